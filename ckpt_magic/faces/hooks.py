@@ -1,0 +1,660 @@
+"""Run `%%step` cells natively: transformers, events and their life in a shell.
+
+An input transformer turns the `%%step` line into a marker on the same line; an AST transformer sees the marker, asks
+the session once what to do, and leaves the body, or puts one statement in its place that restores or raises; the
+event after the cell tells the session how it went. What a step holds and whether it runs is the session's business.
+With `recording` the only user of IPython and ipykernel internals.
+
+No exception leaves a transformer (IPython would unregister it and run the cell) nor a callback (it would be printed
+while the cell counts as done), `SystemExit` included.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import linecache
+import os
+import re
+import sys
+import threading
+import time
+import tokenize
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from IPython.core.error import UsageError as ShellUsageError
+from IPython.core.inputtransformer2 import cell_magic
+from IPython.utils.text import DollarFormatter
+
+from ckpt_magic.errors import CheckpointError, CheckpointWarning, UsageError
+from ckpt_magic.faces import recording
+from ckpt_magic.steps.outputs import DEFAULT_CAP
+from ckpt_magic.steps.session import Body, Outcome
+
+if TYPE_CHECKING:
+    from ckpt_magic.steps.registry import StepCall
+    from ckpt_magic.steps.session import Plan, Session
+
+_HEAD = re.compile(r"%%step(?:[ \t]+(.*))?$")
+_MARKER = "__import__({!r}, fromlist=['marker']).marker({!r})"
+_LOST = (
+    "%%step was not seen by ckpt_magic, so the cell below it has not run and nothing is saved. Put %%step on the first"
+    " line of a cell; below %%timeit or %%prun, or after `%unload_ext ckpt_magic`, it cannot work"
+)
+
+
+def marker(line: str) -> NoReturn:
+    """What the `%%step` line becomes. It is taken out before the cell runs; running it means that we lost the cell."""
+    raise ShellUsageError(f"`%%step {line}`: {_LOST}")
+
+
+class Hooks:
+    """What is installed in one shell so that its `%%step` cells work.
+
+    Parameters
+    ----------
+    shell
+        The IPython shell.
+    session
+        Decides, restores and saves; one per shell.
+    parse
+        Turns the text after `%%step` into a call; raises `UsageError`.
+    banner_text, banner_html
+        Render the facts that `session.finish` returns.
+    banner
+        Whether to publish the banner at all; may be changed later, as an attribute.
+    cap
+        Bytes of displays recorded per step; may be changed later, as an attribute.
+    """
+
+    def __init__(
+        self,
+        shell: Any,
+        session: Session,
+        parse: Callable[[str], StepCall],
+        *,
+        banner_text: Callable[[dict[str, Any]], str],
+        banner_html: Callable[[dict[str, Any]], str] | None = None,
+        banner: bool = True,
+        cap: int = DEFAULT_CAP,
+    ) -> None:
+        self.shell = shell
+        self.session = session
+        self.banner = banner
+        self.cap = cap
+        self._parse = parse
+        self._banner_text = banner_text
+        self._banner_html = banner_html
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._threads = threading.local()
+        self._active: _Step | None = None
+        self._unmarked: _Cell | None = None
+        self._installed = False
+        # Bound methods are made anew at each access; events and lists compare by identity of these.
+        self._transform = _Transform(self)
+        self._decide = _Decide(self)
+        self._events: dict[str, Callable[..., None]] = {
+            "pre_execute": self._pre_execute,
+            "pre_run_cell": self._pre_run_cell,
+            "post_execute": self._post_execute,
+            "post_run_cell": self._post_run_cell,
+        }
+        self._patches = recording.Patches()
+
+    def install(self) -> None:
+        """Register everything; harmless when repeated."""
+        if self._installed:
+            return
+        self._installed = True
+        self.shell.input_transformers_cleanup.append(self._transform)
+        self.shell.ast_transformers.append(self._decide)
+        for event, function in self._events.items():
+            self.shell.events.register(event, function)
+        # `%%step` below code arrives as a line magic of this name
+        self.shell.magics_manager.magics["line"]["%step"] = _misplaced
+        self._patches.set(self.shell, "reset", self._wrap_reset)
+
+    def uninstall(self) -> None:
+        """Take everything out; a step that is running leaves no checkpoint."""
+        if not self._installed:
+            return
+        self._installed = False
+        _remove(self.shell.input_transformers_cleanup, self._transform)
+        _remove(self.shell.ast_transformers, self._decide)
+        for event, function in self._events.items():
+            _remove(self.shell.events.callbacks[event], function)
+        if self.shell.magics_manager.magics["line"].get("%step") is _misplaced:
+            del self.shell.magics_manager.magics["line"]["%step"]
+        self._patches.undo()
+        if self._mine():
+            self._drop_step("ckpt_magic was unloaded while the step ran")
+            self._end_unmarked()
+
+    def run_step_cell(self, line: str, cell: str) -> None:
+        """Run a step for hosts that bypass the transformer (`run_cell_magic`, scripts written by nbconvert).
+
+        Re-enters `run_cell`, so that all is as in a notebook cell except top-level `await` inside a running event loop.
+
+        Raises
+        ------
+        BaseException
+            What the body raised; shown once, by the caller's cell.
+        """
+        source = f"%%step {line}\n{cell}"
+        if not self._mine():  # inherited by a forked child: the code runs, nothing is saved
+            _say("this is a forked process: the step runs as plain code and leaves no checkpoint")
+            source = cell
+        patches = recording.Patches()
+        depth = len(self._cells())
+
+        def quiet(original: Callable[..., Any]) -> Callable[..., Any]:
+            def show(*args: Any, **kwargs: Any) -> Any:
+                if len(self._cells()) > depth + 1:  # the error of a cell nested in the step: its own business
+                    return original(*args, **kwargs)
+
+            return show
+
+        for name in ("showtraceback", "showsyntaxerror", "showindentationerror"):
+            patches.set(self.shell, name, quiet)
+        try:
+            result = self.shell.run_cell(source, store_history=False)
+        finally:
+            patches.undo()
+        error = result.error_before_exec or result.error_in_exec
+        if error is not None:
+            raise error
+
+    # -- the input transformer ------------------------------------------------------------------------------------
+
+    def rewrite(self, lines: list[str]) -> list[str]:
+        """Turn the `%%step` line into the marker; pure, called several times per cell, never raises."""
+        if not self._mine():
+            return lines
+        try:
+            return _rewrite(lines)
+        except Exception:  # noqa: BLE001  (the real magic then takes the cell)
+            return lines
+
+    # -- the AST transformer --------------------------------------------------------------------------------------
+
+    def visit(self, tree: ast.Module) -> ast.Module:
+        """Decide about one executed cell; never raises."""
+        if not self._mine():
+            return tree
+        cell = self._cell()
+        inner = cell is not None and cell.visited
+        if cell is not None:
+            cell.visited = True
+        try:
+            index, line = _find_marker(tree)
+            if line is None:
+                if cell is not None and not inner:
+                    cell.tree = tree
+                    self._begin_unmarked(cell)
+                return tree
+            head = tree.body[index]
+            del tree.body[index]
+            try:
+                if cell is not None and not inner:
+                    cell.filename = self._filename(cell)
+                    _show_as_typed(cell.filename, head.lineno, line)
+                self._step(tree, head, line, cell, inner)
+            except BaseException as error:  # noqa: BLE001  (visit must not raise: the cell becomes one `raise`)
+                _replace(tree, head, ast.Raise(exc=self._name(_for_user(error)), cause=None))
+        except BaseException as error:  # noqa: BLE001  (our own mistake; the marker, if there was one, is out: the cell may not run)
+            with suppress(BaseException):  # the last words of a failure
+                _say(f"the cell was not run: {error!r}")
+            tree.body = []
+        return tree
+
+    def _step(self, tree: ast.Module, head: ast.stmt, line: str, cell: _Cell | None, inner: bool) -> None:
+        if line.rstrip().endswith("\\"):
+            raise UsageError("%%step: the options must stand on one line; a line continuation is not read")
+        call = self._parse(_expand(self.shell, line))
+        label = f"step {call.step}"
+        if not tree.body:
+            raise UsageError(f"{label}: there is no code below the %%step line, so nothing to run or to save")
+        with self._lock:
+            if self._active is not None:
+                _say(
+                    f"{label}: met while step {self._active.call.step} runs, so it runs as plain code of that step"
+                    " and leaves no checkpoint of its own"
+                )
+                return
+            if cell is None or cell.info is None:
+                raise UsageError(
+                    f"{label}: this cell runs silently (`%run other.ipynb` does that), where no checkpoint can be"
+                    " saved, so it was not run; run the cell itself, or `%%step` around the `%run` line"
+                )
+            self._end_unmarked()
+            step = _Step(call, cell, inner)
+            self._active = step
+        try:
+            step.plan = self.session.begin(call, self._body(tree, cell))
+        except BaseException:  # noqa: BLE001
+            self._active = None
+            raise
+        if step.plan.action == "restore":
+            statement = ast.Expr(ast.Call(func=self._name(lambda: self._restore(step)), args=[], keywords=[]))
+            _replace(tree, head, statement)
+        else:
+            if inner:
+                self._watch_end(tree, step)
+            step.recorder = recording.record(self.shell, self.cap)
+        step.started = time.perf_counter()
+
+    def _watch_end(self, tree: ast.Module, step: _Step) -> None:
+        """Let the last statement say that the body came to its end.
+
+        The body of a `%%time` above `%%step`: what that magic prints afterwards is not part of the step, and old
+        versions of IPython swallow the error of such a body.
+        """
+        step.ended = False
+
+        def end(*values: Any) -> Any:
+            step.ended = True
+            if step.recorder is not None:
+                step.recorder.stop()
+            if values:
+                step.value = values[:1]
+                return values[0]
+            return None
+
+        last = tree.body[-1]
+        call = ast.Call(func=self._name(end), args=[], keywords=[])
+        if isinstance(last, ast.Expr):
+            call.args.append(last.value)
+            last.value = ast.copy_location(call, last.value)
+            ast.fix_missing_locations(last)
+        else:
+            tree.body.append(ast.fix_missing_locations(ast.copy_location(ast.Expr(call), last)))
+
+    def _restore(self, step: _Step) -> Any:
+        """Stand for the body: put the values in place and show what the step showed."""
+        restored = self.session.restore(step.plan)  # type: ignore[arg-type]
+        step.restored = True
+        if not step.inner:
+            recording.replay(self.shell, restored.outputs, has_result=restored.has_result, result=restored.result)
+            return None
+        # The value goes to the magic above, which gives it to the displayhook as if the body had run.
+        recording.replay(self.shell, restored.outputs)
+        return restored.result if restored.has_result else None
+
+    def _name(self, value: Any) -> ast.Name:
+        """Give generated code access to `value` by a name that nobody can type, gone with the cell.
+
+        It is put among the builtins: the user's namespace is not touched and cannot hide it.
+        """
+        name = f"<ckpt_magic {id(value):x}>"
+        builtins.__dict__[name] = value
+        cell = self._cell()
+        (cell.names if cell is not None else self._stray).append(name)
+        return ast.Name(id=name, ctx=ast.Load())
+
+    @property
+    def _stray(self) -> list[str]:
+        names: list[str] = self._threads.__dict__.setdefault("names", [])
+        return names
+
+    def _body(self, tree: ast.Module, cell: _Cell) -> Body:
+        raw = str(cell.info.raw_cell)
+        return Body(source=_below(raw), tree=ast.Module(list(tree.body), []), filename=cell.filename, cell=raw)
+
+    def _filename(self, cell: _Cell) -> str:
+        """Return the file name under which IPython compiles this cell."""
+        if cell.info is None:
+            return cell.filename
+        raw = cell.info.raw_cell
+        code = getattr(cell.info, "transformed_cell", None) or self.shell.transform_cell(raw)
+        count = self.shell.execution_count
+        for number in (count, count - 1):  # IPython 9 counts before it compiles, 8 after
+            name = str(self.shell.compile.get_code_name(raw, code, number))
+            if name in linecache.cache:
+                return name
+        return cell.filename
+
+    # -- events ---------------------------------------------------------------------------------------------------
+
+    def _pre_execute(self) -> None:
+        if self._mine():
+            self._cells().append(_Cell())
+
+    def _pre_run_cell(self, info: Any) -> None:
+        cell = self._cell()
+        if self._mine() and cell is not None:
+            cell.info = info  # without this event the cell is a silent one
+
+    def _post_execute(self) -> None:
+        cell = self._cell()
+        if self._mine() and cell is not None and cell.info is None:
+            self._close(cell)
+
+    def _post_run_cell(self, result: Any) -> None:
+        if not self._mine():
+            return
+        try:
+            cell = self._ended(result)
+            if cell is None:
+                return
+            step = self._active
+            if step is not None and step.cell is cell:
+                self._finish(step, result)
+            self._close(cell)
+            if self._cells() and self._active is None:  # back in the cell around it, e.g. %%capture
+                self._begin_unmarked(self._cells()[0])
+        except BaseException as error:  # noqa: BLE001  (nothing may leave a callback)
+            _warn(f"after the cell: {error!r}")
+
+    def _ended(self, result: Any) -> _Cell | None:
+        """Find the cell that this event is about; empty cells end without having begun."""
+        cells = self._cells()
+        info = getattr(result, "info", None)
+        for cell in reversed(cells):
+            if cell.info is info and info is not None:
+                return cell
+        if not cells:
+            return None
+        top = cells[-1]
+        # When the event loop was interrupted IPython makes up a second `info` for the same cell, or has none at all.
+        failed = result is None or getattr(result, "error_in_exec", None) is not None
+        if failed and (info is None or info.raw_cell == getattr(top.info, "raw_cell", None)):
+            return top
+        return None
+
+    def _finish(self, step: _Step, result: Any) -> None:
+        seconds = time.perf_counter() - step.started
+        try:
+            outcome = self._outcome(step, result, seconds)
+            facts = self.session.finish(step.plan, outcome)  # type: ignore[arg-type]
+            self._active = None
+            if facts is not None and self.banner:
+                self._publish(facts)
+        except CheckpointError as error:  # meant for the user: `--require` of what cannot be saved
+            self._fail(result, error)
+        except BaseException as error:  # noqa: BLE001  (a `__reduce__` may do anything, and the cell has run)
+            _warn(f"step {step.call.step}: no checkpoint was saved, its results are alive: {error!r}")
+        finally:
+            self._active = None
+
+    def _fail(self, result: Any, error: CheckpointError) -> None:
+        """Let the cell end with this error, after it has run; callbacks have no other way to say so."""
+        shown = _for_user(error)
+        self.shell.showtraceback((type(shown), shown, None))
+        if result is not None:
+            result.error_in_exec = shown
+
+    def _outcome(self, step: _Step, result: Any, seconds: float) -> Outcome:
+        success = bool(result is not None and result.success) and step.ended
+        if step.recorder is None:
+            return Outcome(success and step.restored, [], None, False, None, seconds)
+        recorder = step.recorder
+        recorder.stop()
+        outputs = recorder.outputs
+        # an error shown inside (IPython 8's %%time swallows it): not what a later restore should stand for
+        success = success and not outputs.errors
+        has_result, value = recorder.has_result, recorder.result
+        if step.value:
+            has_result, value = step.value[0] is not None, step.value[0]
+        if not success:
+            return Outcome(False, [], None, False, None, seconds)
+        return Outcome(True, outputs.result(), outputs.cut, has_result, value, seconds)
+
+    def _publish(self, facts: dict[str, Any]) -> None:
+        data = {"text/plain": self._banner_text(facts)}
+        if self._banner_html is not None:
+            data["text/html"] = self._banner_html(facts)
+        self.shell.display_pub.publish(data, {"ckpt_magic": facts})
+
+    # -- cells of this thread, outermost first --------------------------------------------------------------------
+
+    def _cells(self) -> list[_Cell]:
+        cells: list[_Cell] = self._threads.__dict__.setdefault("cells", [])
+        return cells
+
+    def _cell(self) -> _Cell | None:
+        cells = self._cells()
+        return cells[-1] if cells else None
+
+    def _close(self, cell: _Cell) -> None:
+        cells = self._cells()
+        while cells:
+            top = cells.pop()
+            for name in top.names:
+                builtins.__dict__.pop(name, None)
+            if self._unmarked is top:
+                self._end_unmarked()
+            if self._active is not None and self._active.cell is top and top is not cell:
+                self._drop_step("IPython never told the end of its cell")
+            if top is cell:
+                return
+
+    def _begin_unmarked(self, cell: _Cell) -> None:
+        with self._lock:
+            if self._active is not None or self._unmarked is not None:
+                return  # part of the step that runs, or of an outer cell
+            self._unmarked = cell
+            try:
+                self.session.cell_begins(cell.tree)
+            except Exception as error:  # noqa: BLE001
+                _warn(f"before the cell: {error!r}")
+
+    def _end_unmarked(self) -> None:
+        with self._lock:
+            if self._unmarked is None:
+                return
+            self._unmarked = None
+            try:
+                self.session.cell_ends()
+            except Exception as error:  # noqa: BLE001
+                _warn(f"after the cell: {error!r}")
+
+    def _drop_step(self, reason: str) -> None:
+        step, self._active = self._active, None
+        if step is None:
+            return
+        if step.recorder is not None:
+            step.recorder.stop()
+        if step.plan is not None:
+            self.session.abandon(step.plan, reason)
+
+    def _wrap_reset(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """`%reset` has no event; IPython's method does it."""
+
+        def reset(*args: Any, **kwargs: Any) -> Any:
+            outcome = original(*args, **kwargs)
+            if self._mine():
+                self._drop_step("the namespace was reset while the step ran")
+                self.session.reset()
+            return outcome
+
+        return reset
+
+    def _mine(self) -> bool:
+        """Whether this is the process we were installed in; in a forked child the hooks do nothing."""
+        return os.getpid() == self._pid
+
+
+class _Transform:
+    """The input transformer, as IPython wants it."""
+
+    # check_complete() then skips it, and `%%step` stays "incomplete" while it is typed, as any cell magic
+    has_side_effects = True
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        return self._hooks.rewrite(lines)
+
+
+class _Decide(ast.NodeTransformer):
+    """The AST transformer, as IPython wants it."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        return self._hooks.visit(node) if isinstance(node, ast.Module) else node
+
+
+@dataclass(eq=False)
+class _Cell:
+    """A cell that this thread is running; without `info` it is a silent one."""
+
+    info: Any = None
+    visited: bool = False
+    tree: ast.Module | None = None
+    filename: str = "<ckpt_magic step>"
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Step:
+    call: StepCall
+    cell: _Cell
+    inner: bool  # below a magic such as %%time, which compiles the body itself
+    plan: Plan | None = None
+    recorder: recording.Recorder | None = None
+    started: float = 0.0
+    restored: bool = False
+    ended: bool = True
+    value: tuple[Any, ...] = ()
+
+
+def _rewrite(lines: list[str]) -> list[str]:
+    for k, line in enumerate(lines):
+        text = line.strip()
+        if text and not text.startswith("#"):
+            break
+    else:
+        return lines
+    head = _HEAD.match(lines[k].rstrip())
+    if head is None:
+        return lines
+    args, body = head[1] or "", lines[k + 1 :]
+    if args.endswith("\\"):  # refused in `visit`; the body must parse until then
+        body = ["\n"] * len(body)
+    code = _MARKER.format(__name__, args)
+    blank = next((i for i, line in enumerate(body) if line.strip()), len(body))
+    above, below = body[:blank], list(cell_magic(body[blank:]))  # type: ignore[no-untyped-call]
+    end = _end_of_future(below)
+    if end is None:
+        return [*lines[:k], code + "\n", *above, *below]
+    row, column = end
+    below[row] = f"{below[row][:column]}; {code}{below[row][column:]}"
+    return [*lines[:k], "\n", *above, *below]
+
+
+def _end_of_future(lines: list[str]) -> tuple[int, int] | None:
+    """Find where the `from __future__` lines at the top end: (row, column), or None if there are none.
+
+    The marker must not stand above them: IPython compiles the cell as a whole to see whether it awaits, and would
+    take the syntax error for a no.
+    """
+    end: tuple[int, int] | None = None
+    last = (0, 0)
+    words: list[str] = []
+    with suppress(tokenize.TokenError, SyntaxError, IndexError):
+        for token in tokenize.generate_tokens(iter([*lines, ""]).__next__):
+            if token.type in (tokenize.COMMENT, tokenize.NL):
+                continue
+            if token.type == tokenize.NEWLINE or token.string == ";":
+                if words[:2] != ["from", "__future__"]:
+                    break
+                end, words = last, []
+            elif token.type not in (tokenize.INDENT, tokenize.DEDENT):
+                words.append(token.string)
+                last = token.end[0] - 1, token.end[1]
+                if len(words) == 2 and words != ["from", "__future__"]:
+                    break
+    return end
+
+
+def _find_marker(tree: ast.Module) -> tuple[int, str | None]:
+    """Find our marker among the first statements; only `from __future__` may stand before it."""
+    for index, node in enumerate(tree.body):
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            continue
+        match node:
+            case ast.Expr(
+                ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Call(func=ast.Name(id="__import__"), args=[ast.Constant(module)]), attr="marker"
+                    ),
+                    args=[ast.Constant(str() as line)],
+                )
+            ) if module == __name__:
+                return index, line
+        break
+    return 0, None
+
+
+def _replace(tree: ast.Module, head: ast.stmt, statement: ast.stmt) -> None:
+    tree.body = [ast.fix_missing_locations(ast.copy_location(statement, head))]
+
+
+def _show_as_typed(filename: str, lineno: int, line: str) -> None:
+    """Let tracebacks show the `%%step` line rather than the marker; as a comment, for their source must parse."""
+    lines = linecache.cache[filename][2] if filename in linecache.cache else []  # type: ignore[misc]
+    code = _MARKER.format(__name__, line)
+    if 0 < lineno <= len(lines) and code in lines[lineno - 1]:
+        typed = f"# %%step {line}".rstrip()
+        text = lines[lineno - 1].rstrip("\n")
+        lines[lineno - 1] = (typed if text == code else text.replace(f"; {code}", "")) + "\n"
+
+
+def _below(raw: str) -> str:
+    """Return the text below the `%%step` line, as typed."""
+    lines = raw.splitlines(keepends=True)
+    for k, line in enumerate(lines):
+        if _HEAD.match(line.strip()) or line.lstrip().startswith(f"__import__({__name__!r}"):
+            return "".join(lines[k + 1 :])
+    return raw
+
+
+def _expand(shell: Any, line: str) -> str:
+    """`{v}` and `$v`, as in any magic; not `shell.var_expand`, which would see the names of our frames."""
+    try:
+        return str(DollarFormatter().vformat(line, args=[], kwargs=dict(shell.user_ns)))
+    except Exception:  # noqa: BLE001  (as IPython: what cannot be expanded stays as it is)
+        return line
+
+
+def _for_user(error: BaseException) -> BaseException:
+    """Return what the cell raises: usage errors as IPython's, which are shown in one line."""
+    if isinstance(error, UsageError):
+        return ShellUsageError(str(error))
+    if isinstance(error, CheckpointError):
+        error.__suppress_context__ = True
+        return error.with_traceback(None)  # how we found out is of no use to the user
+    return error
+
+
+def _misplaced(line: str) -> NoReturn:
+    """`%%step` below other code."""
+    raise ShellUsageError(
+        f"`%%step {line}` must be the first line of its cell; only comments and blank lines may stand above it."
+        " What stands above it here has run as plain code"
+    )
+
+
+def _remove(items: list[Any], item: Any) -> None:
+    if item in items:
+        items.remove(item)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _warn(text: str) -> None:
+    with suppress(BaseException):  # the last words of a failure
+        try:
+            warnings.warn(text, CheckpointWarning, stacklevel=1)
+        except Warning:  # the user made warnings errors; the cell stays what it is
+            _say(f"CheckpointWarning: {text}")

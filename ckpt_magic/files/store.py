@@ -1,0 +1,493 @@
+"""A folder of checkpoints: names, atomic publishing, listing, setting aside, deleting.
+
+Knows file names and the file system. What is inside a file is the business of `format`, which is asked only where two
+pipelines look the same as file names, and to sign a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import platform
+import re
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeVar, cast
+
+from ckpt_magic.errors import CheckpointError, StoreError, UsageError
+from ckpt_magic.files import format
+from ckpt_magic.files.trust import Keyring
+
+try:
+    import fcntl
+except ImportError:  # Windows: no locks there, publishing is atomic all the same
+    fcntl = None  # type: ignore[assignment]
+
+T = TypeVar("T")
+
+LONGEST_NAME = 100
+_LOCK_SECONDS = 30.0
+_YOUNG = 60.0  # a temporary file younger than this is left alone while a process of its number lives
+_OLD = 86400.0  # and one of another machine this long
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_FILE = re.compile(r"(?P<stem>.+)-step(?P<step>0|[1-9][0-9]{0,8})\.pkl")
+_ASIDE = re.compile(r".+\.pkl\.(?:bad|kept)-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)?")
+_TEMPORARY = re.compile(r"\.ckpt-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}\.tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One checkpoint of a folder, by its file name."""
+
+    name: str
+    version: str
+    step: int
+    path: Path
+
+
+class Store:
+    """The checkpoints of one folder. Nothing is made before the first save.
+
+    Parameters
+    ----------
+    folder
+        A local folder.
+
+    Raises
+    ------
+    UsageError
+        `folder` is a URL.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        if "://" in str(folder):
+            raise UsageError(f"folder {str(folder)!r} is a URL; checkpoints lie in a local folder")
+        self.folder = Path(folder)
+
+    def path(self, name: str, version: str | int, step: int) -> Path:
+        """The file of one step; `UsageError` if a name cannot be part of a file name."""
+        if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 10**9:
+            raise UsageError(f"step {step!r}: a step is a whole number from 0 to 999999999")
+        return self.folder / f"{check_name(name, 'name')}-v{check_name(version, 'version')}-step{step}.pkl"
+
+    def create(self) -> None:
+        """Make the folder and its parents, for this user only; folders that exist are left as they are."""
+        with _explain(self.folder, "the folder cannot be made"):
+            missing = []
+            folder = self.folder.absolute()
+            while not folder.exists():
+                missing.append(folder)
+                folder = folder.parent
+            for folder in reversed(missing):
+                with contextlib.suppress(FileExistsError):  # another process just made it
+                    os.mkdir(folder, 0o700)
+            if not self.folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if missing:
+                with contextlib.suppress(FileExistsError), (self.folder / ".gitignore").open("x") as file:
+                    file.write("*\n")
+
+    def publish(self, path: Path, write: Callable[[BinaryIO], T], *, keep: bool = False) -> T:
+        """Put what `write` produces at `path`, in place of any earlier file.
+
+        At every moment `path` is the earlier file or the new one, whole. The earlier file is replaced, never written
+        to, so arrays mapped from it stay valid.
+
+        Parameters
+        ----------
+        path
+            A path from `path`.
+        write
+            Called once with the open temporary file, unbuffered, for reading and writing.
+        keep
+            Keep the earlier file under a name of its own, ``.kept-{UTC}``.
+
+        Returns
+        -------
+        T
+            What `write` returned.
+
+        Raises
+        ------
+        StoreError
+            The folder is read-only, full or gone. The earlier file is whole, and no temporary file is left.
+        """
+        self.create()
+        self._refuse(path)
+        self._sweep()
+        temporary = self.folder / f".ckpt-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        try:
+            with _explain(path, "the checkpoint cannot be written"):
+                descriptor = os.open(temporary, _new_flags(), 0o600)
+            with _Temporary(descriptor, path) as file:
+                result = write(cast(BinaryIO, file))
+                with _explain(path, "the checkpoint cannot be written"):
+                    _settle(file.fileno())
+                    with self._locked(path):
+                        self._replace(temporary, path, keep)
+        except BaseException:  # an interrupt must not leave the temporary file either
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        return result
+
+    def entries(self, name: str | None = None, version: str | int | None = None) -> list[Entry]:
+        """The checkpoints of the folder, or of one pipeline or version, in the order of their steps.
+
+        A file name such as ``m-v1-v2-step3.pkl`` can be read in two ways; then META (not authenticated) decides, and
+        without META the last ``-v`` does.
+        """
+        found = []
+        for entry in self._scan():
+            match = _FILE.fullmatch(entry.name)
+            if match and entry.is_file(follow_symlinks=False):
+                splits = list(_splits(match["stem"]))
+                if not any(name in (None, n) and (version is None or str(version) == v) for n, v in splits):
+                    continue
+                path = self.folder / entry.name
+                read_as = _told_by_meta(path, splits) if len(splits) > 1 else splits[0]
+                found.append(Entry(*read_as, int(match["step"]), path))
+        wanted = (e for e in found if name in (None, e.name) and (version is None or str(version) == e.version))
+        return sorted(wanted, key=lambda e: (e.name, natural(e.version), e.step))
+
+    def pickles(self) -> list[Path]:
+        """All files of the folder that end in ``.pkl``, whoever wrote them; what `trust` of a folder is about."""
+        found = (e for e in self._scan() if e.name.endswith(".pkl") and not e.name.startswith("."))
+        return sorted(self.folder / e.name for e in found if e.is_file(follow_symlinks=False))
+
+    def kept(self) -> list[Path]:
+        """The files that were set aside, oldest first for each checkpoint."""
+        return sorted(self.folder / e.name for e in self._scan() if _ASIDE.fullmatch(e.name))
+
+    def set_aside(self, path: Path, suffix: Literal["bad", "kept"]) -> Path:
+        """Rename a checkpoint so that it no longer counts and is not replaced; return its new path."""
+        self._refuse(path)
+        with _explain(path, "the file cannot be set aside"), self._locked(path):
+            aside = _link_aside(path, suffix)
+            if aside is not None:
+                os.unlink(path)
+                return aside
+            return _rename_aside(path, suffix)
+
+    def delete(self, paths: Iterable[Path]) -> None:
+        """Delete checkpoints or files set aside; one that is gone already is no error. Maps of them stay valid."""
+        for path in paths:
+            self._inside(path)
+            with _explain(path, "the file cannot be deleted"), contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        if self.folder.is_dir():
+            with _explain(self.folder, "the deletion may not survive a power failure"):
+                _settle_folder(self.folder)
+
+    @contextlib.contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        """Hold the lock of the pipeline of `path`; it dies with this process, and with the thread's descriptor.
+
+        Where the file system has no locks, go on without: replacing is atomic by itself, the lock only keeps two
+        processes from setting the same file aside.
+        """
+        name = (_read_name(path) or (path.name,))[0]
+        descriptor = _lock(self.folder / f".{name}.lock")
+        try:
+            yield
+        finally:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough if a child was forked meanwhile
+                os.close(descriptor)
+
+    def _replace(self, temporary: Path, path: Path, keep: bool) -> None:
+        """Publish: the old file gets its second name first, so that a crash in between loses nothing."""
+        aside = None
+        if keep and path.exists():
+            aside = _link_aside(path, "kept")
+            if aside is None:  # no hard links: for a moment there is no file at `path`, but none is lost
+                _rename_aside(path, "kept")
+        try:
+            os.replace(temporary, path)
+        except BaseException:  # not replaced: take the second name back
+            if aside is not None:
+                os.unlink(aside)
+            raise
+        with _explain(path, "the checkpoint is in place, but may not survive a power failure"):
+            _settle_folder(self.folder)
+
+    def _sweep(self) -> None:
+        """Delete temporary files of processes that died while saving."""
+        for entry in self._scan():
+            if entry.name.startswith(".ckpt-") and (match := _TEMPORARY.fullmatch(entry.name)):
+                with contextlib.suppress(OSError):  # gone, or another user's
+                    age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+                    if _is_stale(self.folder / entry.name, match["host"], int(match["pid"]), age):
+                        os.unlink(self.folder / entry.name)
+
+    def _scan(self) -> Iterator[os.DirEntry[str]]:
+        with _explain(self.folder, "the folder cannot be listed"):
+            try:
+                with os.scandir(self.folder) as entries:
+                    yield from entries
+            except FileNotFoundError:
+                return
+
+    def _inside(self, path: Path) -> None:
+        if path.parent != self.folder:
+            raise UsageError(f"{path} is not in the folder {self.folder}")
+
+    def _refuse(self, path: Path) -> None:
+        """A path outside, or a link that leads outside, is never written to or renamed."""
+        self._inside(path)
+        if path.is_symlink():
+            raise StoreError(f"{path} is a symbolic link; checkpoints are never written through links: remove it")
+
+
+def check_name(text: object, what: str) -> str:
+    """Return `text` (a number too) if it can be part of a file name.
+
+    Raises
+    ------
+    UsageError
+        It holds anything but letters, digits, ``.``, ``_`` and ``-``, begins with ``.`` or ``-``, or is too long.
+    """
+    if isinstance(text, int) and not isinstance(text, bool):
+        text = str(text)
+    if isinstance(text, str) and _is_name(text):
+        return text
+    raise UsageError(
+        f"{what} {text!r}: use the letters A to Z, digits, `.`, `_` and `-`, at most {LONGEST_NAME} of them, and begin "
+        "with a letter, a digit or `_`"
+    )
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
+def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> None:
+    """Sign a file that `format.show` showed: replace it by the same pickle, signed with this user's key.
+
+    Raises
+    ------
+    UntrustedError
+        The file changed since it was shown.
+    FormatError
+        It is damaged, newer, or no pickle.
+    StoreError
+        It cannot be replaced; it is then as it was.
+    """
+    path = Path(path).absolute()
+    name, version, step = _read_name(path) or (path.stem, "", None)
+    with _explain(path, "the file cannot be read"):
+        created = datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
+    foreign: dict[str, Any] = {
+        "kind": "foreign",
+        "name": name,
+        "version": version,
+        "step": step,
+        "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "variables": [],
+    }
+    Store(path.parent).publish(path, lambda file: format.resign(path, file, keyring, digest_shown, foreign))
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sort key that puts ``10`` after ``9``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text)]
+
+
+class _Temporary(io.FileIO):
+    """The file being written. Only its own errors become `StoreError`; what a value's reducer raises passes."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        super().__init__(descriptor, "r+b")
+        self._path = path
+        if fcntl is not None:  # shows other processes that the writer lives, whatever its number is there
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, data: Any) -> int:
+        with _explain(self._path, "the checkpoint cannot be written"):
+            return super().write(data)
+
+
+def _read_name(path: Path) -> tuple[str, str, int] | None:
+    """Name, version and step out of a file name, by its last ``-v``."""
+    match = _FILE.fullmatch(path.name)
+    splits = list(_splits(match["stem"])) if match else []
+    return (*splits[-1], int(match["step"])) if match and splits else None
+
+
+def _splits(stem: str) -> Iterator[tuple[str, str]]:
+    """All ways to read ``{name}-v{version}``."""
+    for found in re.finditer("-v", stem):
+        name, version = stem[: found.start()], stem[found.end() :]
+        if _is_name(name) and _is_name(version):
+            yield name, version
+
+
+def _told_by_meta(path: Path, splits: list[tuple[str, str]]) -> tuple[str, str]:
+    """Which of the ways to read a file name its META confirms; else the last."""
+    try:
+        meta = format.claimed(path)
+    except CheckpointError:  # gone or unreadable: whoever opens it says so
+        meta = {}
+    said = (meta.get("name"), meta.get("version"))
+    return next((split for split in splits if split == said), splits[-1])
+
+
+@contextlib.contextmanager
+def _explain(path: Path, what: str) -> Iterator[None]:
+    """Turn an error of the operating system into one that says where, what, and what to do."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except OSError as error:
+        cause, remedy = _CAUSES.get(error.errno or 0, (error.strerror or str(error), "see to it and save again"))
+        explained = StoreError(f"{path}: {what}: {cause}; {remedy}")
+        explained.errno = error.errno
+        raise explained from error
+
+
+_ELSEWHERE = "choose another --folder"
+_CAUSES = {
+    errno.ENOSPC: ("the disk is full", f"free some space (%ckpt_clear) or {_ELSEWHERE}"),
+    errno.EDQUOT: ("your disk quota is used up", f"free some space (%ckpt_clear) or {_ELSEWHERE}"),
+    errno.EFBIG: ("the file would be larger than this process or file system allows", "see `ulimit -f`"),
+    errno.EROFS: ("the file system is read-only", _ELSEWHERE),
+    errno.EACCES: ("permission denied", f"make the folder writable or {_ELSEWHERE}"),
+    errno.EPERM: ("not permitted", f"make the folder writable or {_ELSEWHERE}"),
+    errno.ENOENT: ("the folder or the file is gone", "save again to make it anew"),
+    errno.ENOTDIR: ("there is a file where the folder should be", f"remove it or {_ELSEWHERE}"),
+    errno.EIO: ("the disk reports an error", f"check it, or {_ELSEWHERE}"),
+    errno.ENAMETOOLONG: ("the file name is too long here", "choose a shorter --name or --version"),
+    errno.ETIMEDOUT: ("another process holds the lock of this pipeline", "find it, or save again later"),
+}
+
+
+def _new_flags() -> int:
+    """A new file or an error: never one that exists, never through a link."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    return flags
+
+
+def _settle(descriptor: int) -> None:
+    """Bring the bytes to the disk and make the file read-only."""
+    os.fsync(descriptor)
+    if os.name != "nt":  # a read-only file cannot be replaced there
+        with contextlib.suppress(OSError):  # file systems without modes; the checkpoint is as good
+            os.fchmod(descriptor, stat.S_IRUSR)
+
+
+def _settle_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # file systems that cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """Descriptor of the locked file, or ``None`` where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+    except OSError:  # a read-only folder, or another user's file
+        return None
+    deadline = time.monotonic() + _LOCK_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(errno.ETIMEDOUT, "locked") from error
+                time.sleep(0.002)
+            except OSError:  # a file system without locks
+                os.close(descriptor)
+                return None
+    except BaseException:  # the time is up, or an interrupt
+        os.close(descriptor)
+        raise
+
+
+def _aside_names(path: Path, suffix: str) -> Iterator[Path]:
+    name = f"{path.name}.{suffix}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
+    yield path.with_name(name)
+    yield from (path.with_name(f"{name}-{number}") for number in range(2, 10_000))
+
+
+def _link_aside(path: Path, suffix: str) -> Path | None:
+    """Give the file a second, new name; ``None`` where hard links cannot be made."""
+    for aside in _aside_names(path, suffix):
+        try:
+            os.link(path, aside, follow_symlinks=False)
+            return aside
+        except FileExistsError:
+            continue
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL):
+                return None
+            raise
+    raise FileExistsError(errno.EEXIST, "too many files were set aside in this second")
+
+
+def _rename_aside(path: Path, suffix: str) -> Path:
+    """Rename the file to a new name. Renaming would replace a file, so the lock has to be held."""
+    aside = next(name for name in _aside_names(path, suffix) if not name.exists())
+    os.rename(path, aside)
+    return aside
+
+
+def _is_stale(path: Path, host: str, pid: int, age: float) -> bool:
+    """Whether the writer of a temporary file is dead.
+
+    Its number alone does not tell: in a restarted container the new process has the old one's, and seen from another
+    container a living one has none. Its lock does, where there are locks.
+    """
+    here = host == _host()
+    if age < (_YOUNG if here else _OLD) and not (here and not _alive(pid)):
+        return False
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (OSError, AttributeError):  # no locks here, or on Windows
+        return age >= _OLD or (here and not _alive(pid))
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # os.kill would end the process there
+        return True
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _host() -> str:
+    """Eight characters that tell machines apart in the names of temporary files."""
+    return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()

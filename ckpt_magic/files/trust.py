@@ -1,0 +1,329 @@
+"""Keys, signatures, and what a pickle would call: the question "may this be unpickled?".
+
+Knows key files and opcodes; does not know how a checkpoint file is laid out and never unpickles anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import pickletools
+import re
+import secrets
+import shlex
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import platformdirs
+
+from ckpt_magic.errors import FormatError, StoreError, UntrustedError, UsageError
+
+KEY_BYTES = 32
+MAC_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Key:
+    """A secret of 32 bytes that signs checkpoints."""
+
+    secret: bytes
+
+    @property
+    def id(self) -> bytes:
+        """Eight bytes that tell keys apart and do not give the secret away."""
+        return hashlib.blake2b(key=self.secret, digest_size=8, person=b"ckpt_magic id").digest()
+
+    def sign(self, *parts: bytes) -> bytes:
+        """MAC over `parts`, whose lengths must be fixed or be among them."""
+        mac = hashlib.blake2b(key=self.secret, digest_size=MAC_BYTES, person=b"ckpt_magic mac")
+        for part in parts:
+            mac.update(part)
+        return mac.digest()
+
+    def verify(self, mac: bytes, *parts: bytes) -> bool:
+        """Whether `mac` is this key's over `parts`; takes the same time whatever the answer."""
+        return hmac.compare_digest(mac, self.sign(*parts))
+
+    def __repr__(self) -> str:
+        return f"Key({self.id.hex()})"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The key that signs what is saved, and all keys (that one first) whose checkpoints are accepted."""
+
+    signing: Key
+    accepted: tuple[Key, ...]
+
+    def find(self, key_id: bytes) -> Key | None:
+        """The accepted key of that id."""
+        return next((key for key in self.accepted if key.id == key_id), None)
+
+
+def key_folder() -> Path:
+    """Where the user's keys lie; nothing is made."""
+    return platformdirs.user_data_path("ckpt_magic", appauthor=False)
+
+
+def load_keyring(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Keyring:
+    """Read the keys of this user; the signing key is made if there is none.
+
+    The signing key is that of the file ``CKPT_KEY_FILE``, else the text ``CKPT_KEY``, else ``signing.key`` in `folder`.
+    Accepted are that one, ``signing.key`` if it exists, and the keys in ``accepted/`` beside it.
+
+    Parameters
+    ----------
+    environ
+        The environment; by default the one of this process.
+    folder
+        Folder of the keys; by default `key_folder`.
+
+    Raises
+    ------
+    StoreError
+        No key is given and none can be made.
+    UntrustedError
+        Somebody else can read a key, or it is not one.
+    """
+    environ = os.environ if environ is None else environ
+    folder = key_folder() if folder is None else folder
+    own = folder / "signing.key"
+    if environ.get("CKPT_KEY_FILE"):
+        signing = read_key(Path(environ["CKPT_KEY_FILE"]))
+    elif environ.get("CKPT_KEY"):
+        signing = Key(hashlib.blake2b(environ["CKPT_KEY"].encode(), digest_size=KEY_BYTES).digest())
+    else:
+        _make_key(own)
+        signing = read_key(own)
+    others = [own] if own.exists() else []
+    others += sorted((folder / "accepted").glob("*.key"))
+    return Keyring(signing, tuple(dict.fromkeys([signing, *map(read_key, others)])))
+
+
+def read_key(path: Path) -> Key:
+    """Read a key file of 64 hexadecimal digits.
+
+    Raises
+    ------
+    UntrustedError
+        Others can read or own the file.
+    UsageError
+        It is not a key.
+    StoreError
+        It cannot be read.
+    """
+    for _ in range(100):
+        try:
+            with open(path, "rb") as file:
+                _refuse_shared(path, os.fstat(file.fileno()))
+                text = file.read(4 * KEY_BYTES).strip()
+        except UntrustedError:
+            raise
+        except OSError as error:
+            raise StoreError(f"the key {path} cannot be read: {error.strerror}") from error
+        if re.fullmatch(rb"[0-9a-f]{%d}" % (2 * KEY_BYTES), text):
+            return Key(bytes.fromhex(text.decode()))
+        if text:
+            break
+        time.sleep(0.01)  # another process is just writing it, on a file system without hard links
+    raise UsageError(f"{path} is not a key: a key file holds {2 * KEY_BYTES} hexadecimal digits")
+
+
+def export_key(key: Key, path: Path) -> None:
+    """Write `key` to a new file that only this user can read; `StoreError` if there is one already."""
+    try:
+        _write_key(path, key)
+    except OSError as error:
+        raise StoreError(f"the key cannot be written to {path}: {error.strerror}") from error
+
+
+def import_key(path: Path, folder: Path | None = None) -> Key:
+    """Accept the key of the file `path` from now on; it is copied to ``accepted/``."""
+    key = read_key(path)
+    accepted = (key_folder() if folder is None else folder) / "accepted"
+    target = accepted / f"{key.id.hex()}.key"
+    try:
+        accepted.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # accepted already
+            _write_key(target, key)
+    except OSError as error:
+        raise StoreError(f"the key cannot be copied to {target}: {error.strerror}") from error
+    return key
+
+
+def callables(pickle_bytes: bytes | BinaryIO) -> list[str]:
+    """Names of everything a pickle would import, such as ``builtins.eval``; nothing is loaded.
+
+    Parameters
+    ----------
+    pickle_bytes
+        The pickle, or a binary file at its beginning. What follows STOP is not looked at.
+
+    Returns
+    -------
+    list of str
+        ``module.name`` in order of appearance, each once. A name put together while loading is listed as such.
+
+    Raises
+    ------
+    FormatError
+        These bytes are not a complete pickle.
+    """
+    found: dict[str, None] = {}
+    for name, argument, _, stack in walk(pickle_bytes):
+        if name in ("GLOBAL", "INST"):
+            found[_printable(str(argument).replace(" ", ".", 1))] = None
+        elif name == "STACK_GLOBAL":
+            texts = [item.text for item in stack[-2:]]
+            known = [text for text in texts if text is not None]
+            found[_printable(".".join(known)) if len(known) == 2 else "(a name computed while loading)"] = None
+        elif name in ("EXT1", "EXT2", "EXT4"):
+            found[f"(number {argument} of the copyreg extensions)"] = None
+    return list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A place of the pickle machine's stack: its text if that is constant, and how many buffers were used before it."""
+
+    text: str | None
+    buffers: int
+    mark: bool = False
+
+
+def walk(pickle_bytes: bytes | BinaryIO) -> Iterator[tuple[str, Any, int, list[Item]]]:
+    """Go through the opcodes as the pickle machine would, without making anything.
+
+    Yields
+    ------
+    tuple
+        Name of the opcode, its argument, its position, and the stack before it (the same list each time).
+
+    Raises
+    ------
+    FormatError
+        These bytes are not a complete pickle.
+    """
+    stack: list[Item] = []
+    memo: dict[int, Item] = {}
+    buffers = 0
+    file = BytesIO(pickle_bytes) if isinstance(pickle_bytes, bytes) else pickle_bytes
+    try:
+        for opcode, argument, position in pickletools.genops(cast(BinaryIO, _Bounded(file))):
+            yield opcode.name, argument, position or 0, stack
+            _step(opcode, argument, stack, memo, buffers)
+            buffers += opcode.name == "NEXT_BUFFER"
+    except (ValueError, IndexError, KeyError) as error:  # what genops and a stack that runs empty raise
+        raise FormatError(f"not a complete pickle: {error}") from error
+
+
+def _step(opcode: Any, argument: Any, stack: list[Item], memo: dict[int, Item], buffers: int) -> None:
+    """Do to the stack what the opcode does."""
+    name = opcode.name
+    if name == "MARK":
+        stack.append(Item(None, buffers, mark=True))
+    elif name == "MEMOIZE":
+        memo[len(memo)] = stack[-1]
+    elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+        memo[int(argument)] = stack[-1]
+    elif name in ("GET", "BINGET", "LONG_BINGET"):
+        stack.append(Item(memo[int(argument)].text, buffers))
+    elif name == "DUP":
+        stack.append(stack[-1])
+    elif name in _TEXTS:
+        text = argument if isinstance(argument, str) else None
+        stack.append(Item(text, buffers))
+    else:
+        first = buffers
+        takes = list(opcode.stack_before)
+        if any(taken is pickletools.markobject for taken in takes):
+            while not stack[-1].mark:
+                first = stack.pop().buffers
+            first = stack.pop().buffers
+            takes = takes[: takes.index(pickletools.markobject)]
+        for _ in takes:
+            first = stack.pop().buffers
+        stack.extend(Item(None, first) for _ in opcode.stack_after)
+
+
+_TEXTS = frozenset(
+    ["STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"]
+)
+
+
+class _Bounded:
+    """Reads no more than there is: a length field of a hostile pickle must not make Python reserve that much."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        here = file.tell()
+        self._left = file.seek(0, os.SEEK_END) - here
+        file.seek(here)
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+    def readline(self) -> bytes:
+        line = self._file.readline()
+        self._left -= len(line)
+        return line
+
+
+def _printable(text: str) -> str:
+    """Control characters written out, since names in a hostile file end up in a terminal."""
+    return text if text.isprintable() else ascii(text)
+
+
+def _make_key(path: Path) -> None:
+    """Make a key unless there is one; of two processes that do so at once, one makes it."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # the other process was first: its key counts
+                _write_key(path, Key(secrets.token_bytes(KEY_BYTES)))
+    except OSError as error:
+        raise StoreError(
+            f"no signing key can be made at {path}: {error.strerror}; set CKPT_KEY or CKPT_KEY_FILE to use another"
+        ) from error
+
+
+def _write_key(path: Path, key: Key) -> None:
+    """Write a new key file, whole or not at all where hard links exist; `FileExistsError` if there is one."""
+    text = key.secret.hex().encode() + b"\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    _write_new(temporary, text)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here; readers wait until the text is there
+        _write_new(path, text)
+    finally:
+        os.unlink(temporary)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _refuse_shared(path: Path, status: os.stat_result) -> None:
+    """A key that others can read or write signs nothing."""
+    if os.name == "nt":  # modes mean nothing there
+        return
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise UntrustedError(f"others can read the key {path}; mend it with\n  chmod 600 {shlex.quote(str(path))}")
+    if status.st_uid not in (os.geteuid(), 0):
+        raise UntrustedError(f"the key {path} belongs to another user; make your own or copy it")

@@ -1,0 +1,232 @@
+"""The `Checkpoint` class: a pipeline of numbered methods in a script, on the same path as step cells.
+
+A method's names are `step_1`, `step_2`, … for the outputs and `self.x` for attributes of the instance; with
+them a method is looked at, saved and restored exactly like a cell with its variables.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import logging
+import re
+import sys
+import textwrap
+import time
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ckpt_magic.errors import UsageError
+from ckpt_magic.files.store import check_name
+from ckpt_magic.steps import registry, stored
+from ckpt_magic.steps.registry import StepCall
+from ckpt_magic.steps.session import Code, Outcome, Plan, Session
+from ckpt_magic.steps.settings import Settings
+from ckpt_magic.values import definitions, pickling, source
+
+_log = logging.getLogger("ckpt_magic")
+_METHOD = re.compile(r"step_(\d+)(?:_\w+)?\Z")
+_OWN = frozenset({"name", "checkpoint_folder", "version"})
+
+
+class Checkpoint:
+    """A pipeline of steps whose outputs are kept on disk.
+
+    Subclass it and write methods `step_1(self, outputs)`, `step_2_train(self, outputs)`, …; each gets the
+    outputs of the steps before it and returns its own.
+
+    Parameters
+    ----------
+    name
+        Name of the pipeline: letters, digits, `.`, `_`, `-`.
+    checkpoint_folder
+        Folder of the checkpoints; made with its parents when first needed.
+    version
+        Your own label for a set of checkpoints, changed by hand.
+
+    Raises
+    ------
+    ValueError
+        A name has other characters, two methods have one number, or a method `step_…` has none.
+
+    Examples
+    --------
+    >>> class ModelTraining(Checkpoint):
+    ...     def step_1(self, outputs):
+    ...         return [1, 2, 3]
+    ...
+    ...     def step_2(self, outputs):
+    ...         return sum(outputs["step_1"])
+    >>> ModelTraining(name="model-training", checkpoint_folder="ckpt").run(start_from=2)  # doctest: +SKIP
+    """
+
+    def __init__(self, name: str, checkpoint_folder: str | Path, version: str | int = 1) -> None:
+        self.name = check_name(name, "name")
+        self.version = check_name(str(version), "version")
+        self.checkpoint_folder = Path(checkpoint_folder).expanduser().absolute()
+        _methods(type(self))
+
+    def run(self, start_from: int | str | None = None) -> RunOutputs:
+        """Run the steps in numeric order, restoring those that the start point lets.
+
+        Parameters
+        ----------
+        start_from
+            A number: steps below it are restored where they can be. `auto`: those before the first that is
+            missing or has other code. `end`: every step that can be. None or `none`: all steps run.
+
+        Returns
+        -------
+        RunOutputs
+            The outputs by `step_1`, by the method's full name and by number.
+
+        Raises
+        ------
+        NotPicklableError
+            The return value of a step cannot be saved; its earlier checkpoint stays.
+        """
+        methods = _methods(type(self))
+        settings = Settings(Path.cwd(), environ={})
+        settings.configure(name=self.name, version=self.version, folder=str(self.checkpoint_folder))
+        settings.set_start("none" if start_from is None else registry.parse_start(start_from))
+        names: dict[str, Any] = {}
+        main = vars(sys.modules["__main__"])
+        session = Session(names, settings, kind="method", main=main, lives=lambda token: _live(token, main))
+        for step, method in methods.items():
+            self._step(session, names, methods, step, method)
+        return RunOutputs(names, methods)
+
+    def load_outputs(self) -> stored.Outputs:
+        """Give what is stored, without running anything; read when it is looked at.
+
+        Returns
+        -------
+        Outputs
+            The value of each step as that step left it; its repr says what is missing.
+        """
+        return stored.Outputs(
+            self.checkpoint_folder, self.name, self.version, full_names=_methods(type(self))
+        )
+
+    def _step(
+        self, session: Session, names: dict[str, Any], methods: Mapping[int, str], step: int, method: str
+    ) -> None:
+        self._show_attributes(names)
+        plan = session.begin_code(StepCall(step), _code(getattr(type(self), method)))
+        if plan.action == "restore":
+            session.restore(plan)
+            self._take_attributes(names)
+            facts = session.finish(plan, _DONE)
+            seconds = (facts or {}).get("run_seconds", 0.0)
+            _log.info("step %d · restored · instead of %.1f s%s", step, seconds, _notes(plan))
+        else:
+            seconds = self._call(session, names, methods, plan, method)
+            _log.info("step %d · ran %.1f s%s%s", step, seconds, f" · {plan.reason}" if plan.reason else "", _notes(plan))
+
+    def _call(
+        self, session: Session, names: dict[str, Any], methods: Mapping[int, str], plan: Plan, method: str
+    ) -> float:
+        outputs = RunOutputs(names, methods)
+        began = time.perf_counter()
+        success = False
+        try:
+            value = getattr(self, method)(outputs)
+            success = True
+        finally:
+            seconds = time.perf_counter() - began
+            if success:
+                names[f"step_{plan.call.step}"] = value
+            self._show_attributes(names)
+            session.narrow_reads(plan, {*outputs.read, *(name for name in names if name.startswith("self."))})
+            if not success:
+                session.finish(plan, Outcome(False, [], None, False, None, seconds))
+        session.finish(plan, Outcome(True, [], None, False, None, seconds))
+        return seconds
+
+    def _show_attributes(self, names: dict[str, Any]) -> None:
+        """Put the attributes of the instance among the names."""
+        attributes = {f"self.{key}": value for key, value in vars(self).items() if key not in _OWN}
+        for name in [name for name in names if name.startswith("self.") and name not in attributes]:
+            del names[name]
+        names.update(attributes)
+
+    def _take_attributes(self, names: Mapping[str, Any]) -> None:
+        """Set the attributes of the instance to what a restore put among the names."""
+        own = vars(self)
+        for key in [key for key in own if key not in _OWN and f"self.{key}" not in names]:
+            del own[key]
+        own.update({name[5:]: value for name, value in names.items() if name.startswith("self.")})
+
+
+class RunOutputs(Mapping[str, Any]):
+    """The outputs of the steps of a run, by `step_1`, by the method's full name and by number."""
+
+    def __init__(self, names: Mapping[str, Any], methods: Mapping[int, str]) -> None:
+        self._names = names
+        self._methods = methods
+        self.read: set[str] = set()
+
+    def __getitem__(self, key: str | int) -> Any:
+        name = stored.step_key(key, self._methods)
+        if name not in self._names:
+            raise stored.missing(key, list(self))
+        self.read.add(name)
+        return self._names[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"step_{step}" for step in self._methods if f"step_{step}" in self._names)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{name!r}: {self._names[name]!r}' for name in self)}}}"
+
+
+_DONE = Outcome(True, [], None, False, None, 0.0)
+
+
+def _methods(cls: type) -> dict[int, str]:
+    """Step methods by number, in numeric order."""
+    found: dict[int, str] = {}
+    for name in dir(cls):
+        if not name.startswith("step_") or not callable(getattr(cls, name)):
+            continue
+        match = _METHOD.match(name)
+        if match is None:
+            raise UsageError(f"{cls.__name__}.{name}: a step method is called step_N or step_N_anything, N a number")
+        step = int(match[1])
+        if step in found:
+            raise UsageError(f"{cls.__name__}: {found[step]} and {name} both have number {step}; renumber one")
+        found[step] = name
+    return dict(sorted(found.items()))
+
+
+def _code(method: Callable[..., Any]) -> Code:
+    try:
+        text = textwrap.dedent(inspect.getsource(method))
+        tree = ast.parse(text)
+    except (OSError, TypeError, SyntaxError):  # typed at a prompt, or built by a function
+        function = inspect.unwrap(method)
+        digest = definitions.definition_token(function, function.__globals__)[2]
+        return Code("", digest, _NO_NAMES)
+    return Code(text, source.digest(tree), _NO_NAMES)
+
+
+def _live(token: pickling.Token, main: Mapping[str, Any]) -> Any | None:
+    """A script defines its classes and functions before it runs the steps: those are the live ones."""
+    _, qualified, _ = token
+    first, *rest = qualified.split(".")
+    found = main.get(first)
+    for part in rest:
+        found = getattr(found, part, None)
+    return found if isinstance(found, (type, types.FunctionType)) else None
+
+
+def _notes(plan: Plan) -> str:
+    return "".join(f" · {note}" for note in plan.notes)
+
+
+_NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)

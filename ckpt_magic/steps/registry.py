@@ -1,0 +1,339 @@
+"""The steps of this kernel, the start points, and the decision whether a step runs or is restored.
+
+`decide` is pure: all that it needs to know comes in as records. The registry knows no file, no value
+and no shell; `session` fills it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ckpt_magic.errors import UsageError
+
+StartPoint = int | Literal["auto", "end", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One `%%step` line, or one method of a `Checkpoint`: what the user asked for."""
+
+    step: int
+    name: str | None = None
+    version: str | None = None
+    folder: str | None = None
+    title: str | None = None
+    save: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineKey:
+    """All state of a kernel is kept per folder, name and version."""
+
+    folder: Path
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What this kernel knows of one step.
+
+    Attributes
+    ----------
+    state
+        `ran`, `restored`, `failed` (the cell), `not saved` (the cell ran, its checkpoint did not come about).
+    reason
+        Why, in words for people.
+    code
+        Digest of the cell's code, comments and formatting aside.
+    run_seconds, restore_seconds
+        How long it took here; None where it did not happen here.
+    """
+
+    step: int
+    state: Literal["ran", "restored", "failed", "not saved"]
+    reason: str = ""
+    code: str = ""
+    title: str | None = None
+    run_seconds: float | None = None
+    restore_seconds: float | None = None
+    names: tuple[str, ...] = ()
+    saved_codes: tuple[str, ...] = ()
+    needs: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """What happened to one pipeline in this kernel.
+
+    Attributes
+    ----------
+    steps
+        The steps that ran or were restored here.
+    producers
+        Per name the step that gave it its value here and the digest of its sharing group.
+    written
+        Per name every step that ever wrote it here.
+    failed
+        Per name the step whose failed run wrote it.
+    stopped
+        For `auto`: the lowest step that was missing or had other code.
+    """
+
+    steps: dict[int, StepRecord] = field(default_factory=dict)
+    producers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    written: dict[str, set[int]] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+    stopped: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that a decision rests on.
+
+    Attributes
+    ----------
+    start
+        The start point that holds for this step.
+    meta
+        META of the step's checkpoint; None if there is none that may be read.
+    code
+        Digest of the code that would run.
+    kernel
+        Identity of this kernel.
+    kind
+        `cell` or `method`.
+    pipeline
+        What happened here so far.
+    values
+        Fingerprints of the names, made by no step, that the checkpoint has seen (META `seen`), as they are now.
+    before
+        Digests, as they are now, of names that META `before` lists and that an unmarked cell has written.
+    later_reads
+        Names that steps known to come later read, with the step: what must not be lost.
+    dropped
+        Names given to `--drop`.
+    """
+
+    start: StartPoint
+    meta: Mapping[str, Any] | None
+    code: str
+    kernel: str
+    kind: str
+    pipeline: Pipeline
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    before: Mapping[str, str | None] = field(default_factory=dict)
+    later_reads: Mapping[str, int] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Run or restore, with the reason a person understands; `note` goes into the banner of a restore."""
+
+    action: Literal["run", "restore"]
+    reason: str = ""
+    note: str = ""
+
+
+class Registry:
+    """Everything that a kernel remembers of its pipelines."""
+
+    def __init__(self) -> None:
+        self._pipelines: dict[PipelineKey, Pipeline] = {}
+        self._starts: dict[str | None, StartPoint] = {}
+
+    def pipeline(self, key: PipelineKey) -> Pipeline:
+        """The state of one pipeline, made when first asked for."""
+        return self._pipelines.setdefault(key, Pipeline())
+
+    def pipelines(self) -> Mapping[PipelineKey, Pipeline]:
+        """All pipelines seen here."""
+        return self._pipelines
+
+    def set_start(self, start: StartPoint, name: str | None = None) -> None:
+        """Set the start point of one pipeline, or of all that have none of their own."""
+        self._starts[name] = start
+
+    def start(self, name: str | None = None) -> StartPoint | None:
+        """The start point set here for `name`, else the one set for all, else None."""
+        return self._starts.get(name, self._starts.get(None))
+
+    def clear(self) -> None:
+        """Forget all pipelines; start points stay (they are settings)."""
+        self._pipelines.clear()
+
+
+def parse_start(text: str | int | None) -> StartPoint:
+    """Read a start point.
+
+    Raises
+    ------
+    UsageError
+        It is none of a number from 0, `auto`, `end`, `none`.
+    """
+    if isinstance(text, bool) or text is None:
+        raise UsageError(f"start point {text!r}: use a step number, auto, end or none")
+    if isinstance(text, int) or text.strip().isdecimal():
+        start = int(text)
+        if start >= 0:
+            return start
+    elif text.strip() in ("auto", "end", "none"):
+        return text.strip()  # type: ignore[return-value]  # one of the three literals
+    raise UsageError(f"start point {text!r}: use a step number (0 or more), auto, end or none")
+
+
+def lets(start: StartPoint, step: int) -> bool:
+    """Whether the start point alone lets the step be restored."""
+    if isinstance(start, int):
+        return step < start
+    return start in ("auto", "end")
+
+
+def decide(call: StepCall, known: Known) -> Decision:
+    """Decide whether a step runs or is restored.
+
+    The rule: it is restored if and only if the start point lets it, its checkpoint exists, and the
+    checkpoint fits what this kernel holds.
+
+    Parameters
+    ----------
+    call
+        What the cell asks for.
+    known
+        The evidence.
+    """
+    if call.force:
+        return Decision("run", "--force")
+    if not lets(known.start, call.step):
+        return Decision("run", "")
+    meta = known.meta
+    if meta is None:
+        return Decision("run", "no checkpoint yet")
+    same_code = meta["code"] == known.code
+    if known.start == "auto":
+        if known.pipeline.stopped is not None and known.pipeline.stopped < call.step:
+            return Decision("run", f"step {known.pipeline.stopped} ran")
+        if not same_code:
+            return Decision("run", "code differs from the checkpoint")
+    for rule in _RULES:
+        misfit = rule(call, known, meta)
+        if misfit:
+            return Decision("run", misfit)
+    return Decision("restore", note="" if same_code else "code differs from the checkpoint")
+
+
+def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    for name, (step, digest) in meta["reads"].items():
+        producer = known.pipeline.producers.get(name)
+        if producer is None or producer == (step, digest):
+            continue
+        if producer[0] == call.step and name in meta["groups"]:
+            continue  # its own earlier work: the step is met a second time in this kernel
+        if producer[0] == step:
+            return f"`{name}` of step {step} is not what it was"
+        return f"`{name}` comes from step {producer[0]}, was from step {step}"
+    return ""
+
+
+def _other_value_seen(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    for name, fingerprint in meta["seen"].items():
+        now = known.values.get(name)
+        if now is not None and now != fingerprint:
+            return f"`{name}` has another value"
+    return ""
+
+
+def _unmarked_cell_wrote(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    for name, digest in known.before.items():
+        if digest is None or digest != meta["before"].get(name):
+            return f"an unmarked cell gave `{name}` another value"
+    return ""
+
+
+def _edited_here(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    record = known.pipeline.steps.get(call.step)
+    if known.kind == "cell" and record is not None and record.code and record.code != known.code:
+        return "the cell was edited"
+    return ""
+
+
+def _saved_over(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    if known.kind == "cell" and meta["code"] != known.code and known.code in meta["codes"]:
+        return "other code was saved over it"
+    return ""
+
+
+def _marked_elsewhere(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    if meta["marks"] and meta["kernel"] != known.kernel:
+        return f"its checkpoint was made {', '.join(meta['marks'])}"
+    return ""
+
+
+def _lost_values(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    lost = [row["name"] for row in meta["lost"] if row["name"] not in known.dropped]
+    if lost:
+        return f"`{lost[0]}` could not be saved"
+    if meta["refused"]:
+        return f"{meta['refused'][0]} cannot be restored"
+    return ""
+
+
+_RULES: Sequence[Callable[[StepCall, Known, Mapping[str, Any]], str]] = (
+    _edited_here,
+    _saved_over,
+    _marked_elsewhere,
+    _other_content_upstream,
+    _other_value_seen,
+    _unmarked_cell_wrote,
+    _lost_values,
+)
+
+
+def marks(call: StepCall, reads: Sequence[str], pipeline: Pipeline, stored_below: Sequence[int]) -> list[str]:
+    """Why the checkpoint of a step that just ran holds for this kernel only; empty if it does not.
+
+    Parameters
+    ----------
+    reads
+        Names that the step read or held jointly.
+    stored_below
+        Lower steps that have a checkpoint.
+    """
+    found = []
+    later = [pipeline.producers[name][0] for name in reads if name in pipeline.producers]
+    if any(step > call.step for step in later):
+        found.append("out of order")
+    if any(name in pipeline.failed for name in reads):
+        found.append("after a failed run")
+    if absent(pipeline, stored_below):
+        found.append(f"without {steps_text(absent(pipeline, stored_below))}")
+    return found
+
+
+def absent(pipeline: Pipeline, stored_below: Sequence[int]) -> list[int]:
+    """Stored lower steps that neither ran nor were restored in this kernel."""
+    return [step for step in stored_below if step not in pipeline.steps]
+
+
+def steps_text(steps: Sequence[int]) -> str:
+    """`step 3`, `steps 1–3`, `steps 1, 3`."""
+    if len(steps) == 1:
+        return f"step {steps[0]}"
+    if len(steps) > 2 and list(steps) == list(range(steps[0], steps[-1] + 1)):
+        return f"steps {steps[0]}–{steps[-1]}"  # noqa: RUF001  # a range is written with an en dash
+    return f"steps {', '.join(map(str, steps))}"
+
+
+def saved_codes(history: Sequence[str], code: str) -> list[str]:
+    """The bodies saved under a number since the last identical one, `code` being saved now."""
+    if code in history:
+        last = len(history) - 1 - list(reversed(history)).index(code)
+        history = history[last + 1 :]
+    return [*history, code]

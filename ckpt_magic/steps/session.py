@@ -1,0 +1,1016 @@
+"""One step from decision to saved checkpoint. Knows values, files and the registry; imports no IPython.
+
+A `Session` holds what one kernel (for the class: one call of `run`) knows. The faces call, per step,
+`begin`, then `restore` from inside the cell or nothing, then `finish`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from ckpt_magic.errors import (
+    CheckpointError,
+    CheckpointUnreadableError,
+    CheckpointWarning,
+    DamagedError,
+    NotPicklableError,
+    OtherWriterError,
+    StepNotFoundError,
+    UsageError,
+)
+from ckpt_magic.files import format as files
+from ckpt_magic.files.store import Store
+from ckpt_magic.files.trust import Keyring, load_keyring
+from ckpt_magic.steps import record, registry
+from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, StepCall, StepRecord
+from ckpt_magic.steps.settings import Settings
+from ckpt_magic.values import ambient, delta, fingerprint, pickling, source
+
+SMALL_LOOK = 16 << 20  # bytes that an unmarked cell may reach and still be looked at before and after
+RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The code of a step cell: `source` as typed below the `%%step` line, `tree` transformed, without marker."""
+
+    source: str
+    tree: ast.Module
+    filename: str
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What is known of the code of a step, cell or method, before it runs."""
+
+    source: str
+    digest: str
+    names: source.Names
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a step cell ended: its displays as nbformat outputs, the last value, the time it took."""
+
+    success: bool
+    outputs: list[dict[str, Any]]
+    outputs_cut: int | None
+    has_result: bool
+    result: Any
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the faces show again after a restore."""
+
+    outputs: list[dict[str, Any]]
+    has_result: bool
+    result: Any
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A checkpoint in a scratch place: read in full, nothing of it in the namespace yet."""
+
+    meta: Mapping[str, Any]
+    values: dict[str, Any]
+    contents: pickling.Contents
+    outputs: list[dict[str, Any]]
+    found: dict[pickling.Token, Any]
+    maps: Any
+    size: int
+
+
+@dataclass(slots=True)
+class Before:
+    """The look before a step."""
+
+    state: delta.State
+    ambient: ambient.Ambient
+    producers: dict[str, tuple[int, str]]
+    reads: set[str]
+    reached: set[str] | None
+    seen: dict[str, str]
+
+
+@dataclass(slots=True)
+class Plan:
+    """One step on its way; made by `Session.begin`, ended by `finish` or `abandon`."""
+
+    call: StepCall
+    key: PipelineKey
+    code: Code
+    action: Literal["run", "restore"] = "run"
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)
+    keep: bool = False
+    history: list[str] = field(default_factory=list)
+    loaded: Loaded | None = None
+    before: Before | None = None
+    used: list[str] = field(default_factory=list)
+    restore_seconds: float | None = None
+    done: bool = False
+
+
+class Session:
+    """What one kernel knows of its steps.
+
+    Parameters
+    ----------
+    namespace
+        Where the notebook's variables live; steps change it.
+    settings
+        Name, version, folder and start point.
+    kind
+        `cell` or `method`.
+    main
+        Globals of the functions that the user wrote; by default `namespace`.
+    is_hidden
+        Tells which names of the namespace are not the user's.
+    lives
+        For the class: finds the live definition for a token of a file.
+    restore_random
+        Whether random generators are put back.
+    secrets
+        Patterns of environment names whose values are never stored; None for the default ones.
+    """
+
+    def __init__(
+        self,
+        namespace: MutableMapping[str, Any],
+        settings: Settings,
+        *,
+        kind: Literal["cell", "method"] = "cell",
+        main: dict[str, Any] | None = None,
+        is_hidden: Callable[[str, Any], bool] = lambda name, value: False,
+        lives: Callable[[pickling.Token], Any | None] | None = None,
+        restore_random: bool = True,
+        secrets: Sequence[str] | None = None,
+    ) -> None:
+        self.namespace = namespace
+        self.main: dict[str, Any] = main if main is not None else namespace  # type: ignore[assignment]
+        self.settings = settings
+        self.kind = kind
+        self.kernel = uuid.uuid4().hex
+        self.registry = registry.Registry()
+        self.active: Plan | None = None
+        self.restore_random = restore_random
+        self.secrets = secrets
+        self._is_hidden = is_hidden
+        self._tokens: dict[pickling.Token, Any] = {}
+        self._lives = lives or self._tokens.get
+        self._keyring: Keyring | None = None
+        self._after: delta.State | None = None
+        self._unmarked: set[str] = set()
+        self._watched: tuple[set[str], delta.State] | None = None
+        self._generators = ambient.look()
+
+    # -- places ---------------------------------------------------------------------------------------------
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys of this user, read when first needed."""
+        if self._keyring is None:
+            self._keyring = load_keyring()
+        return self._keyring
+
+    def forget_keys(self) -> None:
+        """Read the keys anew at the next use (after `%ckpt_trust --key`)."""
+        self._keyring = None
+
+    def store(self, folder: Path) -> Store:
+        """The store of a checkpoint folder; nothing is made before the first save."""
+        return Store(folder)
+
+    def open(self, key: PipelineKey, step: int) -> files.StoredStep | None:
+        """FOOTER and META of a stored step; None if it is not there."""
+        try:
+            stored = files.open_checkpoint(self.store(key.folder).path(key.name, key.version, step), self.keyring)
+        except StepNotFoundError:
+            return None
+        if stored.trust == "trusted":
+            stored.meta.update({**record.EMPTY, **stored.meta})
+        return stored
+
+    # -- one step -------------------------------------------------------------------------------------------
+
+    def begin(self, call: StepCall, body: Body) -> Plan:
+        """Decide whether a step cell runs or is restored, and prepare it.
+
+        A restore is read into a scratch place here: only then is the choice final. Nothing of the namespace
+        is touched.
+
+        Raises
+        ------
+        UsageError
+            An argument is wrong, or a name of `--save`, `--drop`, `--require` is known not to exist.
+        CheckpointError
+            The checkpoint may not be restored or replaced; the message says what to do.
+        """
+        return self.begin_code(call, Code(body.source, source.digest(body.tree), source.names(body.tree)))
+
+    def begin_code(self, call: StepCall, code: Code) -> Plan:
+        """Do `begin` for code of any kind."""
+        plan = Plan(call, self.settings.resolve(call), code)
+        self._refuse_unknown_names(plan)
+        start = self.settings.start(plan.key.name)
+        stored = self.open(plan.key, call.step)
+        meta = self._readable_meta(plan, stored, start)
+        if meta is not None:
+            self._refuse_other_kind(plan, meta)
+            plan.history = list(meta["codes"])
+        decision = registry.decide(call, self._known(plan.key, code, meta, start, dropped=call.drop))
+        if meta is not None:
+            self._refuse_other_notebook(plan, meta, decision)
+        if decision.action == "restore" and stored is not None:
+            decision = self._try_to_load(plan, stored, start, decision)
+        plan.action, plan.reason = decision.action, decision.reason
+        if decision.note:
+            plan.notes.append(decision.note)
+        self._note_absent_steps(plan)
+        self._note_renamed(plan)
+        if plan.action == "run":
+            self._stop_auto(plan, meta, start)
+            plan.before = self._look_before(plan)
+        self.active = plan
+        return plan
+
+    def restore(self, plan: Plan) -> Restored:
+        """Put the values of a loaded checkpoint in place: all or nothing has been read before."""
+        loaded = plan.loaded
+        if loaded is None:
+            raise CheckpointError(f"step {plan.call.step}: nothing was loaded")
+        began = time.perf_counter()
+        self._put(plan.key, loaded, ambient_too=True)
+        extras = loaded.contents.extras
+        result = self.namespace.get(extras["result_name"]) if "result_name" in extras else extras.get("result")
+        plan.restore_seconds = (plan.restore_seconds or 0.0) + time.perf_counter() - began
+        return Restored(loaded.outputs, "result" in extras or "result_name" in extras, result)
+
+    def finish(self, plan: Plan, outcome: Outcome) -> dict[str, Any] | None:
+        """Note what a step did and save its checkpoint.
+
+        Returns
+        -------
+        dict or None
+            The facts of the banner; None if the step failed.
+
+        Raises
+        ------
+        NotPicklableError
+            A name of `--require` cannot be saved.
+        """
+        self.active, plan.done = None, True
+        if plan.action == "restore":
+            return self._finish_restored(plan) if outcome.success else None
+        if plan.before is None:
+            return None
+        found = self._look_after(plan, outcome)
+        if not outcome.success:
+            self._note_failed(plan, found[0])
+            return None
+        try:
+            return self._save(plan, outcome, *found)
+        except NotPicklableError as error:
+            self._note_unsaved(plan, found[0], outcome, fingerprint.reason(error))
+            if plan.call.require or self.kind == "method":
+                raise
+            return self._not_saved(plan, outcome, str(error))
+        except (Exception, KeyboardInterrupt) as error:  # user code pickles; a cell that ran keeps its result
+            text = "interrupted while saving" if isinstance(error, KeyboardInterrupt) else fingerprint.reason(error)
+            text = str(error) if isinstance(error, CheckpointError) else text
+            self._note_unsaved(plan, found[0], outcome, text)
+            return self._not_saved(plan, outcome, text)
+
+    def narrow_reads(self, plan: Plan, names: set[str]) -> None:
+        """Tell, after a method ran, which outputs and attributes it can have read."""
+        if plan.before is not None:
+            plan.before.reads &= names
+
+    def abandon(self, plan: Plan, reason: str) -> None:
+        """Give up a step whose end was not seen: nothing is saved, and it counts as failed."""
+        self.active, plan.done = None, True
+        self._remember(plan, "failed", reason)
+
+    def reset(self) -> None:
+        """Forget everything that the namespace held (`%reset`)."""
+        self.registry.clear()
+        self._tokens.clear()
+        self._unmarked.clear()
+        self.active = self._after = self._watched = None
+
+    # -- unmarked cells -------------------------------------------------------------------------------------
+
+    def cell_begins(self, tree: ast.Module | None = None) -> None:
+        """Note what an unmarked cell can reach, so that its changes are not taken for a step's."""
+        self._watched = None
+        made = {name for pipeline in self.registry.pipelines().values() for name in pipeline.producers}
+        if tree is None:
+            self._unmarked |= made
+            return
+        names = source.names(tree)
+        reached = set(made) if names.dynamic else made & source.reachable(names.reads, self.namespace)
+        looked = {name: self.namespace[name] for name in reached if name in self.namespace}
+        if sum(row["bytes"] or 0 for row in record.variables(looked)) > SMALL_LOOK:
+            self._unmarked |= looked.keys()
+            looked = {}
+        state = delta.look(looked, self.main)
+        state.forget()
+        self._watched = (set(names.binds | names.deletes), state)
+
+    def cell_ends(self) -> None:
+        """Attribute what changed to the unmarked cell that just ended."""
+        if self._watched is None:
+            return
+        (bound, before), self._watched = self._watched, None
+        now = {name: self.namespace[name] for name in before.looks if name in self.namespace}
+        after = delta.look(now, self.main)
+        after.forget()
+        changed = set(before.looks) - set(now)
+        for name, seen in after.looks.items():
+            if seen.digest is None or seen.digest != before.looks[name].digest or bound & {name}:
+                changed.add(name)
+        self._attribute_to_unmarked(changed | bound)
+
+    def _attribute_to_unmarked(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._unmarked.add(name)
+            for pipeline in self.registry.pipelines().values():
+                pipeline.producers.pop(name, None)
+
+    # -- deciding -------------------------------------------------------------------------------------------
+
+    def outlook(self, key: PipelineKey, step: int) -> Decision:
+        """What the next run of a step will do, and why, as far as can be told without its cell."""
+        stored = self.open(key, step)
+        meta = stored.meta if stored is not None and stored.trust == "trusted" else None
+        seen = self.registry.pipeline(key).steps.get(step)
+        digest = seen.code if seen is not None and seen.code else (meta["code"] if meta else "")
+        code = Code("", digest, _NO_NAMES)
+        if stored is not None and stored.problem is not None:
+            return Decision("run", str(stored.problem))
+        return registry.decide(StepCall(step), self._known(key, code, meta, self.settings.start(key.name)))
+
+    def _known(
+        self,
+        key: PipelineKey,
+        code: Code,
+        meta: Mapping[str, Any] | None,
+        start: registry.StartPoint,
+        *,
+        dropped: Sequence[str] = (),
+    ) -> Known:
+        values: dict[str, str | None] = {}
+        before: dict[str, str | None] = {}
+        if meta is not None and registry.lets(start, meta["step"]):
+            values = {n: fingerprint.fingerprint(self.namespace[n]) for n in meta["seen"] if n in self.namespace}
+            before = {
+                name: fingerprint.look(self.namespace[name], self.main).digest
+                for name in meta["before"]
+                if name in self._unmarked and name in self.namespace
+            }
+        return Known(
+            start=start,
+            meta=meta,
+            code=code.digest,
+            kernel=self.kernel,
+            kind=self.kind,
+            pipeline=self.registry.pipeline(key),
+            values=values,
+            before=before,
+            dropped=frozenset(dropped),
+        )
+
+    def _readable_meta(
+        self, plan: Plan, stored: files.StoredStep | None, start: registry.StartPoint
+    ) -> Mapping[str, Any] | None:
+        """META of a file that may be restored or replaced; what may not stay is kept under another name."""
+        if stored is None:
+            return None
+        call, key = plan.call, plan.key
+        if stored.trust == "trusted":
+            if not files.belongs(stored.meta, key.name, key.version, call.step) and not call.force:
+                raise files.other_writer(stored.path, stored.meta)
+            return stored.meta
+        plan.keep = True
+        if call.force or not registry.lets(start, call.step):
+            return None
+        if stored.trust == "damaged":
+            self._set_aside_damaged(plan, stored, stored.problem)
+        elif start != "auto" and stored.problem is not None:
+            raise stored.problem
+        else:
+            plan.notes.append(f"the old file ({stored.trust}) is kept")
+        return None
+
+    def _set_aside_damaged(self, plan: Plan, stored: files.StoredStep, problem: CheckpointError | None) -> None:
+        kept = self.store(plan.key.folder).set_aside(stored.path, "bad")
+        plan.keep = False
+        _warn(f"step {plan.call.step}: {problem}; the step runs, the old file is kept as {kept.name}")
+
+    def _try_to_load(
+        self, plan: Plan, stored: files.StoredStep, start: registry.StartPoint, decision: Decision
+    ) -> Decision:
+        began = time.perf_counter()
+        try:
+            plan.loaded = self._load(stored, globals_=self.main, lives=self._lives)
+        except DamagedError as problem:
+            self._set_aside_damaged(plan, stored, problem)
+            return Decision("run", "its checkpoint was damaged")
+        except CheckpointUnreadableError as problem:
+            if start != "auto":
+                raise CheckpointUnreadableError(
+                    f"step {plan.call.step}: {problem}; install what is missing, or run the step and keep the old "
+                    f"file: `%%step {plan.call.step} --force`"
+                ) from problem
+            plan.keep = True
+            return Decision("run", f"its checkpoint cannot be read here: {problem}")
+        plan.restore_seconds = time.perf_counter() - began
+        return decision
+
+    def _load(
+        self,
+        stored: files.StoredStep,
+        *,
+        globals_: dict[str, Any],
+        lives: Callable[[pickling.Token], Any | None] | None,
+    ) -> Loaded:
+        """Read a checkpoint into a scratch place."""
+        parts = stored.parts()
+        found: dict[pickling.Token, Any] = {}
+        contents = pickling.read(
+            parts.skeleton, parts.buffers, kind=stored.meta["kind"], globals=globals_, live=lives, found=found
+        )
+        for module in stored.meta["imports"]:
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise CheckpointUnreadableError(f"module {module} cannot be imported here ({error})") from error
+        values = values_of(contents, stored.meta["step"])
+        return Loaded(stored.meta, values, contents, stored.outputs(), found, parts, stored.size)
+
+    def _stop_auto(self, plan: Plan, meta: Mapping[str, Any] | None, start: registry.StartPoint) -> None:
+        if start == "auto" and (meta is None or meta["code"] != plan.code.digest or plan.call.force):
+            pipeline = self.registry.pipeline(plan.key)
+            pipeline.stopped = min(plan.call.step, pipeline.stopped or plan.call.step)
+
+    def _refuse_unknown_names(self, plan: Plan) -> None:
+        names = plan.code.names
+        asked = dict.fromkeys([*plan.call.save, *plan.call.drop, *plan.call.require])
+        if self.kind != "cell" or names.dynamic or not asked:
+            return
+        reached = source.reachable(names.reads, self.namespace)
+        for name in asked:
+            if name not in self.namespace and name not in names.binds and name not in reached:
+                raise UsageError(
+                    f"step {plan.call.step}: --save, --drop or --require names `{name}`, but the cell does not make "
+                    "it and it does not exist; correct the name"
+                )
+
+    def _refuse_other_kind(self, plan: Plan, meta: Mapping[str, Any]) -> None:
+        kinds = {"cell": "a notebook cell", "method": "a method of a script", "foreign": "another program"}
+        other = meta["kind"]
+        if other == self.kind or (other == "foreign" and self.kind == "method"):
+            return
+        if not plan.call.force:
+            raise OtherWriterError(
+                f"step {plan.call.step} of `{plan.key.name}` version {plan.key.version}: the checkpoint in "
+                f"{plan.key.folder} was written by {kinds.get(other, other)}; use another --name or --version, or "
+                "--force to run the step and save over it (the old file is kept)"
+            )
+        plan.keep = True
+
+    def _refuse_other_notebook(self, plan: Plan, meta: Mapping[str, Any], decision: Decision) -> None:
+        mine = record.notebook_path(self.settings.notebook, plan.key.folder)
+        other = meta["notebook"]
+        if mine is None or other is None or mine == other:
+            return
+        if not (plan.key.folder / other).exists():
+            plan.notes.append(f"was written by {other.rpartition('/')[2]}")
+            return
+        if decision.action == "restore" and meta["code"] == plan.code.digest:
+            plan.notes.append(f"was written by {other.rpartition('/')[2]}")
+        elif not plan.call.force:
+            raise OtherWriterError(
+                f"step {plan.call.step} of `{plan.key.name}` version {plan.key.version} belongs to the notebook "
+                f"{plan.key.folder / other}; use another --name or --version here, or --force to run the step and "
+                "save over it (the old file is kept)"
+            )
+        else:
+            plan.keep = True
+
+    def _note_absent_steps(self, plan: Plan) -> None:
+        absent = registry.absent(self.registry.pipeline(plan.key), self._stored_below(plan))
+        if absent:
+            verb = "is" if len(absent) == 1 else "are"
+            plan.notes.append(f"{registry.steps_text(absent)} {verb} not in this kernel · %ckpt_load --push")
+
+    def _stored_below(self, plan: Plan) -> list[int]:
+        entries = self.store(plan.key.folder).entries(plan.key.name, plan.key.version)
+        return [entry.step for entry in entries if entry.step < plan.call.step]
+
+    def _note_renamed(self, plan: Plan) -> None:
+        """Say it when the notebook seems to have been renamed and its checkpoints lie under the old name."""
+        if self.kind != "cell" or not self.settings.is_default_name(plan.call):
+            return
+        if self.registry.pipeline(plan.key).steps:
+            return
+        store = self.store(plan.key.folder)
+        entries = store.entries()
+        if any(entry.name == plan.key.name for entry in entries):
+            return
+        for entry in entries:
+            stored = self.open(PipelineKey(plan.key.folder, entry.name, entry.version), entry.step)
+            notebook = stored.meta.get("notebook") if stored is not None else None
+            if notebook and not (plan.key.folder / notebook).exists():
+                plan.notes.append(f"renamed? --name {entry.name}")
+                return
+
+    # -- looking --------------------------------------------------------------------------------------------
+
+    def names(self, bound: Iterable[str] = ()) -> dict[str, Any]:
+        """The user's names and values, in namespace order; `bound` are names that the code binds for sure."""
+        bound = set(bound)
+        return {
+            name: value
+            for name, value in list(self.namespace.items())
+            if type(name) is str and (name in bound or not self._is_hidden(name, value))
+        }
+
+    def _look_before(self, plan: Plan) -> Before:
+        surroundings = ambient.look()
+        names = self.names(plan.code.names.binds)
+        state = delta.look(names, self.main)
+        self._find_changes_outside(state)
+        reads = self._reads(plan.code.names, state)
+        reached = None if plan.code.names.dynamic else sharing_closure(state, reads)
+        producers = dict(self.registry.pipeline(plan.key).producers)
+        seen = {}
+        for name in reads - producers.keys():
+            digest = fingerprint.fingerprint(names[name])
+            if digest is not None:
+                seen[name] = digest
+        state.forget()
+        return Before(state, surroundings, producers, reads, reached, seen)
+
+    def _reads(self, names: source.Names, state: delta.State) -> set[str]:
+        """Names that the code reads, also through the functions and methods that it can reach."""
+        if names.dynamic or self.kind == "method":
+            return set(state.looks)
+        reached = set(source.reachable(names.reads | names.deletes, self.namespace)) & state.looks.keys()
+        while True:
+            held = {f"\0{id(one)}": one for name in reached for one in state.looks[name].functions}
+            more = set(source.reachable(held, {**self.namespace, **held})) & state.looks.keys()
+            if more <= reached:
+                return reached
+            reached |= more
+
+    def _find_changes_outside(self, state: delta.State) -> None:
+        """Take away from a step the names that something else changed since the last look."""
+        if self._after is not None:
+            changed = [
+                name
+                for name, seen in self._after.looks.items()
+                if seen.digest is not None and name in state.looks and state.looks[name].digest != seen.digest
+            ]
+            self._attribute_to_unmarked(changed)
+
+    def _look_after(self, plan: Plan, outcome: Outcome) -> tuple[delta.Delta, ambient.Change]:
+        before = plan.before
+        assert before is not None
+        surroundings = ambient.look()
+        names = self.names(plan.code.names.binds)
+        if outcome.has_result and outcome.result is not None:
+            names[RESULT] = outcome.result
+        after = delta.look(names, self.main)
+        pipeline = self.registry.pipeline(plan.key)
+        own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}
+        found = delta.compare(
+            before.state,
+            after,
+            names,
+            self.main,
+            adds=plan.code.names.binds | own,
+            reached=before.reached,
+        )
+        after.forget()
+        after.looks.pop(RESULT, None)
+        self._after = after
+        options = {} if self.secrets is None else {"secrets": self.secrets}
+        return found, ambient.compare(before.ambient, surroundings, **options)
+
+    # -- saving ---------------------------------------------------------------------------------------------
+
+    def _save(self, plan: Plan, outcome: Outcome, found: delta.Delta, surroundings: ambient.Change) -> dict[str, Any]:
+        if plan.used:
+            raise NotPicklableError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
+        extras = self._result(found, outcome)
+        saved, unsaved, lost = self._choose(plan, found)
+        contents = contents_of(self.kind, plan.call.step, saved, surroundings.state, extras)
+        marks = registry.marks(
+            plan.call,
+            sorted(self._used_names(plan, found)),
+            self.registry.pipeline(plan.key),
+            self._stored_below(plan),
+        )
+        meta = self._meta(plan, outcome, found, surroundings, saved, unsaved, lost, marks)
+
+        def dump(file: BinaryIO) -> pickling.Written:
+            return pickling.write(contents, file, namespace=self.main, views=found.views, classes=found.classes)
+
+        def complete(written: pickling.Written) -> dict[str, Any]:
+            return {**meta, "packages": record.packages(written.modules), "needs": list(written.needs)}
+
+        def write(file: BinaryIO) -> pickling.Written:
+            written: pickling.Written = files.write(
+                file,
+                dump,
+                outputs=outcome.outputs,
+                meta=complete,
+                keyring=self.keyring,
+                new_hash=fingerprint.new_hash,
+            )
+            return written
+
+        store = self.store(plan.key.folder)
+        path = store.path(plan.key.name, plan.key.version, plan.call.step)
+        written = store.publish(path, write, keep=plan.keep)
+        self._tokens.update(written.tokens)
+        self._note_written(plan, found, meta["groups"])
+        self._remember(plan, "ran", plan.reason, seconds=outcome.seconds)
+        notes = plan.notes + self._save_notes(lost, surroundings, marks, outcome)
+        return self._facts(
+            plan, "saved", notes, variables=len(meta["variables"]), size=path.stat().st_size, seconds=outcome.seconds
+        )
+
+    def _result(self, found: delta.Delta, outcome: Outcome) -> dict[str, Any]:
+        """The last expression's value, by name where it is a variable's."""
+        value, reason = found.values.pop(RESULT, None), found.lost.pop(RESULT, None)
+        found.groups.pop(RESULT, None)
+        found.changed.discard(RESULT)
+        if not outcome.has_result or reason is not None:
+            return {}
+        for name, variable in self.names().items():
+            if variable is outcome.result and type(variable) not in fingerprint.ATOMS:
+                return {"result_name": name}
+        return {"result": outcome.result if value is None else value}
+
+    def _choose(self, plan: Plan, found: delta.Delta) -> tuple[dict[str, Any], list[str], dict[str, str]]:
+        """Split what changed into saved, not saved (bound to placeholders later) and lost."""
+        call = plan.call
+        known = found.values.keys() | found.lost.keys() | self.namespace.keys()
+        for name in (*call.save, *call.drop):
+            if name not in known:
+                _warn(f"step {call.step}: --save or --drop names `{name}`, which does not exist after the cell")
+        saved = {
+            name: value
+            for name, value in found.values.items()
+            if name not in call.drop and (not call.save or name in call.save)
+        }
+        unsaved = [name for name in (*found.values, *found.lost) if name not in saved]
+        lost = {
+            name: why
+            for name, why in found.lost.items()
+            if name not in call.drop and (not call.save or name in call.save)
+        }
+        for name in call.require:
+            if name not in saved and (name in unsaved or name not in self.namespace):
+                why = found.lost.get(name, "it is not among what is saved")
+                raise NotPicklableError(f"step {call.step}: --require {name}: {why}; nothing was saved")
+        if self.kind == "method" and (own := f"step_{call.step}") in found.lost:
+            raise NotPicklableError(
+                f"step {call.step}: its return value ({record.type_name(self.namespace[own])}) cannot be saved: "
+                f"{found.lost[own]}; the earlier checkpoint, if any, stays"
+            )
+        return saved, unsaved, lost
+
+    def _used_names(self, plan: Plan, found: delta.Delta) -> set[str]:
+        """Names that the step read or holds jointly: they existed before it."""
+        before = plan.before
+        assert before is not None
+        held = found.values.keys() | found.lost.keys() | set(found.deleted)
+        return before.reads | (held & before.state.looks.keys())
+
+    def _meta(
+        self,
+        plan: Plan,
+        outcome: Outcome,
+        found: delta.Delta,
+        surroundings: ambient.Change,
+        saved: Mapping[str, Any],
+        unsaved: Sequence[str],
+        lost: Mapping[str, str],
+        marks: Sequence[str],
+    ) -> dict[str, Any]:
+        before = plan.before
+        assert before is not None
+        used = self._used_names(plan, found)
+        bound = plan.code.names.binds - before.reads if self.kind == "cell" else {f"step_{plan.call.step}"}
+        # a value that cannot be compared never equals another one: every run of it is another content
+        unknown = {name: f"unknown:{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
+        return {
+            "name": plan.key.name,
+            "version": plan.key.version,
+            "step": plan.call.step,
+            "kind": self.kind,
+            "title": plan.call.title,
+            "notebook": record.notebook_path(self.settings.notebook, plan.key.folder),
+            "kernel": self.kernel,
+            "created": record.now(),
+            "seconds": round(outcome.seconds, 6),
+            "python": record.python_version(),
+            "source": plan.code.source,
+            "code": plan.code.digest,
+            "codes": registry.saved_codes(plan.history, plan.code.digest),
+            "imports": sorted(plan.code.names.imports & _imported()),
+            "variables": record.variables(self._shown(plan, saved)),
+            "order": list(saved),
+            "deleted": list(found.deleted),
+            "lost": [
+                {"name": name, "type": record.type_name(self.namespace[name]), "reason": why}
+                for name, why in lost.items()
+                if name in self.namespace
+            ],
+            "unsaved": list(unsaved),
+            "reads": {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())},
+            "groups": {**found.groups, **unknown},
+            "seen": before.seen,
+            "before": {
+                name: before.state.looks[name].digest
+                for name in sorted(saved.keys() & before.state.looks.keys())
+                if name not in bound
+            },
+            "marks": list(marks),
+            "ambient": list(surroundings.names),
+            "moved": surroundings.moved,
+            "refused": list(surroundings.refused),
+            "outputs_cut": outcome.outputs_cut,
+        }
+
+    def _shown(self, plan: Plan, saved: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.kind == "cell":
+            return saved
+        return {f"step_{plan.call.step}": saved[f"step_{plan.call.step}"], **saved}
+
+    def _save_notes(
+        self, lost: Mapping[str, str], surroundings: ambient.Change, marks: Sequence[str], outcome: Outcome
+    ) -> list[str]:
+        notes = [
+            f"`{name}` ({record.type_name(self.namespace[name])}) cannot be saved" for name in lost if name in self.namespace
+        ]
+        notes += [f"{name} cannot be restored" for name in surroundings.refused]
+        notes += [mark for mark in marks if not mark.startswith("without")]
+        if outcome.outputs_cut is not None:
+            notes.append("displayed more than is recorded")
+        return notes
+
+    # -- noting ---------------------------------------------------------------------------------------------
+
+    def _note_written(self, plan: Plan, found: delta.Delta, groups: Mapping[str, str]) -> None:
+        pipeline = self.registry.pipeline(plan.key)
+        for name in (*groups, *found.deleted):
+            pipeline.written.setdefault(name, set()).add(plan.call.step)
+            pipeline.failed.pop(name, None)
+            self._unmarked.discard(name)
+        for name, digest in groups.items():
+            pipeline.producers[name] = (plan.call.step, digest)
+        for name in found.deleted:
+            pipeline.producers.pop(name, None)
+
+    def _note_failed(self, plan: Plan, found: delta.Delta) -> None:
+        """What a failed run changed counts as written by its step; the next save contains it."""
+        changed = (found.changed | set(found.deleted)) - {RESULT}
+        self._note_written(plan, found, {name: f"failed:{uuid.uuid4().hex}" for name in changed - set(found.deleted)})
+        pipeline = self.registry.pipeline(plan.key)
+        pipeline.failed.update(dict.fromkeys(changed, plan.call.step))
+        self._remember(plan, "failed", "the cell failed")
+
+    def _note_unsaved(self, plan: Plan, found: delta.Delta, outcome: Outcome, reason: str) -> None:
+        names = (found.values.keys() | found.lost.keys()) - {RESULT}
+        self._note_written(plan, found, {name: f"unsaved:{uuid.uuid4().hex}" for name in names})
+        self._remember(plan, "not saved", reason, seconds=outcome.seconds)
+
+    def _not_saved(self, plan: Plan, outcome: Outcome, reason: str) -> dict[str, Any]:
+        _warn(f"step {plan.call.step} of `{plan.key.name}` ran, but its checkpoint was not saved: {reason}")
+        return self._facts(plan, "not saved", [reason], variables=0, size=0, seconds=outcome.seconds)
+
+    def _finish_restored(self, plan: Plan) -> dict[str, Any]:
+        loaded = plan.loaded
+        assert loaded is not None
+        self._remember(plan, "restored", plan.reason)
+        meta = loaded.meta
+        return self._facts(
+            plan,
+            "restored",
+            plan.notes,
+            variables=len(meta["variables"]),
+            size=loaded.size,
+            seconds=meta["seconds"],
+        )
+
+    def _facts(
+        self, plan: Plan, action: str, notes: list[str], *, variables: int, size: int, seconds: float
+    ) -> dict[str, Any]:
+        return {
+            "step": plan.call.step,
+            "name": plan.key.name,
+            "version": plan.key.version,
+            "title": plan.call.title,
+            "action": action,
+            "reason": plan.reason,
+            "notes": notes,
+            "variables": variables,
+            "bytes": size,
+            "run_seconds": seconds,
+        }
+
+    def _remember(
+        self, plan: Plan, state: Literal["ran", "restored", "failed", "not saved"], reason: str, *, seconds: float | None = None
+    ) -> None:
+        self.registry.pipeline(plan.key).steps[plan.call.step] = StepRecord(
+            step=plan.call.step,
+            state=state,
+            reason=reason,
+            code=plan.code.digest,
+            title=plan.call.title,
+            run_seconds=seconds,
+            restore_seconds=plan.restore_seconds,
+        )
+
+    # -- restoring ------------------------------------------------------------------------------------------
+
+    def _put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> None:
+        meta = loaded.meta
+        step = meta["step"]
+        pipeline = self.registry.pipeline(key)
+        for name in meta["deleted"]:
+            self.namespace.pop(name, None)
+        self.namespace.update(loaded.values)
+        for row in meta["unsaved"]:
+            self.namespace[row] = self._placeholder(row, meta)
+        self._tokens.update(loaded.found)
+        if ambient_too:
+            self._put_back(meta, loaded.contents.ambient or {})
+        for name, digest in meta["groups"].items():
+            pipeline.producers[name] = (step, digest)
+            pipeline.written.setdefault(name, set()).add(step)
+        for name in meta["deleted"]:
+            pipeline.producers.pop(name, None)
+            pipeline.written.setdefault(name, set()).add(step)
+        for name in (*meta["groups"], *meta["deleted"]):
+            self._unmarked.discard(name)
+            pipeline.failed.pop(name, None)
+            if self._after is not None:
+                self._after.looks.pop(name, None)
+
+    def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        # a step that did not draw puts the generators back only if no code here drew yet: an edited seed cell wins
+        untouched = ambient.generators_equal(self._generators, ambient.look())
+        ambient.put_back(state, generators=self.restore_random and (meta["moved"] or untouched))
+        self._generators = ambient.look() if meta["moved"] or untouched else self._generators
+
+    def _placeholder(self, name: str, meta: Mapping[str, Any]) -> Any:
+        rows = {row["name"]: row for row in meta["lost"]}
+        why = rows[name]["type"] if name in rows else "left out by --save or --drop"
+        return pickling.make_placeholder(name, meta["step"], why, self._placeholder_used)
+
+    def _placeholder_used(self, name: str) -> None:
+        if self.active is not None and name not in self.active.used:
+            self.active.used.append(name)
+
+    # -- %ckpt_load --push ----------------------------------------------------------------------------------
+
+    def push(self, key: PipelineKey, steps: Sequence[int] = (), *, force: bool = False) -> list[dict[str, Any]]:
+        """Put stored steps into this kernel without replay.
+
+        Nothing is pushed if a name that it would bind or delete has another value here that did not come from
+        this pipeline.
+
+        Returns
+        -------
+        list of dict
+            A receipt per step: `step`, `variables`, `bytes`, `seconds`.
+
+        Raises
+        ------
+        UsageError
+            Names would be overwritten; they are listed.
+        StepNotFoundError
+            A step is not stored.
+        """
+        stored_steps = [entry.step for entry in self.store(key.folder).entries(key.name, key.version)]
+        chosen = sorted(set(steps)) if steps else stored_steps
+        if not chosen or set(chosen) - set(stored_steps):
+            missing = registry.steps_text(sorted(set(chosen) - set(stored_steps))) if chosen else "nothing"
+            raise StepNotFoundError(
+                f"`{key.name}` version {key.version} in {key.folder}: {missing} is not stored; stored: "
+                f"{registry.steps_text(stored_steps) if stored_steps else 'nothing'}"
+                if chosen
+                else f"`{key.name}` version {key.version} in {key.folder}: nothing is stored"
+            )
+        loads = []
+        for step in chosen:
+            began = time.perf_counter()
+            stored = self.open(key, step)
+            if stored is None:
+                raise StepNotFoundError(f"step {step} of `{key.name}` is gone from {key.folder}")
+            if stored.problem is not None:
+                raise stored.problem
+            if not files.belongs(stored.meta, key.name, key.version, step):
+                raise files.other_writer(stored.path, stored.meta)
+            loads.append((self._load(stored, globals_=self.main, lives=self._lives), began))
+        if not force:
+            self._refuse_to_overwrite(key, [loaded for loaded, _ in loads])
+        runs_here = bool(self.registry.pipeline(key).steps)
+        return [self._push_one(key, loaded, began, runs_here) for loaded, began in loads]
+
+    def _push_one(self, key: PipelineKey, loaded: Loaded, began: float, runs_here: bool) -> dict[str, Any]:
+        self._put(key, loaded, ambient_too=runs_here)
+        meta = loaded.meta
+        seconds = time.perf_counter() - began
+        self.registry.pipeline(key).steps[meta["step"]] = StepRecord(
+            meta["step"], "restored", "pushed", code=meta["code"], title=meta["title"], restore_seconds=seconds
+        )
+        return {
+            "step": meta["step"],
+            "variables": [row["name"] for row in meta["variables"]],
+            "bytes": loaded.size,
+            "seconds": seconds,
+            "lost": list(meta["unsaved"]),
+        }
+
+    def _refuse_to_overwrite(self, key: PipelineKey, loads: Sequence[Loaded]) -> None:
+        producers = self.registry.pipeline(key).producers
+        final: dict[str, Any] = {}
+        for loaded in loads:
+            final.update(dict.fromkeys(loaded.meta["deleted"], _GONE))
+            final.update(loaded.values)
+            final.update(dict.fromkeys(loaded.meta["unsaved"], _GONE))
+        mine = self.names()
+        foreign = [
+            name
+            for name, value in final.items()
+            if name in mine and name not in producers and (value is _GONE or not self._equal(mine[name], value))
+        ]
+        if foreign:
+            raise UsageError(
+                f"nothing was pushed: {', '.join(f'`{name}`' for name in foreign)} exist here with other values that "
+                f"did not come from `{key.name}`; rename them, or push with --force"
+            )
+
+    def _equal(self, mine: Any, other: Any) -> bool:
+        if mine is other:
+            return True
+        digest = fingerprint.look(mine, self.main).digest
+        return digest is not None and digest == fingerprint.look(other, self.main).digest
+
+
+def contents_of(
+    kind: Literal["cell", "method"], step: int, values: dict[str, Any], surroundings: Any, extras: dict[str, Any]
+) -> pickling.Contents:
+    """Arrange values for the file: for a method its return value, all else it changed in the extras."""
+    if kind == "cell":
+        return pickling.Contents("cell", values, surroundings, extras)
+    own = f"step_{step}"
+    rest = {name: value for name, value in values.items() if name != own}
+    return pickling.Contents("method", values[own], surroundings, {**extras, "names": rest})
+
+
+def values_of(contents: pickling.Contents, step: int) -> dict[str, Any]:
+    """Names and values of a file that was read: the inverse of `contents_of`."""
+    if contents.kind == "cell":
+        return dict(contents.value)
+    return {**(contents.extras or {}).get("names", {}), f"step_{step}": contents.value}
+
+
+def sharing_closure(state: delta.State, names: Iterable[str]) -> set[str]:
+    """`names` and all names tied to them."""
+    return delta.sharing.closure(state.links, names)
+
+
+def _imported() -> set[str]:
+    import sys
+
+    return set(sys.modules)
+
+
+def _warn(text: str) -> None:
+    """Warn each time, whatever was said before from the same line."""
+    with warnings.catch_warnings(), suppress(CheckpointWarning):
+        warnings.simplefilter("always", CheckpointWarning)
+        warnings.warn(text, CheckpointWarning, stacklevel=2)
+
+
+_GONE = object()
+_NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)

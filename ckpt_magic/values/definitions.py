@@ -1,0 +1,939 @@
+"""What a notebook defines, written as calls that the standard library can make.
+
+Functions, closures, code, classes and enums become reductions that plain ``pickle.load`` executes where nothing is
+installed. `Definitions` builds them for one pickle, `Forms` is what our own loader puts in place of the one callable
+that they share. Knows no file and no top form (see `pickling`).
+
+A definition is written as ``call(getitem, {token: made}, token)`` followed by blocks of attributes that are set
+eagerly, each ``call(dict.fromkeys, map(setattr, repeat(made), names, values), made)``. ``call`` is
+`operator.call`: a plain reader just executes it, our loader sees the token before the attributes.
+"""
+
+from __future__ import annotations
+
+import __future__
+
+import _abc
+import abc
+import collections
+import collections.abc
+import dataclasses
+import enum
+import functools
+import hashlib
+import importlib.util
+import itertools
+import linecache
+import marshal
+import operator
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from ckpt_magic.errors import NotPicklableError
+
+Token = tuple[str, str, str]  # ("class" | "function", qualified name, digest of the definition)
+Reduced = tuple[Any, ...]
+
+ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
+
+# --- the expressions that a reader evaluates; builtins only, and text, since any Python version must compile them ---
+
+_SAME: Final = "__import__('importlib.util').util.MAGIC_NUMBER == magic"
+# In 3.12 list, set and dict comprehensions lost their own scope: names inside them are compared without it.
+_PLAIN: Final = "__import__('re').sub(r'<(?:list|set|dict)comp>[.]<locals>[.]', '', {})"
+
+# Every code object of a cell, outermost first; nothing on the Python that wrote the file, which has them marshalled.
+_COMPILED: Final = f"""lambda magic, source, filename, flags: (
+    lambda walk: [] if {_SAME} else walk(walk, compile(source, filename, 'exec', flags, True)))(
+    lambda walk, code: [code] + [
+        inner for const in code.co_consts if hasattr(const, 'co_consts') for inner in walk(walk, const)])"""
+
+# One code object: the marshalled one on the Python that wrote it (on another it would crash the interpreter), else
+# the one at its place in the compiled source, else one that says why it is not there.
+_LOADED: Final = f"""lambda magic, data, codes, qualname, line, index, free, written_by: (
+    __import__('marshal').loads(data) if {_SAME} else ([
+        code for code in codes if {_PLAIN.format("code.co_qualname")} == qualname
+        and code.co_firstlineno == line and len(code.co_freevars) == free][index:index + 1] or [
+        code for code in compile('def made(' + ', '.join('v%d' % i for i in range(free)) + '):' + chr(10)
+            + ' def stub(*args, **kwargs):' + chr(10)
+            + '  (' + ''.join('v%d, ' % i for i in range(free)) + ')' + chr(10)
+            + '  raise RuntimeError(' + repr('`' + qualname + '` was written by Python ' + written_by
+            + ' without its source and cannot run on another version; run the step again') + ')',
+            '<ckpt_magic>', 'exec').co_consts[0].co_consts if hasattr(code, 'co_consts')])[0])"""
+
+# The methods of a dataclass, made again by `dataclasses` itself: its own code differs between versions. They are
+# made on a class of its own, so that no hook of the user's runs; what they know of that class becomes the real one.
+_GENERATED: Final = """lambda cls, name, fields, options, shown, ready: (lambda d, c: (lambda made: (
+    [setattr(made.__dataclass_params__, k, v) for k, v in shown.items() if hasattr(made.__dataclass_params__, k)],
+    [setattr(cell, 'cell_contents', cls) for f in list(made.__dict__.values())
+        for cell in getattr(f, '__closure__', None) or () if cell.cell_contents is made],
+    dict(made.__dict__))[-1])(d.make_dataclass(name, [
+        (f.name, d.InitVar[object] if f._field_type is d._FIELD_INITVAR else object, c.copy(f)) for f in fields
+        if f._field_type is not d._FIELD_CLASSVAR],
+        namespace={'__post_init__': None} if ready else {}, **options)))(
+    __import__('dataclasses'), __import__('copy'))"""
+_REPLACE_NAMES: Final = "('__replace__',) if hasattr(__import__('dataclasses'), '_replace') else ()"
+_REPLACE_VALUES: Final = "(getattr(__import__('dataclasses'), '_replace', None),)"
+
+_compiled: Final = eval(_COMPILED)  # noqa: S307  (the writer checks its own work with the reader's expression)
+
+_TOP_LEVEL_AWAIT: Final = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, which IPython's cells are compiled with
+_MAGIC: Final = importlib.util.MAGIC_NUMBER
+_PYTHON: Final = f"{sys.version_info[0]}.{sys.version_info[1]}"
+_FROM_KEYS: Final = dict.fromkeys  # one object, so that the pickler remembers it
+_NO_HOOK: Final = classmethod(id)
+
+_MACHINERY: Final = frozenset(
+    {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__dataclass_params__"}
+)
+_GENERATED_NAMES: Final = frozenset(
+    "__init__ __repr__ __eq__ __lt__ __le__ __gt__ __ge__ __hash__ __setattr__ __delattr__".split()
+)
+_ENUM_MACHINERY: Final = frozenset(
+    "_member_names_ _member_map_ _value2member_map_ _unhashable_values_ _hashable_values_ _unhashable_values_map_ "
+    "_member_type_ _generate_next_value_ _use_args_ _value_repr_ _flag_mask_ _all_bits_ _singles_mask_ _boundary_ "
+    "_inverted_ _order_ _sort_order_ __new__ __dataclass_params__".split()
+)
+
+
+class Call:
+    """Stands for `operator.call` in our own forms, so that one which the user holds can be told apart."""
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        return function(*args)
+
+
+CALL: Final = Call()
+
+
+class Form:
+    """A call to be made by the reader: ``function(*args)``. Remembered by the pickler like any object."""
+
+    __slots__ = ("reduced",)
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.reduced: Reduced = (function, args)
+
+    def __call__(self, *args: Any) -> Any:  # the pickler asks that what it calls is callable
+        raise NotImplementedError
+
+
+# --- questions about definitions ---
+
+
+def importable(obj: Any) -> bool:
+    """Whether pickle would find this class or function by its module and qualified name, also in another kernel."""
+    name = getattr(obj, "__qualname__", None)
+    module = getattr(obj, "__module__", None)
+    if not isinstance(name, str) or not isinstance(module, str) or module == "__main__":
+        return False
+    found: Any = sys.modules.get(module)
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        return False
+    return found is obj
+
+
+def by_reference(obj: Any) -> bool:
+    """Whether `obj`, atoms aside, is written as a name: it has no content of its own to save.
+
+    Modules, importable classes and functions, builtin functions, numpy dtypes and ufuncs.
+    """
+    kind = type(obj)
+    if isinstance(obj, type | types.FunctionType):
+        return importable(obj) or obj in _types_by_identity()
+    if kind is types.BuiltinFunctionType:
+        owner = obj.__self__
+        return owner is None or isinstance(owner, types.ModuleType) or (isinstance(owner, type) and importable(owner))
+    if kind in _NAMED_KINDS or isinstance(obj, types.ModuleType):
+        return True
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and (isinstance(obj, numpy.dtype) and not obj.hasobject or kind is numpy.ufunc)
+
+
+_NAMED_KINDS: Final = frozenset(
+    {types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType}
+)
+
+
+@functools.lru_cache(maxsize=1)
+def _types_by_identity() -> dict[type, str]:
+    """The interpreter's own types that have no name of their own but one in `types`, e.g. `types.FunctionType`."""
+    return {
+        kind: name
+        for name, kind in vars(types).items()
+        if isinstance(kind, type) and kind.__module__ == "builtins" and not importable(kind)
+    }
+
+
+def is_plain_definition(obj: Any, namespace: Mapping[str, Any]) -> bool:
+    """Whether `obj` is a notebook function or class that reaches nothing mutable.
+
+    Such a definition is one object per kernel, found by its token, and does not tie names together.
+
+    Parameters
+    ----------
+    obj
+        Anything.
+    namespace
+        The namespace of the notebook; its functions have it as their globals.
+    """
+    if isinstance(obj, types.FunctionType):
+        # A method belongs to its class, and a lambda or a local function is made anew each time its line runs.
+        return obj.__qualname__.isidentifier() and not obj.__closure__ and _plain(obj, namespace, set())
+    return isinstance(obj, type) and "<" not in obj.__qualname__ and not importable(obj) and _plain(obj, namespace, set())
+
+
+def _plain(obj: Any, namespace: Mapping[str, Any], seen: set[int]) -> bool:
+    """Whether `obj` reaches nothing that can change in place, what belongs to the machinery of classes aside."""
+    if type(obj) in ATOMS or id(obj) in seen:
+        return True
+    seen.add(id(obj))
+    parts = _plain_parts(obj, namespace)
+    return parts is not None and all(_plain(part, namespace, seen) for part in parts)
+
+
+def _plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
+    """What an immutable object consists of; none if it can change in place, or is not known."""
+    kind = type(obj)
+    if kind in (tuple, frozenset):
+        return typing.cast("Iterable[Any]", obj)
+    if kind is types.FunctionType:
+        if importable(obj):
+            return ()
+        if obj.__globals__ is not namespace and not _module_of(obj.__globals__):
+            return None
+        return [obj.__defaults__, *(obj.__kwdefaults__ or {}).values(), *vars(obj).values(), *_contents(obj)]
+    if kind in (staticmethod, classmethod):
+        return [obj.__func__]
+    if kind is property:
+        return [obj.fget, obj.fset, obj.fdel]
+    if kind is functools.cached_property:
+        return [obj.func]
+    if isinstance(obj, enum.Enum):
+        return [type(obj), *(value for name, value in vars(obj).items() if name != "__objclass__")]
+    if isinstance(obj, type):
+        return [] if by_reference(obj) else [*obj.__bases__, type(obj), *dict(_attributes(obj, for_digest=True)).values()]
+    if by_reference(obj) or kind is re.Pattern or kind.__module__ == "typing" or kind is types.GenericAlias:
+        return ()
+    if kind is dataclasses.Field:
+        return [obj.default, obj.default_factory]
+    if kind.__module__ in ("dataclasses", "datetime", "decimal", "fractions", "pathlib", "uuid"):
+        return ()
+    return None
+
+
+def _contents(function: types.FunctionType) -> Iterator[Any]:
+    """What the cells of a closure hold; empty ones hold nothing yet."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            continue
+
+
+def _module_of(globals_: dict[str, Any]) -> types.ModuleType | None:
+    """The importable module whose dict this is."""
+    name = globals_.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" else None
+    return module if module is not None and vars(module) is globals_ else None
+
+
+def definition_token(obj: Any, namespace: Mapping[str, Any]) -> Token:
+    """Name a notebook function or class by what it is: its qualified name and a digest of its definition.
+
+    Line numbers and file names do not count. The digest holds for one minor version of Python.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    _digest(obj, namespace, digest.update, [])
+    kind = "class" if isinstance(obj, type) else "function"
+    return kind, obj.__qualname__, digest.hexdigest()
+
+
+def _digest(obj: Any, namespace: Mapping[str, Any], put: Callable[[bytes], None], path: list[Any]) -> None:
+    """Feed what defines `obj` to `put`; `path` are the objects being looked into, to survive cycles."""
+    kind = type(obj)
+    put(b"(" + kind.__name__.encode())
+    if kind in ATOMS:
+        put(repr(obj).encode("utf-8", "surrogatepass"))
+    elif any(obj is outer for outer in path):
+        put(b"^%d" % next(i for i, outer in enumerate(path) if outer is obj))
+    else:
+        path.append(obj)
+        for part in _digest_parts(obj, namespace):
+            _digest(part, namespace, put, path)
+        path.pop()
+    put(b")")
+
+
+def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
+    """What defines `obj`, as objects that can be digested in turn."""
+    kind = type(obj)
+    if kind is types.CodeType:
+        return code_parts(obj)
+    if kind is frozenset or kind is set:
+        return sorted(map(repr, obj))
+    if kind is tuple or kind is list:
+        return typing.cast("Iterable[Any]", obj)
+    if kind is dict or kind is types.MappingProxyType:
+        return [part for item in obj.items() for part in item]
+    if isinstance(obj, types.ModuleType):
+        return [obj.__name__]
+    if kind is not types.FunctionType and not isinstance(obj, type):
+        if kind is property:
+            return [obj.fget, obj.fset, obj.fdel]
+        if kind in (staticmethod, classmethod):
+            return [obj.__func__]
+        if kind is functools.cached_property:
+            return [obj.func]
+        if isinstance(obj, enum.Enum):
+            return [type(obj), obj.name or "", repr(obj.value)]
+        if kind is dataclasses.Field:
+            return [obj.name, obj.default, obj.default_factory, repr((obj.init, obj.repr, obj.hash, obj.compare))]
+        return [repr(obj)] if _plain_parts(obj, namespace) == () and not by_reference(obj) else [_name(obj)]
+    if by_reference(obj):
+        return [_name(obj)]
+    if kind is types.FunctionType:
+        where = "" if obj.__globals__ is namespace else str(obj.__globals__.get("__name__"))
+        return [obj.__qualname__, where, obj.__code__, obj.__defaults__, obj.__kwdefaults__, dict(sorted(vars(obj).items())), *_contents(obj)]
+    attributes = sorted(_attributes(obj, for_digest=True))
+    return [obj.__qualname__, type(obj), obj.__bases__, *(part for item in attributes for part in item)]
+
+
+def _name(obj: Any) -> str:
+    """A stable name for what is written as a reference."""
+    module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
+    return f"{module or getattr(obj, '__objclass__', '')}.{name or type(obj).__qualname__}"
+
+
+def code_parts(code: types.CodeType) -> list[Any]:
+    """What a code object does, without where it stands, stable while it runs (marshalled bytes are not)."""
+    return [
+        code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars,
+        code.co_flags, code.co_qualname, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
+        code.co_exceptiontable,
+    ]  # fmt: skip
+
+
+# --- reading the parts of a class ---
+
+
+def _attributes(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str, Any]]:
+    """The attributes of a class that its body or its owner gave it, in order."""
+    tuples = _is_namedtuple(cls)
+    for name, value in vars(cls).items():
+        if name in _MACHINERY or isinstance(value, types.GetSetDescriptorType):
+            continue
+        if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls:
+            continue  # a slot: the skeleton has it
+        if name == "__doc__" and value is None:
+            continue
+        if tuples and _made_by_namedtuple(cls, name, value):
+            continue
+        if isinstance(cls, enum.EnumType) and (name in _ENUM_MACHINERY or name in cls._member_map_) and not for_digest:
+            continue
+        if for_digest and (name in _IGNORED_IN_DIGEST or is_generated(cls, name, value)):
+            if name == "__dataclass_fields__":
+                yield name, tuple(value.values())
+            continue
+        yield name, value
+    if for_digest and isinstance(cls, enum.EnumType):
+        yield "_member_map_", tuple(part for name, member in cls._member_map_.items() for part in (name, member))
+
+
+_IGNORED_IN_DIGEST: Final = _ENUM_MACHINERY | frozenset(
+    "__dataclass_fields__ __annotations__ __slots__ __match_args__ __static_attributes__ __firstlineno__ "
+    "__orig_bases__ __parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ __replace__".split()
+)
+
+
+def is_generated(cls: type, name: str, value: Any) -> bool:
+    """Whether `value` is a method that `dataclasses` made for this very class."""
+    if name not in _GENERATED_NAMES or "__dataclass_fields__" not in vars(cls) or type(value) is not types.FunctionType:
+        return False
+    inner = inspected = value
+    if name == "__repr__":  # made twice: the inner function is wrapped against recursion
+        inner = vars(value).get("__wrapped__", value)
+    return bool(inner.__code__.co_filename == "<string>" and inspected.__name__ == name)
+
+
+def _is_namedtuple(cls: type) -> bool:
+    own = vars(cls)
+    make = own.get("_make")
+    return tuple in cls.__bases__ and "_fields" in own and getattr(make, "__func__", make).__code__ is _namedtuple_code()["_make"]  # type: ignore[union-attr]
+
+
+@functools.lru_cache(maxsize=1)
+def _namedtuple_code() -> dict[str, types.CodeType]:
+    """The code of the methods that `collections.namedtuple` gives every class."""
+    template = collections.namedtuple("template", "x")  # noqa: PYI024
+    found = {name: getattr(value, "__func__", value) for name, value in vars(template).items()}
+    return {name: value.__code__ for name, value in found.items() if hasattr(value, "__code__")}
+
+
+def _made_by_namedtuple(cls: type, name: str, value: Any) -> bool:
+    if name in ("__new__", "__slots__", "_fields", "_field_defaults", "__match_args__"):
+        return True
+    if name in cls._fields and type(value).__name__ == "_tuplegetter":  # type: ignore[attr-defined]
+        return True
+    inner = getattr(value, "__func__", value)
+    return getattr(inner, "__code__", None) is _namedtuple_code().get(name, 0)
+
+
+# --- writing ---
+
+
+class Definitions:
+    """The definitions of one pickle: builds their reductions and knows what is written already.
+
+    Parameters
+    ----------
+    namespace
+        The notebook's namespace. It is never written; functions whose globals it is get the shell.
+    tokens
+        Whether plain definitions carry a token.
+    sources
+        Whether code is written with the source of its cell, for other versions of Python.
+    """
+
+    def __init__(self, namespace: dict[str, Any], *, tokens: bool = True, sources: bool = True) -> None:
+        self.namespace = namespace
+        self.shell = Form(operator.call, dict)  # the first call of the pickle: see ValuePickler._form
+        self.sources = Form(dict)
+        self.tokens: dict[Token, Any] = {}
+        self.modules: set[str] = set()
+        self.needs: set[str] = set()
+        self.functions: list[types.FunctionType] = []
+        self._with_tokens = tokens
+        self._with_sources = sources
+        self._cells: set[int] = set()
+        self._globals: dict[int, Any] = {}
+        self._pending: set[type] = set()
+        self._written: set[type] = set()
+        self._generated: dict[int, tuple[Form, str]] = {}
+        self._interned: dict[Any, Any] = {}
+        self._forms: dict[Any, Any] = {}
+        self._codes: dict[tuple[str, int], tuple[Any, list[types.CodeType]]] = {}
+        self._keep: list[Any] = []
+        self.code_written = Form(eval, _LOADED, {})
+
+    def intern(self, value: Any) -> Any:
+        """The same object for equal values, so that the pickle holds it once."""
+        return self._interned.setdefault(value, value)
+
+    def note(self, module: str | None) -> None:
+        """Remember that the pickle imports from this module."""
+        if module:
+            self.modules.add(module.partition(".")[0])
+
+    def attribute(self, module: str, name: str) -> Form:
+        """``getattr(module, name)``, for what pickle does not find by itself."""
+        key = ("attribute", module, name)
+        if key not in self._forms:
+            self._forms[key] = Form(getattr, sys.modules[module], name)
+        return typing.cast(Form, self._forms[key])
+
+    def evaluated(self, text: str) -> Form:
+        if text not in self._forms:
+            self._forms[text] = Form(eval, text, Form(dict, (("__name__", "dataclasses"),)))
+        return typing.cast(Form, self._forms[text])
+
+    def token(self, obj: Any) -> Token | None:
+        """The token of a plain definition; none if it has none, or if another object in this pickle has it."""
+        if not self._with_tokens or not is_plain_definition(obj, self.namespace):
+            return None
+        token = definition_token(obj, self.namespace)
+        return token if self.tokens.setdefault(token, obj) is obj else None
+
+    # functions
+
+    def function(self, function: types.FunctionType) -> Any:
+        """Reduce a function: by name if it can be imported, else by value."""
+        if id(function) in self._generated:
+            table, name = self._generated[id(function)]
+            return operator.getitem, (table, name), self._function_blocks(function, ()), None, None, operator.is_
+        if importable(function):
+            self.note(function.__module__)
+            return NotImplemented
+        globals_ = self._globals_of(function)
+        if globals_ is None:  # a dict of its own, which may hold this function: written first
+            self._globals[id(function.__globals__)] = function.__globals__
+            return operator.getitem, ((function.__globals__, function), 1)
+        self.functions.append(function)
+        # A cell may hold the function itself, so it is filled when the function exists already.
+        cells = tuple(cell for cell in function.__closure__ or () if id(cell) not in self._cells)
+        self._cells.update(map(id, cells))
+        args = (function.__code__, globals_, function.__name__, None, function.__closure__)
+        blocks = self._function_blocks(function, cells)
+        token = self.token(function)
+        if token is None:
+            return types.FunctionType, args, blocks, None, None, operator.is_
+        made = Form(types.FunctionType, *args)
+        return CALL, (operator.getitem, {token: made}, token), blocks, None, None, operator.is_
+
+    def _globals_of(self, function: types.FunctionType) -> Any:
+        """The globals as a form; the dict itself if it is written by value already, none if it is not yet."""
+        globals_ = function.__globals__
+        if globals_ is self.namespace:
+            return self.shell
+        if id(globals_) not in self._globals:
+            module = _module_of(globals_)
+            if module is None:
+                return None
+            self._globals[id(globals_)] = Form(getattr, module, "__dict__")
+        return self._globals[id(globals_)]
+
+    def _function_blocks(self, function: types.FunctionType, cells: tuple[types.CellType, ...]) -> tuple[Form, ...]:
+        state: dict[str, Any] = {
+            "__doc__": function.__doc__,
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+        }
+        generated = id(function) in self._generated
+        optional = () if generated else ("__defaults__", "__kwdefaults__", "__dict__")
+        for name in (*optional, "__annotations__", "__type_params__"):
+            if value := getattr(function, name, None):
+                state[name] = value
+        blocks = [self._block(setattr, function, state)]
+        full = [(cell, value) for cell in cells for value in _contents_of(cell)]
+        if full:
+            name_ = self._repeat("cell_contents")
+            setting = Form(map, setattr, tuple(c for c, _ in full), name_, tuple(v for _, v in full))
+            blocks.append(Form(CALL, _FROM_KEYS, setting, function))
+        return tuple(blocks)
+
+    def _block(self, setter: Any, obj: Any, attributes: Mapping[str, Any], owner: Any = None) -> Form:
+        """Set `attributes` on `obj` at once; our loader leaves it out if `owner` is a live object."""
+        setting = Form(map, setter, Form(itertools.repeat, obj), self.intern(tuple(attributes)), tuple(attributes.values()))
+        return Form(CALL, _FROM_KEYS, setting, obj if owner is None else owner)
+
+    def _repeat(self, value: str) -> Form:
+        if ("repeat", value) not in self._forms:
+            self._forms["repeat", value] = Form(itertools.repeat, value)
+        return typing.cast(Form, self._forms["repeat", value])
+
+    def cell(self, cell: types.CellType) -> Any:
+        """Reduce a closure cell. One that a function brings along is filled by the function's blocks."""
+        if id(cell) in self._cells:
+            return types.CellType, ()
+        self._cells.add(id(cell))
+        contents = list(_contents_of(cell))
+        return (types.CellType, (), (None, {"cell_contents": contents[0]})) if contents else (types.CellType, ())
+
+    # code
+
+    def code(self, code: types.CodeType) -> Any:
+        """Reduce a code object: marshalled for this Python, with its place in the source for others."""
+        codes, index = self._place(code)
+        data = marshal.dumps(code, 2)  # version 2 has no references: the same bytes however often it ran
+        qualname = plain_qualname(code)
+        return self.code_written, (
+            _MAGIC, data, codes, qualname, code.co_firstlineno, index, len(code.co_freevars), _PYTHON,
+        )  # fmt: skip
+
+    def _place(self, code: types.CodeType) -> tuple[Any, int]:
+        """Where the source of `code` compiles to the same code: a form for the cell's code objects, and an index."""
+        if not self._with_sources:
+            return (), 0
+        flags = code.co_flags & __future__.annotations.compiler_flag | _TOP_LEVEL_AWAIT
+        key = code.co_filename, flags
+        if key not in self._codes:
+            self._codes[key] = self._compiled_source(*key)
+        form, codes = self._codes[key]
+        place = plain_qualname(code), code.co_firstlineno, len(code.co_freevars)
+        same = [c for c in codes if (plain_qualname(c), c.co_firstlineno, len(c.co_freevars)) == place]
+        for index, candidate in enumerate(same):
+            if candidate == code:
+                return form, index
+        return (), 0
+
+    def _compiled_source(self, filename: str, flags: int) -> tuple[Any, list[types.CodeType]]:
+        source = "".join(linecache.getlines(filename))
+        try:
+            codes = _compiled(b"", source, filename, flags) if source else []
+        except (SyntaxError, ValueError):  # not Python, or a file that was changed since
+            codes = []
+        if not codes:
+            return (), []
+        if ("source", filename) not in self._forms:
+            self._forms["source", filename] = Form(dict.setdefault, self.sources, filename, source)
+        compiled = self._forms.setdefault("compiled", Form(eval, _COMPILED, {}))
+        return Form(compiled, _MAGIC, self._forms["source", filename], filename, flags), codes
+
+    # classes
+
+    def klass(self, cls: type) -> Any:
+        """Reduce a class: by name if it can be imported, else as a skeleton and blocks of attributes."""
+        if cls in self._pending:  # a base of the class being written, whose blocks come with that class
+            self._pending.discard(cls)
+            return self._skeleton(cls)
+        if importable(cls):
+            self.note(cls.__module__)
+            return NotImplemented
+        if cls in _types_by_identity():
+            return getattr, (types, _types_by_identity()[cls])
+        if cls in (type(None), type(...), type(NotImplemented)):
+            return NotImplemented
+        maker = _maker(cls)
+        if maker is None:
+            return self._by_cloudpickle(cls)
+        family = [member for member in self._family(cls, []) if member not in self._written]
+        self._written.update(family)
+        self._pending.update(family)
+        self._pending.discard(cls)
+        blocks = _Later(lambda: tuple(block for member in family for block in self._class_blocks(member)))
+        return (*self._skeleton(cls), blocks, None, None, operator.is_)
+
+    def _family(self, cls: type, family: list[type]) -> list[type]:
+        """The classes that the skeleton of `cls` needs and that are written by value, `cls` last."""
+        for parent in (*cls.__bases__, type(cls)):
+            if parent not in family and not by_reference(parent) and _maker(parent) is not None:
+                self._family(parent, family)
+        if cls not in family:
+            family.append(cls)
+        return family
+
+    def _skeleton(self, cls: type) -> Reduced:
+        token = self.token(cls)
+        if isinstance(cls, enum.EnumType):
+            made = self._enum_skeleton(cls)
+        elif _is_namedtuple(cls):
+            made = self._namedtuple_skeleton(cls)
+        else:
+            own: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+            if "__slots__" in vars(cls):
+                own["__slots__"] = _slots(cls)
+            if typing.Generic in cls.__mro__:
+                own["__orig_bases__"] = ()  # else its __init_subclass__ complains; the real ones are set with the rest
+            name = self._without_hooks(cls)
+            made = Form(CALL, _maker(cls), type(cls), name, cls.__bases__, own)
+        return CALL, (operator.getitem, {token: made}, token)
+
+    def _hooks(self, cls: type) -> dict[type, Any]:
+        return {
+            base: vars(base)["__init_subclass__"]
+            for base in cls.__mro__[1:]
+            if "__init_subclass__" in vars(base) and not by_reference(base)
+        }
+
+    def _without_hooks(self, cls: type) -> Any:
+        """The name of the class, after the bases' ``__init_subclass__`` are switched off for a plain reader."""
+        off = [Form(CALL, type.__setattr__, base, "__init_subclass__", _NO_HOOK) for base in self._hooks(cls)]
+        return Form(operator.getitem, (cls.__name__, *off), 0) if off else cls.__name__
+
+    def _class_blocks(self, cls: type) -> Iterator[Form]:
+        """What is set on a class once it exists: methods first, since values may be instances that need them."""
+        for base, hook in self._hooks(cls).items():
+            yield self._block(type.__setattr__, base, {"__init_subclass__": hook})
+        attributes = dict(_attributes(cls))
+        if "__dataclass_fields__" in attributes:
+            self._note_generated(cls)
+        if _is_namedtuple(cls):
+            attributes["__qualname__"] = cls.__qualname__
+        if "__slots__" in attributes and not isinstance(attributes["__slots__"], str | tuple | list | dict):
+            del attributes["__slots__"]
+        if attributes.get("__replace__") is getattr(dataclasses, "_replace", self):
+            del attributes["__replace__"]
+        behaviour = {name: value for name, value in attributes.items() if isinstance(value, _BEHAVIOUR)}
+        rest = {name: value for name, value in attributes.items() if name not in behaviour}
+        if behaviour:
+            yield self._block(type.__setattr__, cls, behaviour)
+        if rest:
+            yield self._block(type.__setattr__, cls, rest)
+        if "__dataclass_fields__" in attributes:
+            yield from self._dataclass_blocks(cls)
+        if isinstance(cls, enum.EnumType):
+            yield from self._enum_blocks(cls)
+        if isinstance(cls, abc.ABCMeta):
+            yield from self._registrations(cls)
+
+    def _registrations(self, cls: abc.ABCMeta) -> Iterator[Form]:
+        registry: set[Any] = _abc._get_dump(cls)[0]
+        classes = [sub for ref in registry if (sub := ref()) is not None]
+        if classes:
+            classes.sort(key=lambda sub: (sub.__module__, sub.__qualname__))
+            setting = Form(map, abc.ABCMeta.register, Form(itertools.repeat, cls), tuple(classes))
+            yield Form(CALL, _FROM_KEYS, setting, cls)
+
+    # dataclasses, named tuples
+
+    def _note_generated(self, cls: type) -> None:
+        """Have the generated methods of a dataclass made again by the reader's `dataclasses`."""
+        made = {name: value for name, value in vars(cls).items() if is_generated(cls, name, value)}
+        shown = {name: getattr(cls.__dataclass_params__, name) for name in _params(cls)}  # type: ignore[attr-defined]
+        options = {
+            "order": "__lt__" in made,
+            "unsafe_hash": "__hash__" in made,
+            "frozen": shown.get("frozen", False),
+            "slots": "__slots__" in vars(cls),
+        }
+        ready = "__init__" in made and "__post_init__" in made["__init__"].__code__.co_names
+        fields = tuple(vars(cls)["__dataclass_fields__"].values())
+        table = Form(self.evaluated(_GENERATED), cls, cls.__name__, fields, options, shown, ready)
+        self._forms["generated", cls] = table
+        self._generated.update((id(value), (table, name)) for name, value in made.items())
+
+    def _dataclass_blocks(self, cls: type) -> Iterator[Form]:
+        table = self._forms["generated", cls]
+        yield self._block(
+            type.__setattr__, cls, {"__dataclass_params__": Form(operator.getitem, table, "__dataclass_params__")}
+        )
+        names, values = self.evaluated(_REPLACE_NAMES), self.evaluated(_REPLACE_VALUES)
+        if "__replace__" not in vars(cls) or vars(cls)["__replace__"] is getattr(dataclasses, "_replace", self):
+            setting = Form(map, type.__setattr__, Form(itertools.repeat, cls), names, values)
+            yield Form(CALL, _FROM_KEYS, setting, cls)
+
+    def _namedtuple_skeleton(self, cls: Any) -> Form:
+        defaults = cls.__new__.__defaults__ or ()
+        # An invalid field name was accepted with rename=True, which then changes nothing in the names it gave.
+        maker = functools.partial(collections.namedtuple, rename=True, defaults=defaults, module=cls.__module__)  # type: ignore[call-overload]
+        if cls.__bases__ != (tuple,):
+            raise NotPicklableError(f"class {cls.__qualname__} is a generic NamedTuple")
+        return Form(CALL, maker, cls.__name__, cls._fields)
+
+    # enums
+
+    def _enum_skeleton(self, cls: enum.EnumType) -> Form:
+        values = _enum_values(cls)
+        own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **values}
+        classdict = _Items(Form(enum.EnumType.__prepare__, cls.__name__, cls.__bases__), own)
+        maker: Any = enum.EnumType.__new__
+        if issubclass(cls, enum.Flag):
+            maker = functools.partial(maker, boundary=cls._boundary_)
+        return Form(CALL, maker, type(cls), self._without_hooks(cls), cls.__bases__, classdict)
+
+    def _enum_blocks(self, cls: Any) -> Iterator[Form]:
+        twin = enum_twin(cls)
+        for name in ("_new_member_", "__new_member__", "_generate_next_value_", "_use_args_"):
+            if name in vars(cls) and vars(cls)[name] is not vars(twin).get(name):
+                yield self._block(type.__setattr__, cls, {name: vars(cls)[name]})
+        for name, member in cls._member_map_.items():
+            if name != member._name_:
+                continue
+            other = vars(twin._member_map_[name])
+            extra = {k: v for k, v in vars(member).items() if k != "__objclass__" and (k not in other or other[k] is not v and not _equal(other[k], v))}
+            if extra:
+                yield self._block(object.__setattr__, member, extra, cls)
+        own = {v: m for v, m in cls._value2member_map_.items() if m._name_ in cls._member_map_}
+        if list(own) != [v for v, m in twin._value2member_map_.items() if m._name_ in twin._member_map_]:
+            yield self._block(type.__setattr__, cls, {"_value2member_map_": own})
+
+    def member(self, member: Any) -> Any:
+        """Reduce a member of an enum: by name in its class, or a combination of flags by value."""
+        cls = type(member)
+        if importable(cls):
+            return NotImplemented
+        name = member._name_
+        if name is not None and cls._member_map_.get(name) is member:
+            return operator.getitem, (cls, name)
+        return cls, (member._value_,)
+
+    # what is left
+
+    def _by_cloudpickle(self, cls: type) -> Any:
+        try:
+            from cloudpickle import cloudpickle  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        except ImportError:
+            raise NotPicklableError(
+                f"class {cls.__qualname__} has the metaclass {type(cls).__module__}.{type(cls).__qualname__}, "
+                "which needs cloudpickle: pip install cloudpickle"
+            ) from None
+        self.needs.add("cloudpickle")
+        return cloudpickle._dynamic_class_reduce(cls)
+
+
+class _Later:
+    """A part that is built when the pickler comes to it."""
+
+    __slots__ = ("build",)
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self.build = build
+
+    @property
+    def reduced(self) -> Reduced:
+        return tuple, (self.build(),)
+
+
+class _Items:
+    """A mapping that is made by a call and then filled item by item."""
+
+    __slots__ = ("items", "made")
+
+    def __init__(self, made: Form, items: dict[str, Any]) -> None:
+        self.made, self.items = made, items
+
+    @property
+    def reduced(self) -> Reduced:
+        return (*self.made.reduced, None, None, iter(self.items.items()))
+
+
+FORMS: Final = (Form, _Later, _Items)
+_BEHAVIOUR: Final = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
+
+
+def _contents_of(cell: types.CellType) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # empty
+        return []
+
+
+def plain_qualname(code: types.CodeType) -> str:
+    """The qualified name without the scopes of comprehensions, which differ between versions."""
+    return re.sub(r"<(?:list|set|dict)comp>[.]<locals>[.]", "", code.co_qualname)
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    slots = vars(cls)["__slots__"]
+    if isinstance(slots, str):
+        return (slots,)
+    if isinstance(slots, tuple | list | dict):
+        return tuple(slots)
+    return tuple(name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType))
+
+
+def _params(cls: Any) -> tuple[str, ...]:
+    return tuple(getattr(type(cls.__dataclass_params__), "__slots__", ()))
+
+
+def _maker(cls: type) -> Any:
+    """The ``__new__`` that makes the skeleton of a class without running a hook; none if that cannot be done."""
+    for meta in type(cls).__mro__:
+        if "__new__" in vars(meta) and importable(meta):
+            if meta is type or meta.__name__ == "_TypedDictMeta" and meta.__module__ == "typing":
+                return type.__new__
+            if meta is enum.EnumType:
+                return meta.__new__ if enum_twin(cls) is not None else None
+            return meta.__new__ if meta in (abc.ABCMeta, type(typing.Protocol)) else None
+    return None
+
+
+def _enum_values(cls: Any) -> dict[str, Any]:
+    """The values that make the members again without the user's ``__new__``; aliases have their member's."""
+    kind = cls._member_type_
+    if kind in (int, str, float, bytes, complex):
+        return {name: kind.__new__(kind, member) if kind is not str else str.__str__(member) for name, member in cls._member_map_.items()}
+    return {name: member._value_ for name, member in cls._member_map_.items()}
+
+
+def enum_twin(cls: Any) -> Any:
+    """Make an enum as a reader will, to see whether that gives the same members; none if it does not."""
+    bases = cls.__bases__
+    hooks = {base: vars(base)["__init_subclass__"] for base in cls.__mro__[1:] if "__init_subclass__" in vars(base) and not importable(base)}
+    try:
+        classdict = enum.EnumType.__prepare__(cls.__name__, bases)
+        for name, value in {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **_enum_values(cls)}.items():
+            classdict[name] = value
+        options = {"boundary": cls._boundary_} if issubclass(cls, enum.Flag) else {}
+        with without_hooks(hooks):
+            twin: Any = enum.EnumType.__new__(type(cls), cls.__name__, bases, classdict, **options)
+    except (TypeError, ValueError, AttributeError):  # what enum raises for values that it cannot take
+        return None
+    same_names = twin._member_names_ == cls._member_names_ and list(twin._member_map_) == list(cls._member_map_)
+    same = same_names and all(twin._member_map_[n]._name_ == m._name_ for n, m in cls._member_map_.items())
+    return twin if same else None
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and type(a) in ATOMS and repr(a) == repr(b)
+
+
+class without_hooks:  # noqa: N801  (a context manager)
+    """Take ``__init_subclass__`` off classes while a subclass is made again."""
+
+    def __init__(self, hooks: Mapping[type, Any]) -> None:
+        self.hooks = hooks
+
+    def __enter__(self) -> None:
+        for base in self.hooks:
+            type.__delattr__(base, "__init_subclass__")
+
+    def __exit__(self, *exc: object) -> None:
+        for base, hook in self.hooks.items():
+            type.__setattr__(base, "__init_subclass__", hook)
+
+
+# --- reading ---
+
+
+class _Deferred:
+    """A class that need not be made if a live one takes its place."""
+
+    __slots__ = ("args", "maker")
+
+    def __init__(self, maker: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.maker, self.args = maker, args
+
+    def make(self) -> Any:
+        """Make the class; its bases may be live, and their hooks are not to run again."""
+        bases = next((arg for arg in self.args if type(arg) is tuple and arg and isinstance(arg[0], type)), ())
+        owners = {ancestor for base in bases for ancestor in base.__mro__}
+        hooks = {
+            base: vars(base)["__init_subclass__"]
+            for base in owners
+            if "__init_subclass__" in vars(base) and not importable(base)
+        }
+        with without_hooks(hooks):
+            return self.maker(*self.args)
+
+
+class Forms:
+    """What `operator.call` means to our own loader.
+
+    Parameters
+    ----------
+    globals_
+        The globals of the functions that are loaded.
+    live
+        Gives the object of this kernel that a token stands for, if there is one.
+    found
+        Filled with the object that each token of the pickle came to stand for.
+    """
+
+    def __init__(
+        self,
+        globals_: dict[str, Any],
+        live: Callable[[Token], Any | None] | None,
+        found: dict[Token, Any],
+    ) -> None:
+        self._globals = globals_
+        self._live = live
+        self._found = found
+        self._kept: dict[int, Any] = {}
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        if function is dict and not args:
+            return self._globals
+        if function is operator.ior:
+            return args[1]
+        if function is operator.getitem:
+            return self._definition(*args)
+        if function == _FROM_KEYS:
+            return self._set(*args)
+        if function == type.__setattr__:  # a plain reader's way to keep a hook from running; ours is _Deferred
+            return None
+        return _Deferred(function, args)
+
+    def _definition(self, table: dict[Token | None, Any], token: Token | None) -> Any:
+        found = self._live(token) if token is not None and self._live is not None else None
+        if found is not None:
+            self._kept[id(found)] = found
+        else:
+            found = table[token]
+            if type(found) is _Deferred:
+                found = found.make()
+        if token is not None:
+            self._found[token] = found
+        return found
+
+    def _set(self, setting: Iterable[Any], owner: Any) -> None:
+        """Set attributes, unless they are those of a live object, which has them."""
+        if id(owner) not in self._kept:
+            collections.deque(setting, maxlen=0)

@@ -1,0 +1,182 @@
+"""What changed between two looks at a namespace, and what has to be saved because of it.
+
+The rules, each with a test that a laxer rule would fail:
+
+1. Every name is looked at before and after a step; nothing is guessed from the code. A name counts as changed
+   when it is new, its digest differs, its links to other names differ, or it names another definition.
+2. The code only *adds* names: what it binds is saved even if the value is equal.
+3. A value that cannot be pickled cannot be compared. It counts as changed when it is another object, or when
+   the step could reach it (`reached`).
+4. A changed name brings along every name that it shares mutable state with: sharing survives only inside one
+   pickle.
+5. A definition (class, function) that holds nothing mutable ties no names together, unless the step changed it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ckpt_magic.values import definitions, fingerprint, sharing
+from ckpt_magic.values.fingerprint import Seen
+from ckpt_magic.values.pickling import View
+
+
+@dataclass(slots=True)
+class State:
+    """One look at a whole namespace.
+
+    Attributes
+    ----------
+    looks
+        A look per name, in namespace order.
+    links
+        Which names share mutable state.
+    """
+
+    looks: dict[str, Seen]
+    links: sharing.Links
+
+    def forget(self) -> None:
+        """Let go of the values looked at; digests and links stay."""
+        for seen in self.looks.values():
+            seen.forget()
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a step did to a namespace.
+
+    Attributes
+    ----------
+    values
+        What has to be saved, in namespace order: the changed names and all they share with.
+    changed
+        Names created, rebound or changed in place.
+    deleted
+        Names that are gone.
+    lost
+        Names that cannot be saved, with the reason.
+    groups
+        Per saved name the digest of its sharing group.
+    views
+        How arrays over one buffer are written.
+    classes
+        The notebook's classes that the values reach.
+    """
+
+    values: dict[str, Any]
+    changed: set[str]
+    deleted: list[str]
+    lost: dict[str, str]
+    groups: dict[str, str]
+    views: list[View] = field(default_factory=list)
+    classes: list[type] = field(default_factory=list)
+
+
+def look(names: Mapping[str, Any], namespace: dict[str, Any]) -> State:
+    """Look at every name once.
+
+    Parameters
+    ----------
+    names
+        The user's names and values; not changed.
+    namespace
+        The globals of the notebook's functions.
+    """
+    looks = {name: fingerprint.look(value, namespace) for name, value in names.items()}
+    return State(looks, sharing.links(looks, namespace))
+
+
+def compare(
+    before: State,
+    after: State,
+    names: Mapping[str, Any],
+    namespace: dict[str, Any],
+    *,
+    adds: Iterable[str] = (),
+    reached: Iterable[str] | None = None,
+) -> Delta:
+    """Find what changed between two looks.
+
+    Parameters
+    ----------
+    before, after
+        The looks; `after` still holds what it met.
+    names
+        The user's names and values now, those of `after`.
+    namespace
+        The globals of the notebook's functions.
+    adds
+        Names saved whatever the looks say: those that the code binds, and those that this step or a later one
+        ever wrote in this kernel (a run again that finds its own work done would save nothing).
+    reached
+        Names that the code can reach; None if that is unknown and every name counts.
+    """
+    within = after.looks.keys() if reached is None else set(reached)
+    changed = {name for name in after.looks if _is_changed(name, before, after, names, within)}
+    tied = _links_with_changed_definitions(before, after, changed, names, namespace)
+    # a link that only ended because the other name is gone is no change: `del alias` must not save a gigabyte
+    changed |= {
+        name
+        for name in after.looks.keys() & before.looks.keys()
+        if tied[name] != {link for link in before.links[name] if link[2] in after.looks}
+    }
+    changed |= set(adds) & after.looks.keys()
+    saved = sharing.closure(tied, changed)
+    lost = {name: after.looks[name].why for name in after.looks if name in saved and after.looks[name].digest is None}
+    values = {name: names[name] for name in after.looks if name in saved and name not in lost}
+    looks = [after.looks[name] for name in values]
+    return Delta(
+        values=values,
+        changed=changed,
+        deleted=[name for name in before.looks if name not in after.looks],
+        lost=lost,
+        groups=_group_digests(values, after, tied),
+        views=sharing.views(looks),
+        classes=list({id(cls): cls for seen in looks for cls in seen.classes}.values()),
+    )
+
+
+def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any], reached: Iterable[str]) -> bool:
+    old, new = before.looks.get(name), after.looks[name]
+    if old is None:
+        return True
+    if new.digest is None or old.digest is None:
+        return new.digest is not old.digest or not old.is_same_object(names[name]) or name in reached
+    if new.digest != old.digest:
+        return True
+    return new.is_name and not old.is_same_object(names[name])
+
+
+def _links_with_changed_definitions(
+    before: State, after: State, changed: set[str], names: Mapping[str, Any], namespace: dict[str, Any]
+) -> sharing.Links:
+    """Links in which definitions that the step changed tie all names that reach them.
+
+    A class whose attribute was set in this step is written anew; an instance left behind in another
+    checkpoint would stay an instance of the old one.
+    """
+    tying = {
+        id(names[name])
+        for name in changed & before.looks.keys()
+        if issubclass(type(names[name]), (type, types.FunctionType))
+        and before.looks[name].is_same_object(names[name])
+        and not definitions.by_reference(names[name])
+    }
+    return sharing.links(after.looks, namespace, frozenset(tying)) if tying else after.links
+
+
+def _group_digests(values: Mapping[str, Any], after: State, tied: sharing.Links) -> dict[str, str]:
+    digests: dict[str, str] = {}
+    for name in values:
+        if name not in digests:
+            group = sorted(sharing.closure(tied, [name]) & values.keys())
+            digest = fingerprint.new_hash()
+            for member in group:
+                inside = sorted(link for link in tied[member] if link[2] in values)
+                digest.update(repr((member, after.looks[member].digest, inside)).encode())
+            digests.update(dict.fromkeys(group, digest.hexdigest()))
+    return digests

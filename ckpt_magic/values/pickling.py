@@ -1,0 +1,705 @@
+"""Values to opcodes and buffers and back: the top form, the reducers, the placeholder for a lost value.
+
+What is written is an ordinary pickle, ``operator.getitem((definitions, ambient, extras, value), 3)``, which any
+Python reads without this package. `read` sees all four parts. Knows no file.
+"""
+
+from __future__ import annotations
+
+import _thread
+import bisect
+import enum
+import functools
+import gc
+import importlib
+import io
+import linecache
+import mmap
+import operator
+import pickle
+import sys
+import threading
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final, Literal, NoReturn
+
+from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
+from ckpt_magic.values import definitions
+from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Token, by_reference, importable
+
+__all__ = ["Contents", "Placeholder", "ValuePickler", "View", "Written", "make_placeholder", "read", "write"]
+
+PROTOCOL: Final = 5
+_OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
+_SMALL_GLOBAL: Final = 1 << 20  # bytes; a larger value that functions read is not kept for plain readers of a method
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a checkpoint holds.
+
+    Attributes
+    ----------
+    kind
+        A cell's value is a dict of names, a method's its return value.
+    value
+        The outputs.
+    ambient
+        State around the values: generators and the like.
+    extras
+        What plain readers do not see: the last expression's value, attributes of the instance, …
+    """
+
+    kind: Literal["cell", "method"]
+    value: Any
+    ambient: Any = None
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What `write` found out.
+
+    Attributes
+    ----------
+    tokens
+        The notebook definitions that were written under a token.
+    modules
+        Top-level packages, standard library aside, that the pickle imports from.
+    needs
+        Packages that any reader needs although they are not the values' own, e.g. ``cloudpickle``.
+    """
+
+    tokens: dict[Token, Any]
+    modules: frozenset[str]
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A stretch of memory that several arrays lie in, and the array that is written for it.
+
+    Attributes
+    ----------
+    low, high
+        First address and the one past the last.
+    owner
+        A contiguous array from `low` to `high`.
+    """
+
+    low: int
+    high: int
+    owner: Any
+
+
+# --- writing ---
+
+
+def write(
+    contents: Contents,
+    file: BinaryIO,
+    *,
+    namespace: dict[str, Any],
+    views: Iterable[View] = (),
+    classes: Iterable[type] | None = None,
+) -> Written:
+    """Write `contents` as one pickle; buffers go in band, large ones as a `pickle.PickleBuffer` of their own.
+
+    Parameters
+    ----------
+    contents
+        What to write. Nothing in it is changed.
+    file
+        Open for writing bytes.
+    namespace
+        The namespace of the notebook or script. It is never written: functions get a dict of their own instead.
+    views
+        Plan for arrays that share memory.
+    classes
+        Not needed: classes are written where they are met. Accepted for callers that know them.
+
+    Raises
+    ------
+    NotPicklableError
+        Something in `contents` cannot be saved; the file is then of no use.
+    """
+    pickler = ValuePickler(file, namespace=namespace, views=tuple(views))
+    known = pickler.definitions
+    shell = known.shell
+    items: Any = contents.value
+    if contents.kind == "cell":
+        value: Any = Form(CALL, operator.ior, shell, _outer(items, namespace, shell))
+    else:
+        rest = _Globals(known)
+        value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
+    extras = _outer(contents.extras, namespace, shell)
+    parts = ((shell, known.sources), contents.ambient, extras, value)
+    try:
+        pickler.dump(Form(operator.getitem, parts, 3))
+    except (NotPicklableError, MemoryError, OSError):
+        raise
+    except Exception as error:  # reducers of users and libraries raise anything
+        raise NotPicklableError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+    modules = frozenset(known.modules - sys.stdlib_module_names - {"__main__", "builtins"})
+    return Written(dict(known.tokens), modules, tuple(sorted(known.needs)))
+
+
+def _outer(values: Mapping[str, Any], namespace: dict[str, Any], shell: Form) -> dict[str, Any]:
+    """The values with the shell for the namespace, and names for dicts and lists that a library owns.
+
+    The pickler asks no reducer about an exact dict or list, so these are met at the top level only.
+    """
+    owned = {id(sys.path): "path", id(sys.modules): "modules", id(sys.argv): "argv", id(sys.meta_path): "meta_path"}
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if value is namespace:
+            value = shell
+        elif id(value) in owned:
+            value = Form(getattr, sys, owned[id(value)])
+        result[name] = value
+    return result
+
+
+class _Globals:
+    """The globals that the written functions read, for plain readers of a method's value; built after the value."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, known: Definitions) -> None:
+        self.known = known
+
+    @property
+    def reduced(self) -> tuple[Any, ...]:
+        namespace, found = self.known.namespace, dict[str, Any]()
+        todo: list[Any] = [f for f in self.known.functions if f.__globals__ is namespace]
+        while todo:
+            for name in _names_read(todo.pop()):
+                if name in found or name not in namespace or not _is_small(namespace[name], namespace):
+                    continue
+                found[name] = value = namespace[name]
+                functions = vars(value).values() if isinstance(value, type) and not by_reference(value) else (value,)
+                todo += [f for f in functions if type(f) is types.FunctionType and f.__globals__ is namespace]
+        return CALL, (operator.ior, self.known.shell, _outer(found, namespace, self.known.shell))
+
+
+def _names_read(function: types.FunctionType) -> Iterator[str]:
+    todo = [function.__code__]
+    while todo:
+        code = todo.pop()
+        yield from code.co_names
+        todo += [const for const in code.co_consts if type(const) is types.CodeType]
+
+
+def _is_small(value: Any, namespace: dict[str, Any]) -> bool:
+    """Whether a global can be written and is not large; what is not, a plain reader has to do without."""
+    if value is namespace or by_reference(value):
+        return True
+    try:
+        ValuePickler(_Limit(_SMALL_GLOBAL), namespace=namespace).dump(value)
+    except MemoryError:
+        raise
+    except Exception:  # too large, or whatever a reducer raises: it only is not written
+        return False
+    return True
+
+
+class _Limit(io.RawIOBase):
+    """A file that takes up to a number of bytes, and keeps none."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def write(self, data: Any, /) -> int:
+        size = memoryview(data).nbytes
+        self.left -= size
+        if self.left < 0:
+            raise OverflowError
+        return size
+
+
+class ValuePickler(pickle.Pickler):
+    """Pickles what plain pickle refuses, or would write by a name that only this kernel knows.
+
+    Parameters
+    ----------
+    file
+        Anything with a `write`.
+    namespace
+        The notebook's namespace; it is referred to, never written.
+    buffer_callback
+        As of `pickle.Pickler`.
+    views
+        Plan for arrays that share memory.
+    """
+
+    def __init__(
+        self,
+        file: Any,
+        *,
+        namespace: dict[str, Any],
+        buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
+        views: Iterable[View] = (),
+    ) -> None:
+        super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
+        self.namespace = namespace
+        self.definitions = Definitions(namespace)
+        self._views = sorted(views, key=lambda view: view.low)
+        self._lows = [view.low for view in self._views]
+        self._owned = _owned()
+        self._claiming = False
+        self._reducers = self._known_reducers()
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce `obj`, or leave it to the pickler. Called for all but atoms and exact builtin containers."""
+        kind = type(obj)
+        try:
+            reducer = self._reducers[kind]
+        except KeyError:
+            reducer = self._reducers[kind] = self._reducer_for(kind)
+        return NotImplemented if reducer is None else reducer(obj)
+
+    def _known_reducers(self) -> dict[type, Callable[[Any], Any] | None]:
+        known = self.definitions
+        reducers: dict[type, Callable[[Any], Any] | None] = {
+            types.FunctionType: known.function,
+            types.CodeType: known.code,
+            types.CellType: known.cell,
+            types.ModuleType: self._module,
+            types.BuiltinFunctionType: self._builtin,
+            types.MethodType: _method,
+            types.MappingProxyType: _proxy,
+            type(CALL): self._call,
+            Placeholder: _refuse_placeholder,
+            memoryview: _memory,
+            property: lambda p: (property, (p.fget, p.fset, p.fdel, p.__doc__)),
+            staticmethod: lambda s: (staticmethod, (s.__func__,)),
+            classmethod: lambda c: (classmethod, (c.__func__,)),
+            functools.cached_property: _cached_property,
+            functools._lru_cache_wrapper: _lru_cached,
+            _thread.LockType: self._lock,
+            type(threading.RLock()): self._rlock,
+            type({}.keys()): lambda view: (dict.keys, (_owner_of(view),)),
+            type({}.values()): lambda view: (dict.values, (_owner_of(view),)),
+            type({}.items()): lambda view: (dict.items, (_owner_of(view),)),
+        }
+        reducers |= {form: self._form for form in (*definitions.FORMS, _Globals)}
+        reducers |= {kind: self._owned_object for kind, _ in self._owned.values()}
+        return reducers
+
+    def _reducer_for(self, kind: type) -> Callable[[Any], Any] | None:
+        """Choose once per type what to do with its objects; none leaves them to the pickler."""
+        if issubclass(kind, type):
+            return self._class
+        if issubclass(kind, types.ModuleType):
+            return self._module
+        if issubclass(kind, enum.Enum):
+            return self.definitions.member
+        module = kind.__module__
+        if module == "numpy":
+            numpy = sys.modules["numpy"]
+            if kind is numpy.ndarray:
+                return self._array
+            if issubclass(kind, numpy.memmap):
+                return _memmap
+        if module == "typing":
+            return _TYPING.get(kind.__name__)
+        if module == "dataclasses":
+            return _DATACLASSES.get(kind.__name__)
+        if module == "__main__" or not importable(kind):
+            if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
+                return _own_reduction
+        return None
+
+    def _form(self, form: Any) -> Any:
+        self._claiming = self._claiming or form is self.definitions.shell
+        return form.reduced
+
+    def _class(self, cls: type) -> Any:
+        if self._claiming:
+            self._claim_call()
+        return self.definitions.klass(cls)
+
+    def _claim_call(self) -> None:
+        """Take the `operator.call` that the shell has just brought into the pickle for our own forms alone.
+
+        The pickler is made to believe that it wrote `CALL` there. A user's `operator.call` is then not in its memo
+        and comes to `_builtin`, which writes it in another way: our loader must not take it for one of ours.
+        """
+        self._claiming = False
+        memo = self.memo.copy()
+        place, _ = memo.pop(id(operator.call))
+        memo[id(CALL)] = place, CALL
+        self.memo = memo
+
+    def _call(self, _: Any) -> Any:
+        """`CALL` without a shell before it: in a look, which nobody reads back."""
+        return getattr, (operator, "call")
+
+    def _module(self, module: types.ModuleType) -> Any:
+        name = module.__name__
+        if sys.modules.get(name) is not module or module.__spec__ is None and name != "__main__":
+            raise NotPicklableError(f"module {name} was not imported and cannot be imported again")
+        self.definitions.note(name)
+        return importlib.import_module, (name,)
+
+    def _builtin(self, function: Any) -> Any:
+        if function is operator.call:
+            return NotImplemented if self._claiming else (getattr, (operator, "call"))
+        owner = function.__self__
+        self.definitions.note(owner.__name__ if isinstance(owner, types.ModuleType) else function.__module__)
+        return NotImplemented
+
+    def _owned_object(self, obj: Any) -> Any:
+        """An object that a module owns is met again by its name, not copied."""
+        _, reduced = self._owned.get(id(obj), (None, NotImplemented))
+        return reduced
+
+    def _lock(self, lock: Any) -> Any:
+        if lock.locked():
+            raise NotPicklableError("a lock that is held")
+        return self.definitions.attribute("threading", "Lock"), ()
+
+    def _rlock(self, lock: Any) -> Any:
+        if lock._is_owned() or not lock.acquire(blocking=False):
+            raise NotPicklableError("a lock that is held")
+        lock.release()
+        return self.definitions.attribute("threading", "RLock"), ()
+
+    def _array(self, array: Any) -> Any:
+        """Write an array as a view of the owner of its memory, if the plan says so."""
+        if array.dtype.hasobject:
+            return NotImplemented
+        if self._views and array.size:
+            reduced = self._view(array)
+            if reduced is not None:
+                return reduced
+        if array.base is not None:
+            _refuse_file_window(array)
+        elif array.flags.writeable and array.nbytes < _OWNS_DATA:
+            return array.__reduce__()
+        return NotImplemented  # protocol 5: its buffer, out of the stream
+
+    def _view(self, array: Any) -> Any:
+        start = array.__array_interface__["data"][0]
+        index = bisect.bisect_right(self._lows, start) - 1
+        if index < 0 or start >= self._views[index].high or array is self._views[index].owner:
+            return None
+        view, ndarray = self._views[index], type(array)
+        args = (array.shape, array.dtype, view.owner, start - view.low, array.strides)
+        if array.flags.writeable:
+            return ndarray, args
+        return ndarray, args, False, None, None, ndarray.setflags
+
+
+# --- reducers that need no pickler ---
+
+
+def _own_reduction(obj: Any) -> Any:
+    """Take a notebook class's own ``__reduce__``; a name that it gives is one that only this kernel knows."""
+    reduced = obj.__reduce_ex__(PROTOCOL)
+    if isinstance(reduced, str):
+        raise NotPicklableError(f"{type(obj).__qualname__}.__reduce__ gives a name, {reduced!r}, not a value")
+    return reduced
+
+
+def _method(method: types.MethodType) -> Any:
+    """A bound method is met by its name, unless that name means something else by now."""
+    owner, function = method.__self__, method.__func__
+    name = getattr(function, "__name__", None)
+    if isinstance(name, str) and getattr(owner, name, None) == method:
+        return NotImplemented
+    return types.MethodType, (function, owner)
+
+
+def _proxy(proxy: Any) -> Any:
+    owner = _owner_of(proxy)
+    if any(isinstance(value, types.GetSetDescriptorType) for value in dict.values(owner)):
+        raise NotPicklableError("a view of the attributes of a class")
+    return types.MappingProxyType, (owner,)
+
+
+def _owner_of(view: Any) -> Any:
+    """The dict behind a view or a proxy of it."""
+    return gc.get_referents(view)[0]
+
+
+def _memory(view: memoryview) -> Any:
+    """A memoryview comes back over its object, if it shows all of it as it is."""
+    owner = view.obj
+    if type(owner) not in (bytes, bytearray) or view.nbytes != len(owner) or view.format != "B" or view.ndim != 1:
+        raise NotPicklableError("a memoryview of a part of an object, or of one that is not bytes")
+    if view.readonly and type(owner) is bytearray:
+        return memoryview.toreadonly, (memoryview(owner),)
+    return memoryview, (owner,)
+
+
+def _cached_property(prop: Any) -> Any:
+    state = {key: value for key, value in vars(prop).items() if key not in ("func", "lock")}
+    return functools.cached_property, (prop.func,), state
+
+
+def _lru_cached(wrapper: Any) -> Any:
+    if importable(wrapper):
+        return NotImplemented
+    if wrapper.cache_info()[:2] != (0, 0):
+        raise NotPicklableError(f"{wrapper.__qualname__} is a functools.lru_cache that holds results")
+    parameters = wrapper.cache_parameters()
+    made = Form(functools.lru_cache, parameters["maxsize"], parameters["typed"])
+    return made, (wrapper.__wrapped__,), vars(wrapper)
+
+
+def _refuse_placeholder(_: Any) -> NoReturn:
+    raise NotPicklableError("its value was lost when an earlier step was saved")
+
+
+def _refuse_file_window(array: Any) -> None:
+    """Refuse an array over a file that can be written through it: a copy would be cut off from the file."""
+    memmap = sys.modules["numpy"].memmap
+    base = array.base
+    while base is not None:
+        if isinstance(base, memmap) and base.mode in ("r+", "w+"):
+            raise NotPicklableError("an array over a numpy.memmap, whose file it changes")
+        base = getattr(base, "base", None)
+
+
+def _memmap(array: Any) -> Any:
+    """A memory-mapped file is opened again; what is a part of one, or has changes of its own, is refused."""
+    if array.filename is None or type(array.base) is not mmap.mmap or array.mode not in ("r", "r+", "w+"):
+        raise NotPicklableError("a numpy.memmap that is a part of another one, or has no file")
+    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    mode = "r" if array.mode == "r" else "r+"
+    return type(array), (str(array.filename), array.dtype, mode, array.offset, array.shape, order)
+
+
+def _type_variable(variable: Any) -> Any:
+    kind = type(variable)
+    names = ("covariant", "contravariant", "infer_variance")
+    options = {name: True for name in names if getattr(variable, f"__{name}__", False)}
+    if getattr(variable, "__bound__", None) is not None:
+        options["bound"] = variable.__bound__
+    if importable_variable(variable):
+        return NotImplemented
+    made = functools.partial(kind, variable.__name__, *getattr(variable, "__constraints__", ()), **options)
+    return made, (), (None, {"__module__": variable.__module__})
+
+
+def importable_variable(variable: Any) -> bool:
+    """Whether a type variable is an attribute of an importable module, under its own name."""
+    module = variable.__module__
+    return module != "__main__" and getattr(sys.modules.get(module), variable.__name__, None) is variable
+
+
+def _new_type(new: Any) -> Any:
+    if importable(new):
+        return NotImplemented
+    return typing.NewType, (new.__name__, new.__supertype__), {"__module__": new.__module__, "__qualname__": new.__qualname__}
+
+
+def _type_alias(alias: Any) -> Any:
+    if importable_variable(alias):
+        return NotImplemented
+    made = functools.partial(type(alias), alias.__name__, alias.__value__, type_params=alias.__type_params__)
+    return made, ()
+
+
+_TYPING: Final[dict[str, Callable[[Any], Any]]] = {
+    "TypeVar": _type_variable,
+    "ParamSpec": _type_variable,
+    "TypeVarTuple": _type_variable,
+    "NewType": _new_type,
+    "TypeAliasType": _type_alias,
+}
+
+
+def _sentinel(name: str) -> Callable[[Any], Any]:
+    return lambda _: (getattr, (sys.modules["dataclasses"], name))
+
+
+_DATACLASSES: Final[dict[str, Callable[[Any], Any]]] = {
+    "_MISSING_TYPE": _sentinel("MISSING"),
+    "_HAS_DEFAULT_FACTORY_CLASS": _sentinel("_HAS_DEFAULT_FACTORY"),
+    "_KW_ONLY_TYPE": _sentinel("KW_ONLY"),
+    "_FIELD_BASE": lambda marker: (getattr, (sys.modules["dataclasses"], marker.name)),
+}
+
+
+def _owned() -> dict[int, tuple[type, tuple[Any, ...]]]:
+    """Mutables that a module owns, by `id`: their type and how a reader gets at them.
+
+    A copy would not be the real thing, and that of the environment would carry every secret into the file.
+    """
+    found: dict[int, tuple[type, tuple[Any, ...]]] = {}
+    for name, attributes in _OWNED_BY_MODULES.items():
+        module = sys.modules.get(name)
+        for attribute in attributes if module is not None else ():
+            obj = getattr(module, attribute, None)
+            if obj is not None:
+                found.setdefault(id(obj), (type(obj), (getattr, (module, attribute))))
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None:
+        found[id(shell)] = (type(shell), (sys.modules["IPython"].get_ipython, ()))
+    return found
+
+
+_OWNED_BY_MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "os": ("environ", "environb"),
+    "sys": ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__"),
+    "matplotlib": ("rcParams", "rcParamsDefault"),
+}
+
+
+# --- reading ---
+
+_PLAIN_TAIL: Final = b"t\x94K\x03\x86\x94R\x94."
+_TAILS: Final = (  # the end of the top form; a frame may begin between its parts, if four bytes or more are left
+    _PLAIN_TAIL,
+    b"t\x94" + b"\x95" + (7).to_bytes(8, "little") + b"K\x03\x86\x94R\x94.",
+    b"t\x94K\x03" + b"\x95" + (5).to_bytes(8, "little") + b"\x86\x94R\x94.",
+)
+
+
+def read(
+    skeleton: bytes,
+    buffers: Iterable[Any],
+    *,
+    kind: str,
+    globals: dict[str, Any],
+    live: Callable[[Token], Any | None] | None = None,
+    found: dict[Token, Any] | None = None,
+) -> Contents:
+    """Read what `write` wrote.
+
+    Parameters
+    ----------
+    skeleton
+        The pickle, with or without its large payloads.
+    buffers
+        The payloads that are not in it, in order.
+    kind
+        What META says: ``cell`` or ``method``.
+    globals
+        The globals of all functions that are loaded. Never changed here.
+    live
+        Gives the object of this kernel that a token stands for.
+    found
+        Filled with the object that each token stands for now.
+
+    Raises
+    ------
+    CheckpointUnreadableError
+        Something that the pickle needs is missing here, or raised.
+    """
+    forms = Forms(globals, live, {} if found is None else found)
+    collecting = gc.isenabled()
+    gc.disable()  # up to three times faster on many small objects
+    try:
+        parts = _Reader(_four_parts(skeleton), buffers, forms).load()
+    except (CheckpointUnreadableError, MemoryError):
+        raise
+    except Exception as error:  # __setstate__ and the like are the users' code
+        raise CheckpointUnreadableError(_unreadable(error)) from error
+    finally:
+        if collecting:
+            gc.enable()
+    (_, sources), ambient, extras, value = parts
+    _keep_sources(sources)
+    return Contents("cell" if kind == "cell" else "method", value, ambient, extras)
+
+
+def _four_parts(skeleton: bytes) -> io.BytesIO:
+    """The skeleton as a file that ends with the four parts, not with the choice of the last one."""
+    data = bytearray(skeleton)
+    for tail in _TAILS:
+        if data.endswith(tail):
+            data[len(data) - len(tail) + 1] = ord(".")  # the length stays: frames count it
+            return io.BytesIO(data)
+    raise DamagedError("the pickle does not end as a checkpoint does")
+
+
+class _Reader(pickle.Unpickler):
+    """Reads our forms, and says what is missing."""
+
+    def __init__(self, file: io.BytesIO, buffers: Iterable[Any], forms: Forms) -> None:
+        super().__init__(file, buffers=buffers)
+        self._forms = forms
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name == "call" and module in ("_operator", "operator"):
+            return self._forms
+        try:
+            return super().find_class(module, name)
+        except ModuleNotFoundError as error:
+            raise CheckpointUnreadableError(f"module {error.name or module} is missing here ({module}.{name} is needed)") from error
+        except (ImportError, AttributeError) as error:
+            raise CheckpointUnreadableError(f"{module}.{name} is missing here: {error}") from error
+
+
+def _unreadable(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"module {error.name} is missing here"
+    return f"{type(error).__name__}: {error}"
+
+
+def _keep_sources(sources: Mapping[str, str]) -> None:
+    """Let tracebacks and `inspect` show the source of restored functions."""
+    for filename, source in sources.items():
+        if filename not in linecache.cache:
+            linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+
+
+# --- what a lost name is bound to ---
+
+
+class Placeholder:
+    """Stands for a value that could not be saved: raises `LostValueError` on any use.
+
+    Use ``type(value) is Placeholder`` to recognise one; anything else counts as a use.
+    """
+
+    __slots__ = ("_message", "_name", "_used")
+
+    def __getattribute__(self, attribute: str) -> NoReturn:
+        _raise_lost(self)
+
+    __hash__ = None  # type: ignore[assignment]  # replaced below, with all the others
+
+
+def _raise_lost(placeholder: Placeholder, *_: Any, **__: Any) -> NoReturn:
+    """Record the use and raise."""
+    get = object.__getattribute__
+    get(placeholder, "_used")(get(placeholder, "_name"))
+    raise LostValueError(get(placeholder, "_message"))
+
+
+_USES: Final = """repr str bytes format bool int float complex index hash len length_hint iter next reversed contains
+getitem setitem delitem missing call enter exit aenter aexit await aiter anext setattr delattr dir sizeof fspath round
+trunc floor ceil abs neg pos invert eq ne lt le gt ge copy deepcopy reduce reduce_ex getstate get set delete
+instancecheck subclasscheck buffer""".split()
+_OPERATORS: Final = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
+
+for _use in (*_USES, *(prefix + name for name in _OPERATORS for prefix in ("", "r", "i"))):
+    setattr(Placeholder, f"__{_use}__", _raise_lost)
+del _use
+
+
+def make_placeholder(name: str, step: int, reason: str, used: Callable[[str], None]) -> Placeholder:
+    """Make what the lost name `name` is bound to.
+
+    Parameters
+    ----------
+    name
+        The name.
+    step
+        The step that made the value and could not save it.
+    reason
+        What the value was, e.g. ``sqlite3.Connection``.
+    used
+        Called with the name at each use, before the error is raised.
+    """
+    placeholder = object.__new__(Placeholder)
+    message = f"step {step}: `{name}` ({reason}) could not be saved; run step {step} again (%ckpt_start {step})"
+    for attribute, value in (("_message", message), ("_name", name), ("_used", used)):
+        object.__setattr__(placeholder, attribute, value)
+    return placeholder

@@ -1,0 +1,699 @@
+"""What the code of a cell binds, reads, deletes and imports, and its digest without comments and formatting.
+
+The only user of `ast`. It is handed the *transformed* tree of a cell, in which magics are
+`get_ipython().run_line_magic(...)` and the like. Nothing here runs code of the notebook: `reachable` looks
+at functions, classes and instances by their type and by `gc.get_referents`, never by attribute access that could call a hook.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import hashlib
+import opcode
+import re
+import string
+import sys
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+# Whoever mentions one of these can reach any name of the notebook without writing it down.
+_REACHES_ALL: Final = frozenset({"exec", "eval", "globals", "vars", "locals", "__import__", "get_ipython"})
+_REACHES_ALL_ATTRIBUTES: Final = frozenset({"__globals__", "f_globals", "f_locals", "user_ns", "user_global_ns"})
+# Methods that evaluate a text in the caller's variables: DataFrame.eval, numexpr.evaluate, duckdb.sql and polars.sql.
+_EVALUATORS: Final = frozenset({"eval", "evaluate", "sql"})
+
+# Magics that run Python code given as text, with the options that come before the code.
+_CODE_MAGICS: Final = {
+    "config": re.compile(r"\s*"),
+    "time": re.compile(r"\s*(?:--no-raise-error\s+)?"),
+    "timeit": re.compile(r"\s*(?:(?:-[nrp]\s*\d+|-[tcqov]+)(?:\s+|$))*"),
+    "prun": re.compile(r"\s*(?:(?:-[DlsT]\s*\S+|-[rq]+)(?:\s+|$))*"),
+}
+# Magics that touch no variable but those in `{...}` and `$name`. Any other magic may do anything.
+_QUIET_LINE_MAGICS: Final = frozenset(
+    ("autoawait", "autoreload", "autosave", "cat", "cd", "ckpt_clear", "ckpt_config", "ckpt_start", "ckpt_status")
+    + (
+        "ckpt_trust",
+        "colors",
+        "conda",
+        "env",
+        "load_ext",
+        "ls",
+        "lsmagic",
+        "mamba",
+        "matplotlib",
+        "micromamba",
+        "mkdir",
+    )
+    + ("pip", "precision", "pwd", "reload_ext", "set_env", "sx", "system", "unload_ext", "uv", "xmode")
+)
+_QUIET_CELL_MAGICS: Final = frozenset(
+    ("!", "HTML", "SVG", "bash", "cmd", "file", "html", "javascript", "js", "latex", "markdown", "perl", "ruby")
+    + ("script", "sh", "svg", "sx", "system", "writefile")
+)
+_SHELL_CALLS: Final = frozenset({"system", "getoutput"})
+_INSPECTORS: Final = frozenset({"pinfo", "pinfo2", "pdoc", "pdef", "psource", "pfile"})
+
+_SKIPPED_FIELDS: Final = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+_WALK_LIMIT: Final = 10_000
+"""Objects that `reachable` looks at, in some milliseconds, before it stops looking for functions inside data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of the notebook that a piece of code mentions, found without running it."""
+
+    binds: frozenset[str]
+    """Stored at module scope, or by a function that declares them `global` (then only perhaps)."""
+    reads: frozenset[str]
+    """Every global name that is referenced, builtins included, also from nested scopes, `del x` and `x += 1`."""
+    deletes: frozenset[str]
+    """Deleted, also by the end of `except E as name`."""
+    imports: frozenset[str]
+    """Modules imported, dotted; also by imports inside functions."""
+    dynamic: bool
+    """The code may bind or read names that are not written in it."""
+
+
+def names(tree: ast.Module) -> Names:
+    """Find the names that a transformed cell binds, reads, deletes and imports.
+
+    Code in the string arguments of `%time`, `%timeit`, `%prun`, `%%time`, `%%timeit`, `%%prun` and
+    `%%capture` is looked into; where that text is no plain Python, the result is `dynamic`.
+    """
+    finder = _Finder()
+    finder.run(tree)
+    return Names(
+        frozenset(finder.binds),
+        frozenset(finder.reads),
+        frozenset(finder.deletes),
+        frozenset(finder.imports),
+        finder.dynamic or "__main__" in finder.imports,
+    )
+
+
+def digest(tree: ast.Module) -> str:
+    """Return a digest of the code: equal for the same code, whatever its comments, formatting and Python version.
+
+    Equal on Python 3.11 to 3.13 for code that is valid on all of them, hence not `ast.dump`.
+    """
+    hasher = hashlib.blake2b(digest_size=16)
+    hasher.update("".join(_encode(tree)).encode("utf-8", "surrogatepass"))
+    return hasher.hexdigest()
+
+
+def reachable(names: Iterable[str], namespace: Mapping[str, Any]) -> frozenset[str]:
+    """Add to `names` the globals that the code behind these names may read, write or delete.
+
+    Followed are the functions and classes of the notebook, instances, partials, bound methods, wrapped
+    functions, generators and what containers and objects hold, transitively. Large data is walked only in part:
+    a function hidden behind thousands of objects is not found.
+
+    Parameters
+    ----------
+    names
+        Where to start; names that are not bound are kept and not followed.
+    namespace
+        The globals of the notebook. Functions belong to it if their `__globals__` is this very mapping,
+        classes if their `__module__` is its `__name__`.
+
+    Returns
+    -------
+    frozenset of str
+        `names` and what was found, builtins included.
+    """
+    return _Reach(namespace).run(names)
+
+
+# --- names: an explicit stack of (node, scope), since expressions may nest deeper than Python recurses ---
+
+
+@dataclass(slots=True, eq=False)
+class _Scope:
+    """One block of code while its names are resolved; `kind` is module, function, comprehension or class."""
+
+    kind: str
+    parent: _Scope | None = None
+    local: set[str] = field(default_factory=set)
+    declared: set[str] = field(default_factory=set)
+    """Names declared `global` here."""
+    sure: frozenset[str] = frozenset()
+    """In a class body: names surely bound by the statements above, so that reading them reads no global."""
+    owner: str = ""
+    """The innermost class, whose name mangles `__private` ones."""
+
+
+class _Finder:
+    """Collects the global names of a tree."""
+
+    def __init__(self) -> None:
+        self.binds: set[str] = set()
+        self.reads: set[str] = set()
+        self.deletes: set[str] = set()
+        self.imports: set[str] = set()
+        self.dynamic = False
+        self.todo: list[tuple[ast.AST, _Scope]] = []
+
+    def run(self, tree: ast.Module) -> None:
+        self.todo.append((tree, _Scope("module")))
+        while self.todo:
+            node, scope = self.todo.pop()
+            visit = getattr(self, f"visit_{type(node).__name__}", self.push_children)
+            visit(node, scope)
+
+    def push_children(self, node: ast.AST, scope: _Scope) -> None:
+        self.todo.extend((child, scope) for child in ast.iter_child_nodes(node))
+
+    def push(self, nodes: Iterable[ast.AST | None], scope: _Scope) -> None:
+        self.todo.extend((node, scope) for node in nodes if node is not None)
+
+    # names
+
+    def visit_Name(self, node: ast.Name, scope: _Scope) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.read(node.id, scope)
+        elif isinstance(node.ctx, ast.Store):
+            self.bind(node.id, scope)
+        else:
+            self.read(node.id, scope)
+            self.delete(node.id, scope)
+
+    def read(self, name: str, scope: _Scope) -> None:
+        name = _mangled(name, scope)
+        if _is_global(name, scope):
+            self.reads.add(name)
+            self.dynamic |= name in _REACHES_ALL
+
+    def bind(self, name: str, scope: _Scope) -> None:
+        name = _mangled(name, scope)
+        if scope.kind == "module" or name in scope.declared:
+            self.binds.add(name)
+
+    def delete(self, name: str, scope: _Scope) -> None:
+        name = _mangled(name, scope)
+        if scope.kind == "module" or name in scope.declared:
+            self.deletes.add(name)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr, scope: _Scope) -> None:
+        outer = scope
+        while outer.kind == "comprehension" and outer.parent is not None:
+            outer = outer.parent
+        self.bind(node.target.id, outer)
+        self.push([node.value], scope)
+
+    def visit_AugAssign(self, node: ast.AugAssign, scope: _Scope) -> None:
+        if isinstance(node.target, ast.Name):
+            self.read(node.target.id, scope)
+        self.push([node.target, node.value], scope)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign, scope: _Scope) -> None:
+        if node.value is not None or not isinstance(node.target, ast.Name):
+            self.push([node.target, node.value], scope)
+        if scope.kind != "function":  # annotations of local variables are never evaluated
+            self.push([node.annotation], scope)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler, scope: _Scope) -> None:
+        if node.name:
+            self.bind(node.name, scope)
+            self.delete(node.name, scope)
+        self.push([node.type, *node.body], scope)
+
+    def visit_MatchAs(self, node: ast.MatchAs, scope: _Scope) -> None:
+        if node.name:
+            self.bind(node.name, scope)
+        self.push([node.pattern], scope)
+
+    def visit_MatchStar(self, node: ast.MatchStar, scope: _Scope) -> None:
+        if node.name:
+            self.bind(node.name, scope)
+
+    def visit_MatchMapping(self, node: ast.MatchMapping, scope: _Scope) -> None:
+        if node.rest:
+            self.bind(node.rest, scope)
+        self.push_children(node, scope)
+
+    def visit_Import(self, node: ast.Import, scope: _Scope) -> None:
+        for alias in node.names:
+            self.imports.add(alias.name)
+            self.bind(alias.asname or alias.name.partition(".")[0], scope)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom, scope: _Scope) -> None:
+        if node.module and not node.level:
+            self.imports.add(node.module)
+        for alias in node.names:
+            if alias.name == "*":
+                self.dynamic = True
+            else:
+                self.bind(alias.asname or alias.name, scope)
+
+    # scopes
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: _Scope) -> None:
+        self.bind(node.name, scope)
+        self.push(node.decorator_list, scope)
+        outer = self.type_parameters(node, scope)
+        self.push([node.returns], outer)
+        self.function(node.args, node.body, outer)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda, scope: _Scope) -> None:
+        self.function(node.args, [node.body], scope)
+
+    def function(self, args: ast.arguments, body: list[Any], scope: _Scope) -> None:
+        parameters = [*args.posonlyargs, *args.args, *args.kwonlyargs]
+        parameters += [a for a in (args.vararg, args.kwarg) if a is not None]
+        self.push([*args.defaults, *args.kw_defaults, *(a.annotation for a in parameters)], scope)
+        inner = _Scope("function", scope, owner=scope.owner)
+        inner.local = {_mangled(a.arg, inner) for a in parameters}
+        _collect_locals(body, inner)
+        self.push(body, inner)
+
+    def visit_ClassDef(self, node: ast.ClassDef, scope: _Scope) -> None:
+        self.bind(node.name, scope)
+        self.push(node.decorator_list, scope)
+        outer = self.type_parameters(node, scope)
+        self.push([*node.bases, *node.keywords], outer)
+        cell = _Scope("function", outer, {"__class__"}, owner=outer.owner)  # methods see `__class__` and nothing else
+        inner = _Scope("class", cell, owner=node.name)
+        _collect_locals(node.body, inner)
+        sure = {"__module__", "__qualname__"}
+        for statement in node.body:
+            self.push([statement], replace(inner, sure=frozenset(sure)))
+            if isinstance(statement, (ast.Assign, ast.Import, ast.ImportFrom, ast.ClassDef, *_FUNCTIONS)) or (
+                isinstance(statement, ast.AnnAssign) and statement.value is not None
+            ):
+                below = _Scope("class", cell, owner=node.name)
+                _collect_locals([statement], below)
+                sure |= below.local
+
+    def type_parameters(self, node: Any, scope: _Scope) -> _Scope:
+        """Return the scope for what follows `[T]` (Python 3.12), which is `scope` where there is none."""
+        parameters = getattr(node, "type_params", [])
+        if not parameters:
+            return scope
+        inner = _Scope("function", scope, {p.name for p in parameters}, owner=scope.owner)
+        for parameter in parameters:
+            self.push([getattr(parameter, "bound", None), getattr(parameter, "default_value", None)], inner)
+        return inner
+
+    def visit_TypeAlias(self, node: Any, scope: _Scope) -> None:
+        self.push([node.name], scope)
+        self.push([node.value], self.type_parameters(node, scope))
+
+    def comprehension(self, node: Any, scope: _Scope) -> None:
+        inner = _Scope("comprehension", scope, owner=scope.owner)
+        for generator in node.generators:
+            targets = (n for n in ast.walk(generator.target) if isinstance(n, ast.Name))
+            inner.local |= {_mangled(n.id, scope) for n in targets if isinstance(n.ctx, ast.Store)}
+        first, *others = node.generators
+        self.push([first.iter], scope)
+        self.push([first.target, *first.ifs, *others], inner)
+        self.push((getattr(node, part, None) for part in ("elt", "key", "value")), inner)
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = comprehension
+
+    # what reaches names without naming them
+
+    def visit_Attribute(self, node: ast.Attribute, scope: _Scope) -> None:
+        self.dynamic |= node.attr in _REACHES_ALL_ATTRIBUTES
+        self.dynamic |= node.attr == "modules" and isinstance(node.value, ast.Name) and node.value.id == "sys"
+        self.push([node.value], scope)
+
+    def visit_Constant(self, node: ast.Constant, scope: _Scope) -> None:
+        self.dynamic |= node.value == "__main__"
+
+    def visit_Compare(self, node: ast.Compare, scope: _Scope) -> None:
+        """`if __name__ == "__main__"` reaches nothing."""
+        self.push((n for n in ast.iter_child_nodes(node) if not isinstance(n, ast.Constant)), scope)
+
+    def visit_Call(self, node: ast.Call, scope: _Scope) -> None:
+        call = _shell_call(node)
+        if call is not None:
+            self.reads.add("get_ipython")
+            self.shell_call(*call, scope)
+            return
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "query" and node.args:
+            self.query(node.args[0])
+        elif isinstance(node.func, ast.Attribute) and node.func.attr in _EVALUATORS:
+            self.dynamic = True
+        self.push_children(node, scope)
+
+    def query(self, text: ast.expr) -> None:
+        """`frame.query("a > @limit")` reads `limit` from the frame of its caller."""
+        if isinstance(text, ast.Constant):
+            self.reads.update(re.findall(r"@\s*([^\W\d]\w*)", text.value) if isinstance(text.value, str) else ())
+        else:
+            self.dynamic = True
+
+    def shell_call(self, method: str, arguments: list[str], scope: _Scope) -> None:
+        magic, line, *cell = arguments if method.startswith("run_") else ("", arguments[0])
+        code = _magic_code(magic, line, cell)
+        if code is not None:
+            self.magic_code(magic, line, code, scope)
+        elif magic in _INSPECTORS:
+            self.reads.update(re.findall(r"^[^\w]*([^\W\d]\w*)", line))
+        else:
+            self.expansions(line, scope)
+            quiet = _QUIET_CELL_MAGICS if cell else _QUIET_LINE_MAGICS
+            into_a_name = bool(cell) and re.search(r"--(out|err|proc)\b", line) is not None
+            self.dynamic |= into_a_name or (magic != "" and magic not in quiet)
+
+    def magic_code(self, magic: str, line: str, code: str, scope: _Scope) -> None:
+        if magic == "capture":
+            for word in line.split():
+                if word.isidentifier():
+                    self.bind(word, scope)
+        tree = _parsed(code)
+        if tree is None:
+            self.dynamic = True
+        elif magic == "timeit":  # runs in a function of its own, so what it binds is gone at the end
+            inner = _Scope("function", scope)
+            _collect_locals(tree.body, inner)
+            self.push(tree.body, inner)
+        else:
+            self.push(tree.body, scope)
+
+    def expansions(self, line: str, scope: _Scope) -> None:
+        """IPython puts the values of `{expression}` and `$name` into the lines of magics and commands."""
+        self.reads.update(re.findall(r"(?<!\$)\$([^\W\d]\w*)", line))
+        try:
+            fields = [f for _, f, _, _ in string.Formatter().parse(line) if f]
+        except ValueError:  # a lone brace, of awk or a JSON text; IPython leaves such a line as it is
+            return
+        for text in fields:
+            tree = _parsed(text.strip())
+            if tree is not None:
+                self.push(tree.body, scope)
+
+
+def _is_global(name: str, scope: _Scope) -> bool:
+    """Tell whether code in `scope` that reads `name` may reach the global of that name."""
+    if scope.kind == "class" and name in scope.local:
+        return name not in scope.sure
+    here: _Scope | None = scope
+    while here is not None and here.kind != "module":
+        if name in here.declared:
+            return True
+        if here.kind != "class" and name in here.local:
+            return False
+        here = here.parent
+    return True
+
+
+def _mangled(name: str, scope: _Scope) -> str:
+    """Return what Python makes of `__name` inside a class."""
+    if scope.owner and name.startswith("__") and not name.endswith("__"):
+        return f"_{scope.owner.lstrip('_')}{name}"
+    return name
+
+
+def _collect_locals(body: Iterable[ast.AST], scope: _Scope) -> None:
+    """Enter into `scope` what its statements bind and declare, without looking into nested scopes."""
+    free: set[str] = set()
+    todo = [(node, False) for node in body]  # (node, inside a comprehension, where only := binds for us)
+    while todo:
+        node, inner = todo.pop()
+        if isinstance(node, (ast.ClassDef, *_FUNCTIONS)):
+            scope.local.add(_mangled(node.name, scope))
+            todo += [(d, inner) for d in node.decorator_list]
+            continue
+        if isinstance(node, ast.Lambda):
+            continue
+        if isinstance(node, ast.Global):
+            scope.declared |= {_mangled(n, scope) for n in node.names}
+        elif isinstance(node, ast.Nonlocal):
+            free |= {_mangled(n, scope) for n in node.names}
+        elif isinstance(node, ast.NamedExpr):
+            scope.local.add(_mangled(node.target.id, scope))
+        elif not inner:
+            scope.local |= {_mangled(n, scope) for n in _bound_by(node)}
+        nested = inner or isinstance(node, _COMPREHENSIONS)
+        todo += [(child, nested) for child in ast.iter_child_nodes(node)]
+    scope.local -= scope.declared | free
+
+
+def _bound_by(node: ast.AST) -> Iterator[str]:
+    """Yield the names that this one node binds or makes local, its children aside."""
+    if isinstance(node, ast.Name):
+        if not isinstance(node.ctx, ast.Load):
+            yield node.id
+    elif isinstance(node, ast.Import):
+        yield from (a.asname or a.name.partition(".")[0] for a in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from (a.asname or a.name for a in node.names)
+    elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
+        if node.name:
+            yield node.name
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        yield node.rest
+
+
+# --- magics ---
+
+
+def _shell_call(node: ast.Call) -> tuple[str, list[str]] | None:
+    """Return method and arguments of `get_ipython().method("...", ...)` as IPython writes it, else None."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython"), args=[], keywords=[]), attr=method),
+            args=args,
+            keywords=[],
+        ):
+            texts = [a.value for a in args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+            wanted = {"run_line_magic": 2, "run_cell_magic": 3}.get(method, 1 if method in _SHELL_CALLS else 0)
+            return (method, texts) if wanted == len(texts) == len(args) and wanted else None
+    return None
+
+
+def _magic_code(magic: str, line: str, cell: list[str]) -> str | None:
+    """Return the Python code that a magic runs, or None if it is none of those known to run code."""
+    if magic == "capture" and cell:
+        return cell[0]
+    options = _CODE_MAGICS.get(magic)
+    if options is None:
+        return None
+    match = options.match(line)
+    return "\n".join([line[match.end() :] if match else line, *cell])
+
+
+def _parsed(code: str) -> ast.Module | None:
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # MemoryError: what the parser says to deep nesting
+        return None
+
+
+# --- digest ---
+
+
+def _encode(tree: ast.AST) -> Iterator[str]:
+    """Yield texts that together name the tree; a text of the code always comes after its length."""
+    todo: list[Any] = [tree]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, _Mark):
+            yield value.text
+        elif isinstance(value, ast.Constant):
+            yield _encode_constant(value.value)
+        elif isinstance(value, ast.AST):
+            todo.append(_CLOSE)
+            todo += reversed(_parts(value))
+        elif isinstance(value, list):
+            todo.append(_CLOSE)
+            todo += reversed(value)
+            yield "["
+        elif value is None:  # an absent part inside a list, as in {**a}; the constant None is a node
+            yield "-"
+        else:
+            yield _encode_constant(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A piece of structure on the stack, told apart from texts of the code."""
+
+    text: str
+
+
+_CLOSE: Final = _Mark(")")
+
+
+def _parts(node: ast.AST) -> list[Any]:
+    """Return what is encoded for a node: its type, then names and values of its fields."""
+    if isinstance(node, ast.Call) and (call := _shell_call(node)) is not None:
+        parts = _magic_parts(*call)
+        if parts is not None:
+            return parts
+    if isinstance(node, ast.JoinedStr):
+        return [_Mark("(JoinedStr"), *_joined(node)]
+    parts = [_Mark(f"({type(node).__name__}")]
+    for name in sorted(node._fields):
+        value = getattr(node, name, None)
+        if name in _SKIPPED_FIELDS or value is None or value == []:
+            continue
+        if name == "format_spec" and not _joined(value):  # f"{x:}" is f"{x}"; Python 3.11 and 3.12 differ here
+            continue
+        parts += [_Mark(f" {name}="), value]
+    return parts
+
+
+def _joined(node: ast.expr) -> list[ast.expr]:
+    """Return the parts of an f-string without empty ones, its texts merged: Python versions cut them differently."""
+    parts: list[ast.expr] = []
+    for part in node.values if isinstance(node, ast.JoinedStr) else [node]:
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            if not part.value:
+                continue
+            if parts and isinstance(last := parts[-1], ast.Constant) and isinstance(last.value, str):
+                parts[-1] = ast.Constant(last.value + part.value)
+                continue
+        parts.append(part)
+    return parts
+
+
+def _magic_parts(method: str, arguments: list[str]) -> list[Any] | None:
+    """Return what is encoded for a magic that runs Python code, or None: then it is a call like any other."""
+    if not method.startswith("run_"):
+        return None
+    magic, line, *cell = arguments
+    code = _magic_code(magic, line, cell)
+    tree = _parsed(code) if code is not None else None
+    if code is None or tree is None:
+        return None
+    options = line.strip() if magic == "capture" else line[: len(line) - len(code.split("\n", 1)[0])].strip()
+    return [_Mark("(magic"), method, magic, options, tree]
+
+
+def _encode_constant(value: object) -> str:
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        text = hex(value)  # repr refuses more than 4300 digits
+    else:
+        text = repr(value)
+    return f"{type(value).__name__}{len(text)}:{text};"
+
+
+# --- reachable ---
+
+_ATOMS: Final = frozenset(
+    {bool, int, float, complex, str, bytes, bytearray, range, slice, type(None), type(...), types.ModuleType}
+    | {types.CodeType, types.BuiltinFunctionType, types.FrameType, types.TracebackType}
+)
+_CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset, deque})
+_GENERATORS: Final = {
+    types.GeneratorType: ("gi_code", "gi_frame"),
+    types.CoroutineType: ("cr_code", "cr_frame"),
+    types.AsyncGeneratorType: ("ag_code", "ag_frame"),
+}
+# type.__dict__ as a descriptor: a metaclass may hide or compute the `__dict__` and `__mro__` of its classes.
+_class_dict = type.__dict__["__dict__"].__get__
+_class_mro = type.__dict__["__mro__"].__get__
+
+
+class _Reach:
+    """One breadth-first walk over objects; holds what it has met, so that no id is used twice."""
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self.namespace = namespace
+        self.module = namespace.get("__name__")
+        self.found: set[str] = set()
+        self.met: dict[int, Any] = {id(namespace): namespace}
+        self.code: deque[Any] = deque()  # functions and classes: always walked to the end
+        self.data: deque[Any] = deque()  # everything else: until _WALK_LIMIT
+        self.walked = 0
+
+    def run(self, names: Iterable[str]) -> frozenset[str]:
+        for name in names:
+            self.add_name(name)
+        while self.code or (self.data and self.walked < _WALK_LIMIT):
+            if self.code:
+                self.walk_definition(self.code.popleft())
+            else:
+                self.walk_data(self.data.popleft())
+        return frozenset(self.found)
+
+    def add_name(self, name: str) -> None:
+        if name not in self.found:
+            self.found.add(name)
+            if name in self.namespace:
+                self.add(self.namespace[name])
+
+    def add(self, value: Any) -> None:
+        kind = type(value)
+        if kind in _ATOMS or id(value) in self.met:
+            return
+        self.met[id(value)] = value
+        if kind is types.FunctionType or issubclass(kind, type):
+            self.code.append(value)
+        else:
+            self.data.append(value)
+
+    def walk_definition(self, value: Any) -> None:
+        if type(value) is types.FunctionType:
+            if value.__globals__ is self.namespace:
+                self.add_code(value.__code__)
+            for part in (value.__defaults__, value.__kwdefaults__, value.__closure__, value.__dict__):
+                if part:
+                    self.add(part)
+        elif self.module is not None and _class_dict(value).get("__module__") == self.module:
+            self.add(type(value))
+            for part in (*_class_mro(value), *tuple(_class_dict(value).values())):
+                self.add(part)
+
+    def walk_data(self, value: Any) -> None:
+        kind = type(value)
+        self.add(kind)
+        if kind in _GENERATORS:
+            code, frame = (getattr(value, name) for name in _GENERATORS[kind])
+            if frame is not None and frame.f_globals is self.namespace:
+                self.add_code(code)
+        if kind in _CONTAINERS and len(value) > _WALK_LIMIT:
+            return
+        parts = gc.get_referents(value)  # calls no code, whatever the object is
+        self.walked += 1 + len(parts)
+        for part in parts:
+            self.add(part)
+
+    def add_code(self, code: types.CodeType) -> None:
+        for name in _global_names(code):
+            self.add_name(name)
+
+
+# Instructions that name a global, and by how many bits their argument is shifted; the same on 3.11, 3.12 and 3.13.
+_GLOBAL_OPS: Final = {
+    opcode.opmap[name]: shift
+    for name, shift in [("LOAD_GLOBAL", 1), ("STORE_GLOBAL", 0), ("DELETE_GLOBAL", 0)]
+    + [("LOAD_NAME", 0), ("LOAD_FROM_DICT_OR_GLOBALS", 0)]
+    if name in opcode.opmap
+}
+_EXTENDED_ARG: Final = opcode.opmap["EXTENDED_ARG"]
+
+
+def _global_names(code: types.CodeType) -> Iterator[str]:
+    """Yield the globals that a code object and those nested in it name.
+
+    Not simply `co_names`, which holds attributes as well: `row.data` would make a function depend on a
+    variable `data`. The standard `dis` finds the same and takes ten times as long.
+    """
+    todo = [code]
+    while todo:
+        code = todo.pop()
+        todo += [c for c in code.co_consts if type(c) is types.CodeType]
+        if sys.version_info >= (3, 14):  # instructions never tested there: rather too many names than too few
+            yield from code.co_names
+            continue
+        extension, instructions = 0, code.co_code
+        for position in range(0, len(instructions), 2):
+            operation, argument = instructions[position], instructions[position + 1] | extension
+            extension = argument << 8 if operation == _EXTENDED_ARG else 0
+            if operation in _GLOBAL_OPS:
+                yield code.co_names[argument >> _GLOBAL_OPS[operation]]

@@ -1,0 +1,534 @@
+"""Looking at generators, working directory, environment and options, and putting them back."""
+
+from __future__ import annotations
+
+import decimal
+import locale
+import os
+import pickle
+import pickletools
+import random
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+from ckpt_magic.errors import CheckpointUnreadableError
+from ckpt_magic.values import ambient
+from ckpt_magic.values.ambient import Change
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Put the whole process back after each test, by means other than those tested."""
+    cwd, environ, path, filters = os.getcwd(), dict(os.environ), sys.path[:], warnings.filters[:]
+    limit, place = sys.getrecursionlimit(), locale.setlocale(locale.LC_ALL)
+    errors, call = np.geterr(), np.geterrcall()
+    with np.printoptions(), decimal.localcontext(), pd.option_context("display.max_rows", 60), matplotlib.rc_context():
+        yield
+    np.seterrcall(call)
+    np.seterr(**errors)
+    locale.setlocale(locale.LC_ALL, place)
+    sys.setrecursionlimit(limit)
+    pd.reset_option("display")
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.path[:] = path
+    warnings.resetwarnings()
+    warnings.filters[:] = filters  # type: ignore[index]
+
+
+def changing(step: Callable[[], object]) -> Change:
+    """Look, run and look again, as around a step; the state goes through a pickle."""
+    before = ambient.look()
+    step()
+    change = ambient.compare(before, ambient.look())
+    settings = {part: value for part, value in change.state.items() if part != "generators"}
+    operations = [operation.name for operation, _, _ in pickletools.genops(pickle.dumps(settings))]
+    assert not {"GLOBAL", "STACK_GLOBAL"} & set(operations), "a state holds builtins only"
+    return Change(pickle.loads(pickle.dumps(change.state)), change.names, change.moved, change.refused)
+
+
+def run(step: Callable[[], object], undo: Callable[[], object]) -> Change:
+    """Record a step, undo it by hand, put it back."""
+    change = changing(step)
+    undo()
+    ambient.put_back(change.state, generators=True)
+    return change
+
+
+def test_nothing_changed_is_nothing_said() -> None:
+    change = changing(lambda: None)
+    assert change.names == ()
+    assert change.refused == ()
+    assert not change.moved
+    assert change.state["settings"] == change.state["lists"] == change.state["options"] == {}
+
+
+def test_looking_is_cheap() -> None:
+    ambient.look()
+    times = []
+    for _ in range(50):
+        start = time.perf_counter()
+        before = ambient.look()
+        ambient.compare(before, before)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.002  # takes a quarter of a millisecond; a bound that a busy machine keeps
+
+
+# --- generators ---
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [random.random, np.random.random, lambda: np.random.standard_normal(3), lambda: random.gauss(0, 1)],
+)
+def test_the_next_random_number_is_the_one_the_full_run_would_draw(draw: Callable[[], Any]) -> None:
+    random.seed(1)
+    np.random.seed(1)
+    change = changing(draw)
+    assert change.moved
+    assert change.names == ()
+    expected = [draw(), draw()]
+    random.seed(2)
+    np.random.seed(2)
+    ambient.put_back(change.state, generators=True)
+    assert np.array_equal(expected, [draw(), draw()])
+
+
+def test_a_step_that_moves_no_generator_is_known() -> None:
+    assert not changing(lambda: np.random.default_rng(1).random()).moved
+    assert changing(lambda: np.random.seed(3)).moved
+    assert not changing(lambda: np.random.set_state(np.random.get_state())).moved
+
+
+def test_generators_stay_where_they_are_unless_asked_for() -> None:
+    change = changing(random.random)
+    state = random.getstate()
+    random.random()
+    moved = random.getstate()
+    ambient.put_back(change.state, generators=False)
+    assert random.getstate() == moved != state
+
+
+def test_another_bit_generator_of_numpy_comes_back() -> None:
+    original = np.random.get_bit_generator()
+    try:
+        change = changing(lambda: np.random.set_bit_generator(np.random.PCG64(5)))
+        assert change.moved
+        expected = np.random.random(3)
+        np.random.set_bit_generator(original)
+        ambient.put_back(change.state, generators=True)
+        assert np.array_equal(np.random.random(3), expected)
+    finally:
+        np.random.set_bit_generator(original)
+
+
+def test_torch_comes_back() -> None:
+    torch = pytest.importorskip("torch", reason="torch is no dependency of the tests; run where it is installed")
+    torch.manual_seed(1)
+    change = changing(lambda: torch.rand(2))
+    assert change.moved
+    expected = torch.rand(3)
+    torch.manual_seed(2)
+    ambient.put_back(change.state, generators=True)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_generators_equal_sees_only_what_moved() -> None:
+    first = ambient.look()
+    assert ambient.generators_equal(first, ambient.look())
+    random.random()
+    assert not ambient.generators_equal(first, ambient.look())
+
+
+# --- single settings and lists ---
+
+
+def test_the_working_directory_comes_back(tmp_path: Path) -> None:
+    here = Path.cwd()
+    change = run(lambda: os.chdir(tmp_path), lambda: os.chdir(here))
+    assert change.names == ("cwd",)
+    assert Path.cwd() == tmp_path
+
+
+def test_a_folder_that_is_gone_is_an_error_and_nothing_changes(tmp_path: Path) -> None:
+    here = Path.cwd()
+    (tmp_path / "gone").mkdir()
+
+    def step() -> None:
+        os.chdir(tmp_path / "gone")
+        os.environ["CKPT_TEST_NAME"] = "1"
+
+    change = changing(step)
+    os.chdir(here)
+    (tmp_path / "gone").rmdir()
+    del os.environ["CKPT_TEST_NAME"]
+    with pytest.raises(CheckpointUnreadableError, match="gone: No such file or directory; make it, or run the step"):
+        ambient.put_back(change.state, generators=True)
+    assert Path.cwd() == here
+    assert "CKPT_TEST_NAME" not in os.environ
+
+
+def test_a_deleted_working_directory_can_be_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    os.chdir(tmp_path / "x")
+    change = changing((tmp_path / "x").rmdir)
+    assert change.names == ()
+
+
+def test_recursion_limit_and_locale_come_back() -> None:
+    limit = sys.getrecursionlimit()
+    old = locale.setlocale(locale.LC_ALL)
+
+    def step() -> None:
+        sys.setrecursionlimit(limit + 7)
+        locale.setlocale(locale.LC_NUMERIC, "C.UTF-8" if "LC_NUMERIC=C;" in old or old == "C" else "C")
+
+    def undo() -> None:
+        sys.setrecursionlimit(limit)
+        locale.setlocale(locale.LC_ALL, old)
+
+    change = run(step, undo)
+    assert change.names == ("recursion limit", "locale")
+    assert sys.getrecursionlimit() == limit + 7
+    assert locale.setlocale(locale.LC_ALL) == change.state["settings"]["locale"] != old
+
+
+def test_a_locale_that_is_not_installed_is_an_error() -> None:
+    state = changing(lambda: None).state
+    state["settings"]["locale"] = "xx_XX.NOWHERE"
+    with pytest.raises(CheckpointUnreadableError, match="xx_XX.NOWHERE, which is not installed here; install it"):
+        ambient.put_back(state, generators=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.insert(0, "/new"),
+        lambda path: path.insert(1, "/new"),
+        lambda path: path.append("src"),
+        lambda path: path.remove(path[2]),
+        lambda path: path.__setitem__(slice(None), ["/a", *path[1:], "/b"]),
+    ],
+)
+def test_the_module_path_comes_back(change: Callable[[list[str]], None]) -> None:
+    old = sys.path[:]
+    assert run(lambda: change(sys.path), lambda: sys.path.__setitem__(slice(None), old)).names == ("sys.path",)
+    expected = old[:]
+    change(expected)
+    assert sys.path == expected
+
+
+def test_the_module_path_keeps_what_this_kernel_has() -> None:
+    old = sys.path[:]
+    state = changing(lambda: sys.path.insert(0, "/new")).state
+    assert "site-packages" not in repr(state["lists"])
+    sys.path[:] = [*old, "/here"]
+    for _ in range(2):
+        ambient.put_back(state, generators=True)
+        assert sys.path == ["/new", *old, "/here"]
+
+
+class NotebookWarning(UserWarning):
+    """A category that only this module knows."""
+
+
+def test_warning_filters_come_back() -> None:
+    old = warnings.filters[:]
+
+    def step() -> None:
+        warnings.filterwarnings("ignore", message="a .* b", module="m", category=NotebookWarning)
+        warnings.simplefilter("error", append=True)
+
+    change = run(step, lambda: warnings.filters.__setitem__(slice(None), old))  # type: ignore[attr-defined]
+    assert change.names == ("warning filters",)
+    with pytest.raises(RuntimeWarning):
+        warnings.warn("x", RuntimeWarning, stacklevel=1)
+    assert [f[:3:2] for f in warnings.filters if f not in old] == [("ignore", NotebookWarning), ("error", Warning)]
+
+
+def test_a_warning_that_was_ignored_is_shown_once_its_filter_is_back() -> None:
+    """Python remembers per module what it has filtered until it is told that the filters changed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        state = changing(lambda: warnings.simplefilter("ignore")).state
+    warnings.simplefilter("error")
+    ambient.put_back(state, generators=True)
+    warnings.warn("x", UserWarning, stacklevel=1)
+
+
+def test_a_warning_class_that_is_not_there_is_an_error() -> None:
+    state = changing(lambda: warnings.simplefilter("ignore", NotebookWarning)).state
+    state["lists"]["warning filters"]["front"][0] = ("ignore", None, "__main__:Gone", None, 0)
+    with pytest.raises(CheckpointUnreadableError, match="__main__:Gone"):
+        ambient.put_back(state, generators=True)
+
+
+# --- options ---
+
+
+def test_the_environment_comes_back_by_name() -> None:
+    os.environ["CKPT_TEST_GONE"] = "old"
+    os.environ["CKPT_TEST_OTHER"] = "untouched"
+
+    def step() -> None:
+        os.environ["CKPT_TEST_NEW"] = "new"
+        del os.environ["CKPT_TEST_GONE"]
+
+    def undo() -> None:
+        del os.environ["CKPT_TEST_NEW"]
+        os.environ["CKPT_TEST_GONE"] = "old"
+
+    change = run(step, undo)
+    assert set(change.names) == {"environ:CKPT_TEST_NEW", "environ:CKPT_TEST_GONE"}
+    assert os.environ["CKPT_TEST_NEW"] == "new"
+    assert "CKPT_TEST_GONE" not in os.environ
+    assert "untouched" not in repr(change.state)
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS", "my_api_key", "GITHUB_TOKEN", "DB_PASSWORD", "X_CREDENTIALS"])
+def test_secrets_are_refused_and_never_stored(name: str) -> None:
+    def step() -> None:
+        os.environ[name] = "hunter2"
+
+    change = changing(step)
+    assert change.names == (f"environ:{name}",)
+    assert change.refused == (f"environ:{name} (looks like a secret)",)
+    assert "hunter2" not in repr(change)
+
+
+def test_a_deleted_secret_is_no_secret() -> None:
+    os.environ["GITHUB_TOKEN"] = "hunter2"
+    change = changing(lambda: os.environ.pop("GITHUB_TOKEN"))
+    assert change.refused == ()
+    os.environ["GITHUB_TOKEN"] = "other"
+    ambient.put_back(change.state, generators=True)
+    assert "GITHUB_TOKEN" not in os.environ
+
+
+def test_the_patterns_of_secrets_can_be_chosen() -> None:
+    before = ambient.look()
+    os.environ["MY_TOKEN"] = "1"
+    after = ambient.look()
+    assert ambient.compare(before, after, secrets=("*PIN*",)).refused == ()
+    assert ambient.compare(before, after, secrets=("my_*",)).refused != ()
+
+
+def test_the_decimal_context_comes_back_in_place() -> None:
+    context = decimal.getcontext()
+
+    def step() -> None:
+        context.prec = 50
+        context.rounding = decimal.ROUND_UP
+        context.traps[decimal.Inexact] = True
+
+    def undo() -> None:
+        context.prec = 28
+        context.rounding = decimal.ROUND_HALF_EVEN
+        context.traps[decimal.Inexact] = False
+
+    change = run(step, undo)
+    assert change.names == ("decimal prec", "decimal rounding", "decimal traps")
+    assert decimal.getcontext() is context
+    assert (context.prec, context.rounding, context.traps[decimal.Inexact]) == (50, decimal.ROUND_UP, True)
+
+
+def test_flags_of_decimal_arithmetic_come_back_silently() -> None:
+    decimal.getcontext().clear_flags()
+    change = run(lambda: decimal.Decimal(1) / 3, decimal.getcontext().clear_flags)
+    assert change.names == ()
+    assert decimal.getcontext().flags[decimal.Inexact]
+
+
+def test_numpy_options_come_back() -> None:
+    def step() -> None:
+        np.set_printoptions(precision=3, suppress=True)
+        np.seterr(divide="raise")
+
+    def undo() -> None:
+        np.set_printoptions(precision=8, suppress=False)
+        np.seterr(divide="warn")
+
+    change = run(step, undo)
+    assert set(change.names) == {
+        "numpy print option precision",
+        "numpy print option suppress",
+        "numpy error state divide",
+    }
+    assert str(np.array([1.23456789])) == "[1.235]"
+    with pytest.raises(FloatingPointError):
+        np.array([1.0]) / 0
+
+
+def test_pandas_options_come_back() -> None:
+    def step() -> None:
+        pd.set_option("display.max_rows", 7)
+        pd.options.display.float_format = "{:.1f}".format
+
+    def undo() -> None:
+        pd.set_option("display.max_rows", 60)
+        pd.reset_option("display.float_format")
+
+    change = run(step, undo)
+    assert set(change.names) == {"pandas option display.max_rows", "pandas option display.float_format"}
+    assert change.refused == ()
+    assert pd.get_option("display.max_rows") == 7
+    assert "1.2" in repr(pd.Series([1.234]))
+    assert "1.23" not in repr(pd.Series([1.234]))
+
+
+def test_option_values_without_a_plain_form_are_refused() -> None:
+    def step() -> None:
+        pd.options.display.float_format = lambda x: str(x)
+        np.set_printoptions(formatter={"float": str})
+        np.seterrcall(print)
+
+    change = changing(step)
+    assert set(change.refused) == {
+        "pandas option display.float_format (a function)",
+        "numpy print option formatter (a dict)",
+        "numpy error state call (a builtin_function_or_method)",
+    }
+    assert set(change.names) == {text.rpartition(" (")[0] for text in change.refused}
+
+
+def test_matplotlib_parameters_come_back() -> None:
+    old = dict.copy(matplotlib.rcParams)
+
+    def step() -> None:
+        matplotlib.rcParams["figure.dpi"] = 50
+        matplotlib.rcParams["axes.prop_cycle"] = matplotlib.cycler(color=["r", "g"], linestyle=["-", ":"])
+        matplotlib.rcParams["lines.dash_capstyle"] = "round"
+        matplotlib.rcParams["figure.figsize"][0] = 9.0
+
+    def undo() -> None:
+        old["figure.figsize"][0] = 6.4
+        dict.update(matplotlib.rcParams, old)
+
+    change = run(step, undo)
+    assert change.refused == ()
+    assert set(change.names) == {
+        "rcParams axes.prop_cycle",
+        "rcParams figure.dpi",
+        "rcParams figure.figsize",
+        "rcParams lines.dash_capstyle",
+    }
+    assert matplotlib.rcParams["figure.dpi"] == 50
+    assert list(matplotlib.rcParams["axes.prop_cycle"])[1] == {"color": "g", "linestyle": ":"}
+    assert matplotlib.rcParams["lines.dash_capstyle"] == "round"
+    assert matplotlib.rcParams["figure.figsize"] == [9.0, 4.8]
+
+
+def test_the_backend_is_never_touched() -> None:
+    other = "svg" if matplotlib.rcParams["backend"] != "svg" else "pdf"
+    assert changing(lambda: matplotlib.use(other)).names == ()
+
+
+def test_turning_interactive_drawing_off_is_said_and_on_is_not() -> None:
+    """The kernel turns it on when the first figure is drawn."""
+    matplotlib.interactive(False)
+    on = run(lambda: matplotlib.interactive(True), lambda: matplotlib.interactive(False))
+    assert on.names == ()
+    assert matplotlib.is_interactive()
+    off = run(lambda: matplotlib.interactive(False), lambda: matplotlib.interactive(True))
+    assert off.names == ("rcParams interactive",)
+    assert not matplotlib.is_interactive()
+
+
+def test_an_option_that_this_version_does_not_have_is_an_error() -> None:
+    state = changing(lambda: pd.set_option("display.max_rows", 7)).state
+    state["options"]["pandas"]["display.unheard_of"] = 1
+    pd.set_option("display.max_rows", 60)
+    with pytest.raises(CheckpointUnreadableError, match=r"display\.unheard_of, which the installed pandas does not"):
+        ambient.put_back(state, generators=True)
+    assert pd.get_option("display.max_rows") == 60
+
+
+def test_a_library_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = changing(lambda: pd.set_option("display.max_rows", 7)).state
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(CheckpointUnreadableError, match="pandas cannot be imported here"):
+        ambient.put_back(state, generators=True)
+
+
+# --- libraries that the step is the first to import ---
+
+
+def fresh(code: str) -> str:
+    """Run code in a new interpreter in which nothing is imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        check=False,  # so that the message shows what it printed
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_step_that_only_imports_changes_no_option_and_moves_no_generator() -> None:
+    out = fresh(
+        """
+        from ckpt_magic.values import ambient
+        before = ambient.look()
+        import numpy.random, pandas, matplotlib.pyplot
+        change = ambient.compare(before, ambient.look())
+        print([n for n in change.names if not n.startswith("warning")], change.moved, change.refused)
+        """
+    )
+    assert out == "[] False ()"
+
+
+def test_options_set_by_the_step_that_imports_come_back_elsewhere(tmp_path: Path) -> None:
+    fresh(
+        f"""
+        from ckpt_magic.values import ambient
+        import pickle
+        before = ambient.look()
+        import numpy as np, pandas as pd, matplotlib, decimal
+        np.random.seed(4)
+        np.set_printoptions(precision=2)
+        pd.set_option("display.max_rows", 9)
+        matplotlib.rcParams["figure.dpi"] = 33
+        decimal.getcontext().prec = 5
+        change = ambient.compare(before, ambient.look())
+        assert change.moved and not change.refused, change
+        pickle.dump(change.state, open({str(tmp_path / "state")!r}, "wb"))
+        """
+    )
+    out = fresh(
+        f"""
+        from ckpt_magic.values import ambient
+        import pickle, sys
+        ambient.put_back(pickle.load(open({str(tmp_path / "state")!r}, "rb")), generators=True)
+        import numpy as np, pandas as pd, matplotlib, decimal
+        print(np.random.randint(1000), np.get_printoptions()["precision"], pd.get_option("display.max_rows"),
+              matplotlib.rcParams["figure.dpi"], decimal.getcontext().prec)
+        """
+    )
+    assert out == f"{np.random.RandomState(4).randint(1000)} 2 9 33.0 5"
+
+
+def test_a_quiet_step_makes_nobody_import_matplotlib() -> None:
+    out = fresh(
+        """
+        from ckpt_magic.values import ambient
+        import sys
+        state = {"generators": {}, "settings": {}, "lists": {}, "options": {"matplotlib": {"interactive": True}}}
+        ambient.put_back(state, generators=True)
+        print("matplotlib" in sys.modules)
+        """
+    )
+    assert out == "False"

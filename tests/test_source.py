@@ -1,0 +1,488 @@
+"""What code binds and reads, its digest, and what is reachable through functions."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+import textwrap
+import time
+import types
+from typing import Any
+
+import pytest
+
+from ckpt_magic.values import source
+from ckpt_magic.values.source import Names
+
+
+def look(code: str) -> Names:
+    return source.names(ast.parse(textwrap.dedent(code)))
+
+
+def same(one: str, other: str) -> bool:
+    return source.digest(ast.parse(textwrap.dedent(one))) == source.digest(ast.parse(textwrap.dedent(other)))
+
+
+def notebook(code: str, **extra: Any) -> dict[str, Any]:
+    """Run code as a notebook would and return its namespace."""
+    namespace: dict[str, Any] = {"__name__": "__main__", **extra}
+    exec(compile(textwrap.dedent(code), "<cell>", "exec"), namespace)
+    return namespace
+
+
+def transformed(cell: str) -> ast.Module:
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return ast.parse(TransformerManager().transform_cell(textwrap.dedent(cell)))
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize(
+    ("code", "binds"),
+    [
+        ("a = b, (c, *d) = 1, (2, 3)", "a b c d"),
+        ("a += 1", "a"),
+        ("a: int = 1", "a"),
+        ("a: int", ""),
+        ("print(a := 1)", "a"),
+        ("[a := i for i in x]", "a"),
+        ("[[a := j for j in i] for i in x]", "a"),
+        ("for a, b in c: pass", "a b"),
+        ("with x as a, y as (b, c): pass", "a b c"),
+        (
+            "match x:\n case {'k': a, **b}: pass\n case [c, *d] as e: pass\n case K(f=f): pass\n case _: pass",
+            "a b c d e f",
+        ),
+        ("def f(p): q = 1", "f"),
+        ("async def f(): pass", "f"),
+        ("class C:\n a = 1\n def m(self): pass", "C"),
+        ("import a.b, c.d as e, f", "a e f"),
+        ("from a.b import c, d as e", "c e"),
+        ("try: pass\nexcept E as r: pass", "r"),
+        ("def f():\n global g, h\n g = 1\n del h", "f g"),
+        ("def f():\n global g\n import g.h\n def k(): pass", "f g"),
+        ("def f():\n global C\n class C: pass", "f C"),
+        ("class A:\n global x\n x = 1", "A x"),
+        ("lambda a: (b := 1)", ""),
+        ("[i for i in x]\n{k: v for k, v in y}\n(lambda z: z)(1)", ""),
+        ("b.c = 2\nd[0] = 3\ndel n[0], n.x\ne.f: int = 3", ""),
+        ("(b.c, a) = 1, 2", "a"),
+        ("def f():\n x = 1\n def g():\n  nonlocal x\n  x = 2", "f"),
+    ],
+)
+def test_what_code_binds(code: str, binds: str) -> None:
+    assert look(code).binds == set(binds.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "reads"),
+    [
+        ("a = b + c.d[e]", "b c e"),
+        ("a += b", "a b"),
+        ("a.x += b\nc[d] = e", "a b c d e"),
+        ("del a, b.c, d[e]", "a b d e"),
+        ("a = 1\nb = a", "a"),
+        ("print(len(x))", "print len x"),
+        ("@deco(d)\ndef f(a: ann = default, *, b=kw) -> ret: pass", "deco d ann default kw ret"),
+        ("def f(a):\n b: annotation = a\n return b + c", "c"),
+        ("def f():\n x = y\n def g(): return x + z\n return lambda x: x + w", "y z w"),
+        ("def f():\n return x\n x = 1", ""),
+        ("def f():\n global x\n return x", "x"),
+        ("def f():\n global x\n def g(): return x", "x"),
+        (
+            "@deco\nclass C(Base, metaclass=Meta):\n a: Ann = v\n b = a + w\n def m(self): return a, b, C",
+            "deco Base Meta Ann v w a b C",
+        ),
+        ("class C:\n x = x", "x"),
+        ("class C:\n if c: x = 1\n y = x", "c x"),
+        ("class C:\n x = 1\n y = [x for x in x]", ""),
+        ("class C:\n x = 1\n y = [x for z in w]", "x w"),
+        ("class C:\n def m(self): return super().m(__class__)", "super"),
+        ("class _C:\n def m(self): return __private", "_C__private"),
+        ("def f():\n x = 1\n class C:\n  y = x + __name__", "__name__"),
+        ("[i + a for i in b if c for j in d(i)]", "a b c d"),
+        ("[(y := i) for i in x]\ny", "x y"),
+        ("def f():\n [(y := i) for i in x]\n return y", "x"),
+        ("f'{a!r:>{b}}'", "a b"),
+        ("match a:\n case K(x=V.y): pass\n case W.z: pass", "a K V W"),
+        ("async def f():\n async for a in b:\n  await a", "b"),
+        ("try: a\nexcept E as r: r", "a E r"),
+        ("with a as b: b", "a b"),
+        ("def f(x=x): return x", "x"),
+        ("frame.query('a > @limit and b < @ other')", "frame limit other"),
+    ],
+)
+def test_what_code_reads(code: str, reads: str) -> None:
+    assert look(code).reads == set(reads.split())
+
+
+def test_what_code_deletes_and_imports() -> None:
+    assert look("del a, (b, c[0]), d.e").deletes == {"a", "b"}
+    assert look("try: pass\nexcept E as r: pass").deletes == {"r"}
+    assert look("def f():\n global g\n del g\n x = 1\n del x").deletes == {"g"}
+    assert look("import a.b, c as d\nfrom e.f import g\nfrom . import h\ndef f(): import k.l").imports == {
+        "a.b",
+        "c",
+        "e.f",
+        "k.l",
+    }
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from m import *",
+        "exec('x = 1')",
+        "run = eval",
+        "globals()['x'] = 1",
+        "def f(): return vars()",
+        "__import__('x')",
+        "import __main__",
+        "setattr(sys.modules['__main__'], 'x', 1)",
+        "importlib.import_module('__main__')",
+        "f.__globals__['x'] = 1",
+        "get_ipython().user_ns['x'] = 1",
+        "ip = get_ipython()",
+        "get_ipython().run_line_magic(name, '')",
+        "frame.eval('a + @b')",
+        "frame.query(text)",
+        "duckdb.sql('select * from frame')",
+    ],
+)
+def test_code_that_reaches_names_it_does_not_write_is_dynamic(code: str) -> None:
+    assert look(code).dynamic
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if __name__ == '__main__': main()",
+        "def eval_model(): pass\nmodel.eval_steps()",
+        "def f(eval): return eval(1)",
+        "config.modules",
+        "import importlib\nimportlib.reload(m)",
+    ],
+)
+def test_ordinary_code_is_not_dynamic(code: str) -> None:
+    assert not look(code).dynamic
+
+
+def test_very_deep_expressions_are_no_problem() -> None:
+    tree = ast.parse("x = " + "+".join(f"a{i}" for i in range(900)))
+    for _ in range(3):  # deeper than the parser allows in one go
+        tree.body[0].value = ast.BinOp(tree.body[0].value, ast.Add(), tree.body[0].value.left)  # type: ignore[attr-defined]
+    limit = sys.getrecursionlimit()
+    assert len(source.names(tree).reads) == 900
+    assert len(source.digest(tree)) == 32
+    assert sys.getrecursionlimit() == limit
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters came with Python 3.12")
+def test_type_parameters_and_aliases() -> None:
+    found = look("type X[T] = list[T | U]\ndef f[S: B](a: S) -> S: return T2\nclass C[R](Base[R]):\n x: R = d")
+    assert found.binds == {"X", "f", "C"}
+    assert found.reads == {"list", "U", "B", "T2", "Base", "d"}
+
+
+# --- magics ---
+
+
+@pytest.mark.parametrize(
+    ("cell", "binds", "reads", "dynamic"),
+    [
+        ("%time x = f(y)", "x", "f y", False),
+        ("%timeit -n 10 -r3 x = f(y)", "", "f y", False),
+        ("t = %timeit -o f(y)", "t", "f y", False),
+        ("%%time\nx = y\nz = 1", "x z", "y", False),
+        ("%%timeit n = len(a)\nx = f(n)", "", "len a f", False),
+        ("%%prun -s cumulative -q\nx = f()", "x", "f", False),
+        ("%prun -l 10 f(y)", "", "f y", False),
+        ("%%capture out --no-stderr\nprint(x)\ny = 1", "out y", "print x", False),
+        ("%%time\n%matplotlib inline\nx = 1", "", "", True),
+        ("%%capture\n!ls", "", "", True),
+        ("%config InlineBackend.figure_format = fmt", "", "InlineBackend fmt", False),
+        ("%matplotlib inline\n%cd $folder\n%autoreload 2", "", "folder", False),
+        ("!echo {x + y} $z $$PID | awk '{{print}}'", "", "x y z", False),
+        ("!awk '{print $1}'", "", "", False),
+        ("files = !ls $where", "files", "where", False),
+        ("files = %sx ls", "files", "", False),
+        ("%%bash -s {x}\necho {y} $z", "", "x", False),
+        ("%%bash --out text\necho 1", "", "", True),
+        ("%run other.py", "", "", True),
+        ("%pylab inline", "", "", True),
+        ("%store -r x", "", "", True),
+        ("%ckpt_load --push", "", "", True),
+        ("%%sql\nselect 1", "", "", True),
+        ("x.y?", "", "x", False),
+    ],
+)
+def test_magics(cell: str, binds: str, reads: str, dynamic: bool) -> None:
+    found = source.names(transformed(cell))
+    assert found.binds == set(binds.split())
+    assert found.reads - {"get_ipython"} == set(reads.split())
+    assert found.dynamic is dynamic
+
+
+# --- digest ---
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x = 1", "x=1  # note"),
+        ("x = (1)", "x = 1\n\n# end"),
+        ("f(a,\n  b,\n)", "f(a, b)"),
+        ("if a:\n    b", "if a: b"),
+        ("'a' 'b'", '"ab"'),
+        ("x = 0x10", "x = 16"),
+        ("u'a'", "'a'"),
+        ("f'{a}' 'b' f'c{d}'", 'f"{a}bc{d}"'),
+        ("f'{a:}'", "f'{a}'"),
+        ("x = 1; y = 2", "x = 1\ny = 2"),
+    ],
+)
+def test_formatting_does_not_count(one: str, other: str) -> None:
+    assert same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x = 1", "x = True"),
+        ("x = 1", "x = 1.0"),
+        ("x = 0.0", "x = -0.0"),
+        ("x = 'a'", "x = b'a'"),
+        ("x = None", "x = 'None'"),
+        ("x = 1j", "x = '1j'"),
+        ("x = ''", "x = None"),
+        ("x: int = 1", "x = 1"),
+        ("(x): int = 1", "x: int = 1"),
+        ("f(a, b)", "f((a, b))"),
+        ("f(*a)", "f(**a)"),
+        ("{**a}", "{None: a}"),
+        ("a < b < c", "(a < b) < c"),
+        ("a = b = c", "a = (b == c)"),
+        ("f'{a}'", "'{a}'"),
+        ("f'{a!r}'", "f'{a!s}'"),
+        ("f'{a:>3}'", "f'{a:>4}'"),
+        ("def f(a, /): pass", "def f(a): pass"),
+        ("def f(*, a=1, b): pass", "def f(*, a, b=1): pass"),
+        ("async def f(): pass", "def f(): pass"),
+        ("[x async for x in y]", "[x for x in y]"),
+        ("from . import a", "from .. import a"),
+        ("import a", "import a as a"),
+        ("try: a\nexcept* E: b", "try: a\nexcept E: b"),
+        ("if a: b\nelse: c", "if a: b\nc"),
+        ("x = 'a\\ud800'", "x = 'a\\ud801'"),
+        ("f(['x'], 'y')", "f(['x', 'y'])"),
+        ("'doc'", "'dog'"),
+    ],
+)
+def test_what_runs_differently_has_another_digest(one: str, other: str) -> None:
+    assert not same(one, other)
+
+
+def test_huge_integers_have_a_digest() -> None:
+    assert not same("x = 0x" + "1" * 5000, "x = 0x" + "1" * 4999 + "2")
+
+
+def test_bodies_of_magics_are_normalised() -> None:
+    def digest(cell: str) -> str:
+        return source.digest(transformed(cell))
+
+    assert digest("%%time\nx = f(1)") == digest("%%time\nx=f( 1 ) # fast")
+    assert digest("%%time\nx = 1") != digest("%%time\nx = 2")
+    assert digest("%%time\nx = 1") != digest("x = 1")
+    assert digest("%%time\nx = 1") != digest("%time x = 1")
+    assert digest("%time x = 1") == digest("%time x=1")
+    assert digest("%timeit -n 10 f( 1)") == digest("%timeit -n 10 f(1)")
+    assert digest("%timeit -n 10 f(1)") != digest("%timeit -n 11 f(1)")
+    assert digest("%%capture out\nx=1") == digest("%%capture out\nx = 1")
+    assert digest("%%capture out\nx=1") != digest("%%capture err\nx = 1")
+    assert digest("%%time\n!ls") == digest("%%time\n!ls")
+    assert digest("%%bash\nls  # a") != digest("%%bash\nls  # b")
+
+
+def test_a_digest_never_changes_between_python_versions() -> None:
+    """Written down once; CI runs this on 3.11, 3.12 and 3.13."""
+    code = (
+        "import a.b as c\n@d(1)\nasync def f(x, /, y: int = 2, *z, k=True, **w) -> None:\n"
+        "    '''Doc.'''\n    return [f'{x!r:>{y}}' 'tail' f'{k:}{w=}' async for i in z if (q := -0.0)]\n"
+        "class C(B, metaclass=M):\n    v: 'T' = {1: 1j, **w, 'a': b'b', 2: ...}\n"
+        "match x:\n    case {'k': [1, *r], **rest} | None as n if n: pass\n"
+        "try: pass\nexcept* (E, F) as e: del e\n"
+    )
+    assert source.digest(ast.parse(code)) == "5af8b5c041b29440310ea19711dce456"
+
+
+def test_looking_at_a_long_cell_is_cheap() -> None:
+    cell = ast.parse(
+        "\n".join(f"frame['c{i}'] = f(frame.a{i}, [x + {i} for x in rows if x], key=lambda r: r.y)" for i in range(30))
+    )
+    start = time.perf_counter()
+    for _ in range(20):
+        source.names(cell)
+        source.digest(cell)
+    assert (time.perf_counter() - start) / 20 < 0.05  # takes about 3 ms; a bound that a busy machine keeps
+
+
+# --- reachable ---
+
+
+def reach(namespace: dict[str, Any], *names: str) -> set[str]:
+    return set(source.reachable(names, namespace)) - set(names)
+
+
+def test_functions_are_followed_through_nested_code_and_each_other() -> None:
+    namespace = notebook(
+        """
+        a = b = c = d = e = data = 1
+        def f(x):
+            def inner(): return [a + x.data for _ in range(b)]
+            return inner, g
+        def g(): return (lambda: c)(), f
+        def h(): return d
+        """
+    )
+    assert reach(namespace, "f") == {"a", "b", "c", "g", "range"}
+    assert reach(namespace, "e") == set()
+    assert reach(namespace, "unknown") == set()
+
+
+def test_writes_and_deletes_of_globals_count() -> None:
+    namespace = notebook("def f():\n global a, b\n a = 1\n del b")
+    assert reach(namespace, "f") == {"a", "b"}
+
+
+def test_classes_are_followed_with_properties_bases_and_metaclass() -> None:
+    namespace = notebook(
+        """
+        import functools
+        a = b = c = d = e = f = g = h = 1
+        class Meta(type):
+            def __call__(cls): return a
+        class Base:
+            def __del__(self): return b
+        class C(Base, metaclass=Meta):
+            @property
+            def p(self): return c
+            @staticmethod
+            def s(): return d
+            @classmethod
+            def k(cls): return e
+            @functools.cached_property
+            def q(self): return f
+            class Inner:
+                def m(self): return g
+        """
+    )
+    assert reach(namespace, "C") >= {"a", "b", "c", "d", "e", "f", "g"}
+    assert "h" not in reach(namespace, "C")
+
+
+def test_functions_are_found_inside_what_holds_them() -> None:
+    namespace = notebook(
+        """
+        import functools, types
+        a = 1
+        def f(): return a
+        class K:
+            def m(self): return a
+        class Slots:
+            __slots__ = ("x",)
+        def closure(f=f):
+            def wrapper(): return f()
+            return wrapper
+        def generate():
+            yield a
+        slots = Slots(); slots.x = f
+        partial = functools.partial(print, f)
+        method = K().m
+        instance = K()
+        listed = [({"k": (f,)},)]
+        wrapped = functools.wraps(f)(types.SimpleNamespace())
+        closed = closure()
+        cached = functools.lru_cache(f)
+        generator = generate()
+        callback = types.SimpleNamespace(on_event=f)
+        """
+    )
+    del namespace["closure"]
+    for name in [
+        "partial",
+        "method",
+        "instance",
+        "listed",
+        "wrapped",
+        "closed",
+        "cached",
+        "generator",
+        "callback",
+        "slots",
+    ]:
+        assert "a" in reach(namespace, name), name
+
+
+def test_library_functions_are_not_read_but_what_they_hold_is() -> None:
+    namespace = notebook("a = 1\ndef f(): return a\n")
+
+    @functools.wraps(namespace["f"])
+    def library(*args: Any) -> Any:
+        return pytest, namespace["f"](*args)
+
+    namespace["g"] = library
+    assert reach(namespace, "g") == {"a"}
+
+
+def test_no_code_of_the_notebook_runs() -> None:
+    namespace = notebook(
+        """
+        ran = []
+        class Meta(type):
+            def __getattribute__(cls, name): ran.append(name); return type.__getattribute__(cls, name)
+            def __instancecheck__(cls, o): ran.append("instancecheck"); return True
+            def __eq__(cls, o): ran.append("eq"); return True
+            __hash__ = type.__hash__
+        class C(metaclass=Meta):
+            def __getattribute__(self, name): ran.append(name); raise AttributeError(name)
+            def __eq__(self, o): ran.append("eq"); return True
+            def __len__(self): ran.append("len"); return 0
+            def __iter__(self): ran.append("iter"); return iter(())
+            def __hash__(self): ran.append("hash"); return 1
+            @property
+            def __class__(self): ran.append("class"); return int
+            def m(self): return found
+        class D(dict):
+            def __len__(self): ran.append("len"); return 0
+            def values(self): ran.append("values"); return []
+        c = C()
+        d = D(c=c)
+        ran.clear()
+        """
+    )
+    assert {"found", "ran"} <= reach(namespace, "d")
+    assert namespace["ran"] == []
+
+
+def test_cycles_end() -> None:
+    namespace = notebook(
+        "a = []\na.append(a)\ndef f(): return f, a\nf.me = f\nclass C: pass\nC.me = C\nc = C()\nc.c = c"
+    )
+    assert reach(namespace, "f", "c") == {"a"}
+
+
+def test_large_data_is_not_walked_to_its_end() -> None:
+    namespace = notebook(
+        "big = [{'i': i} for i in range(300_000)]\nnested = [[[i] for i in range(900)] for j in range(900)]"
+    )
+    start = time.perf_counter()
+    source.reachable(["big", "nested"], namespace)
+    assert time.perf_counter() - start < 0.5  # takes about 10 ms; walking all of it would take seconds
+
+
+def test_modules_and_importable_classes_are_left_alone() -> None:
+    namespace = notebook("import collections\nC = collections.OrderedDict\no = C()", extra=types.ModuleType("m"))
+    assert reach(namespace, "collections", "C", "o", "extra") == set()

@@ -6,7 +6,6 @@ nbclient looks at those, and at the banners, which tell whether a step was reall
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -45,8 +44,15 @@ def copy_to(folder: Path) -> Path:
 def nbval(folder: Path, start: str) -> None:
     """Check all notebooks in `folder` against their stored outputs."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"]
-    command += ["--nbval", "--nbval-current-env", f"--nbval-sanitize-with={SANITIZE}", *(f"{name}.ipynb" for name in ORDER)]
-    result = subprocess.run(command, cwd=folder, env=environment(start), capture_output=True, text=True, timeout=600)
+    command += [
+        "--nbval",
+        "--nbval-current-env",
+        f"--nbval-sanitize-with={SANITIZE}",
+        *(f"{name}.ipynb" for name in ORDER),
+    ]
+    result = subprocess.run(
+        command, cwd=folder, env=environment(start), capture_output=True, text=True, timeout=600, check=False
+    )
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr[-2000:]
 
 
@@ -84,13 +90,17 @@ def page(cell: Any, *, images: bool, sanitize: bool) -> list[Any]:
             shown.append({kind: data for kind, data in output.data.items() if kind not in skip})
     for text in streams.values():
         text[0] = re.sub(r"[^\n]*\r(?=[^\n])", "", text[0])
-    return json.loads(_sanitized(json.dumps(shown, ensure_ascii=False))) if sanitize else shown
+    return _sanitized(shown) if sanitize else shown
 
 
-def _sanitized(text: str) -> str:
+def _sanitized(shown: Any) -> Any:
+    if isinstance(shown, dict):
+        return {kind: _sanitized(data) for kind, data in shown.items()}
+    if isinstance(shown, list):
+        return [_sanitized(part) for part in shown]
     for regex, replace in patterns():
-        text = re.sub(regex, replace, text)
-    return text
+        shown = re.sub(regex, replace, shown)
+    return shown
 
 
 def stored(name: str) -> list[Any]:
@@ -125,7 +135,9 @@ def test_a_restored_run_shows_what_is_stored(cold: Path) -> None:
 def test_every_step_is_really_restored(cold: Path, name: str) -> None:
     cells = execute(cold, name, "end")
     facts = banners(cells)
-    assert [(fact["step"], fact["action"]) for fact in facts] == [(step, "restored") for step in range(1, STEPS[name] + 1)]
+    assert [(fact["step"], fact["action"]) for fact in facts] == [
+        (step, "restored") for step in range(1, STEPS[name] + 1)
+    ]
     compare(cells, stored(name), images=False, sanitize=True)
 
 

@@ -173,12 +173,6 @@ def test_messages_that_are_no_output_are_ignored() -> None:
     assert outputs(("status", {}), ("comm_open", {}), ("execute_input", {"code": "x"})).result() == []
 
 
-def test_counts_of_results_and_errors_are_told() -> None:
-    error = {"ename": "E", "evalue": "v", "traceback": ["t"]}
-    found = outputs(("execute_result", {"data": {"text/plain": "1"}, "metadata": {}}), ("error", error))
-    assert (found.results, found.errors) == (1, 1)
-
-
 def test_every_kind_of_output_is_valid_nbformat() -> None:
     found = outputs(
         stream("a"),

@@ -21,6 +21,8 @@ from nbclient import NotebookClient
 from ckpt_magic.faces import recording
 from ckpt_magic.steps.outputs import OutputList, fold
 
+pytestmark = pytest.mark.kernel
+
 ROOT = Path(__file__).parents[1]
 SETUP = """
 import os, sys

@@ -231,6 +231,11 @@ class Hooks:
                     f"{label}: this cell runs silently (`%run other.ipynb` does that), where no checkpoint can be"
                     " saved, so it was not run; run the cell itself, or `%%step` around the `%run` line"
                 )
+            if inner and _asking_magic() != "time":
+                raise UsageError(
+                    f"{label}: the magic above it runs the body in its own way, which leaves no checkpoint, so it was"
+                    " not run; put the magic on the line below `%%step`"
+                )
             self._end_unmarked()
             step = _Step(call, cell, inner)
             self._active = step
@@ -246,7 +251,21 @@ class Hooks:
             if inner:
                 self._watch_end(tree, step)
             step.recorder = recording.record(self.shell, self.cap)
+            step.patches.set(self.shell, "_showtraceback", lambda original: self._note_error(step, original))
         step.started = time.perf_counter()
+
+    def _note_error(self, step: _Step, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Note an error that is shown while the cell goes on: IPython 8's `%%time` swallows that of its body.
+
+        The error of a nested `run_cell` is that cell's own; the step survived it.
+        """
+
+        def show(*args: Any, **kwargs: Any) -> Any:
+            if self._cell() is step.cell:
+                step.errors += 1
+            return original(*args, **kwargs)
+
+        return show
 
     def _watch_end(self, tree: ast.Module, step: _Step) -> None:
         """Let the last statement say that the body came to its end.
@@ -368,6 +387,7 @@ class Hooks:
 
     def _finish(self, step: _Step, result: Any) -> None:
         seconds = time.perf_counter() - step.started
+        step.patches.undo()
         try:
             outcome = self._outcome(step, result, seconds)
             facts = self.session.finish(step.plan, outcome)  # type: ignore[arg-type]
@@ -392,11 +412,11 @@ class Hooks:
         success = bool(result is not None and result.success) and step.ended
         if step.recorder is None:
             return Outcome(success and step.restored, [], None, False, None, seconds)
-        recorder = step.recorder
+        recorder, outputs = step.recorder, step.recorder.outputs
         recorder.stop()
-        outputs = recorder.outputs
-        # an error shown inside (IPython 8's %%time swallows it): not what a later restore should stand for
-        success = success and not outputs.errors
+        if success and step.errors:
+            success = False
+            _say(f"step {step.call.step}: an error was shown while it ran, so it counts as failed and is not saved")
         has_result, value = recorder.has_result, recorder.result
         if step.value:
             has_result, value = step.value[0] is not None, step.value[0]
@@ -457,6 +477,7 @@ class Hooks:
         step, self._active = self._active, None
         if step is None:
             return
+        step.patches.undo()
         if step.recorder is not None:
             step.recorder.stop()
         if step.plan is not None:
@@ -524,6 +545,8 @@ class _Step:
     restored: bool = False
     ended: bool = True
     value: tuple[Any, ...] = ()
+    errors: int = 0
+    patches: recording.Patches = field(default_factory=recording.Patches)
 
 
 def _rewrite(lines: list[str]) -> list[str]:
@@ -633,6 +656,16 @@ def _for_user(error: BaseException) -> BaseException:
         error.__suppress_context__ = True
         return error.with_traceback(None)  # how we found out is of no use to the user
     return error
+
+
+def _asking_magic() -> str:
+    """Return the name of the function that had a body of its own transformed: `time`, `timeit`, …."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        if frame.f_code.co_name == "transform_ast":
+            return frame.f_back.f_code.co_name
+        frame = frame.f_back
+    return ""
 
 
 def _misplaced(line: str) -> NoReturn:

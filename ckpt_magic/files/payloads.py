@@ -297,10 +297,18 @@ def _map(descriptor: int) -> Map:
 
 
 def _private_map(descriptor: int, size: int) -> mmap.mmap:
-    """MAP_NORESERVE, since otherwise the kernel refuses private maps larger than memory and swap."""
-    flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
+    """Map without reserving memory, since otherwise the kernel refuses private maps larger than it has."""
+    flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", _no_reserve())
     options: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
     return mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE, **options)
+
+
+def _no_reserve() -> int:
+    """MAP_NORESERVE of Linux, which Python does not always name."""
+    if sys.platform != "linux":
+        return 0
+    usual = ("x86_64", "i686", "aarch64", "armv7l", "riscv64", "s390x", "loongarch64")
+    return {**dict.fromkeys(usual, 0x4000), "ppc64le": 0x40}.get(os.uname().machine, 0)
 
 
 def _identity(descriptor: int) -> tuple[int, int]:

@@ -88,8 +88,6 @@ class OutputList:
 
     def __init__(self, cap: int = DEFAULT_CAP) -> None:
         self.cap = cap
-        self.results = 0
-        self.errors = 0
         self._items: list[_Stream | _Shown] = []
         self._displays: dict[str, list[_Shown]] = {}
         self._foreign: dict[str, _Shown] = {}
@@ -167,8 +165,6 @@ class OutputList:
             self._stop()
 
     def _show(self, msg_type: str, content: Mapping[str, Any]) -> None:
-        self.results += msg_type == "execute_result"
-        self.errors += msg_type == "error"
         if self._cut is not None:
             return
         item = _Shown.from_message(msg_type, content)

@@ -423,7 +423,7 @@ class _Matplotlib:
     def copied(self, values: Any) -> dict[str, Any] | None:
         if values is None:
             return None
-        # dict.items: reading single items warns about deprecated ones and may load a backend. Lists can change in place.
+        # dict.items, as reading single items warns about deprecated ones and may load a backend; lists can change in place
         found = {name: list(value) if type(value) is list else value for name, value in dict.items(values)}
         for name in self.skipped:
             found.pop(name, None)
@@ -525,5 +525,5 @@ def _library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise CheckpointUnreadableError(
-            f"the step left {name} in a certain state and {name} cannot be imported here ({error}); install it, or {_CURE}"
+            f"the step set options of {name}, and {name} cannot be imported here ({error}); install it, or {_CURE}"
         ) from error

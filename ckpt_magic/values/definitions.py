@@ -44,7 +44,7 @@ ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, range, type(Non
 
 _SAME: Final = "__import__('importlib.util').util.MAGIC_NUMBER == magic"
 # In 3.12 list, set and dict comprehensions lost their own scope: names inside them are compared without it.
-_PLAIN: Final = "__import__('re').sub(r'<(?:list|set|dict)comp>[.]<locals>[.]', '', {})"
+_PLAIN: Final = "__import__('re').sub(r'<(?:list|set|dict)comp>[.]', '', {})"
 
 # Every code object of a cell, outermost first; nothing on the Python that wrote the file, which has them marshalled.
 _COMPILED: Final = f"""lambda magic, source, filename, flags: (
@@ -145,16 +145,18 @@ def by_reference(obj: Any) -> bool:
 
     Modules, importable classes and functions, builtin functions, numpy dtypes and ufuncs.
     """
-    kind = type(obj)
-    if isinstance(obj, type | types.FunctionType):
-        return importable(obj) or obj in _types_by_identity()
+    kind = type(obj)  # never isinstance: it asks a placeholder for its class
+    if issubclass(kind, type):
+        return importable(obj) or id(obj) in _unnamed_types()
+    if kind is types.FunctionType:
+        return importable(obj)
     if kind is types.BuiltinFunctionType:
         owner = obj.__self__
         return owner is None or isinstance(owner, types.ModuleType) or (isinstance(owner, type) and importable(owner))
-    if kind in _NAMED_KINDS or isinstance(obj, types.ModuleType):
+    if kind in _NAMED_KINDS or issubclass(kind, types.ModuleType):
         return True
     numpy = sys.modules.get("numpy")
-    return numpy is not None and (isinstance(obj, numpy.dtype) and not obj.hasobject or kind is numpy.ufunc)
+    return numpy is not None and (kind is numpy.ufunc or issubclass(kind, numpy.dtype) and not obj.hasobject)
 
 
 _NAMED_KINDS: Final = frozenset(
@@ -163,10 +165,10 @@ _NAMED_KINDS: Final = frozenset(
 
 
 @functools.lru_cache(maxsize=1)
-def _types_by_identity() -> dict[type, str]:
-    """The interpreter's own types that have no name of their own but one in `types`, e.g. `types.FunctionType`."""
+def _unnamed_types() -> dict[int, str]:
+    """The interpreter's types that only `types` has a name for, e.g. `types.FunctionType`: `id` to name."""
     return {
-        kind: name
+        id(kind): name
         for name, kind in vars(types).items()
         if isinstance(kind, type) and kind.__module__ == "builtins" and not importable(kind)
     }
@@ -184,10 +186,12 @@ def is_plain_definition(obj: Any, namespace: Mapping[str, Any]) -> bool:
     namespace
         The namespace of the notebook; its functions have it as their globals.
     """
-    if isinstance(obj, types.FunctionType):
+    if type(obj) is types.FunctionType:
         # A method belongs to its class, and a lambda or a local function is made anew each time its line runs.
-        return obj.__qualname__.isidentifier() and not obj.__closure__ and _plain(obj, namespace, set())
-    return isinstance(obj, type) and "<" not in obj.__qualname__ and not importable(obj) and _plain(obj, namespace, set())
+        named = obj.__qualname__.isidentifier() and not obj.__closure__ and obj.__globals__ is namespace
+        return named and _plain(obj, namespace, set())
+    named = issubclass(type(obj), type) and "<" not in obj.__qualname__ and not by_reference(obj)
+    return named and _plain(obj, namespace, set())
 
 
 def _plain(obj: Any, namespace: Mapping[str, Any], seen: set[int]) -> bool:
@@ -216,9 +220,9 @@ def _plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None
         return [obj.fget, obj.fset, obj.fdel]
     if kind is functools.cached_property:
         return [obj.func]
-    if isinstance(obj, enum.Enum):
-        return [type(obj), *(value for name, value in vars(obj).items() if name != "__objclass__")]
-    if isinstance(obj, type):
+    if issubclass(kind, enum.Enum):
+        return [kind, *(value for name, value in vars(obj).items() if name != "__objclass__")]
+    if issubclass(kind, type):
         return [] if by_reference(obj) else [*obj.__bases__, type(obj), *dict(_attributes(obj, for_digest=True)).values()]
     if by_reference(obj) or kind is re.Pattern or kind.__module__ == "typing" or kind is types.GenericAlias:
         return ()
@@ -273,37 +277,35 @@ def _digest(obj: Any, namespace: Mapping[str, Any], put: Callable[[bytes], None]
 
 
 def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
-    """What defines `obj`, as objects that can be digested in turn."""
+    """What defines `obj`, as objects that can be digested in turn. What can change in place is not entered."""
     kind = type(obj)
-    if kind is types.CodeType:
-        return code_parts(obj)
-    if kind is frozenset or kind is set:
-        return sorted(map(repr, obj))
-    if kind is tuple or kind is list:
-        return typing.cast("Iterable[Any]", obj)
-    if kind is dict or kind is types.MappingProxyType:
-        return [part for item in obj.items() for part in item]
-    if isinstance(obj, types.ModuleType):
-        return [obj.__name__]
-    if kind is not types.FunctionType and not isinstance(obj, type):
-        if kind is property:
-            return [obj.fget, obj.fset, obj.fdel]
-        if kind in (staticmethod, classmethod):
-            return [obj.__func__]
-        if kind is functools.cached_property:
-            return [obj.func]
-        if isinstance(obj, enum.Enum):
-            return [type(obj), obj.name or "", repr(obj.value)]
-        if kind is dataclasses.Field:
-            return [obj.name, obj.default, obj.default_factory, repr((obj.init, obj.repr, obj.hash, obj.compare))]
-        return [repr(obj)] if _plain_parts(obj, namespace) == () and not by_reference(obj) else [_name(obj)]
     if by_reference(obj):
         return [_name(obj)]
+    if kind is tuple:
+        return typing.cast("Iterable[Any]", obj)
+    if kind is types.CodeType:
+        return code_parts(obj)
     if kind is types.FunctionType:
         where = "" if obj.__globals__ is namespace else str(obj.__globals__.get("__name__"))
-        return [obj.__qualname__, where, obj.__code__, obj.__defaults__, obj.__kwdefaults__, dict(sorted(vars(obj).items())), *_contents(obj)]
-    attributes = sorted(_attributes(obj, for_digest=True))
-    return [obj.__qualname__, type(obj), obj.__bases__, *(part for item in attributes for part in item)]
+        named = sorted([*(obj.__kwdefaults__ or {}).items(), *vars(obj).items()], key=operator.itemgetter(0))
+        return [obj.__qualname__, where, obj.__code__, obj.__defaults__, *named, *_contents(obj)]
+    if issubclass(kind, type):
+        attributes = sorted(_attributes(obj, for_digest=True), key=operator.itemgetter(0))
+        return [obj.__qualname__, kind, obj.__bases__, *attributes]
+    if issubclass(kind, enum.Enum):
+        return [kind, str(obj._name_), repr(obj._value_)]
+    if kind is frozenset:
+        return sorted(map(repr, obj))
+    if kind is property:
+        return [obj.fget, obj.fset, obj.fdel]
+    if kind in (staticmethod, classmethod):
+        return [obj.__func__]
+    if kind is functools.cached_property:
+        return [obj.func]
+    if kind is dataclasses.Field:
+        return [obj.name, obj.default, obj.default_factory, repr((obj.init, obj.repr, obj.hash, obj.compare))]
+    text = repr(obj) if _plain_parts(obj, namespace) == () else " at 0x"
+    return [_name(obj) if " at 0x" in text else text]
 
 
 def _name(obj: Any) -> str:
@@ -365,8 +367,8 @@ def is_generated(cls: type, name: str, value: Any) -> bool:
 
 def _is_namedtuple(cls: type) -> bool:
     own = vars(cls)
-    make = own.get("_make")
-    return tuple in cls.__bases__ and "_fields" in own and getattr(make, "__func__", make).__code__ is _namedtuple_code()["_make"]  # type: ignore[union-attr]
+    make = getattr(own.get("_make"), "__func__", None)
+    return tuple in cls.__bases__ and getattr(make, "__code__", None) is _namedtuple_code()["_make"]
 
 
 @functools.lru_cache(maxsize=1)
@@ -414,13 +416,12 @@ class Definitions:
         self._with_sources = sources
         self._cells: set[int] = set()
         self._globals: dict[int, Any] = {}
-        self._pending: set[type] = set()
-        self._written: set[type] = set()
+        self._pending: set[int] = set()  # by id: a metaclass may make its classes unhashable
+        self._written: set[int] = set()
         self._generated: dict[int, tuple[Form, str]] = {}
         self._interned: dict[Any, Any] = {}
         self._forms: dict[Any, Any] = {}
         self._codes: dict[tuple[str, int], tuple[Any, list[types.CodeType]]] = {}
-        self._keep: list[Any] = []
         self.code_written = Form(eval, _LOADED, {})
 
     def intern(self, value: Any) -> Any:
@@ -570,33 +571,32 @@ class Definitions:
 
     def klass(self, cls: type) -> Any:
         """Reduce a class: by name if it can be imported, else as a skeleton and blocks of attributes."""
-        if cls in self._pending:  # a base of the class being written, whose blocks come with that class
-            self._pending.discard(cls)
+        if id(cls) in self._pending:  # a base of the class being written, whose blocks come with that class
+            self._pending.discard(id(cls))
             return self._skeleton(cls)
         if importable(cls):
             self.note(cls.__module__)
             return NotImplemented
-        if cls in _types_by_identity():
-            return getattr, (types, _types_by_identity()[cls])
-        if cls in (type(None), type(...), type(NotImplemented)):
+        if cls in _SINGLETONS:
             return NotImplemented
+        if id(cls) in _unnamed_types():
+            return getattr, (types, _unnamed_types()[id(cls)])
         maker = _maker(cls)
         if maker is None:
             return self._by_cloudpickle(cls)
-        family = [member for member in self._family(cls, []) if member not in self._written]
-        self._written.update(family)
-        self._pending.update(family)
-        self._pending.discard(cls)
+        family = [member for member in self._family(cls).values() if id(member) not in self._written]
+        self._written.update(map(id, family))
+        self._pending.update(map(id, family[:-1]))
         blocks = _Later(lambda: tuple(block for member in family for block in self._class_blocks(member)))
         return (*self._skeleton(cls), blocks, None, None, operator.is_)
 
-    def _family(self, cls: type, family: list[type]) -> list[type]:
-        """The classes that the skeleton of `cls` needs and that are written by value, `cls` last."""
+    def _family(self, cls: type) -> dict[int, type]:
+        """The classes that the skeleton of `cls` needs and that are written by value, by `id`, `cls` last."""
+        family: dict[int, type] = {}
         for parent in (*cls.__bases__, type(cls)):
-            if parent not in family and not by_reference(parent) and _maker(parent) is not None:
-                self._family(parent, family)
-        if cls not in family:
-            family.append(cls)
+            if not by_reference(parent) and _maker(parent) is not None:
+                family |= self._family(parent)
+        family[id(cls)] = cls
         return family
 
     def _skeleton(self, cls: type) -> Reduced:
@@ -615,27 +615,24 @@ class Definitions:
             made = Form(CALL, _maker(cls), type(cls), name, cls.__bases__, own)
         return CALL, (operator.getitem, {token: made}, token)
 
-    def _hooks(self, cls: type) -> dict[type, Any]:
-        return {
-            base: vars(base)["__init_subclass__"]
-            for base in cls.__mro__[1:]
-            if "__init_subclass__" in vars(base) and not by_reference(base)
-        }
-
     def _without_hooks(self, cls: type) -> Any:
         """The name of the class, after the bases' ``__init_subclass__`` are switched off for a plain reader."""
-        off = [Form(CALL, type.__setattr__, base, "__init_subclass__", _NO_HOOK) for base in self._hooks(cls)]
+        off = [Form(CALL, type.__setattr__, base, "__init_subclass__", _NO_HOOK) for base, _ in _hooks(cls.__mro__[1:])]
         return Form(operator.getitem, (cls.__name__, *off), 0) if off else cls.__name__
 
     def _class_blocks(self, cls: type) -> Iterator[Form]:
         """What is set on a class once it exists: methods first, since values may be instances that need them."""
-        for base, hook in self._hooks(cls).items():
+        for base, hook in _hooks(cls.__mro__[1:]):
             yield self._block(type.__setattr__, base, {"__init_subclass__": hook})
         attributes = dict(_attributes(cls))
         if "__dataclass_fields__" in attributes:
             self._note_generated(cls)
         if _is_namedtuple(cls):
             attributes["__qualname__"] = cls.__qualname__
+            if cls.__bases__ != (tuple,):  # a generic one, which `typing` makes in the same way
+                yield self._block(type.__setattr__, cls, {"__bases__": cls.__bases__})
+                generic = Form(vars, typing.Generic)
+                attributes["__class_getitem__"] = Form(operator.getitem, generic, "__class_getitem__")
         if "__slots__" in attributes and not isinstance(attributes["__slots__"], str | tuple | list | dict):
             del attributes["__slots__"]
         if attributes.get("__replace__") is getattr(dataclasses, "_replace", self):
@@ -676,11 +673,11 @@ class Definitions:
         ready = "__init__" in made and "__post_init__" in made["__init__"].__code__.co_names
         fields = tuple(vars(cls)["__dataclass_fields__"].values())
         table = Form(self.evaluated(_GENERATED), cls, cls.__name__, fields, options, shown, ready)
-        self._forms["generated", cls] = table
+        self._forms["generated", id(cls)] = table
         self._generated.update((id(value), (table, name)) for name, value in made.items())
 
     def _dataclass_blocks(self, cls: type) -> Iterator[Form]:
-        table = self._forms["generated", cls]
+        table = self._forms["generated", id(cls)]
         yield self._block(
             type.__setattr__, cls, {"__dataclass_params__": Form(operator.getitem, table, "__dataclass_params__")}
         )
@@ -693,8 +690,6 @@ class Definitions:
         defaults = cls.__new__.__defaults__ or ()
         # An invalid field name was accepted with rename=True, which then changes nothing in the names it gave.
         maker = functools.partial(collections.namedtuple, rename=True, defaults=defaults, module=cls.__module__)  # type: ignore[call-overload]
-        if cls.__bases__ != (tuple,):
-            raise NotPicklableError(f"class {cls.__qualname__} is a generic NamedTuple")
         return Form(CALL, maker, cls.__name__, cls._fields)
 
     # enums
@@ -774,6 +769,7 @@ class _Items:
         return (*self.made.reduced, None, None, iter(self.items.items()))
 
 
+_SINGLETONS: Final = (type(None), type(...), type(NotImplemented))
 FORMS: Final = (Form, _Later, _Items)
 _BEHAVIOUR: Final = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
 
@@ -787,7 +783,7 @@ def _contents_of(cell: types.CellType) -> list[Any]:
 
 def plain_qualname(code: types.CodeType) -> str:
     """The qualified name without the scopes of comprehensions, which differ between versions."""
-    return re.sub(r"<(?:list|set|dict)comp>[.]<locals>[.]", "", code.co_qualname)
+    return re.sub(r"<(?:list|set|dict)comp>[.]", "", code.co_qualname)
 
 
 def _slots(cls: type) -> tuple[str, ...]:
@@ -826,15 +822,20 @@ def _enum_values(cls: Any) -> dict[str, Any]:
 def enum_twin(cls: Any) -> Any:
     """Make an enum as a reader will, to see whether that gives the same members; none if it does not."""
     bases = cls.__bases__
-    hooks = {base: vars(base)["__init_subclass__"] for base in cls.__mro__[1:] if "__init_subclass__" in vars(base) and not importable(base)}
+    if cls._member_type_ is not object and not importable(cls._member_type_):
+        return None  # its constructor is the user's
     try:
         classdict = enum.EnumType.__prepare__(cls.__name__, bases)
         for name, value in {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **_enum_values(cls)}.items():
             classdict[name] = value
         options = {"boundary": cls._boundary_} if issubclass(cls, enum.Flag) else {}
-        with without_hooks(hooks):
+        with _WithoutHooks(cls.__mro__[1:]):
             twin: Any = enum.EnumType.__new__(type(cls), cls.__name__, bases, classdict, **options)
     except (TypeError, ValueError, AttributeError):  # what enum raises for values that it cannot take
+        return None
+    if cls._member_type_ is not object and any(
+        not cls._member_type_.__eq__(twin._member_map_[name], member) for name, member in cls._member_map_.items()
+    ):
         return None
     same_names = twin._member_names_ == cls._member_names_ and list(twin._member_map_) == list(cls._member_map_)
     same = same_names and all(twin._member_map_[n]._name_ == m._name_ for n, m in cls._member_map_.items())
@@ -845,19 +846,28 @@ def _equal(a: Any, b: Any) -> bool:
     return type(a) is type(b) and type(a) in ATOMS and repr(a) == repr(b)
 
 
-class without_hooks:  # noqa: N801  (a context manager)
-    """Take ``__init_subclass__`` off classes while a subclass is made again."""
+def _hooks(classes: Iterable[type]) -> list[tuple[type, Any]]:
+    """The classes written by value that have an ``__init_subclass__`` of their own, and it."""
+    return [
+        (cls, vars(cls)["__init_subclass__"])
+        for cls in classes
+        if "__init_subclass__" in vars(cls) and not by_reference(cls)
+    ]
 
-    def __init__(self, hooks: Mapping[type, Any]) -> None:
-        self.hooks = hooks
+
+class _WithoutHooks:
+    """Take ``__init_subclass__`` off classes while a subclass of them is made again."""
+
+    def __init__(self, classes: Iterable[type]) -> None:
+        self._found = _hooks(classes)
 
     def __enter__(self) -> None:
-        for base in self.hooks:
-            type.__delattr__(base, "__init_subclass__")
+        for cls, _ in self._found:
+            type.__delattr__(cls, "__init_subclass__")
 
-    def __exit__(self, *exc: object) -> None:
-        for base, hook in self.hooks.items():
-            type.__setattr__(base, "__init_subclass__", hook)
+    def __exit__(self, *_: object) -> None:
+        for cls, hook in self._found:
+            type.__setattr__(cls, "__init_subclass__", hook)
 
 
 # --- reading ---
@@ -873,14 +883,9 @@ class _Deferred:
 
     def make(self) -> Any:
         """Make the class; its bases may be live, and their hooks are not to run again."""
-        bases = next((arg for arg in self.args if type(arg) is tuple and arg and isinstance(arg[0], type)), ())
-        owners = {ancestor for base in bases for ancestor in base.__mro__}
-        hooks = {
-            base: vars(base)["__init_subclass__"]
-            for base in owners
-            if "__init_subclass__" in vars(base) and not importable(base)
-        }
-        with without_hooks(hooks):
+        bases = [base for arg in self.args if type(arg) is tuple for base in arg if isinstance(base, type)]
+        family = {id(cls): cls for base in bases for cls in base.__mro__}
+        with _WithoutHooks(family.values()):
             return self.maker(*self.args)
 
 

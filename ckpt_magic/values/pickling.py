@@ -16,6 +16,7 @@ import io
 import linecache
 import mmap
 import operator
+import os
 import pickle
 import sys
 import threading
@@ -142,6 +143,8 @@ def write(
         raise
     except Exception as error:  # reducers of users and libraries raise anything
         raise NotPicklableError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+    if pickler.met_builtins and id(namespace) in pickler.memo.copy():  # only namespaces hold `builtins`, as a rule
+        raise NotPicklableError("a container holds globals(), the whole namespace")
     modules = frozenset(known.modules - sys.stdlib_module_names - {"__main__", "builtins"})
     return Written(dict(known.tokens), modules, tuple(sorted(known.needs)))
 
@@ -249,6 +252,7 @@ class ValuePickler(pickle.Pickler):
         self._lows = [view.low for view in self._views]
         self._owned = _owned()
         self._claiming = False
+        self.met_builtins = False
         self._reducers = self._known_reducers()
 
     def reducer_override(self, obj: Any) -> Any:
@@ -341,6 +345,7 @@ class ValuePickler(pickle.Pickler):
         name = module.__name__
         if sys.modules.get(name) is not module or module.__spec__ is None and name != "__main__":
             raise NotPicklableError(f"module {name} was not imported and cannot be imported again")
+        self.met_builtins = self.met_builtins or name == "builtins"
         self.definitions.note(name)
         return importlib.import_module, (name,)
 
@@ -479,6 +484,8 @@ def _type_variable(variable: Any) -> Any:
     options = {name: True for name in names if getattr(variable, f"__{name}__", False)}
     if getattr(variable, "__bound__", None) is not None:
         options["bound"] = variable.__bound__
+    if getattr(variable, "has_default", bool)():  # 3.13
+        options["default"] = variable.__default__
     if importable_variable(variable):
         return NotImplemented
     made = functools.partial(kind, variable.__name__, *getattr(variable, "__constraints__", ()), **options)
@@ -578,7 +585,7 @@ def read(
     buffers
         The payloads that are not in it, in order.
     kind
-        What META says: ``cell`` or ``method``.
+        What META says: ``cell``, ``method``, or ``foreign`` for a pickle that this package did not write.
     globals
         The globals of all functions that are loaded. Never changed here.
     live
@@ -595,6 +602,8 @@ def read(
     collecting = gc.isenabled()
     gc.disable()  # up to three times faster on many small objects
     try:
+        if kind == "foreign":  # a pickle of another program: all of it is the value
+            return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms).load())
         parts = _Reader(_four_parts(skeleton), buffers, forms).load()
     except (CheckpointUnreadableError, MemoryError):
         raise
@@ -645,7 +654,7 @@ def _unreadable(error: Exception) -> str:
 def _keep_sources(sources: Mapping[str, str]) -> None:
     """Let tracebacks and `inspect` show the source of restored functions."""
     for filename, source in sources.items():
-        if filename not in linecache.cache:
+        if filename not in linecache.cache and not os.path.exists(filename):
             linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
 
 

@@ -1,8 +1,8 @@
 """What the code of a cell binds, reads, deletes and imports, and its digest without comments and formatting.
 
-The only user of `ast`. It is handed the *transformed* tree of a cell, in which magics are
-`get_ipython().run_line_magic(...)` and the like. Nothing here runs code of the notebook: `reachable` looks
-at functions, classes and instances by their type and by `gc.get_referents`, never by attribute access that could call a hook.
+Handed the *transformed* tree of a cell, in which magics are `get_ipython().run_line_magic(...)` and the like.
+Nothing here runs code of the notebook: `reachable` looks at functions, classes and instances by their type
+and by `gc.get_referents`, never by attribute access that could call a hook.
 """
 
 from __future__ import annotations

@@ -1,0 +1,540 @@
+"""What people see of steps: rows as text, HTML and JSON, everything about one step, and the banner.
+
+Reads FOOTER and META only and never unpickles. META of a file that is not trusted may say anything: such rows are
+marked, and all text is escaped, control characters included. Knows no shell.
+
+The states of a row:
+
+`stored`
+    There is a checkpoint that this user accepts.
+`missing`
+    The step was seen in this kernel and has no checkpoint.
+`failed`
+    It ran in this kernel and left no checkpoint: the cell failed, or saving did. Size and age are of the older file.
+`other key`, `tampered`, `foreign`, `damaged`, `newer`
+    There is a file, and it is not restored; the reason says what to do.
+`other pipeline`
+    The file's own record names another pipeline, version or step than its file name.
+`unreadable`
+    The file cannot be opened.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
+from ckpt_magic.files import format as files
+from ckpt_magic.files.store import Entry, Store, natural
+from ckpt_magic.files.trust import Keyring
+from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
+from ckpt_magic.steps.stored import html_table, html_text, printable, shape_text, size, variables_text
+
+TEXT_WIDTH = 120
+_UNTRUSTED = frozenset({"other key", "tampered", "foreign", "damaged", "newer", "other pipeline", "unreadable"})
+_NONE = "no steps: nothing is stored, and none was seen in this kernel"
+_QUIET = "color:var(--jp-ui-font-color2,inherit);font-family:var(--jp-ui-font-family,sans-serif)"
+
+
+class Rows(list[dict[str, Any]]):
+    """Rows about steps: a list of dicts that shows itself as a table.
+
+    Each row has the keys `step`, `name`, `version`, `title`, `state`, `next` (`run`, `restore`, `error`, or None where
+    no kernel is looked at), `reason`, `run_seconds`, `restore_seconds`, `bytes`, `saved_at` (UTC), `variables` (name,
+    type, shape, bytes), `lost`, `path`.
+
+    Attributes
+    ----------
+    note
+        A line that is shown below the table.
+    """
+
+    note = ""
+
+    def __repr__(self) -> str:
+        return rows_text(self, width=_width())
+
+    def _repr_html_(self) -> str:
+        return rows_html(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a variable that holds them is saved as what it is without this package: a list
+        return list, (list(self),)
+
+
+def rows(
+    store: Store,
+    keyring: Keyring,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    pipelines: Mapping[PipelineKey, Pipeline] | None = None,
+    outlook: Callable[[PipelineKey, int], Decision] | None = None,
+) -> Rows:
+    """Look at the steps of a folder: those stored in it, and those that this kernel has seen.
+
+    Parameters
+    ----------
+    store
+        The folder.
+    keyring
+        The keys of this user.
+    name, version
+        Only these; None for all.
+    pipelines
+        What happened in this kernel.
+    outlook
+        Tells what the next run of a step will do.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be listed.
+    """
+    here = {key: pipeline for key, pipeline in (pipelines or {}).items() if key.folder == store.folder}
+    found: dict[tuple[PipelineKey, int], Entry | None] = {}
+    for key, pipeline in here.items():
+        if name in (None, key.name) and version in (None, key.version):
+            found.update(dict.fromkeys((key, step) for step in pipeline.steps))
+    for entry in store.entries(name, version):
+        found[PipelineKey(store.folder, entry.name, entry.version), entry.step] = entry
+    ordered = sorted(found, key=lambda one: (one[0].name, natural(one[0].version), one[1]))
+    return Rows(
+        _row(key, step, found[key, step], keyring, here[key].steps.get(step) if key in here else None, outlook)
+        for key, step in ordered
+    )
+
+
+def _row(
+    key: PipelineKey,
+    step: int,
+    entry: Entry | None,
+    keyring: Keyring,
+    seen: StepRecord | None,
+    outlook: Callable[[PipelineKey, int], Decision] | None,
+) -> dict[str, Any]:
+    found = _look(entry, keyring)
+    meta = found.meta
+    state, reason = found.state, found.reason
+    if seen is not None and seen.state in ("failed", "not saved"):
+        state, reason = "failed", seen.reason
+    action, why = _next(key, step, outlook)
+    return {
+        "step": step,
+        "name": key.name,
+        "version": key.version,
+        "title": _text(meta.get("title")) or (seen.title if seen is not None else None),
+        "state": state,
+        "next": action,
+        "reason": reason or why,
+        "run_seconds": _number(meta, "seconds") if seen is None or seen.run_seconds is None else seen.run_seconds,
+        "restore_seconds": seen.restore_seconds if seen is not None else None,
+        "bytes": found.bytes,
+        "saved_at": _text(meta.get("created")) or found.modified,
+        "variables": [_variable(row) for row in _dicts(meta.get("variables"))],
+        "lost": [_lost(row) for row in _dicts(meta.get("lost"))],
+        "path": str(entry.path) if entry is not None else None,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One file, as far as META tells; `meta` may be a lie unless `state` is `stored`."""
+
+    state: str
+    reason: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    bytes: int | None = None
+    modified: str | None = None
+
+
+def _look(entry: Entry | None, keyring: Keyring) -> _Found:
+    if entry is None:
+        return _Found("missing")
+    try:
+        stored = files.open_checkpoint(entry.path, keyring)
+    except StepNotFoundError:  # deleted since the folder was listed
+        return _Found("missing")
+    except StoreError as problem:
+        return _Found("unreadable", str(problem))
+    modified = datetime.fromtimestamp(stored.mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if stored.problem is not None:
+        return _Found(stored.trust, str(stored.problem), stored.meta_unverified, stored.size, modified)
+    if not files.belongs(stored.meta, entry.name, entry.version, entry.step) and stored.meta.get("kind") != "foreign":
+        other = files.other_writer(entry.path, stored.meta)
+        return _Found("other pipeline", str(other), stored.meta, stored.size, modified)
+    return _Found("stored", "", stored.meta, stored.size, modified)
+
+
+def _next(
+    key: PipelineKey, step: int, outlook: Callable[[PipelineKey, int], Decision] | None
+) -> tuple[str | None, str]:
+    if outlook is None:
+        return None, ""
+    try:
+        decision = outlook(key, step)
+    except CheckpointError as error:
+        return "error", str(error)
+    return decision.action, decision.reason or decision.note
+
+
+def _variable(row: Mapping[str, Any]) -> dict[str, Any]:
+    shape = row.get("shape")
+    whole = isinstance(shape, list) and all(isinstance(length, int) for length in shape)
+    return {
+        "name": str(row.get("name")),
+        "type": str(row.get("type")),
+        "shape": shape if whole else None,
+        "bytes": row.get("bytes") if isinstance(row.get("bytes"), int) else None,
+    }
+
+
+def _lost(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: str(row.get(key, "")) for key in ("name", "type", "reason")}
+
+
+def _dicts(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, list | tuple):
+        yield from (item for item in value if isinstance(item, Mapping))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(meta: Mapping[str, Any], key: str) -> float | None:
+    value = meta.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+# -- the table ----------------------------------------------------------------------------------------------------
+
+
+def rows_json(found: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as JSON text."""
+    return json.dumps(list(found), indent=2)
+
+
+def rows_text(found: Sequence[Mapping[str, Any]], *, now: datetime | None = None, width: int = TEXT_WIDTH) -> str:
+    """The rows as an aligned table."""
+    headings = _headings(found)
+    table = grid(headings, [[_cells(row, now)[key] for key in headings] for row in found], width=width)
+    return "\n".join([table if found else _NONE, *map(printable, _remarks(found))])
+
+
+def rows_html(found: Sequence[Mapping[str, Any]], *, now: datetime | None = None) -> str:
+    """The rows as a quiet table that fits light and dark themes."""
+    headings = _headings(found)
+    table = html_table(headings, [[_cells(row, now)[key] for key in headings] for row in found])
+    remarks = "".join(f"<div>{html_text(line)}</div>" for line in _remarks(found))
+    return f'<div style="{_QUIET}">{table if found else _NONE}{remarks}</div>'
+
+
+def _headings(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Columns that say something."""
+    several = len({(row["name"], row["version"]) for row in found}) > 1
+    wanted = {
+        "pipeline": several,
+        "step": True,
+        "title": any(row["title"] for row in found),
+        "state": True,
+        "next run": any(row["next"] for row in found),
+        "ran": True,
+        "restored": any(row["restore_seconds"] is not None for row in found),
+        "size": True,
+        "saved": True,
+        "variables": True,
+    }
+    return [heading for heading, said in wanted.items() if said]
+
+
+def _cells(row: Mapping[str, Any], now: datetime | None) -> dict[str, str]:
+    state = f"{row['state']} (?)" if row["state"] in _UNTRUSTED else row["state"]
+    action = row["next"] or ""
+    brief = _first_line(row["reason"])
+    return {
+        "pipeline": f"{row['name']} {row['version']}",
+        "step": str(row["step"]),
+        "title": row["title"] or "",
+        "state": state,
+        "next run": f"{action}: {brief}" if action and brief and row["state"] not in _UNTRUSTED else action,
+        "ran": duration(row["run_seconds"]),
+        "restored": _restored(row),
+        "size": size(row["bytes"]),
+        "saved": age(row["saved_at"], now),
+        "variables": variables_text(row["variables"]),
+    }
+
+
+def _restored(row: Mapping[str, Any]) -> str:
+    if row["restore_seconds"] is None:
+        return ""
+    saved = (row["run_seconds"] or 0) - row["restore_seconds"]
+    return duration(row["restore_seconds"]) + (f", saved {duration(saved)}" if saved > 0 else "")
+
+
+def _remarks(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What does not fit in a cell: problems of the files, values that are lost, the note."""
+    remarks = []
+    for row in found:
+        label = f"step {row['step']}"
+        remarks += [f"{label}: `{one['name']}` ({one['type']}) was not saved: {one['reason']}" for one in row["lost"]]
+        if row["state"] in _UNTRUSTED:
+            remarks.append(f"{label} (?): what is shown of it is not authenticated: {_first_line(row['reason'])}")
+    note = getattr(found, "note", "")
+    return [*remarks, *([note] if note else [])]
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").split("\n", 1)[0]
+
+
+# -- everything about one step ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Everything about one step; shows itself as text and HTML.
+
+    Attributes
+    ----------
+    row
+        As in `Rows`.
+    meta
+        The record in the file; of a file that is not trusted, what it claims.
+    here
+        What this kernel knows of the step.
+    """
+
+    row: dict[str, Any]
+    meta: dict[str, Any]
+    here: StepRecord | None = None
+
+    def __repr__(self) -> str:
+        return details_text(self)
+
+    def _repr_html_(self) -> str:
+        return details_html(self)
+
+    def as_json(self) -> dict[str, Any]:
+        """The row, with the record of the file under `record`."""
+        return {**self.row, "record": self.meta}
+
+
+def details(row: dict[str, Any], keyring: Keyring, here: StepRecord | None = None) -> Details:
+    """Look at all that is known of one step; `row` is one of `rows`."""
+    meta: dict[str, Any] = {}
+    if row["path"] is not None:
+        with suppress(StepNotFoundError, StoreError):
+            stored = files.open_checkpoint(row["path"], keyring)
+            meta = dict(stored.meta or stored.meta_unverified)
+    return Details(row, meta, here)
+
+
+def details_text(found: Details, *, now: datetime | None = None) -> str:
+    """Everything about a step as text."""
+    facts = _facts(found, now)
+    wide = max(len(label) for label, _ in facts)
+    lines = [f"{label:<{wide}}  {printable(text)}" for label, text in facts]
+    for title, headings, table in _tables(found):
+        lines += ["", title, grid(headings, table)]
+    source = _text(found.meta.get("source"))
+    if source:
+        lines += ["", "source", *(f"    {printable(line.expandtabs())}" for line in source.splitlines())]
+    return "\n".join(lines)
+
+
+def details_html(found: Details, *, now: datetime | None = None) -> str:
+    """Everything about a step as HTML."""
+    parts = [html_table([], [[label, text] for label, text in _facts(found, now)])]
+    for title, headings, table in _tables(found):
+        parts.append(f"<div><b>{html_text(title)}</b></div>{html_table(headings, table)}")
+    source = _text(found.meta.get("source"))
+    if source:
+        lines = "\n".join(html_text(line.expandtabs()) for line in source.splitlines())
+        parts.append(f'<div><b>source</b></div><pre style="color:inherit;background:none">{lines}</pre>')
+    return f'<div style="{_QUIET}">{"".join(parts)}</div>'
+
+
+def _facts(found: Details, now: datetime | None) -> list[tuple[str, str]]:
+    row, meta, here = found.row, found.meta, found.here
+    state = row["state"]
+    if state in _UNTRUSTED:
+        state += " (?): nothing below is authenticated"
+    packages = meta.get("packages")
+    facts = [
+        ("step", f"{row['step']} {row['title'] or ''}".strip()),
+        ("pipeline", f"{row['name']}, version {row['version']}"),
+        ("state", state),
+        ("next run", row["next"] or ""),
+        ("reason", (row["reason"] or "").replace("\n", " ")),
+        ("in this kernel", f"{here.state}{f': {here.reason}' if here.reason else ''}" if here is not None else ""),
+        ("ran", duration(row["run_seconds"])),
+        ("restored", _restored(row)),
+        ("file", row["path"] or ""),
+        ("size", f"{size(row['bytes'])} ({row['bytes']:,} bytes)" if row["bytes"] is not None else ""),
+        ("saved", f"{row['saved_at']}, {age(row['saved_at'], now)}" if row["saved_at"] else ""),
+        ("written by", _written_by(meta)),
+        ("deletes", _words(meta.get("deleted"))),
+        ("left out", _words(meta.get("unsaved"))),
+        ("marks", _words(meta.get("marks"))),
+        ("changed besides variables", _words(meta.get("ambient"))),
+        ("random generators", "moved by the step" if meta.get("moved") else ""),
+        ("cannot be put back", _words(meta.get("refused"))),
+        ("imports", _words(meta.get("imports"))),
+        ("packages", _words(f"{k} {v}" for k, v in packages.items()) if isinstance(packages, Mapping) else ""),
+        ("reading needs", _words(meta.get("needs"))),
+        ("displays", "cut at the cap" if meta.get("outputs_cut") is not None else ""),
+        ("code", _short(meta.get("code"))),
+    ]
+    return [(label, text) for label, text in facts if text]
+
+
+def _written_by(meta: Mapping[str, Any]) -> str:
+    kinds = {"cell": "a notebook cell", "method": "a method of a script", "foreign": "another program"}
+    kind = kinds.get(str(meta.get("kind")), _text(meta.get("kind")) or "")
+    python = _text(meta.get("python"))
+    parts = [kind, _text(meta.get("notebook")), f"Python {python}" if python else None]
+    return ", ".join(part for part in parts if part)
+
+
+def _tables(found: Details) -> list[tuple[str, list[str], list[list[str]]]]:
+    row, meta = found.row, found.meta
+    groups = meta.get("groups")
+    groups = groups if isinstance(groups, Mapping) else {}
+    variables = [
+        [one["name"], one["type"], shape_text(one["shape"]), size(one["bytes"]), _short(groups.get(one["name"]))]
+        for one in row["variables"]
+    ]
+    reads = meta.get("reads")
+    produced = [
+        [str(name), f"step {one[0]}", _short(one[1])]
+        for name, one in (reads.items() if isinstance(reads, Mapping) else ())
+        if isinstance(one, list | tuple) and len(one) == 2
+    ]
+    seen = meta.get("seen")
+    outside = [[str(name), _short(digest)] for name, digest in (seen.items() if isinstance(seen, Mapping) else ())]
+    lost = [[one["name"], one["type"], one["reason"]] for one in row["lost"]]
+    tables = [
+        ("variables", ["name", "type", "shape", "bytes", "content"], variables),
+        ("lost", ["name", "type", "reason"], lost),
+        ("read from other steps", ["name", "from", "content"], produced),
+        ("read, made by no step", ["name", "value"], outside),
+    ]
+    return [table for table in tables if table[2]]
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        return ""
+    return ", ".join(str(one) for one in value)
+
+
+def _short(digest: Any) -> str:
+    text = str(digest or "")
+    return text if len(text) <= 16 else f"{text[:12]}…"
+
+
+# -- the banner ---------------------------------------------------------------------------------------------------
+
+
+def banner_text(facts: Mapping[str, Any]) -> str:
+    """Render the facts of a step that just ended as one line.
+
+    Examples
+    --------
+    >>> banner_text({"step": 1, "action": "restored", "variables": 2, "bytes": 1.2e9, "run_seconds": 252.0})
+    'step 1 · restored · 2 variables, 1.2 GB · instead of 4 min 12 s'
+    """
+    return " · ".join(printable(part) for part in _banner_parts(facts))
+
+
+def banner_html(facts: Mapping[str, Any]) -> str:
+    """Render the same line for notebooks."""
+    first, second, *rest = (html_text(part) for part in _banner_parts(facts))
+    line = " · ".join([first, f"<b>{second}</b>", *rest])
+    return f'<div style="{_QUIET};font-size:var(--jp-ui-font-size1,13px)">{line}</div>'
+
+
+def _banner_parts(facts: Mapping[str, Any]) -> list[str]:
+    action, notes = facts["action"], [str(note) for note in facts.get("notes") or ()]
+    title = f" ({facts['title']})" if facts.get("title") else ""
+    parts = [f"step {facts['step']}{title}", "saved" if action == "ran" else action]
+    reason, took = facts.get("reason"), duration(facts.get("run_seconds"))
+    if action == "not saved":
+        return [*parts, *notes, *([f"ran {took}"] if took else [])]
+    count = facts.get("variables") or 0
+    parts.append(f"{count} variable{'' if count == 1 else 's'}, {size(facts.get('bytes') or 0)}")
+    if took:
+        parts.append(f"instead of {took}" if action == "restored" else f"ran {took}")
+    return [*parts, *([reason] if reason else []), *notes]
+
+
+# -- words and numbers for people ---------------------------------------------------------------------------------
+
+
+def duration(seconds: float | None) -> str:
+    """A time span in two units at most: `12 ms`, `4.2 s`, `4 min 12 s`, `2 h 5 min`."""
+    if seconds is None:
+        return ""
+    if seconds < 0.0005:
+        return "0 ms" if seconds <= 0 else "<1 ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, lower, step in ((86400, 3600, "d h"), (3600, 60, "h min"), (60, 1, "min s")):
+        if whole >= unit:
+            first, second = step.split()
+            rest = whole % unit // lower
+            return f"{whole // unit} {first}" + (f" {rest} {second}" if rest else "")
+    return f"{whole} s"
+
+
+def age(saved_at: str | None, now: datetime | None = None) -> str:
+    """How long ago, in one unit."""
+    if not saved_at:
+        return ""
+    try:
+        then = datetime.fromisoformat(saved_at)
+        seconds = ((now or datetime.now(UTC)) - then.astimezone(UTC)).total_seconds()
+    except (ValueError, OverflowError):  # from a file that is not trusted
+        return saved_at
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds // unit:.0f} {name} ago"
+    return "just now"
+
+
+def grid(headings: Sequence[str], lines: Iterable[Sequence[str]], *, width: int = TEXT_WIDTH) -> str:
+    """An aligned table as plain text; the last column is wrapped."""
+    from io import StringIO
+
+    from rich.console import Console  # here, since importing it takes longer than all of ours
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(headings))
+    for index, heading in enumerate(headings):
+        last = index == len(headings) - 1
+        table.add_column(heading, no_wrap=not last and heading not in _WRAPPED, overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(printable(cell)) for cell in line))
+    file = StringIO()
+    Console(file=file, width=width, color_system=None, legacy_windows=False).print(table)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((TEXT_WIDTH, 24)).columns if sys.stdout.isatty() else TEXT_WIDTH
+
+
+_WRAPPED = frozenset({"title", "next run", "restored", "reason", "value", "content"})

@@ -1,0 +1,1 @@
+"""Benchmarks: what ckpt_magic costs against a peer that is measured in the same run."""

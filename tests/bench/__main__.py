@@ -1,0 +1,84 @@
+"""Measure ckpt_magic against its peers and print a table of ratios: `python -m tests.bench [--quick] [--json FILE]`.
+
+Every number is the median of several rounds, and in each round ours and the peer run one after the other, so that
+a busy machine slows both. A ratio is our time divided by the peer's: below 1 we are faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import arrays, cells
+from tests.bench.measure import Row
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run all benchmarks; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="64 MiB instead of 512 MiB, 200 variables instead of 1,000"
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each measurement, at least 5 (default: 7)")
+    parser.add_argument("--folder", type=Path, help="where the files are written (default: a temporary folder)")
+    parser.add_argument("--json", type=Path, help="write the rows to this file too")
+    options = parser.parse_args(arguments)
+    rounds = max(5, options.rounds)
+    with tempfile.TemporaryDirectory(prefix="ckpt-bench-", dir=options.folder) as folder:
+        rows = list(_rows(Path(folder), rounds, quick=options.quick))
+    _print(rows, rounds)
+    if options.json:
+        about = {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "rounds": rounds,
+            "quick": options.quick,
+        }
+        options.json.write_text(
+            json.dumps({**about, "rows": [row.as_dict() for row in rows]}, indent=1), encoding="utf-8"
+        )
+    return 0
+
+
+def _rows(folder: Path, rounds: int, *, quick: bool) -> Iterator[Row]:
+    mebibytes, variables = (64, 200) if quick else (512, 1000)
+    benchmarks: list[Callable[[], Iterator[Row]]] = [
+        lambda: arrays.restore(folder, mebibytes, rounds),
+        lambda: arrays.save(folder, mebibytes, rounds),
+        lambda: cells.empty_step(folder, variables, rounds),
+        lambda: cells.small_variables(folder, variables, rounds),
+    ]
+    for benchmark in benchmarks:
+        for row in benchmark():
+            print(f"  {row.what}: {row.ratio:.3g}", file=sys.stderr)
+            yield row
+
+
+def _print(rows: list[Row], rounds: int) -> None:
+    table = Table(
+        title=f"ckpt_magic against peers, median of {rounds} rounds", caption="ratio: our time / the peer's time"
+    )
+    table.add_column("what")
+    table.add_column("ours", justify="right")
+    table.add_column("peer")
+    table.add_column("peer's", justify="right")
+    table.add_column("ratio", justify="right")
+    for row in rows:
+        table.add_row(row.what, _milliseconds(row.ours), row.peer, _milliseconds(row.theirs), f"{row.ratio:.3g}")
+    Console().print(table)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.2f} ms" if seconds < 0.1 else f"{seconds * 1e3:,.0f} ms"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

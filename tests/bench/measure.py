@@ -1,0 +1,77 @@
+"""Rounds, medians and the time that goes into fsync."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison; times are medians, in seconds."""
+
+    what: str
+    ours: float
+    peer: str
+    theirs: float
+
+    @property
+    def ratio(self) -> float:
+        """Our time divided by the peer's."""
+        return self.ours / self.theirs
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row for a JSON file."""
+        return {
+            "what": self.what,
+            "seconds": self.ours,
+            "peer": self.peer,
+            "peer_seconds": self.theirs,
+            "ratio": self.ratio,
+        }
+
+
+def medians(rounds: int, measurements: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Take every measurement once per round, in turn, and give the median of each in seconds.
+
+    One round more than asked for is run first and thrown away: it fills the file system's memory and imports modules.
+    """
+    times: dict[str, list[float]] = {name: [] for name in measurements}
+    for k in range(rounds + 1):
+        for name, measure in measurements.items():
+            seconds = measure()
+            if k:
+                times[name].append(seconds)
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def timed(act: Callable[[], Any]) -> float:
+    """Seconds that `act` takes; what it returns is given up before the next measurement."""
+    start = time.perf_counter()
+    result = act()
+    seconds = time.perf_counter() - start
+    del result
+    return seconds
+
+
+@contextmanager
+def fsync_time() -> Iterator[list[float]]:
+    """Collect the seconds of every `os.fsync` in this process: they tell about the disk, not about the program."""
+    spent: list[float] = []
+    native = os.fsync
+
+    def measured(descriptor: Any) -> None:
+        start = time.perf_counter()
+        native(descriptor)
+        spent.append(time.perf_counter() - start)
+
+    os.fsync = measured
+    try:
+        yield spent
+    finally:
+        os.fsync = native

@@ -1,0 +1,203 @@
+"""Isolation from the person who runs the tests, and ways to run cells: in this process, in a real kernel, in a fork."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:  # importing IPython and nbformat costs half a second, which most tests need not pay
+    from IPython.core.interactiveshell import InteractiveShell
+    from nbformat import NotebookNode
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FORKED = Path(__file__).resolve().parent / "forked.py"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, and no process that it starts, reads or writes files of the user, or asks their settings."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("CKPT_", "JPY_", "PYTEST_ADDOPTS")) or name == "MPLBACKEND":
+                patch.delenv(name)
+        patch.setenv("CKPT_KEY", "the key of the tests")
+        patch.setenv("XDG_DATA_HOME", str(home / "data"))
+        patch.setenv("IPYTHONDIR", str(home / "ipython"))
+        patch.setenv("JUPYTER_CONFIG_DIR", str(home / "jupyter"))
+        patch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+        # Kernels and forks test this working tree, not what may be installed.
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]))
+        yield
+
+
+# --- in this process ---
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    """Return a fresh InteractiveShell, the one that `get_ipython()` finds, with ckpt_magic loaded, in an empty folder."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    monkeypatch.chdir(tmp_path)
+    for module, name in [(sys, "excepthook"), (sys, "displayhook"), (sys, "path")]:
+        monkeypatch.setattr(module, name, getattr(module, name))
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    before = dict(vars(builtins))
+    config = Config()
+    config.HistoryManager.enabled = False  # no database thread
+    config.InteractiveShell.colors = "NoColor"
+    InteractiveShell.clear_instance()
+    made = InteractiveShell.instance(config=config)
+    failed = made.extension_manager.load_extension("ckpt_magic")
+    assert failed is None, failed
+    yield made
+    made.extension_manager.unload_extension("ckpt_magic")
+    made.reset(new_session=False)
+    InteractiveShell.clear_instance()
+    for name in vars(builtins).keys() - before.keys():
+        delattr(builtins, name)
+
+
+# --- in a real kernel ---
+
+RunCells = Callable[..., "NotebookNode"]
+
+
+@pytest.fixture
+def run_cells(tmp_path: Path) -> RunCells:
+    """Return a function that runs a list of cell sources in a new kernel and returns the executed notebook.
+
+    `run_cells(cells, *, cwd=tmp_path, env={}, allow_errors=False, load=True, timeout=120)`. With `load`, a first cell
+    `%load_ext ckpt_magic` runs, too, and is not part of the returned notebook. Raises nbclient's CellExecutionError.
+    """
+
+    def run(
+        cells: list[str],
+        *,
+        cwd: Path = tmp_path,
+        env: dict[str, str] | None = None,
+        allow_errors: bool = False,
+        load: bool = True,
+        timeout: int = 120,
+    ) -> NotebookNode:
+        import nbformat
+        from nbclient import NotebookClient
+
+        sources = ["%load_ext ckpt_magic", *cells] if load else cells
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        client = NotebookClient(
+            notebook,
+            timeout=timeout,
+            kernel_name="python3",
+            allow_errors=allow_errors,
+            resources={"metadata": {"path": str(cwd)}},
+        )
+        client.execute(env={**os.environ, **(env or {})})
+        if load:
+            del notebook.cells[0]
+        return notebook
+
+    return run
+
+
+# --- in a fork, or in a new interpreter ---
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What cells did in another process."""
+
+    cells: list[dict[str, Any]]
+    """Per cell `success`, `error` ("Type: message" or None) and `text` (stdout and stderr)."""
+    names: dict[str, str]
+    """Per name of the notebook a description by value and sharing: equal if the namespaces are equal."""
+    fresh: bool
+    """A new interpreter ran them, not a fork."""
+
+    @property
+    def text(self) -> str:
+        """What all cells wrote."""
+        return "".join(cell["text"] for cell in self.cells)
+
+
+RunInFork = Callable[..., Ran]
+
+
+class _Server:
+    """The preloaded process; starts with the first request."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+
+    def ask(self, request: str) -> str:
+        if self.process is None:
+            self.process = subprocess.Popen(
+                [sys.executable, str(FORKED), "serve"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=REPOSITORY,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"},  # no threads: they do not survive a fork
+            )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(request + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def _fork_server() -> Iterator[_Server]:
+    server = _Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def run_in_fork(_fork_server: _Server, request: pytest.FixtureRequest, tmp_path: Path) -> RunInFork:
+    """Return a function that runs cells in a bare shell of another process: `run_in_fork(cells, *, cwd, env, allow_errors)`.
+
+    Costs a few hundredths of a second, since numpy, pandas and matplotlib are loaded in the parent. One test in ten, always the
+    same ones, gets new interpreters instead. `%load_ext ckpt_magic` runs first and is the first of the cells returned.
+    """
+    fresh = hashlib.blake2b(request.node.nodeid.encode(), digest_size=1).digest()[0] < 26
+
+    def run(
+        cells: list[str], *, cwd: Path = tmp_path, env: dict[str, str] | None = None, allow_errors: bool = False
+    ) -> Ran:
+        line = json.dumps({"cells": cells, "cwd": str(cwd), "env": env or {}, "allow_errors": allow_errors})
+        if fresh:
+            done = subprocess.run(
+                [sys.executable, str(FORKED), "once"],
+                input=line + "\n",
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=REPOSITORY,
+                env={**os.environ, "MPLBACKEND": "agg"},
+            )
+            reply = json.loads(done.stdout or '{"failed": "the interpreter said nothing"}')
+        else:
+            reply = json.loads(_fork_server.ask(line) or '{"failed": "the server said nothing"}')
+        if "failed" in reply:
+            raise AssertionError(reply["failed"])
+        ran = Ran(reply["cells"], reply["names"], fresh)
+        if not allow_errors:
+            assert all(cell["success"] for cell in ran.cells), ran.text
+        return ran
+
+    return run

@@ -1,0 +1,472 @@
+"""How `%%step` cells run in a real kernel: replies, interrupts, subshells, breakpoints, widgets."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+from tests.test_recording import setup
+
+pytestmark = pytest.mark.kernel
+
+
+@dataclass
+class Reply:
+    content: dict[str, Any]
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        return str(self.content["status"])
+
+    @property
+    def text(self) -> str:
+        return "".join(m["content"]["text"] for m in self.messages if m["msg_type"] == "stream")
+
+    @property
+    def results(self) -> list[str]:
+        return [m["content"]["data"]["text/plain"] for m in self.messages if m["msg_type"] == "execute_result"]
+
+    def of(self, *kinds: str) -> list[dict[str, Any]]:
+        return [m["content"] for m in self.messages if m["msg_type"] in kinds]
+
+    @property
+    def banner(self) -> str | None:
+        for content in self.of("display_data"):
+            if "ckpt_magic" in content["metadata"]:
+                return str(content["metadata"]["ckpt_magic"]["action"])
+        return None
+
+
+class Kernel:
+    """One kernel and a client that matches replies by message id."""
+
+    def __init__(self) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        # below pytest ipykernel would not watch the file descriptors
+        env = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        self.manager.start_kernel(env=env)
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+    def send(self, code: str, *, subshell: str | None = None, metadata: dict[str, Any] | None = None, **options: Any) -> str:
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        message = self.client.session.msg("execute_request", {**content, **options}, metadata=metadata)
+        message["header"]["subshell_id"] = subshell
+        self.client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
+
+    def collect(self, *msg_ids: str, timeout: float = 30) -> list[Reply]:
+        """Wait for the replies and the idle states of several requests."""
+        replies: dict[str, Reply] = {}
+        messages: dict[str, list[dict[str, Any]]] = {msg_id: [] for msg_id in msg_ids}
+        idle: set[str] = set()
+        deadline = time.monotonic() + timeout
+        while not (replies.keys() >= set(msg_ids) <= idle):
+            assert time.monotonic() < deadline, f"replies {list(replies)}, idle {idle} of {msg_ids}"
+            try:
+                message = self.client.get_iopub_msg(timeout=0.02)
+                parent = message["parent_header"].get("msg_id")
+                if parent in messages:
+                    if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                        idle.add(parent)
+                    messages[parent].append(message)
+            except queue.Empty:
+                pass
+            try:
+                message = self.client.get_shell_msg(timeout=0.001)
+                parent = message["parent_header"].get("msg_id")
+                if parent in messages:
+                    replies[parent] = Reply(message["content"], messages[parent])
+            except queue.Empty:
+                pass
+        return [replies[msg_id] for msg_id in msg_ids]
+
+    def run(self, code: str, *, timeout: float = 30, **options: Any) -> Reply:
+        (reply,) = self.collect(self.send(code, **options), timeout=timeout)
+        return reply
+
+    def value(self, expression: str) -> str:
+        """Evaluate without running a cell that the session would see as more than silent."""
+        reply = self.run("", silent=True, user_expressions={"x": expression})
+        found = reply.content["user_expressions"]["x"]
+        return str(found.get("data", {}).get("text/plain", found))
+
+    def control(self, msg_type: str, content: dict[str, Any], timeout: float = 20) -> dict[str, Any]:
+        message = self.client.session.msg(msg_type, content)
+        self.client.control_channel.send(message)
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                reply = self.client.get_control_msg(timeout=0.5)
+            except queue.Empty:
+                continue
+            if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
+                return dict(reply["content"])
+        raise TimeoutError(msg_type)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Kernel]:
+    kernel = Kernel()
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture
+def kernel(shared: Kernel, tmp_path: Path) -> Iterator[Kernel]:
+    """The shared kernel, with an empty namespace and hooks of its own."""
+    assert shared.run("%reset -f").status == "ok"
+    assert shared.run(setup(tmp_path / "steps")).status == "ok"
+    yield shared
+    shared.run("get_ipython().ckpt_hooks.uninstall()")
+
+
+def restart_hooks(kernel: Kernel, tmp_path: Path, start: int = 9) -> None:
+    """As a new kernel would: an empty namespace and a session that knows nothing."""
+    kernel.run("get_ipython().ckpt_hooks.uninstall()")
+    kernel.run("%reset -f")
+    kernel.run(setup(tmp_path / "steps", start))
+
+
+def log(kernel: Kernel) -> str:
+    return kernel.value("[entry for entry in session.log if not isinstance(entry, str)]")
+
+
+def test_a_step_runs_and_comes_back_with_its_result_and_count(kernel: Kernel, tmp_path: Path) -> None:
+    code = "%%step 1\nx = 20\nprint('p')\nx + 1"
+    ran = kernel.run(code)
+    restart_hooks(kernel, tmp_path)
+    restored = kernel.run(code, user_expressions={"y": "x + 2"})
+    assert (ran.status, restored.status) == ("ok", "ok")
+    assert (ran.results, ran.text, ran.banner) == (["21"], "p\n", "ran")
+    assert (restored.results, restored.text, restored.banner) == (["21"], "p\n", "restored")
+    assert restored.content["user_expressions"]["y"]["data"]["text/plain"] == "22"
+    count = restored.content["execution_count"]
+    assert restored.of("execute_result")[0]["execution_count"] == count
+    assert kernel.run(f"(_, Out[{count}], _{count})").results == ["(21, 21, 21)"]
+
+
+def test_an_error_in_a_step_is_a_native_error_and_stops_what_is_queued(kernel: Kernel) -> None:
+    """Trap 22: what is queued behind an error is answered without running."""
+    first, second, third = kernel.collect(kernel.send("%%step 1\n1/0"), kernel.send("x = 1"), kernel.send("y = 1"))
+    assert (first.status, first.content["ename"]) == ("error", "ZeroDivisionError")
+    assert len(first.of("error")) == 1
+    assert first.of("error")[0]["traceback"] == first.content["traceback"]
+    assert (second.status, third.status) == ("aborted", "aborted")
+    assert "finish', 1, False" in log(kernel)
+    assert first.banner is None
+
+
+def test_a_usage_error_is_one_line_and_an_error_reply(kernel: Kernel) -> None:
+    reply = kernel.run("%%step nonsense\nx = 1")
+    assert (reply.status, reply.content["ename"]) == ("error", "UsageError")
+    assert reply.text.startswith("UsageError: %%step needs a number first")
+    assert len(reply.text.splitlines()) == 1
+
+
+def test_trap_1_a_silent_request_with_a_step_is_refused(kernel: Kernel) -> None:
+    reply = kernel.run("%%step 1\nsz = 3", silent=True)
+    assert reply.status == "error"
+    assert kernel.run("later = 1\n'sz' in globals()").results == ["False"]
+    assert log(kernel) == "[]"
+
+
+@pytest.mark.parametrize("error", ["SystemExit", "KeyboardInterrupt", "ValueError"])
+def test_trap_4_the_request_ends_whatever_a_save_raises(kernel: Kernel, error: str) -> None:
+    """A `SystemExit` out of a callback leaves the request without an idle state."""
+    kernel.run(f"def fail():\n    raise {error}('boom')\nsession.before_finish = fail")
+    reply = kernel.run("%%step 1\nx = 1")
+    assert reply.status == "ok"
+    assert "no checkpoint was saved" in reply.text
+    kernel.run("session.before_finish = None")
+    assert kernel.run("%%step 2\ny = x").banner == "ran"
+
+
+def test_trap_3_a_checkpoint_error_after_the_cell_is_an_error_reply(kernel: Kernel) -> None:
+    kernel.run(
+        "from ckpt_magic.errors import NotPicklableError\ndef fail():\n    raise NotPicklableError('`db` cannot')\n"
+        "session.before_finish = fail"
+    )
+    reply = kernel.run("%%step 1\nx = 1")
+    assert (reply.status, reply.content["ename"]) == ("error", "NotPicklableError")
+
+
+@pytest.mark.parametrize("body", ["import time; time.sleep(30)", "import asyncio\nawait asyncio.sleep(30)"])
+def test_an_interrupt_is_a_failed_step_and_the_next_one_works(kernel: Kernel, body: str) -> None:
+    msg_id = kernel.send(f"%%step 1\nprint('go', flush=True)\n{body}")
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=20)
+        if message["msg_type"] == "stream":
+            break
+    kernel.manager.interrupt_kernel()
+    (reply,) = kernel.collect(msg_id)
+    assert reply.status == "error"
+    assert log(kernel) == "[('begin', 1), ('finish', 1, False)]"
+    assert kernel.run("%%step 2\nx = 1").banner == "ran"
+
+
+def test_trap_15_an_interrupt_during_the_save_leaves_the_values_alive(kernel: Kernel) -> None:
+    kernel.run("import time\ndef slow():\n    print('saving', flush=True); time.sleep(30)\nsession.before_finish = slow")
+    msg_id = kernel.send("%%step 1\nx = 1")
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=20)
+        if message["msg_type"] == "stream" and "saving" in message["content"]["text"]:
+            break
+    kernel.manager.interrupt_kernel()
+    (reply,) = kernel.collect(msg_id)
+    assert reply.status == "ok"
+    assert "no checkpoint was saved" in reply.text
+    assert kernel.value("x, session.file(1).exists()") == "(1, False)"
+
+
+def test_metadata_of_the_front_end_changes_nothing(kernel: Kernel) -> None:
+    reply = kernel.run("%%step 1\nx = 1", metadata={"cellId": "vscode-notebook-cell:/a#X0", "trusted": True})
+    assert reply.banner == "ran"
+
+
+def test_store_history_false_works(kernel: Kernel) -> None:
+    assert kernel.run("%%step 1\nx = 1\nx", store_history=False).banner == "ran"
+
+
+def test_trap_9_writes_to_the_streams_are_not_patched_in_a_kernel(kernel: Kernel) -> None:
+    reply = kernel.run("%%step 1\nimport sys\n(type(sys.stdout).__name__, 'ckpt' in repr(sys.stdout.write))")
+    assert reply.results == ["('OutStream', False)"]
+    reply = kernel.run("'send_multipart' in vars(get_ipython().display_pub.pub_socket.io_thread)")
+    assert reply.results == ["False"]
+
+
+def test_trap_16_tasks_of_an_earlier_cell_are_not_recorded_into_a_later_step(kernel: Kernel) -> None:
+    kernel.run(
+        "import asyncio\nasync def talk():\n    for i in range(10):\n        print('task'); await asyncio.sleep(0.03)\n"
+        "task = asyncio.ensure_future(talk())"
+    )
+    kernel.run("%%step 1\nawait asyncio.sleep(0.15)\nprint('mine')")
+    assert kernel.value("session.outcomes[-1].outputs[0]['text']") == "'mine\\n'"
+
+
+def test_trap_17_what_is_shown_after_the_cell_is_not_recorded(kernel: Kernel) -> None:
+    kernel.run(
+        "%%step 1\nimport threading, time\n"
+        "t = threading.Thread(target=lambda: (time.sleep(0.3), print('late')))\nt.start()\nprint('in time')"
+    )
+    kernel.run("t.join()")
+    assert kernel.value("[o['text'] for o in session.outcomes[-1].outputs]") == "['in time\\n']"
+
+
+def test_traps_18_to_20_a_subshell_shares_the_step_and_does_not_disturb_it(kernel: Kernel) -> None:
+    kernel.client.kernel_info()
+    info = kernel.client.get_shell_msg(timeout=10)
+    while info["msg_type"] != "kernel_info_reply":
+        info = kernel.client.get_shell_msg(timeout=10)
+    if "kernel subshells" not in info["content"].get("supported_features", []):
+        pytest.skip("this ipykernel has no subshells")
+    subshell = kernel.control("create_subshell_request", {})["subshell_id"]
+    try:
+        step = kernel.send("%%step 1\nimport time\nprint('a'); time.sleep(1.5); print('b')\n'main'")
+        time.sleep(0.4)
+        probe = kernel.send("print('from subshell')\n'sub'", subshell=subshell)
+        other = kernel.send("%%step 2\ns = 5\n'other'", subshell=subshell)
+        first, second, third = kernel.collect(step, probe, other)
+        assert [first.status, second.status, third.status] == ["ok", "ok", "ok"]
+        assert (first.banner, second.banner, third.banner) == ("ran", None, None)
+        assert "step 2: met while step 1 runs" in third.text
+        assert log(kernel) == "[('begin', 1), ('finish', 1, True)]"
+        assert kernel.value("[o.get('text') for o in session.outcomes[-1].outputs]") == "['a\\nb\\n', None]"
+        assert kernel.value("session.outcomes[-1].result") == "'main'"
+        (again,) = kernel.collect(kernel.send("%%step 3\nu = 1", subshell=subshell))
+        assert again.banner == "ran"
+    finally:
+        kernel.control("delete_subshell_request", {"subshell_id": subshell})
+
+
+def test_trap_21_what_a_skipped_body_sets_outside_the_namespace_is_not_the_hooks_business(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    """Ambient state is the session's: the hooks run nothing of a restored body."""
+    code = "%%step 1\nimport os\nos.environ['CKPT_TEST_TRAP'] = '1'\nx = 1"
+    kernel.run(code)
+    kernel.run("del os.environ['CKPT_TEST_TRAP']")
+    restart_hooks(kernel, tmp_path)
+    kernel.run(code)
+    assert kernel.run("import os; os.environ.get('CKPT_TEST_TRAP')").results == []
+
+
+def test_reset_and_unload_and_load_again(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run("%reset -f")
+    kernel.run("session = get_ipython().ckpt_hooks.session")
+    assert "reset" in kernel.value("session.log")
+    kernel.run("hooks = get_ipython().ckpt_hooks; hooks.uninstall()")
+    reply = kernel.run("%%step 1\nx = 1")
+    assert reply.status == "error"
+    kernel.run("hooks.install()")
+    assert kernel.run("%%step 1\nx = 1").banner == "ran"
+
+
+def test_a_process_pool_made_in_a_step_saves_nothing_of_its_own(kernel: Kernel) -> None:
+    reply = kernel.run(
+        "%%step 1\nimport multiprocessing\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n    r = pool.map(abs, [-1, -2])\nr"
+    )
+    assert (reply.results, reply.banner) == (["[1, 2]"], "ran")
+    assert log(kernel) == "[('begin', 1), ('finish', 1, True)]"
+
+
+def test_output_widgets_keep_what_they_captured(kernel: Kernel) -> None:
+    pytest.importorskip("ipywidgets")
+    kernel.run(
+        "%%step 1\nimport ipywidgets\nout = ipywidgets.Output()\nprint('before')\n"
+        "with out:\n    print('inside')\nprint('after')"
+    )
+    assert kernel.value("[o['text'] for o in session.outcomes[-1].outputs]") == "['before\\nafter\\n']"
+
+
+def test_widgets_are_shown_again_as_far_as_their_view_goes(kernel: Kernel, tmp_path: Path) -> None:
+    pytest.importorskip("ipywidgets")
+    code = "%%step 1\nimport ipywidgets\nfrom IPython.display import display\ndisplay(ipywidgets.IntSlider())"
+    ran = kernel.run(code)
+    restart_hooks(kernel, tmp_path)
+    restored = kernel.run(code)
+    assert restored.of("display_data")[0] == ran.of("display_data")[0]
+    assert ran.of("comm_open") and not restored.of("comm_open")
+
+
+def test_displays_of_a_restored_step_can_be_updated_by_a_later_cell(kernel: Kernel, tmp_path: Path) -> None:
+    code = "%%step 1\nfrom IPython.display import display\nh = display('old', display_id='the-id')\nh = None"
+    kernel.run(code)
+    restart_hooks(kernel, tmp_path)
+    restored = kernel.run(code)
+    shown = restored.of("display_data")[0]
+    assert (shown["transient"], shown["metadata"]) == ({"display_id": "the-id"}, {})
+
+
+def test_a_large_print_costs_about_what_it_costs_unrecorded(kernel: Kernel) -> None:
+    code = "print('x' * 30_000_000)"
+    began = time.perf_counter()
+    kernel.run(code)
+    plain = time.perf_counter() - began
+    began = time.perf_counter()
+    reply = kernel.run(f"%%step 1\n{code}", timeout=60)
+    assert reply.banner == "ran"
+    assert time.perf_counter() - began < 4 * plain + 1
+    assert kernel.value("len(session.outcomes[-1].outputs[0]['text'])") == "30000001"
+
+
+def test_the_cap_cuts_what_is_recorded_and_not_what_is_shown(kernel: Kernel) -> None:
+    kernel.run("hooks.cap = 1000")
+    reply = kernel.run("%%step 1\nfor i in range(3000): print(i, flush=i % 100 == 0)")
+    assert reply.text.endswith("2999\n")
+    assert kernel.value("session.outcomes[-1].outputs_cut") == "1000"
+    assert "recorded up to here (1,000 bytes)" in kernel.value("session.outcomes[-1].outputs[-1]['text']")
+
+
+def test_breakpoints_hit_on_the_line_of_the_cell(kernel: Kernel) -> None:
+    pytest.importorskip("debugpy")
+    if not kernel.run("import debugpy").status == "ok":
+        pytest.skip("no debugger")
+    code = "# note\n%%step 1\na = 1\nb = 2\nc = a + b"
+    seq = iter(range(1, 100))
+
+    def ask(command: str, **arguments: Any) -> dict[str, Any]:
+        content = {"type": "request", "seq": next(seq), "command": command, "arguments": arguments}
+        return kernel.control("debug_request", content)
+
+    ask("initialize", clientID="t", adapterID="", pathFormat="path", linesStartAt1=True, columnsStartAt1=True)
+    ask("attach")
+    try:
+        path = ask("dumpCell", code=code)["body"]["sourcePath"]
+        set_ = ask("setBreakpoints", source={"path": path}, breakpoints=[{"line": 4}], sourceModified=False)
+        assert set_["body"]["breakpoints"][0]["verified"]
+        ask("configurationDone")
+        msg_id = kernel.send(code)
+        deadline = time.monotonic() + 20
+        stopped = None
+        while stopped is None and time.monotonic() < deadline:
+            try:
+                message = kernel.client.get_iopub_msg(timeout=1)
+            except queue.Empty:
+                continue
+            if message["msg_type"] == "debug_event" and message["content"]["event"] == "stopped":
+                stopped = message["content"]["body"]
+        assert stopped is not None
+        frame = ask("stackTrace", threadId=stopped["threadId"])["body"]["stackFrames"][0]
+        assert (frame["line"], frame["source"]["path"]) == (4, path)
+        ask("continue", threadId=stopped["threadId"])
+        (reply,) = kernel.collect(msg_id)
+        assert (reply.status, reply.banner) == ("ok", "ran")
+    finally:
+        ask("disconnect", restart=False, terminateDebuggee=True)
+
+
+TERMINAL = """
+import sys
+sys.path.insert(0, {root!r})
+from tests.fake_session import install
+_h = install(get_ipython(), {folder!r}, start={start})
+"""
+
+
+def test_a_real_terminal_records_results_as_results(tmp_path: Path) -> None:
+    """IPython in a pseudo terminal: the number of a restored result is the new one."""
+    pexpect = pytest.importorskip("pexpect")
+    root = str(Path(__file__).parents[1])
+    for start, action in ((0, "ran"), (9, "restored")):
+        script = tmp_path / f"setup{start}.py"
+        script.write_text(TERMINAL.format(root=root, folder=str(tmp_path / "steps"), start=start))
+        env = {**os.environ, "TERM": "dumb", "IPYTHONDIR": str(tmp_path / "ipython"), "NO_COLOR": "1"}
+        options = ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "--HistoryManager.enabled=False"]
+        child = pexpect.spawn(sys.executable, [*options, "-i", str(script)], env=env, encoding="utf-8", timeout=40)
+        child.setecho(False)
+        try:
+            child.expect_exact("In [1]: ")
+            for _ in range(start and 1):
+                child.sendline("0")
+                child.expect_exact("Out[1]: 0")
+                child.expect_exact("In [2]: ")
+            count = 2 if start else 1
+            child.sendline("%%step 1")
+            child.sendline("x = 41; print('printed')")
+            child.sendline("x + 1")
+            child.sendline("")
+            child.expect_exact("printed")
+            child.expect_exact(f"Out[{count}]: 42")
+            child.expect_exact(f"step 1 · {action}")
+            child.expect_exact(f"In [{count + 1}]: ")
+            child.sendline("(_, x)")
+            child.expect_exact("(42, 41)")
+        finally:
+            child.close(force=True)
+
+
+def test_the_connection_of_a_thread_that_prints_all_the_time_is_not_blocked(kernel: Kernel) -> None:
+    kernel.run(
+        "import threading, time\nstop = threading.Event()\n"
+        "def chat():\n    while not stop.is_set():\n        print('.', end='', flush=True); time.sleep(0.001)\n"
+        "t = threading.Thread(target=chat); t.start()"
+    )
+    reply = kernel.run("%%step 1\nx = 1\nstop.set(); t.join()")
+    assert reply.banner == "ran"
+
+

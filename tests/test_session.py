@@ -1,0 +1,517 @@
+from __future__ import annotations
+
+import gc
+import pickle
+import random
+import sqlite3
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckpt_magic.errors import (
+    CheckpointUnreadableError,
+    CheckpointWarning,
+    LostValueError,
+    NotPicklableError,
+    OtherKeyError,
+    OtherWriterError,
+    TamperedError,
+    UsageError,
+)
+from ckpt_magic.files.store import Store
+from tests.kernels import Kernel
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "ckpt"
+
+
+def stored(folder: Path, step: int, name: str = "p") -> Any:
+    with Store(folder).path(name, "1", step).open("rb") as file:
+        return pickle.load(file)
+
+
+def file(folder: Path, step: int) -> Path:
+    return Store(folder).path("p", "1", step)
+
+
+def rewrite(path: Path, change: Any) -> None:
+    data = bytearray(path.read_bytes())
+    change(data)
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+
+# --- what is saved and comes back -----------------------------------------------------------------------------------
+
+
+def test_a_step_saves_what_it_made_and_a_new_kernel_gets_it_back(folder: Path) -> None:
+    facts = Kernel(folder).step(1, "x = [1, 2]\ny = x")
+    assert facts["action"] == "saved"
+    assert stored(folder, 1) == {"x": [1, 2], "y": [1, 2]}
+    kernel = Kernel(folder, 2)
+    facts = kernel.step(1, "x = [1, 2]\ny = x")
+    assert facts["action"] == "restored"
+    assert kernel.names["x"] is kernel.names["y"]
+    assert facts["run_seconds"] == 1.5
+
+
+def test_a_step_does_not_save_what_it_did_not_touch(folder: Path) -> None:
+    kernel = Kernel(folder)
+    kernel.step(1, "big = list(range(1000))")
+    kernel.step(2, "small = len(big)")
+    assert stored(folder, 2) == {"small": 1000}
+
+
+def test_a_step_run_again_saves_what_it_made_the_first_time(folder: Path) -> None:
+    kernel = Kernel(folder)
+    kernel.step(1, "d = {}")
+    for _ in range(2):
+        kernel.step(2, "d['k'] = 1; y = 5")
+    assert stored(folder, 2) == {"d": {"k": 1}, "y": 5}
+
+
+def test_a_deleted_name_is_deleted_by_the_restore(folder: Path) -> None:
+    cells = [(1, "a = 1; b = 2"), (2, "del a")]
+    first = Kernel(folder)
+    second = Kernel(folder, "end")
+    for kernel in (first, second):
+        facts = [kernel.step(step, source) for step, source in cells]
+    assert [f["action"] for f in facts] == ["restored", "restored"]
+    assert "a" not in second.names
+    assert second.names["b"] == 2
+
+
+def test_random_numbers_go_on_as_if_the_step_had_run(folder: Path) -> None:
+    cells = ["import random; random.seed(3); a = random.random()", "b = random.random()"]
+    first = Kernel(folder)
+    first.step(1, cells[0])
+    first.step(2, cells[1])
+    random.seed(99)
+    second = Kernel(folder, 2)
+    second.step(1, cells[0])
+    second.step(2, cells[1])
+    assert (second.names["a"], second.names["b"]) == (first.names["a"], first.names["b"])
+
+
+def test_an_edited_seed_in_an_unmarked_cell_wins_over_a_step_that_did_not_draw(folder: Path) -> None:
+    first = Kernel(folder)
+    first.cell("import random; random.seed(1)")
+    first.step(1, "x = 1")
+    second = Kernel(folder, 2)
+    second.cell("import random; random.seed(2)")
+    second.step(1, "x = 1")
+    second.cell("y = random.random()")
+    assert second.names["y"] == random.Random(2).random()
+
+
+def test_the_last_value_comes_back_and_shares_with_the_variables(folder: Path) -> None:
+    from ckpt_magic.steps.session import Outcome
+
+    kernel = Kernel(folder)
+    kernel.step(1, "x = [1]")
+    kernel.plan = kernel.session.begin(kernel.plan.call, _body("x = [1]"))  # type: ignore[union-attr]
+    exec("x = [1]", kernel.names)
+    kernel.session.finish(kernel.plan, Outcome(True, [], None, True, kernel.names["x"], 0.1))
+    again = Kernel(folder, 2)
+    plan = again.session.begin(kernel.plan.call, _body("x = [1]"))
+    restored = again.session.restore(plan)
+    assert restored.has_result
+    assert restored.result is again.names["x"]
+
+
+def _body(source: str) -> Any:
+    import ast
+
+    from ckpt_magic.steps.session import Body
+
+    return Body(source, ast.parse(source), "", source)
+
+
+def test_save_and_drop_leave_placeholders_never_an_older_value(folder: Path) -> None:
+    cells = [(1, "a = 1; b = 1", {}), (2, "a = 2; b = 2", {"drop": ("b",)})]
+    run_all(Kernel(folder), cells)
+    kernel = run_all(Kernel(folder, "end"), cells)
+    assert kernel.names["a"] == 2
+    with pytest.raises(LostValueError, match="step 2: `b`"):
+        bool(kernel.names["b"])
+
+
+def run_all(kernel: Kernel, cells: list[tuple[int, str, dict[str, Any]]]) -> Kernel:
+    for step, source, options in cells:
+        kernel.step(step, source, **options)
+    return kernel
+
+
+def test_a_step_that_used_a_placeholder_is_not_saved_even_if_it_caught_the_error(folder: Path) -> None:
+    cells: list[tuple[int, str, dict[str, Any]]] = [(1, "a = 1; b = 1", {"drop": ("b",)})]
+    run_all(Kernel(folder), cells)
+    kernel = run_all(Kernel(folder, 2), cells)
+    with pytest.warns(CheckpointWarning, match="`b`, which was lost"):
+        facts = kernel.step(2, "try:\n    c = b + 1\nexcept Exception:\n    c = 0")
+    assert facts["action"] == "not saved"
+    assert not file(folder, 2).exists()
+
+
+def test_an_unknown_name_in_save_is_an_error_before_the_cell_runs(folder: Path) -> None:
+    kernel = Kernel(folder)
+    with pytest.raises(UsageError, match="`nope`"):
+        kernel.step(1, "x = 1", save=("nope",))
+    assert "x" not in kernel.names
+
+
+def test_a_lost_value_is_named_and_the_step_runs_again(folder: Path) -> None:
+    source = "import sqlite3; conn = sqlite3.connect(':memory:'); n = 3"
+    facts = Kernel(folder).step(1, source)
+    assert any("`conn` (sqlite3.Connection) cannot be saved" in note for note in facts["notes"])
+    assert stored(folder, 1)["n"] == 3
+    kernel = Kernel(folder, 2)
+    assert kernel.step(1, source)["action"] == "saved"
+    assert type(kernel.names["conn"]) is sqlite3.Connection
+    dropped = Kernel(folder, 2)
+    assert dropped.step(1, source, drop=("conn",))["action"] == "restored"
+    with pytest.raises(LostValueError):
+        dropped.names["conn"].execute("select 1")
+
+
+def test_require_fails_the_step_and_keeps_the_earlier_checkpoint(folder: Path) -> None:
+    Kernel(folder).step(1, "conn = 5", require=("conn",))
+    with pytest.raises(NotPicklableError, match="--require conn"):
+        Kernel(folder).step(1, "import sqlite3; conn = sqlite3.connect(':memory:')", require=("conn",))
+    assert stored(folder, 1) == {"conn": 5}
+
+
+# --- what does not fit ----------------------------------------------------------------------------------------------
+
+
+def test_a_new_result_upstream_runs_the_step_and_the_same_result_costs_nothing(folder: Path) -> None:
+    first = Kernel(folder)
+    first.step(1, "x = [1]")
+    first.step(2, "y = x + [2]")
+    same = Kernel(folder, 3)
+    same.step(1, "x = [1]  # again", force=True)
+    assert same.step(2, "y = x + [2]")["action"] == "restored"
+    other = Kernel(folder, 3)
+    other.step(1, "x = [5]", force=True)
+    facts = other.step(2, "y = x + [2]")
+    assert (facts["action"], other.names["y"]) == ("saved", [5, 2])
+    assert "`x` of step 1" in facts["reason"]
+
+
+def test_a_parameter_with_another_value_runs_the_step(folder: Path) -> None:
+    first = Kernel(folder)
+    first.cell("lr = 0.1")
+    first.step(1, "y = lr * 2")
+    other = Kernel(folder, 2)
+    other.cell("lr = 0.2")
+    facts = other.step(1, "y = lr * 2")
+    assert facts["action"] == "saved"
+    assert "`lr` has another value" in facts["reason"]
+
+
+def test_a_parameter_read_through_a_function_counts_too(folder: Path) -> None:
+    first = Kernel(folder)
+    first.cell("lr = 0.1\ndef f(x):\n    return x * lr\ntable = {'f': f}")
+    first.step(1, "y = table['f'](2)")
+    other = Kernel(folder, 2)
+    other.cell("lr = 0.2\ndef f(x):\n    return x * lr\ntable = {'f': f}")
+    assert other.step(1, "y = table['f'](2)")["action"] == "saved"
+    assert other.names["y"] == 0.4
+
+
+def test_an_unmarked_cell_that_gives_a_held_name_another_value_runs_the_step(folder: Path) -> None:
+    first = Kernel(folder)
+    first.cell("rows = [1]")
+    first.step(1, "rows.append(2)")
+    same = Kernel(folder, 2)
+    same.cell("rows = [1]")
+    assert same.step(1, "rows.append(2)")["action"] == "restored"
+    other = Kernel(folder, 2)
+    other.cell("rows = [7]")
+    assert other.step(1, "rows.append(2)")["action"] == "saved"
+    assert other.names["rows"] == [7, 2]
+
+
+def test_what_unmarked_cells_do_after_the_step_does_not_count(folder: Path) -> None:
+    for start in ("none", 3):
+        kernel = Kernel(folder, start)
+        kernel.step(1, "rows = [1]")
+        kernel.step(2, "rows.append(2)")
+        kernel.cell("rows.append(3)")
+        assert kernel.names["rows"] == [1, 2, 3]
+
+
+def test_an_unmarked_cell_that_only_looks_does_not_run_the_step(folder: Path) -> None:
+    for start in ("none", 3):
+        kernel = Kernel(folder, start)
+        kernel.step(1, "rows = [1]")
+        kernel.cell("n = len(rows)")
+        facts = kernel.step(2, "rows.append(2)")
+    assert facts["action"] == "restored"
+    assert kernel.names["rows"] == [1, 2]
+
+
+def test_a_name_changed_only_by_unmarked_cells_stays_out_of_a_step(folder: Path) -> None:
+    kernel = Kernel(folder)
+    kernel.step(1, "a = [1]")
+    kernel.cell("a.append(2); other = 5")
+    kernel.step(2, "b = 1")
+    assert stored(folder, 2) == {"b": 1}
+
+
+def test_editing_a_cell_and_running_it_again_runs_it(folder: Path) -> None:
+    kernel = Kernel(folder, 2)
+    kernel.step(1, "x = 1")
+    assert kernel.step(1, "x = 1  # the same code")["action"] == "restored"
+    assert kernel.step(1, "x = 2")["action"] == "saved"
+    assert kernel.names["x"] == 2
+
+
+def test_new_code_is_restored_by_a_number_in_a_fresh_kernel_and_said(folder: Path) -> None:
+    Kernel(folder).step(1, "x = 1")
+    kernel = Kernel(folder, 2)
+    facts = kernel.step(1, "x = 2")
+    assert (facts["action"], kernel.names["x"]) == ("restored", 1)
+    assert "code differs from the checkpoint" in facts["notes"]
+
+
+def test_two_cells_with_one_number_do_not_get_each_others_values(folder: Path) -> None:
+    first = Kernel(folder)
+    first.step(1, "x = 1")
+    first.step(1, "y = 2")
+    second = Kernel(folder, 2)
+    second.step(1, "x = 1")
+    second.step(1, "y = 2")
+    assert (second.names["x"], second.names["y"]) == (1, 2)
+
+
+def test_auto_restores_up_to_the_first_step_with_other_code(folder: Path) -> None:
+    for source in ("b = a + 1", "b = a + 2"):
+        kernel = Kernel(folder, "auto")
+        actions = [kernel.step(1, "a = 1"), kernel.step(2, source), kernel.step(3, "c = b")]
+    assert [facts["action"] for facts in actions] == ["restored", "saved", "saved"]
+    assert kernel.names["c"] == 3
+
+
+def test_a_step_run_out_of_order_is_restored_in_no_other_kernel(folder: Path) -> None:
+    first = Kernel(folder)
+    first.step(1, "a = [1]")
+    first.step(2, "b = a[0]")
+    first.step(3, "a[0] = 9")
+    facts = first.step(2, "b = a[0]")
+    assert "out of order" in facts["notes"]
+    second = Kernel(folder, 3)
+    second.step(1, "a = [1]")
+    assert second.step(2, "b = a[0]")["action"] == "saved"
+    assert second.names["b"] == 1
+
+
+def test_the_half_work_of_a_failed_run_belongs_to_the_step_and_marks_it(folder: Path) -> None:
+    kernel = Kernel(folder)
+    kernel.step(1, "rows = []")
+    with pytest.raises(ZeroDivisionError):
+        kernel.step(2, "rows.append(1); 1/0")
+    assert not file(folder, 2).exists()
+    facts = kernel.step(2, "rows.append(2)")
+    assert "after a failed run" in facts["notes"]
+    assert stored(folder, 2) == {"rows": [1, 2]}
+    again = Kernel(folder, 3)
+    again.step(1, "rows = []")
+    assert again.step(2, "rows.append(2)")["action"] == "saved"
+    assert again.names["rows"] == [2]
+
+
+def test_a_step_without_its_stored_lower_steps_says_so_and_marks_its_checkpoint(folder: Path) -> None:
+    first = Kernel(folder)
+    first.step(1, "a = 1")
+    first.step(2, "b = 1")
+    second = Kernel(folder)
+    facts = second.step(2, "b = 2")
+    assert any("step 1 is not in this kernel · %ckpt_load --push" in note for note in facts["notes"])
+    assert Kernel(folder, 3).step(2, "b = 2")["action"] == "saved"
+
+
+# --- files that are not as they should be ----------------------------------------------------------------------------
+
+
+def test_a_damaged_file_is_kept_aside_and_the_step_runs(folder: Path) -> None:
+    Kernel(folder).step(1, "x = 1")
+    rewrite(file(folder, 1), lambda data: data.__delitem__(slice(-20, None)))
+    kernel = Kernel(folder, 2)
+    with pytest.warns(CheckpointWarning, match="kept as"):
+        assert kernel.step(1, "x = 1")["action"] == "saved"
+    assert [path.name for path in folder.iterdir() if ".bad-" in path.name]
+
+
+def test_a_changed_skeleton_is_damaged_or_tampered_and_never_unpickled(folder: Path) -> None:
+    Kernel(folder).step(1, "x = 'hello'")
+    rewrite(file(folder, 1), lambda data: data.__setitem__(data.index(b"hello"), ord("j")))
+    kernel = Kernel(folder, 2)
+    with pytest.warns(CheckpointWarning):
+        kernel.step(1, "x = 'hello'")
+    assert kernel.names["x"] == "hello"
+
+
+def test_changed_meta_is_tampered(folder: Path) -> None:
+    Kernel(folder).step(1, "x = 1")
+    rewrite(file(folder, 1), lambda data: data.__setitem__(data.rindex(b'"x = 1"') + 1, ord("y")))
+    with pytest.raises(TamperedError):
+        Kernel(folder, 2).step(1, "x = 1")
+    assert Kernel(folder, "auto").step(1, "x = 1")["action"] == "saved"
+    assert [path for path in folder.iterdir() if ".kept-" in path.name]
+
+
+def test_someone_elses_file_is_an_error_with_a_number_and_kept_when_saved_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Kernel(folder).step(1, "x = 1")
+    monkeypatch.setenv("CKPT_KEY", "another user")
+    with pytest.raises(OtherKeyError, match="trust"):
+        Kernel(folder, 2).step(1, "x = 2")
+    assert Kernel(folder).step(1, "x = 2")["action"] == "saved"
+    kept = [path for path in folder.iterdir() if ".kept-" in path.name]
+    assert pickle.loads(kept[0].read_bytes()) == {"x": 1}
+
+
+def test_a_file_that_cannot_be_read_here_is_an_error_with_a_number_and_kept_with_auto(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    module = tmp_path / "gone_module.py"
+    module.write_text("class Thing:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Kernel(folder).step(1, "import gone_module\nx = gone_module.Thing()")
+    module.unlink()
+    sys.modules.pop("gone_module")
+    with pytest.raises(CheckpointUnreadableError, match=r"gone_module.*--force"):
+        Kernel(folder, 2).step(1, "x = 1")
+    source = "import gone_module\nx = gone_module.Thing()"
+    with pytest.raises(ModuleNotFoundError):
+        Kernel(folder, "auto").step(1, source)
+    assert file(folder, 1).exists()
+
+
+def test_a_failing_save_warns_and_keeps_the_result_and_the_old_file(folder: Path) -> None:
+    Kernel(folder).step(1, "x = 1")
+    kernel = Kernel(folder)
+    source = "class Bad:\n    n = 0\n    def __reduce__(self):\n        Bad.n += 1\n        if Bad.n > 1: raise OSError('no')\n        return Bad, ()\nx = Bad()"
+    with pytest.warns(CheckpointWarning, match="was not saved"):
+        facts = kernel.step(1, source)
+    assert facts["action"] == "not saved"
+    assert type(kernel.names["x"]).__name__ == "Bad"
+    assert stored(folder, 1) == {"x": 1}
+    assert sorted(path.suffix for path in folder.iterdir() if path.name.startswith("p-")) == [".pkl"]
+
+
+# --- other writers --------------------------------------------------------------------------------------------------
+
+
+def test_two_notebooks_under_one_name_are_told_apart_while_both_exist(folder: Path, tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine.ipynb", tmp_path / "other.ipynb"
+    mine.touch()
+    other.touch()
+    Kernel(folder, notebook=other).step(1, "x = 1")
+    with pytest.raises(OtherWriterError, match=r"other\.ipynb"):
+        Kernel(folder, notebook=mine).step(1, "x = 2")
+    with pytest.raises(OtherWriterError):
+        Kernel(folder, 2, notebook=mine).step(1, "x = 2")
+    facts = Kernel(folder, 2, notebook=mine).step(1, "x = 1")
+    assert "was written by other.ipynb" in facts["notes"]
+    other.unlink()
+    facts = Kernel(folder, notebook=mine).step(1, "x = 2")
+    assert facts["action"] == "saved"
+    assert "was written by other.ipynb" in facts["notes"]
+
+
+def test_force_saves_over_another_notebooks_file_and_keeps_it(folder: Path, tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine.ipynb", tmp_path / "other.ipynb"
+    other.touch()
+    Kernel(folder, notebook=other).step(1, "x = 1")
+    assert Kernel(folder, notebook=mine).step(1, "x = 2", force=True)["action"] == "saved"
+    assert [path for path in folder.iterdir() if ".kept-" in path.name]
+
+
+def test_moving_the_whole_project_changes_nothing(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "n.ipynb").touch()
+    Kernel(old / ".ckpt", notebook=old / "n.ipynb").step(1, "x = 1")
+    new = old.rename(tmp_path / "new")
+    facts = Kernel(new / ".ckpt", 2, notebook=new / "n.ipynb").step(1, "x = 1")
+    assert (facts["action"], facts["notes"]) == ("restored", [])
+
+
+def test_a_file_copied_over_another_steps_name_is_an_error(folder: Path) -> None:
+    Kernel(folder).step(1, "x = 1")
+    file(folder, 2).write_bytes(file(folder, 1).read_bytes())
+    with pytest.raises(OtherWriterError):
+        Kernel(folder, 3).step(2, "x = 2")
+
+
+# --- loading without running ----------------------------------------------------------------------------------------
+
+
+def test_push_puts_all_steps_in_and_refuses_to_overwrite(folder: Path) -> None:
+    first = Kernel(folder)
+    first.step(1, "a = [1]\ndef f():\n    return a")
+    first.step(2, "b = a\na.append(2)")
+    kernel = Kernel(folder)
+    key = kernel.session.settings.resolve(first.plan.call)  # type: ignore[union-attr]
+    with kernel._as_main():
+        receipts = kernel.session.push(key)
+    assert [receipt["step"] for receipt in receipts] == [1, 2]
+    assert kernel.names["b"] is kernel.names["a"]
+    assert kernel.names["f"]() == [1, 2]
+    other = Kernel(folder)
+    other.cell("a = 'mine'")
+    with pytest.raises(UsageError, match="`a`"):
+        other.session.push(key)
+    assert "b" not in other.names
+    other.session.push(key, force=True)
+    assert other.names["a"] == [1, 2]
+
+
+def test_arrays_come_back_writeable_mapped_and_shared(folder: Path) -> None:
+    np = pytest.importorskip("numpy")
+    cells: list[tuple[int, str, dict[str, Any]]] = [
+        (1, "import numpy as np\nx = np.arange(100_000.0)\ny = x[10:]", {}),
+        (2, "y[0] = -1", {}),
+    ]
+    run_all(Kernel(folder), cells)
+    kernel = run_all(Kernel(folder, "end"), cells)
+    x, y = kernel.names["x"], kernel.names["y"]
+    assert x[10] == -1
+    assert np.shares_memory(x, y)
+    x[11] = 5
+    assert y[1] == 5
+    del kernel, x, y
+    gc.collect()
+
+
+def test_the_folder_is_private_and_ignored_by_git(folder: Path) -> None:
+    Kernel(folder).step(1, "x = 1")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / ".gitignore").read_text().strip() == "*"
+    assert file(folder, 1).stat().st_mode & 0o777 == 0o400
+
+
+def test_warnings_as_errors_do_not_break_a_cell_whose_save_failed(folder: Path) -> None:
+    source = (
+        "class Once:\n    n = 0\n    def __reduce__(self):\n        Once.n += 1\n"
+        "        if Once.n > 1: raise OSError('no')\n        return Once, ()\nx = Once()"
+    )
+    kernel = Kernel(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.warns(CheckpointWarning):
+            facts = kernel.step(1, source)
+    assert facts["action"] == "not saved"

@@ -17,7 +17,6 @@ import pytest
 
 if TYPE_CHECKING:  # importing IPython and nbformat costs half a second, which most tests need not pay
     from IPython.core.interactiveshell import InteractiveShell
-    from nbformat import NotebookNode
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FORKED = Path(__file__).resolve().parent / "forked.py"
@@ -46,7 +45,7 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
-    """Return a fresh InteractiveShell, the one that `get_ipython()` finds, with ckpt_magic loaded, in an empty folder."""
+    """Return a fresh InteractiveShell in an empty folder, ckpt_magic loaded; `get_ipython()` finds it."""
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
@@ -57,13 +56,14 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     before = dict(vars(builtins))
     config = Config()
     config.HistoryManager.enabled = False  # no database thread
-    config.InteractiveShell.colors = "NoColor"
+    config.InteractiveShell.colors = "nocolor"
     InteractiveShell.clear_instance()
     made = InteractiveShell.instance(config=config)
-    failed = made.extension_manager.load_extension("ckpt_magic")
+    extensions: Any = made.extension_manager
+    failed = extensions.load_extension("ckpt_magic")
     assert failed is None, failed
     yield made
-    made.extension_manager.unload_extension("ckpt_magic")
+    extensions.unload_extension("ckpt_magic")
     made.reset(new_session=False)
     InteractiveShell.clear_instance()
     for name in vars(builtins).keys() - before.keys():
@@ -72,7 +72,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
 
 # --- in a real kernel ---
 
-RunCells = Callable[..., "NotebookNode"]
+RunCells = Callable[..., Any]
+"""Called as `run_cells(cells, **options)`; returns a NotebookNode."""
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def run_cells(tmp_path: Path) -> RunCells:
         allow_errors: bool = False,
         load: bool = True,
         timeout: int = 120,
-    ) -> NotebookNode:
+    ) -> Any:
         import nbformat
         from nbclient import NotebookClient
 
@@ -149,7 +150,11 @@ class _Server:
                 stdout=subprocess.PIPE,
                 text=True,
                 cwd=REPOSITORY,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"},  # no threads: they do not survive a fork
+                env={
+                    **os.environ,
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "MPLBACKEND": "agg",
+                },  # no threads: they do not survive a fork
             )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(request + "\n")
@@ -170,10 +175,11 @@ def _fork_server() -> Iterator[_Server]:
 
 @pytest.fixture
 def run_in_fork(_fork_server: _Server, request: pytest.FixtureRequest, tmp_path: Path) -> RunInFork:
-    """Return a function that runs cells in a bare shell of another process: `run_in_fork(cells, *, cwd, env, allow_errors)`.
+    """Return a function that runs cells in a bare shell of another process.
 
-    Costs a few hundredths of a second, since numpy, pandas and matplotlib are loaded in the parent. One test in ten, always the
-    same ones, gets new interpreters instead. `%load_ext ckpt_magic` runs first and is the first of the cells returned.
+    `run_in_fork(cells, *, cwd=tmp_path, env={}, allow_errors=False)` costs a few hundredths of a second, since numpy,
+    pandas and matplotlib are loaded in the parent. One test in ten, always the same ones, gets new interpreters
+    instead. `%load_ext ckpt_magic` runs first and is not among the cells returned.
     """
     fresh = hashlib.blake2b(request.node.nodeid.encode(), digest_size=1).digest()[0] < 26
 
@@ -195,7 +201,9 @@ def run_in_fork(_fork_server: _Server, request: pytest.FixtureRequest, tmp_path:
             reply = json.loads(_fork_server.ask(line) or '{"failed": "the server said nothing"}')
         if "failed" in reply:
             raise AssertionError(reply["failed"])
-        ran = Ran(reply["cells"], reply["names"], fresh)
+        loaded, *rest = reply["cells"]
+        assert loaded["success"], loaded
+        ran = Ran(rest, reply["names"], fresh)
         if not allow_errors:
             assert all(cell["success"] for cell in ran.cells), ran.text
         return ran

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -28,7 +29,7 @@ def execute(request: dict[str, Any]) -> dict[str, Any]:
 
     config = Config()
     config.HistoryManager.enabled = False  # no database thread
-    config.InteractiveShell.colors = "NoColor"
+    config.InteractiveShell.colors = "nocolor"
     shell = InteractiveShell.instance(config=config)
     hidden = set(shell.user_ns)
     cells = []
@@ -54,31 +55,38 @@ def describe(namespace: dict[str, Any]) -> dict[str, str]:
     """Return a text per name that is equal for equal values with equal sharing, and holds no addresses.
 
     An independent witness for tests: it knows nothing of pickles, and walks values its own way. An object that was
-    met before is named by its number in the order of meeting.
+    met before is named by where that was: `a#0` is what `a` is bound to, `a#2` the second object found inside.
     """
     return _Describer().run(namespace)
 
 
 class _Describer:
     def __init__(self) -> None:
-        self.numbers: dict[int, int] = {}
+        self.places: dict[int, str] = {}
         self.held: list[Any] = []
+        self.name = ""
+        self.position = 0
 
     def run(self, namespace: dict[str, Any]) -> dict[str, str]:
-        return {name: self.text(namespace[name]) for name in sorted(namespace)}
+        texts = {}
+        for self.name in sorted(namespace):
+            self.position = 0
+            texts[self.name] = self.text(namespace[self.name])
+        return texts
 
     def text(self, value: Any) -> str:
         if value is None or type(value) in (bool, int, float, complex, str, bytes, range):
             return repr(value)
         if isinstance(value, types.ModuleType):
             return f"<module {value.__name__}>"
-        if id(value) in self.numbers:
-            return f"<same as {self.numbers[id(value)]}>"
+        if id(value) in self.places:
+            return f"<same as {self.places[id(value)]}>"
         if type(value) is tuple and not value:
             return "()"
-        self.numbers[id(value)] = number = len(self.numbers)
+        self.places[id(value)] = f"{self.name}#{self.position}"
+        self.position += 1
         self.held.append(value)
-        return f"{number}:{type(value).__qualname__}{self.inside(value)}"
+        return f"{type(value).__qualname__}{self.inside(value)}"
 
     def inside(self, value: Any) -> str:
         if isinstance(value, (list, tuple)):
@@ -104,7 +112,9 @@ class _Describer:
         if numpy is not None and isinstance(value, numpy.ndarray):
             if value.dtype.hasobject:
                 return f"({value.shape}, {[self.text(item) for item in value.ravel()]})"
-            return f"({value.dtype}, {value.shape}, {value.strides}, {value.flags.writeable}, {_short(value.tobytes())})"
+            return (
+                f"({value.dtype}, {value.shape}, {value.strides}, {value.flags.writeable}, {_short(value.tobytes())})"
+            )
         if pandas is not None and isinstance(value, pandas.DataFrame):
             columns = [f"{name!r}: {series.dtype} {_short_series(series)}" for name, series in value.items()]
             return f"({', '.join(columns)}, {_short_series(value.index.to_series())})"
@@ -131,27 +141,23 @@ def answer(line: str) -> str:
 
 def serve() -> None:
     """Import once, then fork for every line of stdin."""
-    import IPython.core.interactiveshell
-    import matplotlib.pyplot
-    import numpy
-    import pandas
+    for name in ("IPython.core.interactiveshell", "matplotlib.pyplot", "pandas", "ckpt_magic"):
+        importlib.import_module(name)
+    numpy_random = importlib.import_module("numpy.random")
 
-    import ckpt_magic  # noqa: F401
-
-    assert IPython and matplotlib and pandas
     for line in sys.stdin:
-        answers.write(_in_child(line, numpy) + "\n")
+        answers.write(_in_child(line, numpy_random) + "\n")
         answers.flush()
 
 
-def _in_child(line: str, numpy: types.ModuleType) -> str:
+def _in_child(line: str, numpy_random: types.ModuleType) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         # Children must not draw the same "random" numbers; the state is as a new import would leave it.
         random.seed()
-        numpy.random.set_state(numpy.random.MT19937().state)
+        numpy_random.set_state(numpy_random.MT19937().state)
         with os.fdopen(writing, "w") as pipe:
             pipe.write(answer(line))
         os._exit(0)

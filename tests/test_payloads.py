@@ -79,7 +79,7 @@ def load_open(path: Path) -> Any:
 READERS: dict[str, Callable[[Path], Any]] = {
     "pickle.load": load_open,
     "pickle.loads": lambda path: pickle.loads(path.read_bytes()),
-    "pure Python": lambda path: pickle._Unpickler(io.BytesIO(path.read_bytes())).load(),  # type: ignore[attr-defined]
+    "pure Python": lambda path: pickle._Unpickler(io.BytesIO(path.read_bytes())).load(),
     "joblib": joblib.load,
     "pandas": pd.read_pickle,
 }

@@ -249,7 +249,9 @@ def test_what_is_no_pickle_is_a_named_error(text: bytes, tmp_path: Path) -> None
 
 def test_any_change_to_a_pickle_gives_callables_or_a_named_error() -> None:
     chance = random.Random(7)
-    whole = pickle.dumps([Call(os.mkdir, "x"), {"a": [1, 2.0, "é", b"x", {3}, frozenset([4])]}, collections.Counter("ab")])
+    whole = pickle.dumps(
+        [Call(os.mkdir, "x"), {"a": [1, 2.0, "é", b"x", {3}, frozenset([4])]}, collections.Counter("ab")]
+    )
     for _ in range(3000):
         data = bytearray(whole)
         for _ in range(chance.randrange(1, 4)):

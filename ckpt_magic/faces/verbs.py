@@ -84,13 +84,14 @@ def parse_step(line: str) -> StepCall:
     UsageError
         An argument is wrong.
     """
-    given = vars(step_arguments().parse_line(line))
-    return StepCall(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+    given: dict[str, Any] = vars(step_arguments().parse_line(line))
+    given.update({option: tuple(given[option]) for option in ("save", "drop", "require")})
+    return StepCall(**given)
 
 
 def span(text: str) -> Span:
     """Read `2`, `step_2` or `1-3`."""
-    first, dash, last = text.removeprefix("step_").replace("–", "-").partition("-")  # noqa: RUF001  # as we print it
+    first, dash, last = text.removeprefix("step_").replace("–", "-").partition("-")  # as we print it
     if not first.isdecimal() or not (last.isdecimal() or not dash):
         raise argparse.ArgumentTypeError(f"{text!r} is no step: use a number such as 2 or a range such as 1-3")
     return int(first), int(last or first)
@@ -199,6 +200,29 @@ def look(
         found = status.Rows(row for row in found if row["name"] in mine)
     found.note = _besides(Store(folders[0]), found)
     return found
+
+
+def details(
+    found: Sequence[dict[str, Any]], wanted: Span, keyring: Keyring, pipelines: Mapping[PipelineKey, Pipeline]
+) -> list[status.Details]:
+    """Everything about the steps in a range, out of the rows that `look` found.
+
+    Raises
+    ------
+    StepNotFoundError
+        There is no such step.
+    """
+    about = []
+    choose([wanted], sorted({row["step"] for row in found}), "status")
+    for row in found:
+        if wanted[0] <= row["step"] <= wanted[1]:
+            here = None
+            for key, pipeline in pipelines.items():
+                same_folder = row["path"] is None or Path(row["path"]).parent == key.folder
+                if (key.name, key.version) == (row["name"], row["version"]) and same_folder:
+                    here = pipeline.steps.get(row["step"], here)
+            about.append(status.details(row, keyring, here))
+    return about
 
 
 def _besides(store: Store, found: Sequence[Mapping[str, Any]]) -> str:
@@ -332,6 +356,13 @@ def trust_shown(
             trust(path, keyring, one.digest)
         lines.append("  signed: it is trusted now" if yes else "  not signed; --yes signs these bytes")
     return lines
+
+
+def trust_path(path: Path, keyring: Keyring, before: MutableMapping[Path, str], *, yes: bool) -> list[str]:
+    """Show, and with `yes` sign, a file or what is not trusted in a folder; see `trust_shown`."""
+    shown, refused = look_at_untrusted(path, keyring)
+    lines = [*trust_shown(shown, keyring, before, yes=yes), *refused]
+    return lines or [f"all checkpoints in {printable(str(path))} are trusted already"]
 
 
 def _shown_lines(shown: files.Shown) -> list[str]:

@@ -590,17 +590,17 @@ def _open(path: Path) -> BinaryIO:
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
     try:
-        file = open(os.open(path, flags), "rb", buffering=0)  # noqa: SIM115  # the caller closes it
+        descriptor = os.open(path, flags)
     except FileNotFoundError as error:
         raise StepNotFoundError(f"there is no file {path}") from error
     except OSError as error:
         if path.is_symlink():
             raise StoreError(f"{path} is a symbolic link; checkpoints are never read through links") from error
         raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise StoreError(f"{path} is not a regular file")
-    return file
+    return open(descriptor, "rb", buffering=0)
 
 
 def _owner(status: os.stat_result) -> str:

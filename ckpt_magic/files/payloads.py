@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import mmap
 import os
+import platform
 import struct
 import sys
 import weakref
@@ -305,10 +306,10 @@ def _private_map(descriptor: int, size: int) -> mmap.mmap:
 
 def _no_reserve() -> int:
     """MAP_NORESERVE of Linux, which Python does not always name."""
-    if sys.platform != "linux":
+    if platform.system() != "Linux":
         return 0
     usual = ("x86_64", "i686", "aarch64", "armv7l", "riscv64", "s390x", "loongarch64")
-    return {**dict.fromkeys(usual, 0x4000), "ppc64le": 0x40}.get(os.uname().machine, 0)
+    return {**dict.fromkeys(usual, 0x4000), "ppc64le": 0x40}.get(platform.machine(), 0)
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
@@ -318,9 +319,10 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 def _may_be_mapped(descriptor: int) -> bool:
-    if sys.platform == "linux":
+    system = platform.system()
+    if system == "Linux":
         return _linux_type(descriptor) not in _UNSAFE_TYPES
-    return sys.platform == "darwin" and _darwin_type(descriptor) in (b"apfs", b"hfs")
+    return system == "Darwin" and _darwin_type(descriptor) in (b"apfs", b"hfs")
 
 
 _UNSAFE_TYPES = frozenset({
@@ -344,7 +346,7 @@ def _linux_type(descriptor: int) -> int:
         failed = ctypes.CDLL(None, use_errno=True).fstatfs(descriptor, result)
     except (OSError, AttributeError):  # a libc without dlopen, or without this call
         return 0
-    kind = ctypes.c_uint32 if sys.byteorder == "big" and os.uname().machine == "s390x" else ctypes.c_ulong
+    kind = ctypes.c_uint32 if sys.byteorder == "big" and platform.machine() == "s390x" else ctypes.c_ulong
     return 0 if failed else kind.from_buffer(result).value & 0xFFFFFFFF
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import importlib
 import io
 import os
 import platform
@@ -26,10 +27,9 @@ from ckpt_magic.errors import CheckpointError, StoreError, UsageError
 from ckpt_magic.files import format
 from ckpt_magic.files.trust import Keyring
 
-try:
-    import fcntl
-except ImportError:  # Windows: no locks there, publishing is atomic all the same
-    fcntl = None  # type: ignore[assignment]
+fcntl: Any = None
+with contextlib.suppress(ImportError):  # Windows: no locks there, publishing is atomic all the same
+    fcntl = importlib.import_module("fcntl")
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Store:
             raise UsageError(f"folder {str(folder)!r} is a URL; checkpoints lie in a local folder")
         self.folder = Path(folder)
 
-    def path(self, name: str, version: str | int, step: int) -> Path:
+    def path(self, name: object, version: object, step: object) -> Path:
         """The file of one step; `UsageError` if a name cannot be part of a file name."""
         if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 10**9:
             raise UsageError(f"step {step!r}: a step is a whole number from 0 to 999999999")

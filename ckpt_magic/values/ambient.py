@@ -423,7 +423,7 @@ class _Matplotlib:
     def copied(self, values: Any) -> dict[str, Any] | None:
         if values is None:
             return None
-        # dict.items, as reading single items warns about deprecated ones and may load a backend; lists can change in place
+        # dict.items, as reading single items warns about deprecated ones and may load a backend
         found = {name: list(value) if type(value) is list else value for name, value in dict.items(values)}
         for name in self.skipped:
             found.pop(name, None)

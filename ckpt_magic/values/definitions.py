@@ -52,12 +52,18 @@ _COMPILED: Final = f"""lambda magic, source, filename, flags: (
     lambda walk, code: [code] + [
         inner for const in code.co_consts if hasattr(const, 'co_consts') for inner in walk(walk, const)])"""
 
+# The same for an importable module, for functions that its functions made: the code of the module that is there.
+_INSTALLED: Final = f"""lambda magic, name: (
+    lambda walk: [] if {_SAME} else walk(walk, __import__('importlib.util').util.find_spec(name).loader.get_code(name)))(
+    lambda walk, code: [code] + [
+        inner for const in code.co_consts if hasattr(const, 'co_consts') for inner in walk(walk, const)])"""
+
 # One code object: the marshalled one on the Python that wrote it (on another it would crash the interpreter), else
 # the one at its place in the compiled source, else one that says why it is not there.
 _LOADED: Final = f"""lambda magic, data, codes, qualname, line, index, free, written_by: (
     __import__('marshal').loads(data) if {_SAME} else ([
         code for code in codes if {_PLAIN.format("code.co_qualname")} == qualname
-        and code.co_firstlineno == line and len(code.co_freevars) == free][index:index + 1] or [
+        and line in (0, code.co_firstlineno) and len(code.co_freevars) == free][index:index + 1] or [
         code for code in compile('def made(' + ', '.join('v%d' % i for i in range(free)) + '):' + chr(10)
             + ' def stub(*args, **kwargs):' + chr(10)
             + '  (' + ''.join('v%d, ' % i for i in range(free)) + ')' + chr(10)
@@ -79,7 +85,9 @@ _GENERATED: Final = """lambda cls, name, fields, options, shown, ready: (lambda 
 _REPLACE_NAMES: Final = "('__replace__',) if hasattr(__import__('dataclasses'), '_replace') else ()"
 _REPLACE_VALUES: Final = "(getattr(__import__('dataclasses'), '_replace', None),)"
 
-_compiled: Final = eval(_COMPILED)  # noqa: S307  (the writer checks its own work with the reader's expression)
+# The writer checks its own work with the reader's expressions.
+_compiled: Final = eval(_COMPILED)
+_installed: Final = eval(_INSTALLED)
 
 _TOP_LEVEL_AWAIT: Final = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, which IPython's cells are compiled with
 _MAGIC: Final = importlib.util.MAGIC_NUMBER
@@ -88,15 +96,15 @@ _FROM_KEYS: Final = dict.fromkeys  # one object, so that the pickler remembers i
 _NO_HOOK: Final = classmethod(id)
 
 _MACHINERY: Final = frozenset(
-    {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__dataclass_params__"}
-)
+    {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__dataclass_params__", "__slotnames__"}
+)  # copyreg notes __slotnames__ on a class when the first instance is pickled
 _GENERATED_NAMES: Final = frozenset(
     "__init__ __repr__ __eq__ __lt__ __le__ __gt__ __ge__ __hash__ __setattr__ __delattr__".split()
 )
 _ENUM_MACHINERY: Final = frozenset(
     "_member_names_ _member_map_ _value2member_map_ _unhashable_values_ _hashable_values_ _unhashable_values_map_ "
     "_member_type_ _generate_next_value_ _use_args_ _value_repr_ _flag_mask_ _all_bits_ _singles_mask_ _boundary_ "
-    "_inverted_ _order_ _sort_order_ __new__ __dataclass_params__".split()
+    "_iter_member_ _inverted_ _order_ _sort_order_ __new__ __dataclass_params__".split()
 )
 
 
@@ -223,7 +231,7 @@ def _plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None
     if issubclass(kind, enum.Enum):
         return [kind, *(value for name, value in vars(obj).items() if name != "__objclass__")]
     if issubclass(kind, type):
-        return [] if by_reference(obj) else [*obj.__bases__, type(obj), *dict(_attributes(obj, for_digest=True)).values()]
+        return [] if by_reference(obj) else [*obj.__bases__, type(obj), *dict(attributes_of(obj, for_digest=True)).values()]
     if by_reference(obj) or kind is re.Pattern or kind.__module__ == "typing" or kind is types.GenericAlias:
         return ()
     if kind is dataclasses.Field:
@@ -247,6 +255,15 @@ def _module_of(globals_: dict[str, Any]) -> types.ModuleType | None:
     name = globals_.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" else None
     return module if module is not None and vars(module) is globals_ else None
+
+
+def _at(qualified: str, namespace: Mapping[str, Any]) -> Any:
+    """What a qualified name means in a namespace; None if nothing."""
+    first, *rest = qualified.split(".")
+    found = namespace.get(first)
+    for part in rest:
+        found = getattr(found, part, None)
+    return found
 
 
 def definition_token(obj: Any, namespace: Mapping[str, Any]) -> Token:
@@ -284,13 +301,13 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
     if kind is tuple:
         return typing.cast("Iterable[Any]", obj)
     if kind is types.CodeType:
-        return code_parts(obj)
+        return [repr([part for part in code_parts(obj) if part is not obj.co_consts]), obj.co_consts]
     if kind is types.FunctionType:
         where = "" if obj.__globals__ is namespace else str(obj.__globals__.get("__name__"))
         named = sorted([*(obj.__kwdefaults__ or {}).items(), *vars(obj).items()], key=operator.itemgetter(0))
         return [obj.__qualname__, where, obj.__code__, obj.__defaults__, *named, *_contents(obj)]
     if issubclass(kind, type):
-        attributes = sorted(_attributes(obj, for_digest=True), key=operator.itemgetter(0))
+        attributes = sorted(attributes_of(obj, for_digest=True), key=operator.itemgetter(0))
         return [obj.__qualname__, kind, obj.__bases__, *attributes]
     if issubclass(kind, enum.Enum):
         return [kind, str(obj._name_), repr(obj._value_)]
@@ -326,15 +343,18 @@ def code_parts(code: types.CodeType) -> list[Any]:
 # --- reading the parts of a class ---
 
 
-def _attributes(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str, Any]]:
+def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str, Any]]:
     """The attributes of a class that its body or its owner gave it, in order."""
     tuples = _is_namedtuple(cls)
+    protocol = isinstance(cls, type(typing.Protocol))
     for name, value in vars(cls).items():
         if name in _MACHINERY or isinstance(value, types.GetSetDescriptorType):
             continue
         if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls:
             continue  # a slot: the skeleton has it
         if name == "__doc__" and value is None:
+            continue
+        if protocol and (name in _PROTOCOL_MACHINERY or _made_by_protocol(value)):
             continue
         if tuples and _made_by_namedtuple(cls, name, value):
             continue
@@ -353,6 +373,18 @@ _IGNORED_IN_DIGEST: Final = _ENUM_MACHINERY | frozenset(
     "__dataclass_fields__ __annotations__ __slots__ __match_args__ __static_attributes__ __firstlineno__ "
     "__orig_bases__ __parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ __replace__".split()
 )
+
+
+_PROTOCOL_MACHINERY: Final = frozenset(
+    "__protocol_attrs__ __callable_proto_members_only__ __non_callable_proto_members__".split()
+)
+
+
+def _made_by_protocol(value: Any) -> bool:
+    """Whether `typing.Protocol` gave this to its subclass: it does so again for the skeleton."""
+    inner = getattr(value, "__func__", value)
+    named = getattr(inner, "__qualname__", "").rpartition(".")[2] in ("_proto_hook", "_no_init_or_replace_init")
+    return named and getattr(inner, "__module__", "") == "typing"
 
 
 def is_generated(cls: type, name: str, value: Any) -> bool:
@@ -381,6 +413,8 @@ def _namedtuple_code() -> dict[str, types.CodeType]:
 
 def _made_by_namedtuple(cls: type, name: str, value: Any) -> bool:
     if name in ("__new__", "__slots__", "_fields", "_field_defaults", "__match_args__"):
+        return True
+    if name == "__class_getitem__" and typing.Generic in cls.__bases__:
         return True
     if name in cls._fields and type(value).__name__ == "_tuplegetter":  # type: ignore[attr-defined]
         return True
@@ -413,6 +447,8 @@ class Definitions:
         self.needs: set[str] = set()
         self.functions: list[types.FunctionType] = []
         self._with_tokens = tokens
+        # A script defines its classes and functions anew each time, before it restores: the name tells which it is.
+        self.by_name = False
         self._with_sources = sources
         self._cells: set[int] = set()
         self._globals: dict[int, Any] = {}
@@ -422,6 +458,7 @@ class Definitions:
         self._interned: dict[Any, Any] = {}
         self._forms: dict[Any, Any] = {}
         self._codes: dict[tuple[str, int], tuple[Any, list[types.CodeType]]] = {}
+        self._installed: dict[str, str] = {}  # file to module
         self.code_written = Form(eval, _LOADED, {})
 
     def intern(self, value: Any) -> Any:
@@ -447,6 +484,11 @@ class Definitions:
 
     def token(self, obj: Any) -> Token | None:
         """The token of a plain definition; none if it has none, or if another object in this pickle has it."""
+        if self.by_name and _at(obj.__qualname__, self.namespace) is obj:
+            kind = "class" if isinstance(obj, type) else "function"
+            token = kind, obj.__qualname__, "by name"
+            self.tokens[token] = obj
+            return token
         if not self._with_tokens or not is_plain_definition(obj, self.namespace):
             return None
         token = definition_token(obj, self.namespace)
@@ -488,6 +530,8 @@ class Definitions:
             if module is None:
                 return None
             self._globals[id(globals_)] = Form(getattr, module, "__dict__")
+            if isinstance(file := getattr(module, "__file__", None), str):
+                self._installed[file] = module.__name__
         return self._globals[id(globals_)]
 
     def _function_blocks(self, function: types.FunctionType, cells: tuple[types.CellType, ...]) -> tuple[Form, ...]:
@@ -531,28 +575,36 @@ class Definitions:
 
     def code(self, code: types.CodeType) -> Any:
         """Reduce a code object: marshalled for this Python, with its place in the source for others."""
-        codes, index = self._place(code)
+        codes, line, index = self._place(code)
         data = marshal.dumps(code, 2)  # version 2 has no references: the same bytes however often it ran
-        qualname = plain_qualname(code)
-        return self.code_written, (
-            _MAGIC, data, codes, qualname, code.co_firstlineno, index, len(code.co_freevars), _PYTHON,
-        )  # fmt: skip
+        free = len(code.co_freevars)
+        return self.code_written, (_MAGIC, data, codes, plain_qualname(code), line, index, free, _PYTHON)
 
-    def _place(self, code: types.CodeType) -> tuple[Any, int]:
-        """Where the source of `code` compiles to the same code: a form for the cell's code objects, and an index."""
-        if not self._with_sources:
-            return (), 0
+    def _place(self, code: types.CodeType) -> tuple[Any, int, int]:
+        """Where a reader compiles the same code: a form for a file's code objects, the line, the index among equals."""
         flags = code.co_flags & __future__.annotations.compiler_flag | _TOP_LEVEL_AWAIT
         key = code.co_filename, flags
+        if not self._with_sources:
+            return (), 0, 0
         if key not in self._codes:
-            self._codes[key] = self._compiled_source(*key)
+            installed = self._installed.get(code.co_filename)
+            self._codes[key] = self._compiled_source(*key) if installed is None else self._installed_code(installed)
         form, codes = self._codes[key]
-        place = plain_qualname(code), code.co_firstlineno, len(code.co_freevars)
-        same = [c for c in codes if (plain_qualname(c), c.co_firstlineno, len(c.co_freevars)) == place]
+        # In a module of another version the function stands on another line; there its name has to do.
+        line = 0 if code.co_filename in self._installed else code.co_firstlineno
+        place = plain_qualname(code), len(code.co_freevars)
+        same = [c for c in codes if (plain_qualname(c), len(c.co_freevars)) == place and line in (0, c.co_firstlineno)]
         for index, candidate in enumerate(same):
             if candidate == code:
-                return form, index
-        return (), 0
+                return form, line, index
+        return (), 0, 0
+
+    def _installed_code(self, module: str) -> tuple[Any, list[types.CodeType]]:
+        try:
+            codes = _installed(b"", module)
+        except (AttributeError, ImportError, ValueError, TypeError):  # a module without a loader, or without code
+            return (), []
+        return Form(self._forms.setdefault("installed", Form(eval, _INSTALLED, {})), _MAGIC, module), codes
 
     def _compiled_source(self, filename: str, flags: int) -> tuple[Any, list[types.CodeType]]:
         source = "".join(linecache.getlines(filename))
@@ -624,7 +676,7 @@ class Definitions:
         """What is set on a class once it exists: methods first, since values may be instances that need them."""
         for base, hook in _hooks(cls.__mro__[1:]):
             yield self._block(type.__setattr__, base, {"__init_subclass__": hook})
-        attributes = dict(_attributes(cls))
+        attributes = dict(attributes_of(cls))
         if "__dataclass_fields__" in attributes:
             self._note_generated(cls)
         if _is_namedtuple(cls):
@@ -637,6 +689,9 @@ class Definitions:
             del attributes["__slots__"]
         if attributes.get("__replace__") is getattr(dataclasses, "_replace", self):
             del attributes["__replace__"]
+        twin = enum_twin(cls) if isinstance(cls, enum.EnumType) else None
+        made = {} if twin is None else vars(twin)
+        attributes = {name: value for name, value in attributes.items() if made.get(name, self) is not value}
         behaviour = {name: value for name, value in attributes.items() if isinstance(value, _BEHAVIOUR)}
         rest = {name: value for name, value in attributes.items() if name not in behaviour}
         if behaviour:
@@ -646,9 +701,18 @@ class Definitions:
         if "__dataclass_fields__" in attributes:
             yield from self._dataclass_blocks(cls)
         if isinstance(cls, enum.EnumType):
-            yield from self._enum_blocks(cls)
+            yield from self._enum_blocks(cls, twin)
+        if isinstance(cls, type(typing.Protocol)):
+            yield from self._protocol_blocks(cls)
         if isinstance(cls, abc.ABCMeta):
             yield from self._registrations(cls)
+
+    def _protocol_blocks(self, cls: Any) -> Iterator[Form]:
+        """Let `typing` look at the members, now that they are there; what it keeps differs between versions."""
+        look = Form(getattr, type(typing.Protocol), "__init__")
+        yield Form(CALL, _FROM_KEYS, Form(map, look, (cls,), (cls.__name__,), (cls.__bases__,), ({},)), cls)
+        if vars(cls).get("_is_runtime_protocol"):
+            yield Form(CALL, _FROM_KEYS, Form(map, typing.runtime_checkable, (cls,)), cls)
 
     def _registrations(self, cls: abc.ABCMeta) -> Iterator[Form]:
         registry: set[Any] = _abc._get_dump(cls)[0]
@@ -703,8 +767,7 @@ class Definitions:
             maker = functools.partial(maker, boundary=cls._boundary_)
         return Form(CALL, maker, type(cls), self._without_hooks(cls), cls.__bases__, classdict)
 
-    def _enum_blocks(self, cls: Any) -> Iterator[Form]:
-        twin = enum_twin(cls)
+    def _enum_blocks(self, cls: Any, twin: Any) -> Iterator[Form]:
         for name in ("_new_member_", "__new_member__", "_generate_next_value_", "_use_args_"):
             if name in vars(cls) and vars(cls)[name] is not vars(twin).get(name):
                 yield self._block(type.__setattr__, cls, {name: vars(cls)[name]})

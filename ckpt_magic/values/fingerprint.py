@@ -169,7 +169,7 @@ class Look(ValuePickler):
         attributes = {
             key: value
             for key, value in vars(cls).items()
-            if key not in ("__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl")
+            if key not in ("__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__slotnames__")
             and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
         }
         # the attributes are state, written after the class is memoized: they may refer back to it

@@ -128,6 +128,7 @@ def write(
     """
     pickler = ValuePickler(file, namespace=namespace, views=tuple(views))
     known = pickler.definitions
+    known.by_name = contents.kind == "method"
     shell = known.shell
     items: Any = contents.value
     if contents.kind == "cell":

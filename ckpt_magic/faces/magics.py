@@ -1,0 +1,488 @@
+"""The magics: each parses its line and calls one function. Keeps one session per shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+from IPython.core.error import UsageError as ShellUsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from traitlets import Bool, Integer, List, Unicode
+
+from ckpt_magic.errors import StoreError, UsageError
+from ckpt_magic.faces import status, verbs
+from ckpt_magic.faces.hooks import Hooks
+from ckpt_magic.files.store import Store, check_name
+from ckpt_magic.steps.outputs import DEFAULT_CAP
+from ckpt_magic.steps.registry import PipelineKey, StartPoint, StepCall, parse_start, steps_text
+from ckpt_magic.steps.session import Session
+from ckpt_magic.steps.settings import Settings
+from ckpt_magic.steps.stored import pipelines_text
+
+T = TypeVar("T")
+
+_ATTRIBUTE = "_ckpt_magic"
+# names that IPython makes and remakes: history, dunder names of hosts
+_IPYTHONS = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_(?:ih|oh|dh|sh)|_exit_code|__\w+__")
+
+
+@magics_class
+class CkptMagics(Magics):
+    """Steps that leave checkpoints. Options are set in the IPython config or by `%config CkptMagics.…`."""
+
+    start_from = Unicode("", help="Start point: a step number, auto, end or none.").tag(config=True)
+    name = Unicode("", help="Name of the pipeline.").tag(config=True)
+    version = Unicode("", help="Version of the pipeline.").tag(config=True)
+    folder = Unicode("", help="Folder of the checkpoints.").tag(config=True)
+    banner = Bool(True, help="Whether each step ends with a line that says what happened.").tag(config=True)
+    restore_random = Bool(True, help="Whether a restored step puts the random generators back.").tag(config=True)
+    secrets = List(
+        Unicode(), help="Patterns of environment names never stored, e.g. *KEY*; empty for the default ones."
+    ).tag(config=True)
+    output_cap = Integer(DEFAULT_CAP, min=0, help="Bytes of displays recorded per step.").tag(config=True)
+    handed_over = Unicode("", help="File with the options of `ckpt-magic run`; set by it.").tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._shell = shell
+        handed = _read_handed_over(self.handed_over)
+        self.session: Session = getattr(shell, _ATTRIBUTE, None) or self._new_session(handed)
+        setattr(shell, _ATTRIBUTE, self.session)
+        self.hooks = Hooks(
+            shell,
+            self.session,
+            verbs.parse_step,
+            banner_text=status.banner_text,
+            banner_html=status.banner_html,
+            banner=self.banner and os.environ.get("CKPT_BANNER") != "0",
+            cap=self.output_cap,
+        )
+        self._shown: dict[Path, str] = {}
+        self.observe(self._apply_options, ["banner", "output_cap", "restore_random", "secrets"])
+
+    def _new_session(self, handed: dict[str, Any]) -> Session:
+        notebook = _notebook_path(self._shell.user_ns, handed)
+        settings = Settings(
+            notebook.parent if notebook else Path.cwd(),
+            environ=os.environ,
+            traits={option: getattr(self, option) for option in ("name", "version", "folder", "start_from")},
+            handed=handed,
+            notebook=notebook,
+        )
+        return Session(
+            self._shell.user_ns,
+            settings,
+            is_hidden=self._is_hidden,
+            restore_random=self.restore_random,
+            secrets=self.secrets or None,
+        )
+
+    def _is_hidden(self, name: str, value: Any) -> bool:
+        """Whether a name of the namespace is IPython's, not the user's."""
+        hidden = self._shell.user_ns_hidden
+        return _IPYTHONS.fullmatch(name) is not None or (name in hidden and hidden[name] is value)
+
+    def _apply_options(self, change: Any) -> None:
+        """`%config CkptMagics.… = …` holds from the next step on."""
+        self.hooks.banner = self.banner and os.environ.get("CKPT_BANNER") != "0"
+        self.hooks.cap = self.output_cap
+        self.session.restore_random = self.restore_random
+        self.session.secrets = self.secrets or None
+
+    # -- the magics -----------------------------------------------------------------------------------------------
+
+    @cell_magic
+    def step(self, line: str, cell: str) -> None:
+        """Run the cell as step N of a pipeline and keep a checkpoint, or restore it.
+
+        Usage: %%step N [--name NAME] [--version V] [--folder F] [--title T]
+                        [--save a b] [--drop a b] [--require a] [--force]
+
+        A step before the start point (see %ckpt_start) is restored if its checkpoint fits what this kernel holds:
+        variables, random numbers and displays are as if it had run. Else it runs, and leaves a checkpoint.
+
+          --name, --version, --folder   which pipeline, and where; see %ckpt_config for defaults
+          --title T      shown in banner and status
+          --save a b     save only these of the variables that the step made or changed
+          --drop a b     leave these out
+          --require a    the cell fails if this one cannot be saved
+          --force        run whatever the start point, and save even over a file that is not ours (it is kept)
+
+        Examples
+        --------
+        ::
+
+            %%step 1 --name model-training --version 1
+            dataset = clean_data(read_data_from_csv())
+
+            %%step 3 --title "Train" --drop scratch
+            model = fit(dataset)
+        """
+        self.hooks.run_step_cell(line, cell)
+
+    @line_magic
+    def ckpt_config(self, line: str) -> None:
+        """Set or show the defaults of this kernel: name, version and folder.
+
+        Usage: %ckpt_config [--name NAME] [--version V] [--folder F]
+
+        `%%step` options win over them; they win over CKPT_NAME, CKPT_VERSION, CKPT_FOLDER and the IPython config.
+        A relative folder is meant against the notebook's folder.
+
+        Examples
+        --------
+        ::
+
+            %ckpt_config --name model-training --version 2 --folder .ckpt
+            %ckpt_config
+        """
+        parser = verbs.Arguments("%ckpt_config")
+        verbs.add_pipeline(parser)
+        _usage(self._configure, parser, line)
+
+    def _configure(self, parser: verbs.Arguments, line: str) -> None:
+        given = parser.parse_line(line)
+        if given.folder is not None:
+            self.session.settings.folder(given.folder)  # refuses what cannot be one before anything is set
+        for option in ("name", "version"):
+            if getattr(given, option) is not None:
+                check_name(getattr(given, option), option)
+        self.session.settings.configure(name=given.name, version=given.version, folder=given.folder)
+        for option, (value, source) in self.session.settings.shown().items():
+            _say(f"{option.replace('_from', ' point'):<12}{value if value is not None else '(none)'}  ({source})")
+
+    @line_magic
+    def ckpt_start(self, line: str) -> None:
+        """Set or show the start point: the first step that must execute.
+
+        Usage: %ckpt_start [N | auto | end | none] [--name NAME]
+
+          N      steps below N are restored where they can be
+          auto   those before the first that is missing or has other code
+          end    every step that can be
+          none   nothing is restored (the default)
+
+        Without --name it holds for every pipeline of this kernel that has no start point of its own.
+
+        Examples
+        --------
+        ::
+
+            %ckpt_start 3
+            %ckpt_start auto --name model-training
+        """
+        parser = verbs.Arguments("%ckpt_start")
+        parser.add_argument("start", nargs="?", metavar="N|auto|end|none")
+        parser.add_argument("--name")
+        _usage(self._start, parser, line)
+
+    def _start(self, parser: verbs.Arguments, line: str) -> None:
+        given = parser.parse_line(line)
+        settings = self.session.settings
+        if given.name is not None:
+            check_name(given.name, "name")
+        if given.start is not None:
+            settings.set_start(parse_start(given.start), given.name)
+        holds = settings.start(given.name or "")
+        _say(_start_text(holds, given.name))
+        if given.start is not None and holds != parse_start(given.start):
+            _say("`ckpt-magic run` was given this start point, which wins over %ckpt_start")
+
+    @line_magic
+    def ckpt_load(self, line: str) -> Any:
+        """Return the stored outputs, or put them into this kernel.
+
+        Usage: %ckpt_load [STEP …] [--name NAME] [--version V] [--folder F] [--push [--force]] [--json]
+
+        Returns a mapping that reads a step when it is looked at: `outputs["step_1"]`, `outputs[1]` and
+        `outputs.step_1` are the dict of that step's variables (for a method of a script: its return value).
+
+          STEP      only these: 2, 1-3
+          --push    put them into this kernel's variables, one line per step; nothing is displayed again
+          --force   push although names exist here with other values
+          --json    a list of objects about the steps instead of their values (with --push: of the receipts)
+
+        Examples
+        --------
+        ::
+
+            outputs = %ckpt_load --name model-training
+            outputs["step_1"]["dataset"]
+
+            %ckpt_load 1-2 --name model-training --push
+        """
+        parser = verbs.Arguments("%ckpt_load")
+        verbs.add_steps(parser)
+        verbs.add_pipeline(parser)
+        for option in ("--push", "--force", "--json"):
+            parser.add_argument(option, action="store_true")
+        return _usage(self._load, parser, line)
+
+    def _load(self, parser: verbs.Arguments, line: str) -> Any:
+        given = parser.parse_line(line)
+        if given.force and not given.push:
+            parser.error("--force goes with --push")
+        key = self._key(parser, given)
+        if not given.push:
+            outputs = verbs.load(key, given.steps, self.session.keyring)
+            return self._rows(key, set(outputs)) if given.json else outputs
+        receipts = self.session.push(key, verbs.chosen_steps(key, given.steps), force=given.force)
+        if given.json:
+            return receipts
+        for row in receipts:
+            _say(verbs.receipt(row))
+        return None
+
+    def _rows(self, key: PipelineKey, wanted: set[str]) -> list[dict[str, Any]]:
+        found = self._look(name=key.name, version=key.version, folder=str(key.folder))
+        return [row for row in found if f"step_{row['step']}" in wanted]
+
+    @line_magic
+    def ckpt_status(self, line: str) -> Any:
+        """Show the steps: state, what the next run will do and why, times, sizes, variables.
+
+        Usage: %ckpt_status [N] [--name NAME] [--version V] [--folder F] [--json]
+
+        With a number: everything about that step. `--json` returns a list of objects with the keys `step, name,
+        version, title, state, next, reason, run_seconds, restore_seconds, bytes, saved_at, variables, lost, path`.
+        Nothing is loaded. What stands in files that are not trusted is marked `(?)`.
+
+        Examples
+        --------
+        ::
+
+            %ckpt_status
+            %ckpt_status 3
+            rows = %ckpt_status --name model-training --json
+        """
+        parser = verbs.Arguments("%ckpt_status")
+        parser.add_argument("step", nargs="?", type=verbs.span, metavar="N")
+        verbs.add_pipeline(parser)
+        parser.add_argument("--json", action="store_true")
+        return _usage(self._status, parser, line)
+
+    def _status(self, parser: verbs.Arguments, line: str) -> Any:
+        given = parser.parse_line(line)
+        found = self._look(name=given.name, version=given.version, folder=given.folder)
+        if given.step is None:
+            return list(found) if given.json else found
+        about = verbs.details(found, given.step, self.session.keyring, self.session.registry.pipelines())
+        if given.json:
+            return [one.as_json() for one in about]
+        return about[0] if len(about) == 1 else about
+
+    def _look(self, **scope: str | None) -> status.Rows:
+        session = self.session
+        return verbs.look(
+            session.settings,
+            session.keyring,
+            pipelines=dict(session.registry.pipelines()),
+            outlook=session.outlook,
+            **scope,
+        )
+
+    @line_magic
+    def ckpt_clear(self, line: str) -> None:
+        """Delete checkpoints; without --yes only say which.
+
+        Usage: %ckpt_clear [STEP … | --all] [--kept] [--name NAME] [--version V] [--folder F] [--yes]
+
+          --all    all steps of the pipeline
+          --kept   its files that were set aside (.bad-…, .kept-…)
+
+        Values that were restored from a deleted file stay valid.
+
+        Examples
+        --------
+        ::
+
+            %ckpt_clear 3
+            %ckpt_clear --all --name model-training --version 1 --yes
+        """
+        parser = verbs.Arguments("%ckpt_clear")
+        verbs.add_clear(parser)
+        _usage(self._clear, parser, line)
+
+    def _clear(self, parser: verbs.Arguments, line: str) -> None:
+        given = parser.parse_line(line)
+        key = self._key(parser, given)
+        _say(verbs.clear(key, given.steps, all_steps=given.all, kept=given.kept, yes=given.yes).text())
+
+    @line_magic
+    def ckpt_trust(self, line: str) -> None:
+        """Accept checkpoint files of others, or their key.
+
+        Usage: %ckpt_trust FILE|FOLDER [--yes]
+               %ckpt_trust --key FILE [--yes]
+
+        Reading a checkpoint can run code that its writer chose. This shows owner, date, size and all that the file
+        would import, without loading it; `--yes` then signs the bytes that were shown.
+
+        Examples
+        --------
+        ::
+
+            %ckpt_trust .ckpt
+            %ckpt_trust .ckpt/model-training-v1-step1.pkl --yes
+            %ckpt_trust --key colleague.key --yes
+        """
+        parser = verbs.Arguments("%ckpt_trust")
+        verbs.add_trust(parser)
+        _usage(self._trust, parser, line)
+
+    def _trust(self, parser: verbs.Arguments, line: str) -> None:
+        given = parser.parse_line(line)
+        if (given.path is None) == (given.key is None):
+            parser.error("give a file or a folder, or --key FILE")
+        base = self.session.settings.base
+        if given.key is not None:
+            lines = verbs.trust_key(base / Path(given.key).expanduser(), yes=given.yes)
+            self.session.forget_keys()
+        else:
+            path = base / Path(given.path).expanduser()
+            lines = verbs.trust_path(path, self.session.keyring, self._shown, yes=given.yes)
+        _say("\n".join(lines))
+
+    def _key(self, parser: verbs.Arguments, given: Any) -> PipelineKey:
+        """The pipeline that a magic is about."""
+        settings = self.session.settings
+        call = StepCall(0, name=given.name, version=given.version, folder=given.folder)
+        if settings.notebook is None and settings.is_default_name(call):
+            there = pipelines_text(Store(settings.folder(given.folder)))
+            parser.error(f"which pipeline? --name NAME{f'; stored: {there}' if there else ''}")
+        return settings.resolve(call)
+
+    # -- completion -----------------------------------------------------------------------------------------------
+
+    def complete(self, shell: Any, event: Any) -> list[str]:
+        """Complete options, names, versions, variables and start points."""
+        words = event.text_until_cursor.split()
+        last = words[-1] if event.text_until_cursor.endswith((" ", "\t")) else (words[-2:] or [""])[0]
+        magic = words[0].lstrip("%")
+        listing = next((word for word in reversed(words[1:]) if word.startswith("--")), "")
+        found: Iterable[str]
+        if event.symbol.startswith("-"):
+            found = _OPTIONS[magic]
+        elif last in ("--name", "--version"):
+            found = self._stored(last, words)
+        elif magic == "step" and listing in ("--save", "--drop", "--require"):
+            found = self.session.names()
+        elif last == "%ckpt_start":
+            found = ("auto", "end", "none")
+        else:
+            return []
+        return sorted(one for one in set(found) if one.startswith(event.symbol))
+
+    def _stored(self, option: str, words: list[str]) -> set[str]:
+        given = {word: value for word, value in pairwise(words) if word.startswith("--")}
+        try:
+            folder = self.session.settings.folder(given.get("--folder"))
+            entries = Store(folder).entries(given.get("--name") if option == "--version" else None)
+        except (UsageError, StoreError):  # while typing is no time to complain
+            return set()
+        return {entry.name if option == "--name" else entry.version for entry in entries}
+
+
+_PIPELINE = ("--name", "--version", "--folder")
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "step": (*_PIPELINE, "--title", "--save", "--drop", "--require", "--force"),
+    "ckpt_config": _PIPELINE,
+    "ckpt_start": ("--name",),
+    "ckpt_load": (*_PIPELINE, "--push", "--force", "--json"),
+    "ckpt_status": (*_PIPELINE, "--json"),
+    "ckpt_clear": (*_PIPELINE, "--all", "--kept", "--yes"),
+    "ckpt_trust": ("--key", "--yes"),
+}
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201  # a magic prints
+
+
+def _start_text(start: StartPoint, name: str | None) -> str:
+    whose = f" of `{name}`" if name else ""
+    if isinstance(start, int):
+        below = steps_text(range(1, start)) if start > 1 else ""
+        meaning = f"{below} {'is' if start == 2 else 'are'} restored where possible" if below else "nothing is restored"
+    else:
+        meaning = {
+            "auto": "steps are restored up to the first that is missing or has other code",
+            "end": "every step that can be is restored",
+            "none": "nothing is restored",
+        }[start]
+    return f"start point{whose}: {start} ({meaning})"
+
+
+def _usage(function: Callable[[verbs.Arguments, str], T], parser: verbs.Arguments, line: str) -> T:
+    """Call, with usage errors as IPython shows them: one line."""
+    try:
+        return function(parser, line)
+    except UsageError as error:
+        raise ShellUsageError(str(error)) from None
+
+
+def _read_handed_over(path: str) -> dict[str, Any]:
+    """The options of `ckpt-magic run`."""
+    if not path:
+        return {}
+    try:
+        handed: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:  # a kernel that outlived the run and was told to load the extension again
+        return {}
+    return handed
+
+
+def _notebook_path(namespace: dict[str, Any], handed: dict[str, Any]) -> Path | None:
+    """The notebook's file, where the host tells it and it is there."""
+    told = (
+        handed.get("notebook"),
+        namespace.get("__vsc_ipynb_file__"),
+        namespace.get("__session__"),
+        os.environ.get("JPY_SESSION_NAME"),
+    )
+    for path in told:
+        if isinstance(path, str) and path.endswith(".ipynb") and os.path.isfile(path):
+            return Path(path).absolute()
+    return None
+
+
+# -- the extension --------------------------------------------------------------------------------------------------
+
+
+def load(shell: Any) -> None:
+    """Install magics and hooks; what this kernel knows of its steps survives a reload."""
+    if _installed(shell) is not None:
+        return
+    magics = CkptMagics(shell)
+    shell.register_magics(magics)
+    magics.hooks.install()
+    for name in _OPTIONS:
+        percent = "%%" if name == "step" else "%"
+        shell.set_hook("complete_command", magics.complete, str_key=percent + name)
+
+
+def unload(shell: Any) -> None:
+    """Take out all that `load` put in, except the memory of the steps."""
+    magics = _installed(shell)
+    if magics is None:
+        return
+    magics.hooks.uninstall()
+    completers = shell.strdispatchers.get("complete_command")
+    for name in _OPTIONS:
+        kind = "cell" if name == "step" else "line"
+        shell.magics_manager.magics[kind].pop(name, None)
+        if completers is not None:
+            completers.strs.pop(("%%" if name == "step" else "%") + name, None)
+    shell.magics_manager.registry.pop(CkptMagics.__name__, None)
+    if magics in shell.configurables:
+        shell.configurables.remove(magics)
+
+
+def _installed(shell: Any) -> CkptMagics | None:
+    found = shell.magics_manager.registry.get(CkptMagics.__name__)
+    return found if isinstance(found, CkptMagics) else None

@@ -1,0 +1,49 @@
+"""Virtual environments of their own, in which the kernel tests run with other packages or another Python."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TOOLS = ["numpy", "pandas", "matplotlib", "pytest", "pytest-timeout"]
+
+
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    return table
+
+
+def make(folder: Path, python: str, constraints: Sequence[str] = ()) -> Path:
+    """Install this package and what the kernel tests need; return the interpreter."""
+    (folder / "constraints.txt").write_text("\n".join(constraints))
+    interpreter = folder / "venv" / "bin" / "python"
+    _run([python, "-m", "venv", str(folder / "venv")], folder)
+    install = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*install, "--constraint", str(folder / "constraints.txt"), str(REPOSITORY), *TOOLS], folder)
+    return interpreter
+
+
+def run_kernel_tests(interpreter: Path) -> None:
+    """Run what is marked `kernel`; its failures become the failure of the calling test."""
+    # Only these files are collected: others import libraries that are not installed there.
+    files = [file for file in sorted(REPOSITORY.glob("tests/test_*.py")) if "mark.kernel" in file.read_text()]
+    if not files:
+        pytest.skip("there are no kernel tests yet")
+    # Warnings of old libraries on each other are not ours to mend.
+    options = ["-q", "-m", "kernel", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+    _run([str(interpreter), "-m", "pytest", *options, *map(str, files)], REPOSITORY)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    done = subprocess.run(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}", pytrace=False)

@@ -12,7 +12,6 @@ from pathlib import Path
 from pickle import PickleBuffer
 from typing import Any, cast
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,7 +79,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "pickle.load": load_open,
     "pickle.loads": lambda path: pickle.loads(path.read_bytes()),
     "pure Python": lambda path: pickle._Unpickler(io.BytesIO(path.read_bytes())).load(),
-    "joblib": joblib.load,
+    "joblib": lambda path: pytest.importorskip("joblib").load(path),
     "pandas": pd.read_pickle,
 }
 

@@ -1,0 +1,246 @@
+"""The command line: the verbs of the magics, and `run`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import ckpt_magic
+from ckpt_magic.errors import CheckpointError, UsageError
+from ckpt_magic.faces import status, verbs
+from ckpt_magic.files.store import Store
+from ckpt_magic.files.trust import export_key, import_key, key_folder, load_keyring
+from ckpt_magic.steps.registry import PipelineKey, StepCall
+from ckpt_magic.steps.settings import Settings
+from ckpt_magic.steps.stored import pipelines_text, printable
+
+_SHOWN_LINES = 12
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments
+        What follows the program's name; by default what the shell gave.
+
+    Returns
+    -------
+    int
+        0; 1 if something failed; 2 if an argument is wrong.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    verb: Callable[[argparse.Namespace], int] = given.verb
+    try:
+        return verb(given)
+    except UsageError as error:
+        print(f"ckpt-magic: {error}", file=sys.stderr)
+        return 2
+    except (CheckpointError, FileExistsError) as error:
+        print(f"ckpt-magic: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `ckpt-magic status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ckpt-magic",
+        description="Notebooks of numbered steps that are restored instead of executed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ckpt-magic {ckpt_magic.__version__}")
+    add = parser.add_subparsers(title="verbs", required=True, metavar="VERB").add_parser
+
+    run = add("run", help="execute a notebook, restoring the steps before the start point")
+    run.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    where = run.add_mutually_exclusive_group()
+    where.add_argument("-o", "--output", type=Path, metavar="OUT", help="by default NAME.out.ipynb beside the notebook")
+    where.add_argument("--inplace", action="store_true", help="write the outputs into the notebook itself")
+    run.add_argument("--start-from", metavar="N|auto|end|none", help="the first step that must execute")
+    verbs.add_pipeline(run)
+    run.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set a variable below the cell that is tagged `parameters`",
+    )
+    run.set_defaults(verb=_run)
+
+    look = add("status", help="show the steps: state, times, sizes, variables")
+    _add_place(look)
+    look.add_argument("--json", action="store_true")
+    look.set_defaults(verb=_status)
+
+    load = add("load", help="show what is stored; with steps, read and print their values")
+    _add_place(load)
+    load.add_argument("--json", action="store_true", help="a list of objects about the steps")
+    load.set_defaults(verb=_load)
+
+    clear = add("clear", help="delete checkpoints; without --yes only say which")
+    _add_place(clear)
+    clear.add_argument("--all", action="store_true", help="all steps of the pipeline")
+    clear.add_argument("--kept", action="store_true", help="its files that were set aside (.bad-, .kept-)")
+    clear.add_argument("--yes", action="store_true")
+    clear.set_defaults(verb=_clear)
+
+    trust = add("trust", help="accept checkpoint files of others, or their key")
+    verbs.add_trust(trust)
+    trust.set_defaults(verb=_trust)
+
+    key = add("key", help="show, export or import the keys that sign checkpoints")
+    key.add_argument("action", choices=("show", "export", "import"))
+    key.add_argument("file", nargs="?", type=Path, metavar="FILE")
+    key.set_defaults(verb=_key)
+    return parser
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    """Add the notebook's path and steps, in any order, and the pipeline."""
+    parser.add_argument("what", nargs="*", metavar="NOTEBOOK|STEP", help="a notebook, and steps such as 2 or 1-3")
+    verbs.add_pipeline(parser)
+
+
+# -- verbs ----------------------------------------------------------------------------------------------------------
+
+
+def _run(given: argparse.Namespace) -> int:
+    from ckpt_magic.faces import runner  # nbclient takes long to import, and only this verb needs it
+
+    notebook: Path = given.notebook
+    output = notebook if given.inplace else given.output or notebook.with_suffix(".out.ipynb")
+    options = runner.Options(given.start_from, given.name, given.version, given.folder, dict(given.parameter))
+    return runner.run(notebook, output, options)
+
+
+def _status(given: argparse.Namespace) -> int:
+    settings, spans = _place(given)
+    keyring = load_keyring()
+    found = verbs.look(settings, keyring, name=given.name, version=given.version, folder=given.folder)
+    if not spans:
+        print(status.rows_json(found) if given.json else repr(found))
+        return 0
+    about = [one for wanted in spans for one in verbs.details(found, wanted, keyring, {})]
+    print(status.rows_json([one.as_json() for one in about]) if given.json else "\n\n".join(map(repr, about)))
+    return 0
+
+
+def _load(given: argparse.Namespace) -> int:
+    settings, spans = _place(given)
+    key, keyring = _pipeline(settings, given), load_keyring()
+    outputs = verbs.load(key, spans, keyring)
+    if given.json:
+        rows = status.rows(Store(key.folder), keyring, name=key.name, version=key.version)
+        print(status.rows_json([row for row in rows if f"step_{row['step']}" in outputs]))
+        return 0
+    if not spans:
+        print(outputs)
+        return 0
+    for label, value in outputs.items():
+        print(label)
+        for name, one in value.items() if isinstance(value, dict) else [("", value)]:
+            print(f"  {name} = {_brief(one)}" if name else f"  {_brief(one)}")
+    return 0
+
+
+def _clear(given: argparse.Namespace) -> int:
+    settings, spans = _place(given)
+    key = _pipeline(settings, given)
+    print(verbs.clear(key, spans, all_steps=given.all, kept=given.kept, yes=given.yes).text())
+    return 0
+
+
+def _trust(given: argparse.Namespace) -> int:
+    if (given.path is None) == (given.key is None):
+        raise UsageError("trust: give a file or a folder, or --key FILE")
+    if given.key is not None:
+        lines = verbs.trust_key(Path(given.key), yes=given.yes)
+    else:
+        lines = verbs.trust_path(Path(given.path), load_keyring(), {}, yes=given.yes)
+    print("\n".join(lines))
+    return 0
+
+
+def _key(given: argparse.Namespace) -> int:
+    if (given.action == "show") != (given.file is None):
+        raise UsageError(f"key {given.action}: " + ("takes no file" if given.action == "show" else "name a FILE"))
+    if given.action == "import":
+        print(f"accepted from now on: {import_key(given.file).id.hex()}")
+        return 0
+    keyring = load_keyring()
+    if given.action == "export":
+        export_key(keyring.signing, given.file)
+        print(f"wrote the key {keyring.signing.id.hex()} to {given.file}; whoever has it can sign as you")
+        return 0
+    print(f"signs with   {keyring.signing.id.hex()}")
+    for key in keyring.accepted:
+        if key != keyring.signing:
+            print(f"accepts      {key.id.hex()}")
+    print(f"keys lie in  {key_folder()}")
+    return 0
+
+
+# -- which pipeline -------------------------------------------------------------------------------------------------
+
+
+def _place(given: argparse.Namespace) -> tuple[Settings, list[verbs.Span]]:
+    """The settings as they hold in the notebook that was named, and the steps."""
+    notebooks = [Path(word) for word in given.what if word.endswith(".ipynb")]
+    if len(notebooks) > 1:
+        raise UsageError("name one notebook")
+    try:
+        spans = [verbs.span(word) for word in given.what if not word.endswith(".ipynb")]
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(str(error)) from None
+    notebook = notebooks[0] if notebooks else None
+    if notebook is not None and not notebook.is_file():
+        raise UsageError(f"{notebook}: there is no such notebook")
+    base = notebook.absolute().parent if notebook else Path.cwd()
+    settings = Settings(base, environ=os.environ, notebook=notebook)
+    if notebook is not None:
+        settings.configure(**_said_in(notebook))
+    return settings, spans
+
+
+def _said_in(notebook: Path) -> dict[str, str]:
+    """Name, version and folder that the lines of a notebook give, where they all give the same."""
+    import nbformat
+
+    said: dict[str, set[str]] = {}
+    document = nbformat.read(notebook, as_version=4)
+    for cell in document.cells:
+        for line in _MAGIC.findall(cell.source) if cell.cell_type == "code" else ():
+            for option, value in _OPTION.findall(line):
+                said.setdefault(option, set()).add(value.strip("\"'"))
+    return {option: values.pop() for option, values in said.items() if len(values) == 1}
+
+
+_MAGIC = re.compile(r"^[ \t]*%(?:%step|ckpt_config)[ \t]+(.*)$", re.MULTILINE)
+_OPTION = re.compile(r"--(name|version|folder)[ =]+(\"[^\"]*\"|'[^']*'|\S+)")
+
+
+def _pipeline(settings: Settings, given: argparse.Namespace) -> PipelineKey:
+    call = StepCall(0, name=given.name, version=given.version, folder=given.folder)
+    if settings.notebook is None and settings.is_default_name(call):
+        there = pipelines_text(Store(settings.folder(given.folder)))
+        raise UsageError(f"which pipeline? --name NAME, or a notebook's path{f'; stored: {there}' if there else ''}")
+    return settings.resolve(call)
+
+
+def _brief(value: object) -> str:
+    """The first lines of a repr."""
+    lines = repr(value).splitlines()
+    shown = list(islice(lines, _SHOWN_LINES))
+    more = [f"… {len(lines) - len(shown)} more lines"] if len(lines) > len(shown) else []
+    return "\n    ".join(printable(line) for line in [*shown, *more])

@@ -1,0 +1,455 @@
+"""The top form, what plain pickle cannot write, and placeholders."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import gc
+import io
+import operator
+import os
+import pickle
+import pickletools
+import sys
+import threading
+import types
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
+from ckpt_magic.values import pickling
+from ckpt_magic.values.pickling import Contents, Placeholder, ValuePickler, View, make_placeholder, read, write
+
+np = pytest.importorskip("numpy")
+
+SPACE: dict[str, Any] = {"__name__": "__main__"}
+
+
+def written(value: Any, *, kind: Any = "method", **options: Any) -> bytes:
+    file = io.BytesIO()
+    write(Contents(kind, value), file, namespace=SPACE, **options)
+    return file.getvalue()
+
+
+def again(value: Any, **options: Any) -> Any:
+    """The value after a round trip; the same for a plain reader."""
+    data = written(value, **options)
+    pickle.loads(data)
+    return read(data, (), kind="method", globals=SPACE).value
+
+
+def refusal(value: Any) -> str:
+    with pytest.raises(NotPicklableError) as caught:
+        written(value)
+    return str(caught.value)
+
+
+# --- the top form ---
+
+
+def test_a_plain_reader_gets_the_dict_and_our_loader_all_parts() -> None:
+    shared = [1, 2]
+    contents = Contents("cell", {"b": shared, "a": 1}, ambient={"cwd": "/", "s": shared}, extras={"result": shared})
+    file = io.BytesIO()
+    write(contents, file, namespace=SPACE)
+    plain = pickle.loads(file.getvalue())
+    assert type(plain) is dict and list(plain.items()) == [("b", [1, 2]), ("a", 1)]
+    back = read(file.getvalue(), (), kind="cell", globals={})
+    assert back == contents
+    assert back.value["b"] is back.ambient["s"] is back.extras["result"]
+
+
+def test_nothing_is_merged_into_the_live_globals() -> None:
+    live = {"x": 1}
+    read(written({"x": 2, "y": 3}, kind="cell"), (), kind="cell", globals=live)
+    read(written([1]), (), kind="method", globals=live)
+    assert live == {"x": 1}
+
+
+def test_the_same_value_gives_the_same_bytes() -> None:
+    def make() -> Callable[[int], int]:
+        return lambda x: x + 1
+
+    function = make()
+    first = written(function)
+    function(1)
+    assert written(function) == first
+
+
+@pytest.mark.parametrize("kind", ["cell", "method"])
+def test_a_frame_may_begin_anywhere_in_the_tail(kind: str) -> None:
+    """The pickler starts a frame of 64 KiB between any two opcodes, ours at the end included."""
+    tails = set()
+    for size in range((1 << 16) - 300, (1 << 16) + 40):
+        value = {"v": ["x" * (size // 2), "y" * (size - size // 2)]}
+        data = written(value, kind=kind)
+        found = [tail for tail in pickling._TAILS if data.endswith(tail)]
+        assert len(found) == 1
+        tails.add(found[0])
+        assert read(data, (), kind=kind, globals={}).value == value == pickle.loads(data)
+    assert tails == set(pickling._TAILS)
+
+
+def test_another_ending_is_damage() -> None:
+    with pytest.raises(DamagedError):
+        read(pickle.dumps([1], 5), (), kind="cell", globals={})
+
+
+def test_buffers_stay_out_of_the_skeleton() -> None:
+    array = np.arange(100_000.0)
+    buffers: list[pickle.PickleBuffer] = []
+    file = io.BytesIO()
+    pickler = ValuePickler(file, namespace=SPACE, buffer_callback=buffers.append)
+    pickler.dump(array)
+    assert len(file.getvalue()) < 1000 and len(buffers) == 1
+
+
+def test_the_collector_rests_while_reading_and_only_if_it_ran() -> None:
+    seen = []
+
+    class Watch:
+        def __setstate__(self, state: object) -> None:
+            seen.append(gc.isenabled())
+
+    watch = Watch()
+    watch.x = 1  # type: ignore[attr-defined]
+    data = written([watch])
+    # methods first: the instance of a local class has its __setstate__ when it is read
+    function = read(data, (), kind="method", globals={"seen": seen}).value
+    assert function and gc.isenabled()
+    gc.disable()
+    try:
+        read(data, (), kind="method", globals={"seen": seen})
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_a_users_operator_call_is_not_taken_for_ours() -> None:
+    value = {"call": operator.call, "again": [operator.call], "partial": functools.partial(operator.call, len, "abc")}
+    for kind in ("cell", "method"):
+        back = read(written(value, kind=kind), (), kind=kind, globals={}).value
+        assert back["call"] is operator.call is back["again"][0] and back["partial"]() == 3
+
+
+def test_the_namespace_itself_is_not_written() -> None:
+    space: dict[str, Any] = {"secret": "0123456789abcdef"}
+    space["g"] = space
+    file = io.BytesIO()
+    write(Contents("cell", {"g": space, "x": 1}), file, namespace=space)
+    assert b"0123456789abcdef" not in file.getvalue()
+    assert read(file.getvalue(), (), kind="cell", globals=space).value["g"] is space
+    plain = pickle.loads(file.getvalue())
+    assert plain["g"] is plain
+
+
+def test_a_container_that_holds_the_namespace_is_refused() -> None:
+    import builtins
+
+    space: dict[str, Any] = {"__builtins__": builtins}
+    with pytest.raises(NotPicklableError, match="globals"):
+        write(Contents("cell", {"x": [space]}), io.BytesIO(), namespace=space)
+    write(Contents("cell", {"x": builtins}), io.BytesIO(), namespace=space)
+
+
+def test_the_packages_that_a_reader_needs_are_named() -> None:
+    file = io.BytesIO()
+    done = write(Contents("cell", {"a": np.arange(3), "m": os.path, "f": np.linalg.norm}), file, namespace=SPACE)
+    assert done.modules == frozenset({"numpy"}) and done.needs == () and done.tokens == {}
+
+
+# --- what cannot be read says what is missing ---
+
+
+def test_a_missing_module_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("vanished")
+    module.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    exec("class Thing: pass", vars(module))
+    monkeypatch.setitem(sys.modules, "vanished", module)
+    data, other = written([module.Thing()]), written(module)
+    del module.Thing
+    with pytest.raises(CheckpointUnreadableError, match=r"vanished\.Thing"):
+        read(data, (), kind="method", globals={})
+    monkeypatch.delitem(sys.modules, "vanished")
+    for one in (data, other):
+        with pytest.raises(CheckpointUnreadableError, match="module vanished is missing"):
+            read(one, (), kind="method", globals={})
+
+
+class Stubborn:
+    def __setstate__(self, state: object) -> None:
+        raise LookupError("not today")
+
+
+class Greedy:
+    def __setstate__(self, state: object) -> None:
+        raise MemoryError
+
+
+def test_errors_of_user_code_are_told_and_memory_errors_pass() -> None:
+    for kind, error, text in ((Stubborn, CheckpointUnreadableError, "LookupError: not today"), (Greedy, MemoryError, "")):
+        thing = kind()
+        thing.x = 1
+        with pytest.raises(error, match=text):
+            read(written(thing), (), kind="method", globals={})
+
+
+# --- what plain pickle refuses ---
+
+
+def test_views_and_proxies_stay_views() -> None:
+    owner = {"a": 1}
+    whole = [owner, owner.keys(), owner.values(), owner.items(), types.MappingProxyType(owner)]
+    back = again(whole)
+    back[0]["b"] = 2
+    assert [len(view) for view in back] == [2] * 5
+    data = bytearray(b"abc")
+    kept, view, fixed = again([data, memoryview(data), memoryview(data).toreadonly()])
+    view[0] = 0
+    assert kept[0] == 0 and fixed.readonly and fixed[0] == 0 and fixed.obj is kept
+    assert "part of" in refusal(memoryview(b"abc")[1:])
+    assert "class" in refusal(vars(Stubborn))
+
+
+def test_free_locks_come_back_free_and_held_ones_are_refused() -> None:
+    lock, rlock, event = again([threading.Lock(), threading.RLock(), threading.Event()])
+    assert lock.acquire(blocking=False) and rlock.acquire(blocking=False) and not event.is_set()
+    assert "held" in refusal(lock) and "held" in refusal(rlock)
+    held = threading.RLock()
+    other = threading.Thread(target=held.acquire)
+    other.start()
+    other.join()
+    assert "held" in refusal(held)
+
+
+def test_what_a_module_owns_is_met_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SECRET", "0123456789abcdef")
+    data = written({"e": os.environ, "o": [sys.stderr], "p": sys.path, "m": sys.modules}, kind="cell")
+    assert b"0123456789abcdef" not in data and len(data) < 1000
+    back = read(data, (), kind="cell", globals={}).value
+    assert back["e"] is os.environ and back["o"][0] is sys.stderr and back["p"] is sys.path and back["m"] is sys.modules
+
+
+def test_modules_are_imported_and_made_up_ones_refused() -> None:
+    assert again(os.path) is os.path
+    assert "cannot be imported again" in refusal(types.ModuleType("made_up"))
+
+
+def test_files_and_generators_are_refused(tmp_path: Path) -> None:
+    with (tmp_path / "f").open("w") as file:
+        assert "TextIOWrapper" in refusal(file)
+    assert "generator" in refusal(x for x in [1])
+
+
+def test_a_used_lru_cache_is_refused() -> None:
+    @functools.lru_cache(maxsize=3)
+    def cached(x: int) -> int:
+        return x
+
+    back = again(cached)
+    assert back(2) == 2 and back.cache_info().maxsize == 3
+    cached(1)
+    assert "lru_cache" in refusal(cached)
+
+
+class Named:
+    def __reduce__(self) -> str:
+        return "NAMED"
+
+
+def test_a_reduction_to_a_name_of_this_kernel_is_refused() -> None:
+    class Local:
+        def __reduce__(self) -> str:
+            return "LOCAL"
+
+    assert "LOCAL" in refusal(Local())
+
+
+def test_bound_methods_whose_name_means_something_else() -> None:
+    class Thing:
+        def get(self) -> int:
+            return 1
+
+    thing = Thing()
+    bound = types.MethodType(lambda self: 5, thing)
+    back = again([thing, bound, thing.get])
+    assert back[1]() == 5 and back[1].__self__ is back[0] and back[2]() == 1
+
+
+def test_containers_of_the_library_with_functions_inside() -> None:
+    back = again([defaultdict(lambda: 3), OrderedDict(a=1), functools.partial(lambda x: x + 1, 2)])
+    assert back[0][1] == 3 and back[1] == {"a": 1} and back[2]() == 3
+
+
+# --- numpy ---
+
+
+def bounds(array: Any) -> tuple[int, int]:
+    return np.lib.array_utils.byte_bounds(array)  # type: ignore[no-any-return]
+
+
+def plan(owner: Any) -> list[View]:
+    return [View(*bounds(owner), owner)]
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_arrays_over_one_buffer_share_it_again(size: int) -> None:
+    base = np.arange(float(size))
+    parts = [base, base[::2], base[::-1], base.reshape(2, -1).T, base[3:], base.view("i8"), base[5:5]]
+    data = written(parts, views=plan(base))
+    for back in (pickle.loads(data), read(data, (), kind="method", globals={}).value):
+        for old, new in zip(parts, back, strict=True):
+            assert np.array_equal(old, new) and old.strides == new.strides and old.dtype == new.dtype
+        back[0][4] = -7
+        assert back[1][2] == back[2][-5] == back[4][1] == -7 == back[3].T.reshape(-1)[4]
+
+
+def test_a_read_only_view_of_a_writable_array() -> None:
+    base = np.arange(10)
+    fixed = base[2:]
+    fixed.flags.writeable = False
+    back = again([fixed, base], views=plan(base))
+    assert not back[0].flags.writeable and back[1].flags.writeable
+    back[1][2] = 9
+    assert back[0][0] == 9
+
+
+def test_the_owner_of_a_buffer_need_not_have_a_name() -> None:
+    base = np.arange(10)
+    flat = base.view("u1")
+    back = again([base[:6], base[4:]], views=plan(flat))
+    back[0][5] = 77
+    assert back[1][1] == 77
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(5),
+        np.array(3.5),
+        np.empty((0, 4)),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.asfortranarray(np.arange(60_000.0).reshape(200, 300)),
+        np.arange(10)[::3],
+        np.array([1, "a", None], dtype=object),
+        np.array([("x", 1)], dtype=[("a", "U3"), ("b", "i4")]),
+        np.array(["2020-01-01"], dtype="M8[D]"),
+        np.broadcast_to(np.arange(3), (2, 3)),
+    ],
+    ids=str,
+)
+def test_arrays_come_back_as_they_were(array: Any) -> None:
+    back = again(array)
+    assert np.array_equal(back, array) and back.dtype == array.dtype and back.shape == array.shape
+    if array.size > 1 and array.flags.f_contiguous:
+        assert back.flags.f_contiguous
+
+
+def test_small_arrays_own_their_data_and_flags_are_kept() -> None:
+    back = again(np.arange(4))
+    assert back.flags.owndata and back.flags.writeable
+    back.resize(8)
+    fixed = np.arange(4)
+    fixed.flags.writeable = False
+    assert not again(fixed).flags.writeable
+    large = np.arange(100_000)
+    assert again(large).flags.writeable
+    large.flags.writeable = False
+    assert not again(large).flags.writeable
+
+
+def test_a_memory_map_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "data.bin"
+    mapped = np.memmap(path, "f8", "w+", shape=(4,))
+    mapped[:] = 1
+    mapped.flush()
+    back = again(mapped)
+    assert type(back) is np.memmap and back.mode == "r+" and back.filename == str(path)
+    back[2] = 5
+    back.flush()
+    assert mapped[2] == 5
+    assert "part of another" in refusal(mapped[1:])
+    assert "memmap" in refusal(np.asarray(mapped)[1:])
+
+
+def test_frames_come_back_writable() -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": np.arange(100_000.0), "b": ["x"] * 100_000})
+    data = written({"f": frame, "s": frame["a"]}, kind="cell")
+    back = read(data, (), kind="cell", globals={}).value
+    pd.testing.assert_frame_equal(back["f"], frame)
+    back["f"].loc[0, "a"] = 7
+    assert back["s"].iloc[0] == 0
+
+
+# --- placeholders ---
+
+
+USES: dict[str, Callable[[Any], Any]] = {
+    "attribute": lambda p: p.x,
+    "assignment": lambda p: setattr(p, "x", 1),
+    "deletion": lambda p: delattr(p, "x"),
+    "call": lambda p: p(),
+    "item": lambda p: p[0],
+    "len": len,
+    "bool": bool,
+    "repr": repr,
+    "str": str,
+    "format": lambda p: f"{p}",
+    "iter": list,
+    "in": lambda p: 1 in p,
+    "add": lambda p: p + 1,
+    "right add": lambda p: 1 + p,
+    "in place": lambda p: operator.iadd(p, 1),
+    "negative": operator.neg,
+    "equal": lambda p: p == 1,
+    "less": lambda p: p < 1,
+    "hash": hash,
+    "index": lambda p: [1][p],
+    "float": float,
+    "with": lambda p: p.__enter__(),
+    "isinstance": lambda p: isinstance(p, dict),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": pickle.dumps,
+    "dir": dir,
+    "path": os.fspath,
+    "array": np.asarray,
+    "base class": lambda p: type("X", (p,), {}),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
+def test_any_use_of_a_placeholder_raises_and_is_recorded(use: Callable[[Any], Any]) -> None:
+    used: list[str] = []
+    placeholder = make_placeholder("db", 3, "sqlite3.Connection", used.append)
+    with pytest.raises(LostValueError) as caught:
+        use(placeholder)
+    assert str(caught.value) == (
+        "step 3: `db` (sqlite3.Connection) could not be saved; run step 3 again (%ckpt_start 3)"
+    )
+    assert set(used) == {"db"}
+
+
+def test_recognising_and_pickling_a_placeholder_is_no_use() -> None:
+    from ckpt_magic.values.definitions import by_reference, is_plain_definition
+
+    used: list[str] = []
+    placeholder = make_placeholder("db", 3, "x", used.append)
+    assert type(placeholder) is Placeholder and placeholder is not None
+    assert "lost" in refusal(placeholder) and "lost" in refusal([{"a": placeholder}])
+    assert not by_reference(placeholder) and not is_plain_definition(placeholder, SPACE)
+    assert used == []
+
+
+# --- cost and readability by others ---
+
+
+def test_other_readers_read_the_pickle() -> None:
+    data = written({"a": [1], "f": len}, kind="cell")
+    assert pickle._loads(data) == {"a": [1], "f": len}  # type: ignore[attr-defined]
+    assert [op.name for op, _, _ in pickletools.genops(data)][-1] == "STOP"

@@ -25,11 +25,11 @@ _before = set(_namespace) | {{"_before"}}
 with open({cell!r}) as _opened:
     _source = _opened.read()
 linecache.cache["<cell-1>"] = (len(_source), None, _source.splitlines(True), "<cell-1>")
-_hidden = {hidden!r}
 exec(compile(_source, "<cell-1>", "exec"), _namespace)
 _values = {{n: v for n, v in _namespace.items() if n not in _before and n[0] != "_"}}
 _file = io.BytesIO()
-_written = write(Contents({kind!r}, _values if {kind!r} == "cell" else _namespace["result"]), _file, namespace=_namespace)
+_contents = Contents({kind!r}, _values if {kind!r} == "cell" else _namespace["result"])
+_written = write(_contents, _file, namespace=_namespace)
 with open({out!r}, "wb") as _opened:
     _opened.write(_file.getvalue())
 if {after!r}:
@@ -74,7 +74,7 @@ def write(folder: Path, cell: str, *, python: str = sys.executable, kind: str = 
     (folder / "cell.py").write_text(textwrap.dedent(cell))
     out = folder / "checkpoint.pkl"
     script = WRITER.format(
-        root=str(ROOT), cell=str(folder / "cell.py"), out=str(out), kind=kind, after=textwrap.dedent(after), hidden=()
+        root=str(ROOT), cell=str(folder / "cell.py"), out=str(out), kind=kind, after=textwrap.dedent(after)
     )
     (folder / "writer.py").write_text(script)
     run = subprocess.run(
@@ -98,7 +98,7 @@ def check(path: Path, lines: str, *, python: str = sys.executable) -> None:
     assert (run.stdout, run.stderr, run.returncode) == ("", "", 0)
 
 
-EVERYTHING = '''
+EVERYTHING = """
 import abc, asyncio, collections, contextlib, dataclasses, enum, functools, typing
 base = 5
 def add(x, y=2, *, more=[3]):
@@ -225,7 +225,7 @@ class Node:
 Node.me, Node.all = Node, [Node]
 sub, slots, point, fixed, pair, red, bits = Sub(3), Slots(), Point(1), Fixed(), Pair(1), Color.RED, Bits.A | Bits.B
 mixed = {"get": sub.hello, "p": functools.partial(add, 1), "d": collections.defaultdict(lambda: 7)}
-'''
+"""
 
 EVERYTHING_HOLDS = """
 add(1) == 11 and add.__doc__ == "Adds." and add.__defaults__ == (2,) and add.__globals__ is value
@@ -234,13 +234,15 @@ fact(5) == 120 and [count(), count()] == [4, 5]
 [f() for f in nested()] == in_comprehension and [f() for f in inner_lambdas] == in_comprehension
 list(squares(3)) == [0, 1, 4]
 __import__("asyncio").run(gather(3)) == [0, 1, 2]
-decorated(3) == ("timed", 3) and decorated.__wrapped__(3) == 3 and decorated.__annotations__ == {"x": int, "return": "str"}
+decorated(3) == ("timed", 3) and decorated.__wrapped__(3) == 3
+decorated.__annotations__ == {"x": int, "return": "str"}
 manager().__enter__() == 1
 made == ["Sub"] and sub.hello() == "sub base" and Sub.__doc__ == "A subclass."
 (sub.double, Sub.static(), Sub.get() is Sub, sub.once, Sub.Inner().outer() is Sub) == (6, 1, True, [3], True)
 type("New", (Base,), {}) and made == ["Sub", "New"]
 slots.y() == 2 and not hasattr(slots, "__dict__")
-repr(point) == "Point(x=1, y=[])" and point == Point(1) and Point(2) > point and point.seeded == 7 and Point(1, seed=8).seeded == 8
+repr(point) == "Point(x=1, y=[])" and point == Point(1) and Point(2) > point
+point.seeded == 7 and Point(1, seed=8).seeded == 8
 __import__("dataclasses").replace(point, x=5, seed=1).x == 5 and Point.__hash__ is None
 repr(fixed) == "Fixed(x=1)" and hash(fixed) == hash(Fixed(1)) and Fixed.name == "n" and not hasattr(fixed, "__dict__")
 [type(e).__name__ for e in [None]] and FixedSub(1) == FixedSub(1, z=4) and FixedSub.__dataclass_params__.frozen
@@ -345,7 +347,8 @@ def test_a_live_definition_takes_the_place_of_the_stored_one(tmp_path: Path) -> 
         assert calls == ["Sub"] and vars(Base)["__init_subclass__"] is hook
 
         # only the base lives on: the subclass is made anew below it, without its hook
-        back = read(_file.getvalue(), (), kind="cell", globals=_namespace, live={k: v for k, v in live.items() if v is Base}.get).value
+        live = {k: v for k, v in live.items() if v is Base}
+        back = read(_file.getvalue(), (), kind="cell", globals=_namespace, live=live.get).value
         assert back["Sub"] is not Sub and back["Sub"].__bases__ == (Base,) and calls == ["Sub"]
         assert vars(Base)["__init_subclass__"] is hook
         """,

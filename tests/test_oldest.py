@@ -18,6 +18,7 @@ TESTED = {
     "numpy",
     "pandas",
     "matplotlib",
+    "ipywidgets",
     "platformdirs",
     "rich",
     "xxhash",

@@ -106,6 +106,12 @@ class StoreTests:
         for text in (b"0", b"1", b"2"):
             store.publish(path, put(text), keep=True)
         assert sorted(kept.read_bytes() for kept in store.kept()) == [b"0", b"1"]
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", refuse)
+            with pytest.raises(StoreError):
+                store.publish(path, put(b"3"), keep=True)
+        assert path.read_bytes() == b"2"
+        assert len(store.kept()) == 2
         store.set_aside(path, "bad")
         assert len(store.kept()) == 3
 
@@ -318,13 +324,13 @@ def test_listing_grows_linearly(store: Store) -> None:
             (store.folder / f"m-v1-step{number}.pkl").touch()
         times = []
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()  # others may be using this machine
             assert len(store.entries()) == count
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times)
 
     small, large = seconds(2_000), seconds(20_000)
-    assert large < 25 * small
+    assert large < 40 * small  # ten times the files; growing with the square would be a hundred times
 
 
 def test_a_mapped_array_survives_the_replacing_and_the_deleting_of_its_file(store: Store, tmp_path: Path) -> None:

@@ -101,8 +101,9 @@ class _Client(NotebookClient):
             document,
             kernel_name=_kernel(document, progress),
             resources={"metadata": {"path": str(notebook.absolute().parent)}},
-            # the one way into the kernel that no child process of it inherits
-            extra_arguments=[f"--CkptMagics.handed_over={handed}"],
+            # Arguments, since no child process of the kernel inherits them. Warnings of the kernel's own log are
+            # about its sockets, which jupyter_client chose; warnings of the notebook's code are not among them.
+            extra_arguments=[f"--CkptMagics.handed_over={handed}", "--IPKernelApp.log_level=ERROR"],
             timeout=None,
             iopub_timeout=_IDLE_SECONDS,
             record_timing=False,
@@ -117,7 +118,7 @@ class _Client(NotebookClient):
         try:
             asyncio.run(self.async_execute())
         except CellExecutionError as error:
-            self._progress.failed(f"{error.ename}: {error.evalue}", error.traceback)
+            self._progress.failed(f"{error.ename}: {error.evalue}".split("\n", 1)[0], self._traceback())
             return 1
         except (Exception, asyncio.CancelledError) as error:  # what nbclient raises when its kernel goes away varies
             if self._signal is not None:
@@ -147,6 +148,11 @@ class _Client(NotebookClient):
         self._progress.ended(executed)
         return executed
 
+    def _traceback(self) -> str:
+        """The traceback of the failing cell as the notebook shows it; usage errors have none."""
+        outputs = [output for cell in self.nb.cells for output in cell.get("outputs", [])]
+        return next(("\n".join(one["traceback"]) for one in outputs[::-1] if one["output_type"] == "error"), "")
+
     def _take_signals(self, **_: Any) -> None:
         """Replace nbclient's handlers, which shut the kernel down and leave the run waiting for it."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -172,7 +178,9 @@ class _Progress:
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        self._console = Console(file=stream, soft_wrap=True, highlight=False, markup=False, emoji=False)
+        self._console = Console(
+            file=stream, soft_wrap=True, highlight=False, markup=False, emoji=False, force_jupyter=False
+        )
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         self._live = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         self._task: Any = None

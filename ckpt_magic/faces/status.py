@@ -182,7 +182,10 @@ def _next(
         decision = outlook(key, step)
     except CheckpointError as error:
         return "error", str(error)
-    return decision.action, decision.reason or decision.note
+    return decision.action, decision.reason or decision.note or _ALONE.get(decision.action, "")
+
+
+_ALONE = {"run": "not before the start point"}
 
 
 def _variable(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -529,7 +532,7 @@ def grid(headings: Sequence[str], lines: Iterable[Sequence[str]], *, width: int 
     for line in lines:
         table.add_row(*(Text(printable(cell)) for cell in line))
     file = StringIO()
-    Console(file=file, width=width, color_system=None, legacy_windows=False).print(table)
+    Console(file=file, width=width, color_system=None, legacy_windows=False, force_jupyter=False).print(table)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 

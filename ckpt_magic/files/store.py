@@ -207,14 +207,13 @@ class Store:
         """Publish: the old file gets its second name first, so that a crash in between loses nothing."""
         aside = None
         if keep and path.exists():
-            aside = _link_aside(path, "kept")
-            if aside is None:  # no hard links: for a moment there is no file at `path`, but none is lost
-                _rename_aside(path, "kept")
+            # Without hard links there is no file at `path` for a moment, but none is lost.
+            aside = _link_aside(path, "kept") or _rename_aside(path, "kept")
         try:
             os.replace(temporary, path)
-        except BaseException:  # not replaced: take the second name back
+        except BaseException:  # not replaced: only the old name counts again
             if aside is not None:
-                os.unlink(aside)
+                os.rename(aside, path) if not path.exists() else os.unlink(aside)
             raise
         with _explain(path, "the checkpoint is in place, but may not survive a power failure"):
             _settle_folder(self.folder)

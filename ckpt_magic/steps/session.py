@@ -22,6 +22,7 @@ from ckpt_magic.errors import (
     CheckpointUnreadableError,
     CheckpointWarning,
     DamagedError,
+    LostValueError,
     NotPicklableError,
     OtherWriterError,
     StepNotFoundError,
@@ -276,22 +277,21 @@ class Session:
             return self._finish_restored(plan) if outcome.success else None
         if plan.before is None:
             return None
-        found = self._look_after(plan, outcome)
+        try:
+            found, surroundings = self._look_after(plan, outcome)
+        except (Exception, KeyboardInterrupt) as error:  # looking runs user code; a cell that ran keeps its result
+            return self._not_looked_at(plan, outcome, _told(error, "interrupted while looking at what changed"))
         if not outcome.success:
-            self._note_failed(plan, found[0])
+            self._note_failed(plan, found)
             return None
         try:
-            return self._save(plan, outcome, *found)
-        except NotPicklableError as error:
-            self._note_unsaved(plan, found[0], outcome, fingerprint.reason(error))
-            if plan.call.require or self.kind == "method":
+            return self._save(plan, outcome, found, surroundings)
+        except (Exception, KeyboardInterrupt) as error:  # pickling runs user code; a cell that ran keeps its result
+            reason = _told(error, "interrupted while saving")
+            self._note_unsaved(plan, found, outcome, reason)
+            if isinstance(error, NotPicklableError) and (plan.call.require or self.kind == "method"):
                 raise
-            return self._not_saved(plan, outcome, str(error))
-        except (Exception, KeyboardInterrupt) as error:  # user code pickles; a cell that ran keeps its result
-            text = "interrupted while saving" if isinstance(error, KeyboardInterrupt) else fingerprint.reason(error)
-            text = str(error) if isinstance(error, CheckpointError) else text
-            self._note_unsaved(plan, found[0], outcome, text)
-            return self._not_saved(plan, outcome, text)
+            return self._not_saved(plan, outcome, reason)
 
     def narrow_reads(self, plan: Plan, names: set[str]) -> None:
         """Tell, after a method ran, which outputs and attributes it can have read."""
@@ -614,7 +614,7 @@ class Session:
 
     def _save(self, plan: Plan, outcome: Outcome, found: delta.Delta, surroundings: ambient.Change) -> dict[str, Any]:
         if plan.used:
-            raise NotPicklableError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
+            raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
         extras = self._result(found, outcome)
         saved, unsaved, lost = self._choose(plan, found)
         contents = contents_of(self.kind, plan.call.step, saved, surroundings.state, extras)
@@ -800,6 +800,14 @@ class Session:
         names = (found.values.keys() | found.lost.keys()) - {RESULT}
         self._note_written(plan, found, {name: f"unsaved:{uuid.uuid4().hex}" for name in names})
         self._remember(plan, "not saved", reason, seconds=outcome.seconds)
+
+    def _not_looked_at(self, plan: Plan, outcome: Outcome, reason: str) -> dict[str, Any] | None:
+        """Nobody knows what the step changed: from now on no checkpoint of this pipeline fits what is here."""
+        self._after = None
+        for name in self.names(plan.code.names.binds):
+            self.registry.pipeline(plan.key).producers[name] = (plan.call.step, f"unknown:{uuid.uuid4().hex}")
+        self._remember(plan, "not saved" if outcome.success else "failed", reason, seconds=outcome.seconds)
+        return self._not_saved(plan, outcome, reason) if outcome.success else None
 
     def _not_saved(self, plan: Plan, outcome: Outcome, reason: str) -> dict[str, Any]:
         _warn(f"step {plan.call.step} of `{plan.key.name}` ran, but its checkpoint was not saved: {reason}")
@@ -997,6 +1005,13 @@ def values_of(contents: pickling.Contents, step: int) -> dict[str, Any]:
 def sharing_closure(state: delta.State, names: Iterable[str]) -> set[str]:
     """`names` and all names tied to them."""
     return delta.sharing.closure(state.links, names)
+
+
+def _told(error: BaseException, interrupted: str) -> str:
+    """One line for people about what went wrong."""
+    if isinstance(error, KeyboardInterrupt):
+        return interrupted
+    return str(error) if isinstance(error, CheckpointError) else fingerprint.reason(error)
 
 
 def _imported() -> set[str]:

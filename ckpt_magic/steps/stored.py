@@ -175,16 +175,21 @@ class Outputs(Mapping[str, Any]):
         if isinstance(look, CheckpointError):
             self._looks.pop(step)  # it may be mended before the next try
             raise look.with_traceback(None)
-        meta = {**record.EMPTY, **look.meta}
+        if look.meta.get("kind") != "cell":
+            return self._unpickle(look, {"__name__": "__main__"})
+        names = _Globals(self, step)
+        value = self._unpickle(look, names)
+        names.update(value)
+        return value
+
+    def _unpickle(self, stored: files.StoredStep, names: dict[str, Any]) -> Any:
+        """The value in a file; its functions get `names` as their globals."""
+        meta = {**record.EMPTY, **stored.meta}
         for module in meta["imports"]:
             with suppress(ImportError):  # what the values need themselves is imported by the pickle, or missed there
                 importlib.import_module(module)
-        parts = look.parts()
-        names = _Globals(self, step) if meta["kind"] == "cell" else {}
-        contents = pickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names)
-        if meta["kind"] == "cell" and isinstance(contents.value, dict):
-            names.update(contents.value)
-        return contents.value
+        parts = stored.parts()
+        return pickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
 
     def _holders(self, step: int) -> dict[str, int]:
         """Per name the step, up to `step`, that gave it the value it had then."""
@@ -228,7 +233,10 @@ class Outputs(Mapping[str, Any]):
 
 
 class _Globals(dict[str, Any]):
-    """Globals of the functions of one step: its own names, then those that lower steps had left it, read when used."""
+    """Globals of the functions of one step: its own names, then those that lower steps had left it, read when used.
+
+    The lower steps are loaded once more for that, since their functions must see the names of this step.
+    """
 
     def __init__(self, outputs: Outputs, step: int) -> None:
         super().__init__({"__name__": "__main__"})
@@ -241,10 +249,12 @@ class _Globals(dict[str, Any]):
         if self._holders is None:
             self._holders = self._outputs._holders(self._number)
         holder = self._holders.get(name)
-        if holder is None:
+        look = self._outputs._look(holder) if holder is not None else None
+        if not isinstance(look, files.StoredStep):
             raise KeyError(name)
-        self[name] = value = self._outputs[holder][name]
-        return value
+        value = self._outputs._unpickle(look, self)
+        self.update({one: value[one] for one in value if self._holders.get(one) == holder})
+        return self[name]
 
 
 def load(name: str, version: str | int = 1, folder: str | Path = ".ckpt") -> Outputs:

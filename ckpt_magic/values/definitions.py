@@ -10,10 +10,9 @@ eagerly, each ``call(dict.fromkeys, map(setattr, repeat(made), names, values), m
 """
 
 from __future__ import annotations
-
 import __future__
 
-import _abc
+import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
 import collections
 import collections.abc
@@ -86,14 +85,14 @@ _REPLACE_NAMES: Final = "('__replace__',) if hasattr(__import__('dataclasses'), 
 _REPLACE_VALUES: Final = "(getattr(__import__('dataclasses'), '_replace', None),)"
 
 # The writer checks its own work with the reader's expressions.
-_compiled: Final = eval(_COMPILED)
-_installed: Final = eval(_INSTALLED)
+_compiled: Final = eval(_COMPILED)  # noqa: S307
+_installed: Final = eval(_INSTALLED)  # noqa: S307
 
 _TOP_LEVEL_AWAIT: Final = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, which IPython's cells are compiled with
 _MAGIC: Final = importlib.util.MAGIC_NUMBER
 _PYTHON: Final = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _FROM_KEYS: Final = dict.fromkeys  # one object, so that the pickler remembers it
-_NO_HOOK: Final = classmethod(id)
+_NO_HOOK: Final[Any] = classmethod(id)
 
 _MACHINERY: Final = frozenset(
     {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__dataclass_params__", "__slotnames__"}
@@ -163,8 +162,15 @@ def by_reference(obj: Any) -> bool:
         return owner is None or isinstance(owner, types.ModuleType) or (isinstance(owner, type) and importable(owner))
     if kind in _NAMED_KINDS or issubclass(kind, types.ModuleType):
         return True
+    if callable(obj) and hasattr(kind, "__get__") and _asks_nobody(kind) and importable(obj):
+        return True  # a function of a compiled library, e.g. numpy.linalg.norm
     numpy = sys.modules.get("numpy")
     return numpy is not None and (kind is numpy.ufunc or issubclass(kind, numpy.dtype) and not obj.hasobject)
+
+
+def _asks_nobody(kind: Any) -> bool:
+    """Whether looking at an attribute of such an object runs nobody's code, as it does with a placeholder."""
+    return kind.__getattribute__ is object.__getattribute__ and not hasattr(kind, "__getattr__")
 
 
 _NAMED_KINDS: Final = frozenset(
@@ -231,7 +237,8 @@ def _plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None
     if issubclass(kind, enum.Enum):
         return [kind, *(value for name, value in vars(obj).items() if name != "__objclass__")]
     if issubclass(kind, type):
-        return [] if by_reference(obj) else [*obj.__bases__, type(obj), *dict(attributes_of(obj, for_digest=True)).values()]
+        own = [] if by_reference(obj) else [value for _, value in attributes_of(obj, for_digest=True)]
+        return [] if by_reference(obj) else [*obj.__bases__, kind, *own]
     if by_reference(obj) or kind is re.Pattern or kind.__module__ == "typing" or kind is types.GenericAlias:
         return ()
     if kind is dataclasses.Field:
@@ -406,7 +413,7 @@ def _is_namedtuple(cls: type) -> bool:
 @functools.lru_cache(maxsize=1)
 def _namedtuple_code() -> dict[str, types.CodeType]:
     """The code of the methods that `collections.namedtuple` gives every class."""
-    template = collections.namedtuple("template", "x")  # noqa: PYI024
+    template = collections.namedtuple("template", "x")
     found = {name: getattr(value, "__func__", value) for name, value in vars(template).items()}
     return {name: value.__code__ for name, value in found.items() if hasattr(value, "__code__")}
 
@@ -555,7 +562,8 @@ class Definitions:
 
     def _block(self, setter: Any, obj: Any, attributes: Mapping[str, Any], owner: Any = None) -> Form:
         """Set `attributes` on `obj` at once; our loader leaves it out if `owner` is a live object."""
-        setting = Form(map, setter, Form(itertools.repeat, obj), self.intern(tuple(attributes)), tuple(attributes.values()))
+        names, values = self.intern(tuple(attributes)), tuple(attributes.values())
+        setting = Form(map, setter, Form(itertools.repeat, obj), names, values)
         return Form(CALL, _FROM_KEYS, setting, obj if owner is None else owner)
 
     def _repeat(self, value: str) -> Form:
@@ -758,7 +766,7 @@ class Definitions:
 
     # enums
 
-    def _enum_skeleton(self, cls: enum.EnumType) -> Form:
+    def _enum_skeleton(self, cls: Any) -> Form:
         values = _enum_values(cls)
         own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **values}
         classdict = _Items(Form(enum.EnumType.__prepare__, cls.__name__, cls.__bases__), own)
@@ -775,7 +783,7 @@ class Definitions:
             if name != member._name_:
                 continue
             other = vars(twin._member_map_[name])
-            extra = {k: v for k, v in vars(member).items() if k != "__objclass__" and (k not in other or other[k] is not v and not _equal(other[k], v))}
+            extra = {k: v for k, v in vars(member).items() if k != "__objclass__" and not _equal(other.get(k, cls), v)}
             if extra:
                 yield self._block(object.__setattr__, member, extra, cls)
         own = {v: m for v, m in cls._value2member_map_.items() if m._name_ in cls._member_map_}
@@ -878,7 +886,8 @@ def _enum_values(cls: Any) -> dict[str, Any]:
     """The values that make the members again without the user's ``__new__``; aliases have their member's."""
     kind = cls._member_type_
     if kind in (int, str, float, bytes, complex):
-        return {name: kind.__new__(kind, member) if kind is not str else str.__str__(member) for name, member in cls._member_map_.items()}
+        plain = str.__str__ if kind is str else functools.partial(kind.__new__, kind)
+        return {name: plain(member) for name, member in cls._member_map_.items()}
     return {name: member._value_ for name, member in cls._member_map_.items()}
 
 
@@ -889,7 +898,8 @@ def enum_twin(cls: Any) -> Any:
         return None  # its constructor is the user's
     try:
         classdict = enum.EnumType.__prepare__(cls.__name__, bases)
-        for name, value in {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **_enum_values(cls)}.items():
+        own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **_enum_values(cls)}
+        for name, value in own.items():
             classdict[name] = value
         options = {"boundary": cls._boundary_} if issubclass(cls, enum.Flag) else {}
         with _WithoutHooks(cls.__mro__[1:]):
@@ -906,7 +916,7 @@ def enum_twin(cls: Any) -> Any:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and type(a) in ATOMS and repr(a) == repr(b)
+    return a is b or type(a) is type(b) and type(a) in ATOMS and repr(a) == repr(b)
 
 
 def _hooks(classes: Iterable[type]) -> list[tuple[type, Any]]:

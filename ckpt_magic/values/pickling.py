@@ -30,7 +30,7 @@ from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValue
 from ckpt_magic.values import definitions
 from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Token, by_reference, importable
 
-__all__ = ["Contents", "Placeholder", "ValuePickler", "View", "Written", "make_placeholder", "read", "write"]
+__all__ = ["Contents", "Placeholder", "Token", "ValuePickler", "View", "Written", "make_placeholder", "read", "write"]
 
 PROTOCOL: Final = 5
 _OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
@@ -204,7 +204,7 @@ def _is_small(value: Any, namespace: dict[str, Any]) -> bool:
         ValuePickler(_Limit(_SMALL_GLOBAL), namespace=namespace).dump(value)
     except MemoryError:
         raise
-    except Exception:  # too large, or whatever a reducer raises: it only is not written
+    except Exception:  # noqa: BLE001  (too large, or whatever a reducer raises: it only is not written)
         return False
     return True
 
@@ -289,7 +289,7 @@ class ValuePickler(pickle.Pickler):
             type({}.values()): lambda view: (dict.values, (_owner_of(view),)),
             type({}.items()): lambda view: (dict.items, (_owner_of(view),)),
         }
-        reducers |= {form: self._form for form in (*definitions.FORMS, _Globals)}
+        reducers |= dict.fromkeys((*definitions.FORMS, _Globals), self._form)
         reducers |= {kind: self._owned_object for kind, _ in self._owned.values()}
         return reducers
 
@@ -313,8 +313,7 @@ class ValuePickler(pickle.Pickler):
         if module == "dataclasses":
             return _DATACLASSES.get(kind.__name__)
         if module == "__main__" or not importable(kind):
-            if kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__:
-                return _own_reduction
+            return self._own_reduction if _reduces_itself(kind) else None
         return None
 
     def _form(self, form: Any) -> Any:
@@ -356,6 +355,16 @@ class ValuePickler(pickle.Pickler):
         owner = function.__self__
         self.definitions.note(owner.__name__ if isinstance(owner, types.ModuleType) else function.__module__)
         return NotImplemented
+
+    def _own_reduction(self, obj: Any) -> Any:
+        """Take a class's own ``__reduce__``; a name that it gives may be one that only this kernel knows."""
+        reduced = obj.__reduce_ex__(PROTOCOL)
+        if isinstance(reduced, str):
+            if not by_reference(obj):
+                raise NotPicklableError(f"{type(obj).__qualname__}.__reduce__ gives a name, {reduced!r}, not a value")
+            self.definitions.note(obj.__module__)
+            return NotImplemented  # a function of a compiled library
+        return reduced
 
     def _owned_object(self, obj: Any) -> Any:
         """An object that a module owns is met again by its name, not copied."""
@@ -402,12 +411,8 @@ class ValuePickler(pickle.Pickler):
 # --- reducers that need no pickler ---
 
 
-def _own_reduction(obj: Any) -> Any:
-    """Take a notebook class's own ``__reduce__``; a name that it gives is one that only this kernel knows."""
-    reduced = obj.__reduce_ex__(PROTOCOL)
-    if isinstance(reduced, str):
-        raise NotPicklableError(f"{type(obj).__qualname__}.__reduce__ gives a name, {reduced!r}, not a value")
-    return reduced
+def _reduces_itself(kind: Any) -> bool:
+    return kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__
 
 
 def _method(method: types.MethodType) -> Any:
@@ -433,7 +438,7 @@ def _owner_of(view: Any) -> Any:
 
 def _memory(view: memoryview) -> Any:
     """A memoryview comes back over its object, if it shows all of it as it is."""
-    owner = view.obj
+    owner: Any = view.obj
     if type(owner) not in (bytes, bytearray) or view.nbytes != len(owner) or view.format != "B" or view.ndim != 1:
         raise NotPicklableError("a memoryview of a part of an object, or of one that is not bytes")
     if view.readonly and type(owner) is bytearray:
@@ -480,7 +485,7 @@ def _memmap(array: Any) -> Any:
 
 
 def _type_variable(variable: Any) -> Any:
-    kind = type(variable)
+    kind: Any = type(variable)
     names = ("covariant", "contravariant", "infer_variance")
     options = {name: True for name in names if getattr(variable, f"__{name}__", False)}
     if getattr(variable, "__bound__", None) is not None:
@@ -502,13 +507,15 @@ def importable_variable(variable: Any) -> bool:
 def _new_type(new: Any) -> Any:
     if importable(new):
         return NotImplemented
-    return typing.NewType, (new.__name__, new.__supertype__), {"__module__": new.__module__, "__qualname__": new.__qualname__}
+    state = {"__module__": new.__module__, "__qualname__": new.__qualname__}
+    return typing.NewType, (new.__name__, new.__supertype__), state
 
 
 def _type_alias(alias: Any) -> Any:
     if importable_variable(alias):
         return NotImplemented
-    made = functools.partial(type(alias), alias.__name__, alias.__value__, type_params=alias.__type_params__)
+    kind: Any = type(alias)
+    made = functools.partial(kind, alias.__name__, alias.__value__, type_params=alias.__type_params__)
     return made, ()
 
 
@@ -561,10 +568,9 @@ _OWNED_BY_MODULES: Final[dict[str, tuple[str, ...]]] = {
 # --- reading ---
 
 _PLAIN_TAIL: Final = b"t\x94K\x03\x86\x94R\x94."
-_TAILS: Final = (  # the end of the top form; a frame may begin between its parts, if four bytes or more are left
+_TAILS: Final = (  # the end of the top form; a frame may begin where the pickler turns to the 3
     _PLAIN_TAIL,
     b"t\x94" + b"\x95" + (7).to_bytes(8, "little") + b"K\x03\x86\x94R\x94.",
-    b"t\x94K\x03" + b"\x95" + (5).to_bytes(8, "little") + b"\x86\x94R\x94.",
 )
 
 
@@ -606,7 +612,7 @@ def read(
         if kind == "foreign":  # a pickle of another program: all of it is the value
             return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms).load())
         parts = _Reader(_four_parts(skeleton), buffers, forms).load()
-    except (CheckpointUnreadableError, MemoryError):
+    except (CheckpointUnreadableError, DamagedError, MemoryError):
         raise
     except Exception as error:  # __setstate__ and the like are the users' code
         raise CheckpointUnreadableError(_unreadable(error)) from error
@@ -641,7 +647,8 @@ class _Reader(pickle.Unpickler):
         try:
             return super().find_class(module, name)
         except ModuleNotFoundError as error:
-            raise CheckpointUnreadableError(f"module {error.name or module} is missing here ({module}.{name} is needed)") from error
+            missing = error.name or module
+            raise CheckpointUnreadableError(f"module {missing} is missing here ({module}.{name} is needed)") from error
         except (ImportError, AttributeError) as error:
             raise CheckpointUnreadableError(f"{module}.{name} is missing here: {error}") from error
 

@@ -12,24 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ckpt_magic.errors import UsageError
-
-try:
-    import ckpt_magic.steps.session
-except ImportError:  # until the real one is there
-    import sys
-    import types
-
-    _stub = types.ModuleType("ckpt_magic.steps.session")
-    for _name, _fields in {
-        "Body": "source tree filename cell",
-        "Outcome": "success outputs outputs_cut has_result result seconds",
-        "Restored": "outputs has_result result",
-    }.items():
-        from dataclasses import make_dataclass
-
-        setattr(_stub, _name, make_dataclass(_name, _fields.split(), frozen=True))
-    sys.modules["ckpt_magic.steps.session"] = _stub
-
 from ckpt_magic.faces.hooks import Hooks
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.session import Restored
@@ -61,7 +43,8 @@ class FakeSession:
 
     def stored(self, step: int) -> dict[str, Any]:
         with self.file(step).open("rb") as file:
-            return pickle.load(file)
+            stored: dict[str, Any] = pickle.load(file)
+        return stored
 
     def names(self) -> dict[str, Any]:
         return {k: v for k, v in self.shell.user_ns.items() if not k.startswith("_") and k not in IPYTHONS}
@@ -94,7 +77,7 @@ class FakeSession:
             result = outcome.result
             try:
                 pickle.dumps(result)
-            except Exception:  # noqa: BLE001
+            except Exception:
                 result = repr(result)
             record = {
                 "values": values,
@@ -133,9 +116,8 @@ def text(facts: dict[str, Any]) -> str:
 
 def install(shell: Any, folder: str | Path, start: int = 0, **options: Any) -> Hooks:
     """Install hooks with a fake session; also reachable in the shell as `shell.ckpt_hooks`."""
-    hooks = Hooks(
-        shell, FakeSession(shell, folder, start), parse, banner_text=text, banner_html=lambda f: f"<i>{text(f)}</i>", **options
-    )
+    session: Any = FakeSession(shell, folder, start)
+    hooks = Hooks(shell, session, parse, banner_text=text, banner_html=lambda f: f"<i>{text(f)}</i>", **options)
     hooks.install()
     shell.ckpt_hooks = hooks
     return hooks

@@ -192,7 +192,7 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> d
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     namespace = vars(main)
-    hidden = set(namespace) | {"__builtins__"}
+    hidden = set(namespace) | {"__builtins__", "__warningregistry__"}
     options = settings.Settings(Path(folder), environ={})
     options.configure(name="p")
     options.set_start(start)
@@ -387,8 +387,18 @@ class Witness:
             yield repr(value).partition("object")[0]
         elif type(value) in (type({}.keys()), type({}.items()), type({}.values())):
             yield self.text(value.mapping)
-        elif type(value).__module__ in ("builtins", "itertools", "array", "operator") and hasattr(value, "__reduce__"):
-            yield ", ".join(map(self.text, value.__reduce__()[1:]))
+        elif type(value).__module__ in ("builtins", "itertools", "array", "operator"):
+            yield self.reduced(value)
+
+    def reduced(self, value: Any) -> str:
+        """Return what an iterator, an array or a descriptor says of itself."""
+        try:
+            _, args, *state = value.__reduce_ex__(4)
+        except TypeError:
+            return ""
+        if args and args[0] in ([], (), "") and type(value).__name__.endswith("iterator"):
+            return "exhausted"  # what it went over is forgotten; an empty one is the same to everybody
+        return ", ".join(map(self.text, [*args, *state]))
 
     def blind(self, item: Any) -> str:
         """Return a text to sort members of a set by, which does not count as having met them."""
@@ -396,7 +406,8 @@ class Witness:
         return other.text(item)
 
     def attributes(self, value: Any) -> Iterator[str]:
-        for name, item in getattr(value, "__dict__", {}).items():
+        own = {} if isinstance(value, (staticmethod, classmethod)) else getattr(value, "__dict__", {})
+        for name, item in own.items():
             yield f"{name}={self.text(item)}"
         for cls in type(value).__mro__:
             slots = vars(cls).get("__slots__", ())
@@ -417,13 +428,18 @@ class Witness:
         return f"{function.__module__}.{function.__qualname__}{space} {digest(code_text(function.__code__))} {inside}"
 
     def of_class(self, cls: type) -> str:
-        skipped = ("__dict__", "__weakref__", "_abc_impl", "__doc__", "__slotnames__", "__static_attributes__")
+        skipped = {"__dict__", "__weakref__", "_abc_impl", "__doc__", "__slotnames__", "__static_attributes__"}
+        if "__dataclass_fields__" in vars(cls):
+            skipped |= {"__dataclass_fields__", "__replace__"}
+        if "_field_defaults" in vars(cls):
+            skipped |= {"__getnewargs__", "__new__", "__repr__", "_asdict", "_make", "_replace", "__replace__"}
         attributes = [
             f"{name}={self.text(item)}"
             for name, item in sorted(vars(cls).items())
             if name not in skipped
             and not isinstance(item, (types.MemberDescriptorType, types.GetSetDescriptorType))
             and type(item).__name__ not in ("_tuplegetter", "_DataclassParams", "Field")
+            and not (isinstance(item, types.FunctionType) and item.__code__.co_filename == "<string>")
         ]
         bases = ", ".join(map(self.text, cls.__bases__))
         return f"{cls.__module__}.{cls.__qualname__} [{bases}] {cls.__doc__!r} {', '.join(attributes)}"
@@ -487,7 +503,9 @@ class Witness:
 
 
 def importable(obj: Any) -> bool:
-    """Whether an object is what its module and name say."""
+    """Whether an object is what its module and name say, or one of the interpreter's types."""
+    if isinstance(obj, type) and obj.__module__ == "builtins":
+        return True
     found: Any = sys.modules.get(obj.__module__ or "") if obj.__module__ != "__main__" else None
     for part in obj.__qualname__.split("."):
         found = getattr(found, part, None)

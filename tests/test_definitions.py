@@ -39,6 +39,7 @@ if {after!r}:
 # Runs where neither this package nor anything else is installed.
 READER = """
 import json, pickle, sys
+sys.path[:0] = filter(None, sys.argv[2:])
 with open(sys.argv[1], "rb") as file:
     value = pickle.load(file)
 scope = {"value": value, "sys": sys}
@@ -84,11 +85,11 @@ def write(folder: Path, cell: str, *, python: str = sys.executable, kind: str = 
     return out
 
 
-def check(path: Path, lines: str, *, python: str = sys.executable) -> None:
+def check(path: Path, lines: str, *, python: str = sys.executable, path_entry: str = "") -> None:
     """Load the file with plain pickle in an isolated Python, where each line has to be true."""
     wanted = [line.strip() for line in lines.strip().splitlines()]
     run = subprocess.run(
-        [python, "-I", "-S", "-W", "error", "-c", READER, str(path)],
+        [python, "-I", "-S", "-W", "error", "-c", READER, str(path), path_entry],
         input=json.dumps(wanted),
         capture_output=True,
         text=True,
@@ -500,5 +501,68 @@ def test_an_odd_metaclass_is_refused_without_cloudpickle(tmp_path: Path) -> None
             assert "cloudpickle" in str(error) and "Settings" in str(error)
         else:
             raise AssertionError
+        """,
+    )
+
+
+def test_hooks_of_library_classes_do_not_run_again_either(tmp_path: Path) -> None:
+    """They may want arguments that only the class statement had; what they did to the class is stored."""
+    (tmp_path / "plugins.py").write_text(
+        textwrap.dedent(
+            """
+            known = []
+            def keep(f): return lambda cls, **options: f(cls, **options)
+            class Plugin:
+                @classmethod
+                @keep
+                def __init_subclass__(cls, *, key):
+                    known.append(cls.__name__)
+                    cls.key = key
+            """
+        )
+    )
+    path = write(
+        tmp_path,
+        """
+        import plugins
+        class Mine(plugins.Plugin, key="k"): pass
+        class Below(Mine, key="b"): pass
+        mine = Mine()
+        """,
+        after="""
+        hook = vars(plugins.Plugin)["__init_subclass__"]
+        back = read(_file.getvalue(), (), kind="cell", globals=_namespace).value
+        assert back["mine"].key == "k" and plugins.known == ["Mine", "Below"]
+        assert vars(plugins.Plugin)["__init_subclass__"] is hook and _written.modules == {"plugins"}
+        """,
+    )
+    check(
+        path,
+        """
+        mine.key == "k" and plugins.known == [] and Below.key == "b"
+        type("New", (Mine,), {}, key=3).key == 3 and plugins.known == ["New"]
+        """,
+        path_entry=str(tmp_path),
+    )
+
+
+def test_a_scikit_learn_estimator_of_the_notebook(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    write(
+        tmp_path,
+        """
+        import numpy as np
+        from sklearn.base import BaseEstimator, TransformerMixin, clone
+        class Shift(TransformerMixin, BaseEstimator):
+            def __init__(self, by=1): self.by = by
+            def fit(self, X, y=None, sample_weight=None): return self
+            def transform(self, X): return X + self.by
+        shift = Shift(by=3)
+        """,
+        after="""
+        back = read(_file.getvalue(), (), kind="cell", globals=_namespace).value
+        shift = clone(back["shift"])
+        assert callable(shift.set_fit_request) and "Shift" in repr(shift)
+        assert shift.fit_transform(np.zeros((2, 2)))[0, 0] == 3
         """,
     )

@@ -33,11 +33,11 @@ class Notebook:
     def __init__(self, folder: Path, start: int = 0, **options: Any) -> None:
         config = Config()
         config.HistoryManager.enabled = False
-        self.shell = InteractiveShell.instance(config=config)
+        self.shell: Any = InteractiveShell.instance(config=config)
         self.shell.ast_node_interactivity = "last_expr"
         self.hooks: Hooks = install(self.shell, folder, start, **options)
         self.session: FakeSession = self.hooks.session  # type: ignore[assignment]
-        self.shell.register_magic_function(self.hooks.run_step_cell, "cell", "step")
+        self.shell.magics_manager.register_function(self.hooks.run_step_cell, "cell", "step")
 
     def run(self, code: str, **options: Any) -> Any:
         return self.shell.run_cell(code, **{"store_history": True, **options})
@@ -163,8 +163,8 @@ def test_await_at_the_top_level_runs_and_is_restored(open_notebook: Open) -> Non
     ],
 )
 def test_future_imports_come_first_even_with_await(nb: Notebook, head: str) -> None:
-    result = nb.run(f"%%step 1\n{head}import asyncio\nawait asyncio.sleep(0)\ndef f(x: Undefined): pass\nf.__annotations__")
-    assert result.result == {"x": "Undefined"}
+    result = nb.run(f"%%step 1\n{head}import asyncio\nawait asyncio.sleep(0)\ndef f(x: U): pass\nf.__annotations__")
+    assert result.result == {"x": "U"}
     assert nb.log == [("begin", 1), ("finish", 1, True)]
     nb.run("from IPython.core.compilerop import CachingCompiler; get_ipython().compile.reset_compiler_flags()")
 
@@ -279,7 +279,7 @@ def test_traps_3_4_and_15_whatever_leaves_a_save_is_a_warning(nb: Notebook, erro
 
 
 def test_trap_3_warnings_as_errors_do_not_leave_the_callback(nb: Notebook, capsys: Any) -> None:
-    nb.session.before_finish = lambda: 1 / 0  # type: ignore[assignment]
+    nb.session.before_finish = lambda: 1 / 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert nb.run("%%step 1\nx = 1").success
@@ -410,7 +410,9 @@ def test_trap_10_a_nested_cell_is_part_of_the_step(nb: Notebook) -> None:
 
 
 def test_trap_11_a_step_inside_a_step_runs_as_plain_code_and_says_so(nb: Notebook, capsys: Any) -> None:
-    nb.run("%%step 1\nget_ipython().run_cell('%%step 2\\nv = 3\\nv')\nget_ipython().run_cell_magic('step', '3', 'w = 4')")
+    nb.run(
+        "%%step 1\nget_ipython().run_cell('%%step 2\\nv = 3\\nv')\nget_ipython().run_cell_magic('step', '3', 'w = 4')"
+    )
     assert (nb["v"], nb["w"]) == (3, 4)
     assert nb.log == [("begin", 1), ("finish", 1, True)]
     said = capsys.readouterr().err
@@ -568,7 +570,9 @@ def test_capture_above_the_step_captures_the_same_when_restored(open_notebook: O
         nb = open_notebook(start)
         nb.run("%%capture cap\n%%step 1\nfrom IPython.display import display\nprint('in')\ndisplay(1)\na = 2\na + 1")
         cap = nb["cap"]
-        seen.append((cap.stdout, [output.data["text/plain"] for output in cap.outputs if "text/html" not in output.data]))
+        seen.append(
+            (cap.stdout, [output.data["text/plain"] for output in cap.outputs if "text/html" not in output.data])
+        )
         assert nb.log[-2:] == ["cell begins", "cell ends"]
     assert seen[0] == seen[1] == ("in\n", ["1", "3"])
 
@@ -590,8 +594,10 @@ def test_the_magic_alone_runs_a_step(nb: Notebook) -> None:
     assert nb.log == ["cell begins", "cell ends", ("begin", 1), ("finish", 1, True), "cell begins", "cell ends"]
 
 
-@pytest.mark.parametrize(("body", "shown"), [("1/0", "ZeroDivisionError"), ("x = (", "SyntaxError")])
-def test_an_error_in_the_magic_is_shown_once_and_fails_the_cell(nb: Notebook, body: str, shown: str, capsys: Any) -> None:
+@pytest.mark.parametrize(("body", "shown"), [("1/0", "ZeroDivisionError"), ("x = = 1", "SyntaxError")])
+def test_an_error_in_the_magic_is_shown_once_and_fails_the_cell(
+    nb: Notebook, body: str, shown: str, capsys: Any
+) -> None:
     result = nb.run(f"get_ipython().run_cell_magic('step', '1', {body!r})\nafter = 1")
     assert not result.success
     assert "after" not in nb.shell.user_ns
@@ -699,7 +705,9 @@ def test_the_cap_is_told_to_the_session(open_notebook: Open) -> None:
 
 
 def test_results_and_rich_outputs_are_recorded_as_such_and_not_as_text(nb: Notebook) -> None:
-    nb.run("%%step 1\nfrom IPython.display import HTML, display\nprint('t')\ndisplay(HTML('<b>x</b>'))\nHTML('<i>r</i>')")
+    nb.run(
+        "%%step 1\nfrom IPython.display import HTML, display\nprint('t')\ndisplay(HTML('<b>x</b>'))\nHTML('<i>r</i>')"
+    )
     stream, shown, result = nb.outputs
     assert stream == {"output_type": "stream", "name": "stdout", "text": "t\n"}
     assert shown["data"]["text/html"] == "<b>x</b>"

@@ -64,7 +64,9 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
         self.manager.cleanup_resources()
 
-    def send(self, code: str, *, subshell: str | None = None, metadata: dict[str, Any] | None = None, **options: Any) -> str:
+    def send(
+        self, code: str, *, subshell: str | None = None, metadata: dict[str, Any] | None = None, **options: Any
+    ) -> str:
         content = {
             "code": code,
             "silent": False,
@@ -233,7 +235,9 @@ def test_an_interrupt_is_a_failed_step_and_the_next_one_works(kernel: Kernel, bo
 
 
 def test_trap_15_an_interrupt_during_the_save_leaves_the_values_alive(kernel: Kernel) -> None:
-    kernel.run("import time\ndef slow():\n    print('saving', flush=True); time.sleep(30)\nsession.before_finish = slow")
+    kernel.run(
+        "import time\ndef slow():\n    print('saving', flush=True); time.sleep(30)\nsession.before_finish = slow"
+    )
     msg_id = kernel.send("%%step 1\nx = 1")
     while True:
         message = kernel.client.get_iopub_msg(timeout=20)
@@ -386,10 +390,10 @@ def test_the_cap_cuts_what_is_recorded_and_not_what_is_shown(kernel: Kernel) -> 
     assert "recorded up to here (1,000 bytes)" in kernel.value("session.outcomes[-1].outputs[-1]['text']")
 
 
-def test_breakpoints_hit_on_the_line_of_the_cell(kernel: Kernel) -> None:
+def test_breakpoints_hit_on_the_line_of_the_cell(tmp_path: Path) -> None:
     pytest.importorskip("debugpy")
-    if not kernel.run("import debugpy").status == "ok":
-        pytest.skip("no debugger")
+    kernel = Kernel()  # of its own: the debugger does not let go of it
+    kernel.run(setup(tmp_path / "steps"))
     code = "# note\n%%step 1\na = 1\nb = 2\nc = a + b"
     seq = iter(range(1, 100))
 
@@ -421,7 +425,7 @@ def test_breakpoints_hit_on_the_line_of_the_cell(kernel: Kernel) -> None:
         (reply,) = kernel.collect(msg_id)
         assert (reply.status, reply.banner) == ("ok", "ran")
     finally:
-        ask("disconnect", restart=False, terminateDebuggee=True)
+        kernel.close()
 
 
 TERMINAL = """
@@ -440,7 +444,13 @@ def test_a_real_terminal_records_results_as_results(tmp_path: Path) -> None:
         script = tmp_path / f"setup{start}.py"
         script.write_text(TERMINAL.format(root=root, folder=str(tmp_path / "steps"), start=start))
         env = {**os.environ, "TERM": "dumb", "IPYTHONDIR": str(tmp_path / "ipython"), "NO_COLOR": "1"}
-        options = ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "--HistoryManager.enabled=False"]
+        options = [
+            "-m",
+            "IPython",
+            "--simple-prompt",
+            "--no-banner",
+            "--HistoryManager.enabled=False",
+        ]
         child = pexpect.spawn(sys.executable, [*options, "-i", str(script)], env=env, encoding="utf-8", timeout=40)
         child.setecho(False)
         try:
@@ -473,5 +483,3 @@ def test_the_connection_of_a_thread_that_prints_all_the_time_is_not_blocked(kern
     )
     reply = kernel.run("%%step 1\nx = 1\nstop.set(); t.join()")
     assert reply.banner == "ran"
-
-

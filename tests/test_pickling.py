@@ -289,6 +289,22 @@ def test_containers_of_the_library_with_functions_inside() -> None:
     assert back[0][1] == 3 and back[1] == {"a": 1} and back[2]() == 3
 
 
+class Failure(ValueError):
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def test_an_error_of_the_notebook_comes_back_whatever_its_init_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Failure, "__module__", "__main__")
+    back = again([Failure(3, "no")])[0]
+    assert (back.args, back.code, type(back).__name__) == (("no",), 3, "Failure")
+
+
+def test_threads_are_refused() -> None:
+    assert "thread" in refusal([threading.Thread()])
+
+
 # --- numpy ---
 
 

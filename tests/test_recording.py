@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import os
-import subprocess
-import sys
-import textwrap
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
-from ckpt_magic.faces import recording
-from ckpt_magic.steps.outputs import OutputList, fold
+from ckpt_magic.steps.outputs import fold
 
 pytestmark = pytest.mark.kernel
 
@@ -35,7 +26,7 @@ session = hooks.session
 EVERY_KIND = {
     "print": "print('a'); print('b', end='')",
     "stderr": "import sys; print('oops', file=sys.stderr)",
-    "both streams": "import sys\nprint('1', flush=True)\nprint('2', file=sys.stderr, flush=True)\nprint('3', flush=True)",
+    "both streams": "print('1', flush=True)\nprint('2', file=sys.stderr, flush=True)\nprint('3', flush=True)",
     "result": "6 * 7",
     "html result": "from IPython.display import HTML, Markdown, Latex, JSON, SVG, Image, display\nHTML('<b>x</b>')",
     "several displays": "display(Markdown('*m*'), Latex('$x$'), JSON({'a': [1, None]}))\ndisplay(HTML('<i>h</i>'))",
@@ -46,7 +37,7 @@ EVERY_KIND = {
     "       + chunk(b'IDAT', zlib.compress(b'\\0\\x7f')) + chunk(b'IEND', b''))\n"
     "Image(png, width=5)",
     "svg": "SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"><rect/></svg>')",
-    "figures": "%matplotlib inline\nimport matplotlib.pyplot as plt\n_ = plt.plot([1, 3, 2])\nplt.figure(); plt.plot([2]);",
+    "figures": "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 3])\nplt.figure(); plt.plot([2]);",
     "figure shown": "import matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.show(); print('after')",
     "dataframe": "import pandas as pd\npd.DataFrame({'a': [1, 2]})",
     "update": "h = display('old', display_id='h1')\nprint('between')\nh.update('new')",
@@ -105,7 +96,7 @@ def setup(folder: Path, start: int = 0, options: str = "") -> str:
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[Any]]:
     folder = tmp_path_factory.mktemp("steps")
-    imports = "from IPython.display import HTML, Markdown, Latex, JSON, SVG, Image, display, clear_output\nimport asyncio, sys"
+    imports = "from IPython.display import *\nimport asyncio, sys"
     steps = [f"%%step {i}\n{code}" for i, code in enumerate(EVERY_KIND.values(), 1)]
     return (
         run_notebook([setup(folder), imports, *steps])[2:],

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import ckpt_magic
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"ckpt-magic: {error}", file=sys.stderr)
         return 2
-    except (CheckpointError, FileExistsError) as error:
+    except CheckpointError as error:
         print(f"ckpt-magic: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `ckpt-magic status | head`
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"ckpt-magic {ckpt_magic.__version__}")
-    add = parser.add_subparsers(title="verbs", required=True, metavar="VERB").add_parser
+    add = partial(parser.add_subparsers(title="verbs", required=True, metavar="VERB").add_parser, allow_abbrev=False)
 
     run = add("run", help="execute a notebook, restoring the steps before the start point")
     run.add_argument("notebook", type=Path, metavar="NOTEBOOK")
@@ -241,6 +241,6 @@ def _pipeline(settings: Settings, given: argparse.Namespace) -> PipelineKey:
 def _brief(value: object) -> str:
     """The first lines of a repr."""
     lines = repr(value).splitlines()
-    shown = list(islice(lines, _SHOWN_LINES))
+    shown = lines[:_SHOWN_LINES]
     more = [f"… {len(lines) - len(shown)} more lines"] if len(lines) > len(shown) else []
     return "\n    ".join(printable(line) for line in [*shown, *more])

@@ -156,6 +156,7 @@ class Hooks:
             def show(*args: Any, **kwargs: Any) -> Any:
                 if len(self._cells()) > depth + 1:  # the error of a cell nested in the step: its own business
                     return original(*args, **kwargs)
+                return None
 
             return show
 
@@ -241,7 +242,7 @@ class Hooks:
             self._active = step
         try:
             step.plan = self.session.begin(call, self._body(tree, cell))
-        except BaseException:  # noqa: BLE001
+        except BaseException:
             self._active = None
             raise
         if step.plan.action == "restore":
@@ -550,11 +551,9 @@ class _Step:
 
 
 def _rewrite(lines: list[str]) -> list[str]:
-    for k, line in enumerate(lines):
-        text = line.strip()
-        if text and not text.startswith("#"):
-            break
-    else:
+    first = (k for k, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#"))
+    k = next(first, None)
+    if k is None:
         return lines
     head = _HEAD.match(lines[k].rstrip())
     if head is None:
@@ -562,14 +561,14 @@ def _rewrite(lines: list[str]) -> list[str]:
     args, body = head[1] or "", lines[k + 1 :]
     if args.endswith("\\"):  # refused in `visit`; the body must parse until then
         body = ["\n"] * len(body)
-    code = _MARKER.format(__name__, args)
+    marked = _MARKER.format(__name__, args)
     blank = next((i for i, line in enumerate(body) if line.strip()), len(body))
-    above, below = body[:blank], list(cell_magic(body[blank:]))  # type: ignore[no-untyped-call]
+    above, below = body[:blank], list(cell_magic(body[blank:]))
     end = _end_of_future(below)
     if end is None:
-        return [*lines[:k], code + "\n", *above, *below]
+        return [*lines[:k], marked + "\n", *above, *below]
     row, column = end
-    below[row] = f"{below[row][:column]}; {code}{below[row][column:]}"
+    below[row] = f"{below[row][:column]}; {marked}{below[row][column:]}"
     return [*lines[:k], "\n", *above, *below]
 
 
@@ -682,7 +681,8 @@ def _remove(items: list[Any], item: Any) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def _warn(text: str) -> None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError as ShellUsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from traitlets import Bool, Integer, List, Unicode
@@ -359,24 +360,28 @@ class CkptMagics(Magics):
 
     # -- completion -----------------------------------------------------------------------------------------------
 
-    def complete(self, shell: Any, event: Any) -> list[str]:
-        """Complete options, names, versions, variables and start points."""
-        words = event.text_until_cursor.split()
-        last = words[-1] if event.text_until_cursor.endswith((" ", "\t")) else (words[-2:] or [""])[0]
-        magic = words[0].lstrip("%")
-        listing = next((word for word in reversed(words[1:]) if word.startswith("--")), "")
-        found: Iterable[str]
-        if event.symbol.startswith("-"):
-            found = _OPTIONS[magic]
+    @context_matcher(identifier="ckpt_magic", priority=1000)  # type: ignore[untyped-decorator]
+    def complete(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Complete options, names, versions, variables and start points, and nothing else on our lines."""
+        line = context.text_until_cursor
+        match = _LINE.match(line)
+        if match is None:
+            return SimpleMatcherResult(completions=[], suppress=False)
+        words = line.split()
+        last = words[-1] if line[-1].isspace() else words[-2]
+        listing = next((word for word in reversed(words) if word.startswith("--")), "")
+        found: Iterable[str] = ()
+        if context.token.startswith("-"):
+            found = _OPTIONS[match[1]]
         elif last in ("--name", "--version"):
             found = self._stored(last, words)
-        elif magic == "step" and listing in ("--save", "--drop", "--require"):
+        elif match[1] == "step" and listing in ("--save", "--drop", "--require"):
             found = self.session.names()
         elif last == "%ckpt_start":
             found = ("auto", "end", "none")
-        else:
-            return []
-        return sorted(one for one in set(found) if one.startswith(event.symbol))
+        fitting = sorted(one for one in set(found) if one.startswith(context.token))
+        completions = [SimpleCompletion(text=one, type="magic") for one in fitting]
+        return SimpleMatcherResult(completions=completions, suppress=bool(completions))
 
     def _stored(self, option: str, words: list[str]) -> set[str]:
         given = {word: value for word, value in pairwise(words) if word.startswith("--")}
@@ -402,6 +407,9 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 
 def _say(text: str) -> None:
     print(text)  # noqa: T201  # a magic prints
+
+
+_LINE = re.compile(rf"\s*%%?({'|'.join(_OPTIONS)})\s")
 
 
 def _start_text(start: StartPoint, name: str | None) -> str:
@@ -461,9 +469,7 @@ def load(shell: Any) -> None:
     magics = CkptMagics(shell)
     shell.register_magics(magics)
     magics.hooks.install()
-    for name in _OPTIONS:
-        percent = "%%" if name == "step" else "%"
-        shell.set_hook("complete_command", magics.complete, str_key=percent + name)
+    shell.Completer.custom_matchers.append(magics.complete)
 
 
 def unload(shell: Any) -> None:
@@ -472,12 +478,10 @@ def unload(shell: Any) -> None:
     if magics is None:
         return
     magics.hooks.uninstall()
-    completers = shell.strdispatchers.get("complete_command")
+    if magics.complete in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(magics.complete)
     for name in _OPTIONS:
-        kind = "cell" if name == "step" else "line"
-        shell.magics_manager.magics[kind].pop(name, None)
-        if completers is not None:
-            completers.strs.pop(("%%" if name == "step" else "%") + name, None)
+        shell.magics_manager.magics["cell" if name == "step" else "line"].pop(name, None)
     shell.magics_manager.registry.pop(CkptMagics.__name__, None)
     if magics in shell.configurables:
         shell.configurables.remove(magics)

@@ -211,7 +211,7 @@ class ShellRecorder:
         self._capturing_hook = _CapturedResults(self, sys.displayhook) if sys.displayhook is not hook else None
         if self._capturing_hook is not None:  # %%capture: a hook of its own class, called by its type's __call__
             sys.displayhook = self._capturing_hook
-        self._tees = {"stdout": Tee(sys.stdout, "stdout", self._write), "stderr": Tee(sys.stderr, "stderr", self._write)}
+        self._tees = {name: Tee(getattr(sys, name), name, self._write) for name in ("stdout", "stderr")}
         for name, tee in self._tees.items():
             setattr(sys, name, tee)
 
@@ -365,7 +365,7 @@ class Tee(io.TextIOBase):
         return self.stream.newlines
 
     @property
-    def closed(self) -> bool:  # type: ignore[override]
+    def closed(self) -> bool:
         return bool(self.stream.closed)
 
     def __getattr__(self, name: str) -> Any:

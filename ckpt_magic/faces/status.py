@@ -540,4 +540,4 @@ def _width() -> int:
     return shutil.get_terminal_size((TEXT_WIDTH, 24)).columns if sys.stdout.isatty() else TEXT_WIDTH
 
 
-_WRAPPED = frozenset({"title", "next run", "restored", "reason", "value", "content"})
+_WRAPPED = frozenset({"title", "next run", "reason", "value", "content"})

@@ -21,9 +21,9 @@ _FOLD_FROM = 64 * 1024
 
 
 def fold(text: str) -> str:
-    """Drop what a carriage return overwrites; a carriage return that ends a line (`\\r\\n`) or the text stays.
+    r"""Drop what a carriage return overwrites; a carriage return that ends a line (`\r\n`) or the text stays.
 
-    Same result as nbclient's `.*\\r(?=[^\\n])`, which is quadratic in the length of a line.
+    Same result as nbclient's `.*\r(?=[^\n])`, which is quadratic in the length of a line.
     """
     if "\r" not in text:
         return text
@@ -197,7 +197,7 @@ class OutputList:
         if self._cut is not None:
             return
         self._cut = self._held
-        note = f"[ckpt_magic: recorded up to here ({self._held:,} bytes); what the step showed after this was not kept]\n"
+        note = f"[ckpt_magic: recorded up to here ({self._held:,} bytes); what the step showed later was not kept]\n"
         before = self._items[-1].ends_line() if self._items else True
         last = _Stream("stderr")
         last.add(note if before else "\n" + note)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
+from ckpt_magic.errors import CheckpointError, NotPicklableError, StepNotFoundError, StoreError
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store, check_name, natural
 from ckpt_magic.files.trust import Keyring, load_keyring
@@ -115,7 +115,7 @@ class Outputs(Mapping[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # They look at files, which change: saved with a step, they would come back as something else.
-        raise TypeError("outputs are a view of checkpoint files; keep `dict(outputs)` or the values that you need")
+        raise NotPicklableError("outputs are a view of files; keep the values that you need, or `dict(outputs)`")
 
     def __repr__(self) -> str:
         head, headings, lines = self._table()

@@ -53,7 +53,8 @@ _COMPILED: Final = f"""lambda magic, source, filename, flags: (
 
 # The same for an importable module, for functions that its functions made: the code of the module that is there.
 _INSTALLED: Final = f"""lambda magic, name: (
-    lambda walk: [] if {_SAME} else walk(walk, __import__('importlib.util').util.find_spec(name).loader.get_code(name)))(
+    lambda walk: [] if {_SAME} else walk(
+        walk, __import__('importlib.util').util.find_spec(name).loader.get_code(name)))(
     lambda walk, code: [code] + [
         inner for const in code.co_consts if hasattr(const, 'co_consts') for inner in walk(walk, const)])"""
 
@@ -165,7 +166,9 @@ def by_reference(obj: Any) -> bool:
     if callable(obj) and hasattr(kind, "__get__") and _asks_nobody(kind) and importable(obj):
         return True  # a function of a compiled library, e.g. numpy.linalg.norm
     numpy = sys.modules.get("numpy")
-    return numpy is not None and (kind is numpy.ufunc or issubclass(kind, numpy.dtype) and not obj.hasobject)
+    if numpy is not None and kind is numpy.ufunc:
+        return "(vectorized)" not in obj.__name__  # made by numpy.frompyfunc
+    return numpy is not None and issubclass(kind, numpy.dtype) and not obj.hasobject
 
 
 def _asks_nobody(kind: Any) -> bool:
@@ -677,13 +680,25 @@ class Definitions:
 
     def _without_hooks(self, cls: type) -> Any:
         """The name of the class, after the bases' ``__init_subclass__`` are switched off for a plain reader."""
-        off = [Form(CALL, type.__setattr__, base, "__init_subclass__", _NO_HOOK) for base, _ in _hooks(cls.__mro__[1:])]
+        off: list[Form] = []
+        for base, _ in _hooks(cls.__mro__[1:]):
+            if by_reference(base):
+                off.append(self._hook_of(base))  # remembers it
+            off.append(Form(CALL, type.__setattr__, base, "__init_subclass__", _NO_HOOK))
         return Form(operator.getitem, (cls.__name__, *off), 0) if off else cls.__name__
+
+    def _hook_of(self, base: type) -> Form:
+        """The hook of a library's class, as it stands there."""
+        key = "hook", id(base)
+        if key not in self._forms:
+            self._forms[key] = Form(operator.getitem, Form(vars, base), "__init_subclass__")
+        return typing.cast(Form, self._forms[key])
 
     def _class_blocks(self, cls: type) -> Iterator[Form]:
         """What is set on a class once it exists: methods first, since values may be instances that need them."""
         for base, hook in _hooks(cls.__mro__[1:]):
-            yield self._block(type.__setattr__, base, {"__init_subclass__": hook})
+            own = self._hook_of(base) if by_reference(base) else hook
+            yield self._block(type.__setattr__, base, {"__init_subclass__": own})
         attributes = dict(attributes_of(cls))
         if "__dataclass_fields__" in attributes:
             self._note_generated(cls)
@@ -761,7 +776,7 @@ class Definitions:
     def _namedtuple_skeleton(self, cls: Any) -> Form:
         defaults = cls.__new__.__defaults__ or ()
         # An invalid field name was accepted with rename=True, which then changes nothing in the names it gave.
-        maker = functools.partial(collections.namedtuple, rename=True, defaults=defaults, module=cls.__module__)  # type: ignore[call-overload]
+        maker = functools.partial(collections.namedtuple, rename=True, defaults=defaults, module=cls.__module__)
         return Form(CALL, maker, cls.__name__, cls._fields)
 
     # enums
@@ -870,7 +885,7 @@ def _params(cls: Any) -> tuple[str, ...]:
     return tuple(getattr(type(cls.__dataclass_params__), "__slots__", ()))
 
 
-def _maker(cls: type) -> Any:
+def _maker(cls: Any) -> Any:
     """The ``__new__`` that makes the skeleton of a class without running a hook; none if that cannot be done."""
     for meta in type(cls).__mro__:
         if "__new__" in vars(meta) and importable(meta):
@@ -920,23 +935,30 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _hooks(classes: Iterable[type]) -> list[tuple[type, Any]]:
-    """The classes written by value that have an ``__init_subclass__`` of their own, and it."""
+    """The classes that have an ``__init_subclass__`` of their own, and it.
+
+    What it did to a class is among the attributes of that class; only what `typing` does differs between versions.
+    """
     return [
         (cls, vars(cls)["__init_subclass__"])
         for cls in classes
-        if "__init_subclass__" in vars(cls) and not by_reference(cls)
+        if "__init_subclass__" in vars(cls) and cls.__module__ != "typing" and cls.__flags__ & _CHANGEABLE == _HEAP_TYPE
     ]
 
 
+_HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_CHANGEABLE: Final = _HEAP_TYPE | 1 << 8  # and not Py_TPFLAGS_IMMUTABLETYPE
+
+
 class _WithoutHooks:
-    """Take ``__init_subclass__`` off classes while a subclass of them is made again."""
+    """Keep ``__init_subclass__`` from running while a subclass is made again."""
 
     def __init__(self, classes: Iterable[type]) -> None:
         self._found = _hooks(classes)
 
     def __enter__(self) -> None:
         for cls, _ in self._found:
-            type.__delattr__(cls, "__init_subclass__")
+            type.__setattr__(cls, "__init_subclass__", _NO_HOOK)
 
     def __exit__(self, *_: object) -> None:
         for cls, hook in self._found:

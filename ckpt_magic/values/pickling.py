@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import bisect
+import copyreg
 import enum
 import functools
 import gc
@@ -301,6 +302,8 @@ class ValuePickler(pickle.Pickler):
             return self._module
         if issubclass(kind, enum.Enum):
             return self.definitions.member
+        if issubclass(kind, threading.Thread):
+            return _refuse_thread
         module = kind.__module__
         if module == "numpy":
             numpy = sys.modules["numpy"]
@@ -358,6 +361,9 @@ class ValuePickler(pickle.Pickler):
 
     def _own_reduction(self, obj: Any) -> Any:
         """Take a class's own ``__reduce__``; a name that it gives may be one that only this kernel knows."""
+        if _is_simple_error(type(obj)):
+            # Without its __init__, which as a rule wants other arguments than those that ended up in `args`.
+            return copyreg.__newobj__, (type(obj), *obj.args), vars(obj) or None  # type: ignore[attr-defined]
         reduced = obj.__reduce_ex__(PROTOCOL)
         if isinstance(reduced, str):
             if not by_reference(obj):
@@ -411,6 +417,14 @@ class ValuePickler(pickle.Pickler):
 # --- reducers that need no pickler ---
 
 
+def _is_simple_error(kind: Any) -> bool:
+    """Whether an exception class of the notebook keeps nothing but `args` and attributes."""
+    if not issubclass(kind, BaseException) or kind.__reduce__ is not BaseException.__reduce__:
+        return False
+    base = next(cls for cls in kind.__mro__ if cls.__module__ == "builtins")
+    return base.__basicsize__ == BaseException.__basicsize__ and kind.__new__ is base.__new__
+
+
 def _reduces_itself(kind: Any) -> bool:
     return kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__
 
@@ -459,6 +473,10 @@ def _lru_cached(wrapper: Any) -> Any:
     parameters = wrapper.cache_parameters()
     made = Form(functools.lru_cache, parameters["maxsize"], parameters["typed"])
     return made, (wrapper.__wrapped__,), vars(wrapper)
+
+
+def _refuse_thread(_: Any) -> NoReturn:
+    raise NotPicklableError("a thread")
 
 
 def _refuse_placeholder(_: Any) -> NoReturn:

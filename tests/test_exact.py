@@ -1,0 +1,1602 @@
+"""At any start point, the rest of the notebook cannot tell a restored step from one that ran.
+
+Every scenario is a pipeline for `pipelines.Server`: run in full, then restored and continued at every start point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.pipelines import Pipeline, Server
+
+SCENARIOS: dict[str, Pipeline] = {}
+
+
+def scenario(name: str, text: str, *, runs: dict[int, str] | None = None, differs: str = "") -> None:
+    """Add a pipeline to the table."""
+    assert name not in SCENARIOS
+    SCENARIOS[name] = Pipeline(text, runs or {}, frozenset(differs.split()))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+# --- names ---
+
+scenario(
+    "names are created, rebound, deleted and created again",
+    """
+%%step 1
+a = [1]; b = [2]; c = 3
+%%step 2
+del a
+b = [b, 4]
+%%step 3
+a = ['again']; del c
+%%step 4
+c = 'c' in globals(), a, b
+""",
+)
+scenario(
+    "a function deletes a global",
+    """
+%%step 1
+a, b = [1], [2]
+def drop():
+    global a
+    del a
+%%step 2
+drop()
+b.append('a' in globals())
+%%step 3
+b.append('a' in globals())
+%%step 4
+a = b
+""",
+)
+scenario(
+    "names are bound by walrus, loops, with, except, match, comprehensions",
+    """
+%%step 1
+import contextlib
+total = [last := y for y in range(4)]
+for i, (j, k) in enumerate([(1, [2]), (3, [4])]): pass
+%%step 2
+with contextlib.nullcontext([k]) as w: pass
+try: 1 / 0
+except ZeroDivisionError as error: message = str(error)
+%%step 3
+match {'p': [k], 'q': 2}:
+    case {'p': found, **rest}: pass
+%%step 4
+k.append(5)
+seen = w, found, rest, last, 'error' in globals()
+""",
+)
+scenario(
+    "a function binds globals, exec and globals() do",
+    """
+%%step 1
+def setup():
+    global made
+    made = [1]
+setup()
+%%step 2
+exec('executed = [made]')
+globals()['by_key'] = made
+%%step 3
+import sys
+setattr(sys.modules['__main__'], 'by_attribute', executed)
+made.append(2)
+%%step 4
+all_same = by_key is made and by_attribute[0] is made
+""",
+)
+scenario(
+    "names come by a star import and import a.b",
+    """
+%%step 1
+from os.path import *
+import xml.dom.minidom
+import os.path as osp
+%%step 2
+where = join('a', 'b')
+import xml.etree.ElementTree as ET
+tree = ET.fromstring('<a><b/></a>')
+%%step 3
+dom = xml.dom.minidom.parseString('<a/>').documentElement.tagName
+import importlib
+name = osp.basename(where)
+%%step 4
+children = [child.tag for child in tree]
+""",
+)
+scenario(
+    "a builtin is shadowed and comes back",
+    """
+%%step 1
+len_before = len([1])
+def len(x): return 42
+%%step 2
+shadowed = len([1])
+%%step 3
+del len
+%%step 4
+after = len([1])
+""",
+)
+scenario(
+    "annotations of the module",
+    """
+%%step 1
+x: int = 3
+%%step 2
+y: str
+z: list = [x]
+%%step 3
+seen = dict(__annotations__)
+""",
+)
+scenario(
+    "the order of names is the order of their making",
+    """
+%%step 1
+z = [1]; a = [2]; m = [3]
+%%step 2
+a.append(z)
+b = 1
+%%step 3
+del z
+order = [n for n in globals() if len(n) == 1]
+%%step 4
+z = 0
+order2 = [n for n in globals() if len(n) == 1]
+%%step 5
+m.append(1)
+""",
+)
+scenario(
+    "a hundred variables of which one changes",
+    """
+%%step 1
+for i in range(100): globals()[f'v{i}'] = [i]
+%%step 2
+v57.append(1)
+%%step 3
+s = sum(len(globals()[f'v{i}']) for i in range(100))
+""",
+)
+scenario(
+    "a name is rebound to an equal object",
+    """
+%%step 1
+a = [1, 2]; b = a
+%%step 2
+a = [1, 2]
+%%step 3
+b.append(3)
+%%step 4
+a.append(4)
+""",
+)
+scenario(
+    "names are rebound to other atoms of equal value",
+    """
+%%step 1
+a, b, c, d = 1, 0.0, True, 'x'
+%%step 2
+a, b, c, d = 1.0, -0.0, 1, b'x'
+%%step 3
+t = type(a), str(b), c is True, d
+""",
+)
+
+# --- changes in place ---
+
+scenario(
+    "every mutator of a list",
+    """
+%%step 1
+a = [3, 1, 2]; b = list(a); c = list(a); d = list(a); e = list(a); f = list(a); g = list(a)
+%%step 2
+a.append(1); b.extend([1]); c.insert(0, 1); d.pop(); e.remove(3); f.sort(); g.reverse()
+%%step 3
+a += [5]; b *= 2; c[0] = 'x'; d[:] = []; del e[0]; f.clear(); g[::2] = [0] * 2
+""",
+)
+scenario(
+    "every mutator of a dict, order too",
+    """
+%%step 1
+a = dict(x=1, y=2, z=3); b = dict(a); c = dict(a); d = dict(a); e = dict(a); f = dict(a)
+%%step 2
+a['x'] = a.pop('x'); b.update(x=1, w=2); c.setdefault('q', []); d.popitem(); e |= {'y': 5}; f.clear()
+%%step 3
+c['q'].append(1); del d['x']; d['x'] = 1
+""",
+)
+scenario(
+    "the order of a dict changes and nothing else",
+    """
+%%step 1
+a = dict(x=1, y=2)
+%%step 2
+x = a.pop('x'); a['x'] = x
+%%step 3
+keys = list(a)
+""",
+)
+scenario(
+    "sets change",
+    """
+%%step 1
+a = {1, 2}; b = {1, 2}; c = {1, 2, 3}; d = frozenset([1]); e = set()
+%%step 2
+a.add(3); b ^= {2, 5}; c.discard(2); d |= {4}; e.update({1, 2})
+%%step 3
+c.pop(); e.remove(1); e.add(e is a)
+""",
+)
+scenario(
+    "bytearray, array and deque change",
+    """
+%%step 1
+import array, collections
+a = bytearray(b'abc'); b = array.array('d', [1, 2]); c = collections.deque([1, 2, 3], maxlen=3)
+%%step 2
+a[0] = 120; b.append(3.0); c.append(4)
+%%step 3
+a += b'!'; b[0] = 9; c.rotate(1)
+%%step 4
+c.appendleft(5)
+""",
+)
+scenario(
+    "the dict family changes",
+    """
+%%step 1
+from collections import OrderedDict, defaultdict, Counter, ChainMap
+o = OrderedDict(a=1, b=2); d = defaultdict(list); c = Counter('hello'); m = ChainMap({'a': 1}, {'b': 2})
+%%step 2
+o.move_to_end('a'); d['k'].append(1); c['x'] += 1; m['c'] = 3
+%%step 3
+d['k'].append(2); c.subtract('h'); m.maps[1]['b'] = 4; o.popitem(last=False)
+%%step 4
+d['new']; m2 = m.new_child(); m2['z'] = 1
+""",
+)
+scenario(
+    "string and bytes buffers with a position",
+    """
+%%step 1
+import io
+s = io.StringIO('one\\ntwo\\nthree'); b = io.BytesIO(b'123456')
+%%step 2
+first = s.readline(); b.seek(2)
+%%step 3
+second = s.readline(); b.write(b'XX')
+%%step 4
+rest = s.read(), b.getvalue(), b.tell()
+""",
+)
+scenario(
+    "subclasses of containers with attributes",
+    """
+%%step 1
+class L(list): pass
+class D(dict): pass
+class S(set): pass
+l, d, s = L([1]), D(a=1), S([1])
+%%step 2
+l.note = ['x']; d.note = l.note; s.note = 1
+%%step 3
+l.note.append('y'); l.append(2); del s.note
+%%step 4
+same = d.note is l.note
+""",
+)
+scenario(
+    "a change five levels deep and a list inside a tuple",
+    """
+%%step 1
+deep = {'a': [{'b': ([{'c': [1]}],)}]}
+t = (1, [2], {'k': []})
+%%step 2
+deep['a'][0]['b'][0][0]['c'].append(2)
+%%step 3
+t[1].append(3); t[2]['k'].append(t)
+%%step 4
+inner = deep['a'][0]['b'][0][0]['c']
+""",
+)
+scenario(
+    "heapq and bisect work in place",
+    """
+%%step 1
+import heapq, bisect
+h = [5, 3, 8]; s = [1, 3]
+%%step 2
+heapq.heapify(h); bisect.insort(s, 2)
+%%step 3
+x = heapq.heappop(h); heapq.heappush(h, 1)
+""",
+)
+scenario(
+    "a change through a function, a method, an alias and a default",
+    """
+%%step 1
+log = []
+def note(x, into=log): into.append(x)
+class Box:
+    def __init__(self): self.items = log
+    def put(self, x): self.items.append(x)
+box = Box()
+%%step 2
+note(1); box.put(2)
+%%step 3
+alias = box.items; alias.append(3)
+%%step 4
+note(4); ok = log is alias is box.items is note.__defaults__[0]
+""",
+)
+
+# --- sharing ---
+
+scenario(
+    "an object of step 1 in a container of step 3, changed through it in step 4",
+    """
+%%step 1
+a = [1]
+%%step 2
+other = [0]
+%%step 3
+box = {'a': a, 'o': [other]}
+%%step 4
+box['a'].append(2)
+%%step 5
+a.append(3); box['o'][0].append(a)
+""",
+)
+scenario(
+    "a member is replaced by an equal object held elsewhere",
+    """
+%%step 1
+x = [1]; y = [1]; box = [x]
+%%step 2
+box[0] = y
+%%step 3
+y.append(2)
+%%step 4
+x.append(3)
+""",
+)
+scenario(
+    "sharing is broken and made without any other change",
+    """
+%%step 1
+a = [[1], [1]]; b = [a[0], a[0]]
+%%step 2
+b[1] = a[1]
+%%step 3
+a[1].append(2)
+%%step 4
+c = b[0] is a[0], b[1] is a[1]
+""",
+)
+scenario(
+    "shared objects without a name",
+    """
+%%step 1
+def pair():
+    hidden = []
+    return {'h': hidden}, [hidden]
+p, q = pair()
+%%step 2
+p['h'].append(1)
+%%step 3
+r = [q[0]]
+del p
+%%step 4
+r[0].append(2)
+""",
+)
+scenario(
+    "cycles within and across variables",
+    """
+%%step 1
+a = []; a.append(a)
+n = {'next': None}; m = {'next': n}
+%%step 2
+n['next'] = m
+class Node: pass
+p, q = Node(), Node()
+p.other, q.other = q, p
+%%step 3
+p.value = [1]; m['v'] = a
+%%step 4
+q.other.value.append(q)
+""",
+)
+scenario(
+    "bound methods and partials share their object",
+    """
+%%step 1
+import functools
+items = [1]
+class T:
+    def __init__(self): self.got = []
+    def take(self, x): self.got.append(x)
+t = T()
+%%step 2
+add = items.append; take = t.take; part = functools.partial(t.take, 'p'); part2 = functools.partial(print, items)
+%%step 3
+add(2); take(1); part()
+%%step 4
+part2.args[0].append(3); ok = take.__self__ is t, add.__self__ is items
+""",
+)
+scenario(
+    "objects as keys and members by identity",
+    """
+%%step 1
+class K: pass
+k1, k2 = K(), K()
+d = {k1: 'one'}; s = {k1, k2}
+%%step 2
+d[k2] = [k1]
+%%step 3
+k1.x = 5; s.discard(k2)
+%%step 4
+got = d[k1], d[k2][0] is k1, k1 in s, k2 in s
+""",
+)
+scenario(
+    "an alias broken by rebinding, and a deleted alias",
+    """
+%%step 1
+a = b = c = [1]
+%%step 2
+b = list(b)
+%%step 3
+del c
+a.append(2)
+%%step 4
+b.append(3)
+""",
+)
+scenario(
+    "a name points into a structure that then lets go of it",
+    """
+%%step 1
+tree = {'left': {'v': [1]}, 'right': {'v': [2]}}
+left = tree['left']
+%%step 2
+tree['left'] = tree.pop('right')
+%%step 3
+left['v'].append(3)
+%%step 4
+tree['left']['v'].append(4)
+""",
+)
+scenario(
+    "tuples that hold mutable objects are shared",
+    """
+%%step 1
+t = ([1], 2); u = [t]
+%%step 2
+v = (t, t)
+%%step 3
+t[0].append(5)
+%%step 4
+ok = v[0] is t and u[0] is t
+""",
+)
+scenario(
+    "weak references",
+    """
+%%step 1
+class W: pass
+w = W(); w.v = [1]
+%%step 2
+other = [w]
+%%step 3
+w.v.append(2)
+""",
+)
+
+# --- functions ---
+
+scenario(
+    "globals of a function are looked up live",
+    """
+%%step 1
+def f(): return k * 2
+def g(): return f() + 1
+%%step 2
+k = 4
+first = g()
+%%step 3
+k = 10
+%%step 4
+second = g(), f.__globals__ is globals()
+""",
+)
+scenario(
+    "mutual recursion across steps",
+    """
+%%step 1
+def even(n): return True if n == 0 else odd(n - 1)
+%%step 2
+def odd(n): return False if n == 0 else even(n - 1)
+%%step 3
+r = even(10), odd(7)
+%%step 4
+def odd(n): return 'redefined'
+r2 = even(3)
+""",
+)
+scenario(
+    "mutable defaults and attributes of functions",
+    """
+%%step 1
+def f(x, seen=[]):
+    seen.append(x); f.calls = getattr(f, 'calls', 0) + 1
+    return seen
+%%step 2
+f(1)
+alias = f.__defaults__[0]
+%%step 3
+f(2); f.tag = {'a': alias}
+%%step 4
+got = f(3) is alias, f.calls
+""",
+)
+scenario(
+    "closures with nonlocal state shared by two functions",
+    """
+%%step 1
+def make():
+    n, log = 0, []
+    def up():
+        nonlocal n
+        n += 1; log.append(n)
+        return n
+    def get(): return n, log
+    return up, get
+up, get = make()
+%%step 2
+up()
+%%step 3
+up(); held = get()[1]
+%%step 4
+up(); out = get(), held is get()[1]
+""",
+)
+scenario(
+    "only one of two closures is touched by name",
+    """
+%%step 1
+def make():
+    n = 0
+    def up():
+        nonlocal n
+        n += 1
+    def get(): return n
+    return up, get
+up, get = make()
+%%step 2
+up()
+%%step 3
+x = get()
+%%step 4
+up(); y = get()
+""",
+)
+scenario(
+    "decorators with state and registration",
+    """
+%%step 1
+import functools
+registry = {}
+def register(f):
+    registry[f.__name__] = f
+    return f
+def count(f):
+    @functools.wraps(f)
+    def inner(*a):
+        inner.calls += 1
+        return f(*a)
+    inner.calls = 0
+    return inner
+%%step 2
+@register
+def one(): return 1
+@count
+def two(x): return x
+%%step 3
+two(5); two(6); registry['one'].note = []
+%%step 4
+ok = registry['one'] is one, two.calls, two.__wrapped__.__name__, two.__name__
+""",
+)
+scenario(
+    "an old function is held while it is redefined",
+    """
+%%step 1
+def f(): return 'old'
+held = [f]
+%%step 2
+def f(): return 'new'
+%%step 3
+both = held[0](), f()
+%%step 4
+held.append(f); same = held[1] is f
+""",
+)
+scenario(
+    "lambdas, generator functions and async functions",
+    """
+%%step 1
+lam = lambda x: x + k
+def gen(n):
+    for i in range(n): yield i * k
+async def co(): return k
+%%step 2
+k = 3
+table = {'lam': lam, 'gen': gen}
+%%step 3
+import asyncio
+got = list(table['gen'](3)), lam(1), asyncio.run(co())
+%%step 4
+same = table['lam'] is lam, table['gen'] is gen
+""",
+)
+scenario(
+    "functools: lru_cache that is empty, singledispatch, total_ordering",
+    """
+%%step 1
+import functools
+@functools.total_ordering
+class V:
+    def __init__(self, n): self.n = n
+    def __eq__(self, o): return self.n == o.n
+    def __lt__(self, o): return self.n < o.n
+%%step 2
+a, b = V(1), V(2)
+%%step 3
+less = a < b, a >= b, max(a, b) is b
+""",
+)
+scenario(
+    "a function is given new code and defaults",
+    """
+%%step 1
+def f(x=1): return x
+def g(x=2): return x * 100
+%%step 2
+f.__code__ = g.__code__
+%%step 3
+f.__defaults__ = (7,)
+%%step 4
+r = f()
+""",
+)
+scenario(
+    "getsource works on a restored function",
+    """
+%%step 1
+def f(x):
+    return x + 1  # a comment
+%%step 2
+y = f(1)
+%%step 3
+import inspect
+text = inspect.getsource(f)
+""",
+)
+scenario(
+    "a function that holds an object of a later step",
+    """
+%%step 1
+def f(): return f.data
+%%step 2
+data = [1]
+f.data = data
+%%step 3
+f().append(2)
+%%step 4
+data.append(3); ok = f() is data
+""",
+)
+
+# --- classes ---
+
+scenario(
+    "instances from several steps are of the one live class",
+    """
+%%step 1
+class C:
+    def __init__(self, v): self.v = v
+a = C(1)
+%%step 2
+b = C(2)
+%%step 3
+c = C(3)
+%%step 4
+ok = type(a) is type(b) is type(c) is C, isinstance(a, C)
+""",
+)
+scenario(
+    "a class attribute is changed in a later step",
+    """
+%%step 1
+class C:
+    kind = 'old'
+    def hi(self): return self.kind
+a = C()
+%%step 2
+b = C()
+%%step 3
+C.kind = 'new'
+%%step 4
+c = C()
+said = a.hi(), b.hi(), c.hi(), type(a) is type(b) is type(c) is C
+""",
+)
+scenario(
+    "a mutable class attribute",
+    """
+%%step 1
+class C:
+    seen = []
+    def __init__(self): self.seen.append(len(self.seen))
+a = C()
+%%step 2
+b = C()
+%%step 3
+alias = C.seen
+c = C()
+%%step 4
+alias.append('x'); ok = a.seen is alias
+""",
+)
+scenario(
+    "a method is patched in",
+    """
+%%step 1
+class C:
+    def hi(self): return 'hi'
+a = C()
+%%step 2
+def hello(self): return 'hello'
+C.hi = hello
+%%step 3
+r = a.hi(), C.hi is hello
+%%step 4
+a.own = lambda: 'own'
+r2 = a.own()
+""",
+)
+scenario(
+    "a class is redefined while old instances live",
+    """
+%%step 1
+class C:
+    v = 1
+old = C()
+%%step 2
+class C:
+    v = 2
+new = C()
+%%step 3
+r = old.v, new.v, isinstance(old, C), isinstance(new, C)
+%%step 4
+Old = type(old); third = Old(); ok = type(third) is type(old)
+""",
+)
+scenario(
+    "a class is defined again by identical code",
+    """
+%%step 1
+class C:
+    v = 1
+a = C()
+%%step 2
+class C:
+    v = 1
+b = C()
+%%step 3
+r = isinstance(a, C), isinstance(b, C), type(a) is type(b)
+%%step 4
+a.x = 1
+""",
+)
+scenario(
+    "a class without a name",
+    """
+%%step 1
+def make():
+    class Local:
+        items = []
+        def add(self, x): self.items.append(x)
+    return Local()
+a = make()
+%%step 2
+b = type(a)()
+%%step 3
+a.add(1)
+%%step 4
+ok = b.items, type(a) is type(b)
+""",
+)
+scenario(
+    "inheritance across steps with super()",
+    """
+%%step 1
+class A:
+    def __init__(self): self.log = ['A']
+class Mixin:
+    def mix(self): return 'mix'
+%%step 2
+class B(A, Mixin):
+    def __init__(self):
+        super().__init__(); self.log.append('B')
+b = B()
+%%step 3
+class C(B):
+    def __init__(self):
+        super().__init__(); self.log.append('C')
+c = C()
+%%step 4
+A.extra = 5
+ok = isinstance(c, A), c.log, B.__mro__[1] is A, c.extra, c.mix()
+""",
+)
+scenario(
+    "slots, properties, descriptors, class and static methods",
+    """
+%%step 1
+class D:
+    def __get__(self, obj, owner=None): return 'got' if obj is not None else self
+    def __set__(self, obj, value): obj.hidden = value
+class S:
+    __slots__ = ('a', 'b', 'hidden')
+    d = D()
+    @property
+    def total(self): return self.a + self.b
+    @total.setter
+    def total(self, v): self.a = v
+    @classmethod
+    def make(cls): s = cls(); s.a = s.b = 1; return s
+    @staticmethod
+    def st(): return 'st'
+s = S.make()
+%%step 2
+s.total = 10
+%%step 3
+s.d = [s.total]
+%%step 4
+r = s.d, s.hidden, S.st(), S.make().total, hasattr(s, '__dict__')
+""",
+)
+scenario(
+    "dataclasses",
+    """
+%%step 1
+from dataclasses import dataclass, field, replace, fields
+@dataclass
+class P:
+    x: int
+    tags: list = field(default_factory=list)
+@dataclass(frozen=True, order=True)
+class F:
+    n: int = 0
+p = P(1); f = F(2)
+%%step 2
+q = replace(p, x=5)
+%%step 3
+p.tags.append('t')
+%%step 4
+r = q.tags is p.tags, F(1) < f, {f: 1}[F(2)], [x.name for x in fields(P)], p == P(1, ['t'])
+""",
+)
+scenario(
+    "enums and named tuples",
+    """
+%%step 1
+import enum, collections, typing
+class Color(enum.Enum):
+    RED = 1
+    BLUE = 'b'
+    def low(self): return self.name.lower()
+class Flag(enum.Flag):
+    A = enum.auto(); B = enum.auto()
+Point = collections.namedtuple('Point', 'x y')
+class Typed(typing.NamedTuple):
+    a: int
+    b: list = []
+c = Color.RED; pt = Point(1, [2])
+%%step 2
+t = Typed(1, [5]); by = {Color.RED: 'r', Flag.A | Flag.B: 'ab'}
+%%step 3
+pt.y.append(3)
+%%step 4
+r = c is Color.RED, by[Color('b')] if Color('b') in by else None, by[Color.RED], c.low(), type(pt) is Point, Typed(1).b
+""",
+)
+scenario(
+    "abstract classes with virtual subclasses, metaclass registries, __init_subclass__",
+    """
+%%step 1
+import abc
+class Shape(abc.ABC):
+    @abc.abstractmethod
+    def area(self): ...
+class Base:
+    known = []
+    def __init_subclass__(cls, **kw): super().__init_subclass__(**kw); Base.known.append(cls.__name__)
+%%step 2
+class Square(Shape):
+    def area(self): return 4
+class Circle: pass
+Shape.register(Circle)
+class One(Base): pass
+%%step 3
+class Two(Base): pass
+sq = Square()
+%%step 4
+r = isinstance(Circle(), Shape), isinstance(sq, Shape), list(Base.known)
+""",
+)
+scenario(
+    "a singleton and a class that counts its instances",
+    """
+%%step 1
+class Single:
+    _one = None
+    def __new__(cls):
+        if cls._one is None: cls._one = super().__new__(cls)
+        return cls._one
+class Counted:
+    n = 0
+    def __init__(self): Counted.n += 1
+%%step 2
+s = Single(); x = Counted()
+%%step 3
+y = Counted(); t = Single()
+%%step 4
+r = s is t is Single(), Counted.n
+""",
+)
+scenario(
+    "an instance changes its class and its dict",
+    """
+%%step 1
+class A: v = 'a'
+class B: v = 'b'
+x = A(); y = A()
+%%step 2
+x.__class__ = B
+%%step 3
+y.__dict__['k'] = [x]
+%%step 4
+x.__dict__.update(y=y); r = x.v, type(x) is B
+""",
+)
+scenario(
+    "getstate, setstate, reduce of the user",
+    """
+%%step 1
+class G:
+    def __init__(self): self.data = [1]; self.cache = {}
+    def __getstate__(self): return {'data': self.data}
+    def __setstate__(self, s): self.__dict__.update(s); self.cache = {}
+class R:
+    def __init__(self, v): self.v = v
+    def __reduce__(self): return R, (self.v,)
+g, r = G(), R([1])
+%%step 2
+g.data.append(2); alias = r.v
+%%step 3
+alias.append(3)
+%%step 4
+out = g.data, r.v is alias
+""",
+)
+scenario(
+    "an exception class and its instances",
+    """
+%%step 1
+class Oops(ValueError):
+    def __init__(self, code): super().__init__(code); self.code = code
+%%step 2
+try: raise Oops([5])
+except Oops as e: kept = e.code; kind = type(e)
+%%step 3
+kept.append(kind is Oops)
+%%step 4
+err = Oops(1); ok = isinstance(err, kind)
+""",
+)
+
+# --- numpy ---
+
+scenario(
+    "arrays change in place, by operator, out=, slices and functions",
+    """
+%%step 1
+import numpy as np
+a = np.arange(10.); b = np.zeros(5); c = np.arange(6).reshape(2, 3); d = np.array([3, 1, 2])
+%%step 2
+a += 1; np.add(b, 2, out=b); c[0, :] = 9; d.sort()
+%%step 3
+a[2:4] *= 2; np.multiply(c, 2, out=c); d.fill(7); np.put(b, [0], 5)
+%%step 4
+c.shape = 3, 2; a[a > 5] = 0
+""",
+)
+scenario(
+    "views across variables and steps",
+    """
+%%step 1
+import numpy as np
+x = np.arange(20000.)
+%%step 2
+y = x[100:200]
+%%step 3
+z = y[::2]; y += 1
+%%step 4
+x[104] = -1; r = y[4], z[2], np.shares_memory(x, z)
+""",
+)
+scenario(
+    "views of a base without a name",
+    """
+%%step 1
+import numpy as np
+a, b = np.split(np.arange(12.), 2); c = np.arange(12).reshape(3, 4)[1:]
+%%step 2
+a[0] = 100; d = c[:, 1]
+%%step 3
+d[:] = -1
+%%step 4
+r = c.sum(), a, np.shares_memory(c, d)
+""",
+)
+scenario(
+    "overlapping views of a base without a name",
+    """
+%%step 1
+import numpy as np
+def pair():
+    base = np.arange(30000.)
+    return base[:20000], base[10000:]
+a, b = pair()
+%%step 2
+a[15000] = -1.0
+%%step 3
+r = b[5000]
+%%step 4
+b[0] = 7.0; r2 = a[10000]
+""",
+)
+scenario(
+    "negative strides, transposed, dtype views, fields, 0-d, broadcast",
+    """
+%%step 1
+import numpy as np
+a = np.arange(12.).reshape(3, 4); rec = np.zeros(3, dtype=[('x', 'i4'), ('y', 'f8')])
+%%step 2
+back = a[::-1, ::-1]; t = a.T; bits = a.view('u8'); field = rec['y']; zero = a[0, 0, ...]; wide = np.broadcast_to(a[0], (5, 4))
+%%step 3
+a[0, 0] = 77; field[1] = 5
+%%step 4
+r = back[-1, -1], t[0, 0], bits[0, 0], zero[()], wide[3, 0], rec['y'][1]
+""",
+)
+scenario(
+    "views inside objects and containers",
+    """
+%%step 1
+import numpy as np
+class M: pass
+m = M(); m.w = np.zeros(10); box = {'v': m.w[2:4]}
+%%step 2
+box['v'][:] = 5
+%%step 3
+m.w *= 2; other = [box['v'].reshape(2, 1)]
+%%step 4
+other[0][0] = -1; r = m.w[2]
+""",
+)
+scenario(
+    "flags: read-only, Fortran order",
+    """
+%%step 1
+import numpy as np
+f = np.asfortranarray(np.arange(6.).reshape(2, 3)); r = np.arange(3); big = np.arange(100000.)
+r.flags.writeable = False
+%%step 2
+f[0, 1] = 9; big.flags.writeable = False; v = big[5:10]
+%%step 3
+ok = f.flags.f_contiguous, r.flags.writeable, big.flags.writeable, v.flags.writeable
+r = r.copy(); r[0] = 9
+%%step 4
+big.flags.writeable = True; big[6] = -1; seen = v[1]
+""",
+)
+scenario(
+    "object arrays with shared elements",
+    """
+%%step 1
+import numpy as np
+inner = [1]
+o = np.array([inner, {'a': inner}, None, 2.5], dtype=object)
+%%step 2
+o[2] = o[0]
+%%step 3
+inner.append(2)
+%%step 4
+p = o[:2]; p[0].append(3)
+""",
+)
+scenario(
+    "a view of an object array",
+    """
+%%step 1
+import numpy as np
+o = np.array([[1], [2], [3]], dtype=object).ravel()
+%%step 2
+v = o[:2]
+%%step 3
+v[0] = 'changed'
+%%step 4
+r = o[0]
+""",
+)
+scenario(
+    "masked and structured arrays",
+    """
+%%step 1
+import numpy as np
+m = np.ma.array([1., 2., 3.], mask=[0, 1, 0]); s = np.array([(1, 'a')], dtype=[('n', 'i4'), ('s', 'U3')])
+%%step 2
+m[0] = np.ma.masked; s['n'][0] = 5
+%%step 3
+m.mask[1] = False; data = m.data
+%%step 4
+data[2] = 99; r = m.sum()
+""",
+)
+scenario(
+    "generators and random states shared by several owners",
+    """
+%%step 1
+import numpy as np
+g = np.random.default_rng(5); rs = np.random.RandomState(3); owner = {'g': g, 'rs': rs}
+%%step 2
+x = g.random(); y = owner['rs'].rand()
+%%step 3
+z = owner['g'].random(), rs.rand()
+%%step 4
+bits = g.bit_generator; w = g.random(), owner['g'] is g
+""",
+)
+scenario(
+    "a large array is written through a view only",
+    """
+%%step 1
+import numpy as np
+big = np.zeros(300000); holder = [big[1000:2000]]
+def touch(): holder[0][5] += 1
+%%step 2
+touch()
+%%step 3
+s = big.sum()
+%%step 4
+big[1005] = 10; s2 = holder[0][5]
+""",
+)
+scenario(
+    "a bytearray under an array",
+    """
+%%step 1
+import numpy as np
+b = bytearray(16); a = np.frombuffer(b, dtype='u1')
+%%step 2
+b[0] = 7
+%%step 3
+r = a[0]
+%%step 4
+a[1] = 9; r2 = b[1]
+""",
+)
+
+# --- pandas ---
+
+scenario(
+    "columns are added, dropped, renamed in place",
+    """
+%%step 1
+import pandas as pd, numpy as np
+df = pd.DataFrame({'a': [1, 2, 3], 'b': [1.5, 2.5, 3.5], 'c': ['x', 'y', 'z']})
+%%step 2
+df['d'] = df.a * 2
+%%step 3
+df.drop(columns='b', inplace=True); df.rename(columns={'a': 'A'}, inplace=True)
+%%step 4
+df.loc[0, 'A'] = 100; df.columns.name = 'cols'
+%%step 5
+df.sort_values('d', ascending=False, inplace=True); df.insert(0, 'first', 0)
+""",
+)
+scenario(
+    "a frame under two names and inside objects",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'a': [1, 2]}); same = df
+class H: pass
+h = H(); h.frame = df
+%%step 2
+same['b'] = [3, 4]
+%%step 3
+h.frame.loc[0, 'a'] = 9; s = df['a']
+%%step 4
+df.loc[1, 'a'] = 8; r = list(s), h.frame is df
+""",
+)
+scenario(
+    "copy-on-write behaves as before",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'a': [1, 2, 3], 'b': [4, 5, 6]}); part = df[['a']]; row = df.iloc[0:2]; s = df['b']
+%%step 2
+df.loc[0, 'a'] = 100
+%%step 3
+row.iloc[0, 1] = -1
+%%step 4
+s.iloc[2] = 77; r = df.values.tolist(), part.values.tolist(), row.values.tolist(), s.tolist()
+""",
+)
+scenario(
+    "all kinds of columns",
+    """
+%%step 1
+import pandas as pd, numpy as np
+df = pd.DataFrame({'cat': pd.Categorical(['a', 'b', 'a']), 'tz': pd.date_range('2020', periods=3, tz='Europe/Rome'),
+    'n': pd.array([1, None, 3], dtype='Int64'), 's': pd.array(['x', None, 'z'], dtype='string'), 'o': [[1], {'a': 1}, None],
+    'p': pd.period_range('2020-01', periods=3, freq='M'), 'i': pd.interval_range(0, 3), 'b': pd.array([True, None, False], dtype='boolean')})
+%%step 2
+df['cat'] = df['cat'].cat.add_categories('c'); df.loc[1, 'n'] = 7
+%%step 3
+df.loc[0, 'o'].append(2); df.loc[1, 's'] = 'y'; item = df.loc[0, 'o']
+%%step 4
+item.append(3); df.attrs['note'] = item; df.flags.allows_duplicate_labels = False
+""",
+)
+scenario(
+    "MultiIndex, index names, sparse",
+    """
+%%step 1
+import pandas as pd, numpy as np
+mi = pd.MultiIndex.from_product([['a', 'b'], [1, 2]], names=['k', 'n'])
+df = pd.DataFrame({'v': np.arange(4.)}, index=mi); sp = pd.Series(pd.arrays.SparseArray([0, 0, 1, 0]))
+%%step 2
+df.loc[('a', 1), 'v'] = 50; df.index.names = ['K', 'N']
+%%step 3
+u = df.unstack('N'); g = df.groupby('K').sum()
+%%step 4
+u.iloc[0, 0] = -1; t = df.reset_index()
+""",
+)
+scenario(
+    "an array under a frame",
+    """
+%%step 1
+import pandas as pd, numpy as np
+a = np.arange(40000.).reshape(20000, 2); df = pd.DataFrame(a, copy=False, columns=['x', 'y'])
+%%step 2
+a[0, 0] = 99
+%%step 3
+r = df.iloc[0, 0]
+%%step 4
+a[1, 1] = 55; r2 = df.iloc[1, 1]
+""",
+)
+scenario(
+    "Arrow data over an array",
+    """
+%%step 1
+import pandas as pd, numpy as np, pyarrow as pa
+a = np.arange(20000.); t = pa.array(a)
+%%step 2
+a[0] = 42
+%%step 3
+r = t[0].as_py()
+%%step 4
+t2 = t.slice(5); n = len(t2)
+""",
+    differs="t t2",
+)
+scenario(
+    "groupby, rolling and a series with a function",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'k': list('aabb'), 'v': [1., 2, 3, 4]})
+def scale(x): return x * factor
+%%step 2
+factor = 3
+out = df.groupby('k').v.transform(scale)
+%%step 3
+factor = 5; df['w'] = df.v.map(scale)
+%%step 4
+roll = df.v.rolling(2).mean()
+""",
+)
+
+# --- scikit-learn, scipy ---
+
+scenario(
+    "an estimator is refitted through a function",
+    """
+%%step 1
+import numpy as np
+from sklearn.linear_model import LinearRegression, SGDClassifier
+X = np.arange(20.).reshape(10, 2); y = X.sum(axis=1)
+model = LinearRegression()
+def fit(m): return m.fit(X, y)
+%%step 2
+fit(model)
+%%step 3
+y = -y
+fit(model); coefs = model.coef_
+%%step 4
+p = model.predict(X[:2]); coefs *= 2; q = model.predict(X[:2])
+""",
+)
+scenario(
+    "partial_fit, pipelines, a shared random state, a forest",
+    """
+%%step 1
+import numpy as np
+from sklearn.linear_model import SGDClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, FunctionTransformer
+rs = np.random.RandomState(0); X = rs.rand(30, 3); y = (X[:, 0] > .5).astype(int)
+def twice(a): return a * 2
+sgd = SGDClassifier(random_state=rs)
+%%step 2
+sgd.partial_fit(X, y, classes=[0, 1]); pipe = make_pipeline(StandardScaler(), FunctionTransformer(twice), sgd)
+%%step 3
+sgd.partial_fit(X, y); forest = RandomForestClassifier(5, random_state=rs).fit(X, y)
+%%step 4
+pipe.fit(X, y); r = pipe.predict(X), forest.predict_proba(X), pipe.steps[-1][1] is sgd, sgd.random_state is rs
+""",
+)
+scenario(
+    "sparse matrices",
+    """
+%%step 1
+import scipy.sparse as sp, numpy as np
+m = sp.csr_matrix(np.eye(4)); data = m.data
+%%step 2
+data[0] = 5
+%%step 3
+m[1, 1] = 7; l = m.tolil()
+%%step 4
+l[0, 3] = 1; s = m.sum()
+""",
+)
+
+# --- chance and surroundings ---
+
+scenario(
+    "random numbers, seeded or not",
+    """
+%%step 1
+import random, numpy as np
+random.seed(7); np.random.seed(8); a = random.random(), np.random.rand()
+%%step 2
+b = random.gauss(0, 1), np.random.randn()
+%%step 3
+c = 'no draw'
+%%step 4
+d = random.random(), np.random.rand(), random.gauss(0, 1), np.random.randn()
+""",
+)
+scenario(
+    "a random generator of its own",
+    """
+%%step 1
+import random
+r = random.Random(1); rr = [r]
+%%step 2
+a = r.random()
+%%step 3
+b = rr[0].random(); items = list(range(9)); r.shuffle(items)
+""",
+)
+scenario(
+    "surroundings that a step changes",
+    """
+%%step 1
+import os, sys, warnings, decimal, tempfile
+import numpy as np, pandas as pd
+os.environ['CKPT_TEST_A'] = '1'; sys.path.append('/nowhere'); decimal.getcontext().prec = 5
+%%step 2
+warnings.filterwarnings('ignore', message='nothing'); np.set_printoptions(precision=3); pd.set_option('display.max_rows', 7)
+%%step 3
+os.chdir('/'); sys.setrecursionlimit(2000)
+%%step 4
+seen = os.environ['CKPT_TEST_A'], str(decimal.Decimal(1) / 3), str(np.array([1 / 3])), os.getcwd()
+""",
+)
+
+# --- unmarked cells ---
+
+scenario(
+    "unmarked cells between steps",
+    """
+%%
+import collections
+%%step 1
+a = [1]
+%%
+a.append('unmarked'); factor = 3
+%%step 2
+b = [x for x in a]; c = factor
+%%
+d = {'a': a}
+%%step 3
+a.append(len(d)); e = d
+%%
+d['late'] = 1
+%%step 4
+f = e is d, a
+""",
+)
+scenario(
+    "an unmarked cell changes what the next step holds",
+    """
+%%step 1
+import numpy as np
+data = np.zeros(5); cfg = {'n': 1}
+%%
+data[0] = 1
+cfg['n'] += 1
+%%step 2
+data[1] = 2; m = cfg
+%%step 3
+data[2] = cfg['n']
+""",
+)
+scenario(
+    "an unmarked cell defines what steps use",
+    """
+%%
+def f(x): return x * scale
+scale = 2
+class C: pass
+%%step 1
+a = f(2); c = C()
+%%
+scale = 5
+%%step 2
+b = f(2); d = C()
+%%step 3
+ok = type(c) is C, type(d) is C, f(1)
+""",
+)
+
+# --- iterators ---
+
+scenario(
+    "iterators at their position, sharing their container",
+    """
+%%step 1
+import itertools
+items = [1, 2, 3, 4]; it = iter(items); done = iter([]); list(done); d = {'a': 1, 'b': 2}
+%%step 2
+first = next(it); e = enumerate(items); c = itertools.count(5); z = zip(items, 'abcd')
+%%step 3
+items.append(5); second = next(it), next(e), next(c), next(z)
+%%step 4
+rest = list(it), list(e), list(z), next(c), list(done)
+""",
+)
+scenario(
+    "views of dicts",
+    """
+%%step 1
+d = {'a': 1}; keys = d.keys(); values = d.values()
+%%step 2
+d['b'] = 2
+%%step 3
+seen = list(keys), list(values)
+%%step 4
+d['c'] = 3; n = len(keys)
+""",
+)
+scenario(
+    "locks, events and queues that are free",
+    """
+%%step 1
+import threading, queue
+lock = threading.Lock(); event = threading.Event(); q = queue.Queue()
+class Safe:
+    def __init__(self): self.lock = lock; self.n = 0
+    def up(self):
+        with self.lock: self.n += 1
+safe = Safe()
+%%step 2
+safe.up(); q.put([1]); event.set()
+%%step 3
+safe.up(); got = q.get_nowait(); same = safe.lock is lock
+%%step 4
+ok = event.is_set(), q.empty(), lock.acquire(blocking=False); lock.release()
+""",
+)
+
+# --- what cannot be saved ---
+
+scenario(
+    "a generator makes its step run again",
+    """
+%%step 1
+def gen():
+    yield from [1, 2, 3]
+a = [1]
+%%step 2
+g = gen()
+%%step 3
+a.append(2)
+""",
+    runs={2: "could not be saved"},
+    differs="g",
+)
+scenario(
+    "a result is shown, and shares with a variable",
+    """
+%%step 1
+a = [1]
+a
+%%step 2
+b = {'a': a}
+[a, b]
+%%step 3
+a.append(2)
+len(a)
+%%step 4
+a
+""",
+)
+scenario(
+    "a result holds what no name holds",
+    """
+%%step 1
+import numpy as np
+a = np.arange(10)
+a[2:4]
+%%step 2
+a[2] = 50
+[x := 5, {'n': None}]
+%%step 3
+a
+""",
+)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_restoring_is_exact(server: Server, name: str) -> None:
+    problems = server.problems(SCENARIOS[name])
+    assert not problems, "\n".join(problems)

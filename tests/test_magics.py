@@ -1,0 +1,503 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ckpt_magic
+from ckpt_magic import StepNotFoundError, UntrustedError
+from ckpt_magic.faces import verbs
+from ckpt_magic.files.store import Store
+from ckpt_magic.files.trust import Key, export_key, load_keyring
+from ckpt_magic.steps.registry import StepCall
+from tests import making
+from tests.test_status import KEYS
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+MAGICS = ["ckpt_config", "ckpt_start", "ckpt_load", "ckpt_status", "ckpt_clear", "ckpt_trust"]
+
+
+@pytest.fixture
+def run(shell: InteractiveShell) -> Any:
+    """Run cells; return the value of the last one, or raise its error."""
+
+    def run_cells(*cells: str) -> Any:
+        result = None
+        for cell in cells:
+            result = shell.run_cell(cell)
+            result.raise_error()
+        return result.result if result is not None else None
+
+    return run_cells
+
+
+def usage(run: Any, capsys: pytest.CaptureFixture[str], cell: str) -> str:
+    """Run a cell that is wrong; return the one line that it shows."""
+    from IPython.core.error import UsageError
+
+    capsys.readouterr()
+    with pytest.raises(UsageError):
+        run(cell)
+    shown = capsys.readouterr()
+    (line,) = (shown.out + shown.err).splitlines()
+    return line
+
+
+# --- %%step ---
+
+
+def test_all_options_of_a_step_are_read() -> None:
+    line = "3 --name m --version 2 --folder 'a b' --title \"Load it\" --save a b --drop c --save d --require e --force"
+
+    assert verbs.parse_step(line) == StepCall(3, "m", "2", "a b", "Load it", ("a", "b", "d"), ("c",), ("e",), True)
+    assert verbs.parse_step("7") == StepCall(7)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "N"),
+        ("x", "'x' is no step number: use a whole number from 1"),
+        ("0", "'0' is no step number"),
+        ("-1", "'-1' is no step number"),
+        ("1.5", "'1.5' is no step number"),
+        ("1 2", "unrecognized arguments: 2"),
+        ("1 --nam m", "unrecognized arguments: --nam m"),
+        ("1 --title", "expected one argument"),
+        ("1 --save a-b", "'a-b' is not the name of a variable"),
+        ("1 --title 'open", "no closing quotation"),
+    ],
+)
+def test_a_wrong_step_line_is_one_line_before_anything_runs(
+    run: Any, capsys: pytest.CaptureFixture[str], shell: InteractiveShell, line: str, words: str
+) -> None:
+    shown = usage(run, capsys, f"%%step {line}\nran = True")
+
+    assert shown.startswith("UsageError: %%step: ") and words in shown and "`%%step?`" in shown
+    assert "ran" not in shell.user_ns
+
+
+def test_a_step_without_any_name_says_how_to_give_one(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--name NAME" in usage(run, capsys, "%%step 1\n1")
+    assert "name 'a/b'" in usage(run, capsys, "%%step 1 --name a/b\n1")
+
+
+# --- %ckpt_config, %ckpt_start ---
+
+
+def test_defaults_are_set_and_shown_with_their_source(
+    run: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPT_VERSION", "7")
+    run("%ckpt_config --name m --folder sub/ck")
+    out = capsys.readouterr().out
+
+    assert "m  (%ckpt_config)" in out and "7  (CKPT_VERSION)" in out and f"{tmp_path / 'sub/ck'}" in out
+    run("%%step 1\nx = 1")
+    assert (tmp_path / "sub/ck/m-v7-step1.pkl").exists()
+
+
+def test_a_wrong_default_changes_nothing(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run("%ckpt_config --name m")
+    assert "name 'a b'" in usage(run, capsys, "%ckpt_config --version 2 --name 'a b'")
+    assert "only local" in usage(run, capsys, "%ckpt_config --version 2 --folder s3://bucket")
+    run("%ckpt_config")
+    assert "version     1" in capsys.readouterr().out
+
+
+def test_a_start_point_is_set_shown_and_explained(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run("%ckpt_start")
+    assert capsys.readouterr().out == "start point: none (nothing is restored)\n"
+    run("%ckpt_start 4")
+    assert capsys.readouterr().out == "start point: 4 (steps 1–3 are restored where possible)\n"
+    run("%ckpt_start auto --name m")
+    assert "start point of `m`: auto" in capsys.readouterr().out
+    run("%ckpt_start --name other")
+    assert "start point of `other`: 4" in capsys.readouterr().out
+    assert "start point 'x'" in usage(run, capsys, "%ckpt_start x")
+
+
+def test_steps_before_the_start_point_are_restored(run: Any, shell: InteractiveShell) -> None:
+    run("%ckpt_config --name m", "%%step 1\nx = [1]\nprint('hi')", "%reset -f", "%ckpt_start 2", "%%step 1\nx = [1]")
+    assert run("x") == [1]
+    assert run("%ckpt_status --json")[0]["restore_seconds"] is not None
+
+
+# --- %ckpt_load ---
+
+
+@pytest.fixture
+def three(run: Any) -> None:
+    run(
+        "%ckpt_config --name m",
+        "%%step 1\nx = [1]\nf = lambda: x",
+        "%%step 2\ny = 2",
+        "%%step 3\ndel y\nz = 3",
+        "%reset -f",
+    )
+
+
+@pytest.mark.usefixtures("three")
+def test_loading_returns_a_mapping_and_binds_nothing(run: Any, shell: InteractiveShell) -> None:
+    outputs = run("outputs = %ckpt_load", "outputs")
+
+    assert list(outputs) == ["step_1", "step_2", "step_3"]
+    assert outputs[1]["f"]() == [1]
+    assert not {"x", "y", "z"} & shell.user_ns.keys()
+    assert list(run("%ckpt_load 2-9")) == ["step_2", "step_3"]
+    assert list(run("%ckpt_load 3 step_1")) == ["step_1", "step_3"]
+
+
+@pytest.mark.usefixtures("three")
+def test_pushing_puts_the_values_in_place_one_line_each(
+    run: Any, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    run("%ckpt_load --push")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" · ")[:3] for line in lines] == [
+        ["step 1", "pushed", "x, f"],
+        ["step 2", "pushed", "y"],
+        ["step 3", "pushed", "z"],
+    ]
+    assert shell.user_ns["z"] == 3 and "y" not in shell.user_ns
+    assert run("f() is x")
+
+
+@pytest.mark.usefixtures("three")
+def test_pushing_over_other_values_needs_force(
+    run: Any, capsys: pytest.CaptureFixture[str], shell: InteractiveShell
+) -> None:
+    run("x = 'mine'")
+    assert "`x`" in usage(run, capsys, "%ckpt_load --push")
+    assert "y" not in shell.user_ns and "z" not in shell.user_ns
+    receipts = run("%ckpt_load 1 --push --force --json")
+    assert [row["step"] for row in receipts] == [1] and run("x") == [1]
+
+
+@pytest.mark.usefixtures("three")
+def test_what_is_missing_is_an_error_that_lists_what_there_is(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StepNotFoundError, match="step 7 is not stored; stored: steps 1–3"):
+        run("%ckpt_load 1 7")
+    with pytest.raises(StepNotFoundError, match=r"`n` version 1 .*m \(version 1\)"):
+        run("%ckpt_load --name n")
+    assert "'x' is no step" in usage(run, capsys, "%ckpt_load x")
+    assert "--force goes with --push" in usage(run, capsys, "%ckpt_load --force")
+
+
+@pytest.mark.usefixtures("three")
+def test_loading_without_a_name_asks_for_one(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run_cell("%unload_ext ckpt_magic")
+    del shell._ckpt_magic  # type: ignore[attr-defined]  # as in a new kernel
+    shell.run_cell("%load_ext ckpt_magic")
+    capsys.readouterr()
+    shell.run_cell("%ckpt_load")
+    assert "which pipeline? --name NAME; stored: m (version 1)" in "".join(capsys.readouterr())
+
+
+# --- %ckpt_status ---
+
+
+@pytest.mark.usefixtures("three")
+def test_status_has_a_row_per_step(run: Any) -> None:
+    run("%%step 9 --title Last\nw = 1", "%ckpt_clear 9 --yes", "%ckpt_start 2")
+
+    rows = run("%ckpt_status --json")
+
+    assert type(rows) is list and all(" ".join(row) == KEYS for row in rows)
+    assert [(row["step"], row["state"], row["next"]) for row in rows] == [
+        (1, "stored", "restore"),
+        (2, "stored", "run"),
+        (3, "stored", "run"),
+        (9, "missing", "run"),
+    ]
+    assert json.loads(json.dumps(rows)) == rows
+    assert "not before the start point" in repr(run("%ckpt_status"))
+
+
+@pytest.mark.usefixtures("three")
+def test_status_of_one_step_tells_everything(run: Any) -> None:
+    shown = run("%ckpt_status 1")
+    assert "x = [1]" in repr(shown) and "x = [1]" in shown._repr_html_()
+    assert run("%ckpt_status 1 --json")[0]["record"]["kind"] == "cell"
+    with pytest.raises(StepNotFoundError, match="step 8"):
+        run("%ckpt_status 8")
+
+
+def test_a_failed_cell_has_a_failed_row(run: Any, shell: InteractiveShell) -> None:
+    run("%ckpt_config --name m", "%%step 1\nx = 1")
+    shell.run_cell("%%step 1\n1 / 0")
+
+    (row,) = run("%ckpt_status --json")
+    assert row["state"] == "failed" and row["reason"] == "the cell failed" and row["bytes"] is not None
+
+
+def test_without_a_name_the_pipelines_of_this_kernel_are_shown_and_others_named(run: Any, tmp_path: Path) -> None:
+    making.save(Store(tmp_path / ".ckpt").path("old", 3, 1), {}, load_keyring(), name="old", version="3")
+    assert [row["name"] for row in run("%ckpt_status")] == ["old"]
+
+    run("%%step 1 --name a\nx = 1", "%%step 1 --name b --folder elsewhere\nx = 1")
+
+    found = run("%ckpt_status")
+    assert [row["name"] for row in found] == ["a", "b"]
+    assert "old (version 3)" in found.note and found.note in repr(found)
+    assert [row["name"] for row in run("%ckpt_status --name old")] == ["old"]
+
+
+def test_status_in_a_fresh_kernel_imports_no_data_libraries(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom IPython.core.interactiveshell import InteractiveShell\n"
+        "s = InteractiveShell.instance()\n"
+        "for cell in ['%load_ext ckpt_magic', '%%step 1 --name m\\nx = [1]', '%ckpt_status', '%ckpt_load --name m']:\n"
+        "    s.run_cell(cell).raise_error()\n"
+        "heavy = {'numpy', 'pandas', 'matplotlib', 'torch', 'nbclient', 'nbformat', 'sklearn'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, stdout=subprocess.PIPE)
+
+
+def test_importing_the_package_is_light(tmp_path: Path) -> None:
+    code = (
+        "import sys, ckpt_magic\n"
+        "from ckpt_magic import Checkpoint\n"
+        "assert not {'IPython', 'rich', 'numpy', 'nbformat'} & sys.modules.keys()\n"
+        "assert {'Checkpoint', 'load', 'status'} <= set(dir(ckpt_magic))\n"
+        "assert ckpt_magic.status() == []\n"
+        "try: ckpt_magic.nothing\n"
+        "except AttributeError as error: assert 'nothing' in str(error)\n"
+        "from ckpt_magic import *\n"
+        "assert load is ckpt_magic.load"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+# --- %ckpt_clear ---
+
+
+@pytest.mark.usefixtures("three")
+def test_clearing_says_what_it_would_do_and_does_it_with_yes(
+    run: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / ".ckpt")
+    run("%ckpt_clear 1-2")
+    out = capsys.readouterr().out
+    assert "would delete 2 files" in out and "m-v1-step2.pkl" in out and "--yes" in out
+    assert len(store.entries()) == 3
+
+    run("%ckpt_clear 1-2 --yes")
+    assert [entry.step for entry in store.entries()] == [3]
+    run("%ckpt_clear --all --yes")
+    assert not store.entries()
+    capsys.readouterr()
+    run("%ckpt_clear --all")
+    assert capsys.readouterr().out == "there is nothing to delete\n"
+
+
+@pytest.mark.usefixtures("three")
+def test_kept_files_are_cleared_only_when_asked(run: Any, tmp_path: Path) -> None:
+    store = Store(tmp_path / ".ckpt")
+    kept = store.set_aside(store.path("m", 1, 1), "kept")
+    making.save(store.path("n", 1, 1), {}, load_keyring(), name="n")
+    other = store.set_aside(store.path("n", 1, 1), "bad")
+
+    run("%ckpt_clear --all --yes")
+    assert kept.exists()
+    run("%ckpt_clear --kept --yes")
+    assert not kept.exists() and other.exists()
+
+
+@pytest.mark.usefixtures("three")
+def test_clearing_nothing_in_particular_is_refused(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "say what to delete" in usage(run, capsys, "%ckpt_clear")
+    assert "not both" in usage(run, capsys, "%ckpt_clear 1 --all")
+
+
+# --- %ckpt_trust ---
+
+
+def test_a_file_is_shown_then_signed(run: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = making.save(Store(tmp_path / ".ckpt").path("m", 1, 1), {"x": len}, making.some_keyring(tmp_path))
+    run("%ckpt_config --name m")
+    with pytest.raises(UntrustedError, match="someone else's"):
+        run("%ckpt_load", "_[1]")
+    capsys.readouterr()
+
+    run("%ckpt_trust .ckpt/m-v1-step1.pkl")
+    out = capsys.readouterr().out
+    assert "someone else's checkpoint" in out and "builtins.len" in out and "not signed" in out
+    assert run("%ckpt_status --json")[0]["state"] == "other key"
+
+    run("%ckpt_trust .ckpt --yes")
+    assert "signed: it is trusted now" in capsys.readouterr().out
+    assert run("%ckpt_status --json")[0]["state"] == "stored"
+    run(f"%ckpt_trust '{path}'", "%ckpt_trust .ckpt")
+    assert "is trusted already" in capsys.readouterr().out
+
+
+def test_a_file_that_changed_since_it_was_shown_is_not_signed(run: Any, tmp_path: Path) -> None:
+    path = making.save(Store(tmp_path / ".ckpt").path("m", 1, 1), {"x": len}, making.some_keyring(tmp_path))
+    run("%ckpt_trust .ckpt")
+    making.save(path, {"x": exec}, making.some_keyring(tmp_path))
+
+    with pytest.raises(UntrustedError, match="changed since it was shown"):
+        run("%ckpt_trust .ckpt --yes")
+
+
+def test_a_key_is_accepted(
+    run: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    keyring = making.some_keyring(tmp_path)
+    making.save(Store(tmp_path / ".ckpt").path("m", 1, 1), {"x": 1}, keyring)
+    export_key(Key(keyring.signing.secret), tmp_path / "theirs.key")
+
+    run("%ckpt_trust --key theirs.key")
+    assert keyring.signing.id.hex() in capsys.readouterr().out
+    assert run("%ckpt_status --json")[0]["state"] == "other key"
+    run("%ckpt_trust --key theirs.key --yes")
+    assert run("%ckpt_status --json")[0]["state"] == "stored"
+
+
+def test_trust_needs_one_thing(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "give a file or a folder" in usage(run, capsys, "%ckpt_trust")
+    assert "give a file or a folder" in usage(run, capsys, "%ckpt_trust a --key b")
+
+
+# --- help, completion, config, life ---
+
+
+@pytest.mark.parametrize("name", ["%step", *MAGICS])
+def test_every_magic_has_help_with_examples(
+    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell, name: str
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr("IPython.core.page.page", lambda data, *args, **kwargs: shown.append(data))
+    run(f"%{name}?")
+    text = str(shown) + capsys.readouterr().out
+    assert "Usage:" in text and "Examples" in text
+
+
+def complete(shell: InteractiveShell, line: str, below: str = "") -> list[str]:
+    """The completions at the end of the line, as a kernel finds them."""
+    from IPython.core.completer import provisionalcompleter
+
+    with provisionalcompleter():
+        found = list(shell.Completer.completions(line + below, len(line)))
+    return sorted({line[one.start : len(line)].rpartition(" ")[0] + one.text for one in found})
+
+
+@pytest.mark.usefixtures("three")
+def test_completion_knows_options_names_versions_and_variables(run: Any, shell: InteractiveShell) -> None:
+    run("%%step 1 --name other --version 2\nx = 1", "dataset = 1")
+
+    assert complete(shell, "%ckpt_load --na") == ["--name"]
+    assert complete(shell, "%ckpt_load --name ") == ["m", "other"]
+    assert complete(shell, "%ckpt_status --name other --version ") == ["2"]
+    assert complete(shell, "%%step 3 --save data") == ["dataset"]
+    assert complete(shell, "%%step 3 --save x dat", "\nx = 1") == ["dataset"]
+    assert complete(shell, "%%step 3 --fo", "\nx = 1") == ["--folder", "--force"]
+    assert complete(shell, "%ckpt_start a") == ["auto"]
+
+
+def test_config_options_hold(run: Any, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    run("%ckpt_config --name m")
+    capsys.readouterr()
+    run("%config CkptMagics.banner = False", "%%step 1\nx = 1")
+    assert capsys.readouterr().out == ""
+    run("%config CkptMagics.banner = True", "%%step 1\nx = 1")
+    assert "step 1 · saved" in capsys.readouterr().out
+
+
+def test_config_of_the_profile_is_read(tmp_path: Path) -> None:
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\nfrom traitlets.config import Config\n"
+        "c = Config(); c.CkptMagics.name = 'p'; c.CkptMagics.version = '4'; c.CkptMagics.start_from = '2'\n"
+        "s = InteractiveShell.instance(config=c)\n"
+        "for cell in ['%load_ext ckpt_magic', '%%step 1\\nx = 1', '%ckpt_config']: s.run_cell(cell).raise_error()\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    assert "p  (config)" in out and "start point 2  (config)" in out
+    assert (tmp_path / ".ckpt/p-v4-step1.pkl").exists()
+
+
+def test_the_banner_is_turned_off_by_the_environment(
+    run: Any, shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CKPT_BANNER", "0")
+    run("%reload_ext ckpt_magic", "%ckpt_config --name m")
+    capsys.readouterr()
+    run("%%step 1\nx = 1")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("three")
+def test_reloading_keeps_what_the_kernel_knows(run: Any) -> None:
+    run("%%step 5\nv = 1", "%reload_ext ckpt_magic")
+
+    assert run("%ckpt_status --json")[-1]["run_seconds"] is not None
+    run("%%step 6\nv = 2")
+    assert [row["step"] for row in run("%ckpt_status")] == [1, 2, 3, 5, 6]
+
+
+def test_unloading_takes_everything_out(run: Any, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    ckpt_magic.load_ipython_extension(shell)  # a second time does no harm
+    run("%unload_ext ckpt_magic")
+
+    table = shell.magics_manager.magics
+    assert not [name for kind in table.values() for name in kind if "ckpt" in name or name.endswith("step")]
+    assert "CkptMagics" not in [type(one).__name__ for one in shell.configurables]
+    assert complete(shell, "%ckpt_load --na") == []
+    assert "not found" in usage(run, capsys, "%%step 1\nx = 1")
+    ckpt_magic.unload_ipython_extension(shell)
+    run("%load_ext ckpt_magic", "%%step 1 --name m\nx = 1")
+
+
+def test_the_notebooks_name_is_the_default(shell: InteractiveShell, run: Any, tmp_path: Path) -> None:
+    notebook = tmp_path / "nb" / "my training.ipynb"
+    notebook.parent.mkdir()
+    notebook.write_text("{}")
+    run("%unload_ext ckpt_magic")
+    del shell._ckpt_magic  # type: ignore[attr-defined]
+    shell.user_ns["__session__"] = str(notebook)
+
+    run("%load_ext ckpt_magic", "%%step 1\nx = 1")
+
+    assert (tmp_path / "nb/.ckpt/my-training-v1-step1.pkl").exists()
+    assert run("%ckpt_status 1 --json")[0]["record"]["notebook"] == "../my training.ipynb"
+
+
+def test_options_that_were_handed_over_win(shell: InteractiveShell, tmp_path: Path) -> None:
+    handed = tmp_path / "handed.json"
+    handed.write_text(json.dumps({"name": "h", "start_from": "2", "sources": []}))
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\nfrom traitlets.config import Config\n"
+        f"c = Config(); c.CkptMagics.handed_over = {str(handed)!r}\n"
+        "s = InteractiveShell.instance(config=c)\n"
+        "for cell in ['%load_ext ckpt_magic', '%ckpt_config --name m', '%%step 1 --name k\\nx = 1', '%ckpt_start 9']:\n"
+        "    s.run_cell(cell).raise_error()\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    assert "h  (ckpt-magic run)" in out and "wins over %ckpt_start" in out
+    assert (tmp_path / ".ckpt/h-v1-step1.pkl").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_in_a_forked_child_the_inherited_hooks_do_nothing(run: Any, tmp_path: Path) -> None:
+    run(
+        "%ckpt_config --name m",
+        "import os\npid = os.fork()\nif pid == 0:\n"
+        "    get_ipython().run_cell('%%step 1\\nx = 1')\n    os._exit(0)\nos.waitpid(pid, 0);",
+    )
+    assert not list((tmp_path / ".ckpt").glob("*.pkl"))

@@ -244,6 +244,7 @@ type("New", (Base,), {}) and made == ["Sub", "New"]
 slots.y() == 2 and not hasattr(slots, "__dict__")
 repr(point) == "Point(x=1, y=[])" and point == Point(1) and Point(2) > point
 point.seeded == 7 and Point(1, seed=8).seeded == 8
+Point.__init__.__globals__ is value and Point.__repr__.__wrapped__.__qualname__.endswith("__repr__")
 __import__("dataclasses").replace(point, x=5, seed=1).x == 5 and Point.__hash__ is None
 repr(fixed) == "Fixed(x=1)" and hash(fixed) == hash(Fixed(1)) and Fixed.name == "n" and not hasattr(fixed, "__dict__")
 [type(e).__name__ for e in [None]] and FixedSub(1) == FixedSub(1, z=4) and FixedSub.__dataclass_params__.frozen
@@ -387,6 +388,10 @@ def test_a_token_names_the_definition_not_its_place(tmp_path: Path) -> None:
         def g(x=[]): pass
         def h(): pass
         h.calls = []
+        import typing
+        class N(typing.NamedTuple):
+            x: list = []
+        assert not is_plain_definition(N, globals())
         assert not is_plain_definition(g, globals()) and not is_plain_definition(h, globals())
         assert not is_plain_definition(lambda: 1, globals()) and not is_plain_definition(f(1), globals())
         assert not is_plain_definition(len, globals()) and not is_plain_definition(dict, globals())

@@ -379,7 +379,11 @@ def test_small_arrays_own_their_data_and_flags_are_kept() -> None:
     large = np.arange(100_000)
     assert again(large).flags.writeable
     large.flags.writeable = False
-    assert not again(large).flags.writeable
+    for array in (fixed, large):
+        back = again(array)
+        assert not back.flags.writeable and not array.flags.writeable
+        back.flags.writeable = True  # as the array itself can be
+        back[0] = 3
 
 
 def test_a_memory_map_is_opened_again(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def save(path: Path, *cells: str | NotebookNode, **metadata: Any) -> Path:
 
 
 def read(path: Path) -> NotebookNode:
-    return nbformat.read(path, as_version=4)
+    document: NotebookNode = nbformat.read(path, as_version=4)
+    return document
 
 
 def texts(document: NotebookNode) -> list[str]:
@@ -50,7 +52,7 @@ def lines(stream: io.StringIO) -> list[str]:
 
 
 def stream(text: str, name: str = "stdout") -> NotebookNode:
-    return new_output("stream", name=name, text=text)
+    return NotebookNode(new_output("stream", name=name, text=text))
 
 
 def test_neighbouring_streams_are_merged() -> None:
@@ -213,7 +215,7 @@ def test_options_reach_the_kernel_and_win(tmp_path: Path) -> None:
     assert texts(document)[-1] == "7\n"
     assert "m  (ckpt-magic run)" in texts(document)[3]
     assert (tmp_path / "ck/m-v5-step1.pkl").exists()
-    assert not list(Path(runner.tempfile.gettempdir()).glob("ckpt-magic-*.json"))
+    assert not list(Path(tempfile.gettempdir()).glob("ckpt-magic-*.json"))
 
 
 @kernel

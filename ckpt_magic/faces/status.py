@@ -35,12 +35,11 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Entry, Store, natural
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
-from ckpt_magic.steps.stored import html_table, html_text, printable, shape_text, size, variables_text
+from ckpt_magic.steps.stored import QUIET, html_table, html_text, printable, shape_text, size, variables_text
 
 TEXT_WIDTH = 120
 _UNTRUSTED = frozenset({"other key", "tampered", "foreign", "damaged", "newer", "other pipeline", "unreadable"})
 _NONE = "no steps: nothing is stored, and none was seen in this kernel"
-_QUIET = "color:var(--jp-ui-font-color2,inherit);font-family:var(--jp-ui-font-family,sans-serif)"
 
 
 class Rows(list[dict[str, Any]]):
@@ -237,7 +236,7 @@ def rows_html(found: Sequence[Mapping[str, Any]], *, now: datetime | None = None
     headings = _headings(found)
     table = html_table(headings, [[_cells(row, now)[key] for key in headings] for row in found])
     remarks = "".join(f"<div>{html_text(line)}</div>" for line in _remarks(found))
-    return f'<div style="{_QUIET}">{table if found else _NONE}{remarks}</div>'
+    return f'<div style="{QUIET}">{table if found else _NONE}{remarks}</div>'
 
 
 def _headings(found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -363,7 +362,7 @@ def details_html(found: Details, *, now: datetime | None = None) -> str:
     if source:
         lines = "\n".join(html_text(line.expandtabs()) for line in source.splitlines())
         parts.append(f'<div><b>source</b></div><pre style="color:inherit;background:none">{lines}</pre>')
-    return f'<div style="{_QUIET}">{"".join(parts)}</div>'
+    return f'<div style="{QUIET}">{"".join(parts)}</div>'
 
 
 def _facts(found: Details, now: datetime | None) -> list[tuple[str, str]]:
@@ -463,7 +462,7 @@ def banner_html(facts: Mapping[str, Any]) -> str:
     """Render the same line for notebooks."""
     first, second, *rest = (html_text(part) for part in _banner_parts(facts))
     line = " · ".join([first, f"<b>{second}</b>", *rest])
-    return f'<div style="{_QUIET};font-size:var(--jp-ui-font-size1,13px)">{line}</div>'
+    return f'<div style="{QUIET};font-size:var(--jp-ui-font-size1,13px)">{line}</div>'
 
 
 def _banner_parts(facts: Mapping[str, Any]) -> list[str]:

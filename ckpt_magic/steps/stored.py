@@ -24,6 +24,8 @@ from ckpt_magic.values import pickling
 
 _KEY = re.compile(r"step_(\d+)(_\w+)?")
 _SHOWN_VARIABLES = 6
+QUIET = "color:var(--jp-ui-font-color2,inherit);font-family:var(--jp-ui-font-family,sans-serif)"
+_TABLE = "color:inherit;font-size:inherit;margin:0;border-collapse:collapse"
 
 
 class Outputs(Mapping[str, Any]):
@@ -130,7 +132,7 @@ class Outputs(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         head, headings, lines = self._table()
-        return f"<div>{html_text(head)}{html_table(headings, lines) if lines else ''}</div>"
+        return f'<div style="{QUIET}">' + f"{html_text(head)}{html_table(headings, lines) if lines else ''}</div>"
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -387,7 +389,10 @@ def html_text(text: str) -> str:
 
 def html_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table as HTML; alignment is said here since notebooks align tables to the right."""
-    style = 'style="text-align:left;vertical-align:top"'
+    style = 'style="text-align:left;vertical-align:top;padding:2px 14px 2px 0"'
     head = "".join(f"<th {style}>{html_text(heading)}</th>" for heading in headings)
     body = "".join(f"<tr>{''.join(f'<td {style}>{html_text(cell)}</td>' for cell in line)}</tr>" for line in lines)
-    return f"<table>{f'<thead><tr>{head}</tr></thead>' if headings else ''}<tbody>{body}</tbody></table>"
+    return (
+        f'<table style="{_TABLE}">'
+        + f"{f'<thead><tr>{head}</tr></thead>' if headings else ''}<tbody>{body}</tbody></table>"
+    )

@@ -73,15 +73,20 @@ _LOADED: Final = f"""lambda magic, data, codes, qualname, line, index, free, wri
 
 # The methods of a dataclass, made again by `dataclasses` itself: its own code differs between versions. They are
 # made on a class of its own, so that no hook of the user's runs; what they know of that class becomes the real one.
-_GENERATED: Final = """lambda cls, name, fields, options, shown, ready: (lambda d, c: (lambda made: (
+_GENERATED: Final = """lambda cls, name, fields, options, shown, ready, space: (lambda d, c, over: (lambda made: (
+    [setattr(cell, 'cell_contents', over(cell.cell_contents)) for f in [made.__dict__.get('__repr__')]
+        for cell in getattr(f, '__closure__', None) or () if hasattr(cell.cell_contents, '__code__')],
     [setattr(made.__dataclass_params__, k, v) for k, v in shown.items() if hasattr(made.__dataclass_params__, k)],
     [setattr(cell, 'cell_contents', cls) for f in list(made.__dict__.values())
         for cell in getattr(f, '__closure__', None) or () if cell.cell_contents is made],
-    dict(made.__dict__))[-1])(d.make_dataclass(name, [
+    {k: over(v) for k, v in made.__dict__.items()})[-1])(d.make_dataclass(name, [
         (f.name, d.InitVar[object] if f._field_type is d._FIELD_INITVAR else object, c.copy(f)) for f in fields
         if f._field_type is not d._FIELD_CLASSVAR],
         namespace={'__post_init__': None} if ready else {}, **options)))(
-    __import__('dataclasses'), __import__('copy'))"""
+    __import__('dataclasses'), __import__('copy'), lambda f: f if getattr(
+        getattr(f, '__code__', None), 'co_filename', '') != '<string>' else (lambda g: (
+            setattr(g, '__kwdefaults__', f.__kwdefaults__), g)[-1])(type(f)(
+                f.__code__, space, f.__name__, f.__defaults__, f.__closure__)))"""
 _REPLACE_NAMES: Final = "('__replace__',) if hasattr(__import__('dataclasses'), '_replace') else ()"
 _REPLACE_VALUES: Final = "(getattr(__import__('dataclasses'), '_replace', None),)"
 
@@ -375,6 +380,8 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
                 yield name, tuple(value.values())
             continue
         yield name, value
+    if for_digest and tuples:
+        yield "_field_defaults", tuple(part for item in cls._field_defaults.items() for part in item)  # type: ignore[attr-defined]
     if for_digest and isinstance(cls, enum.EnumType):
         yield "_member_map_", tuple(part for name, member in cls._member_map_.items() for part in (name, member))
 
@@ -759,7 +766,9 @@ class Definitions:
         }
         ready = "__init__" in made and "__post_init__" in made["__init__"].__code__.co_names
         fields = tuple(vars(cls)["__dataclass_fields__"].values())
-        table = Form(self.evaluated(_GENERATED), cls, cls.__name__, fields, options, shown, ready)
+        space = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else self.namespace
+        where = self.shell if space is self.namespace or not _module_of(space) else self.attribute(cls.__module__, "__dict__")
+        table = Form(self.evaluated(_GENERATED), cls, cls.__name__, fields, options, shown, ready, where)
         self._forms["generated", id(cls)] = table
         self._generated.update((id(value), (table, name)) for name, value in made.items())
 

@@ -398,7 +398,9 @@ class ValuePickler(pickle.Pickler):
                 return reduced
         if array.base is not None:
             _refuse_file_window(array)
-        elif array.flags.writeable and array.nbytes < _OWNS_DATA:
+        elif not array.flags.writeable:
+            return _read_only(array)
+        elif array.nbytes < _OWNS_DATA:
             return array.__reduce__()
         return NotImplemented  # protocol 5: its buffer, out of the stream
 
@@ -481,6 +483,19 @@ def _refuse_thread(_: Any) -> NoReturn:
 
 def _refuse_placeholder(_: Any) -> NoReturn:
     raise NotPicklableError("its value was lost when an earlier step was saved")
+
+
+def _read_only(array: Any) -> Any:
+    """Write an array that owns its memory so that it can be made writable again, as the array itself can."""
+    setflags = type(array).setflags
+    if array.nbytes < _OWNS_DATA:
+        return type(array).copy, (array.view(), "K"), False, None, None, setflags
+    setflags(array, write=True)
+    try:
+        made, args = array.__reduce_ex__(PROTOCOL)[:2]  # holds a writable buffer
+    finally:
+        setflags(array, write=False)
+    return made, args, False, None, None, setflags
 
 
 def _refuse_file_window(array: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ckpt_magic.errors import UsageError
 from ckpt_magic.faces.hooks import Hooks
 from ckpt_magic.steps.registry import StepCall
-from ckpt_magic.steps.session import Restored
+from ckpt_magic.steps.plan import Restored
 
 IPYTHONS = {"In", "Out", "get_ipython", "exit", "quit", "open"}
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ckpt_magic.steps.plan import Body, Outcome, Plan
 from ckpt_magic.steps.registry import StepCall, parse_start
-from ckpt_magic.steps.session import Body, Outcome, Plan, Session
+from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
 
 

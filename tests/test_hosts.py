@@ -382,7 +382,11 @@ def test_workers_forked_in_a_step_keep_checkpoints_and_save_nothing_of_the_step(
 
 def test_what_a_script_defines_that_a_step_runs_comes_back(run_in_fork: RunInFork, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("import math\n\ndef area(r):\n    return math.floor(r * r * 3)\n\nradius = 2\n")
-    cells = ["%ckpt_config --name hosts", "%%step 1\n%run script.py\na = area(radius)", "%%step 2\nb = area(radius + 1)"]
+    cells = [
+        "%ckpt_config --name hosts",
+        "%%step 1\n%run script.py\na = area(radius)",
+        "%%step 2\nb = area(radius + 1)",
+    ]
     ran = run_in_fork(cells)
     restored = run_in_fork(cells, env={"CKPT_START_FROM": "2"})
     assert (ran.names["a"], ran.names["b"]) == ("12", "27")

@@ -493,6 +493,18 @@ def test_options_that_were_handed_over_win(shell: InteractiveShell, tmp_path: Pa
     assert (tmp_path / ".ckpt/h-v1-step1.pkl").exists()
 
 
+def test_options_that_went_missing_are_an_error(tmp_path: Path) -> None:
+    """Going on without them could run, and save, what should be restored."""
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\nfrom traitlets.config import Config\n"
+        f"c = Config(); c.CkptMagics.handed_over = {str(tmp_path / 'gone.json')!r}\n"
+        "s = InteractiveShell.instance(config=c)\n"
+        "s.run_cell('%load_ext ckpt_magic').raise_error()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "the options of `ckpt-magic run`" in done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_in_a_forked_child_the_inherited_hooks_do_nothing(run: Any, tmp_path: Path) -> None:
     run(

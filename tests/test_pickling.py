@@ -285,6 +285,10 @@ def test_bound_methods_whose_name_means_something_else() -> None:
 
 
 def test_containers_of_the_library_with_functions_inside() -> None:
+    assert again([..., NotImplemented, None, type(...), type(None), types.CellType, types.FunctionType]) == [
+        ..., NotImplemented, None, type(...), type(None), types.CellType, types.FunctionType
+    ]  # fmt: skip
+    assert "list_iterator" in refusal(type(iter([])))
     back = again([defaultdict(lambda: 3), OrderedDict(a=1), functools.partial(lambda x: x + 1, 2)])
     assert back[0][1] == 3 and back[1] == {"a": 1} and back[2]() == 3
 
@@ -299,6 +303,24 @@ def test_an_error_of_the_notebook_comes_back_whatever_its_init_wants(monkeypatch
     monkeypatch.setattr(Failure, "__module__", "__main__")
     back = again([Failure(3, "no")])[0]
     assert (back.args, back.code, type(back).__name__) == (("no",), 3, "Failure")
+
+
+def test_an_instance_is_made_without_the_notebooks_new() -> None:
+    class Single:
+        one: Any = None
+
+        def __new__(cls) -> Any:
+            if cls.one is None:
+                cls.one = super().__new__(cls)
+            return cls.one
+
+    class Several(tuple[Any, ...]):
+        def __new__(cls, *items: Any) -> Any:
+            return super().__new__(cls, items)
+
+    single, kind, several = again([Single(), Single, Several(1, 2)])
+    assert kind.one is single is kind() and type(single) is kind
+    assert several == (1, 2)
 
 
 def test_threads_are_refused() -> None:
@@ -379,11 +401,20 @@ def test_small_arrays_own_their_data_and_flags_are_kept() -> None:
     large = np.arange(100_000)
     assert again(large).flags.writeable
     large.flags.writeable = False
-    for array in (fixed, large):
+    for array in (fixed, large, large[5:], fixed[::2]):
         back = again(array)
         assert not back.flags.writeable and not array.flags.writeable
         back.flags.writeable = True  # as the array itself can be
         back[0] = 3
+    for one in (np.frombuffer(b"abc", "u1"), np.frombuffer(b"a" * 100_000, "u1")):
+        assert not again(one).flags.writeable
+    part = large[5:10]
+    assert not part.flags.writeable
+    back, some = again([large, part], views=plan(large.view("u1")))
+    assert not back.flags.writeable and not some.flags.writeable
+    back.flags.writeable = True
+    back[6] = -1
+    assert some[1] == -1
 
 
 def test_a_memory_map_is_opened_again(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def action(**given: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("start", "restored"), [(0, False), (1, False), (2, False), (3, True), ("auto", True), ("end", True), ("none", False)]
+    ("start", "restored"),
+    [(0, False), (1, False), (2, False), (3, True), ("auto", True), ("end", True), ("none", False)],
 )
 def test_the_start_point_lets_lower_steps_be_restored(start: Any, restored: bool) -> None:
     assert (action(start=start) == "restore") is restored

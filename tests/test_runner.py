@@ -195,7 +195,9 @@ def test_a_failing_step_ends_the_run_with_its_traceback(tmp_path: Path, capfd: p
 
 
 @kernel
-def test_options_reach_the_kernel_and_win(tmp_path: Path) -> None:
+def test_options_reach_the_kernel_and_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     path = save(
         tmp_path / "a.ipynb",
         new_code_cell("n = 1", metadata={"tags": ["parameters"]}),
@@ -215,7 +217,7 @@ def test_options_reach_the_kernel_and_win(tmp_path: Path) -> None:
     assert texts(document)[-1] == "7\n"
     assert "m  (ckpt-magic run)" in texts(document)[3]
     assert (tmp_path / "ck/m-v5-step1.pkl").exists()
-    assert not list(Path(tempfile.gettempdir()).glob("ckpt-magic-*.json"))
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 @kernel

@@ -21,6 +21,7 @@ from ckpt_magic.errors import (
     UsageError,
 )
 from ckpt_magic.files.store import Store
+from ckpt_magic.steps.push import push
 from tests.kernels import Kernel
 
 
@@ -32,6 +33,19 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "ckpt"
+
+
+# pickled by the look, it raises when it is saved
+ONCE = """
+class Once:
+    n = 0
+    def __reduce__(self):
+        Once.n += 1
+        if Once.n > 1:
+            raise OSError("no")
+        return Once, ()
+x = Once()
+"""
 
 
 def stored(folder: Path, step: int, name: str = "p") -> Any:
@@ -114,7 +128,7 @@ def test_an_edited_seed_in_an_unmarked_cell_wins_over_a_step_that_did_not_draw(f
 
 
 def test_the_last_value_comes_back_and_shares_with_the_variables(folder: Path) -> None:
-    from ckpt_magic.steps.session import Outcome
+    from ckpt_magic.steps.plan import Outcome
 
     kernel = Kernel(folder)
     kernel.step(1, "x = [1]")
@@ -131,7 +145,7 @@ def test_the_last_value_comes_back_and_shares_with_the_variables(folder: Path) -
 def _body(source: str) -> Any:
     import ast
 
-    from ckpt_magic.steps.session import Body
+    from ckpt_magic.steps.plan import Body
 
     return Body(source, ast.parse(source), "", source)
 
@@ -403,11 +417,10 @@ def test_a_file_that_cannot_be_read_here_is_an_error_with_a_number_and_kept_with
 def test_a_failing_save_warns_and_keeps_the_result_and_the_old_file(folder: Path) -> None:
     Kernel(folder).step(1, "x = 1")
     kernel = Kernel(folder)
-    source = "class Bad:\n    n = 0\n    def __reduce__(self):\n        Bad.n += 1\n        if Bad.n > 1: raise OSError('no')\n        return Bad, ()\nx = Bad()"
     with pytest.warns(CheckpointWarning, match="was not saved"):
-        facts = kernel.step(1, source)
+        facts = kernel.step(1, ONCE)
     assert facts["action"] == "not saved"
-    assert type(kernel.names["x"]).__name__ == "Bad"
+    assert type(kernel.names["x"]).__name__ == "Once"
     assert stored(folder, 1) == {"x": 1}
     assert sorted(path.suffix for path in folder.iterdir() if path.name.startswith("p-")) == [".pkl"]
 
@@ -467,16 +480,16 @@ def test_push_puts_all_steps_in_and_refuses_to_overwrite(folder: Path) -> None:
     kernel = Kernel(folder)
     key = kernel.session.settings.resolve(first.plan.call)  # type: ignore[union-attr]
     with kernel._as_main():
-        receipts = kernel.session.push(key)
+        receipts = push(kernel.session, key, [1, 2])
     assert [receipt["step"] for receipt in receipts] == [1, 2]
     assert kernel.names["b"] is kernel.names["a"]
     assert kernel.names["f"]() == [1, 2]
     other = Kernel(folder)
     other.cell("a = 'mine'")
     with pytest.raises(UsageError, match="`a`"):
-        other.session.push(key)
+        push(other.session, key, [1, 2])
     assert "b" not in other.names
-    other.session.push(key, force=True)
+    push(other.session, key, [1, 2], force=True)
     assert other.names["a"] == [1, 2]
 
 
@@ -505,13 +518,9 @@ def test_the_folder_is_private_and_ignored_by_git(folder: Path) -> None:
 
 
 def test_warnings_as_errors_do_not_break_a_cell_whose_save_failed(folder: Path) -> None:
-    source = (
-        "class Once:\n    n = 0\n    def __reduce__(self):\n        Once.n += 1\n"
-        "        if Once.n > 1: raise OSError('no')\n        return Once, ()\nx = Once()"
-    )
     kernel = Kernel(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.warns(CheckpointWarning):
-            facts = kernel.step(1, source)
+            facts = kernel.step(1, ONCE)
     assert facts["action"] == "not saved"

@@ -33,11 +33,12 @@ from IPython.utils.text import DollarFormatter
 from ckpt_magic.errors import CheckpointError, CheckpointWarning, UsageError
 from ckpt_magic.faces import recording
 from ckpt_magic.steps.outputs import DEFAULT_CAP
-from ckpt_magic.steps.session import Body, Outcome
+from ckpt_magic.steps.plan import Body, Outcome
 
 if TYPE_CHECKING:
     from ckpt_magic.steps.registry import StepCall
-    from ckpt_magic.steps.session import Plan, Session
+    from ckpt_magic.steps.plan import Plan
+    from ckpt_magic.steps.session import Session
 
 _HEAD = re.compile(r"%%step(?:[ \t]+(.*))?$")
 _MARKER = "__import__({!r}, fromlist=['marker']).marker({!r})"

@@ -20,6 +20,7 @@ from ckpt_magic.faces import status, verbs
 from ckpt_magic.faces.hooks import Hooks
 from ckpt_magic.files.store import Store, check_name
 from ckpt_magic.steps.outputs import DEFAULT_CAP
+from ckpt_magic.steps.push import push
 from ckpt_magic.steps.registry import PipelineKey, StartPoint, StepCall, parse_start, steps_text
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
@@ -51,8 +52,7 @@ class CkptMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._shell = shell
-        handed = _read_handed_over(self.handed_over)
-        self.session: Session = getattr(shell, _ATTRIBUTE, None) or self._new_session(handed)
+        self.session: Session = getattr(shell, _ATTRIBUTE, None) or self._new_session()
         setattr(shell, _ATTRIBUTE, self.session)
         self.hooks = Hooks(
             shell,
@@ -66,7 +66,8 @@ class CkptMagics(Magics):
         self._shown: dict[Path, str] = {}
         self.observe(self._apply_options, ["banner", "output_cap", "restore_random", "secrets"])
 
-    def _new_session(self, handed: dict[str, Any]) -> Session:
+    def _new_session(self) -> Session:
+        handed = _read_handed_over(self.handed_over)
         notebook = _notebook_path(self._shell.user_ns, handed)
         settings = Settings(
             notebook.parent if notebook else Path.cwd(),
@@ -232,7 +233,7 @@ class CkptMagics(Magics):
         if not given.push:
             outputs = verbs.load(key, given.steps, self.session.keyring)
             return self._rows(key, set(outputs)) if given.json else outputs
-        receipts = self.session.push(key, verbs.chosen_steps(key, given.steps), force=given.force)
+        receipts = push(self.session, key, verbs.chosen_steps(key, given.steps), force=given.force)
         if given.json:
             return receipts
         for row in receipts:
@@ -440,8 +441,8 @@ def _read_handed_over(path: str) -> dict[str, Any]:
         return {}
     try:
         handed: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:  # a kernel that outlived the run and was told to load the extension again
-        return {}
+    except (OSError, ValueError) as error:  # going on without them could run, and save, what should be restored
+        raise StoreError(f"the options of `ckpt-magic run` in {path} cannot be read ({error}); run it again") from error
     return handed
 
 

@@ -21,8 +21,9 @@ from typing import Any
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.store import check_name
 from ckpt_magic.steps import registry, stored
+from ckpt_magic.steps.plan import Code, Outcome, Plan
 from ckpt_magic.steps.registry import StepCall
-from ckpt_magic.steps.session import Code, Outcome, Plan, Session
+from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.values import definitions, pickling, source
 
@@ -106,9 +107,7 @@ class Checkpoint:
         Outputs
             The value of each step as that step left it; its repr says what is missing.
         """
-        return stored.Outputs(
-            self.checkpoint_folder, self.name, self.version, full_names=_methods(type(self))
-        )
+        return stored.Outputs(self.checkpoint_folder, self.name, self.version, full_names=_methods(type(self)))
 
     def _step(
         self, session: Session, names: dict[str, Any], methods: Mapping[int, str], step: int, method: str
@@ -123,7 +122,9 @@ class Checkpoint:
             _log.info("step %d · restored · instead of %.1f s%s", step, seconds, _notes(plan))
         else:
             seconds = self._call(session, names, methods, plan, method)
-            _log.info("step %d · ran %.1f s%s%s", step, seconds, f" · {plan.reason}" if plan.reason else "", _notes(plan))
+            _log.info(
+                "step %d · ran %.1f s%s%s", step, seconds, f" · {plan.reason}" if plan.reason else "", _notes(plan)
+            )
 
     def _call(
         self, session: Session, names: dict[str, Any], methods: Mapping[int, str], plan: Plan, method: str

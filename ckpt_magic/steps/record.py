@@ -6,10 +6,15 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from ckpt_magic.steps.plan import Outcome, Plan
+from ckpt_magic.steps.registry import saved_codes
+from ckpt_magic.values import ambient, delta
 
 # what a META without these keys (a foreign pickle that was trusted) says of them
 EMPTY: Mapping[str, Any] = {
@@ -40,6 +45,79 @@ EMPTY: Mapping[str, Any] = {
 }
 
 
+def meta_of(
+    plan: Plan,
+    outcome: Outcome,
+    found: delta.Delta,
+    surroundings: ambient.Change,
+    *,
+    kind: str,
+    kernel: str,
+    notebook: str | None,
+    saved: Mapping[str, Any],
+    unsaved: Sequence[str],
+    lost: Sequence[Mapping[str, str]],
+    used: Set[str],
+    marks: Sequence[str],
+) -> dict[str, Any]:
+    """Write META of a step that ran; what the file itself adds (digests, versions) is not in it.
+
+    Parameters
+    ----------
+    plan, outcome, found, surroundings
+        What was asked for, how the step ended, what it changed among the names and around them.
+    kind
+        `cell` or `method`.
+    kernel, notebook
+        Who writes: identity of the kernel, path of the notebook relative to the folder.
+    saved, unsaved, lost
+        What the pickle holds, what a restore binds to placeholders, and rows about what could not be saved.
+    used
+        Names that the step read or holds jointly.
+    marks
+        Why the checkpoint holds for this kernel only.
+    """
+    before = plan.before
+    assert before is not None
+    own = f"step_{plan.call.step}"
+    bound = plan.code.names.binds - before.reads if kind == "cell" else {own}
+    # a value that cannot be compared never equals another one: every run of it is another content
+    unknown = {name: f"unknown:{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
+    return {
+        "name": plan.key.name,
+        "version": plan.key.version,
+        "step": plan.call.step,
+        "kind": kind,
+        "title": plan.call.title,
+        "notebook": notebook,
+        "kernel": kernel,
+        "created": now(),
+        "seconds": round(outcome.seconds, 6),
+        "python": platform.python_version(),
+        "source": plan.code.source,
+        "code": plan.code.digest,
+        "codes": saved_codes(plan.history, plan.code.digest),
+        "imports": sorted(plan.code.names.imports & sys.modules.keys()),
+        "variables": variables(saved if kind == "cell" else {own: saved[own], **saved}),
+        "deleted": list(found.deleted),
+        "lost": list(lost),
+        "unsaved": list(unsaved),
+        "reads": {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())},
+        "groups": {**found.groups, **unknown},
+        "seen": before.seen,
+        "before": {
+            name: before.state.looks[name].digest
+            for name in sorted(saved.keys() & before.state.looks.keys())
+            if name not in bound
+        },
+        "marks": list(marks),
+        "ambient": list(surroundings.names),
+        "moved": surroundings.moved,
+        "refused": list(surroundings.refused),
+        "outputs_cut": outcome.outputs_cut,
+    }
+
+
 def variables(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row per saved variable: name, type, shape (or length) and bytes of its data where it tells them."""
     return [
@@ -67,11 +145,6 @@ def packages(modules: Iterable[str]) -> dict[str, str]:
                 continue
         versions[module] = version
     return versions
-
-
-def python_version() -> str:
-    """Version of the running Python."""
-    return platform.python_version()
 
 
 def now() -> str:

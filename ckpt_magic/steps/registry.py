@@ -327,7 +327,7 @@ def steps_text(steps: Sequence[int]) -> str:
     if len(steps) == 1:
         return f"step {steps[0]}"
     if len(steps) > 2 and list(steps) == list(range(steps[0], steps[-1] + 1)):
-        return f"steps {steps[0]}–{steps[-1]}"  # noqa: RUF001  # a range is written with an en dash
+        return f"steps {steps[0]}–{steps[-1]}"  # a range is written with an en dash
     return f"steps {', '.join(map(str, steps))}"
 
 

@@ -13,7 +13,6 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -32,96 +31,13 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import record, registry
-from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, StepCall, StepRecord
+from ckpt_magic.steps.plan import Before, Body, Code, Loaded, Outcome, Plan, Restored, contents_of, values_of
+from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall, StepRecord
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import ambient, delta, fingerprint, pickling, source
+from ckpt_magic.values import ambient, delta, fingerprint, pickling, sharing, source
 
 SMALL_LOOK = 16 << 20  # bytes that an unmarked cell may reach and still be looked at before and after
 RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The code of a step cell: `source` as typed below the `%%step` line, `tree` transformed, without marker."""
-
-    source: str
-    tree: ast.Module
-    filename: str
-    cell: str
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """What is known of the code of a step, cell or method, before it runs."""
-
-    source: str
-    digest: str
-    names: source.Names
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a step cell ended: its displays as nbformat outputs, the last value, the time it took."""
-
-    success: bool
-    outputs: list[dict[str, Any]]
-    outputs_cut: int | None
-    has_result: bool
-    result: Any
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What the faces show again after a restore."""
-
-    outputs: list[dict[str, Any]]
-    has_result: bool
-    result: Any
-
-
-@dataclass(slots=True)
-class Loaded:
-    """A checkpoint in a scratch place: read in full, nothing of it in the namespace yet."""
-
-    meta: Mapping[str, Any]
-    values: dict[str, Any]
-    contents: pickling.Contents
-    outputs: list[dict[str, Any]]
-    found: dict[pickling.Token, Any]
-    maps: Any
-    size: int
-
-
-@dataclass(slots=True)
-class Before:
-    """The look before a step."""
-
-    state: delta.State
-    ambient: ambient.Ambient
-    producers: dict[str, tuple[int, str]]
-    reads: set[str]
-    reached: set[str] | None
-    seen: dict[str, str]
-
-
-@dataclass(slots=True)
-class Plan:
-    """One step on its way; made by `Session.begin`, ended by `finish` or `abandon`."""
-
-    call: StepCall
-    key: PipelineKey
-    code: Code
-    action: Literal["run", "restore"] = "run"
-    reason: str = ""
-    notes: list[str] = field(default_factory=list)
-    keep: bool = False
-    history: list[str] = field(default_factory=list)
-    loaded: Loaded | None = None
-    before: Before | None = None
-    used: list[str] = field(default_factory=list)
-    restore_seconds: float | None = None
-    done: bool = False
 
 
 class Session:
@@ -219,7 +135,8 @@ class Session:
         CheckpointError
             The checkpoint may not be restored or replaced; the message says what to do.
         """
-        return self.begin_code(call, Code(body.source, source.digest(body.tree), source.names(body.tree)))
+        digest = source.digest(body.tree) + (";" if source.is_quiet(body.source) else "")
+        return self.begin_code(call, Code(body.source, digest, source.names(body.tree)))
 
     def begin_code(self, call: StepCall, code: Code) -> Plan:
         """Do `begin` for code of any kind."""
@@ -253,7 +170,7 @@ class Session:
         if loaded is None:
             raise CheckpointError(f"step {plan.call.step}: nothing was loaded")
         began = time.perf_counter()
-        self._put(plan.key, loaded, ambient_too=True)
+        self.put(plan.key, loaded, ambient_too=True)
         extras = loaded.contents.extras
         result = self.namespace.get(extras["result_name"]) if "result_name" in extras else extras.get("result")
         plan.restore_seconds = (plan.restore_seconds or 0.0) + time.perf_counter() - began
@@ -279,14 +196,14 @@ class Session:
             return None
         try:
             found, surroundings = self._look_after(plan, outcome)
-        except (Exception, KeyboardInterrupt) as error:  # looking runs user code; a cell that ran keeps its result
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # looking runs user code; the cell ran
             return self._not_looked_at(plan, outcome, _told(error, "interrupted while looking at what changed"))
         if not outcome.success:
             self._note_failed(plan, found)
             return None
         try:
             return self._save(plan, outcome, found, surroundings)
-        except (Exception, KeyboardInterrupt) as error:  # pickling runs user code; a cell that ran keeps its result
+        except (Exception, KeyboardInterrupt) as error:  # pickling runs user code; the cell ran
             reason = _told(error, "interrupted while saving")
             self._note_unsaved(plan, found, outcome, reason)
             if isinstance(error, NotPicklableError) and (plan.call.require or self.kind == "method"):
@@ -320,7 +237,8 @@ class Session:
             self._unmarked |= made
             return
         names = source.names(tree)
-        reached = set(made) if names.dynamic else made & source.reachable(names.reads, self.namespace)
+        reachable = source.reachable(names.reads, self.namespace)
+        reached = made if names.dynamic or source.reaches_all(reachable) else made & reachable
         looked = {name: self.namespace[name] for name in reached if name in self.namespace}
         if sum(row["bytes"] or 0 for row in record.variables(looked)) > SMALL_LOOK:
             self._unmarked |= looked.keys()
@@ -424,7 +342,7 @@ class Session:
     ) -> Decision:
         began = time.perf_counter()
         try:
-            plan.loaded = self._load(stored, globals_=self.main, lives=self._lives)
+            plan.loaded = self.load(stored)
         except DamagedError as problem:
             self._set_aside_damaged(plan, stored, problem)
             return Decision("run", "its checkpoint was damaged")
@@ -439,18 +357,12 @@ class Session:
         plan.restore_seconds = time.perf_counter() - began
         return decision
 
-    def _load(
-        self,
-        stored: files.StoredStep,
-        *,
-        globals_: dict[str, Any],
-        lives: Callable[[pickling.Token], Any | None] | None,
-    ) -> Loaded:
+    def load(self, stored: files.StoredStep) -> Loaded:
         """Read a checkpoint into a scratch place."""
         parts = stored.parts()
         found: dict[pickling.Token, Any] = {}
         contents = pickling.read(
-            parts.skeleton, parts.buffers, kind=stored.meta["kind"], globals=globals_, live=lives, found=found
+            parts.skeleton, parts.buffers, kind=stored.meta["kind"], globals=self.main, live=self._lives, found=found
         )
         for module in stored.meta["imports"]:
             try:
@@ -554,7 +466,8 @@ class Session:
         state = delta.look(names, self.main)
         self._find_changes_outside(state)
         reads = self._reads(plan.code.names, state)
-        reached = None if plan.code.names.dynamic else sharing_closure(state, reads)
+        reached = None if reads is None else sharing.closure(state.links, reads)
+        reads = set(names) if reads is None else reads
         producers = dict(self.registry.pipeline(plan.key).producers)
         seen = {}
         for name in reads - producers.keys():
@@ -564,17 +477,18 @@ class Session:
         state.forget()
         return Before(state, surroundings, producers, reads, reached, seen)
 
-    def _reads(self, names: source.Names, state: delta.State) -> set[str]:
-        """Names that the code reads, also through the functions and methods that it can reach."""
+    def _reads(self, names: source.Names, state: delta.State) -> set[str] | None:
+        """Names that the code reads, also through the functions and methods that it can reach; None for all."""
         if names.dynamic or self.kind == "method":
-            return set(state.looks)
-        reached = set(source.reachable(names.reads | names.deletes, self.namespace)) & state.looks.keys()
-        while True:
-            held = {f"\0{id(one)}": one for name in reached for one in state.looks[name].functions}
-            more = set(source.reachable(held, {**self.namespace, **held})) & state.looks.keys()
-            if more <= reached:
-                return reached
-            reached |= more
+            return None
+        reached = source.reachable(names.reads | names.deletes, self.namespace)
+        while not source.reaches_all(reached):
+            held = {f"\0{id(one)}": one for name in reached & state.looks.keys() for one in state.looks[name].functions}
+            more = reached | source.reachable(held, {**self.namespace, **held}) - held.keys()
+            if more == reached:
+                return set(reached & state.looks.keys())
+            reached = more
+        return None
 
     def _find_changes_outside(self, state: delta.State) -> None:
         """Take away from a step the names that something else changed since the last look."""
@@ -624,7 +538,23 @@ class Session:
             self.registry.pipeline(plan.key),
             self._stored_below(plan),
         )
-        meta = self._meta(plan, outcome, found, surroundings, saved, unsaved, lost, marks)
+        meta = record.meta_of(
+            plan,
+            outcome,
+            found,
+            surroundings,
+            kernel=self.kernel,
+            notebook=record.notebook_path(self.settings.notebook, plan.key.folder),
+            kind=self.kind,
+            saved=saved,
+            unsaved=unsaved,
+            lost=[
+                {"name": name, "type": record.type_name(self.namespace[name]), "reason": why}
+                for name, why in lost.items()
+            ],
+            used=self._used_names(plan, found),
+            marks=marks,
+        )
 
         def dump(file: BinaryIO) -> pickling.Written:
             return pickling.write(contents, file, namespace=self.main, views=found.views, classes=found.classes)
@@ -702,73 +632,10 @@ class Session:
         held = found.values.keys() | found.lost.keys() | set(found.deleted)
         return before.reads | (held & before.state.looks.keys())
 
-    def _meta(
-        self,
-        plan: Plan,
-        outcome: Outcome,
-        found: delta.Delta,
-        surroundings: ambient.Change,
-        saved: Mapping[str, Any],
-        unsaved: Sequence[str],
-        lost: Mapping[str, str],
-        marks: Sequence[str],
-    ) -> dict[str, Any]:
-        before = plan.before
-        assert before is not None
-        used = self._used_names(plan, found)
-        bound = plan.code.names.binds - before.reads if self.kind == "cell" else {f"step_{plan.call.step}"}
-        # a value that cannot be compared never equals another one: every run of it is another content
-        unknown = {name: f"unknown:{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
-        return {
-            "name": plan.key.name,
-            "version": plan.key.version,
-            "step": plan.call.step,
-            "kind": self.kind,
-            "title": plan.call.title,
-            "notebook": record.notebook_path(self.settings.notebook, plan.key.folder),
-            "kernel": self.kernel,
-            "created": record.now(),
-            "seconds": round(outcome.seconds, 6),
-            "python": record.python_version(),
-            "source": plan.code.source,
-            "code": plan.code.digest,
-            "codes": registry.saved_codes(plan.history, plan.code.digest),
-            "imports": sorted(plan.code.names.imports & _imported()),
-            "variables": record.variables(self._shown(plan, saved)),
-            "order": list(saved),
-            "deleted": list(found.deleted),
-            "lost": [
-                {"name": name, "type": record.type_name(self.namespace[name]), "reason": why}
-                for name, why in lost.items()
-                if name in self.namespace
-            ],
-            "unsaved": list(unsaved),
-            "reads": {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())},
-            "groups": {**found.groups, **unknown},
-            "seen": before.seen,
-            "before": {
-                name: before.state.looks[name].digest
-                for name in sorted(saved.keys() & before.state.looks.keys())
-                if name not in bound
-            },
-            "marks": list(marks),
-            "ambient": list(surroundings.names),
-            "moved": surroundings.moved,
-            "refused": list(surroundings.refused),
-            "outputs_cut": outcome.outputs_cut,
-        }
-
-    def _shown(self, plan: Plan, saved: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self.kind == "cell":
-            return saved
-        return {f"step_{plan.call.step}": saved[f"step_{plan.call.step}"], **saved}
-
     def _save_notes(
         self, lost: Mapping[str, str], surroundings: ambient.Change, marks: Sequence[str], outcome: Outcome
     ) -> list[str]:
-        notes = [
-            f"`{name}` ({record.type_name(self.namespace[name])}) cannot be saved" for name in lost if name in self.namespace
-        ]
+        notes = [f"`{name}` ({record.type_name(self.namespace[name])}) cannot be saved" for name in lost]
         notes += [f"{name} cannot be restored" for name in surroundings.refused]
         notes += [mark for mark in marks if not mark.startswith("without")]
         if outcome.outputs_cut is not None:
@@ -844,7 +711,12 @@ class Session:
         }
 
     def _remember(
-        self, plan: Plan, state: Literal["ran", "restored", "failed", "not saved"], reason: str, *, seconds: float | None = None
+        self,
+        plan: Plan,
+        state: Literal["ran", "restored", "failed", "not saved"],
+        reason: str,
+        *,
+        seconds: float | None = None,
     ) -> None:
         self.registry.pipeline(plan.key).steps[plan.call.step] = StepRecord(
             step=plan.call.step,
@@ -858,7 +730,7 @@ class Session:
 
     # -- restoring ------------------------------------------------------------------------------------------
 
-    def _put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> None:
+    def put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> None:
         meta = loaded.meta
         step = meta["step"]
         pipeline = self.registry.pipeline(key)
@@ -897,127 +769,12 @@ class Session:
         if self.active is not None and name not in self.active.used:
             self.active.used.append(name)
 
-    # -- %ckpt_load --push ----------------------------------------------------------------------------------
-
-    def push(self, key: PipelineKey, steps: Sequence[int] = (), *, force: bool = False) -> list[dict[str, Any]]:
-        """Put stored steps into this kernel without replay.
-
-        Nothing is pushed if a name that it would bind or delete has another value here that did not come from
-        this pipeline.
-
-        Returns
-        -------
-        list of dict
-            A receipt per step: `step`, `variables`, `bytes`, `seconds`.
-
-        Raises
-        ------
-        UsageError
-            Names would be overwritten; they are listed.
-        StepNotFoundError
-            A step is not stored.
-        """
-        stored_steps = [entry.step for entry in self.store(key.folder).entries(key.name, key.version)]
-        chosen = sorted(set(steps)) if steps else stored_steps
-        if not chosen or set(chosen) - set(stored_steps):
-            missing = registry.steps_text(sorted(set(chosen) - set(stored_steps))) if chosen else "nothing"
-            raise StepNotFoundError(
-                f"`{key.name}` version {key.version} in {key.folder}: {missing} is not stored; stored: "
-                f"{registry.steps_text(stored_steps) if stored_steps else 'nothing'}"
-                if chosen
-                else f"`{key.name}` version {key.version} in {key.folder}: nothing is stored"
-            )
-        loads = []
-        for step in chosen:
-            began = time.perf_counter()
-            stored = self.open(key, step)
-            if stored is None:
-                raise StepNotFoundError(f"step {step} of `{key.name}` is gone from {key.folder}")
-            if stored.problem is not None:
-                raise stored.problem
-            if not files.belongs(stored.meta, key.name, key.version, step):
-                raise files.other_writer(stored.path, stored.meta)
-            loads.append((self._load(stored, globals_=self.main, lives=self._lives), began))
-        if not force:
-            self._refuse_to_overwrite(key, [loaded for loaded, _ in loads])
-        runs_here = bool(self.registry.pipeline(key).steps)
-        return [self._push_one(key, loaded, began, runs_here) for loaded, began in loads]
-
-    def _push_one(self, key: PipelineKey, loaded: Loaded, began: float, runs_here: bool) -> dict[str, Any]:
-        self._put(key, loaded, ambient_too=runs_here)
-        meta = loaded.meta
-        seconds = time.perf_counter() - began
-        self.registry.pipeline(key).steps[meta["step"]] = StepRecord(
-            meta["step"], "restored", "pushed", code=meta["code"], title=meta["title"], restore_seconds=seconds
-        )
-        return {
-            "step": meta["step"],
-            "variables": [row["name"] for row in meta["variables"]],
-            "bytes": loaded.size,
-            "seconds": seconds,
-            "lost": list(meta["unsaved"]),
-        }
-
-    def _refuse_to_overwrite(self, key: PipelineKey, loads: Sequence[Loaded]) -> None:
-        producers = self.registry.pipeline(key).producers
-        final: dict[str, Any] = {}
-        for loaded in loads:
-            final.update(dict.fromkeys(loaded.meta["deleted"], _GONE))
-            final.update(loaded.values)
-            final.update(dict.fromkeys(loaded.meta["unsaved"], _GONE))
-        mine = self.names()
-        foreign = [
-            name
-            for name, value in final.items()
-            if name in mine and name not in producers and (value is _GONE or not self._equal(mine[name], value))
-        ]
-        if foreign:
-            raise UsageError(
-                f"nothing was pushed: {', '.join(f'`{name}`' for name in foreign)} exist here with other values that "
-                f"did not come from `{key.name}`; rename them, or push with --force"
-            )
-
-    def _equal(self, mine: Any, other: Any) -> bool:
-        if mine is other:
-            return True
-        digest = fingerprint.look(mine, self.main).digest
-        return digest is not None and digest == fingerprint.look(other, self.main).digest
-
-
-def contents_of(
-    kind: Literal["cell", "method"], step: int, values: dict[str, Any], surroundings: Any, extras: dict[str, Any]
-) -> pickling.Contents:
-    """Arrange values for the file: for a method its return value, all else it changed in the extras."""
-    if kind == "cell":
-        return pickling.Contents("cell", values, surroundings, extras)
-    own = f"step_{step}"
-    rest = {name: value for name, value in values.items() if name != own}
-    return pickling.Contents("method", values[own], surroundings, {**extras, "names": rest})
-
-
-def values_of(contents: pickling.Contents, step: int) -> dict[str, Any]:
-    """Names and values of a file that was read: the inverse of `contents_of`."""
-    if contents.kind == "cell":
-        return dict(contents.value)
-    return {**(contents.extras or {}).get("names", {}), f"step_{step}": contents.value}
-
-
-def sharing_closure(state: delta.State, names: Iterable[str]) -> set[str]:
-    """`names` and all names tied to them."""
-    return delta.sharing.closure(state.links, names)
-
 
 def _told(error: BaseException, interrupted: str) -> str:
     """One line for people about what went wrong."""
     if isinstance(error, KeyboardInterrupt):
         return interrupted
     return str(error) if isinstance(error, CheckpointError) else fingerprint.reason(error)
-
-
-def _imported() -> set[str]:
-    import sys
-
-    return set(sys.modules)
 
 
 def _warn(text: str) -> None:
@@ -1027,5 +784,4 @@ def _warn(text: str) -> None:
         warnings.warn(text, CheckpointWarning, stacklevel=2)
 
 
-_GONE = object()
 _NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)

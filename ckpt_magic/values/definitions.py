@@ -74,7 +74,7 @@ _LOADED: Final = f"""lambda magic, data, codes, qualname, line, index, free, wri
 # The methods of a dataclass, made again by `dataclasses` itself: its own code differs between versions. They are
 # made on a class of its own, so that no hook of the user's runs; what they know of that class becomes the real one.
 _GENERATED: Final = """lambda cls, name, fields, options, shown, ready, space: (lambda d, c, over: (lambda made: (
-    [setattr(cell, 'cell_contents', over(cell.cell_contents)) for f in [made.__dict__.get('__repr__')]
+    [(setattr(cell, 'cell_contents', over(cell.cell_contents)), setattr(f, '__wrapped__', cell.cell_contents)) for f in [made.__dict__.get('__repr__')]
         for cell in getattr(f, '__closure__', None) or () if hasattr(cell.cell_contents, '__code__')],
     [setattr(made.__dataclass_params__, k, v) for k, v in shown.items() if hasattr(made.__dataclass_params__, k)],
     [setattr(cell, 'cell_contents', cls) for f in list(made.__dict__.values())
@@ -651,6 +651,8 @@ class Definitions:
             return NotImplemented
         if id(cls) in _unnamed_types():
             return getattr, (types, _unnamed_types()[id(cls)])
+        if cls.__flags__ & _CHANGEABLE != _HEAP_TYPE:
+            raise NotPicklableError(f"the type {cls.__qualname__} has no name by which it can be imported")
         maker = _maker(cls)
         if maker is None:
             return self._by_cloudpickle(cls)
@@ -767,7 +769,11 @@ class Definitions:
         ready = "__init__" in made and "__post_init__" in made["__init__"].__code__.co_names
         fields = tuple(vars(cls)["__dataclass_fields__"].values())
         space = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else self.namespace
-        where = self.shell if space is self.namespace or not _module_of(space) else self.attribute(cls.__module__, "__dict__")
+        where = (
+            self.shell
+            if space is self.namespace or not _module_of(space)
+            else self.attribute(cls.__module__, "__dict__")
+        )
         table = Form(self.evaluated(_GENERATED), cls, cls.__name__, fields, options, shown, ready, where)
         self._forms["generated", id(cls)] = table
         self._generated.update((id(value), (table, name)) for name, value in made.items())

@@ -86,7 +86,7 @@ def look(names: Mapping[str, Any], namespace: dict[str, Any]) -> State:
     namespace
         The globals of the notebook's functions.
     """
-    looks = {name: fingerprint.look(value, namespace) for name, value in names.items()}
+    looks = fingerprint.look_at_all(names, namespace)
     return State(looks, sharing.links(looks, namespace))
 
 
@@ -119,14 +119,14 @@ def compare(
     changed = {name for name in after.looks if _is_changed(name, before, after, names, within)}
     tied = _links_with_changed_definitions(before, after, changed, names, namespace)
     # a link that only ended because the other name is gone is no change: `del alias` must not save a gigabyte
-    changed |= {
-        name
-        for name in after.looks.keys() & before.looks.keys()
-        if tied[name] != {link for link in before.links[name] if link[2] in after.looks}
-    }
+    changed |= tied.differing(before.links.among(after.looks)) & before.looks.keys()
     changed |= set(adds) & after.looks.keys()
     saved = sharing.closure(tied, changed)
     lost = {name: after.looks[name].why for name in after.looks if name in saved and after.looks[name].digest is None}
+    views, refused = sharing.views(after.looks[name] for name in after.looks if name in saved and name not in lost)
+    if refused:
+        for name in after.looks.keys() & saved:
+            lost.update({name: refused[key] for key in map(_array_id, after.looks[name].spans) if key in refused})
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
     looks = [after.looks[name] for name in values]
     return Delta(
@@ -135,9 +135,13 @@ def compare(
         deleted=[name for name in before.looks if name not in after.looks],
         lost=lost,
         groups=_group_digests(values, after, tied),
-        views=sharing.views(looks),
+        views=views,
         classes=list({id(cls): cls for seen in looks for cls in seen.classes}.values()),
     )
+
+
+def _array_id(span: fingerprint.Span) -> int:
+    return id(span.array)
 
 
 def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any], reached: Iterable[str]) -> bool:
@@ -170,13 +174,13 @@ def _links_with_changed_definitions(
 
 
 def _group_digests(values: Mapping[str, Any], after: State, tied: sharing.Links) -> dict[str, str]:
+    inside = tied.among(values)
     digests: dict[str, str] = {}
-    for name in values:
-        if name not in digests:
-            group = sorted(sharing.closure(tied, [name]) & values.keys())
-            digest = fingerprint.new_hash()
-            for member in group:
-                inside = sorted(link for link in tied[member] if link[2] in values)
-                digest.update(repr((member, after.looks[member].digest, inside)).encode())
-            digests.update(dict.fromkeys(group, digest.hexdigest()))
+    for group in sharing.groups(inside, values):
+        digest = fingerprint.new_hash()
+        for member in group:
+            digest.update(repr((member, after.looks[member].digest)).encode())
+        if len(group) > 1:
+            digest.update(inside.among(group).text())
+        digests.update(dict.fromkeys(group, digest.hexdigest()))
     return digests

@@ -7,13 +7,15 @@ digest: canonical, equal in every kernel, for small values only. The only user o
 
 from __future__ import annotations
 
+import _abc  # type: ignore[import-not-found]  # no stubs
+import abc
+import gc
 import hashlib
 import struct
 import sys
 import types
 import weakref
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import xxhash
@@ -26,19 +28,28 @@ ATOMS = frozenset(
     {int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)}
 )
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
-_PACKAGE = str(Path(__file__).parents[1])
 
 new_hash = xxhash.xxh3_128
 
 
 class Span:
-    """The memory that one array covers: `low` and `high` are addresses, `guarded` says a pandas block."""
+    """The memory of one array.
 
-    __slots__ = ("array", "guarded", "high", "low", "writeable")
+    Attributes
+    ----------
+    low, high
+        First address and the one past the last.
+    array
+        The array, which keeps the memory alive.
+    guard
+        0 for an array that anybody may write; else `id` of the pandas manager or the Arrow data that it belongs to,
+        which never lets a write through to another one.
+    """
 
-    def __init__(self, low: int, high: int, array: Any, *, writeable: bool, guarded: bool) -> None:
-        self.low, self.high, self.array = low, high, array
-        self.writeable, self.guarded = writeable, guarded
+    __slots__ = ("array", "guard", "high", "low")
+
+    def __init__(self, low: int, high: int, array: Any, guard: int) -> None:
+        self.low, self.high, self.array, self.guard = low, high, array, guard
 
 
 class Seen:
@@ -58,9 +69,11 @@ class Seen:
         The classes written by value that it reaches.
     functions
         The notebook's functions and classes that it reaches.
+    is_name
+        Whether the value is written as a name.
     """
 
-    __slots__ = ("classes", "digest", "functions", "is_name", "met", "spans", "why", "_ref")
+    __slots__ = ("_ref", "classes", "digest", "functions", "is_name", "met", "spans", "why")
 
     def __init__(self, value: Any, digest: str | None, why: str = "") -> None:
         self.digest, self.why = digest, why
@@ -68,12 +81,13 @@ class Seen:
         self.spans: list[Span] = []
         self.classes: list[type] = []
         self.functions: list[Any] = []
-        self.is_name = type(value) is not Placeholder and definitions.by_reference(value)
-        self._ref = _reference(value, hold=self.is_name or digest is None)
+        kind = type(value)
+        self.is_name = kind not in ATOMS and kind not in _CONTAINERS and definitions.by_reference(value)
+        self._ref = _reference(value) if self.is_name or digest is None else None
 
     def is_same_object(self, value: Any) -> bool:
-        """Whether `value` is the very object looked at."""
-        return self._ref() is value
+        """Whether `value` is the very object looked at. Known for names and for what cannot be pickled."""
+        return self._ref is not None and self._ref() is value
 
     def forget(self) -> None:
         """Let go of everything met, so that a look does not keep a rebound gigabyte alive."""
@@ -90,50 +104,77 @@ def look(value: Any, namespace: dict[str, Any]) -> Seen:
     namespace
         The globals of the notebook's functions: they are referred to, never entered.
     """
-    kind = type(value)
-    if kind in ATOMS:
-        return Seen(value, _atom_digest(value))
-    if kind is Placeholder:
-        return Seen(value, None, "its value was lost when an earlier step was saved")
-    pickler = Look(namespace)
+    return look_at_all({"": value}, namespace)[""]
+
+
+def look_at_all(values: Mapping[str, Any], namespace: dict[str, Any]) -> dict[str, Seen]:
+    """Look once at each value, as `look` does; what they have in common is prepared once."""
+    pickler: Look | None = None
+    found = {}
+    limit = sys.getrecursionlimit()
+    if limit > _DEEPEST:  # a user who raised it must not have the C stack overflow in the pickler
+        sys.setrecursionlimit(_DEEPEST)
     try:
-        pickler.dump(value)
-    except Exception as error:  # user code (__reduce__, __getstate__) may raise anything
-        if not isinstance(error, NotPicklableError) and _raised_here(error):
-            raise
-        seen = Seen(value, None, reason(error))
-    else:
-        seen = Seen(value, pickler.hash.hexdigest())
-    seen.met, seen.spans = pickler.met, pickler.spans
-    seen.classes, seen.functions = pickler.classes, pickler.functions
-    return seen
+        for name, value in values.items():
+            kind = type(value)
+            if kind in ATOMS:
+                found[name] = Seen(value, _atom_digest(value))
+                continue
+            if pickler is None:
+                pickler = Look(namespace)
+            found[name] = seen = pickler.look(value)
+            if seen.digest is None:
+                pickler = None  # where it stopped, nobody knows
+    finally:
+        sys.setrecursionlimit(limit)
+    return found
 
 
 class Look(ValuePickler):
-    """One hashing pass over one value; see `look`."""
+    """Hashing passes over values; see `look`."""
 
     def __init__(self, namespace: dict[str, Any]) -> None:
-        self.hash = new_hash()
-        self.met: dict[int, Any] = {}
-        self.spans: list[Span] = []
-        self.classes: list[type] = []
-        self.functions: list[Any] = []
-        self._guarded: set[int] = set()
+        self._held: list[Any] = []
+        # The pickler asks for the persistent id of each object, also inside containers. That None comes back means
+        # "no id"; that it comes from a method written in C makes a million objects cost 20 ms.
+        self.persistent_id = self._held.append
+        self._hash = new_hash()
+        self._spans: list[Span] = []
+        self._classes: list[type] = []
+        self._functions: list[Any] = []
+        self._forms: dict[int, Any] = {}
+        self._guards: dict[int, int] = {}
+        self._guarding = _guards_blocks()
         super().__init__(self, namespace=namespace, buffer_callback=self._buffer)
+
+    def look(self, value: Any) -> Seen:
+        """Look at one value."""
+        held, self._hash = self._held, new_hash()
+        held.clear()
+        self._guards.clear()  # they go by id, which means nothing once the value is let go of
+        self._spans, self._classes, self._functions = [], [], []
+        self.clear_memo()
+        try:
+            self.dump(value)
+        except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
+            seen = Seen(value, None, reason(error))
+            held.extend(_reachable(value, self.namespace))
+        else:
+            seen = Seen(value, self._hash.hexdigest())
+        kept = [one for one in held if type(one) not in ATOMS]
+        seen.met = dict(zip(map(id, kept), kept, strict=True))
+        seen.spans, seen.classes, seen.functions = self._spans, self._classes, self._functions
+        held.clear()
+        return seen
 
     def write(self, data: Any) -> int:
         """Be the file of the pickler."""
-        self.hash.update(data)
+        self._hash.update(data)
         return len(data)
-
-    def persistent_id(self, obj: Any) -> None:
-        """Note every object; the C pickler asks for each one, also inside containers."""
-        if type(obj) not in ATOMS:
-            self.met[id(obj)] = obj
 
     def _known_reducers(self) -> dict[type, Callable[[Any], Any] | None]:
         """Reduce as for a file, but say of definitions and code only what is equal in every kernel."""
-        special = {
+        special: dict[type, Callable[[Any], Any] | None] = {
             types.FunctionType: self._function,
             types.CodeType: self._code,
             types.CellType: self._cell,
@@ -144,10 +185,10 @@ class Look(ValuePickler):
         usual = super()._reducer_for(kind)
         if issubclass(kind, type):
             return self._class
-        if kind.__name__ in ("BlockManager", "SingleBlockManager"):
-            return self._noting(self._note_blocks, usual)
-        if hasattr(kind, "__array_interface__") and hasattr(kind, "dtype"):
-            return self._noting(self._note_array, usual)
+        for module, name, note in _MEMORY:
+            library = sys.modules.get(module)
+            if library is not None and issubclass(kind, getattr(library, name, ())):
+                return self._noting(getattr(self, note), usual)
         return usual
 
     def _noting(self, note: Callable[[Any], None], usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
@@ -157,30 +198,46 @@ class Look(ValuePickler):
 
         return reduce
 
+    # definitions
+
     def _class(self, cls: type) -> Any:
         """Write a class as its token, or with all its attributes where it holds mutable state."""
         if definitions.by_reference(cls):
             return self.definitions.klass(cls)
-        self.classes.append(cls)
-        self.functions.append(cls)
-        token = definitions.definition_token(cls, self.namespace)
-        if definitions.is_plain_definition(cls, self.namespace):
-            return _Form, ("class", token)
+        self._classes.append(cls)
+        self._functions.append(cls)
+        form = self._plain_form("class", cls)
+        if form is not None:
+            return form
         attributes = {
             key: value
             for key, value in vars(cls).items()
-            if key not in ("__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__slotnames__")
+            if key not in _NOT_OF_THE_BODY
             and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
         }
+        if isinstance(cls, abc.ABCMeta):
+            attributes[""] = _virtual_subclasses(cls)
         # the attributes are state, written after the class is memoized: they may refer back to it
         return _Form, ("class", cls.__qualname__, cls.__bases__), (None, attributes)
+
+    def _plain_form(self, kind: str, obj: Any) -> Any:
+        """The token of a definition that holds nothing mutable; found once per look at a namespace."""
+        key = id(obj)
+        if key not in self._forms:
+            plain = definitions.is_plain_definition(obj, self.namespace)
+            token = definitions.definition_token(obj, self.namespace) if plain else None
+            if plain and isinstance(obj, abc.ABCMeta):
+                token = (token, _virtual_subclasses(obj))
+            self._forms[key] = obj, (_Form, (kind, token)) if plain else None  # held: its id is the key
+        return self._forms[key][1]
 
     def _function(self, function: types.FunctionType) -> Any:
         if definitions.by_reference(function):
             return self.definitions.function(function)
-        self.functions.append(function)
-        if definitions.is_plain_definition(function, self.namespace):
-            return _Form, ("function", definitions.definition_token(function, self.namespace))
+        self._functions.append(function)
+        form = self._plain_form("function", function)
+        if form is not None:
+            return form
         state = {
             "code": function.__code__,
             "defaults": function.__defaults__,
@@ -210,36 +267,93 @@ class Look(ValuePickler):
             return _Form, ("empty cell",)
         return _Form, ("cell",), (None, {"content": content})
 
-    def _note_blocks(self, manager: Any) -> None:
-        self._guarded.update(_block_addresses(manager))
+    # memory
 
     def _note_array(self, array: Any) -> None:
-        interface = array.__array_interface__
-        if array.size and array.dtype.kind != "O":
-            low, high = _bounds(interface, array.dtype.itemsize)
-            guarded = interface["data"][0] in self._guarded
-            self.spans.append(
-                Span(low, high, array, writeable=not interface["data"][1], guarded=guarded)
-            )
+        if array.size:
+            low, high = _bounds(array.__array_interface__, array.dtype.itemsize)
+            self._spans.append(Span(low, high, array, self._guards.get(id(array), 0)))
+
+    def _note_blocks(self, manager: Any) -> None:
+        """Remember the arrays that pandas guards by copy-on-write: they come to the pickler next."""
+        if self._guarding:
+            for block in manager.blocks:
+                self._guard(block.values, id(manager))
+
+    def _note_index(self, index: Any) -> None:
+        self._guard(getattr(index, "_data", None), id(index))
+
+    def _guard(self, values: Any, guard: int) -> None:
+        self._guards[id(values)] = guard
+        for part in ("_ndarray", "_data", "_mask", "_codes"):  # where arrays of extension types keep theirs
+            inner = getattr(values, part, None)
+            if inner is not None:
+                self._guards[id(inner)] = guard
+
+    def _note_arrow(self, buffer: Any) -> None:
+        """Arrow data lies over the memory of the arrays that it was made from, and sees what is written there."""
+        if buffer.size and buffer.is_cpu:
+            array = sys.modules["numpy"].frombuffer(buffer, dtype="u1")
+            self._spans.append(Span(buffer.address, buffer.address + buffer.size, array, ARROW))
 
     def _buffer(self, buffer: Any) -> bool:
         """Hash a buffer aside from the stream: large data is read once, at the speed of memory."""
         with buffer.raw() as view:
-            part = new_hash(view)
-            self.hash.update(part.digest())
-            self._note_buffer(view)
+            self._hash.update(new_hash(view).digest())
         return False
 
-    def _note_buffer(self, view: memoryview) -> None:
-        """Note the memory of a buffer that is no array (an Arrow buffer over an array, say)."""
-        numpy = sys.modules.get("numpy")
-        if numpy is None or not view.nbytes:
-            return
-        array = numpy.frombuffer(view, dtype="u1")
-        low = array.__array_interface__["data"][0]
-        if not any(span.low <= low < span.high for span in self.spans):
-            # held by address only: a view of the exported buffer must not outlive this call
-            self.spans.append(Span(low, low + view.nbytes, None, writeable=not view.readonly, guarded=True))
+
+ARROW = 1  # guard of all Arrow data: it cannot be written, so any number of its buffers may share
+_DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
+_CONTAINERS = frozenset({list, dict, tuple, set, frozenset, bytearray, Placeholder})
+_NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__slotnames__"})
+_MEMORY = (
+    ("numpy", "ndarray", "_note_array"),
+    ("pandas.core.internals.managers", "BlockManager", "_note_blocks"),
+    ("pandas.core.internals.managers", "SingleBlockManager", "_note_blocks"),
+    ("pandas", "Index", "_note_index"),
+    ("pyarrow", "Buffer", "_note_arrow"),
+)
+
+
+def _guards_blocks() -> bool:
+    """Whether pandas copies on write: then no frame sees what is written to another one over the same memory."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not hasattr(pandas, "options"):  # absent, or being imported
+        return False
+    return not pandas.__version__.startswith(("1.", "2.")) or pandas.options.mode.copy_on_write is True
+
+
+def _virtual_subclasses(cls: abc.ABCMeta) -> tuple[str, ...]:
+    """Classes that were registered with an abstract class; they are no attributes of it."""
+    found = [sub for ref in _abc._get_dump(cls)[0] if (sub := ref()) is not None]
+    return tuple(sorted(f"{sub.__module__}.{sub.__qualname__}" for sub in found))
+
+
+def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
+    """Objects that a value holds which the pickler cannot enter, as far as the garbage collector sees them.
+
+    A generator goes on changing the list that it walks over: they belong together.
+    """
+    held: dict[int, Any] = {}
+    todo = [value]
+    while todo and len(held) < _FAR:
+        found = [
+            one
+            for one in gc.get_referents(*todo)
+            if id(one) not in held
+            and type(one) not in ATOMS
+            and one is not namespace
+            and not isinstance(one, (types.CodeType, types.BuiltinFunctionType))
+            and (type(one) is Placeholder or not definitions.by_reference(one))
+            and not (type(one) is dict and "__builtins__" in one)
+        ]
+        held.update(zip(map(id, found), found, strict=True))
+        todo = list({id(one): one for one in found if type(one) is not Placeholder}.values())
+    return list(held.values())
+
+
+_FAR = 100_000  # objects; what lies beyond is found by other ways or not at all
 
 
 class _Form:
@@ -261,45 +375,42 @@ def fingerprint(value: Any) -> str | None:
     """
     digest = hashlib.blake2b(digest_size=16)
     try:
-        for part in _canonical(value, [SMALL]):
+        for part in _canonical(value, [SMALL], 0):
             digest.update(part)
     except _NotSmall:
         return None
     return digest.hexdigest()
 
 
-class _NotSmall(Exception):
+class _NotSmall(Exception):  # noqa: N818  # it is no error
     """The value has no fingerprint."""
 
 
-def _canonical(value: Any, room: list[int]) -> list[bytes]:
+def _canonical(value: Any, room: list[int], depth: int) -> list[bytes]:
     """Encode `value` with its types; `room` counts down the bytes that are left."""
     kind = type(value)
-    if kind in (bool, int, type(None), type(...), range):
-        body = repr(value).encode()
-    elif kind is float:
-        body = struct.pack("<d", value)
-    elif kind is complex:
-        body = struct.pack("<dd", value.real, value.imag)
-    elif kind is str:
-        body = value.encode("utf-8", "surrogatepass")
-    elif kind in (bytes, bytearray):
+    if kind in (str, bytes, bytearray) and len(value) > SMALL:
+        raise _NotSmall
+    if kind in ATOMS:
+        body = _atom_bytes(value)
+    elif kind is bytearray:
         body = bytes(value)
-    elif kind in (list, tuple):
-        return [_head(kind, len(value), room), *(part for item in value for part in _canonical(item, room))]
-    elif kind in (set, frozenset):
-        return [_head(kind, len(value), room), *sorted(b"".join(_canonical(item, room)) for item in value)]
-    elif kind is dict:
-        return [
-            _head(kind, len(value), room),
-            *(part for pair in value.items() for item in pair for part in _canonical(item, room)),
-        ]
+    elif kind in (list, tuple, set, frozenset, dict):
+        if depth > _DEEP or len(value) > SMALL:  # also a container that holds itself
+            raise _NotSmall
+        items = (item for pair in value.items() for item in pair) if kind is dict else value
+        head = _head(kind, len(value), room)
+        parts = [b"".join(_canonical(item, room, depth + 1)) for item in items]
+        return [head, *(sorted(parts) if kind in (set, frozenset) else parts)]
     elif kind.__module__ == "numpy" and hasattr(value, "dtype") and value.dtype.kind in "biufcSUmM":
-        body = repr((value.dtype.str, value.shape)).encode() + (value.tobytes() if value.nbytes < SMALL else b"")
         room[0] -= value.nbytes
+        body = repr((value.dtype.str, value.shape)).encode() + (value.tobytes() if room[0] >= 0 else b"")
     else:
         raise _NotSmall
     return [_head(kind, len(body), room), body]
+
+
+_DEEP = 50
 
 
 def _head(kind: type, length: int, room: list[int]) -> bytes:
@@ -317,36 +428,35 @@ def reason(error: BaseException) -> str:
 
 def _atom_digest(value: Any) -> str:
     kind = type(value)
-    if kind in (str, bytes):
-        data = value.encode("utf-8", "surrogatepass") if kind is str else value
-    else:
-        data = repr(value).encode()  # tells 1 from True and 1.0, 0.0 from -0.0
     digest = new_hash(kind.__name__.encode())
-    digest.update(data)
+    digest.update(_atom_bytes(value))
     return digest.hexdigest()
 
 
-def _reference(value: Any, *, hold: bool) -> Callable[[], Any]:
+def _atom_bytes(value: Any) -> bytes:
+    """Encode an atom so that 0.0 is told from -0.0, and each NaN from the others."""
+    kind = type(value)
+    if kind is int:
+        return b"%x" % value  # repr refuses more than 4300 digits
+    if kind is str:
+        return value.encode("utf-8", "surrogatepass")  # type: ignore[no-any-return]
+    if kind is bytes:
+        return value  # type: ignore[no-any-return]
+    if kind is float:
+        return struct.pack("<d", value)
+    if kind is complex:
+        return struct.pack("<dd", value.real, value.imag)
+    if kind is range:
+        return b"%x %x %x" % (value.start, value.stop, value.step)
+    return repr(value).encode()
+
+
+def _reference(value: Any) -> Callable[[], Any]:
     """Remember which object was met: weakly where that is possible, so that nothing is kept alive."""
-    if hold and type(value) is not Placeholder:
-        return lambda: value
     try:
         return weakref.ref(value)
     except TypeError:
-        return lambda: _OTHER
-
-
-_OTHER = object()  # is no value of any user: an object that cannot be followed is never "the same"
-
-
-def _raised_here(error: BaseException) -> bool:
-    """Whether the error comes from a line of this package: then it is our own bug, not the user's value."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE) and not isinstance(
-        error, RecursionError
-    ) and not str(error).startswith(("cannot pickle", "Can't pickle", "can't pickle"))
+        return lambda: value
 
 
 def _bounds(interface: Mapping[str, Any], itemsize: int) -> tuple[int, int]:
@@ -364,13 +474,3 @@ def _bounds(interface: Mapping[str, Any], itemsize: int) -> tuple[int, int]:
         else:
             high += (length - 1) * stride
     return low, high + itemsize
-
-
-def _block_addresses(manager: Any) -> list[int]:
-    """Addresses of the arrays that a pandas manager guards by copy-on-write."""
-    found = []
-    for block in getattr(manager, "blocks", ()):
-        interface = getattr(block.values, "__array_interface__", None)
-        if isinstance(interface, dict):
-            found.append(interface["data"][0])
-    return found

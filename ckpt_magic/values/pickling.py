@@ -315,8 +315,11 @@ class ValuePickler(pickle.Pickler):
             return _TYPING.get(kind.__name__)
         if module == "dataclasses":
             return _DATACLASSES.get(kind.__name__)
-        if module == "__main__" or not importable(kind):
-            return self._own_reduction if _reduces_itself(kind) else None
+        if not by_reference(kind):
+            if _reduces_itself(kind):
+                return self._own_reduction
+            if _makes_itself(kind):
+                return _made_by_base
         return None
 
     def _form(self, form: Any) -> Any:
@@ -398,11 +401,16 @@ class ValuePickler(pickle.Pickler):
                 return reduced
         if array.base is not None:
             _refuse_file_window(array)
-        elif not array.flags.writeable:
-            return _read_only(array)
-        elif array.nbytes < _OWNS_DATA:
+        if not array.flags.writeable:
+            return self._owner(array) if any(array is view.owner for view in self._views) else _read_only(array)
+        if array.base is None and array.nbytes < _OWNS_DATA:
             return array.__reduce__()
         return NotImplemented  # protocol 5: its buffer, out of the stream
+
+    def _owner(self, array: Any) -> Any:
+        """The memory that views lie in is writable if it can be: each view has its own flag."""
+        alias = _writable_alias(array)
+        return NotImplemented if alias is None else alias.__reduce_ex__(PROTOCOL)
 
     def _view(self, array: Any) -> Any:
         start = array.__array_interface__["data"][0]
@@ -425,6 +433,22 @@ def _is_simple_error(kind: Any) -> bool:
         return False
     base = next(cls for cls in kind.__mro__ if cls.__module__ == "builtins")
     return base.__basicsize__ == BaseException.__basicsize__ and kind.__new__ is base.__new__
+
+
+def _makes_itself(kind: Any) -> bool:
+    """Whether instances of a notebook class are made by a ``__new__`` of the notebook, without arguments for it."""
+    own = [vars(cls) for cls in kind.__mro__ if not importable(cls)]
+    arguments = any("__getnewargs__" in space or "__getnewargs_ex__" in space for space in own)
+    return not arguments and any("__new__" in space for space in own)
+
+
+def _made_by_base(obj: Any) -> Any:
+    """Make the instance by the ``__new__`` that the notebook's one calls in the end: the other may want anything."""
+    reduced = obj.__reduce_ex__(PROTOCOL)
+    base = next(cls for cls in type(obj).__mro__ if "__new__" in vars(cls) and importable(cls))
+    if reduced[0] is not copyreg.__newobj__ or type(base.__new__) is not types.BuiltinFunctionType:  # type: ignore[attr-defined]
+        return reduced
+    return (base.__new__, *reduced[1:])
 
 
 def _reduces_itself(kind: Any) -> bool:
@@ -486,16 +510,31 @@ def _refuse_placeholder(_: Any) -> NoReturn:
 
 
 def _read_only(array: Any) -> Any:
-    """Write an array that owns its memory so that it can be made writable again, as the array itself can."""
+    """Write a read-only array so that it can be made writable again, if the array itself can."""
+    alias = _writable_alias(array)
+    if alias is None:
+        return NotImplemented
     setflags = type(array).setflags
-    if array.nbytes < _OWNS_DATA:
-        return type(array).copy, (array.view(), "K"), False, None, None, setflags
-    setflags(array, write=True)
+    if array.nbytes >= _OWNS_DATA and (array.flags.c_contiguous or array.flags.f_contiguous):
+        return (*alias.__reduce_ex__(PROTOCOL), False, None, None, setflags)
+    return type(array).copy, (alias, "K"), False, None, None, setflags
+
+
+def _writable_alias(array: Any) -> Any | None:
+    """Another array over the same memory that is writable; none if the memory is read-only itself."""
+    ndarray, root = type(array), array
+    while type(root.base) is ndarray:
+        root = root.base
+    fixed = not root.flags.writeable
     try:
-        made, args = array.__reduce_ex__(PROTOCOL)[:2]  # holds a writable buffer
+        root.setflags(write=True)
+        start = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        return ndarray(array.shape, array.dtype, root, start, array.strides)
+    except (ValueError, TypeError):  # read-only memory; or an order that a buffer cannot have
+        return None
     finally:
-        setflags(array, write=False)
-    return made, args, False, None, None, setflags
+        if fixed:
+            root.setflags(write=False)
 
 
 def _refuse_file_window(array: Any) -> None:

@@ -6,16 +6,73 @@ is the first object of `a`". It knows nothing of files and of steps.
 
 from __future__ import annotations
 
+import ctypes
+import enum
+import sys
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ckpt_magic.values import definitions
-from ckpt_magic.values.fingerprint import ATOMS, Seen, Span
+from ckpt_magic.values.fingerprint import ARROW, ATOMS, Seen, Span
 from ckpt_magic.values.pickling import Placeholder, View
 
-Link = tuple[str, int, str, int]  # kind ("object" or "memory"), my position, the other name, its position
-Links = dict[str, frozenset[Link]]
+Names = tuple[str, ...]
+Row = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Links:
+    """What names share.
+
+    Attributes
+    ----------
+    objects
+        Per set of names the objects that exactly these share: a row of positions for each, one per name.
+    memory
+        Per pair of names where their arrays overlap: size of the first, and how far off the second begins.
+    """
+
+    objects: dict[Names, list[Row]] = field(default_factory=dict)
+    memory: dict[Names, list[Row]] = field(default_factory=dict)
+
+    def among(self, names: Iterable[str]) -> Links:
+        """The links that are left when only `names` are."""
+        alive = set(names)
+        return Links(_among(self.objects, alive), {key: rows for key, rows in self.memory.items() if alive >= set(key)})
+
+    def differing(self, other: Links) -> set[str]:
+        """Names whose sharing is not the same in `other`."""
+        found: set[str] = set()
+        for mine, theirs in ((self.objects, other.objects), (self.memory, other.memory)):
+            for key in mine.keys() | theirs.keys():
+                if mine.get(key) != theirs.get(key):
+                    found.update(key)
+        return found
+
+    def text(self) -> bytes:
+        """A text that is equal for equal links."""
+        return repr((sorted(self.objects.items()), sorted(self.memory.items()))).encode()
+
+
+def _among(objects: Mapping[Names, list[Row]], alive: set[str]) -> dict[Names, list[Row]]:
+    found: dict[Names, list[Row]] = {}
+    merged = set()
+    for key, rows in objects.items():
+        kept = [at for at, name in enumerate(key) if name in alive]
+        if len(kept) == len(key):
+            new = rows
+        elif len(kept) > 1:
+            new = [tuple(row[at] for at in kept) for row in rows]
+        else:
+            continue
+        names = tuple(key[at] for at in kept)
+        if names in found:
+            merged.add(names)
+            new = found[names] + new
+        found[names] = new
+    return {key: sorted(rows) if key in merged else rows for key, rows in found.items()}
 
 
 def links(looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset[int] = frozenset()) -> Links:
@@ -29,169 +86,248 @@ def links(looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset
         The globals of the notebook.
     tying
         `id` of definitions that tie names although they hold nothing mutable: those that a step changed.
-
-    Returns
-    -------
-    dict
-        Per name the links to other names; a name that shares nothing has an empty set.
     """
-    found: dict[str, set[Link]] = {name: set() for name in looks}
-    for places in _shared_objects(looks, namespace, tying):
-        first, position = places[0]
-        for name, where in places[1:]:
-            found[name].add(("object", where, first, position))
-            found[first].add(("object", position, name, where))
-    for low, high, name, other, other_low in _shared_memory(looks):
-        found[name].add(("memory", high - low, other, other_low - low))
-        found[other].add(("memory", high - low, name, low - other_low))
-    return {name: frozenset(some) for name, some in found.items()}
+    return Links(_shared_objects(looks, _Ties(namespace, tying)), _shared_memory(looks))
 
 
 def closure(tied: Links, names: Iterable[str]) -> set[str]:
     """All names tied to `names`, directly or through others: their sharing groups."""
-    done: set[str] = set()
-    todo = list(names)
-    while todo:
-        name = todo.pop()
-        if name not in done:
-            done.add(name)
-            todo += [other for _, _, other, _ in tied.get(name, ())]
-    return done
+    reached = set(names)
+    todo = [set(key) for key in (*tied.objects, *tied.memory)]
+    while True:
+        rest = []
+        for key in todo:
+            if key.isdisjoint(reached):
+                rest.append(key)
+            else:
+                reached |= key
+        if len(rest) == len(todo):
+            return reached
+        todo = rest
 
 
-def views(looks: Iterable[Seen]) -> list[View]:
+def groups(tied: Links, names: Iterable[str]) -> list[list[str]]:
+    """Split names into sharing groups, each sorted."""
+    leader = {name: name for name in names}
+    members = {name: [name] for name in leader}
+    for key in (*tied.objects, *tied.memory):
+        first = leader[key[0]]
+        for name in key[1:]:
+            other = leader[name]
+            if other != first:
+                for moved in members[other]:
+                    leader[moved] = first
+                members[first] += members.pop(other)
+    return [sorted(some) for some in members.values()]
+
+
+# --- objects ---
+
+
+def _shared_objects(looks: Mapping[str, Seen], ties: _Ties) -> dict[Names, list[Row]]:
+    # sets of ids are intersected at the speed of C: most names share nothing
+    seen: set[int] = set()
+    shared: set[int] = set()
+    for one in looks.values():
+        ids = one.met.keys()
+        shared |= ids & seen
+        seen |= ids
+    if not shared:
+        return {}
+    places: dict[int, list[tuple[str, int]]] = {}
+    untied: set[int] = set()
+    for name in sorted(looks):
+        met = looks[name].met
+        if shared.isdisjoint(met):
+            continue
+        for position, ident in enumerate(met):
+            if ident in shared and ident not in untied:
+                if ident in places:
+                    places[ident].append((name, position))
+                elif ties(met[ident]):
+                    places[ident] = [(name, position)]
+                else:
+                    untied.add(ident)
+    found: dict[Names, list[Row]] = {}
+    for where in places.values():
+        names, row = zip(*where, strict=True)
+        found.setdefault(names, []).append(row)
+    return {key: sorted(rows) for key, rows in found.items()}
+
+
+class _Ties:
+    """Tells whether sharing an object can be observed by changing it."""
+
+    def __init__(self, namespace: dict[str, Any], tying: frozenset[int]) -> None:
+        self._namespace, self._tying = namespace, tying
+        self._by_type: dict[type, Callable[[Any], bool] | bool] = dict.fromkeys(ATOMS, False)
+        self._by_type |= {
+            tuple: self._any_item,
+            frozenset: self._any_item,
+            dict: lambda one: one is not namespace,
+            types.FunctionType: self._definition,
+            types.BuiltinFunctionType: lambda one: not definitions.by_reference(one),
+        }
+
+    def __call__(self, obj: Any) -> bool:
+        kind = type(obj)
+        if kind not in self._by_type:
+            self._by_type[kind] = self._for_type(kind)
+        answer = self._by_type[kind]
+        return answer if isinstance(answer, bool) else answer(obj)
+
+    def _for_type(self, kind: type) -> Callable[[Any], bool] | bool:
+        if kind in _IMMUTABLE or kind.__module__ in _IMMUTABLE_MODULES:
+            return False
+        if (kind.__module__, kind.__name__) in _IMMUTABLE_NAMES or issubclass(kind, types.ModuleType):
+            return False
+        if issubclass(kind, type):
+            return self._definition
+        if issubclass(kind, enum.Enum):
+            return self._definition(kind)  # a member is found in its class
+        for module, name in _IMMUTABLE_BASES:
+            base = getattr(sys.modules.get(module), name, None)
+            if base is not None and issubclass(kind, base):
+                return False
+        return True
+
+    def _any_item(self, items: Iterable[Any]) -> bool:
+        return any(map(self, items))
+
+    def _definition(self, obj: Any) -> bool:
+        if id(obj) in self._tying:
+            return True
+        return not definitions.by_reference(obj) and not definitions.is_plain_definition(obj, self._namespace)
+
+
+_IMMUTABLE = frozenset({Placeholder, types.CodeType, slice, *definitions.FORMS, type(definitions.CALL)})
+_IMMUTABLE_MODULES = frozenset(
+    {"datetime", "decimal", "fractions", "uuid", "re", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"}
+    | {f"pandas._libs.tslibs.{part}" for part in "timestamps timedeltas period nattype offsets timezones".split()}
+)
+_IMMUTABLE_NAMES = frozenset(
+    {
+        ("ckpt_magic.values.fingerprint", "_Form"),
+        ("pandas._libs.missing", "NAType"),
+        ("pandas._libs.interval", "Interval"),
+    }
+)
+_IMMUTABLE_BASES = (
+    ("numpy", "generic"),
+    ("numpy", "dtype"),
+    ("numpy", "ufunc"),
+    ("pandas.api.extensions", "ExtensionDtype"),
+    ("pyarrow", "Buffer"),  # what is under it counts as memory
+    ("pyarrow", "DataType"),
+)
+
+
+# --- memory ---
+
+
+def _shared_memory(looks: Mapping[str, Seen]) -> dict[Names, list[Row]]:
+    spans = sorted(
+        ((span.low, span.high, name, span.guard) for name, one in looks.items() for span in one.spans),
+    )
+    found: dict[Names, set[Row]] = {}
+    for index, (low, high, name, guard) in enumerate(spans):
+        for at in range(index + 1, len(spans)):
+            other_low, _, other, other_guard = spans[at]
+            if other_low >= high:
+                break
+            if name != other and not (guard and other_guard):
+                forward = name < other
+                key = (name, other) if forward else (other, name)
+                found.setdefault(key, set()).add((high - low, other_low - low if forward else low - other_low))
+    return {key: sorted(rows) for key, rows in found.items()}
+
+
+def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
     """Plan how arrays over one buffer are written: one owner for each overlapping stretch of memory.
 
     The blocks of pandas never share with each other: without pandas' own reference links, writes to
     one frame would leak into the other.
+
+    Returns
+    -------
+    list of View
+        The plan.
+    dict
+        By `id` of the array, the arrays whose sharing cannot be written, with the reason.
     """
-    spans = sorted(
-        ((span, which) for which, one in enumerate(looks) for span in one.spans if span.array is not None),
-        key=lambda pair: (pair[0].low, -pair[0].high),
-    )
-    plan = []
-    for union in _unions(spans):
-        free = {id(span.array): span for span, _ in union if not span.guarded}
-        frames = {which for span, which in union if span.guarded}
-        if len(free) + len(frames) > 1 and free and len(frames) <= 1:
-            plan.append(_owner([span for span, _ in union]))
-    return plan
+    plan: list[View] = []
+    refused: dict[int, str] = {}
+    for union in _unions(sorted((span for one in looks for span in one.spans), key=lambda s: (s.low, -s.high))):
+        free = {id(span.array): span for span in union if not span.guard}
+        frames = {span.guard for span in union if span.guard > ARROW}
+        if not free or len(free) + len({span.guard for span in union if span.guard}) < 2:
+            continue
+        if len(frames) > 1:
+            # a view that cannot be written cannot tell: the frames stay apart, and so does it
+            if any(span.array.flags.writeable for span in free.values()):
+                refused.update(dict.fromkeys(free, "an array that several pandas objects lie over"))
+            continue
+        why = _unwritable(union)
+        if why:
+            refused.update(dict.fromkeys(free, why))
+        else:
+            plan.append(_owner(union))
+    return plan, refused
 
 
-def _shared_objects(
-    looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset[int]
-) -> list[list[tuple[str, int]]]:
-    owner: dict[int, str] = {}
-    shared: dict[int, list[str]] = {}
-    for name, one in looks.items():
-        for ident in one.met.keys() & owner.keys():
-            shared.setdefault(ident, [owner[ident]]).append(name)
-        for ident in one.met:
-            owner.setdefault(ident, name)
-    result = []
-    positions: dict[str, dict[int, int]] = {}
-    for ident, names in shared.items():
-        value = looks[names[0]].met[ident]
-        if ident in tying or _ties(value, namespace):
-            places = []
-            for name in names:
-                if name not in positions:
-                    positions[name] = {key: at for at, key in enumerate(looks[name].met)}
-                places.append((name, positions[name][ident]))
-            result.append(places)
-    return result
+def _unwritable(union: Sequence[Span]) -> str:
+    """Why arrays over one buffer cannot be written as views of one owner; empty if they can."""
+    numpy = sys.modules["numpy"]
+    for span in union:
+        if type(span.array) is not numpy.ndarray:
+            return f"a {type(span.array).__name__} over the memory of another array"
+        if span.array.dtype.hasobject and _flat_owner(union) is None:
+            return "arrays of objects that share their memory"
+    return ""
 
 
-def _ties(value: Any, namespace: dict[str, Any]) -> bool:
-    """Whether sharing `value` can be observed by changing it."""
-    kind = type(value)
-    if kind in ATOMS or kind is Placeholder or kind is types.CodeType or value is namespace:
-        return False
-    if kind in (tuple, frozenset):
-        return any(_ties(item, namespace) for item in value)
-    if definitions.by_reference(value):
-        return False
-    if isinstance(value, (type, types.FunctionType)):
-        return not definitions.is_plain_definition(value, namespace)
-    if kind is types.CellType:
-        return True
-    return not _is_immutable(kind)
-
-
-def _is_immutable(kind: type) -> bool:
-    """Types whose values cannot change, so that nobody can tell one from two."""
-    return (kind.__module__, kind.__name__) in _IMMUTABLE
-
-
-_IMMUTABLE = {
-    ("datetime", "date"),
-    ("datetime", "datetime"),
-    ("datetime", "time"),
-    ("datetime", "timedelta"),
-    ("datetime", "timezone"),
-    ("decimal", "Decimal"),
-    ("fractions", "Fraction"),
-    ("uuid", "UUID"),
-    ("re", "Pattern"),
-    ("pandas._libs.tslibs.timestamps", "Timestamp"),
-    ("pandas._libs.tslibs.timedeltas", "Timedelta"),
-    ("builtins", "slice"),
-    ("ckpt_magic.values.fingerprint", "_Form"),
-}
-
-
-def _shared_memory(looks: Mapping[str, Seen]) -> list[tuple[int, int, str, str, int]]:
-    spans = sorted(
-        ((span.low, span.high, name, span.guarded) for name, one in looks.items() for span in one.spans),
-        key=lambda row: row[:3],
-    )
-    found = []
-    for index, (low, high, name, guarded) in enumerate(spans):
-        for other_low, _, other, other_guarded in spans[index + 1 :]:
-            if other_low >= high:
-                break
-            if name != other and not (guarded and other_guarded):
-                found.append((low, high, name, other, other_low))
+def _unions(spans: Sequence[Span]) -> list[list[Span]]:
+    """Split spans, sorted by address, into stretches of memory that do not touch each other."""
+    found: list[list[Span]] = []
+    high = -1
+    for span in spans:
+        if found and span.low < high:
+            found[-1].append(span)
+            high = max(high, span.high)
+        else:
+            found.append([span])
+            high = span.high
     return found
 
 
-def _unions(spans: list[tuple[Span, int]]) -> list[list[tuple[Span, int]]]:
-    """Split spans, sorted by address, into stretches of memory that do not touch each other."""
-    groups: list[list[tuple[Span, int]]] = []
-    high = -1
-    for span, which in spans:
-        if groups and span.low < high:
-            groups[-1].append((span, which))
-            high = max(high, span.high)
-        else:
-            groups.append([(span, which)])
-            high = span.high
-    return groups
-
-
-def _owner(union: list[Span]) -> View:
+def _owner(union: Sequence[Span]) -> View:
     """Choose the array that is written for the whole stretch: one that covers it, else bytes over it."""
     low, high = union[0].low, max(span.high for span in union)
+    if union[0].array.dtype.hasobject:
+        flat = _flat_owner(union)
+        return View(flat.__array_interface__["data"][0], high, flat)
     for span in union:
-        if (span.low, span.high) == (low, high) and span.array.flags.c_contiguous and span.array.flags.writeable:
-            return View(low, high, span.array)
-    for span in union:
-        base = span.array
-        while isinstance(getattr(base, "base", None), type(base)):
-            base = base.base
-        interface = base.__array_interface__
-        start = interface["data"][0]
-        if start <= low and high <= start + base.nbytes and base.flags.c_contiguous:
-            flat = base.reshape(-1).view("u1") if base.dtype.kind != "V" else base.view("u1").reshape(-1)
-            return View(low, high, flat[low - start : high - start])
+        array = span.array
+        if (span.low, span.high) == (low, high) and array.flags.c_contiguous and array.flags.writeable:
+            return View(low, high, array)
     return View(low, high, _bytes_over(low, high, union))
 
 
-def _bytes_over(low: int, high: int, union: list[Span]) -> Any:
-    import ctypes
-    import sys
+def _flat_owner(union: Sequence[Span]) -> Any:
+    """The flat array of objects that all of these are views of; None if there is none."""
+    low, high = union[0].low, max(span.high for span in union)
+    for span in union:
+        array = span.array
+        while array is not None:
+            if type(array) is type(span.array) and array.dtype == span.array.dtype:
+                start = array.__array_interface__["data"][0]
+                if start <= low and high <= start + array.nbytes and (array.flags.forc):
+                    return (array if array.flags.c_contiguous else array.T).reshape(-1)
+            array = getattr(array, "base", None)
+    return None
 
-    numpy = sys.modules["numpy"]
+
+def _bytes_over(low: int, high: int, union: Sequence[Span]) -> Any:
     holder = (ctypes.c_ubyte * (high - low)).from_address(low)
     holder.keep = [span.array for span in union]  # type: ignore[attr-defined]  # the memory is theirs
-    return numpy.frombuffer(holder, dtype="u1")
+    return sys.modules["numpy"].frombuffer(holder, dtype="u1")

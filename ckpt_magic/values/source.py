@@ -10,10 +10,12 @@ from __future__ import annotations
 import ast
 import gc
 import hashlib
+import io
 import opcode
 import re
 import string
 import sys
+import tokenize
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +24,9 @@ from typing import Any, Final
 
 # Whoever mentions one of these can reach any name of the notebook without writing it down.
 _REACHES_ALL: Final = frozenset({"exec", "eval", "globals", "vars", "locals", "__import__", "get_ipython"})
+_NO_CODE: Final = frozenset(
+    {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+)
 _REACHES_ALL_ATTRIBUTES: Final = frozenset({"__globals__", "f_globals", "f_locals", "user_ns", "user_global_ns"})
 # Methods that evaluate a text in the caller's variables: DataFrame.eval, numexpr.evaluate, duckdb.sql and polars.sql.
 _EVALUATORS: Final = frozenset({"eval", "evaluate", "sql"})
@@ -107,6 +112,23 @@ def digest(tree: ast.Module) -> str:
     hasher = hashlib.blake2b(digest_size=16)
     hasher.update("".join(_encode(tree)).encode("utf-8", "surrogatepass"))
     return hasher.hexdigest()
+
+
+def is_quiet(text: str) -> bool:
+    """Whether a cell ends with `;`, which keeps its last value off the page; the tree does not tell."""
+    last = ""
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type not in _NO_CODE:
+                last = token.string
+    except (tokenize.TokenError, SyntaxError):  # a cell with magics: what could be read counts
+        return text.rstrip().endswith(";")
+    return last == ";"
+
+
+def reaches_all(names: Iterable[str]) -> bool:
+    """Whether code that uses these names may reach any variable (`exec`, `globals`, …)."""
+    return not _REACHES_ALL.isdisjoint(names)
 
 
 def reachable(names: Iterable[str], namespace: Mapping[str, Any]) -> frozenset[str]:

@@ -1,0 +1,114 @@
+"""The records of one step on its way from decision to saved checkpoint."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ckpt_magic.steps.registry import PipelineKey, StepCall
+from ckpt_magic.values import ambient, delta, pickling
+from ckpt_magic.values.source import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The code of a step cell: `source` as typed below the `%%step` line, `tree` transformed, without marker."""
+
+    source: str
+    tree: ast.Module
+    filename: str
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What is known of the code of a step, cell or method, before it runs."""
+
+    source: str
+    digest: str
+    names: Names
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a step cell ended: its displays as nbformat outputs, the last value, the time it took."""
+
+    success: bool
+    outputs: list[dict[str, Any]]
+    outputs_cut: int | None
+    has_result: bool
+    result: Any
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the faces show again after a restore."""
+
+    outputs: list[dict[str, Any]]
+    has_result: bool
+    result: Any
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A checkpoint in a scratch place: read in full, nothing of it in the namespace yet."""
+
+    meta: Mapping[str, Any]
+    values: dict[str, Any]
+    contents: pickling.Contents
+    outputs: list[dict[str, Any]]
+    found: dict[pickling.Token, Any]
+    maps: Any
+    size: int
+
+
+@dataclass(slots=True)
+class Before:
+    """The look before a step."""
+
+    state: delta.State
+    ambient: ambient.Ambient
+    producers: dict[str, tuple[int, str]]
+    reads: set[str]
+    reached: set[str] | None
+    seen: dict[str, str]
+
+
+@dataclass(slots=True)
+class Plan:
+    """One step on its way; made by `Session.begin`, ended by `finish` or `abandon`."""
+
+    call: StepCall
+    key: PipelineKey
+    code: Code
+    action: Literal["run", "restore"] = "run"
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)
+    keep: bool = False
+    history: list[str] = field(default_factory=list)
+    loaded: Loaded | None = None
+    before: Before | None = None
+    used: list[str] = field(default_factory=list)
+    restore_seconds: float | None = None
+    done: bool = False
+
+
+def contents_of(
+    kind: Literal["cell", "method"], step: int, values: dict[str, Any], surroundings: Any, extras: dict[str, Any]
+) -> pickling.Contents:
+    """Arrange values for the file: for a method its return value, all else it changed in the extras."""
+    if kind == "cell":
+        return pickling.Contents("cell", values, surroundings, extras)
+    own = f"step_{step}"
+    rest = {name: value for name, value in values.items() if name != own}
+    return pickling.Contents("method", values[own], surroundings, {**extras, "names": rest})
+
+
+def values_of(contents: pickling.Contents, step: int) -> dict[str, Any]:
+    """Names and values of a file that was read: the inverse of `contents_of`."""
+    if contents.kind == "cell":
+        return dict(contents.value)
+    return {**(contents.extras or {}).get("names", {}), f"step_{step}": contents.value}

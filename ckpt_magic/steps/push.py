@@ -1,0 +1,110 @@
+"""`%ckpt_load --push`: put stored steps into this kernel without replay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ckpt_magic.errors import StepNotFoundError, UsageError
+from ckpt_magic.files import format as files
+from ckpt_magic.steps.plan import Loaded
+from ckpt_magic.steps.registry import PipelineKey, StepRecord
+from ckpt_magic.steps.session import Session
+from ckpt_magic.values import fingerprint
+
+
+def push(session: Session, key: PipelineKey, steps: Sequence[int], *, force: bool = False) -> list[dict[str, Any]]:
+    """Put stored steps into this kernel without replay.
+
+    Nothing is pushed if a name that it would bind or delete has another value here that did not come from
+    this pipeline. Working directory, environment and generators are put back only if the pipeline runs here.
+
+    Parameters
+    ----------
+    session
+        The kernel.
+    key
+        The pipeline.
+    steps
+        Numbers of stored steps.
+    force
+        Push whatever the names hold.
+
+    Returns
+    -------
+    list of dict
+        A receipt per step: `step`, `variables` (names), `bytes`, `seconds`, `lost` (names).
+
+    Raises
+    ------
+    UsageError
+        Names would be overwritten; they are listed.
+    StepNotFoundError
+        A step is not stored.
+    CheckpointError
+        A step is damaged, not trusted, or cannot be read here.
+    """
+    loads = [_load(session, key, step) for step in sorted(steps)]
+    if not force:
+        _refuse_to_overwrite(session, key, [loaded for loaded, _ in loads])
+    runs_here = bool(session.registry.pipeline(key).steps)
+    return [_push_one(session, key, loaded, seconds, runs_here) for loaded, seconds in loads]
+
+
+def _load(session: Session, key: PipelineKey, step: int) -> tuple[Loaded, float]:
+    began = time.perf_counter()
+    stored = session.open(key, step)
+    if stored is None:
+        raise StepNotFoundError(f"step {step} of `{key.name}` version {key.version} is not in {key.folder}")
+    if stored.problem is not None:
+        raise stored.problem
+    if not files.belongs(stored.meta, key.name, key.version, step):
+        raise files.other_writer(stored.path, stored.meta)
+    return session.load(stored), time.perf_counter() - began
+
+
+def _push_one(session: Session, key: PipelineKey, loaded: Loaded, seconds: float, runs_here: bool) -> dict[str, Any]:
+    began = time.perf_counter()
+    session.put(key, loaded, ambient_too=runs_here)
+    seconds += time.perf_counter() - began
+    meta = loaded.meta
+    session.registry.pipeline(key).steps[meta["step"]] = StepRecord(
+        meta["step"], "restored", "pushed", code=meta["code"], title=meta["title"], restore_seconds=seconds
+    )
+    return {
+        "step": meta["step"],
+        "variables": [row["name"] for row in meta["variables"]],
+        "bytes": loaded.size,
+        "seconds": seconds,
+        "lost": list(meta["unsaved"]),
+    }
+
+
+def _refuse_to_overwrite(session: Session, key: PipelineKey, loads: Sequence[Loaded]) -> None:
+    producers = session.registry.pipeline(key).producers
+    final: dict[str, Any] = {}
+    for loaded in loads:
+        gone = [*loaded.meta["deleted"], *loaded.meta["unsaved"]]
+        final.update({**loaded.values, **dict.fromkeys(gone, _GONE)})
+    mine = session.names()
+    foreign = [
+        name
+        for name, value in final.items()
+        if name in mine and name not in producers and (value is _GONE or not _equal(session, mine[name], value))
+    ]
+    if foreign:
+        raise UsageError(
+            f"nothing was pushed: {', '.join(f'`{name}`' for name in foreign)} exist here with other values that "
+            f"did not come from `{key.name}`; rename them, or push with --force"
+        )
+
+
+def _equal(session: Session, mine: Any, other: Any) -> bool:
+    if mine is other:
+        return True
+    digest = fingerprint.look(mine, session.main).digest
+    return digest is not None and digest == fingerprint.look(other, session.main).digest
+
+
+_GONE = object()  # what a push would delete, or bind to a placeholder

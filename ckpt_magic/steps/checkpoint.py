@@ -212,8 +212,8 @@ def _code(method: Callable[..., Any]) -> Code:
     except (OSError, TypeError, SyntaxError):  # typed at a prompt, or built by a function
         function = inspect.unwrap(method)
         digest = definitions.definition_token(function, function.__globals__)[2]
-        return Code("", digest, _NO_NAMES)
-    return Code(text, source.digest(tree), _NO_NAMES)
+        return Code("", digest, _NO_NAMES, method.__name__)
+    return Code(text, source.digest(tree), _NO_NAMES, method.__name__)
 
 
 def _live(token: pickling.Token, main: Mapping[str, Any]) -> Any | None:

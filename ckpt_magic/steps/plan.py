@@ -29,6 +29,7 @@ class Code:
     source: str
     digest: str
     names: Names
+    method: str | None = None  # its full name, if it is one
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ckpt_magic.values import ambient, delta
 
 # what a META without these keys (a foreign pickle that was trusted) says of them
 EMPTY: Mapping[str, Any] = {
+    "method": None,
     "title": None,
     "notebook": None,
     "kernel": "",
@@ -88,6 +89,7 @@ def meta_of(
         "version": plan.key.version,
         "step": plan.call.step,
         "kind": kind,
+        "method": plan.code.method,
         "title": plan.call.title,
         "notebook": notebook,
         "kernel": kernel,

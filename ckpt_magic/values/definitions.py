@@ -6,7 +6,9 @@ that they share. Knows no file and no top form (see `pickling`).
 
 A definition is written as ``call(getitem, {token: made}, token)`` followed by blocks of attributes that are set
 eagerly, each ``call(dict.fromkeys, map(setattr, repeat(made), names, values), made)``. ``call`` is
-`operator.call`: a plain reader just executes it, our loader sees the token before the attributes.
+`operator.call`: a plain reader just executes it, our loader sees the token before the attributes. Definitions are
+written where they are first met; those that a class needs to exist (bases, metaclass) come as bare classes inside it,
+and all their attributes after it.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ _LOADED: Final = f"""lambda magic, data, codes, qualname, line, index, free, wri
 # The methods of a dataclass, made again by `dataclasses` itself: its own code differs between versions. They are
 # made on a class of its own, so that no hook of the user's runs; what they know of that class becomes the real one.
 _GENERATED: Final = """lambda cls, name, fields, options, shown, ready, space: (lambda d, c, over: (lambda made: (
-    [(setattr(cell, 'cell_contents', over(cell.cell_contents)), setattr(f, '__wrapped__', cell.cell_contents)) for f in [made.__dict__.get('__repr__')]
+    [(setattr(cell, 'cell_contents', over(cell.cell_contents)), setattr(f, '__wrapped__', cell.cell_contents))
+        for f in [made.__dict__.get('__repr__')]
         for cell in getattr(f, '__closure__', None) or () if hasattr(cell.cell_contents, '__code__')],
     [setattr(made.__dataclass_params__, k, v) for k, v in shown.items() if hasattr(made.__dataclass_params__, k)],
     [setattr(cell, 'cell_contents', cls) for f in list(made.__dict__.values())
@@ -752,7 +755,7 @@ class Definitions:
         if classes:
             classes.sort(key=lambda sub: (sub.__module__, sub.__qualname__))
             setting = Form(map, abc.ABCMeta.register, Form(itertools.repeat, cls), tuple(classes))
-            yield Form(CALL, _FROM_KEYS, setting, cls)
+            yield Form(CALL, _FROM_KEYS, setting, None)  # also with a live class: the token says nothing of these
 
     # dataclasses, named tuples
 
@@ -1010,6 +1013,8 @@ class Forms:
         Gives the object of this kernel that a token stands for, if there is one.
     found
         Filled with the object that each token of the pickle came to stand for.
+    fill
+        Put the globals that a method's functions read among `globals_`: nobody else gives them any.
     """
 
     def __init__(
@@ -1017,8 +1022,11 @@ class Forms:
         globals_: dict[str, Any],
         live: Callable[[Token], Any | None] | None,
         found: dict[Token, Any],
+        *,
+        fill: bool = False,
     ) -> None:
         self._globals = globals_
+        self._fill = fill
         self._live = live
         self._found = found
         self._kept: dict[int, Any] = {}
@@ -1027,6 +1035,8 @@ class Forms:
         if function is dict and not args:
             return self._globals
         if function is operator.ior:
+            if self._fill:
+                self._globals.update(args[1])
             return args[1]
         if function is operator.getitem:
             return self._definition(*args)

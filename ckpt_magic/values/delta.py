@@ -14,6 +14,7 @@ The rules, each with a test that a laxer rule would fail:
 
 from __future__ import annotations
 
+import gc
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -86,8 +87,14 @@ def look(names: Mapping[str, Any], namespace: dict[str, Any]) -> State:
     namespace
         The globals of the notebook's functions.
     """
-    looks = fingerprint.look_at_all(names, namespace)
-    return State(looks, sharing.links(looks, namespace))
+    collecting = gc.isenabled()
+    gc.disable()  # all that is met is held for a moment: a collection would go through all of it, and find nothing
+    try:
+        looks = fingerprint.look_at_all(names, namespace)
+        return State(looks, sharing.links(looks, namespace))
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def compare(

@@ -666,7 +666,8 @@ def read(
     kind
         What META says: ``cell``, ``method``, or ``foreign`` for a pickle that this package did not write.
     globals
-        The globals of all functions that are loaded. Never changed here.
+        The globals of all functions that are loaded. Not changed here, but for a method without `live`: there they get
+        the values that its functions read.
     live
         Gives the object of this kernel that a token stands for.
     found
@@ -677,7 +678,7 @@ def read(
     CheckpointUnreadableError
         Something that the pickle needs is missing here, or raised.
     """
-    forms = Forms(globals, live, {} if found is None else found)
+    forms = Forms(globals, live, {} if found is None else found, fill=kind == "method" and live is None)
     collecting = gc.isenabled()
     gc.disable()  # up to three times faster on many small objects
     try:

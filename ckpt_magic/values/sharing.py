@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -125,34 +126,65 @@ def groups(tied: Links, names: Iterable[str]) -> list[list[str]]:
 
 
 def _shared_objects(looks: Mapping[str, Seen], ties: _Ties) -> dict[Names, list[Row]]:
-    # sets of ids are intersected at the speed of C: most names share nothing
+    # Millions of objects may be shared: what is done for each of them is done by C.
     seen: set[int] = set()
     shared: set[int] = set()
     for one in looks.values():
         ids = one.met.keys()
         shared |= ids & seen
         seen |= ids
+    del seen
+    if shared:
+        shared = _tying(looks, shared, ties)
     if not shared:
         return {}
-    places: dict[int, list[tuple[str, int]]] = {}
-    untied: set[int] = set()
+    return {key: _rows([looks[name].met for name in key], ids) for key, ids in _sharers(looks, shared).items()}
+
+
+def _tying(looks: Mapping[str, Seen], shared: set[int], ties: _Ties) -> set[int]:
+    """Those of the shared objects that tie the names that hold them."""
+    found: set[int] = set()
+    for one in looks.values():
+        ids = shared & one.met.keys()
+        if ids:
+            shared = shared - ids
+            objects = list(map(one.met.__getitem__, ids))
+            always = {kind for kind in set(map(type, objects)) if ties.always(kind)}
+            found.update(id(obj) for obj in objects if type(obj) in always or ties(obj))
+    return found
+
+
+def _sharers(looks: Mapping[str, Seen], shared: set[int]) -> dict[Names, list[int]]:
+    """Sort objects, given by `id`, by the names that hold them."""
+    keys: list[Names] = [()]
+    held_by: dict[int, int] = {}  # object to the index of a key
     for name in sorted(looks):
-        met = looks[name].met
-        if shared.isdisjoint(met):
-            continue
-        for position, ident in enumerate(met):
-            if ident in shared and ident not in untied:
-                if ident in places:
-                    places[ident].append((name, position))
-                elif ties(met[ident]):
-                    places[ident] = [(name, position)]
-                else:
-                    untied.add(ident)
-    found: dict[Names, list[Row]] = {}
-    for where in places.values():
-        names, row = zip(*where, strict=True)
-        found.setdefault(names, []).append(row)
-    return {key: sorted(rows) for key, rows in found.items()}
+        ids = list(shared & looks[name].met.keys())
+        if ids:
+            before = list(map(held_by.get, ids, itertools.repeat(0)))
+            longer = {}
+            for index in set(before):
+                longer[index] = len(keys)
+                keys.append((*keys[index], name))
+            held_by.update(zip(ids, map(longer.__getitem__, before), strict=True))
+    found: dict[Names, list[int]] = {}
+    for ident, index in held_by.items():
+        found.setdefault(keys[index], []).append(ident)
+    return found
+
+
+def _rows(holders: Sequence[Mapping[int, Any]], ids: Iterable[int]) -> list[Row]:
+    """The positions of the objects in each of their holders, in order."""
+    ids = set(ids)
+    first = [ident for ident in holders[0] if ident in ids]
+    columns = []
+    for met in holders:
+        if len(met) < 8 * len(ids):
+            columns.append(map(dict(zip(met, itertools.count())).__getitem__, first))  # noqa: B905  # count has no end
+        else:
+            place = {ident: at for at, ident in enumerate(met) if ident in ids}
+            columns.append(map(place.__getitem__, first))
+    return list(zip(*columns, strict=True))
 
 
 class _Ties:
@@ -170,11 +202,17 @@ class _Ties:
         }
 
     def __call__(self, obj: Any) -> bool:
-        kind = type(obj)
+        answer = self._answer(type(obj))
+        return answer if isinstance(answer, bool) else answer(obj)
+
+    def always(self, kind: type) -> bool:
+        """Whether all objects of a type tie."""
+        return self._answer(kind) is True
+
+    def _answer(self, kind: type) -> Callable[[Any], bool] | bool:
         if kind not in self._by_type:
             self._by_type[kind] = self._for_type(kind)
-        answer = self._by_type[kind]
-        return answer if isinstance(answer, bool) else answer(obj)
+        return self._by_type[kind]
 
     def _for_type(self, kind: type) -> Callable[[Any], bool] | bool:
         if kind in _IMMUTABLE or kind.__module__ in _IMMUTABLE_MODULES:

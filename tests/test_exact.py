@@ -1595,6 +1595,341 @@ a
 """,
 )
 
+scenario(
+    "functions of random and numpy.random under names of their own",
+    """
+%%step 1
+from random import random, choice, seed
+from numpy.random import rand, randint
+import numpy.random as nr, random as rr
+seed(3); nr.seed(4); a = random(), rand()
+%%step 2
+b = choice(range(1000)), randint(1000)
+%%step 3
+nr.seed(9); rr.seed(9); c = random(), rand()
+%%step 4
+d = choice(range(1000)), randint(1000), rr.random(), nr.rand()
+""",
+)
+scenario(
+    "a generator holds a list that a later step changes",
+    """
+%%step 1
+a = [1]
+def gen(items):
+    while True: items.append(len(items)); yield len(items)
+%%step 2
+g = gen(a)
+%%step 3
+a.append('x')
+%%step 4
+n = next(g), list(a)
+""",
+    runs={2: "could not be saved", 3: "could not be saved", 4: "could not be saved"},
+)
+scenario(
+    "frames over one memory stay apart, with dates too",
+    """
+%%step 1
+import pandas as pd, numpy as np
+df = pd.DataFrame({'t': pd.date_range('2020', periods=5), 'n': np.arange(5), 'k': pd.array([1, 2, 3, 4, None], dtype='Int64'),
+    'c': pd.Categorical(list('abcab'))})
+part = df.iloc[1:4]; frames = [df[['t']], df[['n', 'k']], df['t']]
+%%step 2
+df.loc[2, 't'] = pd.Timestamp('1999'); part.iloc[0, 1] = 77
+%%step 3
+frames[0].iloc[1, 0] = pd.Timestamp('1888'); df.loc[1, 'k'] = 9; df.loc[0, 'c'] = 'b'
+%%step 4
+r = part.values.tolist(), frames[0].values.tolist(), frames[2].tolist(), df.values.tolist()
+""",
+)
+scenario(
+    "views of object arrays, two-dimensional and of a frame",
+    """
+%%step 1
+import pandas as pd, numpy as np
+o = np.array([[1, [2]], [{'a': 3}, 'x']], dtype=object); row = o[1]; col = o[:, 0]; back = o[::-1, ::-1]; t = o.T
+%%step 2
+row[1] = 'new'; col[0] = 'c'
+%%step 3
+o[0, 1].append(5); back[0, 0] = None
+%%step 4
+t[0, 0] = 'last'; r = o.tolist(), row.tolist(), col.tolist(), back.tolist()
+""",
+)
+scenario(
+    "two arrays and an array.array over one buffer",
+    """
+%%step 1
+import numpy as np, array
+b = array.array('d', [1, 2, 3, 4]); x = np.frombuffer(b); y = x[1:3]; back = x[::-1]
+%%step 2
+b[1] = 50
+%%step 3
+y[1] = -1; r = x[1], b[2], back[1]
+%%step 4
+back[0] = 9; ok = b[3]
+""",
+)
+scenario(
+    "a class attribute refers to an array and a frame column to a list",
+    """
+%%step 1
+import numpy as np, pandas as pd
+class M:
+    w = np.zeros(4)
+m = M()
+%%step 2
+view = M.w[1:3]; n = M()
+%%step 3
+view[0] = 5
+%%step 4
+r = m.w[1], n.w is m.w is M.w
+""",
+)
+scenario(
+    "very large numbers, NaN and surrogates",
+    """
+%%step 1
+big = 10 ** 6000; nan = float('nan'); s = 'a\\ud800'; r = range(10 ** 30); nz = -0.0; l = [big]
+%%
+cfg = 10 ** 5000
+%%step 2
+l.append(nan); t = l[1] is nan; u = cfg % 7
+%%step 3
+big += 1; x = str(nz), len(s)
+""",
+)
+scenario(
+    "a cyclic list in an unmarked cell",
+    """
+%%
+cyc = []; cyc.append(cyc); deep = []
+for _ in range(300): deep = [deep]
+%%step 1
+n = len(cyc)
+%%step 2
+m = cyc[0] is cyc, len(deep)
+%%step 3
+k = n + 1
+""",
+)
+scenario(
+    "names that only a function reads or writes",
+    """
+%%step 1
+count = 0; history = []
+def tick():
+    global count
+    count += 1; history.append(count)
+    return count
+%%step 2
+tick(); tick()
+%%step 3
+ticks = [tick() for _ in range(3)]
+%%step 4
+r = count, history
+""",
+)
+scenario(
+    "an object moves from one container to another",
+    """
+%%step 1
+a = [[1], [2]]; b = []
+%%step 2
+b.append(a.pop())
+%%step 3
+a.append(b[0])
+%%step 4
+b[0].append(3); r = a, b
+""",
+)
+scenario(
+    "the same closure cell in functions of several steps",
+    """
+%%step 1
+def outer():
+    state = {'n': 0}
+    def inc(): state['n'] += 1; return state['n']
+    def make():
+        def dec(): state['n'] -= 1; return state['n']
+        return dec
+    return inc, make
+inc, make = outer()
+%%step 2
+dec = make()
+%%step 3
+inc(); inc()
+%%step 4
+r = dec(), inc()
+""",
+)
+scenario(
+    "a decorator class, a context manager, a callable instance",
+    """
+%%step 1
+class Memo:
+    def __init__(self, f): self.f, self.memo = f, {}
+    def __call__(self, x):
+        if x not in self.memo: self.memo[x] = self.f(x)
+        return self.memo[x]
+@Memo
+def square(x): return x * x
+%%step 2
+square(3)
+%%step 3
+table = square.memo; square(4)
+%%step 4
+table[9] = 'planted'; r = square(9)
+""",
+)
+scenario(
+    "properties, class and static methods are patched",
+    """
+%%step 1
+class C:
+    def __init__(self): self._v = [1]
+    @property
+    def v(self): return self._v
+c = C()
+%%step 2
+C.w = property(lambda self: self._v * 2)
+%%step 3
+C.make = classmethod(lambda cls: cls()); d = C.make()
+%%step 4
+c.v.append(2); r = c.w, d.w, type(d) is C, isinstance(c, C)
+""",
+)
+scenario(
+    "a subclass is patched through its base of another step",
+    """
+%%step 1
+class A:
+    tags = ['a']
+%%step 2
+class B(A): pass
+b = B()
+%%step 3
+A.tags.append('t'); A.new = 5
+%%step 4
+r = b.tags, b.new, B.tags is A.tags, isinstance(b, A)
+""",
+)
+scenario(
+    "enum members, and an attribute set on one",
+    """
+%%step 1
+import enum
+class E(enum.Enum):
+    A = 1
+    B = [2]
+x = E.A; boxes = {E.A: [1]}
+%%step 2
+y = [E.A, E.B]
+%%step 3
+boxes[E.A].append(2)
+%%step 4
+r = y[0] is x is E.A, E([2]) is E.B, E.B.value
+""",
+)
+scenario(
+    "a method held while its class is replaced",
+    """
+%%step 1
+class C:
+    def m(self): return 'old'
+c = C(); m = c.m; f = C.m
+%%step 2
+class C:
+    def m(self): return 'new'
+%%step 3
+r = m(), f(c), C().m()
+%%step 4
+m.__self__.x = [1]; ok = c.x
+""",
+)
+scenario(
+    "time zones, dates, paths and patterns are shared freely",
+    """
+%%step 1
+import datetime, zoneinfo, pathlib, re, decimal, fractions, uuid
+tz = zoneinfo.ZoneInfo('Europe/Rome'); now = datetime.datetime(2020, 1, 1, tzinfo=tz); p = pathlib.Path('a') / 'b'
+rx = re.compile('a+'); d = decimal.Decimal('1.10'); f = fractions.Fraction(1, 3); u = uuid.UUID(int=5)
+%%step 2
+later = now + datetime.timedelta(days=1); q = p.parent; all_ = [tz, now, p, rx, d, f, u]
+%%step 3
+r = later.utcoffset(), q / 'c', rx.findall('aa'), d + 1, f * 2
+""",
+)
+scenario(
+    "a loop variable and a comprehension leave a shared object",
+    """
+%%step 1
+rows = [{'n': i} for i in range(3)]
+for row in rows: row['sq'] = row['n'] ** 2
+%%step 2
+row['last'] = True; first, *rest = rows
+%%step 3
+rest[-1]['x'] = [first]
+%%step 4
+r = rows[-1]['x'][0] is rows[0], row is rows[2]
+""",
+)
+scenario(
+    "defaultdict and Counter with a factory of the notebook",
+    """
+%%step 1
+from collections import defaultdict
+def factory(): return {'made': len(groups)}
+groups = defaultdict(factory); nested = defaultdict(lambda: defaultdict(list))
+%%step 2
+groups['a']['x'] = 1; nested['p']['q'].append(1)
+%%step 3
+g = groups['b']; n = nested['p']['z']
+%%step 4
+n.append(5); g['y'] = groups['c']
+""",
+)
+scenario(
+    "the step's own result and Out are no names",
+    """
+%%step 1
+a = {'k': [1]}
+a['k']
+%%step 2
+a['k'].append(2)
+a
+%%step 3
+b = a['k']
+(b, a)
+""",
+)
+scenario(
+    "a submodule is imported in a later step",
+    """
+%%step 1
+import os
+import xml
+%%step 2
+import xml.sax.saxutils
+e = xml.sax.saxutils.escape('<')
+%%step 3
+f = xml.sax.saxutils.escape('>')
+""",
+)
+scenario(
+    "numpy scalars in containers tie nothing",
+    """
+%%step 1
+import numpy as np
+a = [np.float64(1.5), np.int8(2)]; b = [np.float64(2.5)]; m = np.datetime64('2020-01-01')
+%%step 2
+a.append(np.bool_(True)); c = {np.int64(5): np.str_('x')}
+%%step 3
+b[0] += 1; t = type(b[0]), type(a[2])
+""",
+)
+
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -241,6 +241,22 @@ def test_a_parameter_read_through_a_function_counts_too(folder: Path) -> None:
     assert other.names["y"] == 0.4
 
 
+def test_instances_of_a_class_from_an_unmarked_cell_are_instances_of_the_live_class(folder: Path) -> None:
+    definition = "class C:\n    def __init__(self, x):\n        self.x = x\ndef f():\n    return 1"
+    for start in ("none", 2):
+        kernel = Kernel(folder, start)
+        kernel.cell(definition)
+        facts = kernel.step(1, "c = C(3); table = {'f': f}")
+    assert facts["action"] == "restored"
+    assert type(kernel.names["c"]) is kernel.names["C"]
+    assert kernel.names["table"]["f"] is kernel.names["f"]
+    edited = Kernel(folder, 2)
+    edited.cell(definition.replace("self.x = x", "self.x = 2 * x"))
+    facts = edited.step(1, "c = C(3); table = {'f': f}")
+    assert (facts["action"], edited.names["c"].x) == ("saved", 6)
+    assert "`C` is defined otherwise" in facts["reason"]
+
+
 def test_an_unmarked_cell_that_gives_a_held_name_another_value_runs_the_step(folder: Path) -> None:
     first = Kernel(folder)
     first.cell("rows = [1]")

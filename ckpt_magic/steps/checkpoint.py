@@ -218,11 +218,7 @@ def _code(method: Callable[..., Any]) -> Code:
 
 def _live(token: pickling.Token, main: Mapping[str, Any]) -> Any | None:
     """A script defines its classes and functions before it runs the steps: those are the live ones."""
-    _, qualified, _ = token
-    first, *rest = qualified.split(".")
-    found = main.get(first)
-    for part in rest:
-        found = getattr(found, part, None)
+    found = definitions.at(token[1], main)
     return found if isinstance(found, (type, types.FunctionType)) else None
 
 

@@ -36,6 +36,7 @@ EMPTY: Mapping[str, Any] = {
     "groups": {},
     "seen": {},
     "before": {},
+    "definitions": {},
     "marks": (),
     "ambient": (),
     "moved": False,

@@ -113,10 +113,10 @@ class Known:
         What happened here so far.
     values
         Fingerprints of the names, made by no step, that the checkpoint has seen (META `seen`), as they are now.
+    definitions
+        Digests, as they are now, of the classes and functions in META `definitions`.
     before
         Digests, as they are now, of names that META `before` lists and that an unmarked cell has written.
-    later_reads
-        Names that steps known to come later read, with the step: what must not be lost.
     dropped
         Names given to `--drop`.
     """
@@ -128,8 +128,8 @@ class Known:
     kind: str
     pipeline: Pipeline
     values: Mapping[str, str | None] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
-    later_reads: Mapping[str, int] = field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
 
 
@@ -250,6 +250,13 @@ def _other_value_seen(call: StepCall, known: Known, meta: Mapping[str, Any]) -> 
     return ""
 
 
+def _other_definition(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    for name, digest in meta["definitions"].items():
+        if known.definitions.get(name, digest) != digest:
+            return f"`{name}` is defined otherwise"
+    return ""
+
+
 def _unmarked_cell_wrote(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     for name, digest in known.before.items():
         if digest is None or digest != meta["before"].get(name):
@@ -291,6 +298,7 @@ _RULES: Sequence[Callable[[StepCall, Known, Mapping[str, Any]], str]] = (
     _marked_elsewhere,
     _other_content_upstream,
     _other_value_seen,
+    _other_definition,
     _unmarked_cell_wrote,
     _lost_values,
 )

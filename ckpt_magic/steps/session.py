@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import time
+import types
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
@@ -34,7 +35,7 @@ from ckpt_magic.steps import record, registry
 from ckpt_magic.steps.plan import Before, Body, Code, Loaded, Outcome, Plan, Restored, contents_of, values_of
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall, StepRecord
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import ambient, delta, fingerprint, pickling, sharing, source
+from ckpt_magic.values import ambient, definitions, delta, fingerprint, pickling, sharing, source
 
 SMALL_LOOK = 16 << 20  # bytes that an unmarked cell may reach and still be looked at before and after
 RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
@@ -86,7 +87,7 @@ class Session:
         self.secrets = secrets
         self._is_hidden = is_hidden
         self._tokens: dict[pickling.Token, Any] = {}
-        self._lives = lives or self._tokens.get
+        self._lives = lives or self._live
         self._keyring: Keyring | None = None
         self._after: delta.State | None = None
         self._unmarked: set[str] = set()
@@ -291,7 +292,9 @@ class Session:
     ) -> Known:
         values: dict[str, str | None] = {}
         before: dict[str, str | None] = {}
+        defined: dict[str, str] = {}
         if meta is not None and registry.lets(start, meta["step"]):
+            defined = {name: token[2] for name in meta["definitions"] if (token := self._token_here(name)) is not None}
             values = {n: fingerprint.fingerprint(self.namespace[n]) for n in meta["seen"] if n in self.namespace}
             before = {
                 name: fingerprint.look(self.namespace[name], self.main).digest
@@ -306,9 +309,22 @@ class Session:
             kind=self.kind,
             pipeline=self.registry.pipeline(key),
             values=values,
+            definitions=defined,
             before=before,
             dropped=frozenset(dropped),
         )
+
+    def _live(self, token: pickling.Token) -> Any | None:
+        """The class or function of this kernel that a token of a file stands for."""
+        here = self._token_here(token[1])
+        return definitions.at(token[1], self.namespace) if here == token else self._tokens.get(token)
+
+    def _token_here(self, qualified: str) -> pickling.Token | None:
+        """The token of what a qualified name means in the namespace now, if that is a definition."""
+        found = definitions.at(qualified, self.namespace)
+        if not issubclass(type(found), (type, types.FunctionType)) or definitions.importable(found):
+            return None
+        return definitions.definition_token(found, self.main)
 
     def _readable_meta(
         self, plan: Plan, stored: files.StoredStep | None, start: registry.StartPoint
@@ -560,7 +576,16 @@ class Session:
             return pickling.write(contents, file, namespace=self.main, views=found.views, classes=found.classes)
 
         def complete(written: pickling.Written) -> dict[str, Any]:
-            return {**meta, "packages": record.packages(written.modules), "needs": list(written.needs)}
+            return {
+                **meta,
+                "packages": record.packages(written.modules),
+                "needs": list(written.needs),
+                "definitions": {
+                    qualified: digest
+                    for _, qualified, digest in written.tokens
+                    if self.kind == "cell" and qualified.partition(".")[0] not in plan.code.names.binds
+                },
+            }
 
         def write(file: BinaryIO) -> pickling.Written:
             written: pickling.Written = files.write(

@@ -275,12 +275,12 @@ def _module_of(globals_: dict[str, Any]) -> types.ModuleType | None:
     return module if module is not None and vars(module) is globals_ else None
 
 
-def _at(qualified: str, namespace: Mapping[str, Any]) -> Any:
+def at(qualified: str, namespace: Mapping[str, Any]) -> Any:
     """What a qualified name means in a namespace; None if nothing."""
     first, *rest = qualified.split(".")
     found = namespace.get(first)
     for part in rest:
-        found = getattr(found, part, None)
+        found = vars(found).get(part) if isinstance(found, type) else None
     return found
 
 
@@ -504,7 +504,7 @@ class Definitions:
 
     def token(self, obj: Any) -> Token | None:
         """The token of a plain definition; none if it has none, or if another object in this pickle has it."""
-        if self.by_name and _at(obj.__qualname__, self.namespace) is obj:
+        if self.by_name and at(obj.__qualname__, self.namespace) is obj:
             kind = "class" if isinstance(obj, type) else "function"
             token = kind, obj.__qualname__, "by name"
             self.tokens[token] = obj

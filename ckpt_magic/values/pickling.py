@@ -311,6 +311,8 @@ class ValuePickler(pickle.Pickler):
                 return self._array
             if issubclass(kind, numpy.memmap):
                 return _memmap
+        if module == "pyarrow.lib" and issubclass(kind, sys.modules["pyarrow"].Buffer):
+            return self._arrow
         if module == "typing":
             return _TYPING.get(kind.__name__)
         if module == "dataclasses":
@@ -393,12 +395,12 @@ class ValuePickler(pickle.Pickler):
 
     def _array(self, array: Any) -> Any:
         """Write an array as a view of the owner of its memory, if the plan says so."""
+        if array.base is not None and (reduced := _over_a_buffer(array)) is not None:
+            return reduced
+        if self._views and array.size and (reduced := self._view(array)) is not None:
+            return reduced
         if array.dtype.hasobject:
             return NotImplemented
-        if self._views and array.size:
-            reduced = self._view(array)
-            if reduced is not None:
-                return reduced
         if array.base is not None:
             _refuse_file_window(array)
         if not array.flags.writeable:
@@ -414,14 +416,31 @@ class ValuePickler(pickle.Pickler):
 
     def _view(self, array: Any) -> Any:
         start = array.__array_interface__["data"][0]
-        index = bisect.bisect_right(self._lows, start) - 1
-        if index < 0 or start >= self._views[index].high or array is self._views[index].owner:
+        view = self._view_at(start)
+        if view is None or array is view.owner:
             return None
-        view, ndarray = self._views[index], type(array)
+        if array.dtype.hasobject:  # the constructor of arrays refuses these
+            part = Form(operator.getitem, view.owner, slice((start - view.low) // array.itemsize, None))
+            strided = sys.modules["numpy"].lib.stride_tricks.as_strided
+            return strided, (part, array.shape, array.strides, False, array.flags.writeable)
+        ndarray = type(array)
         args = (array.shape, array.dtype, view.owner, start - view.low, array.strides)
         if array.flags.writeable:
             return ndarray, args
         return ndarray, args, False, None, None, ndarray.setflags
+
+    def _view_at(self, address: int) -> View | None:
+        index = bisect.bisect_right(self._lows, address) - 1
+        return self._views[index] if index >= 0 and address < self._views[index].high else None
+
+    def _arrow(self, buffer: Any) -> Any:
+        """Arrow data over the memory of an array stays over it."""
+        view = self._view_at(buffer.address) if self._views and buffer.size else None
+        if view is None:
+            return NotImplemented
+        numpy, pyarrow = sys.modules["numpy"], sys.modules["pyarrow"]
+        part = Form(numpy.ndarray, (buffer.size,), numpy.dtype("u1"), view.owner, buffer.address - view.low)
+        return pyarrow.py_buffer, (part,)
 
 
 # --- reducers that need no pickler ---
@@ -537,6 +556,23 @@ def _writable_alias(array: Any) -> Any | None:
             root.setflags(write=False)
 
 
+def _over_a_buffer(array: Any) -> Any:
+    """Write an array over a bytearray or an `array.array` as what it is; None for one that is over something else."""
+    numpy = sys.modules["numpy"]
+    base = array
+    while isinstance(base, numpy.ndarray):
+        base = base.base
+    if type(base) is memoryview:
+        base = base.obj
+    if type(base) not in (bytearray, getattr(sys.modules.get("array"), "array", None)):
+        return None
+    first = numpy.frombuffer(base, dtype="u1").__array_interface__["data"][0]
+    args = (array.shape, array.dtype, base, array.__array_interface__["data"][0] - first, array.strides)
+    if array.flags.writeable:
+        return numpy.ndarray, args
+    return numpy.ndarray, args, False, None, None, numpy.ndarray.setflags
+
+
 def _refuse_file_window(array: Any) -> None:
     """Refuse an array over a file that can be written through it: a copy would be cut off from the file."""
     memmap = sys.modules["numpy"].memmap
@@ -634,6 +670,8 @@ _OWNED_BY_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "os": ("environ", "environb"),
     "sys": ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__"),
     "matplotlib": ("rcParams", "rcParamsDefault"),
+    "random": ("_inst",),  # the generators behind `from random import choice` and `from numpy.random import rand`
+    "numpy.random.mtrand": ("_rand",),
 }
 
 

@@ -317,7 +317,7 @@ def _unwritable(union: Sequence[Span]) -> str:
     """Why arrays over one buffer cannot be written as views of one owner; empty if they can."""
     numpy = sys.modules["numpy"]
     for span in union:
-        if type(span.array) is not numpy.ndarray:
+        if type(span.array) is not numpy.ndarray and not span.guard:
             return f"a {type(span.array).__name__} over the memory of another array"
         if span.array.dtype.hasobject and _flat_owner(union) is None:
             return "arrays of objects that share their memory"
@@ -359,8 +359,9 @@ def _flat_owner(union: Sequence[Span]) -> Any:
         while array is not None:
             if type(array) is type(span.array) and array.dtype == span.array.dtype:
                 start = array.__array_interface__["data"][0]
-                if start <= low and high <= start + array.nbytes and (array.flags.forc):
-                    return (array if array.flags.c_contiguous else array.T).reshape(-1)
+                if start <= low and high <= start + array.nbytes and array.flags.forc:
+                    array = array if array.flags.c_contiguous else array.T
+                    return array if array.ndim == 1 else array.reshape(-1)
             array = getattr(array, "base", None)
     return None
 

@@ -41,7 +41,10 @@ def serve(root: Path, **environ: str) -> Iterator[str]:
         port = free.getsockname()[1]
     options = [f"--port={port}", "--ServerApp.port_retries=0", "--no-browser", f"--ServerApp.root_dir={root}"]
     options += ["--IdentityProvider.token=", "--ServerApp.allow_root=True", "--LabApp.expose_app_in_browser=True"]
-    options += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    settings = root / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')  # asks and fetches nothing
     # below pytest ipykernel would not watch the file descriptors
     inherited = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     with (root / "server.log").open("w") as log:

@@ -297,6 +297,8 @@ class Witness:
         kind = type(value)
         if kind.__name__ == "Placeholder":
             return "<placeholder>"
+        if kind in (int, range):  # repr refuses numbers of more than 4300 digits
+            return f"{kind.__name__} {[hex(part) for part in ([value] if kind is int else [value.start, value.stop, value.step])]}"
         if self.is_atom(value):
             return f"{kind.__name__} {value!r}"
         if isinstance(value, types.ModuleType):
@@ -446,6 +448,8 @@ class Witness:
 
     def of_library(self, value: Any, place: str) -> str | None:
         numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
+        if type(value).__name__ in ("Logger", "RootLogger"):
+            return f"{value.name} {value.level}"
         if isinstance(value, numpy.ma.MaskedArray):
             return f"{self.text(value.data)} {self.text(value.mask)} {value.fill_value}"
         if isinstance(value, numpy.ndarray):
@@ -498,7 +502,9 @@ class Witness:
                 if low < high2 and low2 < high and not (guarded and guarded2):
                     found.append(f"{place} {place2} {low2 - low}")
                     shared |= {place, place2}
-        found += [f"{place} {self.layouts[place]}" for _, _, place, guarded in self.memory if place in shared and not guarded]
+        found += [
+            f"{place} {self.layouts[place]}" for _, _, place, guarded in self.memory if place in shared and not guarded
+        ]
         return "; ".join(found)
 
 
@@ -532,7 +538,9 @@ def serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            found = check([(step, source) for step, source in request["cells"]], request["runs"], set(request["differs"]))
+            found = check(
+                [(step, source) for step, source in request["cells"]], request["runs"], set(request["differs"])
+            )
         except Exception:
             found = [f"the harness failed:\n{traceback.format_exc()}"]
         answers.write(json.dumps(found) + "\n")

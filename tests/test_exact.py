@@ -1173,6 +1173,10 @@ m.mask[1] = False; data = m.data
 %%step 4
 data[2] = 99; r = m.sum()
 """,
+    runs={
+        3: "could not be saved",
+        4: "`data`",
+    },  # numpy writes a masked array as bytes: it would be cut off from its view
 )
 scenario(
     "generators and random states shared by several owners",
@@ -1625,7 +1629,7 @@ a.append('x')
 %%step 4
 n = next(g), list(a)
 """,
-    runs={2: "could not be saved", 3: "could not be saved", 4: "could not be saved"},
+    runs={2: "could not be saved", 3: "`g`", 4: "`g`"},
 )
 scenario(
     "frames over one memory stay apart, with dates too",
@@ -1930,8 +1934,718 @@ b[0] += 1; t = type(b[0]), type(a[2])
 """,
 )
 
+scenario(
+    "a __getstate__ that draws random numbers",
+    """
+%%step 1
+import random, numpy as np
+random.seed(1); np.random.seed(1)
+class G:
+    def __init__(self): self.v = 1
+    def __getstate__(self): random.random(); np.random.rand(); return self.__dict__
+g = G()
+%%step 2
+a = random.random(), np.random.rand()
+%%step 3
+g.v = 2; b = random.random(), np.random.rand()
+%%step 4
+c = random.random(), np.random.rand()
+""",
+)
+scenario(
+    "two frames and an array over one memory",
+    """
+%%step 1
+import numpy as np, pandas as pd
+a = np.zeros((1000, 2)); d1 = pd.DataFrame(a, copy=False); d2 = pd.DataFrame(a, copy=False)
+%%step 2
+a[0, 0] = 5
+%%step 3
+r = d1.iloc[0, 0], d2.iloc[0, 0]
+""",
+    runs={1: "could not be saved", 2: "`a`"},
+)
+scenario(
+    "a view of a frame that cannot be written, and a second frame",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'x': [1., 2., 3.], 'y': [4., 5., 6.]}); v = df['x'].to_numpy(); d2 = df[['x', 'y']]
+%%step 2
+df.loc[0, 'x'] = 100
+%%step 3
+r = v.tolist(), d2.x.tolist()
+%%step 4
+d2.loc[1, 'y'] = 7; s = df.y.tolist()
+""",
+    differs="(memory)",  # the view and the frame were let go of by `df`: neither can tell
+)
+scenario(
+    "instances of one class do not bring each other along",
+    """
+%%step 1
+class C:
+    def __init__(self, v): self.v = v
+a = [C(i) for i in range(3)]; b = C(5)
+%%step 2
+b.v = 6
+%%step 3
+a[0].v = b.v
+%%step 4
+r = type(a[0]) is type(b) is C
+""",
+)
+scenario(
+    "a string and a tuple of constants are shared by code and data",
+    """
+%%step 1
+def f(): return (1, 2, 'a long constant'), 'text'
+t = f()
+%%step 2
+u = f()
+%%step 3
+same = t[0] is u[0], t == u
+""",
+    differs="same",  # whether equal constants are one object is up to Python
+)
+scenario(
+    "a dict subclass with attributes that point back",
+    """
+%%step 1
+class Config(dict):
+    def __getattr__(self, name):
+        try: return self[name]
+        except KeyError: raise AttributeError(name)
+    def __setattr__(self, name, value): self[name] = value
+cfg = Config(lr=0.1, sub=Config(n=[1]))
+%%step 2
+cfg.sub.n.append(2); n = cfg.sub.n
+%%step 3
+cfg.lr = 0.2; cfg['back'] = cfg
+%%step 4
+n.append(3); r = cfg.back.sub.n
+""",
+)
+scenario(
+    "sets of instances and frozen dataclasses",
+    """
+%%step 1
+from dataclasses import dataclass
+@dataclass(frozen=True)
+class P: x: int; y: tuple = ()
+pts = {P(1), P(2)}; d = {P(1): [1]}
+%%step 2
+pts.add(P(3, (1,))); d[P(2)] = d[P(1)]
+%%step 3
+d[P(2)].append(2)
+%%step 4
+r = P(3, (1,)) in pts, d[P(1)]
+""",
+)
+scenario(
+    "generic classes, protocols, type variables",
+    """
+%%step 1
+from typing import Generic, TypeVar, Protocol, runtime_checkable
+T = TypeVar('T')
+class Stack(Generic[T]):
+    def __init__(self): self.items: list[T] = []
+    def push(self, x: T) -> None: self.items.append(x)
+@runtime_checkable
+class Sized2(Protocol):
+    def push(self, x): ...
+s = Stack[int]()
+%%step 2
+s.push(1)
+class Sub(Stack[str]): pass
+%%step 3
+t = Sub(); t.push('x')
+%%step 4
+r = isinstance(s, Sized2), isinstance(t, Stack), Stack.__parameters__[0] is T, str(Sub.__orig_bases__)
+""",
+    differs="Stack Sized2",  # identity of tuples of type variables; `__orig_bases__` of a protocol
+)
+scenario(
+    "cached_property, __getattr__, __eq__ that lies",
+    """
+%%step 1
+import functools
+class H:
+    def __init__(self): self.data = [1, 2]
+    @functools.cached_property
+    def total(self): return sum(self.data)
+    def __eq__(self, other): return True
+    __hash__ = None
+h = H()
+%%step 2
+t = h.total
+%%step 3
+h.data.append(3); k = [H()]; k[0].data = h.data
+%%step 4
+r = h.total, h == 5, k[0].total
+""",
+)
+scenario(
+    "an exception with a traceback, kept",
+    """
+%%step 1
+errors = []
+def fail(x):
+    try: raise ValueError(x)
+    except ValueError as e: errors.append(e)
+fail([1])
+%%step 2
+errors[0].args[0].append(2)
+%%step 3
+msg = str(errors[0]); n = len(errors)
+""",
+)
+scenario(
+    "global state of a class hierarchy is counted",
+    """
+%%step 1
+class Base:
+    count = 0
+    registry = {}
+    def __init_subclass__(cls): Base.registry[cls.__name__] = cls
+    def __init__(self): type(self).count += 1
+class A(Base): pass
+%%step 2
+class B(Base): pass
+a = A()
+%%step 3
+b1, b2 = B(), B()
+%%step 4
+r = A.count, B.count, Base.count, Base.registry['B'] is B, Base.registry['A'] is A, isinstance(b1, Base)
+""",
+)
+scenario(
+    "numpy arrays resized, swapped and sorted by index",
+    """
+%%step 1
+import numpy as np
+a = np.arange(6); b = np.arange(6)[::-1].copy()
+%%step 2
+a.resize((2, 3)); a, b = b, a
+%%step 3
+a.sort(); b[:, [0, 1]] = b[:, [1, 0]]
+%%step 4
+c = a[np.argsort(b, axis=None)]; a.partition(2); np.random.default_rng(0).shuffle(b)
+""",
+)
+scenario(
+    "large arrays are mapped, and written after a restore",
+    """
+%%step 1
+import numpy as np
+big = np.arange(500_000.); other = big.reshape(500, 1000)
+%%step 2
+small = big[:10].copy(); big[0] = -1
+%%step 3
+other[1, 0] = -2; total = big.sum()
+%%step 4
+other *= 2; same = np.shares_memory(big, other); r = big[1000]
+""",
+)
+scenario(
+    "concat, merge, pivot, query over steps",
+    """
+%%step 1
+import pandas as pd, numpy as np
+l = pd.DataFrame({'k': [1, 2, 3], 'v': list('abc')}); r = pd.DataFrame({'k': [2, 3, 4], 'w': [1., 2., 3.]})
+%%step 2
+m = l.merge(r, how='outer'); l['z'] = np.arange(3)
+%%step 3
+c = pd.concat([l, r]).reset_index(drop=True); l.index = list('xyz'); q = m.query('k > 1')
+%%step 4
+q = q.assign(n=1); m.iloc[0, 1] = 'changed'; p = c.pivot_table(index='k', values='w', aggfunc='sum')
+""",
+)
+scenario(
+    "an unmarked cell between uses what a step changed in place",
+    """
+%%step 1
+d = {'n': 0}; hist = []
+%%
+hist.append(d['n'])
+%%step 2
+d['n'] += 1
+%%
+hist.append(d['n'])
+%%step 3
+d['n'] += len(hist)
+%%
+hist.append(d['n'])
+""",
+)
 
-@pytest.mark.parametrize("name", SCENARIOS)
+scenario(
+    "frames made from each other over steps",
+    """
+%%step 1
+import pandas as pd, numpy as np
+df = pd.DataFrame({'c': pd.Categorical(list('aba')), 's': list('xyz'), 'k': pd.array([1, None, 3], dtype='Int64'), 'f': [1., 2., 3.]})
+%%step 2
+part = df[['c', 'k']]; head = df.head(2); s = df['s']; cats = df['c'].cat.categories
+%%step 3
+df.loc[0, 's'] = 'new'; part.loc[1, 'k'] = 5; head.iloc[0, 3] = -1
+%%step 4
+s.iloc[1] = 'changed'; df['c'] = df['c'].cat.rename_categories({'a': 'A'}); r = part.c.tolist(), df.s.tolist(), list(cats)
+""",
+)
+scenario(
+    "an extension array under a frame and alone",
+    """
+%%step 1
+import pandas as pd
+arr = pd.array([1, 2, None], dtype='Int64'); df = pd.DataFrame({'k': arr}, copy=False); cat = pd.Categorical(list('ab'))
+%%step 2
+arr[0] = 50; s = pd.Series(cat, copy=False)
+%%step 3
+r = df.k.tolist(); cat[0] = 'b'
+%%step 4
+q = s.tolist()
+""",
+)
+scenario(
+    "names of an index are shared as pandas shares them",
+    """
+%%step 1
+import pandas as pd
+i = pd.MultiIndex.from_tuples([(1, 'a'), (2, 'b')]); df = pd.DataFrame({'v': [1, 2]}, index=i); d2 = df.copy()
+%%step 2
+i.names = ['x', 'y']
+%%step 3
+r = list(df.index.names), list(d2.index.names)
+%%step 4
+df.index.names = ['p', 'q']; r2 = list(i.names), list(d2.index.names)
+""",
+)
+scenario(
+    "estimators share data, params and a random state",
+    """
+%%step 1
+import numpy as np
+from sklearn.linear_model import SGDRegressor, Ridge
+from sklearn.base import clone
+rs = np.random.RandomState(1); X = rs.rand(20, 2); y = X @ [1., 2.]
+models = {'a': SGDRegressor(random_state=rs), 'b': Ridge()}
+%%step 2
+for m in models.values(): m.fit(X, y)
+best = models['b']
+%%step 3
+models['a'].partial_fit(X, y); best.set_params(alpha=10.0).fit(X, y); c = clone(best)
+%%step 4
+coef = best.coef_; coef += 1; r = models['b'].predict(X[:2]), c.alpha, rs.rand()
+""",
+)
+scenario(
+    "a model with no random state draws from the global generator",
+    """
+%%step 1
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+np.random.seed(3); X = np.random.rand(40, 3); y = (X[:, 0] > .5).astype(int); m = RandomForestClassifier(3)
+%%step 2
+m.fit(X, y); a = np.random.rand()
+%%step 3
+m.fit(X, y); p = m.predict_proba(X)
+%%step 4
+b = np.random.rand()
+""",
+)
+scenario(
+    "polars frames",
+    """
+%%step 1
+import polars as pl, numpy as np
+df = pl.DataFrame({'a': [1, 2, 3], 's': ['x', None, 'z']}); same = df
+%%step 2
+df = df.with_columns(b=pl.col('a') * 2); part = df.slice(1)
+%%step 3
+same.insert_column(0, pl.Series('first', [7, 8, 9])); s = df['a']
+%%step 4
+df[0, 'a'] = 100; r = s.to_list(), part.rows(), same.columns, df.rows()
+""",
+    differs="df same s part",  # the witness does not look into polars; `r` does
+)
+scenario(
+    "pyarrow tables of frames",
+    """
+%%step 1
+import pandas as pd, pyarrow as pa
+df = pd.DataFrame({'a': [1.0, 2.0], 's': ['x', 'y']}); t = pa.Table.from_pandas(df)
+%%step 2
+t2 = t.slice(1); names = t.column_names
+%%step 3
+back = t.to_pandas(); back.loc[0, 'a'] = 9.0
+%%step 4
+r = t.to_pydict(), t2.to_pydict()
+""",
+    differs="t t2",
+)
+scenario(
+    "matplotlib figures and axes",
+    """
+%%step 1
+from matplotlib.figure import Figure
+fig = Figure(); ax = fig.subplots(); data = [1, 2, 3]
+%%step 2
+line, = ax.plot(data)
+%%step 3
+line.set_ydata([3, 2, 1]); ax.title.set_text('t')
+%%step 4
+r = ax.get_title(), list(line.get_ydata()), line.axes is ax, ax.figure is fig, len(fig.axes)
+""",
+    differs="fig ax line (memory)",  # caches of paths are not pickled
+)
+scenario(
+    "a chain of objects twenty links long, cut and joined",
+    """
+%%step 1
+class Node:
+    def __init__(self, v, nxt=None): self.v, self.next = v, nxt
+head = None
+for i in range(20): head = Node(i, head)
+middle = head.next.next.next
+%%step 2
+tail = middle.next; middle.next = None
+%%step 3
+tail.v = 'cut'; ring = Node('r'); ring.next = ring
+%%step 4
+middle.next = ring; ring.next = head; n = head.next.next.next.next.v
+""",
+)
+scenario(
+    "values of closures in several steps are one object",
+    """
+%%step 1
+def counter(start):
+    box = [start]
+    return (lambda: box.append(len(box)) or box), box
+f, box = counter(5)
+%%step 2
+g = f
+%%step 3
+f(); same = g is f
+%%step 4
+box.append('end'); r = g()
+""",
+)
+scenario(
+    "vars, globals and locals as values",
+    """
+%%step 1
+a = [1]
+class C: pass
+c = C(); d = vars(c)
+%%step 2
+d['x'] = a
+%%step 3
+c.y = 2; g = globals()
+%%step 4
+r = g['a'] is a, c.x is a, d is vars(c); g['late'] = 1
+""",
+)
+scenario(
+    "an array inside a dataclass inside a dict is a view of a column",
+    """
+%%step 1
+import numpy as np
+from dataclasses import dataclass, field
+@dataclass
+class Batch:
+    rows: np.ndarray
+    meta: dict = field(default_factory=dict)
+table = np.zeros((50, 4)); batches = {i: Batch(table[i * 10:(i + 1) * 10]) for i in range(5)}
+%%step 2
+batches[2].rows[:, 1] = 7
+%%step 3
+table[25, 1] = -1; b = batches[2]; b.meta['n'] = b.rows.sum()
+%%step 4
+b.rows *= 2; r = table.sum(), batches[2] is b
+""",
+)
+scenario(
+    "deleting an alias and making another",
+    """
+%%step 1
+a = [1]; b = a; c = {'k': b}
+%%step 2
+del a
+%%step 3
+d = c['k']; del b
+%%step 4
+d.append(2); a = c['k'] is d
+""",
+)
+scenario(
+    "a step that fails to change anything, and one that is empty",
+    """
+%%step 1
+a = [1]
+%%step 2
+pass
+%%step 3
+try: a.nothing()
+except AttributeError: pass
+%%step 4
+a.append(2)
+""",
+)
+scenario(
+    "strings built and interned, tuples as keys, nested comprehension",
+    """
+%%step 1
+k = ''.join(['na', 'me']); d = {(k, i): {j: [i, j] for j in range(2)} for i in range(2)}
+%%step 2
+d[(k, 0)][1].append('x'); key = (k, 0)
+%%step 3
+row = d.pop(key)
+%%step 4
+d[key] = row; row[1].append('y'); order = list(d)
+""",
+)
+
+scenario(
+    "views of dates, of half floats, of strings, of structures with objects",
+    """
+%%step 1
+import numpy as np
+d = np.array(['2020-01-01', '2021-01-01', '2022-01-01'], dtype='M8[D]'); e = d[1:]; h = np.zeros(5, 'f2'); g = h[::2]
+u = np.array(['ab', 'cd', 'ef']); v = u[::-1]; st = np.zeros(2, dtype=[('o', 'O'), ('n', 'i8')]); n = st['n']
+%%step 2
+d[1] = np.datetime64('1999-01-01'); g[1] = 2; v[0] = 'zz'
+%%step 3
+h[0] = 5; e[1] = 'NaT'
+%%step 4
+r = str(d), g.tolist(), u.tolist()
+""",
+    runs={1: "could not be saved"},
+)
+scenario(
+    "views of dates and of half floats",
+    """
+%%step 1
+import numpy as np
+d = np.array(['2020-01-01', '2021-01-01', '2022-01-01'], dtype='M8[D]'); e = d[1:]; h = np.zeros(5, 'f2'); g = h[::2]
+u = np.array(['ab', 'cd', 'ef']); v = u[::-1]; td = np.arange(50000).astype('m8[s]'); tv = td[100:]
+%%step 2
+d[1] = np.datetime64('1999-01-01'); g[1] = 2; v[0] = 'zz'; tv[0] = 7
+%%step 3
+h[0] = 5; e[1] = 'NaT'
+%%step 4
+r = str(d), g.tolist(), u.tolist(), td[100]
+""",
+)
+scenario(
+    "an array class of the notebook",
+    """
+%%step 1
+import numpy as np
+class Unit(np.ndarray):
+    def __new__(cls, data, unit): obj = np.asarray(data, float).view(cls); obj.unit = unit; return obj
+    def __array_finalize__(self, obj): self.unit = getattr(obj, 'unit', None)
+    def __reduce__(self):
+        made, args, state = super().__reduce__()
+        return made, args, (state, self.unit)
+    def __setstate__(self, state): super().__setstate__(state[0]); self.unit = state[1]
+a = Unit([1, 2, 3], 'm')
+%%step 2
+a[0] = 10; b = a * 2
+%%step 3
+b[1] = -1; r = b.unit, type(b) is Unit
+""",
+)
+scenario(
+    "strings of numpy's own kind",
+    """
+%%step 1
+import numpy as np
+s = np.array(['a', 'a much longer string than fits'], dtype=np.dtypes.StringDType())
+%%step 2
+s[0] = 'b'
+%%step 3
+t = s.copy(); t[1] = 'c'
+""",
+)
+scenario(
+    "functions made by exec with a dict of their own",
+    """
+%%step 1
+space = {'k': 2}
+exec('def f(x): return x * k', space); f = space['f']
+%%step 2
+space['k'] = 5
+%%step 3
+r = f(10), f.__globals__ is space
+""",
+)
+scenario(
+    "a class is deleted while its instances live",
+    """
+%%step 1
+class C:
+    def __init__(self): self.x = [1]
+a = C()
+%%step 2
+b = C(); del C
+%%step 3
+c = type(a)(); c.x.append(2)
+%%step 4
+r = type(a) is type(b) is type(c)
+""",
+)
+scenario(
+    "UserDict, UserList and subclasses with __missing__",
+    """
+%%step 1
+from collections import UserDict, UserList
+class M(dict):
+    def __missing__(self, key): self[key] = [key]; return self[key]
+u = UserDict(a=[1]); l = UserList([1]); m = M()
+%%step 2
+u['b'] = u['a']; l.append(u); m['new'].append(1)
+%%step 3
+u.data['a'].append(2); x = m['other']
+%%step 4
+x.append(3); r = l[1]['b'] is u['a'], m
+""",
+)
+scenario(
+    "frozen dataclasses with slots, ordered and inherited",
+    """
+%%step 1
+from dataclasses import dataclass, field
+@dataclass(frozen=True, slots=True, order=True)
+class P: x: int = 0; tags: list = field(default_factory=list, compare=False)
+@dataclass
+class Q: p: P; n: int = 1
+@dataclass
+class R(Q): extra: str = 'e'
+p = P(1); r = R(p)
+%%step 2
+p.tags.append('t'); s = R(P(2), 5)
+%%step 3
+r.n = 9; best = max(p, s.p)
+%%step 4
+ok = best is s.p, r.p is p, r == R(p, 9), repr(s)
+""",
+)
+scenario(
+    "methods bound to an instance by hand, and a function that refers to itself",
+    """
+%%step 1
+import types
+class C: pass
+c = C(); c.hi = types.MethodType(lambda self: self.v, c); c.v = [1]
+def fact(n): return 1 if n < 2 else n * fact(n - 1)
+fact.memo = {0: fact}
+%%step 2
+c.v.append(fact(3))
+%%step 3
+r = c.hi() is c.v, fact.memo[0] is fact
+%%step 4
+fact.memo[1] = c.hi
+""",
+)
+scenario(
+    "sliding windows and memoryviews",
+    """
+%%step 1
+import numpy as np
+a = np.arange(10.); w = np.lib.stride_tricks.sliding_window_view(a, 3); b = bytearray(b'abc'); m = memoryview(b)
+%%step 2
+a[2] = 50; m[0] = 65
+%%step 3
+r = w[2].tolist(), bytes(b)
+%%step 4
+b[1] = 66; q = m[1], w[1, 1]
+""",
+)
+scenario(
+    "a cache of results makes its step run again",
+    """
+%%step 1
+import functools
+@functools.lru_cache(maxsize=None)
+def slow(x): return [x]
+%%step 2
+first = slow(1)
+%%step 3
+first.append('changed')
+%%step 4
+again = slow(1) is first
+""",
+    runs={2: "could not be saved", 3: "`", 4: "`"},
+)
+scenario(
+    "an argparse namespace and its dict",
+    """
+%%step 1
+import argparse
+args = argparse.Namespace(lr=0.1, layers=[1, 2]); config = vars(args)
+%%step 2
+config['seed'] = 5
+%%step 3
+args.lr = 0.2; args.layers.append(3)
+%%step 4
+r = config['lr'], args.seed, config is vars(args)
+""",
+)
+scenario(
+    "context variables, loggers and a weak dictionary",
+    """
+%%step 1
+import logging, weakref
+log = logging.getLogger('mine'); log.setLevel(logging.DEBUG)
+class K: pass
+k = K()
+%%step 2
+child = log.getChild('sub')
+%%step 3
+r = child.parent is log, logging.getLogger('mine') is log
+""",
+)
+scenario(
+    "two names swapped, rotated, and rebound through each other",
+    """
+%%step 1
+a, b, c = [1], [2], [3]
+%%step 2
+a, b = b, a
+%%step 3
+a, b, c = b, c, a; a += [9]
+%%step 4
+b = a; a = a + [1]; c.append(b)
+""",
+)
+scenario(
+    "interval, period and sparse columns, and a frame of frames",
+    """
+%%step 1
+import pandas as pd, numpy as np
+cut = pd.cut(pd.Series([1, 5, 9]), 3); per = pd.Series(pd.period_range('2020-01', periods=3, freq='M'))
+sp = pd.DataFrame({'s': pd.arrays.SparseArray([0, 0, 1])}); box = pd.Series([pd.DataFrame({'x': [1]}), None], dtype=object)
+%%step 2
+per.iloc[0] = pd.Period('2019-05'); inner = box.iloc[0]
+%%step 3
+inner['y'] = 2; sp['t'] = sp.s * 2; counts = cut.value_counts()
+%%step 4
+r = list(box.iloc[0].columns), str(per.iloc[0]), counts.tolist()
+""",
+)
+
+
+KNOWN = {
+    "a class is defined again by identical code": "both classes have one token: what it stands for depends on the kernel",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.xfail(reason=KNOWN[name])) if name in KNOWN else name for name in SCENARIOS],
+)
 def test_restoring_is_exact(server: Server, name: str) -> None:
     problems = server.problems(SCENARIOS[name])
     assert not problems, "\n".join(problems)

@@ -35,7 +35,7 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Entry, Store, natural
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
-from ckpt_magic.steps.stored import QUIET, html_table, html_text, printable, shape_text, size, variables_text
+from ckpt_magic.steps.stored import PLAIN, QUIET, html_table, html_text, printable, shape_text, size, variables_text
 
 TEXT_WIDTH = 120
 _UNTRUSTED = frozenset({"other key", "tampered", "foreign", "damaged", "newer", "other pipeline", "unreadable"})
@@ -236,7 +236,7 @@ def rows_html(found: Sequence[Mapping[str, Any]], *, now: datetime | None = None
     headings = _headings(found)
     table = html_table(headings, [[_cells(row, now)[key] for key in headings] for row in found])
     remarks = "".join(f"<div>{html_text(line)}</div>" for line in _remarks(found))
-    return f'<div style="{QUIET}">{table if found else _NONE}{remarks}</div>'
+    return f'<div style="{PLAIN}">{table if found else _NONE}{remarks}</div>'
 
 
 def _headings(found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -362,7 +362,7 @@ def details_html(found: Details, *, now: datetime | None = None) -> str:
     if source:
         lines = "\n".join(html_text(line.expandtabs()) for line in source.splitlines())
         parts.append(f'<div><b>source</b></div><pre style="color:inherit;background:none">{lines}</pre>')
-    return f'<div style="{QUIET}">{"".join(parts)}</div>'
+    return f'<div style="{PLAIN}">{"".join(parts)}</div>'
 
 
 def _facts(found: Details, now: datetime | None) -> list[tuple[str, str]]:

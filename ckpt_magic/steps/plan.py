@@ -68,7 +68,21 @@ class Loaded:
 
 @dataclass(slots=True)
 class Before:
-    """The look before a step."""
+    """The look before a step.
+
+    Attributes
+    ----------
+    producers
+        Per name the step that made it and the digest of its sharing group.
+    reads
+        Names, here before the step, that its code can read.
+    reached
+        Those and all that shares with them; None if the code can reach everything.
+    seen
+        Fingerprints of names that it reads and that no step made.
+    unmade
+        Names that it reads, here or not, that no step made and that have no fingerprint.
+    """
 
     state: delta.State
     ambient: ambient.Ambient
@@ -76,6 +90,7 @@ class Before:
     reads: set[str]
     reached: set[str] | None
     seen: dict[str, str]
+    unmade: set[str]
 
 
 @dataclass(slots=True)

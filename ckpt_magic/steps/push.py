@@ -61,7 +61,10 @@ def _load(session: Session, key: PipelineKey, step: int) -> tuple[Loaded, float]
         raise stored.problem
     if not files.belongs(stored.meta, key.name, key.version, step):
         raise files.other_writer(stored.path, stored.meta)
-    return session.load(stored), time.perf_counter() - began
+    loaded = session.load(stored)
+    if session.kind == "cell" and stored.meta["kind"] == "method":
+        loaded.values = {name: value for name, value in loaded.values.items() if name.isidentifier()}  # no `self.x`
+    return loaded, time.perf_counter() - began
 
 
 def _push_one(session: Session, key: PipelineKey, loaded: Loaded, seconds: float, runs_here: bool) -> dict[str, Any]:

@@ -35,6 +35,7 @@ EMPTY: Mapping[str, Any] = {
     "reads": {},
     "groups": {},
     "seen": {},
+    "unmade": (),
     "before": {},
     "definitions": {},
     "marks": (),
@@ -82,7 +83,7 @@ def meta_of(
     before = plan.before
     assert before is not None
     own = f"step_{plan.call.step}"
-    bound = plan.code.names.binds - before.reads if kind == "cell" else {own}
+    renewed = plan.code.names.renews if kind == "cell" else {own}
     # a value that cannot be compared never equals another one: every run of it is another content
     unknown = {name: f"unknown:{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
     return {
@@ -108,10 +109,11 @@ def meta_of(
         "reads": {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())},
         "groups": {**found.groups, **unknown},
         "seen": before.seen,
+        "unmade": sorted(before.unmade),
         "before": {
             name: before.state.looks[name].digest
             for name in sorted(saved.keys() & before.state.looks.keys())
-            if name not in bound
+            if name not in renewed
         },
         "marks": list(marks),
         "ambient": list(surroundings.names),

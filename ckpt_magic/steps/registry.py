@@ -111,14 +111,14 @@ class Known:
         `cell` or `method`.
     pipeline
         What happened here so far.
+    elsewhere
+        Digests, as they are now, of names in META `reads` that are here but come from no step of the pipeline.
     values
         Fingerprints of the names, made by no step, that the checkpoint has seen (META `seen`), as they are now.
     definitions
         Digests, as they are now, of the classes and functions in META `definitions`.
     before
-        Digests, as they are now, of names that META `before` lists and that an unmarked cell has written.
-    dropped
-        Names given to `--drop`.
+        Digests, as they are now, of names that META `before` lists and that come from no step of the pipeline.
     """
 
     start: StartPoint
@@ -127,10 +127,10 @@ class Known:
     kernel: str
     kind: str
     pipeline: Pipeline
+    elsewhere: Mapping[str, str | None] = field(default_factory=dict)
     values: Mapping[str, str | None] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
-    dropped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +232,26 @@ def decide(call: StepCall, known: Known) -> Decision:
 def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     for name, (step, digest) in meta["reads"].items():
         producer = known.pipeline.producers.get(name)
-        if producer is None or producer == (step, digest):
+        if producer == (step, digest):
             continue
-        if producer[0] == call.step and name in meta["groups"]:
+        if producer is not None and producer[0] == call.step and name in meta["groups"]:
             continue  # its own earlier work: the step is met a second time in this kernel
-        if producer[0] == step:
+        if producer is not None and producer[0] != step:
+            return f"`{name}` comes from step {producer[0]}, was from step {step}"
+        if producer is not None:
             return f"`{name}` of step {step} is not what it was"
-        return f"`{name}` comes from step {producer[0]}, was from step {step}"
+        if name in known.elsewhere:
+            if known.elsewhere[name] != digest:
+                return f"`{name}` comes from no step, was from step {step}"
+        elif step == call.step:
+            if meta["groups"].get(name) != digest:
+                return f"it was run on its own earlier work (`{name}`)"
+        elif step in known.pipeline.steps:
+            return f"`{name}` of step {step} is not here"
+    for name in meta["unmade"]:
+        producer = known.pipeline.producers.get(name)
+        if producer is not None and producer[0] < call.step:
+            return f"`{name}` comes from step {producer[0]}, was from no step"
     return ""
 
 
@@ -283,10 +296,20 @@ def _marked_elsewhere(call: StepCall, known: Known, meta: Mapping[str, Any]) -> 
     return ""
 
 
+def _leftovers(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    for name, step in known.pipeline.failed.items():
+        if step == call.step and name not in meta["groups"]:
+            return f"its failed run left `{name}`"
+    return ""
+
+
 def _lost_values(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
-    lost = [row["name"] for row in meta["lost"] if row["name"] not in known.dropped]
+    lost = [row["name"] for row in meta["lost"] if row["name"] not in call.drop]
     if lost:
         return f"`{lost[0]}` could not be saved"
+    for name in meta["unsaved"]:
+        if name in call.require or (name not in call.drop and (not call.save or name in call.save)):
+            return f"`{name}` was left out by --save or --drop"
     if meta["refused"]:
         return f"{meta['refused'][0]} cannot be restored"
     return ""
@@ -300,6 +323,7 @@ _RULES: Sequence[Callable[[StepCall, Known, Mapping[str, Any]], str]] = (
     _other_value_seen,
     _other_definition,
     _unmarked_cell_wrote,
+    _leftovers,
     _lost_values,
 )
 

@@ -7,6 +7,7 @@ A `Session` holds what one kernel (for the class: one call of `run`) knows. The 
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
 import time
 import types
@@ -14,6 +15,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -35,9 +37,9 @@ from ckpt_magic.steps import record, registry
 from ckpt_magic.steps.plan import Before, Body, Code, Loaded, Outcome, Plan, Restored, contents_of, values_of
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall, StepRecord
 from ckpt_magic.steps.settings import Settings
+from ckpt_magic.steps.watch import Watch
 from ckpt_magic.values import ambient, definitions, delta, fingerprint, pickling, sharing, source
 
-SMALL_LOOK = 16 << 20  # bytes that an unmarked cell may reach and still be looked at before and after
 RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
 
 
@@ -89,9 +91,7 @@ class Session:
         self._tokens: dict[pickling.Token, Any] = {}
         self._lives = lives or self._live
         self._keyring: Keyring | None = None
-        self._after: delta.State | None = None
-        self._unmarked: set[str] = set()
-        self._watched: tuple[set[str], delta.State] | None = None
+        self.watch = Watch(namespace, self.main, self.registry)
         self._generators = ambient.look()
 
     # -- places ---------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class Session:
         if meta is not None:
             self._refuse_other_kind(plan, meta)
             plan.history = list(meta["codes"])
-        decision = registry.decide(call, self._known(plan.key, code, meta, start, dropped=call.drop))
+        decision = registry.decide(call, self._known(plan.key, code, meta, start))
         if meta is not None:
             self._refuse_other_notebook(plan, meta, decision)
         if decision.action == "restore" and stored is not None:
@@ -219,54 +219,25 @@ class Session:
     def abandon(self, plan: Plan, reason: str) -> None:
         """Give up a step whose end was not seen: nothing is saved, and it counts as failed."""
         self.active, plan.done = None, True
+        self.watch.suspect_all()
         self._remember(plan, "failed", reason)
 
     def reset(self) -> None:
         """Forget everything that the namespace held (`%reset`)."""
         self.registry.clear()
         self._tokens.clear()
-        self._unmarked.clear()
-        self.active = self._after = self._watched = None
+        self.watch.clear()
+        self.active = None
 
     # -- unmarked cells -------------------------------------------------------------------------------------
 
     def cell_begins(self, tree: ast.Module | None = None) -> None:
         """Note what an unmarked cell can reach, so that its changes are not taken for a step's."""
-        self._watched = None
-        made = {name for pipeline in self.registry.pipelines().values() for name in pipeline.producers}
-        if tree is None:
-            self._unmarked |= made
-            return
-        names = source.names(tree)
-        reachable = source.reachable(names.reads, self.namespace)
-        reached = made if names.dynamic or source.reaches_all(reachable) else made & reachable
-        looked = {name: self.namespace[name] for name in reached if name in self.namespace}
-        if sum(row["bytes"] or 0 for row in record.variables(looked)) > SMALL_LOOK:
-            self._unmarked |= looked.keys()
-            looked = {}
-        state = delta.look(looked, self.main)
-        state.forget()
-        self._watched = (set(names.binds | names.deletes), state)
+        self.watch.cell_begins(tree)
 
     def cell_ends(self) -> None:
         """Attribute what changed to the unmarked cell that just ended."""
-        if self._watched is None:
-            return
-        (bound, before), self._watched = self._watched, None
-        now = {name: self.namespace[name] for name in before.looks if name in self.namespace}
-        after = delta.look(now, self.main)
-        after.forget()
-        changed = set(before.looks) - set(now)
-        for name, seen in after.looks.items():
-            if seen.digest is None or seen.digest != before.looks[name].digest or bound & {name}:
-                changed.add(name)
-        self._attribute_to_unmarked(changed | bound)
-
-    def _attribute_to_unmarked(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._unmarked.add(name)
-            for pipeline in self.registry.pipelines().values():
-                pipeline.producers.pop(name, None)
+        self.watch.cell_ends()
 
     # -- deciding -------------------------------------------------------------------------------------------
 
@@ -279,40 +250,44 @@ class Session:
         code = Code("", digest, _NO_NAMES)
         if stored is not None and stored.problem is not None:
             return Decision("run", str(stored.problem))
-        return registry.decide(StepCall(step), self._known(key, code, meta, self.settings.start(key.name)))
+        lost = {row["name"] for row in meta["lost"]} if meta else set()
+        dropped = tuple(name for name in meta["unsaved"] if name not in lost) if meta else ()
+        call = StepCall(step, drop=dropped)  # the cell is taken to ask for what it asked for when it was saved
+        return registry.decide(call, self._known(key, code, meta, self.settings.start(key.name)))
 
     def _known(
-        self,
-        key: PipelineKey,
-        code: Code,
-        meta: Mapping[str, Any] | None,
-        start: registry.StartPoint,
-        *,
-        dropped: Sequence[str] = (),
+        self, key: PipelineKey, code: Code, meta: Mapping[str, Any] | None, start: registry.StartPoint
     ) -> Known:
-        values: dict[str, str | None] = {}
-        before: dict[str, str | None] = {}
-        defined: dict[str, str] = {}
-        if meta is not None and registry.lets(start, meta["step"]):
-            defined = {name: token[2] for name in meta["definitions"] if (token := self._token_here(name)) is not None}
-            values = {n: fingerprint.fingerprint(self.namespace[n]) for n in meta["seen"] if n in self.namespace}
-            before = {
+        pipeline = self.registry.pipeline(key)
+        known = Known(start, meta, code.digest, self.kernel, self.kind, pipeline)
+        if meta is None or not registry.lets(start, meta["step"]):
+            return known
+        self.watch.settle({*meta["reads"], *meta["before"]})
+        here = self.namespace.keys() - pipeline.producers.keys()
+        return replace(
+            known,
+            elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},
+            values={name: self._fingerprint(name) for name in meta["seen"] if name in self.namespace},
+            definitions={n: token[2] for n in meta["definitions"] if (token := self._token_here(n)) is not None},
+            before={
                 name: fingerprint.look(self.namespace[name], self.main).digest
                 for name in meta["before"]
-                if name in self._unmarked and name in self.namespace
-            }
-        return Known(
-            start=start,
-            meta=meta,
-            code=code.digest,
-            kernel=self.kernel,
-            kind=self.kind,
-            pipeline=self.registry.pipeline(key),
-            values=values,
-            definitions=defined,
-            before=before,
-            dropped=frozenset(dropped),
+                if name in here
+            },
         )
+
+    def _digest(self, name: str) -> str | None:
+        """Digest of a name's sharing group if nothing shares with it; None if it cannot be pickled."""
+        state = delta.look({name: self.namespace[name]}, self.main)
+        return None if state.looks[name].digest is None else delta.group_digests([name], state)[name]
+
+    def _fingerprint(self, name: str) -> str | None:
+        """What is known, in every kernel, of a value that no step of this pipeline made."""
+        digest = fingerprint.fingerprint(self.namespace[name])
+        if digest is not None:
+            return digest
+        pipelines = self.registry.pipelines().values()
+        return next((f"group:{one.producers[name][1]}" for one in pipelines if name in one.producers), None)
 
     def _live(self, token: pickling.Token) -> Any | None:
         """The class or function of this kernel that a token of a file stands for."""
@@ -480,41 +455,28 @@ class Session:
         surroundings = ambient.look()
         names = self.names(plan.code.names.binds)
         state = delta.look(names, self.main)
-        self._find_changes_outside(state)
+        self.watch.looked_before(state)
         reads = self._reads(plan.code.names, state)
-        reached = None if reads is None else sharing.closure(state.links, reads)
+        reached = None if reads is None else sharing.closure(state.links, reads & names.keys())
         reads = set(names) if reads is None else reads
         producers = dict(self.registry.pipeline(plan.key).producers)
-        seen = {}
-        for name in reads - producers.keys():
-            digest = fingerprint.fingerprint(names[name])
-            if digest is not None:
-                seen[name] = digest
+        unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
+        seen = {name: digest for name in unmade & names.keys() if (digest := self._fingerprint(name)) is not None}
         state.forget()
-        return Before(state, surroundings, producers, reads, reached, seen)
+        return Before(state, surroundings, producers, reads & names.keys(), reached, seen, unmade - seen.keys())
 
     def _reads(self, names: source.Names, state: delta.State) -> set[str] | None:
         """Names that the code reads, also through the functions and methods that it can reach; None for all."""
         if names.dynamic or self.kind == "method":
             return None
-        reached = source.reachable(names.reads | names.deletes, self.namespace)
+        reached = source.reachable((names.reads | names.deletes) - names.renews, self.namespace)
         while not source.reaches_all(reached):
             held = {f"\0{id(one)}": one for name in reached & state.looks.keys() for one in state.looks[name].functions}
             more = reached | source.reachable(held, {**self.namespace, **held}) - held.keys()
             if more == reached:
-                return set(reached & state.looks.keys())
+                return set(reached)
             reached = more
         return None
-
-    def _find_changes_outside(self, state: delta.State) -> None:
-        """Take away from a step the names that something else changed since the last look."""
-        if self._after is not None:
-            changed = [
-                name
-                for name, seen in self._after.looks.items()
-                if seen.digest is not None and name in state.looks and state.looks[name].digest != seen.digest
-            ]
-            self._attribute_to_unmarked(changed)
 
     def _look_after(self, plan: Plan, outcome: Outcome) -> tuple[delta.Delta, ambient.Change]:
         before = plan.before
@@ -526,6 +488,8 @@ class Session:
         after = delta.look(names, self.main)
         pipeline = self.registry.pipeline(plan.key)
         own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}
+        if before.reached is not None:
+            own &= before.reached  # what an earlier text of the cell made is none of its business
         found = delta.compare(
             before.state,
             after,
@@ -536,7 +500,7 @@ class Session:
         )
         after.forget()
         after.looks.pop(RESULT, None)
-        self._after = after
+        self.watch.looked_after(after)
         options = {} if self.secrets is None else {"secrets": self.secrets}
         return found, ambient.compare(before.ambient, surroundings, **options)
 
@@ -545,6 +509,9 @@ class Session:
     def _save(self, plan: Plan, outcome: Outcome, found: delta.Delta, surroundings: ambient.Change) -> dict[str, Any]:
         if plan.used:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
+        for name in sorted(found.changed & found.lost.keys()):
+            if found.lost[name] == pickling.LOST_EARLIER and not self._was_here(plan, name):
+                raise LostValueError(f"`{name}` holds a value that was lost")
         extras = self._result(found, outcome)
         saved, unsaved, lost = self._choose(plan, found)
         contents = contents_of(self.kind, plan.call.step, saved, surroundings.state, extras)
@@ -582,8 +549,10 @@ class Session:
                 "needs": list(written.needs),
                 "definitions": {
                     qualified: digest
-                    for _, qualified, digest in written.tokens
-                    if self.kind == "cell" and qualified.partition(".")[0] not in plan.code.names.binds
+                    for (_, qualified, digest), defined in written.tokens.items()
+                    if self.kind == "cell"
+                    and qualified.partition(".")[0] not in plan.code.names.binds | saved.keys()
+                    and definitions.at(qualified, self.main) is defined
                 },
             }
 
@@ -602,7 +571,7 @@ class Session:
         path = store.path(plan.key.name, plan.key.version, plan.call.step)
         written = store.publish(path, write, keep=plan.keep)
         self._tokens.update(written.tokens)
-        self._note_written(plan, found, meta["groups"])
+        self._note_written(plan.key, plan.call.step, meta["groups"], found.deleted)
         self._remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         notes = plan.notes + self._save_notes(lost, surroundings, marks, outcome)
         return self._facts(
@@ -655,7 +624,12 @@ class Session:
         before = plan.before
         assert before is not None
         held = found.values.keys() | found.lost.keys() | set(found.deleted)
-        return before.reads | (held & before.state.looks.keys())
+        return before.reads | (held & before.state.looks.keys()) - plan.code.names.renews
+
+    def _was_here(self, plan: Plan, name: str) -> bool:
+        """Whether a name holds the very object that it held before the step."""
+        looks = plan.before.state.looks if plan.before is not None else {}
+        return name in looks and looks[name].is_same_object(self.namespace.get(name))
 
     def _save_notes(
         self, lost: Mapping[str, str], surroundings: ambient.Change, marks: Sequence[str], outcome: Outcome
@@ -669,33 +643,35 @@ class Session:
 
     # -- noting ---------------------------------------------------------------------------------------------
 
-    def _note_written(self, plan: Plan, found: delta.Delta, groups: Mapping[str, str]) -> None:
-        pipeline = self.registry.pipeline(plan.key)
-        for name in (*groups, *found.deleted):
-            pipeline.written.setdefault(name, set()).add(plan.call.step)
+    def _note_written(self, key: PipelineKey, step: int, groups: Mapping[str, str], deleted: Iterable[str]) -> None:
+        """Note that a step gave names their values here, by running or by a restore."""
+        pipeline = self.registry.pipeline(key)
+        self.watch.wrote(key, (*groups, *deleted))
+        for name in (*groups, *deleted):
+            pipeline.written.setdefault(name, set()).add(step)
             pipeline.failed.pop(name, None)
-            self._unmarked.discard(name)
-        for name, digest in groups.items():
-            pipeline.producers[name] = (plan.call.step, digest)
-        for name in found.deleted:
+        pipeline.producers.update({name: (step, digest) for name, digest in groups.items()})
+        for name in deleted:
             pipeline.producers.pop(name, None)
 
     def _note_failed(self, plan: Plan, found: delta.Delta) -> None:
         """What a failed run changed counts as written by its step; the next save contains it."""
-        changed = (found.changed | set(found.deleted)) - {RESULT}
-        self._note_written(plan, found, {name: f"failed:{uuid.uuid4().hex}" for name in changed - set(found.deleted)})
+        changed = found.changed - {RESULT}
+        groups = {name: f"failed:{uuid.uuid4().hex}" for name in changed}
+        self._note_written(plan.key, plan.call.step, groups, found.deleted)
         pipeline = self.registry.pipeline(plan.key)
-        pipeline.failed.update(dict.fromkeys(changed, plan.call.step))
+        pipeline.failed.update(dict.fromkeys((*changed, *found.deleted), plan.call.step))
         self._remember(plan, "failed", "the cell failed")
 
     def _note_unsaved(self, plan: Plan, found: delta.Delta, outcome: Outcome, reason: str) -> None:
         names = (found.values.keys() | found.lost.keys()) - {RESULT}
-        self._note_written(plan, found, {name: f"unsaved:{uuid.uuid4().hex}" for name in names})
+        groups = {name: f"unsaved:{uuid.uuid4().hex}" for name in names}
+        self._note_written(plan.key, plan.call.step, groups, found.deleted)
         self._remember(plan, "not saved", reason, seconds=outcome.seconds)
 
     def _not_looked_at(self, plan: Plan, outcome: Outcome, reason: str) -> dict[str, Any] | None:
         """Nobody knows what the step changed: from now on no checkpoint of this pipeline fits what is here."""
-        self._after = None
+        self.watch.suspect_all()
         for name in self.names(plan.code.names.binds):
             self.registry.pipeline(plan.key).producers[name] = (plan.call.step, f"unknown:{uuid.uuid4().hex}")
         self._remember(plan, "not saved" if outcome.success else "failed", reason, seconds=outcome.seconds)
@@ -756,9 +732,8 @@ class Session:
     # -- restoring ------------------------------------------------------------------------------------------
 
     def put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> None:
+        """Put the values of a loaded checkpoint into the namespace, and with `ambient_too` what surrounds them."""
         meta = loaded.meta
-        step = meta["step"]
-        pipeline = self.registry.pipeline(key)
         for name in meta["deleted"]:
             self.namespace.pop(name, None)
         self.namespace.update(loaded.values)
@@ -767,17 +742,8 @@ class Session:
         self._tokens.update(loaded.found)
         if ambient_too:
             self._put_back(meta, loaded.contents.ambient or {})
-        for name, digest in meta["groups"].items():
-            pipeline.producers[name] = (step, digest)
-            pipeline.written.setdefault(name, set()).add(step)
-        for name in meta["deleted"]:
-            pipeline.producers.pop(name, None)
-            pipeline.written.setdefault(name, set()).add(step)
-        for name in (*meta["groups"], *meta["deleted"]):
-            self._unmarked.discard(name)
-            pipeline.failed.pop(name, None)
-            if self._after is not None:
-                self._after.looks.pop(name, None)
+        self.watch.restored((*meta["groups"], *meta["deleted"]))
+        self._note_written(key, meta["step"], meta["groups"], meta["deleted"])
 
     def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         # a step that did not draw puts the generators back only if no code here drew yet: an edited seed cell wins

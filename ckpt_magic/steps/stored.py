@@ -24,7 +24,9 @@ from ckpt_magic.values import pickling
 
 _KEY = re.compile(r"step_(\d+)(_\w+)?")
 _SHOWN_VARIABLES = 6
-QUIET = "color:var(--jp-ui-font-color2,inherit);font-family:var(--jp-ui-font-family,sans-serif)"
+_FONT = "font-family:var(--jp-ui-font-family,sans-serif)"
+QUIET = f"color:var(--jp-ui-font-color2,inherit);{_FONT}"  # the banner
+PLAIN = f"color:var(--jp-ui-font-color1,inherit);{_FONT}"  # tables are there to be read
 _TABLE = "color:inherit;font-size:inherit;margin:0;border-collapse:collapse"
 
 
@@ -132,7 +134,7 @@ class Outputs(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         head, headings, lines = self._table()
-        return f'<div style="{QUIET}">' + f"{html_text(head)}{html_table(headings, lines) if lines else ''}</div>"
+        return f'<div style="{PLAIN}">' + f"{html_text(head)}{html_table(headings, lines) if lines else ''}</div>"
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -389,10 +391,15 @@ def html_text(text: str) -> str:
 
 def html_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table as HTML; alignment is said here since notebooks align tables to the right."""
-    style = 'style="text-align:left;vertical-align:top;padding:2px 14px 2px 0"'
-    head = "".join(f"<th {style}>{html_text(heading)}</th>" for heading in headings)
-    body = "".join(f"<tr>{''.join(f'<td {style}>{html_text(cell)}</td>' for cell in line)}</tr>" for line in lines)
+    head = "".join(_html_cell("th", heading) for heading in headings)
+    body = "".join(f"<tr>{''.join(_html_cell('td', cell) for cell in line)}</tr>" for line in lines)
     return (
         f'<table style="{_TABLE}">'
         + f"{f'<thead><tr>{head}</tr></thead>' if headings else ''}<tbody>{body}</tbody></table>"
     )
+
+
+def _html_cell(tag: str, text: str) -> str:
+    """A cell; short ones such as `829 ms` stay on one line, whatever the width."""
+    whole = ";white-space:nowrap" if len(text) <= 20 else ""
+    return f'<{tag} style="text-align:left;vertical-align:top;padding:2px 14px 2px 0{whole}">{html_text(text)}</{tag}>'

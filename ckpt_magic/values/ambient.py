@@ -7,6 +7,7 @@ What can be put back is described in plain builtins, so that a checkpoint opens 
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 import difflib
 import fnmatch
@@ -18,7 +19,7 @@ import re
 import sys
 import types
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -109,6 +110,18 @@ def generators_equal(a: Ambient, b: Ambient) -> bool:
         elif not _same(a.generators[name], state):
             return False
     return True
+
+
+@contextlib.contextmanager
+def generators_kept() -> Iterator[None]:
+    """Undo draws inside: pickling runs a ``__getstate__`` of the user, and how often that happens must not matter."""
+    before = {name: read() for name, read in _GENERATORS.items()}
+    try:
+        yield
+    finally:
+        for name, state in before.items():
+            if state is not None and not _same(state, _GENERATORS[name]()):
+                _SETTERS[name](state)
 
 
 def put_back(state: Mapping[str, Any], *, generators: bool) -> None:

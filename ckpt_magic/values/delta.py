@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import definitions, fingerprint, sharing
+from ckpt_magic.values import ambient, definitions, fingerprint, sharing
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pickling import View
 
@@ -90,7 +90,8 @@ def look(names: Mapping[str, Any], namespace: dict[str, Any]) -> State:
     collecting = gc.isenabled()
     gc.disable()  # all that is met is held for a moment: a collection would go through all of it, and find nothing
     try:
-        looks = fingerprint.look_at_all(names, namespace)
+        with ambient.generators_kept():
+            looks = fingerprint.look_at_all(names, namespace)
         return State(looks, sharing.links(looks, namespace))
     finally:
         if collecting:
@@ -141,7 +142,7 @@ def compare(
         changed=changed,
         deleted=[name for name in before.looks if name not in after.looks],
         lost=lost,
-        groups=_group_digests(values, after, tied),
+        groups=group_digests(values, after, tied),
         views=views,
         classes=list({id(cls): cls for seen in looks for cls in seen.classes}.values()),
     )
@@ -180,13 +181,25 @@ def _links_with_changed_definitions(
     return sharing.links(after.looks, namespace, frozenset(tying)) if tying else after.links
 
 
-def _group_digests(values: Mapping[str, Any], after: State, tied: sharing.Links) -> dict[str, str]:
-    inside = tied.among(values)
+def group_digests(names: Iterable[str], state: State, tied: sharing.Links | None = None) -> dict[str, str]:
+    """Per name the digest of its sharing group among `names`: equal digests are equal content, in every kernel.
+
+    Parameters
+    ----------
+    names
+        Names that were looked at.
+    state
+        The look.
+    tied
+        Other links than those of the look.
+    """
+    names = set(names)
+    inside = (tied or state.links).among(names)
     digests: dict[str, str] = {}
-    for group in sharing.groups(inside, values):
+    for group in sharing.groups(inside, names):
         digest = fingerprint.new_hash()
         for member in group:
-            digest.update(repr((member, after.looks[member].digest)).encode())
+            digest.update(repr((member, state.looks[member].digest)).encode())
         if len(group) > 1:
             digest.update(inside.among(group).text())
         digests.update(dict.fromkeys(group, digest.hexdigest()))

@@ -11,6 +11,7 @@ import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
 import gc
 import hashlib
+import itertools
 import struct
 import sys
 import types
@@ -22,11 +23,9 @@ import xxhash
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import definitions
-from ckpt_magic.values.pickling import Placeholder, ValuePickler
+from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, copies_on_write
 
-ATOMS = frozenset(
-    {int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)}
-)
+ATOMS = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
 
 new_hash = xxhash.xxh3_128
@@ -63,6 +62,8 @@ class Seen:
         Reason why it cannot be pickled, else empty.
     met
         Every object that the value reaches, atoms aside, by `id` in the order met; kept alive until `forget`.
+    guarded
+        `id` of the objects that pandas holds for itself: it never lets a change of them through to another holder.
     spans
         Memory of the arrays and buffers that the value reaches.
     classes
@@ -73,11 +74,12 @@ class Seen:
         Whether the value is written as a name.
     """
 
-    __slots__ = ("_ref", "classes", "digest", "functions", "is_name", "met", "spans", "why")
+    __slots__ = ("_ref", "classes", "digest", "functions", "guarded", "is_name", "met", "spans", "why")
 
     def __init__(self, value: Any, digest: str | None, why: str = "") -> None:
         self.digest, self.why = digest, why
         self.met: dict[int, Any] = {}
+        self.guarded: frozenset[int] = frozenset()
         self.spans: list[Span] = []
         self.classes: list[type] = []
         self.functions: list[Any] = []
@@ -91,7 +93,7 @@ class Seen:
 
     def forget(self) -> None:
         """Let go of everything met, so that a look does not keep a rebound gigabyte alive."""
-        self.met, self.spans, self.classes, self.functions = {}, [], [], []
+        self.met, self.guarded, self.spans, self.classes, self.functions = {}, frozenset(), [], [], []
 
 
 def look(value: Any, namespace: dict[str, Any]) -> Seen:
@@ -144,16 +146,14 @@ class Look(ValuePickler):
         self._functions: list[Any] = []
         self._forms: dict[int, Any] = {}
         self._guards: dict[int, int] = {}
-        self._guarding = _guards_blocks()
+        self._guarding = copies_on_write()
         super().__init__(self, namespace=namespace, buffer_callback=self._buffer)
 
     def look(self, value: Any) -> Seen:
         """Look at one value."""
         held, self._hash = self._held, new_hash()
-        held.clear()
         self._guards.clear()  # they go by id, which means nothing once the value is let go of
         self._spans, self._classes, self._functions = [], [], []
-        self.clear_memo()
         try:
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
@@ -163,8 +163,10 @@ class Look(ValuePickler):
             seen = Seen(value, self._hash.hexdigest())
         kept = [one for one in held if type(one) not in ATOMS]
         seen.met = dict(zip(map(id, kept), kept, strict=True))
+        seen.guarded = frozenset(self._guards)
         seen.spans, seen.classes, seen.functions = self._spans, self._classes, self._functions
         held.clear()
+        self.clear_memo()  # it keeps alive what it knows
         return seen
 
     def write(self, data: Any) -> int:
@@ -185,6 +187,8 @@ class Look(ValuePickler):
         usual = super()._reducer_for(kind)
         if issubclass(kind, type):
             return self._class
+        if (kind.__module__, kind.__name__) == ("matplotlib.cbook", "CallbackRegistry"):
+            return _callbacks
         for module, name, note in _MEMORY:
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, getattr(library, name, ())):
@@ -274,21 +278,35 @@ class Look(ValuePickler):
             low, high = _bounds(array.__array_interface__, array.dtype.itemsize)
             self._spans.append(Span(low, high, array, self._guards.get(id(array), 0)))
 
+    def _whole_array(self, array: Any) -> Any:
+        """Look at the array itself: what would be written in its place is none of the value's arrays."""
+        return NotImplemented
+
+    def _apart(self, values: Any) -> Any:
+        """Look at what is shared as shared."""
+        return values
+
     def _note_blocks(self, manager: Any) -> None:
         """Remember the arrays that pandas guards by copy-on-write: they come to the pickler next."""
         if self._guarding:
             for block in manager.blocks:
                 self._guard(block.values, id(manager))
 
+    def _note_frame(self, frame: Any) -> None:
+        self._guards[id(frame._metadata)] = id(frame)  # a list that all frames have in common
+
     def _note_index(self, index: Any) -> None:
         self._guard(getattr(index, "_data", None), id(index))
+        for codes in getattr(index, "codes", ()) if hasattr(index, "levels") else ():
+            self._guard(codes, id(index))
 
     def _guard(self, values: Any, guard: int) -> None:
         self._guards[id(values)] = guard
-        for part in ("_ndarray", "_data", "_mask", "_codes"):  # where arrays of extension types keep theirs
-            inner = getattr(values, part, None)
-            if inner is not None:
-                self._guards[id(inner)] = guard
+        for owner, parts in ((values, ARRAY_PARTS), (getattr(values, "dtype", None), ("categories",))):
+            for part in parts:
+                inner = getattr(owner, part, None)
+                if inner is not None:
+                    self._guards[id(inner)] = guard
 
     def _note_arrow(self, buffer: Any) -> None:
         """Arrow data lies over the memory of the arrays that it was made from, and sees what is written there."""
@@ -311,17 +329,18 @@ _MEMORY = (
     ("numpy", "ndarray", "_note_array"),
     ("pandas.core.internals.managers", "BlockManager", "_note_blocks"),
     ("pandas.core.internals.managers", "SingleBlockManager", "_note_blocks"),
+    ("pandas", "DataFrame", "_note_frame"),
+    ("pandas", "Series", "_note_frame"),
     ("pandas", "Index", "_note_index"),
     ("pyarrow", "Buffer", "_note_arrow"),
 )
 
 
-def _guards_blocks() -> bool:
-    """Whether pandas copies on write: then no frame sees what is written to another one over the same memory."""
-    pandas = sys.modules.get("pandas")
-    if pandas is None or not hasattr(pandas, "options"):  # absent, or being imported
-        return False
-    return not pandas.__version__.startswith(("1.", "2.")) or pandas.options.mode.copy_on_write is True
+def _callbacks(registry: Any) -> Any:
+    """Look at the callbacks of a figure: each time they are pickled they count one on, which is undone here."""
+    state = registry.__getstate__()
+    registry._cid_gen = itertools.count(state["_cid_gen"])
+    return _Form, ("callbacks",), (None, state)
 
 
 def _virtual_subclasses(cls: abc.ABCMeta) -> tuple[str, ...]:
@@ -338,19 +357,17 @@ def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
     held: dict[int, Any] = {}
     todo = [value]
     while todo and len(held) < _FAR:
-        found = [
-            one
-            for one in gc.get_referents(*todo)
-            if id(one) not in held
-            and type(one) not in ATOMS
-            and one is not namespace
-            and not isinstance(one, (types.CodeType, types.BuiltinFunctionType))
-            and (type(one) is Placeholder or not definitions.by_reference(one))
-            and not (type(one) is dict and "__builtins__" in one)
-        ]
-        held.update(zip(map(id, found), found, strict=True))
-        todo = list({id(one): one for one in found if type(one) is not Placeholder}.values())
+        found = {id(one): one for one in gc.get_referents(*todo) if _is_to_be_entered(one, namespace)}
+        todo = [one for ident, one in found.items() if ident not in held]
+        held.update(found)
     return list(held.values())
+
+
+def _is_to_be_entered(obj: Any, namespace: dict[str, Any]) -> bool:
+    kind = type(obj)  # never isinstance: it asks a placeholder for its class
+    if kind in ATOMS or kind in (Placeholder, types.CodeType, types.BuiltinFunctionType) or obj is namespace:
+        return False
+    return not definitions.by_reference(obj) and not (kind is dict and "__builtins__" in obj)
 
 
 _FAR = 100_000  # objects; what lies beyond is found by other ways or not at all

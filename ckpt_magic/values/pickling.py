@@ -28,12 +28,13 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
-from ckpt_magic.values import definitions
+from ckpt_magic.values import ambient, definitions
 from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Token, by_reference, importable
 
 __all__ = ["Contents", "Placeholder", "Token", "ValuePickler", "View", "Written", "make_placeholder", "read", "write"]
 
 PROTOCOL: Final = 5
+LOST_EARLIER: Final = "its value was lost when an earlier step was saved"
 _OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
 _SMALL_GLOBAL: Final = 1 << 20  # bytes; a larger value that functions read is not kept for plain readers of a method
 
@@ -140,7 +141,8 @@ def write(
     extras = _outer(contents.extras, namespace, shell)
     parts = ((shell, known.sources), contents.ambient, extras, value)
     try:
-        pickler.dump(Form(operator.getitem, parts, 3))
+        with ambient.generators_kept():
+            pickler.dump(Form(operator.getitem, parts, 3))
     except (NotPicklableError, MemoryError, OSError):
         raise
     except Exception as error:  # reducers of users and libraries raise anything
@@ -156,6 +158,7 @@ def _outer(values: Mapping[str, Any], namespace: dict[str, Any], shell: Form) ->
 
     The pickler asks no reducer about an exact dict or list, so these are met at the top level only.
     """
+    attributes = {id(vars(one)): one for one in values.values() if _has_attributes(one)}
     owned = {id(sys.path): "path", id(sys.modules): "modules", id(sys.argv): "argv", id(sys.meta_path): "meta_path"}
     result: dict[str, Any] = {}
     for name, value in values.items():
@@ -163,8 +166,19 @@ def _outer(values: Mapping[str, Any], namespace: dict[str, Any], shell: Form) ->
             value = shell
         elif id(value) in owned:
             value = Form(getattr, sys, owned[id(value)])
+        elif type(value) is dict and id(value) in attributes:  # `config = vars(args)`
+            value = Form(getattr, attributes[id(value)], "__dict__")
         result[name] = value
     return result
+
+
+def _has_attributes(obj: Any) -> bool:
+    """Whether `obj` is an instance whose attributes are an ordinary dict."""
+    kind = type(obj)
+    if kind is Placeholder or issubclass(kind, (type, types.ModuleType, types.FunctionType)):
+        return False
+    found = (vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls))
+    return isinstance(next(found, None), types.GetSetDescriptorType)
 
 
 class _Globals:
@@ -253,6 +267,7 @@ class ValuePickler(pickle.Pickler):
         self._views = sorted(views, key=lambda view: view.low)
         self._lows = [view.low for view in self._views]
         self._owned = _owned()
+        self._blocks: dict[int, Any] = {}
         self._claiming = False
         self.met_builtins = False
         self._reducers = self._known_reducers()
@@ -313,6 +328,12 @@ class ValuePickler(pickle.Pickler):
                 return _memmap
         if module == "pyarrow.lib" and issubclass(kind, sys.modules["pyarrow"].Buffer):
             return self._arrow
+        if module == "pandas.core.internals.blocks":
+            return self._block
+        if module == "pandas.core.internals.managers" and kind.__name__ == "SingleBlockManager":
+            return self._single_block
+        if module.partition(".")[0] == "pandas" and hasattr(kind, "_engine"):
+            return self._index
         if module == "typing":
             return _TYPING.get(kind.__name__)
         if module == "dataclasses":
@@ -403,6 +424,10 @@ class ValuePickler(pickle.Pickler):
             return NotImplemented
         if array.base is not None:
             _refuse_file_window(array)
+        return self._whole_array(array)
+
+    def _whole_array(self, array: Any) -> Any:
+        """Write an array that has its memory for itself, or owns what others are views of."""
         if not array.flags.writeable:
             return self._owner(array) if any(array is view.owner for view in self._views) else _read_only(array)
         if array.base is None and array.nbytes < _OWNS_DATA:
@@ -441,6 +466,46 @@ class ValuePickler(pickle.Pickler):
         numpy, pyarrow = sys.modules["numpy"], sys.modules["pyarrow"]
         part = Form(numpy.ndarray, (buffer.size,), numpy.dtype("u1"), view.owner, buffer.address - view.low)
         return pyarrow.py_buffer, (part,)
+
+    def _block(self, block: Any) -> Any:
+        made, (values, *rest) = block.__reduce__()
+        return made, (self._apart(values), *rest)
+
+    def _single_block(self, manager: Any) -> Any:
+        made, args, (axes, values, items, extra), *rest = manager.__reduce_ex__(PROTOCOL)
+        values = [self._apart(one) for one in values]
+        for block, one in zip(extra["0.14.1"]["blocks"], values, strict=True):
+            block["values"] = one
+        return made, args, (axes, values, items, extra), *rest
+
+    def _index(self, index: Any) -> Any:
+        made, (kind, state), *rest = index.__reduce__()
+        if state.get("data") is not None:
+            state["data"] = self._apart(state["data"])
+        return made, (kind, state), *rest
+
+    def _apart(self, values: Any) -> Any:
+        """Give each frame and index memory of its own.
+
+        While they live, pandas knows who else looks at the same array, and copies it on write. Nobody knows after a
+        restore: a write to one frame would leak into the others.
+        """
+        parts = [part for part in (values, *(getattr(values, name, None) for name in ARRAY_PARTS)) if part is not None]
+        if not copies_on_write() or not any(id(part) in self._blocks for part in parts):
+            self._blocks.update((id(part), part) for part in parts)
+            return values
+        return values.copy("K") if type(values) is sys.modules["numpy"].ndarray else values.copy()
+
+
+ARRAY_PARTS: Final = ("_ndarray", "_data", "_mask", "_codes", "_left", "_right")  # of the arrays of extension types
+
+
+def copies_on_write() -> bool:
+    """Whether pandas copies on write: then no frame sees what is written to another one over the same memory."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not hasattr(pandas, "options"):  # absent, or being imported
+        return False
+    return not pandas.__version__.startswith(("1.", "2.")) or pandas.options.mode.copy_on_write is True
 
 
 # --- reducers that need no pickler ---
@@ -525,7 +590,7 @@ def _refuse_thread(_: Any) -> NoReturn:
 
 
 def _refuse_placeholder(_: Any) -> NoReturn:
-    raise NotPicklableError("its value was lost when an earlier step was saved")
+    raise NotPicklableError(LOST_EARLIER)
 
 
 def _read_only(array: Any) -> Any:

@@ -135,10 +135,17 @@ def _shared_objects(looks: Mapping[str, Seen], ties: _Ties) -> dict[Names, list[
         seen |= ids
     del seen
     if shared:
-        shared = _tying(looks, shared, ties)
+        shared = _tying(looks, shared - _guarded_everywhere(looks, shared), ties)
     if not shared:
         return {}
     return {key: _rows([looks[name].met for name in key], ids) for key, ids in _sharers(looks, shared).items()}
+
+
+def _guarded_everywhere(looks: Mapping[str, Seen], shared: set[int]) -> set[int]:
+    """Those of the shared objects that only pandas holds."""
+    guarded = {ident for one in looks.values() for ident in one.guarded & shared}
+    held = (one.met.keys() & guarded - one.guarded for one in looks.values())
+    return guarded.difference(*held) if guarded else guarded
 
 
 def _tying(looks: Mapping[str, Seen], shared: set[int], ties: _Ties) -> set[int]:
@@ -219,6 +226,8 @@ class _Ties:
             return False
         if (kind.__module__, kind.__name__) in _IMMUTABLE_NAMES or issubclass(kind, types.ModuleType):
             return False
+        if kind.__name__ in _IMMUTABLE_IN_PANDAS and kind.__module__.partition(".")[0] == "pandas":
+            return False
         if issubclass(kind, type):
             return self._definition
         if issubclass(kind, enum.Enum):
@@ -227,6 +236,8 @@ class _Ties:
             base = getattr(sys.modules.get(module), name, None)
             if base is not None and issubclass(kind, base):
                 return False
+        if hasattr(kind, "__call__") and hasattr(kind, "__get__"):  # perhaps a function of a compiled library
+            return lambda one: not definitions.by_reference(one)
         return True
 
     def _any_item(self, items: Iterable[Any]) -> bool:
@@ -241,15 +252,10 @@ class _Ties:
 _IMMUTABLE = frozenset({Placeholder, types.CodeType, slice, *definitions.FORMS, type(definitions.CALL)})
 _IMMUTABLE_MODULES = frozenset(
     {"datetime", "decimal", "fractions", "uuid", "re", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"}
-    | {f"pandas._libs.tslibs.{part}" for part in "timestamps timedeltas period nattype offsets timezones".split()}
+    | {"pandas._libs.tslibs.offsets"}
 )
-_IMMUTABLE_NAMES = frozenset(
-    {
-        ("ckpt_magic.values.fingerprint", "_Form"),
-        ("pandas._libs.missing", "NAType"),
-        ("pandas._libs.interval", "Interval"),
-    }
-)
+_IMMUTABLE_NAMES = frozenset({("ckpt_magic.values.fingerprint", "_Form")})
+_IMMUTABLE_IN_PANDAS = frozenset({"Timestamp", "Timedelta", "Period", "Interval", "NaTType", "NAType"})
 _IMMUTABLE_BASES = (
     ("numpy", "generic"),
     ("numpy", "dtype"),
@@ -257,6 +263,8 @@ _IMMUTABLE_BASES = (
     ("pandas.api.extensions", "ExtensionDtype"),
     ("pyarrow", "Buffer"),  # what is under it counts as memory
     ("pyarrow", "DataType"),
+    ("pyarrow", "Array"),
+    ("pyarrow", "ChunkedArray"),
 )
 
 
@@ -319,7 +327,9 @@ def _unwritable(union: Sequence[Span]) -> str:
     for span in union:
         if type(span.array) is not numpy.ndarray and not span.guard:
             return f"a {type(span.array).__name__} over the memory of another array"
-        if span.array.dtype.hasobject and _flat_owner(union) is None:
+    if any(span.array.dtype.hasobject for span in union):
+        flat = _flat_owner(union)
+        if flat is None or any(span.array.dtype != flat.dtype for span in union):
             return "arrays of objects that share their memory"
     return ""
 
@@ -347,8 +357,18 @@ def _owner(union: Sequence[Span]) -> View:
     for span in union:
         array = span.array
         if (span.low, span.high) == (low, high) and array.flags.c_contiguous and array.flags.writeable:
-            return View(low, high, array)
+            if _is_buffer(array):
+                return View(low, high, array)
     return View(low, high, _bytes_over(low, high, union))
+
+
+def _is_buffer(array: Any) -> bool:
+    """Whether other arrays can be made over this one: dates, for one, are no buffers."""
+    try:
+        memoryview(array).release()
+    except ValueError:
+        return False
+    return True
 
 
 def _flat_owner(union: Sequence[Span]) -> Any:

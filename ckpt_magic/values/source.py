@@ -85,6 +85,8 @@ class Names:
     """Modules imported, dotted; also by imports inside functions."""
     dynamic: bool
     """The code may bind or read names that are not written in it."""
+    renews: frozenset[str] = frozenset()
+    """Surely bound before anything can have read them: what they held before does not matter."""
 
 
 def names(tree: ast.Module) -> Names:
@@ -101,6 +103,7 @@ def names(tree: ast.Module) -> Names:
         frozenset(finder.deletes),
         frozenset(finder.imports),
         finder.dynamic or "__main__" in finder.imports,
+        frozenset(_renewed(tree)),
     )
 
 
@@ -152,6 +155,57 @@ def reachable(names: Iterable[str], namespace: Mapping[str, Any]) -> frozenset[s
         `names` and what was found, builtins included.
     """
     return _Reach(namespace).run(names)
+
+
+def _renewed(tree: ast.Module) -> set[str]:
+    """Find the names that code which comes to its end has bound before it, or what it calls, can have read them.
+
+    Only statements that surely run count: not those below `if`, `for`, `try`, `with` and the like.
+    """
+    renewed: set[str] = set()
+    read: set[str] = set()
+    for statement in _in_order(tree.body):
+        function = isinstance(statement, _FUNCTIONS) and not statement.decorator_list
+        if function:  # its body runs when the name is bound
+            renewed |= _surely_bound(statement) - read
+        finder = _Finder()
+        finder.run(ast.Module([statement], []))
+        read |= finder.reads | finder.deletes
+        if finder.dynamic:
+            break
+        renewed |= _surely_bound(statement) - read
+    return renewed
+
+
+def _in_order(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run one after the other, those in the text of `%%time` and `%%capture` too."""
+    for statement in body:
+        call = _shell_call(statement.value) if isinstance(statement, ast.Expr) else None  # type: ignore[arg-type]
+        magic, line, *cell = call[1] if call is not None and call[0].startswith("run_") else ("", "")
+        code = _magic_code(magic, line, cell) if magic in ("time", "capture") and "no-raise" not in line else None
+        tree = _parsed(code) if code is not None else None
+        if tree is None:
+            yield statement
+        else:
+            yield from tree.body
+
+
+def _surely_bound(statement: ast.stmt) -> set[str]:
+    """Names that a statement has bound when it is over."""
+    match statement:
+        case ast.Assign(targets=targets):
+            return {n.id for target in targets for n in ast.walk(target) if _is_stored(n)}  # type: ignore[attr-defined]
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
+            return {name}
+        case ast.Import() | ast.ImportFrom():
+            return set(_bound_by(statement)) - {"*"}
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return {name}
+    return set()
+
+
+def _is_stored(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 # --- names: an explicit stack of (node, scope), since expressions may nest deeper than Python recurses ---
@@ -359,7 +413,6 @@ class _Finder:
     def visit_Call(self, node: ast.Call, scope: _Scope) -> None:
         call = _shell_call(node)
         if call is not None:
-            self.reads.add("get_ipython")
             self.shell_call(*call, scope)
             return
         if isinstance(node.func, ast.Attribute) and node.func.attr == "query" and node.args:

@@ -1,7 +1,7 @@
 """Measure ckpt_magic against its peers and print a table of ratios: `python -m tests.bench [--quick] [--json FILE]`.
 
-Every number is the median of several rounds, and in each round ours and the peer run one after the other, so that
-a busy machine slows both. A ratio is our time divided by the peer's: below 1 we are faster.
+Every number is the median of several rounds. In each round ours and the peer run one after the other, so that a busy
+machine slows both; a ratio is our time divided by the peer's in the same round: below 1 we are faster.
 """
 
 from __future__ import annotations
@@ -72,8 +72,12 @@ def _print(rows: list[Row], rounds: int) -> None:
     table.add_column("peer's", justify="right")
     table.add_column("ratio", justify="right")
     for row in rows:
-        table.add_row(row.what, _milliseconds(row.ours), row.peer, _milliseconds(row.theirs), f"{row.ratio:.3g}")
-    Console().print(table)
+        shown = row.as_dict()
+        ours, theirs = _milliseconds(shown["seconds"]), _milliseconds(shown["peer_seconds"])
+        table.add_row(row.what, ours, row.peer, theirs, f"{row.ratio:.3g}")
+    console = Console()
+    console.width = max(console.width, 110)  # a ratio that is wrapped or cut tells nothing
+    console.print(table)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Step cells in a real IPython shell: what `%%step` adds to a cell that does nothing, and a thousand small variables."""
+"""Step cells in a real IPython shell: what `%%step` adds to a cell that does nothing, and many small variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from tests.bench.measure import Row, medians
+from tests.bench.measure import Row, fsync_time, rounds_of
 
 
 class Shell:
@@ -54,12 +54,12 @@ class Shell:
 
 
 def empty_step(folder: Path, variables: int, rounds: int) -> Iterator[Row]:
-    """What a step costs whose body is `pass`, alone and beside many small variables, against the same cell without `%%step`."""
+    """What `%%step` adds to a cell that does nothing, alone and beside many small variables."""
     shell = Shell(folder / "empty")
     shell.reset("none")
-    yield from _against_pass(shell, "empty step, saved", rounds)
+    yield from _against_pass(shell, "empty step", rounds)
     shell.run(_many(variables))
-    yield from _against_pass(shell, f"empty step beside {variables:,} variables, saved", rounds)
+    yield from _against_pass(shell, f"empty step beside {variables:,} variables", rounds)
     shell.close()
 
 
@@ -93,7 +93,7 @@ def small_variables(folder: Path, variables: int, rounds: int) -> Iterator[Row]:
             pickle.load(file)
         return time.perf_counter() - start
 
-    seconds = medians(rounds, {"plain": plain, "saved": saved, "restored": restored, "pickle": load})
+    seconds = rounds_of(rounds, {"plain": plain, "saved": saved, "restored": restored, "pickle": load})
     yield Row(
         f"step with {variables:,} small variables, saved", seconds["saved"], "the cell without %%step", seconds["plain"]
     )
@@ -102,8 +102,17 @@ def small_variables(folder: Path, variables: int, rounds: int) -> Iterator[Row]:
 
 
 def _against_pass(shell: Shell, what: str, rounds: int) -> Iterator[Row]:
-    seconds = medians(rounds, {"step": lambda: shell.run("%%step 1\npass"), "pass": lambda: shell.run("pass")})
-    yield Row(what, seconds["step"], "pass", seconds["pass"])
+    fsync: list[float] = []
+
+    def step() -> float:
+        with fsync_time() as spent:
+            seconds = shell.run("%%step 1\npass")
+        fsync.append(sum(spent))
+        return seconds - fsync[-1]
+
+    seconds = rounds_of(rounds, {"step": step, "pass": lambda: shell.run("pass")})
+    yield Row(f"{what}, without fsync", seconds["step"], "pass", seconds["pass"])
+    yield Row(what, [sum(pair) for pair in zip(seconds["step"], fsync[1:], strict=True)], "pass", seconds["pass"])
 
 
 def _many(variables: int) -> str:

@@ -13,31 +13,26 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison; times are medians, in seconds."""
+    """One comparison; times are seconds, one per round."""
 
     what: str
-    ours: float
+    ours: list[float]
     peer: str
-    theirs: float
+    theirs: list[float]
 
     @property
     def ratio(self) -> float:
-        """Our time divided by the peer's."""
-        return self.ours / self.theirs
+        """Our time divided by the peer's: the median over the rounds, since both of a round met the same machine."""
+        return statistics.median(mine / other for mine, other in zip(self.ours, self.theirs, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         """The row for a JSON file."""
-        return {
-            "what": self.what,
-            "seconds": self.ours,
-            "peer": self.peer,
-            "peer_seconds": self.theirs,
-            "ratio": self.ratio,
-        }
+        ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
+        return {"what": self.what, "seconds": ours, "peer": self.peer, "peer_seconds": theirs, "ratio": self.ratio}
 
 
-def medians(rounds: int, measurements: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """Take every measurement once per round, in turn, and give the median of each in seconds.
+def rounds_of(rounds: int, measurements: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Take every measurement once per round, in turn, and give its seconds in each round.
 
     One round more than asked for is run first and thrown away: it fills the file system's memory and imports modules.
     """
@@ -47,7 +42,7 @@ def medians(rounds: int, measurements: Mapping[str, Callable[[], float]]) -> dic
             seconds = measure()
             if k:
                 times[name].append(seconds)
-    return {name: statistics.median(seconds) for name, seconds in times.items()}
+    return times
 
 
 def timed(act: Callable[[], Any]) -> float:
@@ -65,9 +60,9 @@ def fsync_time() -> Iterator[list[float]]:
     spent: list[float] = []
     native = os.fsync
 
-    def measured(descriptor: Any) -> None:
+    def measured(fd: Any) -> None:
         start = time.perf_counter()
-        native(descriptor)
+        native(fd)
         spent.append(time.perf_counter() - start)
 
     os.fsync = measured

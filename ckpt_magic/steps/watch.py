@@ -1,0 +1,166 @@
+"""What happens to the names of steps between steps: unmarked cells, widgets, threads, steps of other pipelines.
+
+A name counts as a step's only while it holds what the step left. Cells without `%%step` are not compared when they
+end, only noted: what they bind is theirs at once, what they could reach is *suspect* until a decision or a look
+asks for it. Knows values and the registry, no file.
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from ckpt_magic.steps import record
+from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
+from ckpt_magic.values import delta, source
+from ckpt_magic.values.fingerprint import ATOMS
+
+LARGE = 1 << 30  # bytes that an unmarked cell may reach and still be looked at before it runs
+
+
+class Watch:
+    """Tells which names still hold what a step left in them.
+
+    Parameters
+    ----------
+    namespace
+        Where the notebook's variables live.
+    main
+        Globals of the functions that the user wrote.
+    registry
+        Its producers are kept up to date here.
+    """
+
+    def __init__(self, namespace: MutableMapping[str, Any], main: dict[str, Any], registry: Registry) -> None:
+        self._namespace = namespace
+        self._main = main
+        self._registry = registry
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._baseline: dict[str, str | None] = {}  # digests of names that steps made, as the last step left them
+        self._suspects: set[str] = set()
+        self._holds: dict[str, set[str]] = {}  # per other name the names of steps that it may hold objects of
+        self._cell: tuple[set[str], set[str], set[str]] | None = None
+
+    # -- unmarked cells -------------------------------------------------------------------------------------
+
+    def cell_begins(self, tree: ast.Module | None) -> None:
+        """Note what an unmarked cell can reach; None if its code is not known."""
+        made = self._made()
+        if tree is None:
+            self._cell, self._suspects = None, self._suspects | made
+            return
+        names = source.names(tree)
+        reachable = source.reachable(names.reads, self._namespace)
+        if names.dynamic or source.reaches_all(reachable):
+            reached = made
+        else:
+            held = (self._holds.get(name, set()) for name in reachable)
+            reached = self._groups((reachable & made).union(*held) & made)
+        self._look_once(reached)
+        self._suspects |= reached
+        self._cell = (set(names.binds | names.deletes), set(names.binds | reachable), reached)
+
+    def cell_ends(self) -> None:
+        """Attribute what the unmarked cell that just ended has bound or deleted to it."""
+        if self._cell is None:
+            return
+        (bound, mentioned, reached), self._cell = self._cell, None
+        self.attribute(bound)
+        for name in mentioned - self._made():
+            if _can_hold(self._namespace.get(name)):
+                self._holds.setdefault(name, set()).update(reached)
+
+    def _look_once(self, names: set[str]) -> None:
+        """Look at names before a cell can change them, where that was not done since their step."""
+        unknown = {n: self._namespace[n] for n in names - self._baseline.keys() if n in self._namespace}
+        if unknown and sum(row["bytes"] or 0 for row in record.variables(unknown)) <= LARGE:
+            state = delta.look(unknown, self._main)
+            state.forget()
+            self._baseline.update({name: seen.digest for name, seen in state.looks.items()})
+
+    # -- steps ----------------------------------------------------------------------------------------------
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Find out whether the suspects among `names` still hold what their step left."""
+        some = self._suspects.intersection(names)
+        if not some:
+            return
+        wanted = some | self._groups(some - self._baseline.keys())
+        state = delta.look({name: self._namespace[name] for name in wanted if name in self._namespace}, self._main)
+        self._compare(some, state)
+        state.forget()
+
+    def looked_before(self, state: delta.State) -> None:
+        """Settle everything, also what nobody suspects (threads, widgets), by a look at the whole namespace."""
+        self._compare(self._suspects | self._baseline.keys(), state)
+
+    def looked_after(self, state: delta.State) -> None:
+        """Take a look at the whole namespace as what the last step left."""
+        self._baseline = {name: seen.digest for name, seen in state.looks.items()}
+        self._suspects.clear()
+
+    def suspect_all(self) -> None:
+        """Count on nothing: code ran, and nobody looked."""
+        self._suspects |= self._made()
+
+    def wrote(self, key: PipelineKey, names: Iterable[str]) -> None:
+        """Note that a step of the pipeline `key` gave these names their values, or deleted them."""
+        for name in names:
+            self._holds.pop(name, None)
+        self.attribute(names, but=key)
+
+    def restored(self, names: Iterable[str]) -> None:
+        """Forget what was known of names: a restore gives them their values, and nobody looked at those."""
+        for name in names:
+            self._baseline.pop(name, None)
+            self._suspects.discard(name)
+
+    def attribute(self, names: Iterable[str], but: PipelineKey | None = None) -> None:
+        """Take names away from the steps of all pipelines (but one): something else gave them their values."""
+        for key, pipeline in self._registry.pipelines().items():
+            if key != but:
+                for name in names:
+                    pipeline.producers.pop(name, None)
+
+    def _compare(self, names: set[str], state: delta.State) -> None:
+        changed = {name for name in names if self._is_changed(name, state)}
+        self.attribute(changed)
+        self._suspects -= names
+        self._baseline.update({name: state.looks[name].digest for name in names if name in state.looks})
+
+    def _is_changed(self, name: str, state: delta.State) -> bool:
+        if name not in state.looks:
+            return True
+        now = state.looks[name].digest
+        if name in self._baseline and (self._baseline[name] is not None or name not in self._suspects):
+            return self._baseline[name] is not None and now != self._baseline[name]
+        pipelines = [pipeline for pipeline in self._registry.pipelines().values() if name in pipeline.producers]
+        return now is None or not any(_is_as_made(name, pipeline, state) for pipeline in pipelines)
+
+    def _made(self) -> set[str]:
+        return {name for pipeline in self._registry.pipelines().values() for name in pipeline.producers}
+
+    def _groups(self, names: set[str]) -> set[str]:
+        """The names and all that came from the same step in one sharing group with them."""
+        found = set(names)
+        for pipeline in self._registry.pipelines().values():
+            groups = {pipeline.producers[name] for name in names if name in pipeline.producers}
+            found.update(name for name, group in pipeline.producers.items() if group in groups)
+        return found
+
+
+def _is_as_made(name: str, pipeline: Pipeline, state: delta.State) -> bool:
+    """Whether a name has the digest of its group in the checkpoint; if not, it may still have the same content."""
+    group = [one for one, producer in pipeline.producers.items() if producer == pipeline.producers[name]]
+    if not state.looks.keys() >= set(group):
+        return False
+    return delta.group_digests(group, state)[name] == pipeline.producers[name][1]
+
+
+def _can_hold(value: Any) -> bool:
+    return type(value) not in ATOMS and not issubclass(type(value), types.ModuleType)

@@ -1,0 +1,446 @@
+"""Looks: the same value twice gives the same digest, another value gives another one, and nothing is changed by it."""
+
+from __future__ import annotations
+
+import collections
+import gc
+import random
+import subprocess
+import sys
+import threading
+import time
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ckpt_magic.values import fingerprint
+from ckpt_magic.values.fingerprint import Seen, look, look_at_all
+from ckpt_magic.values.pickling import make_placeholder
+
+Values = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def space(monkeypatch: pytest.MonkeyPatch) -> Values:
+    """Run notebook code in a fresh `__main__`; gives its namespace."""
+    main = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+
+    def run(code: str) -> dict[str, Any]:
+        exec(compile(code, "<cell>", "exec", dont_inherit=True), vars(main))
+        return vars(main)
+
+    return run
+
+
+STABLE = """
+1; 0.0; -0.0; float('nan'); 1j; 'text'; 'a\\ud800'; b'x'; True; None; ...; NotImplemented; range(3); 10 ** 5000; range(10 ** 40)
+[]; [1, [2]]; {}; {'a': [1]}; set(); {1, 2, 'x'}; frozenset('ab'); (1, [2]); bytearray(b'x'); slice(1, 2)
+cyclic(); [1] * 1000; {'k': {'k': {'k': [1]}}}; [[]] * 3; (lambda a: [a, a])([1])
+collections.OrderedDict(a=1); collections.defaultdict(list, a=[1]); collections.Counter('hello'); collections.deque([1], 3)
+collections.ChainMap({'a': 1}); array.array('d', [1.0]); io.StringIO('x'); io.BytesIO(b'x'); types.SimpleNamespace(a=[1])
+datetime.datetime(2020, 1, 1); datetime.timedelta(1); decimal.Decimal('1.1'); fractions.Fraction(1, 3); pathlib.Path('a')
+uuid.UUID(int=1); re.compile('a+'); zoneinfo.ZoneInfo('Europe/Rome'); ValueError('x'); random.Random(1); itertools.count(3)
+iter([1, 2]); enumerate([1]); zip([1], [2]); map(str, [1]); reversed([1, 2]); {'a': 1}.keys(); types.MappingProxyType({'a': 1})
+threading.Lock(); threading.RLock(); threading.Event(); queue.Queue(); logging.getLogger('x'); contextlib.nullcontext(1)
+functools.partial(print, 1); [].append; str.upper; operator.itemgetter(1); math.sin; math; print; len; int; dict; ValueError
+plain; lam; closed; closed2; gen_function; coro; Plain; Plain(); Plain().method; Slots(); Sub(); Data(1); Frozen(1); Color.RED; Color; Point(1, 2)
+Typed(1); Abstract; WithList; WithList(); Meta; WithMeta(); Child(); Patched; Desc(); list[int]; typing.Optional[int]; typing.TypeVar('T')
+np.arange(3); np.arange(3.)[::2]; np.array(5); np.zeros((0, 3)); np.array(['a']); np.array([1, 'x', None], dtype=object); np.float64(1)
+np.zeros(2, dtype=[('a', 'i4'), ('b', 'f8')]); np.ma.array([1, 2], mask=[0, 1]); np.asfortranarray(np.eye(3)); np.broadcast_to(1, (3, 3))
+np.datetime64('2020'); np.dtype('f8'); np.random.default_rng(1); np.random.RandomState(1); np.matrix([[1]]); np.sin; np.nan
+np.array([np.nan, -0.0]); np.zeros(200000); np.zeros(200000)[5:]; np.frombuffer(bytearray(8)); np.rec.array([(1, 2)]); np.poly1d([1, 2])
+pd.DataFrame({'a': [1, 2], 'b': ['x', None]}); pd.Series([1, 2], name='n'); pd.Series(['a'], dtype=object); pd.Index([1, 2])
+pd.DataFrame(); pd.date_range('2020', periods=3, tz='UTC'); pd.Timestamp('2020'); pd.NaT; pd.NA; pd.Categorical(['a', 'b'])
+pd.MultiIndex.from_product([[1, 2], ['a']]); pd.array([1, None], dtype='Int64'); pd.interval_range(0, 3); pd.period_range('2020', periods=2)
+pd.arrays.SparseArray([0, 1]); pd.Series(['a'], dtype='category'); pd.Series([pd.Timestamp('2020', tz='Europe/Rome')])
+pd.DataFrame({'a': [1, 2]}).groupby('a'); pd.Series([1, 2]).rolling(2); pd.DataFrame({'o': [[1], {'a': 1}]}); pd.offsets.MonthEnd(2)
+LinearRegression(); LinearRegression().fit(X, y); LogisticRegression().fit(X, c); RandomForestClassifier(3, random_state=0).fit(X, c)
+make_pipeline(StandardScaler(), FunctionTransformer(plain)).fit(X); GradientBoostingClassifier(n_estimators=3).fit(X, c)
+KMeans(2, n_init=1, random_state=0).fit(X); KNeighborsClassifier(1).fit(X, c); SVC().fit(X, c); sp.csr_matrix(np.eye(3)); sp.coo_matrix(np.eye(3))
+HistGradientBoostingClassifier(max_iter=3).fit(X, c); figure; figure.axes[0]; pa.array([1, None]); pa.table({'a': [1], 's': ['x']})
+pl.DataFrame({'a': [1, 2], 's': ['x', None]}); pl.Series([1.5]); pl.DataFrame({'a': [1]}).lazy()
+"""
+
+SETUP = """
+import abc, array, collections, contextlib, datetime, decimal, enum, fractions, functools, io, itertools, logging, math, operator
+import pathlib, queue, random, re, threading, types, typing, uuid, zoneinfo
+from dataclasses import dataclass
+import numpy as np, pandas as pd
+def cyclic():
+    a = []; a.append({'a': a}); return a
+def plain(x=1): return x
+lam = lambda x: x + 1
+def make():
+    n = []
+    def inner(): n.append(1)
+    def other(): return n
+    return inner, other
+closed, closed2 = make()
+def gen_function(): yield 1
+async def coro(): return 1
+class Plain:
+    def __init__(self): self.a = [1]
+    def method(self): return self.a
+class Slots:
+    __slots__ = 'a', 'b'
+    def __init__(self): self.a = [1]
+class Sub(dict):
+    def __init__(self): super().__init__(a=1); self.extra = [self]
+@dataclass
+class Data: x: int
+@dataclass(frozen=True, order=True)
+class Frozen: x: int
+class Color(enum.Enum): RED = 1; BLUE = [2]
+Point = collections.namedtuple('Point', 'x y')
+class Typed(typing.NamedTuple): a: int; b: list = []
+class Abstract(abc.ABC):
+    @abc.abstractmethod
+    def f(self): ...
+Abstract.register(int)
+class WithList: items = [1]
+class Meta(type): registry = {}
+class WithMeta(metaclass=Meta): pass
+class Child(Plain):
+    def __init__(self): super().__init__(); self.b = self.method
+class Patched: pass
+Patched.f = plain; Patched.me = Patched
+class Desc:
+    def __get__(self, a, b=None): return 1
+"""
+LIBRARIES = """
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.ensemble import RandomForestClassifier, GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, FunctionTransformer
+from sklearn.cluster import KMeans
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+import scipy.sparse as sp, pyarrow as pa, polars as pl
+from matplotlib.figure import Figure
+X = np.arange(20.).reshape(10, 2); y = X.sum(axis=1); c = np.array([0, 1] * 5)
+figure = Figure(); figure.subplots().plot([1, 2, 3], label='a')
+"""
+
+
+def test_two_looks_at_the_same_value_are_equal(space: Values) -> None:
+    """About 190 kinds of values: one that looks changed each time would be written by every step."""
+    main = space(SETUP + LIBRARIES)
+    kinds = [text.strip() for line in STABLE.strip().splitlines() for text in line.split("; ")]
+    values = {text: eval(text, main) for text in kinds}
+    first, second = look_at_all(values, main), look_at_all(values, main)
+    alone = {text: look(value, main) for text, value in values.items()}
+    assert len(values) > 150
+    assert {text: seen.why for text, seen in first.items() if seen.digest is None} == {}
+    assert [text for text in values if first[text].digest != second[text].digest] == []
+    assert [text for text in values if first[text].digest != alone[text].digest] == []
+    assert [
+        text
+        for text in values
+        if list(map(type, first[text].met.values())) != list(map(type, alone[text].met.values()))
+    ] == []
+
+
+CHANGES = [
+    ("v = [1]", "v.append(2)"),
+    ("v = [1]", "v[0] = True"),
+    ("v = [1.0]", "v[0] = 1"),
+    ("v = [0.0]", "v[0] = -0.0"),
+    ("v = 0.0", "v = -0.0"),
+    ("v = 1", "v = True"),
+    ("v = 'a'", "v = b'a'"),
+    ("v = ('a', 1)", "v = ('a', 1.0)"),
+    ("v = {'a': 1, 'b': 2}", "v['a'] = v.pop('a')"),
+    ("v = [[1], [1]]", "v[1] = v[0]"),
+    ("a = [1]; v = [a, a]", "v[1] = [1]"),
+    ("v = {1, 2}", "v.add(3)"),
+    ("v = bytearray(b'a')", "v[0] = 0"),
+    ("import io; v = io.StringIO('ab')", "v.read(1)"),
+    ("v = iter([1, 2])", "next(v)"),
+    ("class D(dict): pass\nv = D()", "v.x = 1"),
+    ("class L(list): pass\nv = L()", "v.x = 1"),
+    ("class S:\n  __slots__ = 'a', 'b'\nv = S()", "v.b = 1"),
+    ("class C: pass\nv = C()", "v.x = 1"),
+    ("class C: pass\nv = C()\nclass B: pass", "v.__class__ = B"),
+    ("class v: a = 1", "v.a = 2"),
+    ("class v: a = [1]", "v.a.append(2)"),
+    ("class v:\n  def f(self): return 1", "def f(self): return 2\nv.f = f"),
+    ("class B: a = 1\nclass v(B): pass", "B.a = 2"),
+    ("import abc\nclass v(abc.ABC): pass", "v.register(int)"),
+    ("import typing\nclass v(typing.NamedTuple):\n  a: list = []", "v._field_defaults['a'].append(1)"),
+    ("import enum\nclass v(enum.Enum): A = [1]", "v.A.value.append(2)"),
+    ("def v(x=[]): pass", "v.__defaults__[0].append(1)"),
+    ("def v(x=1): pass", "v.__defaults__ = (2,)"),
+    ("def v(): return 1", "v.__code__ = (lambda: 2).__code__"),
+    ("def v(): return 1", "v.a = 1"),
+    ("def v(*, k=1): return 1", "v.__kwdefaults__['k'] = 2"),
+    ("def m():\n  n = 0\n  def f():\n    nonlocal n\n    n += 1\n  return f\nv = m()", "v()"),
+    ("def m(n):\n  return lambda: n\nv = m([1])", "v.__closure__[0].cell_contents.append(1)"),
+    ("def m(n):\n  return lambda: n\nv = m(1)", "v.__closure__[0].cell_contents = 2"),
+    ("import functools; v = functools.partial(print, [1])", "v.args[0].append(1)"),
+    ("import numpy as np; v = np.zeros(5)", "v[1] = 1"),
+    ("import numpy as np; v = np.zeros(500000)", "v[400000] = 1e-300"),
+    ("import numpy as np; v = np.zeros(4)", "v.shape = 2, 2"),
+    ("import numpy as np; v = np.zeros(4)", "v.flags.writeable = False"),
+    ("import numpy as np; v = np.arange(4).reshape(2, 2)", "v = v.T.copy().T"),
+    ("import numpy as np; v = np.zeros(4)", "v.dtype = 'i8'"),
+    ("import numpy as np; v = np.zeros(3); w = v[1:]", "w[0] = 3"),
+    ("import numpy as np; v = np.array([[1], 2], dtype=object)", "v[0].append(1)"),
+    ("import numpy as np; v = np.array([np.nan])", "v.view('u8')[0] += 1"),
+    ("import numpy as np; v = np.ma.array([1, 2])", "v[0] = np.ma.masked"),
+    ("import numpy as np; v = np.random.default_rng(1)", "v.random()"),
+    ("import numpy as np; v = np.random.RandomState(1)", "v.rand()"),
+    ("import random; v = random.Random(1)", "v.random()"),
+    ("import pandas as pd; v = pd.DataFrame({'a': [1]})", "v['b'] = 1"),
+    ("import pandas as pd; v = pd.DataFrame({'a': [1]})", "v.loc[0, 'a'] = 2"),
+    ("import pandas as pd; v = pd.DataFrame({'a': [1]})", "v.columns.name = 'x'; v.columns = v.columns"),
+    ("import pandas as pd; v = pd.DataFrame({'a': [1]})", "v.attrs['x'] = 1"),
+    ("import pandas as pd; v = pd.DataFrame({'a': [1]})", "v.flags.allows_duplicate_labels = False"),
+    ("import pandas as pd; v = pd.DataFrame({'a': [[1]]})", "v.loc[0, 'a'].append(2)"),
+    ("import pandas as pd; v = pd.DataFrame({'a': ['x', 'y']})", "v.loc[0, 'a'] = 'z'"),
+    ("import pandas as pd; v = pd.Series(['a'], dtype='category')", "v = v.cat.add_categories('b')"),
+    ("import pandas as pd, numpy as np; a = np.zeros((3, 1)); v = pd.DataFrame(a, copy=False)", "a[0, 0] = 1"),
+    ("import pyarrow as pa, numpy as np; a = np.zeros(100); v = pa.array(a)", "a[0] = 1"),
+    ("import numpy as np; b = bytearray(8); v = np.frombuffer(b)", "b[0] = 1"),
+    ("import scipy.sparse as sp; v = sp.csr_matrix([[1.0]])", "v.data[0] = 2"),
+    ("v = {'a': {'b': {'c': {'d': {'e': [1]}}}}}", "v['a']['b']['c']['d']['e'].append(1)"),
+    ("import collections; v = collections.deque([1], 3)", "v.append(2)"),
+    ("import collections; v = collections.OrderedDict(a=1, b=2)", "v.move_to_end('a')"),
+    ("import collections; v = collections.defaultdict(list)", "v.default_factory = dict"),
+    ("import threading; v = threading.Event()", "v.set()"),
+    ("v = ValueError(1)", "v.args = (2,)"),
+    ("v = ValueError(1)", "v.note = 2"),
+]
+
+
+@pytest.mark.parametrize(
+    ("made", "change"), CHANGES, ids=[f"{change} ({number})" for number, (_, change) in enumerate(CHANGES)]
+)
+def test_a_change_is_seen(space: Values, made: str, change: str) -> None:
+    """The worst fault of a look would be to call a changed value unchanged."""
+    main = space(made)
+    before = look(main["v"], main).digest
+    main = space(change)
+    after = look(main["v"], main).digest
+    assert before is not None
+    assert before != after
+
+
+def test_a_name_for_another_definition_is_seen() -> None:
+    seen = look(len, {})
+    assert seen.is_name
+    assert seen.is_same_object(len)
+    assert not seen.is_same_object(print)
+
+
+@pytest.mark.parametrize("nested", [lambda x: x, lambda x: [x], lambda x: {"a": (x,)}, lambda x: {"k": [1, {2: x}]}])
+def test_placeholders_anywhere_are_lost_values_and_not_used(nested: Callable[[Any], Any]) -> None:
+    used: list[str] = []
+    value = nested(make_placeholder("conn", 1, "sqlite3.Connection", used.append))
+    seen = look(value, {})
+    assert seen.digest is None
+    assert "lost when an earlier step was saved" in seen.why
+    assert fingerprint.fingerprint(value) is None
+    assert used == []
+
+
+def test_what_cannot_be_pickled_has_a_reason_and_does_not_disturb_the_next_value() -> None:
+    def generator() -> Iterator[int]:
+        yield 1
+
+    values = {"a": [1], "g": [1, 2, generator()], "b": [1], "m": threading.current_thread(), "c": [1]}
+    looks = look_at_all(values, {})
+    assert looks["g"].digest is None
+    assert "generator" in looks["g"].why
+    assert looks["m"].digest is None
+    assert looks["a"].digest == looks["b"].digest == looks["c"].digest
+
+
+def test_user_code_that_raises_while_looked_at_makes_the_value_lost(space: Values) -> None:
+    main = space(
+        "class A:\n  def __getstate__(self): raise KeyError('mine')\n"
+        "class B:\n  def __reduce__(self): raise SystemError('boom')\n"
+        "class C:\n  def __reduce_ex__(self, p): return 5\n"
+        "class E:\n  def __getattr__(self, name): raise RuntimeError(name)\n"
+        "values = [A(), B(), C()]; e = E()"
+    )
+    for value in main["values"]:
+        seen = look(value, main)
+        assert seen.digest is None
+        assert seen.why
+
+
+def test_deep_nesting_is_lost_with_a_reason() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    seen = look(deep, {})
+    assert seen.digest is None
+    assert "RecursionError" in seen.why
+    while deep:  # freeing it at once would recurse too
+        deep = deep.pop()
+
+
+def test_deep_nesting_does_not_kill_a_kernel_whose_user_raised_the_limit() -> None:
+    code = (
+        "import sys; sys.setrecursionlimit(10**7)\n"
+        "from ckpt_magic.values.fingerprint import look\n"
+        "deep = []\nfor _ in range(10**6): deep = [deep]\n"
+        "print(look(deep, {}).why, sys.getrecursionlimit(), flush=True)\nimport os; os._exit(0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
+    assert "RecursionError" in done.stdout
+    assert "10000000" in done.stdout
+
+
+def test_a_look_changes_nothing(space: Values) -> None:
+    main = space(SETUP)
+    frame = pd.DataFrame({"a": [1, 2], "s": ["x", "y"]})
+    values: dict[str, Any] = {
+        "l": [[1], {2: 3}],
+        "f": frame,
+        "p": main["Plain"](),
+        "a": np.zeros(100_000),
+        "b": bytearray(5),
+    }
+    random_state, numpy_state = random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore[index]
+    counts = {name: sys.getrefcount(value) for name, value in values.items()}
+    for seen in look_at_all(values, main).values():
+        seen.forget()
+    assert {name: sys.getrefcount(value) for name, value in values.items()} == counts
+    assert random.getstate() == random_state
+    assert np.random.get_state()[1].tobytes() == numpy_state  # type: ignore[index]
+    values["b"].append(1)  # a buffer that is still exported could not grow
+    values["a"].resize(10)
+    assert vars(values["p"]) == {"a": [1]}
+
+
+def test_a_look_keeps_nothing_alive_once_it_forgot(space: Values) -> None:
+    main = space("class Big: pass\nclass Bad:\n  def __reduce__(self): raise ValueError\n")
+    values = {"big": main["Big"](), "bad": main["Bad"](), "array": np.zeros(10)}
+    refs = [weakref.ref(value) for value in values.values()]
+    looks = look_at_all(values, main)
+    for seen in looks.values():
+        seen.forget()
+    values.clear()
+    gc.collect()
+    assert [ref() for ref in refs] == [None, None, None]
+
+
+def test_what_a_generator_holds_is_met_although_it_cannot_be_pickled() -> None:
+    items = [1]
+
+    def walk(them: list[int]) -> Iterator[int]:
+        yield from them
+
+    assert id(items) in look(walk(items), {}).met
+
+
+def test_numpy_scalars_have_no_memory() -> None:
+    assert look([np.float64(1), np.int8(2)], {}).spans == []
+
+
+def test_arrays_inside_frames_are_guarded_and_others_are_not() -> None:
+    frame = pd.DataFrame(
+        {"t": pd.date_range("2020", periods=3), "n": [1, 2, 3], "k": pd.array([1, 2, 3], dtype="Int64")}
+    )
+    spans = look([frame, np.zeros(3)], {}).spans
+    assert [bool(span.guard) for span in spans].count(False) == 1
+
+
+# --- fingerprints: small values, equal in every kernel ---
+
+
+def test_fingerprints_tell_types_and_order() -> None:
+    values: list[Any] = [
+        1, True, 1.0, 1j, "1", b"1", bytearray(b"1"), None, ..., [1], (1,), {1}, frozenset({1}), {1: 1}, [[1]], [1, 1], 0.0, -0.0,
+        {"a": 1, "b": 2}, {"b": 2, "a": 1}, range(3), range(0, 3, 1), [], (), {}, "", b"", np.array([1]), np.array([1.0]),
+        np.array([[1]]), np.float64(1), np.array(["a"]), 10**5000, ["a", "b"], ["ab"], [["a"], "b"],
+    ]  # fmt: skip
+    digests = [fingerprint.fingerprint(value) for value in values]
+    assert None not in digests
+    assert len(set(digests)) == len(values) - 1  # the two ranges are equal
+
+
+def test_fingerprints_are_equal_in_every_kernel() -> None:
+    value = "{'s': {'x', 'y', 'zz', 1.5}, 'l': [1, None, b'x', -0.0], 'a': __import__('numpy').arange(5)}"
+    code = f"from ckpt_magic.values.fingerprint import fingerprint; print(fingerprint({value}))"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert found == {f"{fingerprint.fingerprint(eval(value))}\n"}
+
+
+def test_what_is_large_deep_cyclic_or_unknown_has_no_fingerprint() -> None:
+    cyclic: list[Any] = []
+    cyclic.append(cyclic)
+    deep: list[Any] = []
+    for _ in range(900):
+        deep = [deep]
+    values: list[Any] = [
+        cyclic,
+        deep,
+        "x" * 100_000,
+        b"x" * 100_000,
+        list(range(100_000)),
+        np.zeros(100_000),
+        object(),
+        len,
+        [object()],
+    ]
+    assert [fingerprint.fingerprint(value) for value in values] == [None] * len(values)
+
+
+# --- what it costs ---
+
+
+def fastest(work: Callable[[], Any], *, times: int = 5) -> float:
+    """Return the best of some runs, in seconds."""
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - began)
+    return min(found)
+
+
+def test_small_variables_cost_microseconds() -> None:
+    """Measured 0.15 ms for 50 and 2 ms for 1,000; the limits leave room for a busy machine."""
+    values: dict[str, Any] = {f"v{i}": [i, "x", [i], {"a": i}, (1, i)][i % 5] for i in range(1000)}
+    few = dict(list(values.items())[:50])
+    assert fastest(lambda: look_at_all(few, {})) < 0.002
+    assert fastest(lambda: look_at_all(values, {})) < 0.02
+
+
+def test_objects_are_noted_at_the_speed_of_c() -> None:
+    """Noting a million floats costs some tens of milliseconds; a method in Python would cost half a second."""
+    values = [float(i) for i in range(300_000)]
+    assert fastest(lambda: look(values, {}), times=3) < 0.15
+
+
+def test_names_of_seen_are_documented() -> None:
+    assert set(Seen.__slots__) == {
+        "_ref",
+        "classes",
+        "digest",
+        "functions",
+        "guarded",
+        "is_name",
+        "met",
+        "spans",
+        "why",
+    }
+    assert isinstance(look(collections.OrderedDict(), {}), Seen)

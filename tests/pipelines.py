@@ -30,7 +30,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HEAVY = ("numpy", "pandas", "sklearn.linear_model", "sklearn.ensemble", "sklearn.pipeline", "sklearn.preprocessing")
+HEAVY: tuple[str, ...] = (
+    "numpy",
+    "pandas",
+    "sklearn.linear_model",
+    "sklearn.ensemble",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+)
 HEAVY += ("scipy.sparse", "ckpt_magic.steps.session")
 
 
@@ -89,7 +96,11 @@ class Server:
 
     def problems(self, pipeline: Pipeline) -> list[str]:
         """Check a pipeline at every start point; empty if all is exact."""
-        request = {"cells": pipeline.cells(), "runs": dict(pipeline.runs), "differs": sorted(pipeline.differs)}
+        request = {
+            "cells": pipeline.cells(),
+            "runs": {str(step): word for step, word in pipeline.runs.items()},
+            "differs": sorted(pipeline.differs),
+        }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -103,7 +114,7 @@ class Server:
 # --- in the parent ---
 
 
-def check(cells: list[tuple[int | None, str]], runs: Mapping[int, str], differs: set[str]) -> list[str]:
+def check(cells: list[tuple[int | None, str]], runs: Mapping[str, str], differs: set[str]) -> list[str]:
     """Run in full, then from every start point; say what differs."""
     steps = sorted({step for step, _ in cells if step is not None})
     problems = []
@@ -111,7 +122,8 @@ def check(cells: list[tuple[int | None, str]], runs: Mapping[int, str], differs:
         full = in_child(cells, f"{top}/full", "none")
         if "failed" in full:
             return [f"the full run failed:\n{full['failed']}"]
-        for start in [*(step + 1 for step in steps), "auto"]:
+        starts: list[int | str] = [*(step + 1 for step in steps), "auto"]
+        for start in starts:
             folder = f"{top}/{start}"
             shutil.copytree(f"{top}/full", folder, copy_function=os.link)
             with_start = in_child(cells, folder, start)
@@ -130,23 +142,25 @@ def compare(where: str, full: Mapping[str, Any], other: Mapping[str, Any], diffe
     problems = [f"{where}: warned: {text}" for text in other["warned"]]
     for part in ("names", "around", "results"):
         mine, theirs = full[part], other[part]
-        for name in {**mine, **theirs}:
-            if name not in differs and mine.get(name) != theirs.get(name):
-                problems.append(f"{where}: {part} {name}\n   full: {mine.get(name)}\n  other: {theirs.get(name)}")
+        problems += [
+            f"{where}: {part} {name}\n   full: {mine.get(name)}\n  other: {theirs.get(name)}"
+            for name in {**mine, **theirs}
+            if name not in differs and mine.get(name) != theirs.get(name)
+        ]
     order = [name for name in full["names"] if name in other["names"]]
     if order != [name for name in other["names"] if name in full["names"]]:
         problems.append(f"{where}: order of names {list(full['names'])} and {list(other['names'])}")
     return problems
 
 
-def unexpected(run: Mapping[str, Any], start: int | str, runs: Mapping[int, str]) -> Iterator[str]:
+def unexpected(run: Mapping[str, Any], start: int | str, runs: Mapping[str, str]) -> Iterator[str]:
     """Steps that ran although they could have been restored, or the other way round."""
     for step, action, reason in run["actions"]:
         below = start == "auto" or (isinstance(start, int) and step < start)
         expected = "restored" if below and str(step) not in runs else "saved"
         if start == "auto" and runs:
             continue
-        if action != expected or (below and str(step) in runs and runs[str(step)] not in reason):  # type: ignore[index]
+        if action != expected or (below and str(step) in runs and runs[str(step)] not in reason):
             yield f"step {step} was {action} ({reason})"
 
 
@@ -176,8 +190,9 @@ def in_child(cells: list[tuple[int | None, str]], folder: str, start: int | str)
 
 def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> dict[str, Any]:
     """Be a kernel: run or restore the cells, then describe what they left."""
+    from ckpt_magic.steps import plan as plans
+    from ckpt_magic.steps import registry, settings
     from ckpt_magic.steps import session as sessions
-    from ckpt_magic.steps import settings
 
     os.environ["CKPT_KEY"] = "the key of the tests"
     # other addresses than in the full run, so that nothing is equal by chance
@@ -186,7 +201,7 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> d
     random.seed(1)  # what a fork inherits is no state of a new kernel
     sys.modules["numpy"].random.seed(1)
     warned: list[str] = []
-    warnings.showwarning = lambda message, category, *_: (  # type: ignore[assignment]
+    warnings.showwarning = lambda message, category, *_: (
         warned.append(f"{category.__name__}: {message}") if "Checkpoint" in category.__name__ else None
     )
     main = types.ModuleType("__main__")
@@ -195,7 +210,7 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> d
     hidden = set(namespace) | {"__builtins__", "__warningregistry__"}
     options = settings.Settings(Path(folder), environ={})
     options.configure(name="p")
-    options.set_start(start)
+    options.set_start(registry.parse_start(start))
     session = sessions.Session(namespace, options, is_hidden=lambda name, value: name in hidden)
     results: dict[str, str] = {}
     actions = []
@@ -208,7 +223,7 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> d
             execute(tree, filename, namespace)
             session.cell_ends()
             continue
-        plan = session.begin(sessions.StepCall(step), sessions.Body(source, tree, filename, source))
+        plan = session.begin(registry.StepCall(step), plans.Body(source, tree, filename, source))
         if plan.action == "restore":
             restored = session.restore(plan)
             has_result, result = restored.has_result, restored.result
@@ -216,7 +231,7 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> d
             has_result, result = execute(tree, filename, namespace)
         if has_result and result is not None:
             results[f"of step {step}"] = Witness(namespace).describe({"result": result})["result"]
-        outcome = sessions.Outcome(True, [], None, has_result, result, 0.5)
+        outcome = plans.Outcome(True, [], None, has_result, result, 0.5)
         facts = session.finish(plan, outcome)
         assert facts is not None
         actions.append((step, facts["action"], facts["reason"]))
@@ -236,7 +251,8 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> d
 def execute(tree: ast.Module, filename: str, namespace: dict[str, Any]) -> tuple[bool, Any]:
     """Run a cell; a last expression is its result, as in IPython."""
     body = list(tree.body)
-    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+    last = body[-1] if body and isinstance(body[-1], ast.Expr) else None
+    body = body if last is None else body[:-1]
     with contextlib.redirect_stdout(io.StringIO()):
         exec(compile(ast.Module(body, []), filename, "exec", dont_inherit=True), namespace)
         if last is None:
@@ -298,7 +314,8 @@ class Witness:
         if kind.__name__ == "Placeholder":
             return "<placeholder>"
         if kind in (int, range):  # repr refuses numbers of more than 4300 digits
-            return f"{kind.__name__} {[hex(part) for part in ([value] if kind is int else [value.start, value.stop, value.step])]}"
+            parts = [value] if kind is int else [value.start, value.stop, value.step]
+            return f"{kind.__name__} {' '.join(map(hex, parts))}"
         if self.is_atom(value):
             return f"{kind.__name__} {value!r}"
         if isinstance(value, types.ModuleType):

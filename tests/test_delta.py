@@ -177,7 +177,9 @@ def test_equal_content_has_equal_group_digests_and_other_content_has_not(lab: La
 
 def test_looking_draws_no_random_numbers(lab: Lab) -> None:
     lab.run(
-        "import random, numpy as np\nclass G:\n  def __getstate__(self): random.random(); np.random.rand(); return {}\ng = G()"
+        "import random, numpy as np\n"
+        "class G:\n  def __getstate__(self): random.random(); np.random.rand(); return {}\n"
+        "g = G()"
     )
     numpy_random = lab.space["np"].random
     before = random.getstate(), numpy_random.get_state()[1].tobytes()

@@ -1,5 +1,7 @@
 """Looks: the same value twice gives the same digest, another value gives another one, and nothing is changed by it."""
 
+# ruff: noqa: E501  # tables of values and of changes read best one a line
+
 from __future__ import annotations
 
 import collections

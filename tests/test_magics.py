@@ -97,6 +97,8 @@ def test_defaults_are_set_and_shown_with_their_source(
 ) -> None:
     monkeypatch.setenv("CKPT_VERSION", "7")
     run("%ckpt_config --name m --folder sub/ck")
+    assert capsys.readouterr().out == ""  # a stored notebook should not hold where it ran
+    run("%ckpt_config")
     out = capsys.readouterr().out
 
     assert "m  (%ckpt_config)" in out and "7  (CKPT_VERSION)" in out and f"{tmp_path / 'sub/ck'}" in out
@@ -483,7 +485,7 @@ def test_options_that_were_handed_over_win(shell: InteractiveShell, tmp_path: Pa
         "from IPython.core.interactiveshell import InteractiveShell\nfrom traitlets.config import Config\n"
         f"c = Config(); c.CkptMagics.handed_over = {str(handed)!r}\n"
         "s = InteractiveShell.instance(config=c)\n"
-        "for cell in ['%load_ext ckpt_magic', '%ckpt_config --name m', '%%step 1 --name k\\nx = 1', '%ckpt_start 9']:\n"
+        "for cell in ['%load_ext ckpt_magic', '%ckpt_config --name m', '%ckpt_config', '%%step 1 --name k\\nx = 1', '%ckpt_start 9']:\n"
         "    s.run_cell(cell).raise_error()\n"
     )
     out = subprocess.run(

@@ -103,7 +103,7 @@ def test_a_mark_counts_in_other_kernels_only() -> None:
 def test_lost_values_run_unless_dropped() -> None:
     lost = meta(lost=[{"name": "conn", "type": "sqlite3.Connection", "reason": "…"}])
     assert action(meta=lost) == "run"
-    assert action(meta=lost, dropped=frozenset({"conn"})) == "restore"
+    assert decide(StepCall(2, drop=("conn",)), known(meta=lost)).action == "restore"
 
 
 def test_what_cannot_be_put_back_runs() -> None:

@@ -64,8 +64,8 @@ def test_a_name_that_is_gone_ends_links_without_a_change() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        5, "text", 1.5, (1, (2, "x")), frozenset({1}), decimal.Decimal(1), pd.Timestamp("2020"), pd.NaT, pd.NA, np.float64(1),
-        np.dtype("f8"), pd.Int64Dtype(), pd.offsets.Day(), len, np.sin, np, dict, slice(1),
+        5, "text", 1.5, (1, (2, "x")), frozenset({1}), decimal.Decimal(1), pd.Timestamp("2020"), pd.NaT, pd.NA,
+        np.float64(1), np.dtype("f8"), pd.Int64Dtype(), pd.offsets.Day(), len, np.sin, np, dict, slice(1),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -162,7 +162,7 @@ def test_an_array_under_two_frames_is_refused() -> None:
 
 
 def test_a_masked_array_and_its_data_are_refused() -> None:
-    masked = np.ma.array([1.0, 2.0], mask=[0, 1])
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
     plan, refused = planned({"m": masked, "d": masked.data})
     assert plan == []
     assert set(refused.values()) == {"a MaskedArray over the memory of another array"}

@@ -15,7 +15,7 @@ from IPython.core.error import UsageError as ShellUsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from traitlets import Bool, Integer, List, Unicode
 
-from ckpt_magic.errors import StoreError, UsageError
+from ckpt_magic.errors import CheckpointError, StoreError, UsageError
 from ckpt_magic.faces import status, verbs
 from ckpt_magic.faces.hooks import Hooks
 from ckpt_magic.files.store import Store, check_name
@@ -155,6 +155,8 @@ class CkptMagics(Magics):
             if getattr(given, option) is not None:
                 check_name(getattr(given, option), option)
         self.session.settings.configure(name=given.name, version=given.version, folder=given.folder)
+        if line.strip():
+            return  # a stored notebook should not hold where it ran
         for option, (value, source) in self.session.settings.shown().items():
             _say(f"{option.replace('_from', ' point'):<12}{value if value is not None else '(none)'}  ({source})")
 
@@ -428,11 +430,17 @@ def _start_text(start: StartPoint, name: str | None) -> str:
 
 
 def _usage(function: Callable[[verbs.Arguments, str], T], parser: verbs.Arguments, line: str) -> T:
-    """Call, with usage errors as IPython shows them: one line."""
+    """Call, with our own errors as IPython shows wrong usage: one message, no traceback of our frames.
+
+    They stay what they are (`except StepNotFoundError` works).
+    """
     try:
         return function(parser, line)
     except UsageError as error:
         raise ShellUsageError(str(error)) from None
+    except CheckpointError as error:
+        kind = type(type(error).__name__, (ShellUsageError, type(error)), {"__module__": type(error).__module__})
+        raise kind(str(error)) from None
 
 
 def _read_handed_over(path: str) -> dict[str, Any]:

@@ -483,8 +483,8 @@ class Session:
         assert before is not None
         surroundings = ambient.look()
         names = self.names(plan.code.names.binds)
-        if outcome.has_result and outcome.result is not None:
-            names[RESULT] = outcome.result
+        if outcome.has_result and all(value is not outcome.result for value in names.values()):
+            names[RESULT] = outcome.result  # a variable shown by its name is no second value
         after = delta.look(names, self.main)
         pipeline = self.registry.pipeline(plan.key)
         own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}

@@ -60,7 +60,7 @@ class Watch:
             reached = made
         else:
             held = (self._holds.get(name, set()) for name in reachable)
-            reached = self._groups((reachable & made).union(*held) & made)
+            reached = self._groups(made & set(reachable).union(*held))
         self._look_once(reached)
         self._suspects |= reached
         self._cell = (set(names.binds | names.deletes), set(names.binds | reachable), reached)

@@ -134,7 +134,9 @@ def compare(
     views, refused = sharing.views(after.looks[name] for name in after.looks if name in saved and name not in lost)
     if refused:
         for name in after.looks.keys() & saved:
-            lost.update({name: refused[key] for key in map(_array_id, after.looks[name].spans) if key in refused})
+            for span in after.looks[name].spans:
+                if id(span.array) in refused:
+                    lost[name] = refused[id(span.array)]
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
     looks = [after.looks[name] for name in values]
     return Delta(
@@ -146,10 +148,6 @@ def compare(
         views=views,
         classes=list({id(cls): cls for seen in looks for cls in seen.classes}.values()),
     )
-
-
-def _array_id(span: fingerprint.Span) -> int:
-    return id(span.array)
 
 
 def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any], reached: Iterable[str]) -> bool:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
+import functools
 import gc
 import hashlib
+import io
 import itertools
 import struct
 import sys
@@ -139,7 +141,7 @@ class Look(ValuePickler):
         self._held: list[Any] = []
         # The pickler asks for the persistent id of each object, also inside containers. That None comes back means
         # "no id"; that it comes from a method written in C makes a million objects cost 20 ms.
-        self.persistent_id = self._held.append
+        self.persistent_id = self._held.append  # type: ignore[method-assign]
         self._hash = new_hash()
         self._spans: list[Span] = []
         self._classes: list[type] = []
@@ -180,6 +182,7 @@ class Look(ValuePickler):
             types.FunctionType: self._function,
             types.CodeType: self._code,
             types.CellType: self._cell,
+            **dict.fromkeys((io.BytesIO, io.StringIO, functools.partial), _with_dict),
         }
         return super()._known_reducers() | special
 
@@ -229,10 +232,11 @@ class Look(ValuePickler):
         key = id(obj)
         if key not in self._forms:
             plain = definitions.is_plain_definition(obj, self.namespace)
-            token = definitions.definition_token(obj, self.namespace) if plain else None
-            if plain and isinstance(obj, abc.ABCMeta):
-                token = (token, _virtual_subclasses(obj))
-            self._forms[key] = obj, (_Form, (kind, token)) if plain else None  # held: its id is the key
+            form = None
+            if plain:
+                registered = _virtual_subclasses(obj) if isinstance(obj, abc.ABCMeta) else ()
+                form = _Form, (kind, definitions.definition_token(obj, self.namespace), registered)
+            self._forms[key] = obj, form  # held: its id is the key
         return self._forms[key][1]
 
     def _function(self, function: types.FunctionType) -> Any:
@@ -334,6 +338,12 @@ _MEMORY = (
     ("pandas", "Index", "_note_index"),
     ("pyarrow", "Buffer", "_note_arrow"),
 )
+
+
+def _with_dict(obj: Any) -> Any:
+    """Look at an object whose `__dict__` is made when first asked for, by pickle too, as at each later look."""
+    vars(obj)
+    return NotImplemented
 
 
 def _callbacks(registry: Any) -> Any:

@@ -187,7 +187,7 @@ def _rows(holders: Sequence[Mapping[int, Any]], ids: Iterable[int]) -> list[Row]
     columns = []
     for met in holders:
         if len(met) < 8 * len(ids):
-            columns.append(map(dict(zip(met, itertools.count())).__getitem__, first))  # noqa: B905  # count has no end
+            columns.append(map(dict(zip(met, itertools.count())).__getitem__, first))
         else:
             place = {ident: at for at, ident in enumerate(met) if ident in ids}
             columns.append(map(place.__getitem__, first))
@@ -199,7 +199,7 @@ class _Ties:
 
     def __init__(self, namespace: dict[str, Any], tying: frozenset[int]) -> None:
         self._namespace, self._tying = namespace, tying
-        self._by_type: dict[type, Callable[[Any], bool] | bool] = dict.fromkeys(ATOMS, False)
+        self._by_type: dict[Any, Callable[[Any], bool] | bool] = dict.fromkeys(ATOMS, False)
         self._by_type |= {
             tuple: self._any_item,
             frozenset: self._any_item,
@@ -236,7 +236,7 @@ class _Ties:
             base = getattr(sys.modules.get(module), name, None)
             if base is not None and issubclass(kind, base):
                 return False
-        if hasattr(kind, "__call__") and hasattr(kind, "__get__"):  # perhaps a function of a compiled library
+        if hasattr(kind, "__get__"):  # perhaps a function of a compiled library
             return lambda one: not definitions.by_reference(one)
         return True
 
@@ -356,19 +356,18 @@ def _owner(union: Sequence[Span]) -> View:
         return View(flat.__array_interface__["data"][0], high, flat)
     for span in union:
         array = span.array
-        if (span.low, span.high) == (low, high) and array.flags.c_contiguous and array.flags.writeable:
-            if _is_buffer(array):
-                return View(low, high, array)
+        if (span.low, span.high) == (low, high) and array.flags.c_contiguous and _is_open_buffer(array):
+            return View(low, high, array)
     return View(low, high, _bytes_over(low, high, union))
 
 
-def _is_buffer(array: Any) -> bool:
-    """Whether other arrays can be made over this one: dates, for one, are no buffers."""
+def _is_open_buffer(array: Any) -> bool:
+    """Whether other arrays can be made over this one and be written: dates, for one, are no buffers."""
     try:
-        memoryview(array).release()
+        with memoryview(array) as view:
+            return not view.readonly
     except ValueError:
         return False
-    return True
 
 
 def _flat_owner(union: Sequence[Span]) -> Any:

@@ -549,7 +549,8 @@ def serve() -> None:
     os.dup2(2, 1)
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     for name in HEAVY:
-        importlib.import_module(name)
+        with contextlib.suppress(ModuleNotFoundError):  # other interpreters have fewer libraries
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a collection in a child must not copy the pages of all that was imported
     for line in sys.stdin:

@@ -2639,7 +2639,146 @@ r = list(box.iloc[0].columns), str(per.iloc[0]), counts.tolist()
 )
 
 
+scenario(
+    "objects held weakly belong to who holds them",
+    """
+%%step 1
+import weakref
+class K: pass
+k = K(); w = weakref.ref(k); wd = weakref.WeakValueDictionary(k=k)
+%%step 2
+k.x = [1]
+%%step 3
+r = w() is k, wd['k'] is k
+""",
+    runs={1: "could not be saved", 2: "`", 3: "`"},
+    differs="w wd",
+)
+scenario(
+    "a counter in a class, shared by its instances",
+    """
+%%step 1
+import itertools
+class T:
+    ids = itertools.count()
+    def __init__(self): self.id = next(self.ids)
+a = T()
+%%step 2
+b = T()
+%%step 3
+c = T(); r = a.id, b.id, c.id
+""",
+)
+scenario(
+    "an unmarked cell defines a class again by identical code",
+    """
+%%
+class C: pass
+%%step 1
+a = C()
+%%
+class C: pass
+%%step 2
+b = C()
+%%step 3
+r = isinstance(a, C), isinstance(b, C)
+""",
+)
+scenario(
+    "bound methods of generators",
+    """
+%%step 1
+import numpy as np
+rng = np.random.default_rng(0); draw = rng.normal; integers = rng.integers; rs = np.random.mtrand._rand; np.random.seed(1)
+%%step 2
+a = draw(), rs.rand()
+%%step 3
+b = integers(100), rng.random(), draw(), np.random.rand(), rs.rand()
+""",
+)
+scenario(
+    "a function is defined again by identical code",
+    """
+%%step 1
+def f(): return 1
+held = [f]
+%%step 2
+def f(): return 1
+%%step 3
+r = held[0] is f
+""",
+)
+scenario(
+    "a method is patched into a class of a library",
+    """
+%%step 1
+import pandas as pd
+def total(self): return len(self)
+pd.DataFrame.total_of_the_test = total
+%%step 2
+r = pd.DataFrame({'a': [1]}).total_of_the_test()
+%%step 3
+q = r + 1
+""",
+)
+scenario(
+    "an attribute is set on a module",
+    """
+%%step 1
+import math
+math.of_the_test = [1]
+%%step 2
+math.of_the_test.append(2)
+%%step 3
+r = math.of_the_test
+""",
+)
+scenario(
+    "a name for a list that a library owns",
+    """
+%%step 1
+import logging
+h = logging.root.handlers
+%%step 2
+h.append(logging.NullHandler())
+%%step 3
+r = logging.root.handlers is h
+""",
+)
+scenario(
+    "the traceback of a kept exception",
+    """
+%%step 1
+try: 1 / 0
+except Exception as e: err = e
+%%step 2
+has = err.__traceback__ is not None
+""",
+)
+scenario(
+    "a key whose hash needs what the key holds",
+    """
+%%step 1
+class H:
+    def __init__(self, v): self.v = v
+    def __hash__(self): return hash(self.v)
+    def __eq__(self, o): return self.v == o.v
+h = H(1); d = {h: [1]}; h.mine = d
+%%step 2
+d[H(2)] = h
+%%step 3
+r = d[H(1)], d[H(2)] is h
+""",
+)
+
+
 KNOWN = {
+    "a function is defined again by identical code": "as for classes",
+    "a method is patched into a class of a library": "what a step does to libraries is not looked at",
+    "an attribute is set on a module": "what a step does to libraries is not looked at",
+    "a name for a list that a library owns": "it comes back as a copy",
+    "the traceback of a kept exception": "it is dropped",
+    "a key whose hash needs what the key holds": "no pickle can be read that holds it; the step should run instead",
     "loggers and their levels": "levels that a step sets are not put back",
     "a class is defined again by identical code": "both classes have one token: what it stands for depends on the kernel",
 }

@@ -344,6 +344,18 @@ def test_what_a_generator_holds_is_met_although_it_cannot_be_pickled() -> None:
     assert id(items) in look(walk(items), {}).met
 
 
+def test_what_is_held_weakly_is_met() -> None:
+    class Kept:
+        pass
+
+    kept = Kept()
+    weak: Any = weakref.WeakValueDictionary(k=kept)
+    for value in (weakref.ref(kept), weak, [weakref.ref(kept)]):
+        seen = look(value, {})
+        assert seen.digest is None
+        assert id(kept) in seen.met
+
+
 def test_numpy_scalars_have_no_memory() -> None:
     assert look([np.float64(1), np.int8(2)], {}).spans == []
 

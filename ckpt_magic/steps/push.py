@@ -85,12 +85,13 @@ def _push_one(session: Session, key: PipelineKey, loaded: Loaded, seconds: float
 
 
 def _refuse_to_overwrite(session: Session, key: PipelineKey, loads: Sequence[Loaded]) -> None:
-    producers = session.registry.pipeline(key).producers
     final: dict[str, Any] = {}
     for loaded in loads:
         gone = [*loaded.meta["deleted"], *loaded.meta["unsaved"]]
         final.update({**loaded.values, **dict.fromkeys(gone, _GONE)})
+    session.watch.settle(final)
     mine = session.names()
+    producers = session.registry.pipeline(key).producers
     foreign = [
         name
         for name, value in final.items()

@@ -10,6 +10,11 @@ The rules, each with a test that a laxer rule would fail:
 4. A changed name brings along every name that it shares mutable state with: sharing survives only inside one
    pickle.
 5. A definition (class, function) that holds nothing mutable ties no names together, unless the step changed it.
+6. A value that cannot be pickled is tied to all that it holds, weakly too: a generator goes on changing the list it
+   walks over, of which a checkpoint could only bring back a copy.
+7. What pandas guards by copy-on-write (blocks, the arrays inside, data of an index) ties no frames together; it does
+   tie a frame to an array that somebody holds apart from pandas. Memory that cannot be shared in a pickle is lost.
+8. Looking and saving draw no random numbers, whatever a `__getstate__` of the user does.
 """
 
 from __future__ import annotations

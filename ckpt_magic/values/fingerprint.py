@@ -12,8 +12,8 @@ import abc
 import functools
 import gc
 import hashlib
-import io
 import itertools
+import io
 import struct
 import sys
 import types
@@ -190,8 +190,6 @@ class Look(ValuePickler):
         usual = super()._reducer_for(kind)
         if issubclass(kind, type):
             return self._class
-        if (kind.__module__, kind.__name__) == ("matplotlib.cbook", "CallbackRegistry"):
-            return _callbacks
         for module, name, note in _MEMORY:
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, getattr(library, name, ())):
@@ -346,13 +344,6 @@ def _with_dict(obj: Any) -> Any:
     return NotImplemented
 
 
-def _callbacks(registry: Any) -> Any:
-    """Look at the callbacks of a figure: each time they are pickled they count one on, which is undone here."""
-    state = registry.__getstate__()
-    registry._cid_gen = itertools.count(state["_cid_gen"])
-    return _Form, ("callbacks",), (None, state)
-
-
 def _virtual_subclasses(cls: abc.ABCMeta) -> tuple[str, ...]:
     """Classes that were registered with an abstract class; they are no attributes of it."""
     found = [sub for ref in _abc._get_dump(cls)[0] if (sub := ref()) is not None]
@@ -367,7 +358,9 @@ def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
     held: dict[int, Any] = {}
     todo = [value]
     while todo and len(held) < _FAR:
-        found = {id(one): one for one in gc.get_referents(*todo) if _is_to_be_entered(one, namespace)}
+        held_weakly = [one() for one in todo if issubclass(type(one), weakref.ref)]
+        near = itertools.chain(gc.get_referents(*todo), held_weakly)
+        found = {id(one): one for one in near if _is_to_be_entered(one, namespace)}
         todo = [one for ident, one in found.items() if ident not in held]
         held.update(found)
     return list(held.values())

@@ -14,6 +14,7 @@ import functools
 import gc
 import importlib
 import io
+import itertools
 import linecache
 import mmap
 import operator
@@ -328,6 +329,8 @@ class ValuePickler(pickle.Pickler):
                 return _memmap
         if module == "pyarrow.lib" and issubclass(kind, sys.modules["pyarrow"].Buffer):
             return self._arrow
+        if module == "matplotlib.cbook" and kind.__name__ == "CallbackRegistry":
+            return _callbacks
         if module == "pandas.core.internals.blocks":
             return self._block
         if module == "pandas.core.internals.managers" and kind.__name__ == "SingleBlockManager":
@@ -587,6 +590,13 @@ def _lru_cached(wrapper: Any) -> Any:
 
 def _refuse_thread(_: Any) -> NoReturn:
     raise NotPicklableError("a thread")
+
+
+def _callbacks(registry: Any) -> Any:
+    """Write the callbacks of a figure: each time they are pickled they count one on, which is undone here."""
+    made, args, state, *rest = registry.__reduce_ex__(PROTOCOL)
+    registry._cid_gen = itertools.count(state["_cid_gen"])
+    return made, args, state, *rest
 
 
 def _refuse_placeholder(_: Any) -> NoReturn:

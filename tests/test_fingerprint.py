@@ -458,3 +458,13 @@ def test_names_of_seen_are_documented() -> None:
         "why",
     }
     assert isinstance(look(collections.OrderedDict(), {}), Seen)
+
+
+def test_what_pandas_notes_while_it_is_read_is_no_change() -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"day": pd.to_datetime(["2013-01-01", "2013-01-02"]), "late": [True, False]})
+    before = fingerprint.look(frame, {}).digest
+    frame.groupby("day")["late"].mean(), frame["day"].dt.year, frame["day"].array.unit
+    assert fingerprint.look(frame, {}).digest == before
+    frame["day"] += pd.Timedelta("1D")
+    assert fingerprint.look(frame, {}).digest != before

@@ -6,30 +6,25 @@ them a method is looked at, saved and restored exactly like a cell with its vari
 
 from __future__ import annotations
 
-import ast
-import inspect
 import logging
-import re
 import sys
-import textwrap
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ckpt_magic.errors import UsageError
 from ckpt_magic.files.store import check_name
-from ckpt_magic.steps import registry, stored
-from ckpt_magic.steps.plan import Code, Outcome, Plan
-from ckpt_magic.steps.registry import StepCall
+from ckpt_magic.steps import methods, registry, stored
+from ckpt_magic.steps.plan import Outcome, Plan
+from ckpt_magic.steps.registry import Pipeline, StepCall
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import definitions, pickling, source
+from ckpt_magic.values import definitions, pickling
 
 _log = logging.getLogger("ckpt_magic")
-_METHOD = re.compile(r"step_(\d+)(?:_\w+)?\Z")
-_OWN = frozenset({"name", "checkpoint_folder", "version"})
+_OWN = frozenset({"name", "checkpoint_folder", "version", "_earlier"})
 
 
 class Checkpoint:
@@ -67,7 +62,8 @@ class Checkpoint:
         self.name = check_name(name, "name")
         self.version = check_name(str(version), "version")
         self.checkpoint_folder = Path(checkpoint_folder).expanduser().absolute()
-        _methods(type(self))
+        self._earlier = Pipeline()  # what earlier runs left in the attributes
+        methods.numbered(type(self))
 
     def run(self, start_from: int | str | None = None) -> RunOutputs:
         """Run the steps in numeric order, restoring those that the start point lets.
@@ -88,16 +84,25 @@ class Checkpoint:
         NotPicklableError
             The return value of a step cannot be saved; its earlier checkpoint stays.
         """
-        methods = _methods(type(self))
+        names_of = methods.numbered(type(self))
         settings = Settings(Path.cwd(), environ={})
         settings.configure(name=self.name, version=self.version, folder=str(self.checkpoint_folder))
         settings.set_start("none" if start_from is None else registry.parse_start(start_from))
         names: dict[str, Any] = {}
         main = vars(sys.modules["__main__"])
-        session = Session(names, settings, kind="method", main=main, lives=lambda token: _live(token, main))
-        for step, method in methods.items():
-            self._step(session, names, methods, step, method)
-        return RunOutputs(names, methods)
+        session = Session(names, settings, kind="method", main=main, owner=self, lives=lambda token: _live(token, main))
+        pipeline = session.registry.pipeline(settings.resolve(StepCall(0)))
+        pipeline.producers.update(self._earlier.producers)
+        pipeline.written.update(self._earlier.written)
+        try:
+            for step, method in names_of.items():
+                self._step(session, names, names_of, step, method)
+        finally:
+            self._earlier = Pipeline(
+                producers={name: made for name, made in pipeline.producers.items() if name.startswith("self.")},
+                written={name: steps for name, steps in pipeline.written.items() if name.startswith("self.")},
+            )
+        return RunOutputs(names, names_of)
 
     def load_outputs(self) -> stored.Outputs:
         """Give what is stored, without running anything; read when it is looked at.
@@ -107,13 +112,13 @@ class Checkpoint:
         Outputs
             The value of each step as that step left it; its repr says what is missing.
         """
-        return stored.Outputs(self.checkpoint_folder, self.name, self.version, full_names=_methods(type(self)))
+        return stored.Outputs(self.checkpoint_folder, self.name, self.version, full_names=methods.numbered(type(self)))
 
     def _step(
-        self, session: Session, names: dict[str, Any], methods: Mapping[int, str], step: int, method: str
+        self, session: Session, names: dict[str, Any], names_of: Mapping[int, str], step: int, method: str
     ) -> None:
         self._show_attributes(names)
-        plan = session.begin_code(StepCall(step), _code(getattr(type(self), method)))
+        plan = session.begin_code(StepCall(step), methods.code(type(self), method))
         if plan.action == "restore":
             session.restore(plan)
             self._take_attributes(names)
@@ -121,15 +126,15 @@ class Checkpoint:
             seconds = (facts or {}).get("run_seconds", 0.0)
             _log.info("step %d · restored · instead of %.1f s%s", step, seconds, _notes(plan))
         else:
-            seconds = self._call(session, names, methods, plan, method)
+            seconds = self._call(session, names, names_of, plan, method)
             _log.info(
                 "step %d · ran %.1f s%s%s", step, seconds, f" · {plan.reason}" if plan.reason else "", _notes(plan)
             )
 
     def _call(
-        self, session: Session, names: dict[str, Any], methods: Mapping[int, str], plan: Plan, method: str
+        self, session: Session, names: dict[str, Any], names_of: Mapping[int, str], plan: Plan, method: str
     ) -> float:
-        outputs = RunOutputs(names, methods)
+        outputs = RunOutputs(names, names_of)
         began = time.perf_counter()
         success = False
         try:
@@ -140,25 +145,49 @@ class Checkpoint:
             if success:
                 names[f"step_{plan.call.step}"] = value
             self._show_attributes(names)
-            session.narrow_reads(plan, {*outputs.read, *(name for name in names if name.startswith("self."))})
+            session.narrow_reads(plan, outputs.read | self._readable(method))
             if not success:
                 session.finish(plan, Outcome(False, [], None, False, None, seconds))
         session.finish(plan, Outcome(True, [], None, False, None, seconds))
         return seconds
 
+    def _readable(self, method: str) -> set[str]:
+        """Names of the attributes that a method can read."""
+        found = methods.reads(type(self), method)
+        return {f"self.{name}" for name in (found if found is not None else {*self._attributes(), "*"})}
+
+    def _attributes(self) -> dict[str, Any]:
+        """The attributes that belong to the pipeline, those in slots too."""
+        held = dict(vars(self))
+        for name in self._slots():
+            with suppress(AttributeError):
+                held[name] = getattr(self, name)
+        return {name: value for name, value in held.items() if name not in _OWN}
+
+    def _slots(self) -> Iterator[str]:
+        for cls in type(self).__mro__:
+            yield from (name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType))
+
     def _show_attributes(self, names: dict[str, Any]) -> None:
         """Put the attributes of the instance among the names."""
-        attributes = {f"self.{key}": value for key, value in vars(self).items() if key not in _OWN}
+        attributes = {f"self.{name}": value for name, value in self._attributes().items()}
         for name in [name for name in names if name.startswith("self.") and name not in attributes]:
             del names[name]
         names.update(attributes)
 
     def _take_attributes(self, names: Mapping[str, Any]) -> None:
         """Set the attributes of the instance to what a restore put among the names."""
-        own = vars(self)
-        for key in [key for key in own if key not in _OWN and f"self.{key}" not in names]:
-            del own[key]
-        own.update({name[5:]: value for name, value in names.items() if name.startswith("self.")})
+        slots = set(self._slots())
+        for name in self._attributes():
+            if f"self.{name}" not in names:
+                object.__delattr__(self, name)
+        for name, value in names.items():
+            if name.startswith("self."):
+                attribute = name.removeprefix("self.")
+                if attribute in slots:
+                    object.__setattr__(self, attribute, value)
+                else:  # never by a setter or a property of the class
+                    vars(self)[attribute] = value
 
 
 class RunOutputs(Mapping[str, Any]):
@@ -189,33 +218,6 @@ class RunOutputs(Mapping[str, Any]):
 _DONE = Outcome(True, [], None, False, None, 0.0)
 
 
-def _methods(cls: type) -> dict[int, str]:
-    """Step methods by number, in numeric order."""
-    found: dict[int, str] = {}
-    for name in dir(cls):
-        if not name.startswith("step_") or not callable(getattr(cls, name)):
-            continue
-        match = _METHOD.match(name)
-        if match is None:
-            raise UsageError(f"{cls.__name__}.{name}: a step method is called step_N or step_N_anything, N a number")
-        step = int(match[1])
-        if step in found:
-            raise UsageError(f"{cls.__name__}: {found[step]} and {name} both have number {step}; renumber one")
-        found[step] = name
-    return dict(sorted(found.items()))
-
-
-def _code(method: Callable[..., Any]) -> Code:
-    try:
-        text = textwrap.dedent(inspect.getsource(method))
-        tree = ast.parse(text)
-    except (OSError, TypeError, SyntaxError):  # typed at a prompt, or built by a function
-        function = inspect.unwrap(method)
-        digest = definitions.definition_token(function, function.__globals__)[2]
-        return Code("", digest, _NO_NAMES, method.__name__)
-    return Code(text, source.digest(tree), _NO_NAMES, method.__name__)
-
-
 def _live(token: pickling.Token, main: Mapping[str, Any]) -> Any | None:
     """A script defines its classes and functions before it runs the steps: those are the live ones."""
     found = definitions.at(token[1], main)
@@ -224,6 +226,3 @@ def _live(token: pickling.Token, main: Mapping[str, Any]) -> Any | None:
 
 def _notes(plan: Plan) -> str:
     return "".join(f" · {note}" for note in plan.notes)
-
-
-_NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)

@@ -81,7 +81,8 @@ class Before:
     seen
         Fingerprints of names that it reads and that no step made.
     unmade
-        Names that it reads, here or not, that no step made and that have no fingerprint.
+        Names that it reads, here or not, that no step made and that have no fingerprint; `*` stands for all others,
+        `self.*` for all other attributes.
     """
 
     state: delta.State

@@ -6,10 +6,11 @@ and no shell; `session` fills it.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 from ckpt_magic.errors import UsageError
 
@@ -170,7 +171,7 @@ class Registry:
         self._pipelines.clear()
 
 
-def parse_start(text: str | int | None) -> StartPoint:
+def parse_start(text: object) -> StartPoint:
     """Read a start point.
 
     Raises
@@ -178,15 +179,16 @@ def parse_start(text: str | int | None) -> StartPoint:
     UsageError
         It is none of a number from 0, `auto`, `end`, `none`.
     """
-    if isinstance(text, bool) or text is None:
-        raise UsageError(f"start point {text!r}: use a step number, auto, end or none")
-    if isinstance(text, int) or text.strip().isdecimal():
-        start = int(text)
-        if start >= 0:
-            return start
-    elif text.strip() in ("auto", "end", "none"):
-        return text.strip()  # type: ignore[return-value]  # one of the three literals
-    raise UsageError(f"start point {text!r}: use a step number (0 or more), auto, end or none")
+    if isinstance(text, str):
+        text = text.strip()
+        if text in ("auto", "end", "none"):
+            return text  # type: ignore[return-value]  # one of the three literals
+        start = int(text) if text.isdecimal() else -1
+    else:
+        start = operator.index(text) if isinstance(text, SupportsIndex) and not isinstance(text, bool) else -1
+    if start < 0:
+        raise UsageError(f"start point {text!r}: use a step number (0 or more), auto, end or none")
+    return start
 
 
 def lets(start: StartPoint, step: int) -> bool:
@@ -248,10 +250,10 @@ def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any
                 return f"it was run on its own earlier work (`{name}`)"
         elif step in known.pipeline.steps:
             return f"`{name}` of step {step} is not here"
-    for name in meta["unmade"]:
-        producer = known.pipeline.producers.get(name)
-        if producer is not None and producer[0] < call.step:
-            return f"`{name}` comes from step {producer[0]}, was from no step"
+    for name, (step, _) in known.pipeline.producers.items():
+        if step < call.step and name not in meta["reads"] and name not in meta["seen"]:
+            if not {name, "*", "self.*" if name.startswith("self.") else name}.isdisjoint(meta["unmade"]):
+                return f"`{name}` comes from step {step}, was from no step"
     return ""
 
 

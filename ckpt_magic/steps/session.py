@@ -28,6 +28,7 @@ from ckpt_magic.errors import (
     NotPicklableError,
     OtherWriterError,
     StepNotFoundError,
+    StoreError,
     UsageError,
 )
 from ckpt_magic.files import format as files
@@ -40,6 +41,7 @@ from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
 from ckpt_magic.values import ambient, definitions, delta, fingerprint, pickling, sharing, source
 
+_TRIES = 5
 RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
 
 
@@ -60,6 +62,8 @@ class Session:
         Tells which names of the namespace are not the user's.
     lives
         For the class: finds the live definition for a token of a file.
+    owner
+        For the class: the instance, which no saved value may hold.
     restore_random
         Whether random generators are put back.
     secrets
@@ -75,6 +79,7 @@ class Session:
         main: dict[str, Any] | None = None,
         is_hidden: Callable[[str, Any], bool] = lambda name, value: False,
         lives: Callable[[pickling.Token], Any | None] | None = None,
+        owner: object = None,
         restore_random: bool = True,
         secrets: Sequence[str] | None = None,
     ) -> None:
@@ -88,6 +93,7 @@ class Session:
         self.restore_random = restore_random
         self.secrets = secrets
         self._is_hidden = is_hidden
+        self._owner = owner
         self._tokens: dict[pickling.Token, Any] = {}
         self._lives = lives or self._live
         self._keyring: Keyring | None = None
@@ -141,6 +147,12 @@ class Session:
 
     def begin_code(self, call: StepCall, code: Code) -> Plan:
         """Do `begin` for code of any kind."""
+        for _ in range(_TRIES - 1):
+            with suppress(StoreError):  # another process replaced the file between two reads of it
+                return self._begin(call, code)
+        return self._begin(call, code)
+
+    def _begin(self, call: StepCall, code: Code) -> Plan:
         plan = Plan(call, self.settings.resolve(call), code)
         self._refuse_unknown_names(plan)
         start = self.settings.start(plan.key.name)
@@ -213,8 +225,12 @@ class Session:
 
     def narrow_reads(self, plan: Plan, names: set[str]) -> None:
         """Tell, after a method ran, which outputs and attributes it can have read."""
-        if plan.before is not None:
-            plan.before.reads &= names
+        before = plan.before
+        if before is not None:
+            before.reads &= names
+            before.unmade = names - before.producers.keys() - before.seen.keys()
+            before.seen = {name: digest for name, digest in before.seen.items() if name in names}
+            before.reached = sharing.closure(before.state.links, before.reads)
 
     def abandon(self, plan: Plan, reason: str) -> None:
         """Give up a step whose end was not seen: nothing is saved, and it counts as failed."""
@@ -255,9 +271,7 @@ class Session:
         call = StepCall(step, drop=dropped)  # the cell is taken to ask for what it asked for when it was saved
         return registry.decide(call, self._known(key, code, meta, self.settings.start(key.name)))
 
-    def _known(
-        self, key: PipelineKey, code: Code, meta: Mapping[str, Any] | None, start: registry.StartPoint
-    ) -> Known:
+    def _known(self, key: PipelineKey, code: Code, meta: Mapping[str, Any] | None, start: registry.StartPoint) -> Known:
         pipeline = self.registry.pipeline(key)
         known = Known(start, meta, code.digest, self.kernel, self.kind, pipeline)
         if meta is None or not registry.lets(start, meta["step"]):
@@ -451,14 +465,22 @@ class Session:
             if type(name) is str and (name in bound or not self._is_hidden(name, value))
         }
 
+    def _look(self, names: dict[str, Any]) -> delta.State:
+        state = delta.look(names, self.main)
+        if self._owner is not None:
+            for seen in state.looks.values():
+                if id(self._owner) in seen.met:  # a restore would make a second instance of it
+                    seen.digest, seen.why = None, "it holds the pipeline object (`self`); keep only what you need of it"
+        return state
+
     def _look_before(self, plan: Plan) -> Before:
         surroundings = ambient.look()
         names = self.names(plan.code.names.binds)
-        state = delta.look(names, self.main)
+        state = self._look(names)
         self.watch.looked_before(state)
         reads = self._reads(plan.code.names, state)
         reached = None if reads is None else sharing.closure(state.links, reads & names.keys())
-        reads = set(names) if reads is None else reads
+        reads = {*names, "*"} if reads is None else reads
         producers = dict(self.registry.pipeline(plan.key).producers)
         unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
         seen = {name: digest for name in unmade & names.keys() if (digest := self._fingerprint(name)) is not None}
@@ -485,10 +507,10 @@ class Session:
         names = self.names(plan.code.names.binds)
         if outcome.has_result and all(value is not outcome.result for value in names.values()):
             names[RESULT] = outcome.result  # a variable shown by its name is no second value
-        after = delta.look(names, self.main)
+        after = self._look(names)
         pipeline = self.registry.pipeline(plan.key)
         own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}
-        if before.reached is not None:
+        if before.reached is not None and self.kind == "cell":
             own &= before.reached  # what an earlier text of the cell made is none of its business
         found = delta.compare(
             before.state,
@@ -734,14 +756,14 @@ class Session:
     def put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> None:
         """Put the values of a loaded checkpoint into the namespace, and with `ambient_too` what surrounds them."""
         meta = loaded.meta
+        if ambient_too and loaded.contents.ambient is not None:
+            self._put_back(meta, loaded.contents.ambient)  # first: if it fails, nothing was touched
         for name in meta["deleted"]:
             self.namespace.pop(name, None)
         self.namespace.update(loaded.values)
         for row in meta["unsaved"]:
             self.namespace[row] = self._placeholder(row, meta)
         self._tokens.update(loaded.found)
-        if ambient_too:
-            self._put_back(meta, loaded.contents.ambient or {})
         self.watch.restored((*meta["groups"], *meta["deleted"]))
         self._note_written(key, meta["step"], meta["groups"], meta["deleted"])
 

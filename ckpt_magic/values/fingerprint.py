@@ -12,8 +12,9 @@ import abc
 import functools
 import gc
 import hashlib
-import itertools
 import io
+import itertools
+import pickle
 import struct
 import sys
 import types
@@ -194,6 +195,8 @@ class Look(ValuePickler):
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, getattr(library, name, ())):
                 return self._noting(getattr(self, note), usual)
+        if usual is None and kind.__module__.partition(".")[0] == "pandas":
+            return _without_caches
         return usual
 
     def _noting(self, note: Callable[[Any], None], usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
@@ -378,6 +381,23 @@ _FAR = 100_000  # objects; what lies beyond is found by other ways or not at all
 
 class _Form:
     """Stands in the hashed stream where a file has a definition; never rebuilt."""
+
+
+def _without_caches(obj: Any) -> Any:
+    """Reduce an object of pandas without what it notes on the way: reading `.unit` of dates is no change."""
+    reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    if not isinstance(reduced, tuple) or len(reduced) < 3:
+        return reduced
+    state = reduced[2]
+    if type(state) is tuple:
+        state = tuple(map(_uncached, state))
+    return (*reduced[:2], _uncached(state), *reduced[3:])
+
+
+def _uncached(state: Any) -> Any:
+    if type(state) is not dict or "_cache" not in state:
+        return state
+    return {key: value for key, value in state.items() if key != "_cache"}
 
 
 def fingerprint(value: Any) -> str | None:

@@ -156,8 +156,10 @@ def _tying(looks: Mapping[str, Seen], shared: set[int], ties: _Ties) -> set[int]
         if ids:
             shared = shared - ids
             objects = list(map(one.met.__getitem__, ids))
-            always = {kind for kind in set(map(type, objects)) if ties.always(kind)}
-            found.update(id(obj) for obj in objects if type(obj) in always or ties(obj))
+            unsure = {kind for kind in set(map(type, objects)) if not ties.always(kind)}
+            if unsure:
+                ids = {id(obj) for obj in objects if type(obj) not in unsure or ties(obj)}
+            found |= ids
     return found
 
 

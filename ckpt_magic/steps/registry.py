@@ -250,10 +250,15 @@ def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any
                 return f"it was run on its own earlier work (`{name}`)"
         elif step in known.pipeline.steps:
             return f"`{name}` of step {step} is not here"
+    return ""
+
+
+def _made_by_a_step_now(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    recorded = meta["reads"].keys() | meta["seen"].keys()
     for name, (step, _) in known.pipeline.producers.items():
-        if step < call.step and name not in meta["reads"] and name not in meta["seen"]:
-            if not {name, "*", "self.*" if name.startswith("self.") else name}.isdisjoint(meta["unmade"]):
-                return f"`{name}` comes from step {step}, was from no step"
+        patterns = {name, "*", "self.*"} if name.startswith("self.") else {name, "*"}
+        if step < call.step and name not in recorded and not patterns.isdisjoint(meta["unmade"]):
+            return f"`{name}` comes from step {step}, was from no step"
     return ""
 
 
@@ -322,6 +327,7 @@ _RULES: Sequence[Callable[[StepCall, Known, Mapping[str, Any]], str]] = (
     _saved_over,
     _marked_elsewhere,
     _other_content_upstream,
+    _made_by_a_step_now,
     _other_value_seen,
     _other_definition,
     _unmarked_cell_wrote,

@@ -389,8 +389,8 @@ def _without_caches(obj: Any) -> Any:
     if not isinstance(reduced, tuple) or len(reduced) < 3:
         return reduced
     state = reduced[2]
-    if type(state) is tuple:
-        state = tuple(map(_uncached, state))
+    if type(state) is tuple:  # an empty dict is as good as none: dates have one once they were read
+        state = tuple(part for part in map(_uncached, state) if type(part) is not dict or part)
     return (*reduced[:2], _uncached(state), *reduced[3:])
 
 

@@ -1,0 +1,483 @@
+"""When a step is restored: each notebook must end as the full run in a fresh kernel would."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckpt_magic import Checkpoint
+from ckpt_magic.errors import ForeignError, UsageError
+from ckpt_magic.steps.plan import Body
+from ckpt_magic.steps.push import push
+from ckpt_magic.steps.registry import StepCall
+from tests.kernels import Kernel
+
+Cells = list[Any]  # texts of unmarked cells; (number, text) or (number, text, options) of steps
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "ckpt"
+
+
+def play(kernel: Kernel, cells: Cells) -> list[Any]:
+    """Run cells in order; returns the facts of the steps."""
+    facts = []
+    for cell in cells:
+        if isinstance(cell, str):
+            kernel.cell(cell)
+        else:
+            step, text, *options = cell
+            facts.append(kernel.step(step, text, **(options[0] if options else {})))
+    return facts
+
+
+def actions(facts: list[Any]) -> list[str]:
+    return [one["action"] for one in facts]
+
+
+def test_a_name_that_an_unmarked_cell_rebinds_runs_the_step_that_only_reads_it(folder: Path) -> None:
+    play(Kernel(folder), [(1, "x = 1"), (2, "y = x + 1")])
+    kernel = Kernel(folder, 3)
+    play(kernel, [(1, "x = 1"), "x = 99", (2, "y = x + 1")])
+    assert kernel.names["y"] == 100
+
+
+def test_a_large_value_that_an_unmarked_cell_changes_in_place_runs_the_step_that_reads_it(folder: Path) -> None:
+    s1 = "import numpy as np\nx = np.zeros(3_000_000)"
+    play(Kernel(folder), [(1, s1), (2, "y = float(x.sum())")])
+    kernel = Kernel(folder, 3)
+    play(kernel, [(1, s1), "x[0] = 5", (2, "y = float(x.sum())")])
+    assert kernel.names["y"] == 5
+
+
+def test_a_step_run_on_what_an_unmarked_cell_changed_does_not_fit_a_kernel_without_that_cell(folder: Path) -> None:
+    s1 = "import numpy as np\nx = np.zeros(3_000_000)"
+    play(Kernel(folder), [(1, s1)])
+    kernel = Kernel(folder, 2)
+    play(kernel, [(1, s1), "x[0] = 5", (2, "y = float(x.sum())")])
+    assert kernel.names["y"] == 5
+    kernel = Kernel(folder, 3)
+    play(kernel, [(1, s1), (2, "y = float(x.sum())")])
+    assert kernel.names["y"] == 0
+
+
+def test_a_step_of_another_pipeline_that_writes_a_name_takes_it_from_this_one(folder: Path) -> None:
+    base = [(1, "x = 1"), (1, "x = 5", {"name": "q"}), (2, "y = x + 1")]
+    play(Kernel(folder), base)
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "x = 1"), (1, "x = 7", {"name": "q", "force": True}), (2, "y = x + 1")])
+    assert kernel.names["y"] == 8
+
+
+def test_a_name_made_before_the_session_began_counts_as_made_by_no_step(folder: Path) -> None:
+    kernel = Kernel(folder)
+    kernel.names["rows"] = [1]
+    play(kernel, [(1, "rows.append(2)")])
+    kernel = Kernel(folder, 2)
+    kernel.names["rows"] = [7]
+    play(kernel, [(1, "rows.append(2)")])
+    assert kernel.names["rows"] == [7, 2]
+
+
+def test_a_step_runs_when_a_lower_step_now_deletes_what_it_read(folder: Path) -> None:
+    play(Kernel(folder), [(1, "a = 1; b = 2"), (2, "c = b"), (3, "d = a + 1")])
+    kernel = Kernel(folder, 9)
+    with pytest.raises(NameError):
+        play(kernel, [(1, "a = 1; b = 2"), (2, "c = b\ndel a", {"force": True}), (3, "d = a + 1")])
+
+
+def test_a_step_runs_when_a_lower_step_no_longer_makes_what_it_read(folder: Path) -> None:
+    play(Kernel(folder), [(1, "a = 1; b = 2"), (3, "d = a + 1")])
+    kernel = Kernel(folder, 9)
+    with pytest.raises(NameError):
+        play(kernel, [(1, "b = 2", {"force": True}), (3, "d = a + 1")])
+
+
+def test_a_step_that_found_a_name_missing_runs_when_a_lower_step_now_leaves_it(folder: Path) -> None:
+    s3 = "try:\n    b = a\nexcept NameError:\n    b = 0"
+    play(Kernel(folder), [(1, "a = 1"), (2, "del a"), (3, s3)])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "a = 1"), (2, "c = 1", {"force": True}), (3, s3)])
+    assert kernel.names["b"] == 1
+
+
+def test_a_step_runs_when_a_step_now_makes_what_an_unmarked_cell_had_made(folder: Path) -> None:
+    play(Kernel(folder), ["x = list(range(200000))", (2, "y = sum(x)")])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "x = list(range(10))"), (2, "y = sum(x)")])
+    assert kernel.names["y"] == 45
+
+
+def test_a_name_that_the_cell_binds_only_perhaps_counts_with_its_earlier_value(folder: Path) -> None:
+    s = "if flag:\n    x = 5\nz = 1"
+    play(Kernel(folder), ["flag = False; x = 1", (1, s)])
+    kernel = Kernel(folder, 9)
+    play(kernel, ["flag = False; x = 2", (1, s)])
+    assert kernel.names["x"] == 2
+
+
+def test_editing_a_step_after_later_ones_ran_does_not_mark_it_where_it_binds_its_names_anew(folder: Path) -> None:
+    kernel = Kernel(folder)
+    play(
+        kernel,
+        [
+            (1, "raw = [1]"),
+            (2, "df = list(raw)"),
+            (3, "df.append(9)"),
+            (2, "df = list(raw) + [2]\nprint(len(df))"),
+            (3, "df.append(9)"),
+        ],
+    )
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, [(1, "raw = [1]"), (2, "df = list(raw) + [2]\nprint(len(df))"), (3, "df.append(9)")])
+    assert [x["action"] for x in facts] == ["restored"] * 3
+    assert kernel.names["df"] == [1, 2, 9]
+
+
+def test_mending_a_failed_step_that_binds_its_names_anew_does_not_mark_it(folder: Path) -> None:
+    kernel = Kernel(folder)
+    play(kernel, [(1, "raw = [1]")])
+    with pytest.raises(ZeroDivisionError):
+        play(kernel, [(2, "df = list(raw)\n1/0")])
+    play(kernel, [(2, "df = list(raw)\ndf.append(1)")])
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, [(1, "raw = [1]"), (2, "df = list(raw)\ndf.append(1)")])
+    assert [x["action"] for x in facts] == ["restored"] * 2, facts
+
+
+def test_what_an_earlier_text_of_the_cell_made_is_not_saved_with_the_new_text(folder: Path) -> None:
+    kernel = Kernel(folder)
+    play(kernel, [(1, "x = 1; y = 2"), (1, "x = 1")])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "x = 1")])
+    assert "y" not in kernel.names
+
+
+def test_a_name_that_is_no_longer_dropped_runs_the_step(folder: Path) -> None:
+    play(Kernel(folder), [(1, "a = 1; b = 2", {"drop": ("b",)})])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "a = 1; b = 2")])
+    assert kernel.names["b"] == 2
+
+
+def test_a_required_name_that_the_checkpoint_leaves_out_runs_the_step(folder: Path) -> None:
+    play(Kernel(folder), [(1, "a = 1; b = 2", {"drop": ("b",)})])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "a = 1; b = 2", {"require": ("b",)})])
+    assert kernel.names["b"] == 2
+
+
+def test_what_a_failed_run_left_and_the_checkpoint_does_not_hold_runs_the_step(folder: Path) -> None:
+    s = "tmp = 1\nif fail:\n    1/0\ndel tmp\nr = 1"
+    play(Kernel(folder), ["fail = False", (1, s)])
+    kernel = Kernel(folder, 9)
+    play(kernel, ["fail = True"])
+    with pytest.raises(ZeroDivisionError):
+        play(kernel, [(1, s)])
+    facts = play(kernel, ["fail = False", (1, s)])
+    assert "tmp" not in kernel.names, facts
+
+
+def test_a_placeholder_put_into_a_container_does_not_replace_a_good_checkpoint(folder: Path) -> None:
+    cells = [(1, "a = 1; b = [1]", {"drop": ("b",)}), (2, "lst = [b, a]")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        facts = play(kernel, cells)
+    kernel = Kernel(folder, 3)
+    play(kernel, cells)
+    assert kernel.names["lst"] == [[1], 1]
+
+
+def test_a_foreign_pickle_is_an_error_that_tells_how_to_trust_it(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "p-v1-step1.pkl").write_bytes(pickle.dumps([1]))
+    with pytest.raises(ForeignError, match="trust"):
+        Kernel(folder, 3).step(1, "x = 1")
+
+
+def test_an_import_repeated_in_an_unmarked_cell_does_not_run_the_step(folder: Path) -> None:
+    cells = [(1, "import math\nx = 1"), (2, "y = math.floor(2.5) + x")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, [cells[0], "import math", cells[1]])
+    assert facts[-1]["action"] == "restored", facts
+
+
+def test_a_step_run_on_its_own_earlier_work_is_restored_in_no_other_kernel(folder: Path) -> None:
+    kernel = Kernel(folder)
+    play(kernel, [(1, "rows = []")] + [(2, "rows.append(1)")] * 3)
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "rows = []"), (2, "rows.append(1)")])
+    assert kernel.names["rows"] == [1]
+
+
+def test_a_pushed_method_binds_its_value_and_no_attributes(folder: Path) -> None:
+    class T(Checkpoint):
+        def step_1(self, outputs):
+            self.scale = 3
+            return [1]
+
+    T("p", folder).run()
+    kernel = Kernel(folder)
+    key = kernel.session.settings.resolve(StepCall(1))
+    push(kernel.session, key, [1])
+    assert kernel.names["step_1"] == [1]
+    assert all(n.isidentifier() for n in kernel.session.names())
+
+
+def test_step_numbers_may_have_gaps_and_more_than_one_digit(folder: Path) -> None:
+    cells = [
+        (n, f"v{n} = {n}" if n == 1 else f"v{n} = v{p} + 1")
+        for p, n in itertools.pairwise([0, 1, 2, 5, 9, 10, 11, 20, 100])
+    ]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, "end")
+    facts = play(kernel, cells)
+    assert all(x["action"] == "restored" for x in facts)
+    assert all(not x["notes"] for x in facts), facts
+
+
+def test_a_missing_file_in_the_middle_runs_that_step_alone_if_its_result_is_the_same(folder: Path) -> None:
+    cells = [(1, "a = 1"), (2, "b = a"), (3, "c = b")]
+    play(Kernel(folder), cells)
+    (folder / "p-v1-step2.pkl").unlink()
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, cells)
+    assert [x["action"] for x in facts] == ["restored", "saved", "restored"]
+
+
+def test_a_step_below_that_lost_a_value_does_not_run_the_steps_that_did_not_read_it(folder: Path) -> None:
+    s1 = "import threading\nlock = threading.Lock(); n = 1"
+    cells = [(1, s1), (2, "m = n + 1")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, cells)
+    assert facts[1]["action"] == "restored"
+
+
+def test_an_alias_made_by_an_unmarked_cell_leads_to_the_name_of_the_step(folder: Path) -> None:
+    cells = [(1, "x = [1]"), "z = x", (2, "y = len(x)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "x = [1]"), "z = x", "z.append(2)", (2, "y = len(x)")])
+    assert kernel.names["y"] == 2
+
+
+def test_a_change_through_a_container_of_the_same_step_is_seen(folder: Path) -> None:
+    cells = [(1, "x = [1]; d = {'x': x}"), (2, "y = len(x)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, [cells[0], "d['x'].append(2)", cells[1]])
+    assert kernel.names["y"] == 2
+
+
+def test_a_change_through_an_object_that_an_unmarked_cell_filled_is_seen(folder: Path) -> None:
+    cells = ["reg = {}", (1, "x = [1]"), "reg['x'] = x", (2, "y = len(x)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, cells[:3] + ["reg['x'].append(2)", cells[3]])
+    assert kernel.names["y"] == 2
+
+
+def test_a_change_through_a_function_of_an_unmarked_cell_is_seen(folder: Path) -> None:
+    cells = [(1, "x = [1]"), "def f():\n    x.append(1)", (2, "y = len(x)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, cells[:2] + ["f()", cells[2]])
+    assert kernel.names["y"] == 2
+
+
+def test_a_change_through_a_method_of_an_object_of_an_unmarked_cell_is_seen(folder: Path) -> None:
+    cells = [
+        (1, "x = [1]"),
+        "class H:\n    def __init__(self, v): self.v = v\n    def go(self): self.v.append(3)\nh = H(x)",
+        (2, "y = len(x)"),
+    ]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, cells[:2] + ["h.go()", cells[2]])
+    assert kernel.names["y"] == 2
+
+
+def test_unmarked_cells_that_only_look_run_no_step(folder: Path) -> None:
+    pytest.importorskip("pandas")
+    s1 = "import pandas as pd\ndf = pd.DataFrame({'a':[1,2,3],'b':list('xyz')})\n"
+    s1 += "df = df[df.a>1].copy()\ndf['z'] = df.a*2\ns={'q','r'}"
+    cells = [
+        (1, s1),
+        "df.head(); print(df.shape, s)",
+        "small = df.describe()",
+        "small",
+        (2, "y = int(df.z.sum()) + len(s)"),
+        "print(y)",
+        (3, "w = y + len(df)"),
+    ]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, cells)
+    assert actions(facts) == ["restored"] * 3, facts
+
+
+def test_an_unmarked_cell_that_may_do_anything_runs_a_step_only_if_it_did(folder: Path) -> None:
+    cells = [(1, "x = [1]"), (2, "y = len(x)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, [cells[0], "exec('q = 1')", cells[1]])
+    assert actions(facts) == ["restored", "restored"]
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, [cells[0], "exec('x.append(3)')", cells[1]])
+    assert kernel.names["y"] == 2
+
+
+def test_a_quiet_magic_in_a_step_reads_nothing(folder: Path) -> None:
+    m = "get_ipython().run_line_magic('matplotlib', 'inline')\nz = 1"
+    kernel = Kernel(folder)
+    kernel.names["get_ipython"] = lambda: type("S", (), {"run_line_magic": lambda *a: None})()
+    play(kernel, [(1, "x = 1"), (2, m)])
+    kernel = Kernel(folder, 9)
+    kernel.names["get_ipython"] = lambda: 1
+    facts = play(kernel, [(1, "x = 2", {"force": True}), (2, m)])
+    assert actions(facts) == ["saved", "restored"], facts
+
+
+def test_a_cell_of_functions_run_twice_is_restored(folder: Path) -> None:
+    cells = [(1, "def f(n): return g(n)\ndef g(n): return f(n-1) if n else 0\nx = f(3)"), (2, "y = f(x)")]
+    kernel = Kernel(folder)
+    play(kernel, [cells[0], cells[0], cells[1], cells[1]])
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, cells)
+    assert actions(facts) == ["restored"] * 2, facts
+
+
+def test_a_notebook_run_twice_in_one_kernel_is_restored(folder: Path) -> None:
+    cells = [
+        (1, "import math\nraw = [3, 1]"),
+        (2, "total = 0\nfor i in raw:\n    total += i\nout = sorted(raw)"),
+        (3, "res = [math.floor(i) for i in out]\nprint(total)"),
+    ]
+    kernel = Kernel(folder)
+    play(kernel, cells + cells + [cells[1], cells[2]])
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, cells)
+    assert actions(facts) == ["restored"] * 3, facts
+
+
+def test_a_counter_run_twice_is_not_restored_in_a_new_kernel(folder: Path) -> None:
+    s = "try:\n    n += 1\nexcept NameError:\n    n = 1"
+    play(Kernel(folder), [(1, s), (1, s)])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, s)])
+    assert kernel.names["n"] == 1
+
+
+def test_a_counter_of_an_unmarked_cell_run_twice_is_not_restored_in_a_new_kernel(folder: Path) -> None:
+    kernel = Kernel(folder)
+    play(kernel, ["n = 0", (1, "n += 1"), (1, "n += 1")])
+    kernel = Kernel(folder, 9)
+    play(kernel, ["n = 0", (1, "n += 1")])
+    assert kernel.names["n"] == 1
+
+
+def test_a_large_value_of_another_pipeline_counts_by_its_digest(folder: Path) -> None:
+    big = "x = list(range({}))"
+    cells = lambda n: [(1, big.format(n), {"name": "q", "force": True}), (1, "y = len(x)")]
+    play(Kernel(folder), c(100000))
+    kernel = Kernel(folder, 9)
+    play(kernel, c(200000))
+    assert kernel.names["y"] == 200000
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, [(1, big.format(200000), {"name": "q"}), (1, "y = len(x)")])
+    assert actions(facts) == ["restored"] * 2, facts
+
+
+def test_a_restore_of_another_pipeline_that_writes_a_name_counts_too(folder: Path) -> None:
+    play(Kernel(folder), [(1, "x = 1"), (2, "y = x")])
+    play(Kernel(folder), [(1, "x = 7", {"name": "q"})])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "x = 1"), (1, "x = 7", {"name": "q"}), (2, "y = x")])
+    assert kernel.names["y"] == 7
+
+
+def test_versions_that_begin_alike_are_apart(folder: Path) -> None:
+    play(Kernel(folder), [(1, "x = 1", {"version": "2-beta"}), (2, "y = x", {"version": "2-beta"})])
+    play(Kernel(folder), [(1, "x = 5", {"version": "2"}), (2, "y = x", {"version": "2"})])
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, [(1, "x = 1", {"version": "2-beta"}), (2, "y = x", {"version": "2-beta"})])
+    assert actions(facts) == ["restored"] * 2 and kernel.names["y"] == 1
+
+
+def test_two_versions_in_one_kernel_are_two_pipelines(folder: Path) -> None:
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "x = 1"), (2, "y = x")])
+    play(kernel, [(1, "x = 5", {"version": "2"}), (2, "y = x", {"version": "2"})])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "x = 1"), (1, "x = 5", {"version": "2"}), (2, "y = x")])
+    assert kernel.names["y"] == 5
+
+
+def test_a_pushed_step_whose_cell_has_other_code_runs(folder: Path) -> None:
+    play(Kernel(folder), [(1, "x = 1"), (2, "y = x")])
+    kernel = Kernel(folder, 9)
+    with kernel._as_main():
+        push(kernel.session, kernel.session.settings.resolve(StepCall(1)), [1])
+    facts = play(kernel, [(1, "x = 2"), (2, "y = x")])
+    assert actions(facts) == ["saved", "saved"] and kernel.names["y"] == 2
+
+
+def test_push_refuses_to_overwrite_what_an_unmarked_cell_changed_in_place(folder: Path) -> None:
+    play(Kernel(folder), [(1, "x = [1]"), (2, "y = x")])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "x = [1]"), "x.append(5)"])
+    with pytest.raises(UsageError, match="`x`"), kernel._as_main():
+        push(kernel.session, kernel.session.settings.resolve(StepCall(1)), [1, 2])
+
+
+def test_a_lost_value_runs_only_the_steps_that_read_it(folder: Path) -> None:
+    cells = [
+        (1, "import threading\nlock = threading.Condition(); n = 1"),
+        (2, "m = n + 1"),
+        (3, "with lock:\n    o = m"),
+    ]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, cells)
+    assert facts[1]["action"] == "restored"
+
+
+def test_nothing_fits_what_an_abandoned_step_may_have_changed(folder: Path) -> None:
+    cells = [(1, "x = [1]"), (2, "x.append(2)"), (3, "y = len(x)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder)
+    play(kernel, [cells[0]])
+    with kernel._as_main():
+        plan = kernel.session.begin(StepCall(2), Body(cells[1][1], ast.parse(cells[1][1]), "", ""))
+        exec("x.append(2); x.append(3)", kernel.names)
+        kernel.session.abandon(plan, "gone")
+    kernel.session.settings.set_start(9)
+    facts = play(kernel, [cells[2]])
+    assert kernel.names["y"] == 3, facts
+
+
+def test_a_step_does_not_fit_the_half_work_of_a_failed_lower_step(folder: Path) -> None:
+    cells = [(1, "x = [1]"), (2, "x.append(2)\nif boom: 1/0\nx.append(3)"), (3, "y = len(x)")]
+    play(Kernel(folder), ["boom = 0", *cells])
+    kernel = Kernel(folder, 2)
+    with pytest.raises(ZeroDivisionError):
+        play(kernel, ["boom = 1", *cells[:2]])
+    kernel.session.settings.set_start(9)
+    play(kernel, [cells[2]])
+    assert kernel.names["y"] == 2

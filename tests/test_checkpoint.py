@@ -1,17 +1,29 @@
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
+import os
 import pickle
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ckpt_magic import Checkpoint
-from ckpt_magic.errors import CheckpointWarning, NotPicklableError, OtherWriterError, StepNotFoundError, UsageError
+from ckpt_magic.errors import (
+    CheckpointWarning,
+    ForeignError,
+    NotPicklableError,
+    OtherWriterError,
+    StepNotFoundError,
+    UsageError,
+)
 from ckpt_magic.files.store import Store
 from tests.kernels import Kernel
 
@@ -259,3 +271,356 @@ def test_a_plain_python_reads_what_a_script_wrote(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.strip() == "1 8", done.stderr
+
+
+# --- attributes, and what a method can reach -------------------------------------------------------------------------
+
+
+class Slots(Checkpoint):
+    __slots__ = ("scale",)
+
+    def step_1(self, outputs: Any) -> Any:
+        self.scale = 3
+
+    def step_2(self, outputs: Any) -> Any:
+        return self.scale
+
+
+def test_attributes_in_slots_come_back(tmp_path: Path) -> None:
+    run(tmp_path, cls=Slots)
+    assert run(tmp_path, 2, cls=Slots)[2] == 3
+
+
+class Connected(Checkpoint):
+    def __init__(self, name: str, checkpoint_folder: Any) -> None:
+        super().__init__(name, checkpoint_folder)
+        self.db = sqlite3.connect(":memory:")
+
+    def step_1(self, outputs: Any) -> Any:
+        _RAN.append(1)
+        self.data = [1]
+        return [1]
+
+    def step_2(self, outputs: Any) -> Any:
+        _RAN.append(2)
+        return outputs[1] + self.data + self.more()
+
+    def more(self) -> list[int]:
+        return []
+
+
+class Asking(Connected):
+    def step_1(self, outputs: Any) -> Any:
+        _RAN.append(1)
+        self.db.execute("create table t as select 5 as a")
+
+    def more(self) -> list[int]:
+        return list(self.db.execute("select a from t").fetchone())
+
+    def step_2(self, outputs: Any) -> Any:
+        return self.more()
+
+
+def test_a_connection_of_the_instance_runs_only_the_steps_that_use_it(tmp_path: Path) -> None:
+    run(tmp_path / "a", cls=Connected)
+    assert run(tmp_path / "a", 9, cls=Connected)[2] == [1, 1]
+    assert _RAN == []
+    run(tmp_path / "b", cls=Asking)
+    assert run(tmp_path / "b", 2, cls=Asking)[2] == [5]
+    assert _RAN == [1]
+
+
+class Holding(Checkpoint):
+    def step_1(self, outputs: Any) -> Any:
+        self.scale = 1
+        return self.times
+
+    def times(self, x: int) -> int:
+        return x * self.scale
+
+
+class Remembering(Checkpoint):
+    def step_1(self, outputs: Any) -> Any:
+        self.callback, self.scale = self.get, 1
+
+    def step_2(self, outputs: Any) -> Any:
+        self.scale = 7
+        return self.callback()
+
+    def get(self) -> int:
+        return self.scale
+
+
+def test_an_output_that_holds_the_instance_is_an_error_and_an_attribute_is_lost(tmp_path: Path) -> None:
+    with pytest.raises(NotPicklableError, match="`self`"):
+        run(tmp_path, cls=Holding)
+    assert run(tmp_path, cls=Remembering)[2] == 7
+    assert run(tmp_path, 2, cls=Remembering)[2] == 7
+
+
+class Counting(Checkpoint):
+    n = 0
+
+    def step_1(self, outputs: Any) -> Any:
+        self.n += 1
+        self.scale = 3
+        return self.n
+
+    def step_2(self, outputs: Any) -> Any:
+        return self.scale
+
+
+def test_two_runs_of_one_object_leave_checkpoints_as_good_as_those_of_one(tmp_path: Path) -> None:
+    twice = Counting("m", tmp_path)
+    assert (twice.run()[1], twice.run()[1]) == (1, 2)
+    assert run(tmp_path, 2, cls=Counting)[1] == 1
+    again = Training("t", tmp_path)
+    again.run()
+    again.run()
+    assert dict(Training("t", tmp_path).run(3)) == dict(again.run("end"))
+    _RAN.clear()
+    Training("t", tmp_path).run("end")
+    assert _RAN == []
+
+
+class Perhaps(Checkpoint):
+    makes = False
+
+    def step_1(self, outputs: Any) -> Any:
+        if Perhaps.makes:
+            self.extra = 5
+
+    def step_2(self, outputs: Any) -> Any:
+        return getattr(self, "extra", 0)
+
+
+def test_an_attribute_that_a_lower_step_now_makes_runs_the_step_that_found_it_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(tmp_path, cls=Perhaps)[2] == 0
+    Store(tmp_path).path("m", "1", 1).unlink()
+    monkeypatch.setattr(Perhaps, "makes", True)
+    assert run(tmp_path, "end", cls=Perhaps)[2] == 5
+
+
+class Deleting(Checkpoint):
+    def __init__(self, name: str, checkpoint_folder: Any) -> None:
+        super().__init__(name, checkpoint_folder)
+        self.scratch = [1]
+
+    def step_1(self, outputs: Any) -> Any:
+        del self.scratch
+
+    def step_2(self, outputs: Any) -> Any:
+        return hasattr(self, "scratch")
+
+
+def test_a_deleted_attribute_is_deleted_by_the_restore(tmp_path: Path) -> None:
+    assert run(tmp_path, cls=Deleting)[2] is run(tmp_path, 2, cls=Deleting)[2] is False
+
+
+class Setting(Checkpoint):
+    @property
+    def x(self) -> int:
+        return self._x
+
+    @x.setter
+    def x(self, value: int) -> None:
+        self._x = value
+        _RAN.append(0)
+
+    def step_1(self, outputs: Any) -> Any:
+        self.x = 4
+
+    def step_2(self, outputs: Any) -> Any:
+        return self.x
+
+
+def test_a_restore_runs_no_setter(tmp_path: Path) -> None:
+    run(tmp_path, cls=Setting)
+    assert run(tmp_path, 2, cls=Setting)[2] == 4
+    assert _RAN == []
+
+
+class Parametrised(Checkpoint):
+    def __init__(self, folder: Path, lr: int) -> None:
+        super().__init__("m", folder)
+        self.lr = lr
+
+    def step_1(self, outputs: Any) -> Any:
+        _RAN.append(1)
+        return self.lr * 2
+
+    def step_2(self, outputs: Any) -> Any:
+        _RAN.append(2)
+        return outputs[1] + 1
+
+
+def test_a_parameter_of_the_constructor_runs_the_steps_that_read_it(tmp_path: Path) -> None:
+    Parametrised(tmp_path, 1).run()
+    _RAN.clear()
+    assert Parametrised(tmp_path, 1).run("end")[2] == 3
+    assert _RAN == []
+    assert Parametrised(tmp_path, 5).run("end")[2] == 11
+
+
+class Base(Checkpoint):
+    def step_1(self, outputs: Any) -> Any:
+        return [1]
+
+
+class Mixin:
+    def step_2_mixed(self, outputs: Any) -> Any:
+        outputs["step_1"].append(2)
+        return outputs[1]
+
+
+class Derived(Mixin, Base):
+    def step_1(self, outputs: Any) -> Any:
+        _RAN.append(1)
+        return [*super().step_1(outputs), 0]
+
+    @functools.cached_property
+    def heavy(self) -> list[int]:
+        return [9]
+
+    def step_3(self, outputs: Any) -> Any:
+        _RAN.append(3)
+        return len(self.heavy) + len(outputs["step_2_mixed"])
+
+    @staticmethod
+    def step_4(outputs: Any) -> Any:
+        return outputs[3]
+
+    @classmethod
+    def step_5(cls, outputs: Any) -> Any:
+        return cls.__name__
+
+
+@pytest.mark.parametrize("start", [2, 3, 4, 5, "end"])
+def test_steps_may_be_inherited_mixed_in_static_or_of_the_class(tmp_path: Path, start: Any) -> None:
+    run(tmp_path, cls=Derived)
+    outputs = run(tmp_path, start, cls=Derived)
+    assert list(outputs.values()) == [[1, 0, 2], [1, 0, 2], 4, 4, "Derived"]
+    assert outputs[1] is outputs[2]
+    assert _RAN == ([3] if start in (2, 3) else [])
+
+
+class Adder:
+    def __call__(self, outputs: Any) -> int:
+        return 4
+
+
+class Objects(Checkpoint):
+    def _work(self, outputs: Any, n: int) -> int:
+        return n
+
+    step_1 = Adder()
+    step_2 = functools.partialmethod(_work, n=3)
+    step_3 = lambda self, outputs: 5
+
+
+def test_a_step_may_be_any_object_that_can_be_called(tmp_path: Path) -> None:
+    for start in (None, "end"):
+        assert list(run(tmp_path, start, cls=Objects).values()) == [4, 3, 5]
+
+
+# --- who runs at the same time ---------------------------------------------------------------------------------------
+
+
+def together(work: Any) -> list[BaseException]:
+    errors: list[BaseException] = []
+
+    def guarded(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def test_pipelines_run_in_threads(tmp_path: Path) -> None:
+    def work(number: int) -> None:
+        for start in (None, 2, "end"):
+            assert Derived(f"t{number}", tmp_path).run(start)[3] == 4
+
+    assert together(work) == []
+
+
+def test_one_pipeline_run_by_several_at_a_time_is_no_error(tmp_path: Path) -> None:
+    assert together(lambda number: [Base("t", tmp_path).run(start) for start in (None, 2, None, 2)]) == []
+
+
+def test_a_pipeline_run_inside_a_step_is_its_own(tmp_path: Path) -> None:
+    class Outer(Checkpoint):
+        def step_1(self, outputs: Any) -> Any:
+            return Base("inner", tmp_path).run()[1]
+
+        def step_2(self, outputs: Any) -> Any:
+            return Base("inner", tmp_path).run("end")[1] + outputs[1]
+
+    run(tmp_path, cls=Outer)
+    assert run(tmp_path, 2, cls=Outer)[2] == [1, 1]
+
+
+def test_a_run_in_a_forked_child_saves(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with contextlib.suppress(BaseException):
+            Base("m", tmp_path).run()
+            status = 0
+        os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert Base("m", tmp_path).load_outputs()[1] == [1]
+
+
+def test_an_interrupted_step_keeps_the_old_checkpoints(tmp_path: Path) -> None:
+    run(tmp_path)
+
+    class Interrupted(Training):
+        def step_2_train(self, outputs: Any) -> Any:
+            outputs[1].append("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 2, cls=Interrupted)
+    assert run(tmp_path, "end")[2] == [1, 2, 3]
+    assert _RAN == []
+
+
+@pytest.mark.parametrize("start", ["AUTO", "2.0", -1, 2.5, True, "", object(), [2]])
+def test_a_start_point_of_another_kind_is_a_value_error(tmp_path: Path, start: Any) -> None:
+    with pytest.raises(ValueError, match="start point"):
+        run(tmp_path, start)
+    assert _RAN == []
+
+
+# --- files of dslib ---------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_pickle_is_restored_once_it_is_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "m-v1-step1.pkl"
+    path.write_bytes(pickle.dumps([1, 0]))
+    with pytest.raises(ForeignError, match=r"ckpt-magic trust"):
+        run(tmp_path, 2, cls=Derived)
+    assert _RAN == []
+    with pytest.raises(ForeignError):
+        Derived("m", tmp_path).load_outputs()[1]
+    subprocess.run([sys.executable, "-m", "ckpt_magic", "trust", str(path), "--yes"], check=True, capture_output=True)
+    assert run(tmp_path, 2, cls=Derived)[3] == 4
+    assert _RAN == [3]
+    assert Derived("m", tmp_path).load_outputs()[1] == [1, 0]
+
+
+def test_a_plain_pickle_that_a_run_replaces_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "m-v1-step1.pkl").write_bytes(pickle.dumps("old"))
+    run(tmp_path)
+    (kept,) = [path for path in tmp_path.iterdir() if ".kept-" in path.name]
+    assert pickle.loads(kept.read_bytes()) == "old"

@@ -195,7 +195,7 @@ def test_errors_of_user_code_are_told_and_memory_errors_pass() -> None:
         (Stubborn, CheckpointUnreadableError, "LookupError: not today"),
         (Greedy, MemoryError, ""),
     ):
-        thing = kind()
+        thing: Any = kind()
         thing.x = 1
         with pytest.raises(error) as caught:
             read(written(thing), (), kind="method", globals={})
@@ -459,7 +459,7 @@ USES: dict[str, Callable[[Any], Any]] = {
     "in": lambda p: 1 in p,
     "add": lambda p: p + 1,
     "right add": lambda p: 1 + p,
-    "in place": lambda p: operator.iadd(p, 1),
+    "in place": lambda p: operator.iadd(p, 1),  # type: ignore[no-untyped-call]
     "negative": operator.neg,
     "equal": lambda p: p == 1,
     "less": lambda p: p < 1,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 import itertools
 import pickle
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ckpt_magic import Checkpoint
-from ckpt_magic.errors import ForeignError, UsageError
+from ckpt_magic.errors import CheckpointWarning, ForeignError, UsageError
 from ckpt_magic.steps.plan import Body
 from ckpt_magic.steps.push import push
 from ckpt_magic.steps.registry import StepCall
@@ -194,9 +193,8 @@ def test_a_placeholder_put_into_a_container_does_not_replace_a_good_checkpoint(f
     cells = [(1, "a = 1; b = [1]", {"drop": ("b",)}), (2, "lst = [b, a]")]
     play(Kernel(folder), cells)
     kernel = Kernel(folder, 2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        facts = play(kernel, cells)
+    with pytest.warns(CheckpointWarning, match="`lst` holds a value that was lost"):
+        play(kernel, cells)
     kernel = Kernel(folder, 3)
     play(kernel, cells)
     assert kernel.names["lst"] == [[1], 1]
@@ -227,7 +225,7 @@ def test_a_step_run_on_its_own_earlier_work_is_restored_in_no_other_kernel(folde
 
 def test_a_pushed_method_binds_its_value_and_no_attributes(folder: Path) -> None:
     class T(Checkpoint):
-        def step_1(self, outputs):
+        def step_1(self, outputs: Any) -> Any:
             self.scale = 3
             return [1]
 
@@ -394,10 +392,13 @@ def test_a_counter_of_an_unmarked_cell_run_twice_is_not_restored_in_a_new_kernel
 
 def test_a_large_value_of_another_pipeline_counts_by_its_digest(folder: Path) -> None:
     big = "x = list(range({}))"
-    cells = lambda n: [(1, big.format(n), {"name": "q", "force": True}), (1, "y = len(x)")]
-    play(Kernel(folder), c(100000))
+
+    def cells(length: int) -> Cells:
+        return [(1, big.format(length), {"name": "q", "force": True}), (1, "y = len(x)")]
+
+    play(Kernel(folder), cells(100000))
     kernel = Kernel(folder, 9)
-    play(kernel, c(200000))
+    play(kernel, cells(200000))
     assert kernel.names["y"] == 200000
     kernel = Kernel(folder, 9)
     facts = play(kernel, [(1, big.format(200000), {"name": "q"}), (1, "y = len(x)")])

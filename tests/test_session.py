@@ -540,3 +540,17 @@ def test_warnings_as_errors_do_not_break_a_cell_whose_save_failed(folder: Path) 
         with pytest.warns(CheckpointWarning):
             facts = kernel.step(1, ONCE)
     assert facts["action"] == "not saved"
+
+
+def test_values_that_cannot_be_saved_do_not_follow_into_later_steps(folder: Path) -> None:
+    cells = [
+        (1, "import sqlite3; conn = sqlite3.connect(':memory:'); cur = conn.cursor()"),
+        (2, "b = 1"),
+        (3, "one = (i for i in [1]); two = (i for i in [2])"),
+        (4, "c = b + 1"),
+    ]
+    for start in ("none", "end"):
+        kernel = Kernel(folder, start)
+        facts = [kernel.step(step, source) for step, source in cells]
+    assert [one["action"] for one in facts] == ["saved", "restored", "saved", "restored"]
+    assert not any("conn" in note for note in facts[2]["notes"])

@@ -99,10 +99,11 @@ class Settings:
 
     def folder(self, given: str | None = None) -> Path:
         """Folder of the checkpoints, absolute."""
-        folder = Path(str(self._find("folder", given)[0]))
-        if "://" in str(self._find("folder", given)[0]):
-            raise UsageError(f"folder {self._find('folder', given)[0]}: only local folders can hold checkpoints")
-        return Path(self.base / folder.expanduser())
+        text = str(self._find("folder", given)[0])
+        if "://" in text:
+            raise UsageError(f"folder {text}: only local folders can hold checkpoints")
+        folder = self.base / Path(text).expanduser()
+        return folder.resolve() if ".." in folder.parts else folder  # one folder is one pipeline, however written
 
     def start(self, name: str) -> StartPoint:
         """The start point that holds for the pipeline `name`."""
@@ -122,7 +123,7 @@ class Settings:
             if option == "name" and value is None and self.notebook is not None:
                 value, source = default_name(self.notebook), "notebook"
             if option == "folder":
-                value = self.base / Path(str(value)).expanduser()
+                value = self.folder()
             if option == "start_from" and None in self._starts and source != "ckpt-magic run":
                 value, source = self._starts[None], "%ckpt_start"
             shown[option] = (value, source)

@@ -373,7 +373,11 @@ def _is_to_be_entered(obj: Any, namespace: dict[str, Any]) -> bool:
     kind = type(obj)  # never isinstance: it asks a placeholder for its class
     if kind in ATOMS or kind in (Placeholder, types.CodeType, types.BuiltinFunctionType) or obj is namespace:
         return False
-    return not definitions.by_reference(obj) and not (kind is dict and "__builtins__" in obj)
+    if kind is dict and "__spec__" in obj and "__loader__" in obj:
+        return False  # the globals of a module
+    if issubclass(kind, type) and getattr(obj, "__module__", "") != "__main__":
+        return False  # a class of a library, also one that cannot be met by its name
+    return not definitions.by_reference(obj)
 
 
 _FAR = 100_000  # objects; what lies beyond is found by other ways or not at all

@@ -24,7 +24,7 @@ class Kernel:
         folder: Path,
         start: int | str = "none",
         *,
-        name: str = "p",
+        name: str | None = "p",
         notebook: Path | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:

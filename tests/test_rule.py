@@ -5,13 +5,22 @@ from __future__ import annotations
 import ast
 import itertools
 import pickle
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ckpt_magic import Checkpoint
-from ckpt_magic.errors import CheckpointWarning, ForeignError, UsageError
+from ckpt_magic.errors import (
+    CheckpointUnreadableError,
+    CheckpointWarning,
+    ForeignError,
+    LostValueError,
+    TamperedError,
+    UsageError,
+)
+from ckpt_magic.files.store import Store
 from ckpt_magic.steps.plan import Body
 from ckpt_magic.steps.push import push
 from ckpt_magic.steps.registry import StepCall
@@ -482,3 +491,221 @@ def test_a_step_does_not_fit_the_half_work_of_a_failed_lower_step(folder: Path) 
     kernel.session.settings.set_start(9)
     play(kernel, [cells[2]])
     assert kernel.names["y"] == 2
+
+
+def test_a_folder_that_is_gone_is_an_error_and_touches_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(tmp_path)
+    cells = [(1, "import os\nos.chdir('work')\nx = 1")]
+    play(Kernel(folder), cells)
+    monkeypatch.chdir(tmp_path)
+    work.rmdir()
+    kernel = Kernel(folder, 2)
+    with pytest.raises(CheckpointUnreadableError):
+        play(kernel, cells)
+    assert "x" not in kernel.names
+    work.mkdir()
+    assert actions(play(kernel, cells)) == ["restored"]
+    assert Path.cwd() == work
+
+
+def test_an_environment_variable_comes_back_for_the_steps_that_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = ["import os", (1, "os.environ['PLACE'] = 'b'\nx = 1"), (2, "y = os.environ['PLACE']")]
+    for start in ("none", 2):
+        monkeypatch.setenv("PLACE", "a")
+        kernel = Kernel(folder, start)
+        play(kernel, cells)
+        assert kernel.names["y"] == "b"
+
+
+@pytest.mark.parametrize("start", [2, 3, 4, 5, "end", "auto"])
+def test_random_numbers_are_those_of_the_full_run_at_every_start_point(folder: Path, start: int | str) -> None:
+    cells: Cells = [(1, "import random\nrandom.seed(1)\na = random.random()"), "b = random.random()"]
+    cells += [(2, "c = random.random()"), "d = random.random()", (3, "e = 1"), (4, "f = random.random()")]
+    full = Kernel(folder)
+    play(full, cells)
+    random.seed(77)
+    kernel = Kernel(folder, start)
+    play(kernel, cells)
+    assert [kernel.names[name] for name in "abcdf"] == [full.names[name] for name in "abcdf"]
+
+
+def test_a_tampered_file_in_the_middle_stops_a_number_and_runs_with_auto(folder: Path) -> None:
+    cells = [(1, "a = 1"), (2, "b = a"), (3, "c = b")]
+    play(Kernel(folder), cells)
+    path = Store(folder).path("p", "1", 2)
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes().replace(b'"b = a"', b'"b = z"'))
+    kernel = Kernel(folder, 9)
+    with pytest.raises(TamperedError):
+        play(kernel, cells)
+    kernel.session.settings.set_start("auto")
+    assert actions(play(kernel, cells)) == ["restored", "saved", "saved"]
+
+
+def test_after_an_error_the_next_step_works(folder: Path) -> None:
+    kernel = Kernel(folder, 9)
+    for wrong in ({"save": ("nope",)}, {"name": "a/b"}, {"folder": "s3://b"}):
+        with pytest.raises(UsageError):
+            kernel.step(1, "x = 1", **wrong)
+    assert kernel.session.active is None
+    assert kernel.step(1, "x = 1")["action"] == "saved"
+
+
+def test_steps_that_did_not_read_what_was_left_out_are_restored(folder: Path) -> None:
+    cells = [(1, "a = [1]; tmp = [2]", {"save": ("a",)}), (2, "b = a + [3]")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    assert actions(play(kernel, cells)) == ["restored", "restored"]
+    with pytest.raises(LostValueError):
+        len(kernel.names["tmp"])
+    assert actions(play(Kernel(folder, 2), cells)) == ["restored", "saved"]
+
+
+def test_a_name_left_out_of_a_sharing_group_never_gives_a_wrong_value_below(folder: Path) -> None:
+    cells = [(1, "a = [1]; d = {'a': a}", {"drop": ("d",)}), (2, "d['a'].append(2)"), (3, "n = len(a)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, cells)
+    assert (kernel.names["a"], kernel.names["n"]) == ([1, 2], 2)
+
+
+def test_a_dropped_name_that_an_unmarked_cell_makes_anew_runs_the_step_that_reads_it(folder: Path) -> None:
+    cells = [(1, "a = 1; b = 2", {"drop": ("b",)}), (2, "c = b")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, [cells[0], "b = 50", cells[1]])
+    assert kernel.names["c"] == 50
+
+
+def test_a_forced_step_with_the_same_result_costs_the_later_ones_nothing(folder: Path) -> None:
+    cells = [(1, "n = 1"), (2, "m = n + 1"), (3, "o = m + 1")]
+    play(Kernel(folder), cells)
+    facts = play(Kernel(folder, 9), [cells[0], (2, "m = n + 1", {"force": True}), cells[2]])
+    assert actions(facts) == ["restored", "saved", "restored"]
+
+
+def test_a_flag_with_another_value_runs_the_step_that_branches_on_it(folder: Path) -> None:
+    step = (1, "if flag:\n    x = 1\nelse:\n    z = 2")
+    play(Kernel(folder), ["flag = True", step])
+    kernel = Kernel(folder, 9)
+    play(kernel, ["flag = False", step])
+    assert "x" not in kernel.names
+    assert kernel.names["z"] == 2
+
+
+def test_steps_met_in_reverse_order_are_as_if_they_had_run(folder: Path) -> None:
+    cells = [(1, "a = [1]"), (2, "a.append(2)"), (3, "b = len(a)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, [cells[2], cells[1], cells[0], cells[2]])
+    assert kernel.names["b"] == 1
+
+
+def test_nothing_in_the_banner_changes_when_a_restore_is_repeated(folder: Path) -> None:
+    cells = [(1, "a = [1]"), (2, "a.append(2)"), (3, "b = len(a)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    facts = kernel.step(*cells[2])
+    assert any("%ckpt_load --push" in note for note in facts["notes"])
+    assert kernel.step(*cells[2]) == facts
+
+
+def test_a_renamed_notebook_is_told_the_name_of_its_checkpoints(folder: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old.ipynb"
+    old.touch()
+    Kernel(folder, notebook=old, name=None).step(1, "x = 1")
+    new = old.rename(tmp_path / "new.ipynb")
+    facts = Kernel(folder, 9, notebook=new, name=None).step(1, "x = 1")
+    assert "renamed? --name old" in facts["notes"]
+
+
+def test_auto_goes_up_to_the_first_edited_step_of_many(folder: Path) -> None:
+    cells = [(number, f"v{number} = {number}") for number in range(1, 13)]
+    play(Kernel(folder, "auto"), cells)
+    assert actions(play(Kernel(folder, "auto"), cells)) == ["restored"] * 12
+    cells[4] = (5, "v5 = 55")
+    assert actions(play(Kernel(folder, "auto"), cells)) == ["restored"] * 4 + ["saved"] * 8
+
+
+def test_auto_runs_what_lies_below_an_edit_in_the_same_kernel(folder: Path) -> None:
+    kernel = Kernel(folder, "auto")
+    play(kernel, [(1, "a = 1"), (2, "b = a"), (3, "c = b")])
+    play(kernel, [(2, "b = a + 1"), (3, "c = b")])
+    assert kernel.names["c"] == 2
+
+
+def test_a_step_run_again_does_not_save_what_a_later_step_keeps_of_its_old_value(folder: Path) -> None:
+    cells = [(1, "x = [1]"), (2, "y = {'x': x}")]
+    play(Kernel(folder), [*cells, *cells])
+    assert [row["name"] for row in meta(folder, 1)["variables"]] == ["x"]
+    assert actions(play(Kernel(folder, 9), cells)) == ["restored", "restored"]
+
+
+def meta(folder: Path, step: int) -> Any:
+    kernel = Kernel(folder)
+    stored = kernel.session.open(kernel.session.settings.resolve(StepCall(step)), step)
+    return stored.meta if stored is not None else None
+
+
+def test_a_step_run_again_after_a_failed_save_is_as_good_as_any(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **options: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    cells = [(1, "x = [1]"), (2, "y = x")]
+    kernel = Kernel(folder, 9)
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "publish", full)
+        with pytest.warns(CheckpointWarning):
+            play(kernel, cells[:1])
+    assert actions(play(kernel, cells)) == ["saved", "saved"]
+    assert actions(play(Kernel(folder, 9), cells)) == ["restored", "restored"]
+
+
+def test_a_change_that_nobody_saw_happen_belongs_to_no_step(folder: Path) -> None:
+    """As a thread or the callback of a widget makes it."""
+    cells = [(1, "x = [1]"), (2, "y = len(x)")]
+    kernel = Kernel(folder)
+    play(kernel, cells[:1])
+    kernel.names["x"].append(5)
+    play(kernel, cells[1:])
+    kernel = Kernel(folder, 9)
+    play(kernel, cells)
+    assert kernel.names["y"] == 1
+
+
+def test_an_edited_class_of_a_lower_step_runs_the_step_that_uses_its_instance(folder: Path) -> None:
+    definition = "class A:\n    def f(self): return {}\na = A()"
+    play(Kernel(folder), [(1, definition.format(1)), (2, "r = a.f()")])
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, definition.format(2), {"force": True}), (2, "r = a.f()")])
+    assert kernel.names["r"] == 2
+
+
+def test_a_value_read_through_a_function_of_a_step_counts(folder: Path) -> None:
+    cells = [(1, "K = 1"), (2, "def f(): return K"), (3, "r = f()")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "K = 2", {"force": True}), *cells[1:]])
+    assert kernel.names["r"] == 2
+
+
+def test_a_function_that_reads_what_a_later_step_makes_is_restored_after_two_runs(folder: Path) -> None:
+    cells = [(1, "def f(): return LATER\nx = 1"), (2, "LATER = 3\ny = f()")]
+    play(Kernel(folder), [*cells, *cells])
+    kernel = Kernel(folder, 9)
+    assert actions(play(kernel, [*cells, *cells])) == ["restored"] * 4
+    assert kernel.names["y"] == 3
+
+
+def test_a_function_that_the_cell_defines_and_another_one_calls_is_awake(folder: Path) -> None:
+    cells = [(1, "K = 1"), (2, "def call(): return f()"), (3, "def f(): return K\nr = call()")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, [(1, "K = 2", {"force": True}), *cells[1:]])
+    assert kernel.names["r"] == 2

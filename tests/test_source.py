@@ -486,3 +486,40 @@ def test_large_data_is_not_walked_to_its_end() -> None:
 def test_modules_and_importable_classes_are_left_alone() -> None:
     namespace = notebook("import collections\nC = collections.OrderedDict\no = C()", extra=types.ModuleType("m"))
     assert reach(namespace, "collections", "C", "o", "extra") == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "renews"),
+    [
+        ("df = load(); df = df.dropna()", "df"),
+        ("x = x + 1", ""),
+        ("x = y = z", "x y"),
+        ("a, (b, *c) = 1, (2, 3); d[0] = 4; e.f = 5", "a b c"),
+        ("import os.path as p, sys; from m import k", "k p sys"),
+        ("x: int = 3; y: int", "x"),
+        ("x = [x for x in x]", ""),
+        ("del q; q = 1", ""),
+        ("def fib(n): return fib(n - 1)", "fib"),
+        ("def f(): return g()\ndef g(): pass", "f"),
+        ("@deco\ndef f(): return f", ""),
+        ("class C:\n    n = 1", "C"),
+        ("if a: x = 1", ""),
+        ("for i in a: x = 1", ""),
+        ("with a: x = 1", ""),
+        ("exec('a'); x = 1", ""),
+        ("x = 1; exec('a')", "x"),
+        ("get_ipython().run_cell_magic('time', '', 'x = 1\\ny = x')", "x y"),
+        ("get_ipython().run_cell_magic('time', '--no-raise-error', 'x = 1')", ""),
+        ("get_ipython().run_cell_magic('timeit', '', 'x = 1')", ""),
+    ],
+)
+def test_what_is_surely_bound_before_it_is_read_is_told(code: str, renews: str) -> None:
+    assert source.names(ast.parse(code)).renews == set(renews.split())
+
+
+def test_what_only_the_body_of_a_defined_function_reads_sleeps_until_the_function_is_used() -> None:
+    found = source.names(ast.parse("def f(a: int = start):\n    return g() + later\ndef g(): return other\nx = y"))
+    assert found.awake == {"start", "int", "y"}
+    assert found.woken_by({"y"}) == {"y"}
+    assert found.woken_by({"f"}) == {"f", "g", "later", "other", "start", "int"}
+    assert found.reads == {"start", "int", "y", "g", "later", "other"}

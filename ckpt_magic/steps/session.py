@@ -491,10 +491,11 @@ class Session:
         """Names that the code reads, also through the functions and methods that it can reach; None for all."""
         if names.dynamic or self.kind == "method":
             return None
-        reached = source.reachable((names.reads | names.deletes) - names.renews, self.namespace)
+        reached = source.reachable((names.woken_by(names.awake) | names.deletes) - names.renews, self.namespace)
         while not source.reaches_all(reached):
             held = {f"\0{id(one)}": one for name in reached & state.looks.keys() for one in state.looks[name].functions}
             more = reached | source.reachable(held, {**self.namespace, **held}) - held.keys()
+            more |= source.reachable(names.woken_by(more), self.namespace)
             if more == reached:
                 return set(reached)
             reached = more
@@ -518,6 +519,7 @@ class Session:
             names,
             self.main,
             adds=plan.code.names.binds | own,
+            renewed=plan.code.names.renews,
             reached=before.reached,
         )
         after.forget()

@@ -110,6 +110,7 @@ def compare(
     namespace: dict[str, Any],
     *,
     adds: Iterable[str] = (),
+    renewed: Iterable[str] = (),
     reached: Iterable[str] | None = None,
 ) -> Delta:
     """Find what changed between two looks.
@@ -125,14 +126,18 @@ def compare(
     adds
         Names saved whatever the looks say: those that the code binds, and those that this step or a later one
         ever wrote in this kernel (a run again that finds its own work done would save nothing).
+    renewed
+        Those of `adds` that the code surely bound anew.
     reached
         Names that the code can reach; None if that is unknown and every name counts.
     """
     within = after.looks.keys() if reached is None else set(reached)
     changed = {name for name in after.looks if _is_changed(name, before, after, names, within)}
     tied = _links_with_changed_definitions(before, after, changed, names, namespace)
-    # a link that only ended because the other name is gone is no change: `del alias` must not save a gigabyte
-    changed |= tied.differing(before.links.among(after.looks)) & before.looks.keys()
+    # a link that only ended because the other name is gone, or surely bound anew, is no change: `del alias` must not
+    # save a gigabyte
+    rest = after.looks.keys() - set(renewed)
+    changed |= tied.among(rest).differing(before.links.among(rest)) & before.looks.keys()
     changed |= set(adds) & after.looks.keys()
     saved = sharing.closure(tied, changed)
     lost = {name: after.looks[name].why for name in after.looks if name in saved and after.looks[name].digest is None}

@@ -87,6 +87,19 @@ class Names:
     """The code may bind or read names that are not written in it."""
     renews: frozenset[str] = frozenset()
     """Surely bound before anything can have read them: what they held before does not matter."""
+    asleep: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Per function that the code defines, what its body reads; part of `reads`, although only a call reads it."""
+    awake: frozenset[str] = frozenset()
+    """What the code reads without those bodies."""
+
+    def woken_by(self, used: Iterable[str]) -> set[str]:
+        """Add to `used` names what the bodies of the functions among them read."""
+        found: set[str] = set()
+        todo = set(used)
+        while todo:
+            found |= todo
+            todo = set().union(*(self.asleep.get(name, ()) for name in todo)) - found
+        return found
 
 
 def names(tree: ast.Module) -> Names:
@@ -97,6 +110,7 @@ def names(tree: ast.Module) -> Names:
     """
     finder = _Finder()
     finder.run(tree)
+    asleep, awake = _asleep_and_awake(tree)
     return Names(
         frozenset(finder.binds),
         frozenset(finder.reads),
@@ -104,6 +118,8 @@ def names(tree: ast.Module) -> Names:
         frozenset(finder.imports),
         finder.dynamic or "__main__" in finder.imports,
         frozenset(_renewed(tree)),
+        asleep,
+        awake,
     )
 
 
@@ -169,12 +185,29 @@ def _renewed(tree: ast.Module) -> set[str]:
         if function:  # its body runs when the name is bound
             renewed |= _surely_bound(statement) - read
         finder = _Finder()
-        finder.run(ast.Module([statement], []))
+        finder.run(statement)
         read |= finder.reads | finder.deletes
         if finder.dynamic:
             break
         renewed |= _surely_bound(statement) - read
     return renewed
+
+
+def _asleep_and_awake(tree: ast.Module) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    """Tell apart what the bodies of the functions read that the code only defines, and all else that it reads."""
+    asleep: dict[str, frozenset[str]] = {}
+    awake: set[str] = set()
+    for statement in _in_order(tree.body):
+        finder = _Finder()
+        if isinstance(statement, _FUNCTIONS) and not statement.decorator_list:
+            body = _Finder()
+            body.run(statement)
+            asleep[statement.name] = asleep.get(statement.name, frozenset()) | body.reads
+            finder.run(statement.args, statement.returns)  # defaults and annotations
+        else:
+            finder.run(statement)
+        awake |= finder.reads
+    return asleep, frozenset(awake)
 
 
 def _in_order(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -237,8 +270,8 @@ class _Finder:
         self.dynamic = False
         self.todo: list[tuple[ast.AST, _Scope]] = []
 
-    def run(self, tree: ast.Module) -> None:
-        self.todo.append((tree, _Scope("module")))
+    def run(self, *trees: ast.AST | None) -> None:
+        self.push(trees, _Scope("module"))
         while self.todo:
             node, scope = self.todo.pop()
             visit = getattr(self, f"visit_{type(node).__name__}", self.push_children)

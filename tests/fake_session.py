@@ -13,8 +13,8 @@ from typing import Any
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.faces.hooks import Hooks
-from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.plan import Restored
+from ckpt_magic.steps.registry import StepCall
 
 IPYTHONS = {"In", "Out", "get_ipython", "exit", "quit", "open"}
 

@@ -55,7 +55,7 @@ plain; lam; closed; closed2; gen_function; coro; Plain; Plain(); Plain().method;
 Typed(1); Abstract; WithList; WithList(); Meta; WithMeta(); Child(); Patched; Desc(); list[int]; typing.Optional[int]; typing.TypeVar('T')
 np.arange(3); np.arange(3.)[::2]; np.array(5); np.zeros((0, 3)); np.array(['a']); np.array([1, 'x', None], dtype=object); np.float64(1)
 np.zeros(2, dtype=[('a', 'i4'), ('b', 'f8')]); np.ma.array([1, 2], mask=[0, 1]); np.asfortranarray(np.eye(3)); np.broadcast_to(1, (3, 3))
-np.datetime64('2020'); np.dtype('f8'); np.random.default_rng(1); np.random.RandomState(1); np.matrix([[1]]); np.sin; np.nan
+np.datetime64('2020'); np.dtype('f8'); np.random.default_rng(1); np.random.RandomState(1); np.sin; np.nan
 np.array([np.nan, -0.0]); np.zeros(200000); np.zeros(200000)[5:]; np.frombuffer(bytearray(8)); np.rec.array([(1, 2)]); np.poly1d([1, 2])
 pd.DataFrame({'a': [1, 2], 'b': ['x', None]}); pd.Series([1, 2], name='n'); pd.Series(['a'], dtype=object); pd.Index([1, 2])
 pd.DataFrame(); pd.date_range('2020', periods=3, tz='UTC'); pd.Timestamp('2020'); pd.NaT; pd.NA; pd.Categorical(['a', 'b'])

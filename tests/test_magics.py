@@ -485,7 +485,8 @@ def test_options_that_were_handed_over_win(shell: InteractiveShell, tmp_path: Pa
         "from IPython.core.interactiveshell import InteractiveShell\nfrom traitlets.config import Config\n"
         f"c = Config(); c.CkptMagics.handed_over = {str(handed)!r}\n"
         "s = InteractiveShell.instance(config=c)\n"
-        "for cell in ['%load_ext ckpt_magic', '%ckpt_config --name m', '%ckpt_config', '%%step 1 --name k\\nx = 1', '%ckpt_start 9']:\n"
+        "for cell in ['%load_ext ckpt_magic', '%ckpt_config --name m', '%ckpt_config',"
+        " '%%step 1 --name k\\nx = 1', '%ckpt_start 9']:\n"
         "    s.run_cell(cell).raise_error()\n"
     )
     out = subprocess.run(

@@ -202,7 +202,7 @@ def test_options_reach_the_kernel_and_win(tmp_path: Path, monkeypatch: pytest.Mo
         tmp_path / "a.ipynb",
         new_code_cell("n = 1", metadata={"tags": ["parameters"]}),
         "%load_ext ckpt_magic",
-        "%ckpt_config --name other\n%ckpt_start none",
+        "%ckpt_config --name other\n%ckpt_config\n%ckpt_start none",
         "%%step 1 --version 9\nx = n",
         "print(x)",
         kernelspec={"name": "conda-of-a-colleague", "language": "python", "display_name": "theirs"},

@@ -36,8 +36,8 @@ from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.plan import Body, Outcome
 
 if TYPE_CHECKING:
-    from ckpt_magic.steps.registry import StepCall
     from ckpt_magic.steps.plan import Plan
+    from ckpt_magic.steps.registry import StepCall
     from ckpt_magic.steps.session import Session
 
 _HEAD = re.compile(r"%%step(?:[ \t]+(.*))?$")

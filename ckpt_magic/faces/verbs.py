@@ -20,7 +20,7 @@ from ckpt_magic.files.store import Store, trust
 from ckpt_magic.files.trust import Keyring, import_key, key_folder, read_key
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, StepCall, steps_text
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.steps.stored import Outputs, nothing_stored, pipelines_text, printable, size
+from ckpt_magic.steps.stored import Outputs, nothing_stored, pipelines_text, printable, shown_folder, size
 
 # -- arguments ------------------------------------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ def _besides(store: Store, found: Sequence[Mapping[str, Any]]) -> str:
     there = {(entry.name, entry.version) for entry in store.entries()}
     if there <= {(row["name"], row["version"]) for row in found}:
         return ""
-    return f"stored in {store.folder}: {pipelines_text(store)}; --name and --version choose"
+    return f"stored in {shown_folder(store.folder)}: {pipelines_text(store)}; --name and --version choose"
 
 
 # -- clear ----------------------------------------------------------------------------------------------------------

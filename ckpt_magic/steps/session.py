@@ -475,7 +475,7 @@ class Session:
 
     def _look_before(self, plan: Plan) -> Before:
         surroundings = ambient.look()
-        names = self.names(plan.code.names.binds)
+        names = self.names()  # what the code binds and IPython had bound before is IPython's until then
         state = self._look(names)
         self.watch.looked_before(state)
         reads = self._reads(plan.code.names, state)

@@ -217,7 +217,7 @@ class Outputs(Mapping[str, Any]):
 
     def _table(self) -> tuple[str, list[str], list[list[str]]]:
         lines = [self._line(step) for step in sorted(self._entries.keys() | self._methods.keys())]
-        head = f"outputs of `{self._name}`, version {self._version}, in {printable(str(self._folder))}"
+        head = f"outputs of `{self._name}`, version {self._version}, in {printable(shown_folder(self._folder))}"
         return head + ("" if lines else ": nothing is stored"), ["step", "size", "holds", ""], lines
 
     def _line(self, step: int) -> list[str]:
@@ -337,6 +337,12 @@ def step_key(key: object, full_names: Mapping[int, str]) -> str:
 
 def _number(key: str) -> int:
     return int(key.split("_")[1])
+
+
+def shown_folder(folder: Path) -> str:
+    """A folder as people see it from here: a stored page should not carry a machine's paths."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
 
 
 def missing(key: object, there: Sequence[str], *, where: str = "these outputs") -> StepNotFoundError:

@@ -375,11 +375,14 @@ def _is_to_be_entered(obj: Any, namespace: dict[str, Any]) -> bool:
         return False
     if kind is dict and "__spec__" in obj and "__loader__" in obj:
         return False  # the globals of a module
+    if kind.__module__.partition(".")[0] in _HOSTS:
+        return False  # from the shell and its kernel every variable can be reached
     if issubclass(kind, type) and getattr(obj, "__module__", "") != "__main__":
         return False  # a class of a library, also one that cannot be met by its name
     return not definitions.by_reference(obj)
 
 
+_HOSTS = frozenset({"IPython", "asyncio", "comm", "ipykernel", "tornado", "zmq"})
 _FAR = 100_000  # objects; what lies beyond is found by other ways or not at all
 
 

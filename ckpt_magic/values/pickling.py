@@ -595,7 +595,8 @@ def _refuse_thread(_: Any) -> NoReturn:
 def _callbacks(registry: Any) -> Any:
     """Write the callbacks of a figure: each time they are pickled they count one on, which is undone here."""
     made, args, state, *rest = registry.__reduce_ex__(PROTOCOL)
-    registry._cid_gen = itertools.count(state["_cid_gen"])
+    if isinstance(state["_cid_gen"], int):  # old versions pickle the counter itself
+        registry._cid_gen = itertools.count(state["_cid_gen"])
     return made, args, state, *rest
 
 

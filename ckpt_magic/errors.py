@@ -76,7 +76,7 @@ class OtherWriterError(CheckpointError):
 
 
 class CheckpointUnreadableError(CheckpointError, ImportError):
-    """A whole and trusted file that this environment cannot read."""
+    """A whole and trusted file that this environment cannot read; `name` is the module that is missing, if one is."""
 
 
 class LostValueError(CheckpointError, RuntimeError):

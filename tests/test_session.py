@@ -554,3 +554,16 @@ def test_values_that_cannot_be_saved_do_not_follow_into_later_steps(folder: Path
         facts = [kernel.step(step, source) for step, source in cells]
     assert [one["action"] for one in facts] == ["saved", "restored", "saved", "restored"]
     assert not any("conn" in note for note in facts[2]["notes"])
+
+
+def test_a_value_that_does_not_survive_pickling_makes_the_step_run(folder: Path) -> None:
+    source = (
+        "class Key:\n    def __init__(self):\n        self.x = 1; self.at = {self: 1}\n"
+        "    def __hash__(self):\n        return self.x\nk = Key()"
+    )
+    Kernel(folder).step(1, source)
+    kernel = Kernel(folder, 2)
+    facts = kernel.step(1, source)
+    assert facts["action"] == "saved"
+    assert "cannot be read here" in facts["reason"]
+    assert kernel.names["k"].at[kernel.names["k"]] == 1

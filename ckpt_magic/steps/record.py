@@ -43,6 +43,7 @@ EMPTY: Mapping[str, Any] = {
     "moved": False,
     "refused": (),
     "outputs_cut": None,
+    "python": "",
     "packages": {},
     "needs": (),
 }
@@ -134,6 +135,8 @@ def variables(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 def type_name(value: Any) -> str:
     """Name of the type as people write it: `int`, `pandas.DataFrame`, `sqlite3.Connection`."""
     kind = type(value)
+    if issubclass(kind, type):
+        return "class"
     top = kind.__module__.partition(".")[0]
     return kind.__qualname__ if top in ("builtins", "__main__") else f"{top}.{kind.__qualname__}"
 
@@ -150,6 +153,12 @@ def packages(modules: Iterable[str]) -> dict[str, str]:
                 continue
         versions[module] = version
     return versions
+
+
+def is_same_environment(meta: Mapping[str, Any]) -> bool:
+    """Whether this Python and the packages that a checkpoint needs are those that wrote it."""
+    here = platform.python_version(), packages(meta["packages"])
+    return here == (meta["python"], meta["packages"])
 
 
 def now() -> str:

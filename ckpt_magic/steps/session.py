@@ -352,10 +352,11 @@ class Session:
             self._set_aside_damaged(plan, stored, problem)
             return Decision("run", "its checkpoint was damaged")
         except CheckpointUnreadableError as problem:
-            if start != "auto":
+            if start != "auto" and (problem.name is not None or not record.is_same_environment(stored.meta)):
                 raise CheckpointUnreadableError(
                     f"step {plan.call.step}: {problem}; install what is missing, or run the step and keep the old "
-                    f"file: `%%step {plan.call.step} --force`"
+                    f"file: `%%step {plan.call.step} --force`",
+                    name=problem.name,
                 ) from problem
             plan.keep = True
             return Decision("run", f"its checkpoint cannot be read here: {problem}")
@@ -373,7 +374,8 @@ class Session:
             try:
                 importlib.import_module(module)
             except ImportError as error:
-                raise CheckpointUnreadableError(f"module {module} cannot be imported here ({error})") from error
+                text = f"module {module} cannot be imported here ({error})"
+                raise CheckpointUnreadableError(text, name=module) from error
         values = values_of(contents, stored.meta["step"])
         return Loaded(stored.meta, values, contents, stored.outputs(), found, parts, stored.size)
 
@@ -597,7 +599,7 @@ class Session:
         self._tokens.update(written.tokens)
         self._note_written(plan.key, plan.call.step, meta["groups"], found.deleted)
         self._remember(plan, "ran", plan.reason, seconds=outcome.seconds)
-        notes = plan.notes + self._save_notes(lost, surroundings, marks, outcome)
+        notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome)
         return self._facts(
             plan, "saved", notes, variables=len(meta["variables"]), size=path.stat().st_size, seconds=outcome.seconds
         )
@@ -656,9 +658,13 @@ class Session:
         return name in looks and looks[name].is_same_object(self.namespace.get(name))
 
     def _save_notes(
-        self, lost: Mapping[str, str], surroundings: ambient.Change, marks: Sequence[str], outcome: Outcome
+        self, plan: Plan, lost: Mapping[str, str], surroundings: ambient.Change, marks: Sequence[str], outcome: Outcome
     ) -> list[str]:
-        notes = [f"`{name}` ({record.type_name(self.namespace[name])}) cannot be saved" for name in lost]
+        notes = [
+            f"`{name}` ({record.type_name(self.namespace[name])}) cannot be saved"
+            for name in lost
+            if f"`{name}`" not in plan.reason  # it ran for that
+        ]
         notes += [f"{name} cannot be restored" for name in surroundings.refused]
         notes += [mark for mark in marks if not mark.startswith("without")]
         if outcome.outputs_cut is not None:

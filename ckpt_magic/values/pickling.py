@@ -802,7 +802,8 @@ def read(
     except (CheckpointUnreadableError, DamagedError, MemoryError):
         raise
     except Exception as error:  # __setstate__ and the like are the users' code
-        raise CheckpointUnreadableError(_unreadable(error)) from error
+        missing = error.name if isinstance(error, ImportError) else None
+        raise CheckpointUnreadableError(_unreadable(error), name=missing) from error
     finally:
         if collecting:
             gc.enable()
@@ -835,9 +836,10 @@ class _Reader(pickle.Unpickler):
             return super().find_class(module, name)
         except ModuleNotFoundError as error:
             missing = error.name or module
-            raise CheckpointUnreadableError(f"module {missing} is missing here ({module}.{name} is needed)") from error
+            text = f"module {missing} is missing here ({module}.{name} is needed)"
+            raise CheckpointUnreadableError(text, name=missing) from error
         except (ImportError, AttributeError) as error:
-            raise CheckpointUnreadableError(f"{module}.{name} is missing here: {error}") from error
+            raise CheckpointUnreadableError(f"{module}.{name} is missing here: {error}", name=module) from error
 
 
 def _unreadable(error: Exception) -> str:

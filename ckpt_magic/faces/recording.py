@@ -108,7 +108,21 @@ class _ResultWatch:
         return update_user_ns
 
 
-class KernelRecorder:
+class _WithResult:
+    """The last value of a recorder that has a watch on it."""
+
+    _watch: _ResultWatch
+
+    @property
+    def has_result(self) -> bool:
+        return self._watch.has_result
+
+    @property
+    def result(self) -> Any:
+        return self._watch.result
+
+
+class KernelRecorder(_WithResult):
     """Keeps the messages on IOPub that belong to one request."""
 
     def __init__(self, shell: Any, thread: Any, msg_id: str, cap: int) -> None:
@@ -128,14 +142,6 @@ class KernelRecorder:
         self._patches = Patches()
         self._watch = _ResultWatch(shell, self._patches)
         self._patches.set(thread, "send_multipart", self._listen)
-
-    @property
-    def has_result(self) -> bool:
-        return self._watch.has_result
-
-    @property
-    def result(self) -> Any:
-        return self._watch.result
 
     def stop(self) -> None:
         if not self._on:
@@ -189,7 +195,7 @@ class KernelRecorder:
             self._captured.add(comm)
 
 
-class ShellRecorder:
+class ShellRecorder(_WithResult):
     """Keeps what goes through the streams, the display publisher and the displayhook of a shell without a kernel."""
 
     def __init__(self, shell: Any, cap: int) -> None:
@@ -214,14 +220,6 @@ class ShellRecorder:
         self._tees = {name: Tee(getattr(sys, name), name, self._write) for name in ("stdout", "stderr")}
         for name, tee in self._tees.items():
             setattr(sys, name, tee)
-
-    @property
-    def has_result(self) -> bool:
-        return self._watch.has_result
-
-    @property
-    def result(self) -> Any:
-        return self._watch.result
 
     def stop(self) -> None:
         if not self._on:

@@ -567,3 +567,28 @@ def test_a_value_that_does_not_survive_pickling_makes_the_step_run(folder: Path)
     assert facts["action"] == "saved"
     assert "cannot be read here" in facts["reason"]
     assert kernel.names["k"].at[kernel.names["k"]] == 1
+
+
+def test_the_closed_file_of_a_with_statement_comes_back_closed_and_nothing_is_opened(
+    folder: Path, tmp_path: Path
+) -> None:
+    text, data = tmp_path / "text.txt", tmp_path / "data.bin"
+    source = (
+        f"with open({str(text)!r}, 'w', encoding='latin-1') as file:\n    file.write('x')\n"
+        f"with open({str(data)!r}, 'wb') as binary:\n    binary.write(b'x')\n"
+        f"raw = open({str(data)!r}, 'rb', buffering=0); raw.close(); same = file"
+    )
+    first = Kernel(folder)
+    first.step(1, source)
+    text.unlink()
+    data.write_bytes(b"kept")
+    kernel = Kernel(folder, 2)
+    assert kernel.step(1, source)["action"] == "restored"
+    for name in ("file", "binary", "raw"):
+        mine, theirs = first.names[name], kernel.names[name]
+        assert (theirs.closed, type(theirs), theirs.name, theirs.mode) == (True, type(mine), mine.name, mine.mode)
+    assert kernel.names["file"].encoding == "latin-1"
+    assert kernel.names["same"] is kernel.names["file"]
+    assert not text.exists()
+    assert data.read_bytes() == b"kept"
+    assert stored(folder, 1)["file"].closed

@@ -305,6 +305,7 @@ class ValuePickler(pickle.Pickler):
             type({}.keys()): lambda view: (dict.keys, (_owner_of(view),)),
             type({}.values()): lambda view: (dict.values, (_owner_of(view),)),
             type({}.items()): lambda view: (dict.items, (_owner_of(view),)),
+            **dict.fromkeys(_FILES, _closed_file),
         }
         reducers |= dict.fromkeys((*definitions.FORMS, _Globals), self._form)
         reducers |= {kind: self._owned_object for kind, _ in self._owned.values()}
@@ -404,7 +405,7 @@ class ValuePickler(pickle.Pickler):
     def _owned_object(self, obj: Any) -> Any:
         """An object that a module owns is met again by its name, not copied."""
         _, reduced = self._owned.get(id(obj), (None, NotImplemented))
-        return reduced
+        return _closed_file(obj) if reduced is NotImplemented and type(obj) in _FILES else reduced
 
     def _lock(self, lock: Any) -> Any:
         if lock.locked():
@@ -571,6 +572,27 @@ def _memory(view: memoryview) -> Any:
     if view.readonly and type(owner) is bytearray:
         return memoryview.toreadonly, (memoryview(owner),)
     return memoryview, (owner,)
+
+
+_FILES: Final = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
+# Opened on nothing and closed at once; the file of that name, if there is one, is not touched.
+_CLOSED: Final = """lambda name, mode, options: (lambda file: (file.close(), file)[1])(open(
+    name, mode, opener=lambda *_: __import__('os').open(__import__('os').devnull, 2), **options))"""
+
+
+def _closed_file(file: Any) -> Any:
+    """A closed file (`with open(…) as file:` leaves one) comes back closed; an open one cannot."""
+    if not file.closed:
+        raise NotPicklableError(f"an open file, {type(file).__qualname__}")
+    is_text = type(file) is io.TextIOWrapper
+    buffered = file.buffer if is_text else file
+    raw = buffered if type(buffered) is io.FileIO else getattr(buffered, "raw", None)
+    if type(raw) is not io.FileIO or not isinstance(raw.name, str | bytes):
+        raise NotPicklableError("a closed file that is not one of the file system")
+    if is_text:
+        mode = getattr(file, "mode", raw.mode.replace("b", ""))
+        return Form(eval, _CLOSED), (raw.name, mode, {"encoding": file.encoding, "errors": file.errors})
+    return Form(eval, _CLOSED), (raw.name, raw.mode, {"buffering": 0} if buffered is raw else {})
 
 
 def _cached_property(prop: Any) -> Any:

@@ -592,3 +592,30 @@ def test_the_closed_file_of_a_with_statement_comes_back_closed_and_nothing_is_op
     assert not text.exists()
     assert data.read_bytes() == b"kept"
     assert stored(folder, 1)["file"].closed
+
+
+def test_nothing_is_saved_after_a_mapped_file_was_written_to(folder: Path) -> None:
+    pytest.importorskip("numpy")
+    source = "import numpy as np\nx = np.ones(100_000)"
+    Kernel(folder).step(1, source)
+    kernel = Kernel(folder, 2)
+    kernel.step(1, source)
+    file(folder, 1).chmod(0o600)
+    with file(folder, 1).open("r+b") as out:
+        out.seek(5000)
+        out.write(b"1234")
+    with pytest.warns(CheckpointWarning, match=r"restored, and `x` may have changed.*--force"):
+        assert kernel.step(2, "y = x.sum()")["action"] == "not saved"
+    assert kernel.step(1, source, force=True)["action"] == "saved"
+    assert kernel.step(2, "y = x.sum()")["action"] == "saved"
+
+
+def test_a_replaced_file_leaves_mapped_arrays_valid(folder: Path) -> None:
+    pytest.importorskip("numpy")
+    source = "import numpy as np\nx = np.ones(100_000)"
+    Kernel(folder).step(1, source)
+    kernel = Kernel(folder, 2)
+    kernel.step(1, source)
+    Kernel(folder).step(1, source.replace("ones", "zeros"))
+    assert kernel.step(2, "y = x.sum()")["action"] == "saved"
+    assert kernel.names["y"] == 100_000

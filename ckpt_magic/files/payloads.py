@@ -265,6 +265,10 @@ class Map:
         """One view per payload, in the order in which the skeleton asks for them."""
         return [self.view(row.offset, row.length, row.read_only) for row in rows]
 
+    def release(self) -> None:
+        """Let go of the memory, which then lives as long as its views, and only go on watching the file."""
+        self._memory = bytearray()
+
     def changed(self) -> bool:
         """Whether the mapped file was written to since: its size or modification time differs."""
         return self._descriptor is not None and _identity(self._descriptor) != (self._size, self._mtime_ns)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ckpt_magic.files.payloads import Map
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.values import ambient, delta, pickling
 from ckpt_magic.values.source import Names
@@ -62,7 +63,7 @@ class Loaded:
     contents: pickling.Contents
     outputs: list[dict[str, Any]]
     found: dict[pickling.Token, Any]
-    maps: Any
+    map: Map
     size: int
 
 

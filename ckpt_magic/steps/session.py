@@ -13,7 +13,7 @@ import time
 import types
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from ckpt_magic.errors import (
     UsageError,
 )
 from ckpt_magic.files import format as files
+from ckpt_magic.files.payloads import Map
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import record, registry
@@ -90,6 +91,7 @@ class Session:
         self.kernel = uuid.uuid4().hex
         self.registry = registry.Registry()
         self.active: Plan | None = None
+        self._mapped: dict[tuple[PipelineKey, int], tuple[Map, set[str]]] = {}
         self.restore_random = restore_random
         self.secrets = secrets
         self._is_hidden = is_hidden
@@ -242,6 +244,7 @@ class Session:
         """Forget everything that the namespace held (`%reset`)."""
         self.registry.clear()
         self._tokens.clear()
+        self._mapped.clear()
         self.watch.clear()
         self.active = None
 
@@ -377,7 +380,7 @@ class Session:
                 text = f"module {module} cannot be imported here ({error})"
                 raise CheckpointUnreadableError(text, name=module) from error
         values = values_of(contents, stored.meta["step"])
-        return Loaded(stored.meta, values, contents, stored.outputs(), found, parts, stored.size)
+        return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size)
 
     def _stop_auto(self, plan: Plan, meta: Mapping[str, Any] | None, start: registry.StartPoint) -> None:
         if start == "auto" and (meta is None or meta["code"] != plan.code.digest or plan.call.force):
@@ -533,6 +536,7 @@ class Session:
     # -- saving ---------------------------------------------------------------------------------------------
 
     def _save(self, plan: Plan, outcome: Outcome, found: delta.Delta, surroundings: ambient.Change) -> dict[str, Any]:
+        self._refuse_changed_maps(plan.code.names.binds)
         if plan.used:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
         for name in sorted(found.changed & found.lost.keys()):
@@ -675,6 +679,10 @@ class Session:
 
     def _note_written(self, key: PipelineKey, step: int, groups: Mapping[str, str], deleted: Iterable[str]) -> None:
         """Note that a step gave names their values here, by running or by a restore."""
+        for at, (_, names) in list(self._mapped.items()):
+            names -= {*groups, *deleted}
+            if not names:
+                del self._mapped[at]
         pipeline = self.registry.pipeline(key)
         self.watch.wrote(key, (*groups, *deleted))
         for name in (*groups, *deleted):
@@ -774,6 +782,25 @@ class Session:
         self._tokens.update(loaded.found)
         self.watch.restored((*meta["groups"], *meta["deleted"]))
         self._note_written(key, meta["step"], meta["groups"], meta["deleted"])
+        if loaded.map.mapped:
+            loaded.map.release()
+            held = {
+                name
+                for name, value in loaded.values.items()
+                if not (type(value) in fingerprint.ATOMS or definitions.by_reference(value))
+            }
+            self._mapped[key, meta["step"]] = loaded.map, held
+
+    def _refuse_changed_maps(self, renewed: Set[str]) -> None:
+        """A file that was written to under its map may have changed the values that were restored from it."""
+        for (key, step), (mapped, held) in self._mapped.items():
+            names = held - renewed
+            if names and mapped.changed():
+                raise StoreError(
+                    f"the checkpoint of step {step} in {key.folder} was written to after it was restored, and "
+                    f"{', '.join(f'`{name}`' for name in sorted(names))} may have changed with it; run it again with "
+                    f"`%%step {step} --force`"
+                )
 
     def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         # a step that did not draw puts the generators back only if no code here drew yet: an edited seed cell wins

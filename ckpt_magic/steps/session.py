@@ -42,7 +42,7 @@ from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
 from ckpt_magic.values import ambient, definitions, delta, fingerprint, pickling, sharing, source
 
-_TRIES = 5
+_TRIES = 8
 RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
 
 
@@ -149,9 +149,10 @@ class Session:
 
     def begin_code(self, call: StepCall, code: Code) -> Plan:
         """Do `begin` for code of any kind."""
-        for _ in range(_TRIES - 1):
+        for turn in range(1, _TRIES):
             with suppress(StoreError):  # another process replaced the file between two reads of it
                 return self._begin(call, code)
+            time.sleep(0.02 * turn)
         return self._begin(call, code)
 
     def _begin(self, call: StepCall, code: Code) -> Plan:

@@ -111,7 +111,6 @@ class Plan:
     before: Before | None = None
     used: list[str] = field(default_factory=list)
     restore_seconds: float | None = None
-    done: bool = False
 
 
 def contents_of(

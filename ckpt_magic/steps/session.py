@@ -205,7 +205,7 @@ class Session:
         NotPicklableError
             A name of `--require` cannot be saved.
         """
-        self.active, plan.done = None, True
+        self.active = None
         if plan.action == "restore":
             return self._finish_restored(plan) if outcome.success else None
         if plan.before is None:
@@ -237,7 +237,7 @@ class Session:
 
     def abandon(self, plan: Plan, reason: str) -> None:
         """Give up a step whose end was not seen: nothing is saved, and it counts as failed."""
-        self.active, plan.done = None, True
+        self.active = None
         self.watch.suspect_all()
         self._remember(plan, "failed", reason)
 
@@ -571,7 +571,7 @@ class Session:
         )
 
         def dump(file: BinaryIO) -> pickling.Written:
-            return pickling.write(contents, file, namespace=self.main, views=found.views, classes=found.classes)
+            return pickling.write(contents, file, namespace=self.main, views=found.views)
 
         def complete(written: pickling.Written) -> dict[str, Any]:
             return {

@@ -69,8 +69,6 @@ class Delta:
         Per saved name the digest of its sharing group.
     views
         How arrays over one buffer are written.
-    classes
-        The notebook's classes that the values reach.
     """
 
     values: dict[str, Any]
@@ -79,7 +77,6 @@ class Delta:
     lost: dict[str, str]
     groups: dict[str, str]
     views: list[View] = field(default_factory=list)
-    classes: list[type] = field(default_factory=list)
 
 
 def look(names: Mapping[str, Any], namespace: dict[str, Any]) -> State:
@@ -148,7 +145,6 @@ def compare(
                 if id(span.array) in refused:
                     lost[name] = refused[id(span.array)]
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
-    looks = [after.looks[name] for name in values]
     return Delta(
         values=values,
         changed=changed,
@@ -156,7 +152,6 @@ def compare(
         lost=lost,
         groups=group_digests(values, after, tied),
         views=views,
-        classes=list({id(cls): cls for seen in looks for cls in seen.classes}.values()),
     )
 
 

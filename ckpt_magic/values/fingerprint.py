@@ -69,22 +69,19 @@ class Seen:
         `id` of the objects that pandas holds for itself: it never lets a change of them through to another holder.
     spans
         Memory of the arrays and buffers that the value reaches.
-    classes
-        The classes written by value that it reaches.
     functions
         The notebook's functions and classes that it reaches.
     is_name
         Whether the value is written as a name.
     """
 
-    __slots__ = ("_ref", "classes", "digest", "functions", "guarded", "is_name", "met", "spans", "why")
+    __slots__ = ("_ref", "digest", "functions", "guarded", "is_name", "met", "spans", "why")
 
     def __init__(self, value: Any, digest: str | None, why: str = "") -> None:
         self.digest, self.why = digest, why
         self.met: dict[int, Any] = {}
         self.guarded: frozenset[int] = frozenset()
         self.spans: list[Span] = []
-        self.classes: list[type] = []
         self.functions: list[Any] = []
         kind = type(value)
         self.is_name = kind not in ATOMS and kind not in _CONTAINERS and definitions.by_reference(value)
@@ -96,7 +93,7 @@ class Seen:
 
     def forget(self) -> None:
         """Let go of everything met, so that a look does not keep a rebound gigabyte alive."""
-        self.met, self.guarded, self.spans, self.classes, self.functions = {}, frozenset(), [], [], []
+        self.met, self.guarded, self.spans, self.functions = {}, frozenset(), [], []
 
 
 def look(value: Any, namespace: dict[str, Any]) -> Seen:
@@ -145,7 +142,6 @@ class Look(ValuePickler):
         self.persistent_id = self._held.append  # type: ignore[method-assign]
         self._hash = new_hash()
         self._spans: list[Span] = []
-        self._classes: list[type] = []
         self._functions: list[Any] = []
         self._forms: dict[int, Any] = {}
         self._guards: dict[int, int] = {}
@@ -156,7 +152,7 @@ class Look(ValuePickler):
         """Look at one value."""
         held, self._hash = self._held, new_hash()
         self._guards.clear()  # they go by id, which means nothing once the value is let go of
-        self._spans, self._classes, self._functions = [], [], []
+        self._spans, self._functions = [], []
         try:
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
@@ -167,7 +163,7 @@ class Look(ValuePickler):
         kept = [one for one in held if type(one) not in ATOMS]
         seen.met = dict(zip(map(id, kept), kept, strict=True))
         seen.guarded = frozenset(self._guards)
-        seen.spans, seen.classes, seen.functions = self._spans, self._classes, self._functions
+        seen.spans, seen.functions = self._spans, self._functions
         held.clear()
         self.clear_memo()  # it keeps alive what it knows
         return seen
@@ -212,7 +208,6 @@ class Look(ValuePickler):
         """Write a class as its token, or with all its attributes where it holds mutable state."""
         if definitions.by_reference(cls):
             return self.definitions.klass(cls)
-        self._classes.append(cls)
         self._functions.append(cls)
         form = self._plain_form("class", cls)
         if form is not None:

@@ -107,7 +107,6 @@ def write(
     *,
     namespace: dict[str, Any],
     views: Iterable[View] = (),
-    classes: Iterable[type] | None = None,
 ) -> Written:
     """Write `contents` as one pickle; buffers go in band, large ones as a `pickle.PickleBuffer` of their own.
 
@@ -121,8 +120,6 @@ def write(
         The namespace of the notebook or script. It is never written: functions get a dict of their own instead.
     views
         Plan for arrays that share memory.
-    classes
-        Not needed: classes are written where they are met. Accepted for callers that know them.
 
     Raises
     ------

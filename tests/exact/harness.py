@@ -1,4 +1,4 @@
-"""Proves that a restored step cannot be told from one that ran: the harness of `test_exact`.
+"""Proves that a restored step cannot be told from one that ran: the harness of this folder.
 
 A pipeline is text: cells that begin with ``%%step N`` or, unmarked, with ``%%``. It is run in full once; then, for
 every start point, a new process restores the steps below and runs the rest, and another one restores all that the
@@ -73,6 +73,37 @@ class Pipeline:
             else:
                 found[-1][1].append(line)
         return [(step, "\n".join(lines)) for step, lines in found]
+
+
+class Scenarios:
+    """The pipelines of one test module, by a sentence that says what is special about each."""
+
+    def __init__(self) -> None:
+        self._pipelines: dict[str, Pipeline] = {}
+        self._known: dict[str, str] = {}
+
+    def add(
+        self, name: str, text: str, *, runs: dict[int, str] | None = None, differs: str = "", known: str = ""
+    ) -> None:
+        """Add a pipeline; `known` is the reason why it fails today, see `Pipeline` for the rest."""
+        assert name not in self._pipelines, name
+        self._pipelines[name] = Pipeline(text, runs or {}, frozenset(differs.split()))
+        if known:
+            self._known[name] = known
+
+    def parameters(self) -> list[Any]:
+        """Return what `pytest.mark.parametrize` wants."""
+        import pytest
+
+        return [
+            pytest.param(name, marks=pytest.mark.xfail(reason=self._known[name])) if name in self._known else name
+            for name in self._pipelines
+        ]
+
+    def check(self, server: Server, name: str) -> None:
+        """Fail with all that differs."""
+        problems = server.problems(self._pipelines[name])
+        assert not problems, "\n".join(problems)
 
 
 class Server:
@@ -569,7 +600,7 @@ def serve() -> None:
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
     for name in HEAVY:
         with contextlib.suppress(ModuleNotFoundError):  # other interpreters have fewer libraries
             importlib.import_module(name)

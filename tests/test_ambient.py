@@ -24,7 +24,7 @@ import pandas as pd
 import pytest
 
 from ckpt_magic.errors import CheckpointUnreadableError
-from ckpt_magic.values import ambient
+from ckpt_magic.values import ambient, generators
 from ckpt_magic.values.ambient import Change
 
 
@@ -64,7 +64,7 @@ def run(step: Callable[[], object], undo: Callable[[], object]) -> Change:
     """Record a step, undo it by hand, put it back."""
     change = changing(step)
     undo()
-    ambient.put_back(change.state, generators=True)
+    ambient.put_back(change.state, generators_too=True)
     return change
 
 
@@ -103,7 +103,7 @@ def test_the_next_random_number_is_the_one_the_full_run_would_draw(draw: Callabl
     expected = [draw(), draw()]
     random.seed(2)
     np.random.seed(2)
-    ambient.put_back(change.state, generators=True)
+    ambient.put_back(change.state, generators_too=True)
     assert np.array_equal(expected, [draw(), draw()])
 
 
@@ -118,7 +118,7 @@ def test_generators_stay_where_they_are_unless_asked_for() -> None:
     state = random.getstate()
     random.random()
     moved = random.getstate()
-    ambient.put_back(change.state, generators=False)
+    ambient.put_back(change.state, generators_too=False)
     assert random.getstate() == moved != state
 
 
@@ -130,7 +130,7 @@ def test_another_bit_generator_of_numpy_comes_back() -> None:
         assert change.moved
         expected = np.random.random(3)
         numpy_random.set_bit_generator(original)
-        ambient.put_back(change.state, generators=True)
+        ambient.put_back(change.state, generators_too=True)
         assert np.array_equal(np.random.random(3), expected)
     finally:
         numpy_random.set_bit_generator(original)
@@ -143,15 +143,15 @@ def test_torch_comes_back() -> None:
     assert change.moved
     expected = torch.rand(3)
     torch.manual_seed(2)
-    ambient.put_back(change.state, generators=True)
+    ambient.put_back(change.state, generators_too=True)
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_generators_equal_sees_only_what_moved() -> None:
-    first = ambient.look()
-    assert ambient.generators_equal(first, ambient.look())
+def test_generators_are_equal_until_one_is_moved() -> None:
+    first = generators.look()
+    assert generators.equal(first, generators.look())
     random.random()
-    assert not ambient.generators_equal(first, ambient.look())
+    assert not generators.equal(first, generators.look())
 
 
 # --- single settings and lists ---
@@ -177,7 +177,7 @@ def test_a_folder_that_is_gone_is_an_error_and_nothing_changes(tmp_path: Path) -
     (tmp_path / "gone").rmdir()
     del os.environ["CKPT_TEST_NAME"]
     with pytest.raises(CheckpointUnreadableError, match="gone: No such file or directory; make it, or run the step"):
-        ambient.put_back(change.state, generators=True)
+        ambient.put_back(change.state, generators_too=True)
     assert Path.cwd() == here
     assert "CKPT_TEST_NAME" not in os.environ
 
@@ -211,7 +211,7 @@ def test_a_locale_that_is_not_installed_is_an_error() -> None:
     state = changing(lambda: None).state
     state["settings"]["locale"] = "xx_XX.NOWHERE"
     with pytest.raises(CheckpointUnreadableError, match="xx_XX.NOWHERE, which is not installed here; install it"):
-        ambient.put_back(state, generators=True)
+        ambient.put_back(state, generators_too=True)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_the_module_path_keeps_what_this_kernel_has() -> None:
     assert "site-packages" not in repr(state["lists"])
     sys.path[:] = [*old, "/here"]
     for _ in range(2):
-        ambient.put_back(state, generators=True)
+        ambient.put_back(state, generators_too=True)
         assert sys.path == ["/new", *old, "/here"]
 
 
@@ -272,7 +272,7 @@ def test_a_warning_that_was_ignored_is_shown_once_its_filter_is_back() -> None:
         warnings.simplefilter("error")
         state = changing(lambda: warnings.simplefilter("ignore")).state
     warnings.simplefilter("error")
-    ambient.put_back(state, generators=True)
+    ambient.put_back(state, generators_too=True)
     warnings.warn("x", UserWarning, stacklevel=1)
 
 
@@ -280,7 +280,7 @@ def test_a_warning_class_that_is_not_there_is_an_error() -> None:
     state = changing(lambda: warnings.simplefilter("ignore", NotebookWarning)).state
     state["lists"]["warning filters"]["front"][0] = ("ignore", None, "__main__:Gone", None, 0)
     with pytest.raises(CheckpointUnreadableError, match="__main__:Gone"):
-        ambient.put_back(state, generators=True)
+        ambient.put_back(state, generators_too=True)
 
 
 # --- options ---
@@ -321,7 +321,7 @@ def test_a_deleted_secret_is_no_secret() -> None:
     change = changing(lambda: os.environ.pop("GITHUB_TOKEN"))
     assert change.refused == ()
     os.environ["GITHUB_TOKEN"] = "other"
-    ambient.put_back(change.state, generators=True)
+    ambient.put_back(change.state, generators_too=True)
     assert "GITHUB_TOKEN" not in os.environ
 
 
@@ -459,7 +459,7 @@ def test_an_option_that_this_version_does_not_have_is_an_error() -> None:
     state["options"]["pandas"]["display.unheard_of"] = 1
     pd.set_option("display.max_rows", 60)
     with pytest.raises(CheckpointUnreadableError, match=r"display\.unheard_of, which the installed pandas does not"):
-        ambient.put_back(state, generators=True)
+        ambient.put_back(state, generators_too=True)
     assert pd.get_option("display.max_rows") == 60
 
 
@@ -467,7 +467,7 @@ def test_a_library_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch
     state = changing(lambda: pd.set_option("display.max_rows", 7)).state
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(CheckpointUnreadableError, match="pandas cannot be imported here"):
-        ambient.put_back(state, generators=True)
+        ambient.put_back(state, generators_too=True)
 
 
 # --- libraries that the step is the first to import ---
@@ -520,7 +520,7 @@ def test_options_set_by_the_step_that_imports_come_back_elsewhere(tmp_path: Path
         f"""
         from ckpt_magic.values import ambient
         import pickle, sys
-        ambient.put_back(pickle.load(open({str(tmp_path / "state")!r}, "rb")), generators=True)
+        ambient.put_back(pickle.load(open({str(tmp_path / "state")!r}, "rb")), generators_too=True)
         import numpy as np, pandas as pd, matplotlib, decimal
         print(np.random.randint(1000), np.get_printoptions()["precision"], pd.get_option("display.max_rows"),
               matplotlib.rcParams["figure.dpi"], decimal.getcontext().prec)
@@ -535,8 +535,35 @@ def test_a_quiet_step_makes_nobody_import_matplotlib() -> None:
         from ckpt_magic.values import ambient
         import sys
         state = {"generators": {}, "settings": {}, "lists": {}, "options": {"matplotlib": {"interactive": True}}}
-        ambient.put_back(state, generators=True)
+        ambient.put_back(state, generators_too=True)
         print("matplotlib" in sys.modules)
         """
     )
     assert out == "False"
+
+
+# --- secrets ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    "HF_TOKEN GITHUBTOKEN API_KEY OPENAI_API_KEY apikey AWS_SECRET_ACCESS_KEY AWS_ACCESS_KEY_ID DB_PASSWORD PGPASSWORD "
+    "MY_SECRET CLIENT_SECRETS GOOGLE_APPLICATION_CREDENTIALS SSHPASS DB_PASS key DB_PWD SSH_PASSPHRASE TOKEN2".split(),
+)
+def test_names_that_look_like_secrets(name: str) -> None:
+    assert ambient.is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    "TOKENIZERS_PARALLELISM KEYBOARD KEYBOARD_LAYOUT PASSAGES MONKEY MONKEY_PATCH PWD OLDPWD PATH BYPASS COMPASS_HOME "
+    "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS KEYCLOAK_URL PASSTHROUGH PYTHONHASHSEED".split(),
+)
+def test_names_that_do_not_look_like_secrets(name: str) -> None:
+    assert not ambient.is_secret(name)
+
+
+def test_patterns_of_the_user_are_compared_with_the_whole_name_and_its_parts() -> None:
+    assert ambient.is_secret("MY_PLACE", ["place"])
+    assert ambient.is_secret("MYPLACEIS", ["*PLACE*"])
+    assert not ambient.is_secret("MY_TOKEN", ["place"])

@@ -629,3 +629,20 @@ def test_a_replaced_file_leaves_mapped_arrays_valid(folder: Path) -> None:
     Kernel(folder).step(1, source.replace("ones", "zeros"))
     assert kernel.step(2, "y = x.sum()")["action"] == "saved"
     assert kernel.names["y"] == 100_000
+
+
+def test_a_folder_that_is_gone_is_an_error_with_a_number_and_makes_the_step_run_with_auto(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    source = "import os\nif os.path.isdir('work'): os.chdir('work')\nx = 1"
+    Kernel(tmp_path / "c").step(1, source)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").rmdir()
+    with pytest.raises(CheckpointUnreadableError, match="changed to the folder .*work: No such file.*--force"):
+        Kernel(tmp_path / "c", 2).step(1, source)
+    facts = Kernel(tmp_path / "c", "auto").step(1, source)
+    assert facts["action"] == "saved"
+    assert "No such file" in facts["reason"]
+    assert len(list((tmp_path / "c").glob("*.kept-*"))) == 1

@@ -40,7 +40,7 @@ from ckpt_magic.steps.plan import Before, Body, Code, Loaded, Outcome, Plan, Res
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall, StepRecord
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
-from ckpt_magic.values import ambient, definitions, delta, fingerprint, pickling, sharing, source
+from ckpt_magic.values import ambient, definitions, delta, fingerprint, generators, pickling, sharing, source
 
 _TRIES = 8
 RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
@@ -100,7 +100,7 @@ class Session:
         self._lives = lives or self._live
         self._keyring: Keyring | None = None
         self.watch = Watch(namespace, self.main, self.registry)
-        self._generators = ambient.look()
+        self._generators = generators.look()
 
     # -- places ---------------------------------------------------------------------------------------------
 
@@ -351,7 +351,7 @@ class Session:
     ) -> Decision:
         began = time.perf_counter()
         try:
-            plan.loaded = self.load(stored)
+            plan.loaded = self.load(stored, here=True)
         except DamagedError as problem:
             self._set_aside_damaged(plan, stored, problem)
             return Decision("run", "its checkpoint was damaged")
@@ -367,8 +367,8 @@ class Session:
         plan.restore_seconds = time.perf_counter() - began
         return decision
 
-    def load(self, stored: files.StoredStep) -> Loaded:
-        """Read a checkpoint into a scratch place."""
+    def load(self, stored: files.StoredStep, *, here: bool = False) -> Loaded:
+        """Read a checkpoint into a scratch place; with `here` also find out whether its surroundings can be had."""
         parts = stored.parts()
         found: dict[pickling.Token, Any] = {}
         contents = pickling.read(
@@ -380,6 +380,8 @@ class Session:
             except ImportError as error:
                 text = f"module {module} cannot be imported here ({error})"
                 raise CheckpointUnreadableError(text, name=module) from error
+        if contents.ambient is not None and here:
+            ambient.check(contents.ambient, generators_too=self.restore_random)
         values = values_of(contents, stored.meta["step"])
         return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size)
 
@@ -805,9 +807,9 @@ class Session:
 
     def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         # a step that did not draw puts the generators back only if no code here drew yet: an edited seed cell wins
-        untouched = ambient.generators_equal(self._generators, ambient.look())
-        ambient.put_back(state, generators=self.restore_random and (meta["moved"] or untouched))
-        self._generators = ambient.look() if meta["moved"] or untouched else self._generators
+        back = meta["moved"] or generators.equal(self._generators, generators.look())
+        ambient.put_back(state, generators_too=self.restore_random and back)
+        self._generators = generators.look() if back else self._generators
 
     def _placeholder(self, name: str, meta: Mapping[str, Any]) -> Any:
         rows = {row["name"]: row for row in meta["lost"]}

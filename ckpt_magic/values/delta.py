@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import ambient, definitions, fingerprint, sharing
+from ckpt_magic.values import definitions, fingerprint, generators, sharing
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pickling import View
 
@@ -92,7 +92,7 @@ def look(names: Mapping[str, Any], namespace: dict[str, Any]) -> State:
     collecting = gc.isenabled()
     gc.disable()  # all that is met is held for a moment: a collection would go through all of it, and find nothing
     try:
-        with ambient.generators_kept():
+        with generators.kept():
             looks = fingerprint.look_at_all(names, namespace)
         return State(looks, sharing.links(looks, namespace))
     finally:

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
-from ckpt_magic.values import ambient, definitions
+from ckpt_magic.values import definitions, generators
 from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Token, by_reference, importable
 
 __all__ = ["Contents", "Placeholder", "Token", "ValuePickler", "View", "Written", "make_placeholder", "read", "write"]
@@ -139,7 +139,7 @@ def write(
     extras = _outer(contents.extras, namespace, shell)
     parts = ((shell, known.sources), contents.ambient, extras, value)
     try:
-        with ambient.generators_kept():
+        with generators.kept():
             pickler.dump(Form(operator.getitem, parts, 3))
     except (NotPicklableError, MemoryError, OSError):
         raise

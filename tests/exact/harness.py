@@ -317,9 +317,18 @@ def execute(tree: ast.Module, filename: str, namespace: dict[str, Any]) -> tuple
 def around() -> dict[str, str]:
     """What a process has besides names."""
     import decimal
+    import locale
+    import logging
+    import signal
+    import socket
+    import tempfile
+    import time
 
     numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
-    return {
+    umask = os.umask(0o77)
+    os.umask(umask)
+    loggers = {"root": logging.root, **logging.Logger.manager.loggerDict}
+    found = {
         "random": digest(repr(random.getstate())),
         "numpy.random": digest(repr(numpy.random.get_state())),
         "cwd": os.getcwd(),
@@ -329,8 +338,67 @@ def around() -> dict[str, str]:
         "warning filters": repr(warnings.filters),
         "decimal": repr(decimal.getcontext()),
         "print options": repr(numpy.get_printoptions()),
+        "numpy errors": repr(numpy.geterr()),
         "pandas": repr([pandas.get_option(name) for name in ("display.max_rows", "display.precision")]),
+        "locale": repr([locale.setlocale(part) for part in (locale.LC_ALL, locale.LC_NUMERIC, locale.LC_TIME)]),
+        "time zone": repr(time.tzname),
+        "interpreter": repr(
+            (sys.getswitchinterval(), sys.get_int_max_str_digits(), gc.isenabled(), gc.get_threshold())
+        ),
+        "places": repr((umask, socket.getdefaulttimeout())),
+        "temporary files": repr(tempfile.tempdir),
+        "hooks": repr([callable_text(getattr(sys, name)) for name in ("excepthook", "displayhook", "unraisablehook")]),
+        "signals": repr({int(one): callable_text(signal.getsignal(one)) for one in signal.valid_signals()}),
+        "logging": repr((logging.Logger.manager.disable, warnings.showwarning is vars(logging)["_showwarning"])),
+        "levels": repr(sorted(logging._levelToName.items())),
+        "loggers": repr(sorted((name, logger_text(one)) for name, one in loggers.items() if hasattr(one, "level"))),
     }
+    if "matplotlib" in sys.modules:
+        parameters = dict.items(sys.modules["matplotlib"].rcParams)
+        found["rcParams"] = repr(sorted((name, repr(value)) for name, value in parameters if "backend" not in name))
+    if "matplotlib.pyplot" in sys.modules:
+        found["figures"] = figures_text(sys.modules["matplotlib.pyplot"])
+    if "sklearn" in sys.modules:
+        found["sklearn"] = repr(sys.modules["sklearn"].get_config())
+    if "polars" in sys.modules:
+        found["polars"] = repr(sys.modules["polars"].Config.state())
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        state = torch.get_rng_state().numpy().tobytes()
+        options = torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
+        more = torch.are_deterministic_algorithms_enabled(), torch.get_default_device(), torch._tensor_str.PRINT_OPTS
+        found["torch"] = repr((digest(state), options, more))
+    return found
+
+
+def callable_text(value: Any) -> str:
+    return getattr(value, "__qualname__", None) or repr(value)
+
+
+def logger_text(logger: Any) -> str:
+    handlers = [
+        (type(one).__qualname__, one.level, one.name, vars(one.formatter) if one.formatter else None, len(one.filters))
+        for one in logger.handlers
+    ]
+    texts = [str(handler).partition(" at 0x")[0].partition("<logging.PercentStyle")[0] for handler in handlers]
+    formats = [getattr(one.formatter, "_fmt", None) for one in logger.handlers]
+    streams = [getattr(one, "stream", None) for one in logger.handlers]
+    names = [
+        "stdout" if one is sys.stdout else "stderr" if one is sys.stderr else type(one).__name__ for one in streams
+    ]
+    return f"{logger.level} {logger.propagate} {logger.disabled} {texts} {formats} {names} {len(logger.filters)}"
+
+
+def figures_text(pyplot: Any) -> str:
+    def pixels(figure: Any) -> str:
+        file = io.BytesIO()
+        figure.savefig(file, format="raw", dpi=40)
+        return digest(file.getvalue())
+
+    managers = pyplot._pylab_helpers.Gcf.figs
+    figures = {number: manager.canvas.figure for number, manager in managers.items()}
+    current = [one.axes.index(one.gca()) if one.axes else None for one in figures.values()]
+    return repr([(number, pixels(figure)) for number, figure in figures.items()]) + repr(current)
 
 
 def digest(text: str | bytes) -> str:

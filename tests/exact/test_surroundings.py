@@ -96,7 +96,54 @@ child = log.getChild('sub')
 %%step 3
 r = child.parent is log, logging.getLogger('mine') is log
 """,
-    known="levels that a step sets are not put back",
+)
+scenario(
+    "settings of the interpreter and of libraries, set in one step and taken back in another",
+    """
+%%step 1
+import sys, gc, socket, locale, sklearn, os, time, numpy as np
+sys.setswitchinterval(0.01); sys.set_int_max_str_digits(5000); gc.set_threshold(900, 11, 12); gc.disable()
+socket.setdefaulttimeout(7.5); sklearn.set_config(transform_output='pandas', working_memory=7)
+locale.setlocale(locale.LC_NUMERIC, 'C.UTF-8'); os.environ['TZ'] = 'Asia/Tokyo'; time.tzset(); np.seterr(all='ignore')
+%%step 2
+hour = time.localtime(0).tm_hour; n = len(str(10 ** 4500)); gc.enable(); socket.setdefaulttimeout(None)
+%%step 3
+from sklearn.preprocessing import StandardScaler
+import pandas as pd
+kind = type(StandardScaler().fit_transform(pd.DataFrame({'a': [1., 2.]}))).__name__; gc.set_threshold(700)
+sklearn.set_config(transform_output='default')
+%%step 4
+r = socket.getdefaulttimeout(), gc.isenabled(), sklearn.get_config()['working_memory'], locale.setlocale(locale.LC_NUMERIC)
+""",
+)
+scenario(
+    "levels, propagation and names of levels in logging, those of libraries too",
+    """
+%%step 1
+import logging
+logging.addLevelName(25, 'NOTE'); logging.disable(logging.DEBUG); logging.captureWarnings(True)
+logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR); logging.getLogger().setLevel('INFO')
+%%step 2
+log = logging.getLogger('app.db'); log.propagate = False; log.disabled = True; logging.getLogger('app').setLevel(25)
+%%step 3
+r = log.getEffectiveLevel(), logging.getLevelName(25), log.isEnabledFor(10), logging.getLogger('app.db').parent.name
+logging.disable(logging.NOTSET); logging.captureWarnings(False); log.disabled = False
+%%step 4
+s = log.isEnabledFor(10), log.isEnabledFor(30), logging.root.level
+""",
+)
+scenario(
+    "figures of matplotlib and the style they are drawn in",
+    """
+%%step 1
+import matplotlib; matplotlib.use('agg')
+import matplotlib.pyplot as plt
+plt.style.use('ggplot'); plt.rcParams['lines.linewidth'] = 5; plt.rcParams['axes.prop_cycle'] = plt.cycler(color=['k', 'r'])
+%%step 2
+plt.rc('font', size=7); plt.rcdefaults(); plt.rcParams.update({'axes.grid': True})
+%%step 3
+r = plt.rcParams['axes.grid'], plt.rcParams['lines.linewidth']
+""",
 )
 scenario(
     "a method is patched into a class of a library",

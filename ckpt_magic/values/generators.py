@@ -1,0 +1,147 @@
+"""The random generators of the process: `random`, numpy's legacy one, torch's.
+
+Read, compare, put back. Those of libraries only where they are imported already; states are builtins and arrays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import random
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ckpt_magic.errors import CheckpointUnreadableError
+
+States = Mapping[str, Any]
+
+
+def look() -> dict[str, Any]:
+    """Read the state of every generator."""
+    return {name: state for name, read in _READERS.items() if (state := read()) is not None}
+
+
+def equal(before: States, after: States) -> bool:
+    """Tell whether no generator was seeded or drawn from between two looks."""
+    for name, state in after.items():
+        if name not in before:
+            if name != "numpy.random" or not _fresh_from_import(state):
+                return False
+        elif not _same(before[name], state):
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Undo draws inside: pickling runs a ``__getstate__`` of the user, and how often that happens must not matter."""
+    before = look()
+    try:
+        yield
+    finally:
+        for name, state in before.items():
+            if not _same(state, _READERS[name]()):
+                _SETTERS[name](state)
+
+
+def check(states: States) -> None:
+    """Import the libraries of these generators.
+
+    Raises
+    ------
+    CheckpointUnreadableError
+        One is not here.
+    """
+    for name in states:
+        _library(name)
+
+
+def put_back(states: States) -> None:
+    """Set the state of every generator."""
+    for name, value in states.items():
+        _SETTERS[name](value)
+
+
+def _numpy_state() -> dict[str, Any] | None:
+    read = getattr(sys.modules.get("numpy.random"), "get_state", None)  # absent while numpy is being imported
+    state: dict[str, Any] | None = read(legacy=False) if read is not None else None
+    return state
+
+
+def _torch_state() -> bytes | None:
+    read = getattr(sys.modules.get("torch"), "get_rng_state", None)
+    return read().numpy().tobytes() if read is not None else None
+
+
+def _cuda_state() -> list[bytes] | None:
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_initialized():  # reading would start it
+        return None
+    return [state.numpy().tobytes() for state in cuda.get_rng_state_all()]
+
+
+def _fresh_from_import(state: Mapping[str, Any]) -> bool:
+    """Tell whether numpy's legacy generator is as `import numpy` left it.
+
+    Its seed comes from the system then, so it cannot be compared with anything. But numpy marks it: position 623 and
+    this first word mean "never seeded, never drawn from"; seeding leaves 624, drawing moves on.
+    """
+    if state["bit_generator"] != "MT19937":
+        return False
+    inner = state["state"]
+    return bool(inner["pos"] == 623 and inner["key"][0] == 0x80000000 and not state["has_gauss"])
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Compare two generator states; they hold numbers, tuples, dicts and arrays."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if hasattr(a, "tobytes"):
+        return bool(a.tobytes() == b.tobytes())
+    return bool(a == b)
+
+
+def _put_numpy(state: dict[str, Any]) -> None:
+    numpy_random = _library("numpy.random")
+    if numpy_random.get_state(legacy=False)["bit_generator"] != state["bit_generator"]:
+        numpy_random.set_bit_generator(getattr(numpy_random, state["bit_generator"])())
+    numpy_random.set_state(state)
+
+
+def _put_torch(state: bytes) -> None:
+    torch = _library("torch")
+    torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
+def _put_cuda(states: list[bytes]) -> None:
+    torch = _library("torch")
+    for number, state in enumerate(states[: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8), number)
+
+
+_READERS: Final = {
+    "random": random.getstate,
+    "numpy.random": _numpy_state,
+    "torch": _torch_state,
+    "torch.cuda": _cuda_state,
+}
+_SETTERS: Final[dict[str, Any]] = {
+    "random": random.setstate,
+    "numpy.random": _put_numpy,
+    "torch": _put_torch,
+    "torch.cuda": _put_cuda,
+}
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise CheckpointUnreadableError(
+            f"the step drew random numbers of {name}, and {name} cannot be imported here ({error}); install it, or "
+            "run the step instead: %%step … --force",
+            name=name,
+        ) from error

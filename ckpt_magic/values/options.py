@@ -1,0 +1,428 @@
+"""Options of libraries: mappings from names to values, read and set through what each library offers.
+
+A library is looked at only where it is imported already. One that a step is the first to import has no "before": its
+options are compared with its own defaults. Values are described in plain builtins, so that a checkpoint opens where
+a library is missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import decimal
+import importlib
+import json
+import logging
+import os
+import sys
+import types
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from ckpt_magic.errors import CheckpointUnreadableError
+
+CURE: Final = "run the step instead: %%step … --force"
+
+Options = dict[str, dict[str, Any]]
+
+
+def look() -> Options:
+    """Read the options of all sources, by its name."""
+    return {name: read for name, source in _SOURCES.items() if (read := source.look()) is not None}
+
+
+def changes(name: str, before: Mapping[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of one source that are new or have another value; None for those that are gone."""
+    source = _SOURCES[name]
+    if before is None or before.keys() != after.keys():  # loaded by the step, or loaded more of itself
+        before = {**source.defaults(), **(before or {})}
+    found = {key: value for key, value in after.items() if key not in before or not _equal(before[key], value)}
+    if source.is_open:
+        found |= dict.fromkeys(before.keys() - after.keys())
+    return found
+
+
+def label(name: str, key: str) -> str:
+    """Call an option by what people know it as."""
+    return _SOURCES[name].label.format(key)
+
+
+def is_worth_saying(name: str, key: str, value: Any) -> bool:
+    """Tell changes that somebody made from those that come with computing and drawing; all are put back."""
+    if name == "logging" and key.startswith("level of ") and value is not None:
+        library = key.removeprefix("level of ").partition(".")[0]
+        return library == "root" or library not in sys.modules  # libraries set those of their own loggers
+    return (name, key) != ("decimal", "flags") and not (key == "interactive" and value is True)
+
+
+def wanted(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Import the library, check that it has these options, and return their values.
+
+    Raises
+    ------
+    CheckpointUnreadableError
+        The library or an option of it is not here. Nothing was changed.
+    """
+    source = _SOURCES[name]
+    if changes.keys() == {"interactive"} and source.module not in sys.modules:
+        return {}  # set by the kernel when the first figure is drawn: no reason to import matplotlib
+    _library(source.module)
+    unknown = [] if source.is_open else sorted(changes.keys() - (source.look() or {}).keys())
+    if unknown:
+        raise CheckpointUnreadableError(
+            f"the step set {source.label.format(unknown[0])}, which the installed {source.module} does not have;"
+            f" install the version the step ran with, or {CURE}",
+            name=source.module,
+        )
+    return {key: _rebuilt(value) for key, value in changes.items()}
+
+
+def write(name: str, values: dict[str, Any]) -> None:
+    """Set options of one source, as `wanted` returned them."""
+    if values:
+        _SOURCES[name].write(values)
+
+
+def plain(value: Any) -> Any:
+    """Return an option value in builtins; TypeError if it has no such form."""
+    if value is None or type(value) in (bool, int, float, complex, str, bytes):
+        return value
+    if isinstance(value, str):  # matplotlib's CapStyle
+        return str.__str__(value)
+    if type(value) in (list, tuple):
+        return type(value)(plain(item) for item in value)
+    if type(value) is dict:
+        return {plain(key): plain(item) for key, item in value.items()}
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        return plain(value.item())
+    if type(value).__name__ == "Cycler":
+        return {_FORM: "cycler", "value": plain(value.by_key())}
+    if type(value) is types.BuiltinMethodType and value.__name__ == "format" and type(value.__self__) is str:
+        return {_FORM: "format", "value": value.__self__}  # display.float_format = "{:.2f}".format
+    raise TypeError(f"a {type(value).__name__} has no plain form")
+
+
+_FORM: Final = "ckpt_magic"
+"""Key that tells a rebuilt value from a dict."""
+
+
+def _rebuilt(value: Any) -> Any:
+    if type(value) is dict and _FORM in value:
+        inner = value["value"]
+        return inner.format if value[_FORM] == "format" else _library("cycler").cycler(**inner)
+    return value
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Compare two option values, among which True and 1 differ."""
+    if a is b:
+        return True
+    try:
+        return type(a) is type(b) and bool(a == b)
+    except (TypeError, ValueError):  # an array, or what else a user made an option of
+        return False
+
+
+class _Source:
+    """A set of options of one library."""
+
+    label: ClassVar[str]
+    module: ClassVar[str]
+    is_open: ClassVar[bool] = False
+    """Any name may be an option, and one that is gone has no value."""
+
+    def look(self) -> dict[str, Any] | None:
+        """Return all options, None while the library is not loaded."""
+        raise NotImplementedError
+
+    def defaults(self) -> Mapping[str, Any]:
+        """Return what a fresh import has."""
+        return {}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        """Set some."""
+        raise NotImplementedError
+
+
+class _Environ(_Source):
+    is_open = True
+    label, module = "environ:{}", "os"
+
+    def look(self) -> dict[str, Any]:
+        return dict(os.environ)
+
+    def write(self, changes: dict[str, Any]) -> None:
+        for name, value in changes.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class _Decimal(_Source):
+    label, module = "decimal {}", "decimal"
+
+    def look(self, context: decimal.Context | None = None) -> dict[str, Any]:
+        context = context or decimal.getcontext()
+        found = {name: getattr(context, name) for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")}
+        for signals in ("traps", "flags"):
+            found[signals] = [signal.__name__ for signal, on in getattr(context, signals).items() if on]
+        return found
+
+    def defaults(self) -> Mapping[str, Any]:
+        return self.look(decimal.DefaultContext)
+
+    def write(self, changes: dict[str, Any]) -> None:
+        context = decimal.getcontext()  # changed in place: variables of the notebook may hold it
+        for name, value in changes.items():
+            if name not in ("traps", "flags"):
+                setattr(context, name, value)
+                continue
+            signals = getattr(context, name)
+            for signal in signals:
+                signals[signal] = signal.__name__ in value
+
+
+class _NumpyPrinting(_Source):
+    label, module = "numpy print option {}", "numpy"
+
+    def look(self) -> dict[str, Any] | None:
+        read = getattr(sys.modules.get("numpy"), "get_printoptions", None)
+        return dict(read()) if read is not None else None
+
+    def defaults(self) -> Mapping[str, Any]:
+        texts = {"nanstr": "nan", "infstr": "inf", "sign": "-", "floatmode": "maxprec", "formatter": None}
+        numbers = {"edgeitems": 3, "threshold": 1000, "precision": 8, "linewidth": 75, "suppress": False}
+        return {**texts, **numbers, "legacy": False, "override_repr": None}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        _library("numpy").set_printoptions(**changes)
+
+
+class _NumpyErrors(_Source):
+    label, module = "numpy error state {}", "numpy"
+
+    def look(self) -> dict[str, Any] | None:
+        numpy = sys.modules.get("numpy")
+        read = getattr(numpy, "geterr", None)
+        return {**read(), "call": numpy.geterrcall()} if numpy is not None and read is not None else None
+
+    def defaults(self) -> Mapping[str, Any]:
+        return {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn", "call": None}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        numpy = _library("numpy")
+        if "call" in changes:
+            numpy.seterrcall(changes["call"])
+        numpy.seterr(**{name: value for name, value in changes.items() if name != "call"})
+
+
+class _Pandas(_Source):
+    label, module = "pandas option {}", "pandas"
+
+    def look(self) -> dict[str, Any] | None:
+        # private, as there is no public way to read all options at once; pandas keeps it since 0.14
+        tree = getattr(sys.modules.get("pandas._config.config"), "_global_config", None)
+        if tree is None:
+            return None
+        found: dict[str, Any] = {}
+        todo = [("", tree)]
+        while todo:
+            prefix, branch = todo.pop()
+            for name, value in branch.items():
+                if type(value) is dict:
+                    todo.append((f"{prefix}{name}.", value))
+                else:
+                    found[prefix + name] = value
+        return found
+
+    def defaults(self) -> Mapping[str, Any]:
+        registered = getattr(sys.modules.get("pandas._config.config"), "_registered_options", {})
+        return {name: option.defval for name, option in registered.items()}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        pandas = _library("pandas")
+        for name, value in changes.items():
+            pandas.set_option(name, value)
+
+
+class _Matplotlib(_Source):
+    label, module = "rcParams {}", "matplotlib"
+    # The backend belongs to the front end, and is chosen by the kernel when the first figure is drawn.
+    skipped = frozenset({"backend", "backend_fallback"})
+
+    def look(self) -> dict[str, Any] | None:
+        return self.copied(getattr(sys.modules.get("matplotlib"), "rcParams", None))
+
+    def copied(self, values: Any) -> dict[str, Any] | None:
+        if values is None:
+            return None
+        # dict.items, as reading single items warns about deprecated ones and may load a backend
+        found = {name: list(value) if type(value) is list else value for name, value in dict.items(values)}
+        for name in self.skipped:
+            found.pop(name, None)
+        return found
+
+    def defaults(self) -> Mapping[str, Any]:
+        return self.copied(getattr(sys.modules.get("matplotlib"), "rcParamsOrig", None)) or {}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        _library("matplotlib").rcParams.update(changes)
+
+
+class _Sklearn(_Source):
+    label, module = "sklearn option {}", "sklearn"
+
+    def look(self) -> dict[str, Any] | None:
+        read = getattr(sys.modules.get("sklearn"), "get_config", None)
+        return dict(read()) if read is not None else None
+
+    def defaults(self) -> Mapping[str, Any]:
+        return dict(getattr(sys.modules.get("sklearn._config"), "_global_config", {}))  # set_config leaves it alone
+
+    def write(self, changes: dict[str, Any]) -> None:
+        _library("sklearn").set_config(**changes)
+
+
+class _Polars(_Source):
+    """The options of polars that are no environment variables."""
+
+    label, module = "polars option {}", "polars"
+
+    def look(self) -> dict[str, Any] | None:
+        readers = getattr(sys.modules.get("polars.config"), "_POLARS_CFG_DIRECT_VARS", None)
+        return {name: read() for name, read in readers.items()} if readers is not None else None
+
+    def defaults(self) -> Mapping[str, Any]:
+        numbers = {"set_fmt_float": "mixed", "set_float_precision": None, "set_trim_decimal_zeros": False}
+        return {**numbers, "set_thousands_separator": "", "set_decimal_separator": "."}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        _library("polars").Config.load(json.dumps({"environment": {}, "direct": changes}))
+
+
+class _Torch(_Source):
+    label, module = "torch {}", "torch"
+
+    def look(self) -> dict[str, Any] | None:
+        torch = sys.modules.get("torch")
+        if torch is None or not hasattr(torch, "get_float32_matmul_precision"):  # absent, or being imported
+            return None
+        device = torch.get_default_device() if hasattr(torch, "get_default_device") else "cpu"
+        printing = getattr(sys.modules.get("torch._tensor_str"), "PRINT_OPTS", None)
+        return {
+            "default dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+            "default device": str(device),
+            "threads": torch.get_num_threads(),
+            "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+            "deterministic algorithms only warn": torch.is_deterministic_algorithms_warn_only_enabled(),
+            "gradients": torch.is_grad_enabled(),
+            "float32 matmul precision": torch.get_float32_matmul_precision(),
+            "cudnn benchmark": torch.backends.cudnn.benchmark,
+            "cudnn deterministic": torch.backends.cudnn.deterministic,
+            **(
+                {f"print option {name}": value for name, value in dataclasses.asdict(printing).items()}
+                if dataclasses.is_dataclass(printing) and not isinstance(printing, type)
+                else {}
+            ),
+        }
+
+    def defaults(self) -> Mapping[str, Any]:
+        printing = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+        return {
+            "default dtype": "float32",
+            "default device": "cpu",
+            "threads": _library("torch").get_num_threads(),  # as many as the machine has; nobody knows what was
+            "deterministic algorithms": False,
+            "deterministic algorithms only warn": False,
+            "gradients": True,
+            "float32 matmul precision": "highest",
+            "cudnn benchmark": False,
+            "cudnn deterministic": False,
+            **{f"print option {name}": value for name, value in printing.items()},
+        }
+
+    def write(self, changes: dict[str, Any]) -> None:
+        torch = _library("torch")
+        now = self.look() or {}
+        for name, value in changes.items():
+            if name.startswith("print option "):
+                setattr(torch._tensor_str.PRINT_OPTS, name.removeprefix("print option "), value)
+            elif name.startswith("cudnn "):
+                setattr(torch.backends.cudnn, name.removeprefix("cudnn "), value)
+            elif name == "default dtype":
+                torch.set_default_dtype(getattr(torch, value))
+            elif name == "default device":
+                torch.set_default_device(None if value == "cpu" else value)
+            elif name == "threads":
+                torch.set_num_threads(value)
+            elif name == "gradients":
+                torch.set_grad_enabled(value)
+            elif name == "float32 matmul precision":
+                torch.set_float32_matmul_precision(value)
+        if any(name.startswith("deterministic") for name in changes):
+            now |= changes
+            only = now["deterministic algorithms only warn"]
+            torch.use_deterministic_algorithms(now["deterministic algorithms"], warn_only=only)
+
+
+class _Logging(_Source):
+    """Levels, propagation and the like of loggers; only what is not as a new logger has it."""
+
+    is_open = True
+    label, module = "logging: {}", "logging"
+
+    def look(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        manager = logging.Logger.manager
+        for name, logger in [("root", logging.root), *manager.loggerDict.items()]:
+            if isinstance(logger, logging.Logger):  # not the place of one that nobody asked for
+                state = logger.level, logger.propagate, logger.disabled
+                if state != _NEW_LOGGER:
+                    found[f"level of {name}"] = state
+        if manager.disable:
+            found["disable"] = manager.disable
+        if getattr(logging, "_warnings_showwarning", None) is not None:
+            found["captureWarnings"] = True
+        found["levels"] = {level: name for level, name in logging._levelToName.items() if level not in _LEVELS}
+        return found
+
+    def write(self, changes: dict[str, Any]) -> None:
+        for name, value in changes.items():
+            if name == "disable":
+                logging.disable(value or 0)
+            elif name == "captureWarnings":
+                logging.captureWarnings(bool(value))
+            elif name == "levels":
+                for level, text in (value or {}).items():
+                    logging.addLevelName(level, text)
+            else:
+                logger = logging.getLogger(name.removeprefix("level of "))
+                level, logger.propagate, logger.disabled = value or _NEW_LOGGER
+                logger.setLevel(level)
+
+
+_NEW_LOGGER: Final = (logging.NOTSET, True, False)
+_LEVELS: Final = frozenset({0, 10, 20, 30, 40, 50})
+
+_SOURCES: Final[dict[str, _Source]] = {
+    "environ": _Environ(),
+    "decimal": _Decimal(),
+    "numpy printing": _NumpyPrinting(),
+    "numpy errors": _NumpyErrors(),
+    "pandas": _Pandas(),
+    "matplotlib": _Matplotlib(),
+    "sklearn": _Sklearn(),
+    "polars": _Polars(),
+    "torch": _Torch(),
+    "logging": _Logging(),
+}
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise CheckpointUnreadableError(
+            f"the step set options of {name}, and {name} cannot be imported here ({error}); install it, or {CURE}",
+            name=name,
+        ) from error

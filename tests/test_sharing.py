@@ -193,9 +193,9 @@ def test_a_million_shared_objects_cost_less_than_seconds() -> None:
     items: list[Any] = [[i] for i in range(200_000)]
     looks = fingerprint.look_at_all({"a": items, "b": list(items), "c": [items]}, {})
     gc.disable()
-    began = time.perf_counter()
+    began = time.process_time()
     found = sharing.links(looks, {})
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     gc.enable()
     assert sum(map(len, found.objects.values())) == 200_001
     assert seconds < 2.5

@@ -448,7 +448,8 @@ def test_objects_are_noted_at_the_speed_of_c() -> None:
 def test_names_of_seen_are_documented() -> None:
     assert set(Seen.__slots__) == {
         "_ref",
-        "digest",
+        "_rest",
+        "contents",
         "functions",
         "guarded",
         "is_name",

@@ -13,7 +13,7 @@ from ckpt_magic import DamagedError, OtherKeyError, OtherWriterError, Outputs, S
 from ckpt_magic.files import format as checkpoint_format
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
-from ckpt_magic.values import fingerprint, pickling
+from ckpt_magic.values import pages, pickling
 from tests import making
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def save(path: Path, value: dict[str, Any], keyring: Keyring, **meta: Any) -> Pa
             outputs=[],
             meta=facts,
             keyring=keyring,
-            new_hash=fingerprint.new_hash,
+            new_hash=pages.new_hash,
         )
 
     Store(path.parent).publish(path, write)

@@ -243,6 +243,7 @@ class Map:
 
     def __init__(self, memory: mmap.mmap | bytearray, *, descriptor: int | None) -> None:
         self._memory = memory
+        self._rows: Sequence[Row] = ()
         self._descriptor = descriptor
         if descriptor is not None:  # kept open: a replaced path is fine, what counts is the file that was mapped
             self._size, self._mtime_ns = _identity(descriptor)
@@ -263,7 +264,17 @@ class Map:
 
     def views(self, rows: Sequence[Row]) -> list[memoryview]:
         """One view per payload, in the order in which the skeleton asks for them."""
+        self._rows = rows
         return [self.view(row.offset, row.length, row.read_only) for row in rows]
+
+    @property
+    def memory(self) -> mmap.mmap | bytearray:
+        """What the views lie over, until `release`."""
+        return self._memory
+
+    def contents(self) -> Iterator[tuple[memoryview, str]]:
+        """The payloads that views were asked for, and the digest of each in the file; until `release`."""
+        return ((self.view(row.offset, row.length, row.read_only), row.digest) for row in self._rows)
 
     def release(self) -> None:
         """Let go of the memory, which then lives as long as its views, and only go on watching the file."""

@@ -41,6 +41,7 @@ from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall, St
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
 from ckpt_magic.values import ambient, definitions, delta, fingerprint, generators, pickling, sharing, source
+from ckpt_magic.values.pages import Pages, new_hash
 
 _TRIES = 8
 RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
@@ -99,7 +100,8 @@ class Session:
         self._tokens: dict[pickling.Token, Any] = {}
         self._lives = lives or self._live
         self._keyring: Keyring | None = None
-        self.watch = Watch(namespace, self.main, self.registry)
+        self.pages = Pages()
+        self.watch = Watch(namespace, self.main, self.registry, self.pages)
         self._generators = generators.look()
 
     # -- places ---------------------------------------------------------------------------------------------
@@ -474,11 +476,12 @@ class Session:
         }
 
     def _look(self, names: dict[str, Any]) -> delta.State:
-        state = delta.look(names, self.main)
+        state = delta.look(names, self.main, self.pages)
         if self._owner is not None:
             for seen in state.looks.values():
                 if id(self._owner) in seen.met:  # a restore would make a second instance of it
-                    seen.digest, seen.why = None, "it holds the pipeline object (`self`); keep only what you need of it"
+                    seen.refuse("it holds the pipeline object (`self`); keep only what you need of it")
+        self.pages.prune({content.place for seen in state.looks.values() for content in seen.contents})
         return state
 
     def _look_before(self, plan: Plan) -> Before:
@@ -492,6 +495,9 @@ class Session:
         producers = dict(self.registry.pipeline(plan.key).producers)
         unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
         seen = {name: digest for name in unmade & names.keys() if (digest := self._fingerprint(name)) is not None}
+        state.read(
+            reached or ()
+        )  # if all is reached, what is not written to costs nothing, and what is counts as changed
         state.forget()
         return Before(state, surroundings, producers, reads & names.keys(), reached, seen, unmade - seen.keys())
 
@@ -596,7 +602,7 @@ class Session:
                 outputs=outcome.outputs,
                 meta=complete,
                 keyring=self.keyring,
-                new_hash=fingerprint.new_hash,
+                new_hash=new_hash,
             )
             return written
 
@@ -786,6 +792,7 @@ class Session:
         self.watch.restored((*meta["groups"], *meta["deleted"]))
         self._note_written(key, meta["step"], meta["groups"], meta["deleted"])
         if loaded.map.mapped:
+            self.pages.mapped(loaded.map.memory, loaded.map.contents())
             loaded.map.release()
             held = {
                 name

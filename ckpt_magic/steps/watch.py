@@ -12,12 +12,10 @@ import types
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from ckpt_magic.steps import record
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
 from ckpt_magic.values import delta, source
-from ckpt_magic.values.fingerprint import ATOMS
-
-LARGE = 1 << 30  # bytes that an unmarked cell may reach and still be looked at before it runs
+from ckpt_magic.values.fingerprint import ATOMS, Seen
+from ckpt_magic.values.pages import Pages
 
 
 class Watch:
@@ -31,17 +29,22 @@ class Watch:
         Globals of the functions that the user wrote.
     registry
         Its producers are kept up to date here.
+    pages
+        What is known of large buffers.
     """
 
-    def __init__(self, namespace: MutableMapping[str, Any], main: dict[str, Any], registry: Registry) -> None:
+    def __init__(
+        self, namespace: MutableMapping[str, Any], main: dict[str, Any], registry: Registry, pages: Pages
+    ) -> None:
         self._namespace = namespace
+        self._pages = pages
         self._main = main
         self._registry = registry
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
-        self._baseline: dict[str, str | None] = {}  # digests of names that steps made, as the last step left them
+        self._baseline: dict[str, Seen] = {}  # looks at names that steps made, as the last step left them
         self._suspects: set[str] = set()
         self._holds: dict[str, set[str]] = {}  # per other name the names of steps that it may hold objects of
         self._cell: tuple[set[str], set[str], set[str]] | None = None
@@ -78,10 +81,10 @@ class Watch:
     def _look_once(self, names: set[str]) -> None:
         """Look at names before a cell can change them, where that was not done since their step."""
         unknown = {n: self._namespace[n] for n in names - self._baseline.keys() if n in self._namespace}
-        if unknown and sum(row["bytes"] or 0 for row in record.variables(unknown)) <= LARGE:
-            state = delta.look(unknown, self._main)
+        if unknown:
+            state = delta.look(unknown, self._main, self._pages)
             state.forget()
-            self._baseline.update({name: seen.digest for name, seen in state.looks.items()})
+            self._baseline.update(state.looks)
 
     # -- steps ----------------------------------------------------------------------------------------------
 
@@ -91,7 +94,8 @@ class Watch:
         if not some:
             return
         wanted = some | self._groups(some - self._baseline.keys())
-        state = delta.look({name: self._namespace[name] for name in wanted if name in self._namespace}, self._main)
+        here = {name: self._namespace[name] for name in wanted if name in self._namespace}
+        state = delta.look(here, self._main, self._pages)
         self._compare(some, state)
         state.forget()
 
@@ -101,7 +105,7 @@ class Watch:
 
     def looked_after(self, state: delta.State) -> None:
         """Take a look at the whole namespace as what the last step left."""
-        self._baseline = {name: seen.digest for name, seen in state.looks.items()}
+        self._baseline = dict(state.looks)
         self._suspects.clear()
 
     def suspect_all(self) -> None:
@@ -131,16 +135,16 @@ class Watch:
         changed = {name for name in names if self._is_changed(name, state)}
         self.attribute(changed)
         self._suspects -= names
-        self._baseline.update({name: state.looks[name].digest for name in names if name in state.looks})
+        self._baseline.update({name: state.looks[name] for name in names if name in state.looks})
 
     def _is_changed(self, name: str, state: delta.State) -> bool:
         if name not in state.looks:
             return True
-        now = state.looks[name].digest
-        if name in self._baseline and (self._baseline[name] is not None or name not in self._suspects):
-            return self._baseline[name] is not None and now != self._baseline[name]
+        now, before = state.looks[name], self._baseline.get(name)
+        if before is not None and (before.is_comparable or name not in self._suspects):
+            return before.is_comparable and not before.equals(now)
         pipelines = [pipeline for pipeline in self._registry.pipelines().values() if name in pipeline.producers]
-        return now is None or not any(_is_as_made(name, pipeline, state) for pipeline in pipelines)
+        return not now.is_comparable or not any(_is_as_made(name, pipeline, state) for pipeline in pipelines)
 
     def _made(self) -> set[str]:
         return {name for pipeline in self._registry.pipelines().values() for name in pipeline.producers}

@@ -27,6 +27,7 @@ from typing import Any
 
 from ckpt_magic.values import definitions, fingerprint, generators, sharing
 from ckpt_magic.values.fingerprint import Seen
+from ckpt_magic.values.pages import Pages, new_hash
 from ckpt_magic.values.pickling import View
 
 
@@ -44,9 +45,18 @@ class State:
 
     looks: dict[str, Seen]
     links: sharing.Links
+    pages: Pages | None = None
+
+    def read(self, names: Iterable[str]) -> None:
+        """Read the large buffers of `names`, so that a change of theirs can turn out to be none."""
+        for name in self.looks.keys() & set(names):
+            for content in self.looks[name].contents:
+                content.digest()
 
     def forget(self) -> None:
-        """Let go of the values looked at; digests and links stay."""
+        """Let go of the values looked at; what compares them, and the links, stay."""
+        if self.pages is not None:
+            self.pages.keep(content for seen in self.looks.values() for content in seen.contents)
         for seen in self.looks.values():
             seen.forget()
 
@@ -79,7 +89,7 @@ class Delta:
     views: list[View] = field(default_factory=list)
 
 
-def look(names: Mapping[str, Any], namespace: dict[str, Any]) -> State:
+def look(names: Mapping[str, Any], namespace: dict[str, Any], pages: Pages | None = None) -> State:
     """Look at every name once.
 
     Parameters
@@ -88,13 +98,15 @@ def look(names: Mapping[str, Any], namespace: dict[str, Any]) -> State:
         The user's names and values; not changed.
     namespace
         The globals of the notebook's functions.
+    pages
+        What is known of large buffers: with it those are not read before that is asked for.
     """
     collecting = gc.isenabled()
     gc.disable()  # all that is met is held for a moment: a collection would go through all of it, and find nothing
     try:
         with generators.kept():
-            looks = fingerprint.look_at_all(names, namespace)
-        return State(looks, sharing.links(looks, namespace))
+            looks = fingerprint.look_at_all(names, namespace, pages)
+        return State(looks, sharing.links(looks, namespace), pages)
     finally:
         if collecting:
             gc.enable()
@@ -137,7 +149,9 @@ def compare(
     changed |= tied.among(rest).differing(before.links.among(rest)) & before.looks.keys()
     changed |= set(adds) & after.looks.keys()
     saved = sharing.closure(tied, changed)
-    lost = {name: after.looks[name].why for name in after.looks if name in saved and after.looks[name].digest is None}
+    lost = {
+        name: after.looks[name].why for name in after.looks if name in saved and not after.looks[name].is_comparable
+    }
     views, refused = sharing.views(after.looks[name] for name in after.looks if name in saved and name not in lost)
     if refused:
         for name in after.looks.keys() & saved:
@@ -159,10 +173,13 @@ def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any]
     old, new = before.looks.get(name), after.looks[name]
     if old is None:
         return True
-    if new.digest is None or old.digest is None:
-        return new.digest is not old.digest or not old.is_same_object(names[name]) or name in reached
-    if new.digest != old.digest:
+    if not (new.is_comparable and old.is_comparable):
+        return new.is_comparable or old.is_comparable or not old.is_same_object(names[name]) or name in reached
+    if not old.equals(new):
         return True
+    if after.pages is not None and name in reached:
+        for content in new.contents:
+            after.pages.calm(content)
     return new.is_name and not old.is_same_object(names[name])
 
 
@@ -200,7 +217,7 @@ def group_digests(names: Iterable[str], state: State, tied: sharing.Links | None
     inside = (tied or state.links).among(names)
     digests: dict[str, str] = {}
     for group in sharing.groups(inside, names):
-        digest = fingerprint.new_hash()
+        digest = new_hash()
         for member in group:
             digest.update(repr((member, state.looks[member].digest)).encode())
         if len(group) > 1:

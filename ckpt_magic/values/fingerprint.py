@@ -2,7 +2,7 @@
 
 A `Look` is one pass of the C pickler over one value. It writes nothing: the stream is hashed, and on the way
 every object and every array that the value reaches is noted, for `sharing`. `fingerprint` is the other kind of
-digest: canonical, equal in every kernel, for small values only. The only user of xxhash.
+digest: canonical, equal in every kernel, for small values only.
 """
 
 from __future__ import annotations
@@ -22,16 +22,13 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import xxhash
-
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import definitions
+from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
 from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, copies_on_write
 
 ATOMS = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
-
-new_hash = xxhash.xxh3_128
 
 
 class Span:
@@ -59,8 +56,8 @@ class Seen:
 
     Attributes
     ----------
-    digest
-        Equal digests are equal content, sharing inside the value included; None if it cannot be pickled.
+    contents
+        What the large buffers hold that the value reaches; they are read when the digest is asked for.
     why
         Reason why it cannot be pickled, else empty.
     met
@@ -75,17 +72,42 @@ class Seen:
         Whether the value is written as a name.
     """
 
-    __slots__ = ("_ref", "digest", "functions", "guarded", "is_name", "met", "spans", "why")
+    __slots__ = ("_ref", "_rest", "contents", "functions", "guarded", "is_name", "met", "spans", "why")
 
-    def __init__(self, value: Any, digest: str | None, why: str = "") -> None:
-        self.digest, self.why = digest, why
+    def __init__(self, value: Any, rest: str | None, why: str = "", contents: tuple[Content, ...] = ()) -> None:
+        self._rest, self.why, self.contents = rest, why, contents
         self.met: dict[int, Any] = {}
         self.guarded: frozenset[int] = frozenset()
         self.spans: list[Span] = []
         self.functions: list[Any] = []
         kind = type(value)
         self.is_name = kind not in ATOMS and kind not in _CONTAINERS and definitions.by_reference(value)
-        self._ref = _reference(value) if self.is_name or digest is None else None
+        self._ref = _reference(value) if self.is_name or rest is None else None
+
+    @property
+    def digest(self) -> str | None:
+        """Equal digests are equal content, sharing inside the value included; None if it cannot be pickled."""
+        if self._rest is None or not self.contents:
+            return self._rest
+        digest = new_hash(self._rest.encode())
+        for content in self.contents:
+            digest.update(content.digest())
+        return str(digest.hexdigest())
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the value could be pickled."""
+        return self._rest is not None
+
+    def equals(self, later: Seen) -> bool:
+        """Whether `later` found the same content. No buffer is read of which that is known without."""
+        if self._rest is None or self._rest != later._rest or len(self.contents) != len(later.contents):
+            return False
+        return all(map(Content.equals, self.contents, later.contents))
+
+    def refuse(self, why: str) -> None:
+        """Take the value for one that cannot be pickled."""
+        self._rest, self.why, self.contents = None, why, ()
 
     def is_same_object(self, value: Any) -> bool:
         """Whether `value` is the very object looked at. Known for names and for what cannot be pickled."""
@@ -94,6 +116,8 @@ class Seen:
     def forget(self) -> None:
         """Let go of everything met, so that a look does not keep a rebound gigabyte alive."""
         self.met, self.guarded, self.spans, self.functions = {}, frozenset(), [], []
+        for content in self.contents:
+            content.forget()
 
 
 def look(value: Any, namespace: dict[str, Any]) -> Seen:
@@ -109,8 +133,19 @@ def look(value: Any, namespace: dict[str, Any]) -> Seen:
     return look_at_all({"": value}, namespace)[""]
 
 
-def look_at_all(values: Mapping[str, Any], namespace: dict[str, Any]) -> dict[str, Seen]:
-    """Look once at each value, as `look` does; what they have in common is prepared once."""
+def look_at_all(values: Mapping[str, Any], namespace: dict[str, Any], pages: Pages | None = None) -> dict[str, Seen]:
+    """Look once at each value, as `look` does; what they have in common is prepared once.
+
+    Parameters
+    ----------
+    values
+        By name.
+    namespace
+        As for `look`.
+    pages
+        What is known of large buffers. With it they are not read yet: `Pages.keep` or a digest asked for does that,
+        before `forget`.
+    """
     pickler: Look | None = None
     found = {}
     limit = sys.getrecursionlimit()
@@ -123,9 +158,9 @@ def look_at_all(values: Mapping[str, Any], namespace: dict[str, Any]) -> dict[st
                 found[name] = Seen(value, _atom_digest(value))
                 continue
             if pickler is None:
-                pickler = Look(namespace)
+                pickler = Look(namespace, pages)
             found[name] = seen = pickler.look(value)
-            if seen.digest is None:
+            if not seen.is_comparable:
                 pickler = None  # where it stopped, nobody knows
     finally:
         sys.setrecursionlimit(limit)
@@ -135,7 +170,9 @@ def look_at_all(values: Mapping[str, Any], namespace: dict[str, Any]) -> dict[st
 class Look(ValuePickler):
     """Hashing passes over values; see `look`."""
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
+    def __init__(self, namespace: dict[str, Any], pages: Pages | None = None) -> None:
+        self._pages = pages
+        self._contents: list[Content] = []
         self._held: list[Any] = []
         # The pickler asks for the persistent id of each object, also inside containers. That None comes back means
         # "no id"; that it comes from a method written in C makes a million objects cost 20 ms.
@@ -152,14 +189,14 @@ class Look(ValuePickler):
         """Look at one value."""
         held, self._hash = self._held, new_hash()
         self._guards.clear()  # they go by id, which means nothing once the value is let go of
-        self._spans, self._functions = [], []
+        self._spans, self._functions, self._contents = [], [], []
         try:
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
             seen = Seen(value, None, reason(error))
             held.extend(_reachable(value, self.namespace))
         else:
-            seen = Seen(value, self._hash.hexdigest())
+            seen = Seen(value, self._hash.hexdigest(), contents=tuple(self._contents))
         kept = [one for one in held if type(one) not in ATOMS]
         seen.met = dict(zip(map(id, kept), kept, strict=True))
         seen.guarded = frozenset(self._guards)
@@ -315,9 +352,17 @@ class Look(ValuePickler):
             self._spans.append(Span(buffer.address, buffer.address + buffer.size, array, ARROW))
 
     def _buffer(self, buffer: Any) -> bool:
-        """Hash a buffer aside from the stream: large data is read once, at the speed of memory."""
+        """Hash a buffer aside from the stream; a large one is read only when its digest is needed."""
         with buffer.raw() as view:
-            self._hash.update(new_hash(view).digest())
+            if view.nbytes < LARGE:
+                self._hash.update(new_hash(view).digest())
+                return False
+        if self._pages is None:
+            content = Content(place_of(buffer), buffer)
+            content.digest()
+        else:
+            content = self._pages.content(buffer)
+        self._contents.append(content)
         return False
 
 
@@ -472,7 +517,7 @@ def _atom_digest(value: Any) -> str:
     kind = type(value)
     digest = new_hash(kind.__name__.encode())
     digest.update(_atom_bytes(value))
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def _atom_bytes(value: Any) -> bytes:

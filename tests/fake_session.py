@@ -13,6 +13,7 @@ from typing import Any
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.faces.hooks import Hooks
+from ckpt_magic.steps import interrupts
 from ckpt_magic.steps.plan import Restored
 from ckpt_magic.steps.registry import StepCall
 
@@ -66,7 +67,8 @@ class FakeSession:
         self.log.append(("finish", plan.call.step, outcome.success))
         self.outcomes.append(outcome)
         if self.before_finish is not None:
-            self.before_finish()
+            with interrupts.held() as released, released():  # a session lets interrupts through where it saves
+                self.before_finish()
         if not outcome.success:
             return None
         if plan.action == "run":

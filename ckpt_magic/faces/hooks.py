@@ -32,6 +32,7 @@ from IPython.utils.text import DollarFormatter
 
 from ckpt_magic.errors import CheckpointError, CheckpointWarning, UsageError
 from ckpt_magic.faces import recording
+from ckpt_magic.steps import interrupts
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.plan import Body, Outcome
 
@@ -188,33 +189,49 @@ class Hooks:
         """Decide about one executed cell; never raises."""
         if not self._mine():
             return tree
-        cell = self._cell()
-        inner = cell is not None and cell.visited
-        if cell is not None:
-            cell.visited = True
         try:
-            index, line = _find_marker(tree)
-            if line is None:
-                if cell is not None and not inner:
-                    cell.tree = tree
-                    self._begin_unmarked(cell)
-                return tree
-            head = tree.body[index]
-            del tree.body[index]
-            try:
-                if cell is not None and not inner:
-                    cell.filename = self._filename(cell)
-                    _show_as_typed(cell.filename, head.lineno, line)
-                self._step(tree, head, line, cell, inner)
-            except BaseException as error:  # noqa: BLE001  (visit must not raise: the cell becomes one `raise`)
-                _replace(tree, head, ast.Raise(exc=self._name(_for_user(error)), cause=None))
+            with interrupts.held() as released:
+                self._visit(tree, released)
+        except KeyboardInterrupt as error:  # it came while we were busy, and is the cell's
+            with interrupts.held():
+                tree.body = [_raising(self._name(error), tree.body[0] if tree.body else None)]
         except BaseException as error:  # noqa: BLE001  (our own mistake; the marker, if there was one, is out: the cell may not run)
             with suppress(BaseException):  # the last words of a failure
                 _say(f"the cell was not run: {error!r}")
             tree.body = []
         return tree
 
-    def _step(self, tree: ast.Module, head: ast.stmt, line: str, cell: _Cell | None, inner: bool) -> None:
+    def _visit(self, tree: ast.Module, released: interrupts.Released) -> None:
+        cell = self._cell()
+        inner = cell is not None and cell.visited
+        if cell is not None:
+            cell.visited = True
+        index, line = _find_marker(tree)
+        if line is None:
+            if cell is not None and not inner:
+                cell.tree = tree
+                with released():
+                    self._begin_unmarked(cell)
+            return
+        head = tree.body[index]
+        del tree.body[index]
+        try:
+            if cell is not None and not inner:
+                cell.filename = self._filename(cell)
+                _show_as_typed(cell.filename, head.lineno, line)
+            self._step(tree, head, line, cell, inner, released)
+        except BaseException as error:  # noqa: BLE001  (visit must not raise: the cell becomes one `raise`)
+            tree.body = [_raising(self._name(_for_user(error)), head)]
+
+    def _step(
+        self,
+        tree: ast.Module,
+        head: ast.stmt,
+        line: str,
+        cell: _Cell | None,
+        inner: bool,
+        released: interrupts.Released,
+    ) -> None:
         if line.rstrip().endswith("\\"):
             raise UsageError("%%step: the options must stand on one line; a line continuation is not read")
         call = self._parse(_expand(self.shell, line))
@@ -242,13 +259,15 @@ class Hooks:
             step = _Step(call, cell, inner)
             self._active = step
         try:
-            step.plan = self.session.begin(call, self._body(tree, cell))
+            body = self._body(tree, cell)
+            with released():
+                step.plan = self.session.begin(call, body)
         except BaseException:
-            self._active = None
+            self._active = self.session.active = None
             raise
         if step.plan.action == "restore":
             statement = ast.Expr(ast.Call(func=self._name(lambda: self._restore(step)), args=[], keywords=[]))
-            _replace(tree, head, statement)
+            tree.body = [ast.fix_missing_locations(ast.copy_location(statement, head))]
         else:
             if inner:
                 self._watch_end(tree, step)
@@ -297,8 +316,9 @@ class Hooks:
 
     def _restore(self, step: _Step) -> Any:
         """Stand for the body: put the values in place and show what the step showed."""
-        restored = self.session.restore(step.plan)  # type: ignore[arg-type]
-        step.restored = True
+        with interrupts.held():
+            restored = self.session.restore(step.plan)  # type: ignore[arg-type]
+            step.restored = True
         if not step.inner:
             recording.replay(self.shell, restored.outputs, has_result=restored.has_result, result=restored.result)
             return None
@@ -343,7 +363,9 @@ class Hooks:
 
     def _pre_execute(self) -> None:
         if self._mine():
-            self._cells().append(_Cell())
+            with interrupts.held():
+                self._close_missed()
+                self._cells().append(_Cell())
 
     def _pre_run_cell(self, info: Any) -> None:
         cell = self._cell()
@@ -352,22 +374,25 @@ class Hooks:
 
     def _post_execute(self) -> None:
         cell = self._cell()
-        if self._mine() and cell is not None and cell.info is None:
-            self._close(cell)
+        if self._mine() and cell is not None:
+            cell.over = True
+            if cell.info is None:
+                self._close(cell)
 
     def _post_run_cell(self, result: Any) -> None:
         if not self._mine():
             return
         try:
-            cell = self._ended(result)
-            if cell is None:
-                return
-            step = self._active
-            if step is not None and step.cell is cell:
-                self._finish(step, result)
-            self._close(cell)
-            if self._cells() and self._active is None:  # back in the cell around it, e.g. %%capture
-                self._begin_unmarked(self._cells()[0])
+            with interrupts.held():
+                cell = self._ended(result)
+                if cell is None:
+                    return
+                step = self._active
+                if step is not None and step.cell is cell:
+                    self._finish(step, result)
+                self._close(cell)
+                if self._cells() and self._active is None:  # back in the cell around it, e.g. %%capture
+                    self._begin_unmarked(self._cells()[0])
         except BaseException as error:  # noqa: BLE001  (nothing may leave a callback)
             _warn(f"after the cell: {error!r}")
 
@@ -455,6 +480,16 @@ class Hooks:
             if top is cell:
                 return
 
+    def _close_missed(self) -> None:
+        """Close what an interrupt at the very start of our callbacks left open."""
+        cells = self._cells()
+        while cells and cells[-1].over:
+            if self._active is not None and self._active.cell is cells[-1]:
+                self._drop_step("the end of its cell was interrupted")
+            self._close(cells[-1])
+        while not cells and self._stray:
+            builtins.__dict__.pop(self._stray.pop(), None)
+
     def _begin_unmarked(self, cell: _Cell) -> None:
         with self._lock:
             if self._active is not None or self._unmarked is not None:
@@ -530,6 +565,7 @@ class _Cell:
     """A cell that this thread is running; without `info` it is a silent one."""
 
     info: Any = None
+    over: bool = False
     visited: bool = False
     tree: ast.Module | None = None
     filename: str = "<ckpt_magic step>"
@@ -617,8 +653,10 @@ def _find_marker(tree: ast.Module) -> tuple[int, str | None]:
     return 0, None
 
 
-def _replace(tree: ast.Module, head: ast.stmt, statement: ast.stmt) -> None:
-    tree.body = [ast.fix_missing_locations(ast.copy_location(statement, head))]
+def _raising(error: ast.expr, at: ast.stmt | None) -> ast.stmt:
+    """Return a statement that raises, at the place of another one."""
+    statement = ast.Raise(exc=error, cause=None, lineno=1, col_offset=0)
+    return ast.fix_missing_locations(statement if at is None else ast.copy_location(statement, at))
 
 
 def _show_as_typed(filename: str, lineno: int, line: str) -> None:

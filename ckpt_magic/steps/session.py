@@ -35,7 +35,7 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files.payloads import Map
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
-from ckpt_magic.steps import record, registry
+from ckpt_magic.steps import interrupts, record, registry
 from ckpt_magic.steps.plan import Before, Body, Code, Loaded, Outcome, Plan, Restored, contents_of, values_of
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall, StepRecord
 from ckpt_magic.steps.settings import Settings
@@ -188,7 +188,8 @@ class Session:
         if loaded is None:
             raise CheckpointError(f"step {plan.call.step}: nothing was loaded")
         began = time.perf_counter()
-        self.put(plan.key, loaded, ambient_too=True)
+        with interrupts.held():
+            self.put(plan.key, loaded, ambient_too=True)
         extras = loaded.contents.extras
         result = self.namespace.get(extras["result_name"]) if "result_name" in extras else extras.get("result")
         plan.restore_seconds = (plan.restore_seconds or 0.0) + time.perf_counter() - began
@@ -207,26 +208,28 @@ class Session:
         NotPicklableError
             A name of `--require` cannot be saved.
         """
-        self.active = None
-        if plan.action == "restore":
-            return self._finish_restored(plan) if outcome.success else None
-        if plan.before is None:
-            return None
-        try:
-            found, surroundings = self._look_after(plan, outcome)
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # looking runs user code; the cell ran
-            return self._not_looked_at(plan, outcome, _told(error, "interrupted while looking at what changed"))
-        if not outcome.success:
-            self._note_failed(plan, found)
-            return None
-        try:
-            return self._save(plan, outcome, found, surroundings)
-        except (Exception, KeyboardInterrupt) as error:  # pickling runs user code; the cell ran
-            reason = _told(error, "interrupted while saving")
-            self._note_unsaved(plan, found, outcome, reason)
-            if isinstance(error, NotPicklableError) and (plan.call.require or self.kind == "method"):
-                raise
-            return self._not_saved(plan, outcome, reason)
+        with interrupts.held() as released:
+            self.active = None
+            if plan.action == "restore":
+                return self._finish_restored(plan) if outcome.success else None
+            if plan.before is None:
+                return None
+            try:
+                with released():
+                    found, surroundings = self._look_after(plan, outcome)
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # looking runs user code; the cell ran
+                return self._not_looked_at(plan, outcome, _told(error, "interrupted while looking at what changed"))
+            if not outcome.success:
+                self._note_failed(plan, found)
+                return None
+            try:
+                return self._save(plan, outcome, found, surroundings, released)
+            except (Exception, KeyboardInterrupt) as error:  # pickling runs user code; the cell ran
+                reason = _told(error, "interrupted while saving")
+                self._note_unsaved(plan, found, outcome, reason)
+                if isinstance(error, NotPicklableError) and (plan.call.require or self.kind == "method"):
+                    raise
+                return self._not_saved(plan, outcome, reason)
 
     def narrow_reads(self, plan: Plan, names: set[str]) -> None:
         """Tell, after a method ran, which outputs and attributes it can have read."""
@@ -544,7 +547,14 @@ class Session:
 
     # -- saving ---------------------------------------------------------------------------------------------
 
-    def _save(self, plan: Plan, outcome: Outcome, found: delta.Delta, surroundings: ambient.Change) -> dict[str, Any]:
+    def _save(
+        self,
+        plan: Plan,
+        outcome: Outcome,
+        found: delta.Delta,
+        surroundings: ambient.Change,
+        released: interrupts.Released,
+    ) -> dict[str, Any]:
         self._refuse_changed_maps(plan.code.names.binds)
         if plan.used:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
@@ -608,7 +618,8 @@ class Session:
 
         store = self.store(plan.key.folder)
         path = store.path(plan.key.name, plan.key.version, plan.call.step)
-        written = store.publish(path, write, keep=plan.keep)
+        with released():
+            written = store.publish(path, write, keep=plan.keep)
         self._tokens.update(written.tokens)
         self._note_written(plan.key, plan.call.step, meta["groups"], found.deleted)
         self._remember(plan, "ran", plan.reason, seconds=outcome.seconds)

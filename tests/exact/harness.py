@@ -41,6 +41,9 @@ HEAVY: tuple[str, ...] = (
 )
 HEAVY += ("scipy.sparse", "ckpt_magic.steps.session")
 
+# who else refers to a thing of matplotlib, by address
+BOOKKEEPING = {"_parents", "callbacks", "_callbacks", "_observers", "_cid_gen", "_func_cid_map"}
+
 
 # --- what a test sees ---
 
@@ -547,6 +550,8 @@ class Witness:
 
     def attributes(self, value: Any) -> Iterator[str]:
         own = {} if isinstance(value, (staticmethod, classmethod)) else getattr(value, "__dict__", {})
+        if importable(type(value)) and hasattr(type(value), "__setstate__"):
+            own = dict(sorted(own.items()))  # a library that restores its own objects may set attributes in any order
         for name, item in own.items():
             yield f"{name}={self.text(item)}"
         for cls in type(value).__mro__:
@@ -606,7 +611,24 @@ class Witness:
             return f"{value.dtype!r} {[self.text(item) for item in value]}"
         if "scipy.sparse" in type(value).__module__:
             return ", ".join(f"{name}={self.text(item)}" for name, item in vars(value).items())
+        if type(value).__module__.startswith(("matplotlib.", "mpl_toolkits.")):
+            return self.of_plot(value)
         return None
+
+    def of_plot(self, value: Any) -> str:
+        """What a figure looks like; which part of its figure an artist is; of the rest what is not bookkeeping."""
+        figure = value.get_figure(root=True) if hasattr(value, "get_figure") else None
+        if figure is not None and figure is value:
+            picture = io.BytesIO()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                value.savefig(picture, format="rgba", dpi=40)
+            return f"{value.get_label()!r} {value.get_size_inches()} {value.dpi} {digest(picture.getvalue())}"
+        if figure is not None:
+            at = [number for number, part in enumerate(figure.findobj()) if part is value]
+            return f"{at} of {self.text(figure)}"
+        kept = {name: item for name, item in getattr(value, "__dict__", {}).items() if name not in BOOKKEEPING}
+        return ", ".join([*self.contents(value), *(f"{name}={self.text(item)}" for name, item in sorted(kept.items()))])
 
     def of_array(self, array: Any, place: str) -> str:
         if array.dtype.hasobject:

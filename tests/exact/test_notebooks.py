@@ -1,0 +1,92 @@
+"""The tool that makes steps of other people's notebooks, on a notebook of our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tests.exact import notebooks
+
+pytestmark = pytest.mark.kernel
+
+CELLS = """\
+%load_ext autoreload
+---
+import random
+import time
+values = [random.random() for _ in range(5)]
+---
+%%time
+double = [2 * value for value in values]
+double is values
+---
+%%capture told
+print("unmarked")
+---
+import nothing_of_this_name
+---
+nothing_of_this_name.f()
+---
+values.append(1 / 0)
+---
+def mean(of):
+    return sum(of) / len(of)
+object(), time.time()
+---
+with open("left", "w") as file:
+    print(mean(double), file=file)
+---
+import os
+os.remove("left")
+print(f"{mean(values) * 2 - mean(double):.6f}")
+"""
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    cells = [new_code_cell(source.strip("\n")) for source in CELLS.split("---\n")]
+    cells[6].outputs = [new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=[])]
+    path = tmp_path / "nb" / "own.ipynb"
+    path.parent.mkdir()
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# A title"), *cells]), path)
+    return path
+
+
+def test_every_code_cell_becomes_a_step_and_only_what_differs_is_told(notebook: Path, tmp_path: Path) -> None:
+    report = notebooks.Trial(notebook, tmp_path / "runs", 0, 60).run(["first", "4", "last", "end"])
+
+    assert (report.cells, report.steps) == (10, 6)
+    assert [text.partition(":")[0] for text in report.dropped] == ["NameError", "ModuleNotFoundError"]
+    assert "cell 6" in report.noise  # the time
+    assert "double" in report.noise
+    assert report.again["2"] == {}
+    assert list(report.again["end"]) == [3]  # the author's error: never saved, runs again
+    assert [text.partition("\n")[0] for text in report.differs] == [
+        "start 6: cell 8 (step 6): at 3:",
+    ]
+    assert report.stored > 0
+
+
+def test_start_points_are_numbers_for_the_steps_that_are_there() -> None:
+    assert [notebooks.points(word, 9) for word in ("first", "middle", "last", "end", "4")] == [
+        ["2"],
+        ["5"],
+        ["9"],
+        ["end"],
+        ["4"],
+    ]
+    assert notebooks.points("all", 3) == ["2", "3", "end"]
+
+
+def test_cells_that_only_set_up_or_begin_with_a_cell_magic_are_no_steps() -> None:
+    sources = ["%matplotlib inline", "%matplotlib inline\nimport a", "%%html\n<b>", "# only\n%load_ext x", "%timeit 1"]
+    assert notebooks.numbered([new_code_cell(source) for source in sources]) == [None, 1, None, None, 2]
+
+
+def test_addresses_and_times_are_no_difference() -> None:
+    texts = ["<f at 0x7f01aa33>\nWall time: 3 ms", "<f at 0x7f01bb44>\nWall time: 12.5 s"]
+    cells = [new_code_cell("", outputs=[new_output("stream", text=text)]) for text in texts]
+    assert notebooks.page(cells[0]) == notebooks.page(cells[1])

@@ -453,6 +453,7 @@ def test_names_of_seen_are_documented() -> None:
         "functions",
         "guarded",
         "is_name",
+        "made",
         "met",
         "spans",
         "why",

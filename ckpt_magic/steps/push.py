@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ckpt_magic.errors import StepNotFoundError, UsageError
@@ -12,6 +12,7 @@ from ckpt_magic.steps.plan import Loaded
 from ckpt_magic.steps.registry import PipelineKey, StepRecord
 from ckpt_magic.steps.session import Session
 from ckpt_magic.values import fingerprint
+from ckpt_magic.values.pickling import Token
 
 
 def push(session: Session, key: PipelineKey, steps: Sequence[int], *, force: bool = False) -> list[dict[str, Any]]:
@@ -45,14 +46,18 @@ def push(session: Session, key: PipelineKey, steps: Sequence[int], *, force: boo
     CheckpointError
         A step is damaged, not trusted, or cannot be read here.
     """
-    loads = [_load(session, key, step) for step in sorted(steps)]
+    loads: list[tuple[Loaded, float]] = []
+    definitions: dict[Token, Any] = {}
+    for step in sorted(steps):
+        loads.append(_load(session, key, step, definitions))
+        definitions.update(loads[-1][0].found)
     if not force:
         _refuse_to_overwrite(session, key, [loaded for loaded, _ in loads])
     runs_here = bool(session.registry.pipeline(key).steps)
     return [_push_one(session, key, loaded, seconds, runs_here) for loaded, seconds in loads]
 
 
-def _load(session: Session, key: PipelineKey, step: int) -> tuple[Loaded, float]:
+def _load(session: Session, key: PipelineKey, step: int, earlier: Mapping[Token, Any]) -> tuple[Loaded, float]:
     began = time.perf_counter()
     stored = session.open(key, step)
     if stored is None:
@@ -61,7 +66,7 @@ def _load(session: Session, key: PipelineKey, step: int) -> tuple[Loaded, float]
         raise stored.problem
     if not files.belongs(stored.meta, key.name, key.version, step):
         raise files.other_writer(stored.path, stored.meta)
-    loaded = session.load(stored)
+    loaded = session.load(stored, earlier)
     if session.kind == "cell" and stored.meta["kind"] == "method":
         loaded.values = {name: value for name, value in loaded.values.items() if name.isidentifier()}  # no `self.x`
     return loaded, time.perf_counter() - began

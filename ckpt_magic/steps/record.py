@@ -161,6 +161,11 @@ def is_same_environment(meta: Mapping[str, Any]) -> bool:
     return here == (meta["python"], meta["packages"])
 
 
+def is_same_python(meta: Mapping[str, Any]) -> bool:
+    """Whether the minor version of Python that wrote a checkpoint is the one here: digests of code depend on it."""
+    return bool(meta["python"].split(".")[:2] == platform.python_version().split(".")[:2])
+
+
 def now() -> str:
     """The time now, UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

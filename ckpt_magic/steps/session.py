@@ -97,11 +97,11 @@ class Session:
         self.secrets = secrets
         self._is_hidden = is_hidden
         self._owner = owner
-        self._tokens: dict[pickling.Token, Any] = {}
-        self._lives = lives or self._live
+        self.makers = definitions.Makers(self.main)
+        self._lives = lives or self.makers.find
         self._keyring: Keyring | None = None
         self.pages = Pages()
-        self.watch = Watch(namespace, self.main, self.registry, self.pages)
+        self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
         self._generators = generators.look()
 
     # -- places ---------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Session:
         NotPicklableError
             A name of `--require` cannot be saved.
         """
-        with interrupts.held() as released:
+        with interrupts.held() as released, self.makers.step(f"{plan.key.name}:{plan.call.step}"):
             self.active = None
             if plan.action == "restore":
                 return self._finish_restored(plan) if outcome.success else None
@@ -249,7 +249,7 @@ class Session:
     def reset(self) -> None:
         """Forget everything that the namespace held (`%reset`)."""
         self.registry.clear()
-        self._tokens.clear()
+        self.makers.clear()
         self._mapped.clear()
         self.watch.clear()
         self.active = None
@@ -285,15 +285,16 @@ class Session:
         known = Known(start, meta, code.digest, self.kernel, self.kind, pipeline)
         if meta is None or not registry.lets(start, meta["step"]):
             return known
-        self.watch.settle({*meta["reads"], *meta["before"]})
+        unmade = set(self.namespace if "*" in meta["unmade"] else meta["unmade"])
+        self.watch.settle({*meta["reads"], *meta["before"]} | unmade)
         here = self.namespace.keys() - pipeline.producers.keys()
         return replace(
             known,
             elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},
             values={name: self._fingerprint(name) for name in meta["seen"] if name in self.namespace},
-            definitions={n: token[2] for n in meta["definitions"] if (token := self._token_here(n)) is not None},
+            definitions={n: digest for n in meta["definitions"] if (digest := self._defined(n)) is not None},
             before={
-                name: fingerprint.look(self.namespace[name], self.main).digest
+                name: fingerprint.look(self.namespace[name], self.main, self.makers).digest
                 for name in meta["before"]
                 if name in here
             },
@@ -301,7 +302,7 @@ class Session:
 
     def _digest(self, name: str) -> str | None:
         """Digest of a name's sharing group if nothing shares with it; None if it cannot be pickled."""
-        state = delta.look({name: self.namespace[name]}, self.main)
+        state = delta.look({name: self.namespace[name]}, self.main, makers=self.makers)
         return None if state.looks[name].digest is None else delta.group_digests([name], state)[name]
 
     def _fingerprint(self, name: str) -> str | None:
@@ -312,17 +313,12 @@ class Session:
         pipelines = self.registry.pipelines().values()
         return next((f"group:{one.producers[name][1]}" for one in pipelines if name in one.producers), None)
 
-    def _live(self, token: pickling.Token) -> Any | None:
-        """The class or function of this kernel that a token of a file stands for."""
-        here = self._token_here(token[1])
-        return definitions.at(token[1], self.namespace) if here == token else self._tokens.get(token)
-
-    def _token_here(self, qualified: str) -> pickling.Token | None:
-        """The token of what a qualified name means in the namespace now, if that is a definition."""
+    def _defined(self, qualified: str) -> str | None:
+        """Digest of the definition that a qualified name means in the namespace now, if it means one."""
         found = definitions.at(qualified, self.namespace)
         if not issubclass(type(found), (type, types.FunctionType)) or definitions.importable(found):
             return None
-        return definitions.definition_token(found, self.main)
+        return self.makers.digest(found)
 
     def _readable_meta(
         self, plan: Plan, stored: files.StoredStep | None, start: registry.StartPoint
@@ -372,12 +368,21 @@ class Session:
         plan.restore_seconds = time.perf_counter() - began
         return decision
 
-    def load(self, stored: files.StoredStep, *, here: bool = False) -> Loaded:
-        """Read a checkpoint into a scratch place; with `here` also find out whether its surroundings can be had."""
+    def load(
+        self, stored: files.StoredStep, earlier: Mapping[pickling.Token, Any] | None = None, *, here: bool = False
+    ) -> Loaded:
+        """Read a checkpoint into a scratch place; with `here` also find out whether its surroundings can be had.
+
+        `earlier` are definitions of other checkpoints that are read with it.
+        """
         parts = stored.parts()
         found: dict[pickling.Token, Any] = {}
+        self.makers.notice()
+        lives = self._lives
+        if earlier:
+            lives = lambda token: earlier[token] if token in earlier else self._lives(token)
         contents = pickling.read(
-            parts.skeleton, parts.buffers, kind=stored.meta["kind"], globals=self.main, live=self._lives, found=found
+            parts.skeleton, parts.buffers, kind=stored.meta["kind"], globals=self.main, live=lives, found=found
         )
         for module in stored.meta["imports"]:
             try:
@@ -479,7 +484,7 @@ class Session:
         }
 
     def _look(self, names: dict[str, Any]) -> delta.State:
-        state = delta.look(names, self.main, self.pages)
+        state = delta.look(names, self.main, self.pages, self.makers)
         if self._owner is not None:
             for seen in state.looks.values():
                 if id(self._owner) in seen.met:  # a restore would make a second instance of it
@@ -589,16 +594,19 @@ class Session:
         )
 
         def dump(file: BinaryIO) -> pickling.Written:
-            return pickling.write(contents, file, namespace=self.main, views=found.views)
+            return pickling.write(contents, file, namespace=self.main, makers=self.makers, views=found.views)
 
         def complete(written: pickling.Written) -> dict[str, Any]:
+            stale = {token[1] for token in written.tokens if self.makers.is_stale(token)}
+            marks.extend(f"with `{name}` of an earlier run" for name in sorted(stale))
             return {
                 **meta,
+                "marks": list(marks),
                 "packages": record.packages(written.modules),
                 "needs": list(written.needs),
                 "definitions": {
                     qualified: digest
-                    for (_, qualified, digest), defined in written.tokens.items()
+                    for (_, qualified, digest, _), defined in written.tokens.items()
                     if self.kind == "cell"
                     and qualified.partition(".")[0] not in plan.code.names.binds | saved.keys()
                     and definitions.at(qualified, self.main) is defined
@@ -619,8 +627,7 @@ class Session:
         store = self.store(plan.key.folder)
         path = store.path(plan.key.name, plan.key.version, plan.call.step)
         with released():
-            written = store.publish(path, write, keep=plan.keep)
-        self._tokens.update(written.tokens)
+            store.publish(path, write, keep=plan.keep)
         self._note_written(plan.key, plan.call.step, meta["groups"], found.deleted)
         self._remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome)
@@ -799,7 +806,9 @@ class Session:
         self.namespace.update(loaded.values)
         for row in meta["unsaved"]:
             self.namespace[row] = self._placeholder(row, meta)
-        self._tokens.update(loaded.found)
+        same_python = record.is_same_python(meta)
+        for token, found in loaded.found.items():
+            self.makers.adopt(token, found, same_python=same_python)
         self.watch.restored((*meta["groups"], *meta["deleted"]))
         self._note_written(key, meta["step"], meta["groups"], meta["deleted"])
         if loaded.map.mapped:

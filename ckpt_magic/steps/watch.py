@@ -13,7 +13,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import delta, source
+from ckpt_magic.values import definitions, delta, source
 from ckpt_magic.values.fingerprint import ATOMS, Seen
 from ckpt_magic.values.pages import Pages
 
@@ -31,14 +31,22 @@ class Watch:
         Its producers are kept up to date here.
     pages
         What is known of large buffers.
+    makers
+        Tells who made the definitions.
     """
 
     def __init__(
-        self, namespace: MutableMapping[str, Any], main: dict[str, Any], registry: Registry, pages: Pages
+        self,
+        namespace: MutableMapping[str, Any],
+        main: dict[str, Any],
+        registry: Registry,
+        pages: Pages,
+        makers: definitions.Makers | None = None,
     ) -> None:
         self._namespace = namespace
         self._pages = pages
         self._main = main
+        self._makers = makers
         self._registry = registry
         self.clear()
 
@@ -82,7 +90,7 @@ class Watch:
         """Look at names before a cell can change them, where that was not done since their step."""
         unknown = {n: self._namespace[n] for n in names - self._baseline.keys() if n in self._namespace}
         if unknown:
-            state = delta.look(unknown, self._main, self._pages)
+            state = delta.look(unknown, self._main, self._pages, self._makers)
             state.forget()
             self._baseline.update(state.looks)
 
@@ -90,14 +98,18 @@ class Watch:
 
     def settle(self, names: Iterable[str]) -> None:
         """Find out whether the suspects among `names` still hold what their step left."""
+        names = set(names)
         some = self._suspects.intersection(names)
         if not some:
             return
         wanted = some | self._groups(some - self._baseline.keys())
         here = {name: self._namespace[name] for name in wanted if name in self._namespace}
-        state = delta.look(here, self._main, self._pages)
-        self._compare(some, state)
+        state = delta.look(here, self._main, self._pages, self._makers)
+        changed = self._compare(some, state)
         state.forget()
+        if any(issubclass(type(here.get(name)), (type, types.FunctionType)) for name in changed):
+            self._suspects |= self._made()  # what a changed class has instances of is changed with it
+            self.settle(names - some)
 
     def looked_before(self, state: delta.State) -> None:
         """Settle everything, also what nobody suspects (threads, widgets), by a look at the whole namespace."""
@@ -131,11 +143,12 @@ class Watch:
                 for name in names:
                     pipeline.producers.pop(name, None)
 
-    def _compare(self, names: set[str], state: delta.State) -> None:
+    def _compare(self, names: set[str], state: delta.State) -> set[str]:
         changed = {name for name in names if self._is_changed(name, state)}
         self.attribute(changed)
         self._suspects -= names
         self._baseline.update({name: state.looks[name] for name in names if name in state.looks})
+        return changed
 
     def _is_changed(self, name: str, state: delta.State) -> bool:
         if name not in state.looks:

@@ -18,6 +18,7 @@ import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
 import collections
 import collections.abc
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -31,12 +32,15 @@ import re
 import sys
 import types
 import typing
+import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 
-Token = tuple[str, str, str]  # ("class" | "function", qualified name, digest of the definition)
+# ("class" | "function", qualified name, digest of the definition, who made it: see `Makers`)
+Token = tuple[str, str, str, str]
 Reduced = tuple[Any, ...]
 
 ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
@@ -211,12 +215,18 @@ def is_plain_definition(obj: Any, namespace: Mapping[str, Any]) -> bool:
     namespace
         The namespace of the notebook; its functions have it as their globals.
     """
-    if type(obj) is types.FunctionType:
-        # A method belongs to its class, and a lambda or a local function is made anew each time its line runs.
-        named = obj.__qualname__.isidentifier() and not obj.__closure__ and obj.__globals__ is namespace
-        return named and _plain(obj, namespace, set())
-    named = issubclass(type(obj), type) and "<" not in obj.__qualname__ and not by_reference(obj)
-    return named and _plain(obj, namespace, set())
+    return _is_named(obj, namespace) and _plain(obj, namespace, set())
+
+
+def _is_named(obj: Any, namespace: Mapping[str, Any]) -> bool:
+    """Whether `obj` is a function or class of the notebook whose name can tell it.
+
+    A method belongs to its class, and a lambda or a local function is made anew each time its line runs.
+    """
+    kind = type(obj)
+    if kind is types.FunctionType:
+        return obj.__globals__ is namespace and obj.__qualname__.isidentifier() and not obj.__closure__
+    return issubclass(kind, type) and "<" not in obj.__qualname__ and not by_reference(obj)
 
 
 def _plain(obj: Any, namespace: Mapping[str, Any], seen: set[int]) -> bool:
@@ -284,18 +294,30 @@ def at(qualified: str, namespace: Mapping[str, Any]) -> Any:
     return found
 
 
-def definition_token(obj: Any, namespace: Mapping[str, Any]) -> Token:
-    """Name a notebook function or class by what it is: its qualified name and a digest of its definition.
+def definition_token(
+    obj: Any, namespace: Mapping[str, Any], maker: str = "", maker_of: Callable[[Any], str] | None = None
+) -> Token:
+    """Name a notebook function or class by what it is: its qualified name, a digest of its definition, its maker.
 
-    Line numbers and file names do not count. The digest holds for one minor version of Python.
+    Line numbers and file names do not count; with `maker_of` the makers of the definitions that it uses do. The digest
+    holds for one minor version of Python.
     """
     digest = hashlib.blake2b(digest_size=16)
-    _digest(obj, namespace, digest.update, [])
-    kind = "class" if isinstance(obj, type) else "function"
-    return kind, obj.__qualname__, digest.hexdigest()
+    _digest(obj, namespace, digest.update, [], maker_of)
+    return _kind(obj), obj.__qualname__, digest.hexdigest(), maker
 
 
-def _digest(obj: Any, namespace: Mapping[str, Any], put: Callable[[bytes], None], path: list[Any]) -> None:
+def _kind(obj: Any) -> str:
+    return "class" if issubclass(type(obj), type) else "function"
+
+
+def _digest(
+    obj: Any,
+    namespace: Mapping[str, Any],
+    put: Callable[[bytes], None],
+    path: list[Any],
+    maker_of: Callable[[Any], str] | None,
+) -> None:
     """Feed what defines `obj` to `put`; `path` are the objects being looked into, to survive cycles."""
     kind = type(obj)
     put(b"(" + kind.__name__.encode())
@@ -304,9 +326,11 @@ def _digest(obj: Any, namespace: Mapping[str, Any], put: Callable[[bytes], None]
     elif any(obj is outer for outer in path):
         put(b"^%d" % next(i for i, outer in enumerate(path) if outer is obj))
     else:
+        if path and maker_of is not None and _is_named(obj, namespace):
+            put(maker_of(obj).encode())
         path.append(obj)
         for part in _digest_parts(obj, namespace):
-            _digest(part, namespace, put, path)
+            _digest(part, namespace, put, path, maker_of)
         path.pop()
     put(b")")
 
@@ -356,6 +380,170 @@ def code_parts(code: types.CodeType) -> list[Any]:
         code.co_flags, code.co_qualname, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
         code.co_exceptiontable,
     ]  # fmt: skip
+
+
+class _Made:
+    """A definition and who made it."""
+
+    __slots__ = ("digests", "maker", "ref", "serial", "stale")
+
+    def __init__(self, ref: weakref.ref[Any], maker: str, serial: int) -> None:
+        self.ref, self.maker, self.serial = ref, maker, serial
+        self.stale = ""
+        self.digests: tuple[str, str] | None = None  # in a file of another Python, and here when it was read
+
+
+class Makers:
+    """Which step made each plain definition of a kernel: two of equal code are two objects all the same.
+
+    A step's name and a number, in the order in which several of one name are met, say the same of a definition in
+    every kernel that runs or restores the step. What no step made is told by its name and its code alone: ``""``
+    stands for what the name means, `OLD` for another definition that has the name. Definitions are held weakly.
+
+    Parameters
+    ----------
+    namespace
+        The namespace of the notebook.
+    """
+
+    OLD: Final = "-"
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self._namespace = namespace
+        self._serials = itertools.count()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._step = ""
+        self._met: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._made: dict[int, _Made] = {}
+        self._found: dict[tuple[str, str, str], _Made] = {}
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """What is met within, and was never met before, was made by a step that has just run: `name` is its name."""
+        self._step = name
+        self._met.clear()
+        try:
+            yield
+        finally:
+            self._step = ""
+
+    def serial(self, obj: Any) -> int:
+        """A number that no other definition of this kernel has or will have."""
+        return self._of(obj).serial
+
+    def maker(self, obj: Any) -> str:
+        """Who made a plain definition, in words that do not change while it lives; empty if no step did."""
+        return self._of(obj).maker
+
+    def token(self, obj: Any) -> Token:
+        """The token of a plain definition in a file."""
+        made = self._of(obj)
+        maker = made.stale or made.maker
+        if not maker and at(obj.__qualname__, self._namespace) is not obj:
+            maker = self.OLD
+        return definition_token(obj, self._namespace, maker, self.maker)
+
+    def token_in_look(self, obj: Any) -> Token:
+        """What a look says of a plain definition: it does not change while the definition does not."""
+        return definition_token(obj, self._namespace, self.maker(obj), self.maker)
+
+    def digest(self, obj: Any) -> str:
+        """Digest of a plain definition as it is now."""
+        return definition_token(obj, self._namespace, "", self.maker)[2]
+
+    @staticmethod
+    def is_stale(token: Token) -> bool:
+        """Whether a token stands for a definition that its step has made again since."""
+        return "~" in token[3]
+
+    def adopt(self, token: Token, obj: Any, *, same_python: bool = True) -> None:
+        """Note that `obj` is what the token of a restored file stands for."""
+        maker = "" if token[3] == self.OLD else token[3]
+        made = self._made.get(id(obj))
+        if made is None or made.ref() is not obj or made.maker != maker:
+            made = self._note(obj, maker)
+        if not same_python:
+            made.digests = token[2], self.digest(obj)
+
+    def notice(self) -> None:
+        """Meet the definitions that the names of the notebook mean."""
+        for value in list(self._namespace.values()):
+            if _is_of(value, self._namespace) and id(value) not in self._made and _is_named(value, self._namespace):
+                self._of(value)
+
+    def find(self, token: Token) -> Any | None:
+        """The definition of this kernel that a token of a file stands for, if it is what it was."""
+        kind, name, _, maker = token
+        made = self._found.get((kind, name, maker)) if maker else None
+        if made is not None and (found := made.ref()) is not None:
+            return found if self._is_still(found, token) else None
+        here = at(name, self._namespace)
+        if maker != self.OLD and self._is_unmarked(here) and _kind(here) == kind and self._is_still(here, token):
+            return here
+        if maker and maker != self.OLD:
+            return None
+        for made in reversed(list(self._made.values())):
+            found = None if made.maker else made.ref()
+            if found is None or found is here or found.__qualname__ != name or _kind(found) != kind:
+                continue
+            if self._is_still(found, token):
+                return found
+        return None
+
+    def _is_unmarked(self, obj: Any) -> bool:
+        """Whether this is a definition of the notebook that no step made."""
+        if not issubclass(type(obj), (type, types.FunctionType)) or importable(obj):
+            return False
+        made = self._made.get(id(obj))
+        return made is None or not made.maker
+
+    def _is_still(self, obj: Any, token: Token) -> bool:
+        now = self.digest(obj)
+        made = self._made.get(id(obj))
+        return now == token[2] or (made is not None and made.digests == (token[2], now))
+
+    def _of(self, obj: Any) -> _Made:
+        made = self._made.get(id(obj))
+        if made is not None and made.ref() is obj:
+            return made
+        maker = ""
+        if self._step:
+            name = _kind(obj), obj.__qualname__
+            number, self._met[name] = self._met[name], self._met[name] + 1
+            maker = f"{self._step}.{number}" if number else self._step
+        made = self._note(obj, maker)
+        for part in _plain_parts(obj, self._namespace) or ():  # a base that has no name is met with its subclass
+            if _is_named(part, self._namespace):
+                self._of(part)
+        return made
+
+    def _note(self, obj: Any, maker: str) -> _Made:
+        ident = id(obj)
+        made = self._made[ident] = _Made(weakref.ref(obj, lambda _: self._forget(ident)), maker, next(self._serials))
+        if maker:
+            name = _kind(obj), obj.__qualname__
+            older = self._found.get((*name, maker))
+            if older is not None and older.ref() is not None:
+                older.stale = f"{maker}~{uuid.uuid4().hex}"
+                self._found[*name, older.stale] = older
+            self._found[*name, maker] = made
+        return made
+
+    def _forget(self, ident: int) -> None:
+        made = self._made.get(ident)
+        if made is not None and made.ref() is None:
+            del self._made[ident]
+
+
+def _is_of(obj: Any, namespace: Mapping[str, Any]) -> bool:
+    """Whether this looks like a definition of the notebook: a quick look, not the last word."""
+    kind = type(obj)
+    if kind is types.FunctionType:
+        return obj.__globals__ is namespace
+    return issubclass(kind, type) and obj.__module__ == namespace.get("__name__", "__main__")
 
 
 # --- reading the parts of a class ---
@@ -452,13 +640,13 @@ class Definitions:
     ----------
     namespace
         The notebook's namespace. It is never written; functions whose globals it is get the shell.
-    tokens
-        Whether plain definitions carry a token.
+    makers
+        Tells who made plain definitions; without it their tokens say only what they are.
     sources
         Whether code is written with the source of its cell, for other versions of Python.
     """
 
-    def __init__(self, namespace: dict[str, Any], *, tokens: bool = True, sources: bool = True) -> None:
+    def __init__(self, namespace: dict[str, Any], *, makers: Makers | None = None, sources: bool = True) -> None:
         self.namespace = namespace
         self.shell = Form(operator.call, dict)  # the first call of the pickle: see ValuePickler._form
         self.sources = Form(dict)
@@ -466,7 +654,7 @@ class Definitions:
         self.modules: set[str] = set()
         self.needs: set[str] = set()
         self.functions: list[types.FunctionType] = []
-        self._with_tokens = tokens
+        self._makers = makers
         # A script defines its classes and functions anew each time, before it restores: the name tells which it is.
         self.by_name = False
         self._with_sources = sources
@@ -505,13 +693,12 @@ class Definitions:
     def token(self, obj: Any) -> Token | None:
         """The token of a plain definition; none if it has none, or if another object in this pickle has it."""
         if self.by_name and at(obj.__qualname__, self.namespace) is obj:
-            kind = "class" if isinstance(obj, type) else "function"
-            token = kind, obj.__qualname__, "by name"
+            token = _kind(obj), obj.__qualname__, "by name", ""
             self.tokens[token] = obj
             return token
-        if not self._with_tokens or not is_plain_definition(obj, self.namespace):
+        if not is_plain_definition(obj, self.namespace):
             return None
-        token = definition_token(obj, self.namespace)
+        token = definition_token(obj, self.namespace) if self._makers is None else self._makers.token(obj)
         return token if self.tokens.setdefault(token, obj) is obj else None
 
     # functions

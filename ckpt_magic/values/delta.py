@@ -89,7 +89,12 @@ class Delta:
     views: list[View] = field(default_factory=list)
 
 
-def look(names: Mapping[str, Any], namespace: dict[str, Any], pages: Pages | None = None) -> State:
+def look(
+    names: Mapping[str, Any],
+    namespace: dict[str, Any],
+    pages: Pages | None = None,
+    makers: definitions.Makers | None = None,
+) -> State:
     """Look at every name once.
 
     Parameters
@@ -100,12 +105,14 @@ def look(names: Mapping[str, Any], namespace: dict[str, Any], pages: Pages | Non
         The globals of the notebook's functions.
     pages
         What is known of large buffers: with it those are not read before that is asked for.
+    makers
+        Tells who made the notebook's definitions.
     """
     collecting = gc.isenabled()
     gc.disable()  # all that is met is held for a moment: a collection would go through all of it, and find nothing
     try:
         with generators.kept():
-            looks = fingerprint.look_at_all(names, namespace, pages)
+            looks = fingerprint.look_at_all(names, namespace, pages, makers)
         return State(looks, sharing.links(looks, namespace), pages)
     finally:
         if collecting:

@@ -24,6 +24,7 @@ from typing import Any
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import definitions
+from ckpt_magic.values.definitions import Makers
 from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
 from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, copies_on_write
 
@@ -68,11 +69,13 @@ class Seen:
         Memory of the arrays and buffers that the value reaches.
     functions
         The notebook's functions and classes that it reaches.
+    made
+        Numbers of the definitions that it reaches and that have a token: one made again by equal code has another.
     is_name
         Whether the value is written as a name.
     """
 
-    __slots__ = ("_ref", "_rest", "contents", "functions", "guarded", "is_name", "met", "spans", "why")
+    __slots__ = ("_ref", "_rest", "contents", "functions", "guarded", "is_name", "made", "met", "spans", "why")
 
     def __init__(self, value: Any, rest: str | None, why: str = "", contents: tuple[Content, ...] = ()) -> None:
         self._rest, self.why, self.contents = rest, why, contents
@@ -80,6 +83,7 @@ class Seen:
         self.guarded: frozenset[int] = frozenset()
         self.spans: list[Span] = []
         self.functions: list[Any] = []
+        self.made: tuple[int, ...] = ()
         kind = type(value)
         self.is_name = kind not in ATOMS and kind not in _CONTAINERS and definitions.by_reference(value)
         self._ref = _reference(value) if self.is_name or rest is None else None
@@ -103,6 +107,8 @@ class Seen:
         """Whether `later` found the same content. No buffer is read of which that is known without."""
         if self._rest is None or self._rest != later._rest or len(self.contents) != len(later.contents):
             return False
+        if self.made != later.made:
+            return False
         return all(map(Content.equals, self.contents, later.contents))
 
     def refuse(self, why: str) -> None:
@@ -120,7 +126,7 @@ class Seen:
             content.forget()
 
 
-def look(value: Any, namespace: dict[str, Any]) -> Seen:
+def look(value: Any, namespace: dict[str, Any], makers: Makers | None = None) -> Seen:
     """Look once at `value`; nothing is written and nothing is changed.
 
     Parameters
@@ -129,11 +135,18 @@ def look(value: Any, namespace: dict[str, Any]) -> Seen:
         Any object. What it reaches is read in full, large buffers at the speed of memory.
     namespace
         The globals of the notebook's functions: they are referred to, never entered.
+    makers
+        Tells who made the notebook's definitions; without it only their code counts.
     """
-    return look_at_all({"": value}, namespace)[""]
+    return look_at_all({"": value}, namespace, makers=makers)[""]
 
 
-def look_at_all(values: Mapping[str, Any], namespace: dict[str, Any], pages: Pages | None = None) -> dict[str, Seen]:
+def look_at_all(
+    values: Mapping[str, Any],
+    namespace: dict[str, Any],
+    pages: Pages | None = None,
+    makers: Makers | None = None,
+) -> dict[str, Seen]:
     """Look once at each value, as `look` does; what they have in common is prepared once.
 
     Parameters
@@ -145,6 +158,8 @@ def look_at_all(values: Mapping[str, Any], namespace: dict[str, Any], pages: Pag
     pages
         What is known of large buffers. With it they are not read yet: `Pages.keep` or a digest asked for does that,
         before `forget`.
+    makers
+        As for `look`.
     """
     pickler: Look | None = None
     found = {}
@@ -158,7 +173,7 @@ def look_at_all(values: Mapping[str, Any], namespace: dict[str, Any], pages: Pag
                 found[name] = Seen(value, _atom_digest(value))
                 continue
             if pickler is None:
-                pickler = Look(namespace, pages)
+                pickler = Look(namespace, pages, makers)
             found[name] = seen = pickler.look(value)
             if not seen.is_comparable:
                 pickler = None  # where it stopped, nobody knows
@@ -170,7 +185,7 @@ def look_at_all(values: Mapping[str, Any], namespace: dict[str, Any], pages: Pag
 class Look(ValuePickler):
     """Hashing passes over values; see `look`."""
 
-    def __init__(self, namespace: dict[str, Any], pages: Pages | None = None) -> None:
+    def __init__(self, namespace: dict[str, Any], pages: Pages | None = None, makers: Makers | None = None) -> None:
         self._pages = pages
         self._contents: list[Content] = []
         self._held: list[Any] = []
@@ -180,7 +195,9 @@ class Look(ValuePickler):
         self._hash = new_hash()
         self._spans: list[Span] = []
         self._functions: list[Any] = []
-        self._forms: dict[int, Any] = {}
+        self._forms: dict[int, tuple[Any, Any, int]] = {}
+        self._makers = makers
+        self._made: list[int] = []
         self._guards: dict[int, int] = {}
         self._guarding = copies_on_write()
         super().__init__(self, namespace=namespace, buffer_callback=self._buffer)
@@ -189,7 +206,7 @@ class Look(ValuePickler):
         """Look at one value."""
         held, self._hash = self._held, new_hash()
         self._guards.clear()  # they go by id, which means nothing once the value is let go of
-        self._spans, self._functions, self._contents = [], [], []
+        self._spans, self._functions, self._contents, self._made = [], [], [], []
         try:
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
@@ -200,7 +217,7 @@ class Look(ValuePickler):
         kept = [one for one in held if type(one) not in ATOMS]
         seen.met = dict(zip(map(id, kept), kept, strict=True))
         seen.guarded = frozenset(self._guards)
-        seen.spans, seen.functions = self._spans, self._functions
+        seen.spans, seen.functions, seen.made = self._spans, self._functions, tuple(self._made)
         held.clear()
         self.clear_memo()  # it keeps alive what it knows
         return seen
@@ -265,12 +282,19 @@ class Look(ValuePickler):
         key = id(obj)
         if key not in self._forms:
             plain = definitions.is_plain_definition(obj, self.namespace)
-            form = None
+            form, serial = None, 0
             if plain:
                 registered = _virtual_subclasses(obj) if isinstance(obj, abc.ABCMeta) else ()
-                form = _Form, (kind, definitions.definition_token(obj, self.namespace), registered)
-            self._forms[key] = obj, form  # held: its id is the key
-        return self._forms[key][1]
+                if self._makers is None:
+                    token = definitions.definition_token(obj, self.namespace)
+                else:
+                    token, serial = self._makers.token_in_look(obj), self._makers.serial(obj)
+                form = _Form, (kind, token, registered)
+            self._forms[key] = obj, form, serial  # held: its id is the key
+        _, form, serial = self._forms[key]
+        if form is not None:
+            self._made.append(serial)
+        return form
 
     def _function(self, function: types.FunctionType) -> Any:
         if definitions.by_reference(function):

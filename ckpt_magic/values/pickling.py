@@ -30,7 +30,7 @@ from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
 from ckpt_magic.values import definitions, generators
-from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Token, by_reference, importable
+from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Makers, Token, by_reference, importable
 
 __all__ = ["Contents", "Placeholder", "Token", "ValuePickler", "View", "Written", "make_placeholder", "read", "write"]
 
@@ -106,6 +106,7 @@ def write(
     file: BinaryIO,
     *,
     namespace: dict[str, Any],
+    makers: Makers | None = None,
     views: Iterable[View] = (),
 ) -> Written:
     """Write `contents` as one pickle; buffers go in band, large ones as a `pickle.PickleBuffer` of their own.
@@ -118,6 +119,8 @@ def write(
         Open for writing bytes.
     namespace
         The namespace of the notebook or script. It is never written: functions get a dict of their own instead.
+    makers
+        Tells who made the definitions.
     views
         Plan for arrays that share memory.
 
@@ -126,7 +129,7 @@ def write(
     NotPicklableError
         Something in `contents` cannot be saved; the file is then of no use.
     """
-    pickler = ValuePickler(file, namespace=namespace, views=tuple(views))
+    pickler = ValuePickler(file, namespace=namespace, makers=makers, views=tuple(views))
     known = pickler.definitions
     known.by_name = contents.kind == "method"
     shell = known.shell
@@ -245,6 +248,8 @@ class ValuePickler(pickle.Pickler):
         Anything with a `write`.
     namespace
         The notebook's namespace; it is referred to, never written.
+    makers
+        Tells who made the notebook's definitions.
     buffer_callback
         As of `pickle.Pickler`.
     views
@@ -256,12 +261,13 @@ class ValuePickler(pickle.Pickler):
         file: Any,
         *,
         namespace: dict[str, Any],
+        makers: Makers | None = None,
         buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
         views: Iterable[View] = (),
     ) -> None:
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
         self.namespace = namespace
-        self.definitions = Definitions(namespace)
+        self.definitions = Definitions(namespace, makers=makers)
         self._views = sorted(views, key=lambda view: view.low)
         self._lows = [view.low for view in self._views]
         self._owned = _owned()

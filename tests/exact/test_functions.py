@@ -303,7 +303,59 @@ def f(): return 1
 %%step 3
 r = held[0] is f
 """,
-    known="as for classes",
+)
+scenario(
+    "a function is defined again by exec and put in a container",
+    """
+%%step 1
+def f(): return 1
+held = [f, f]
+%%step 2
+exec("def f(): return 1")
+%%step 3
+held[0] = f
+%%step 4
+r = held[0] is f, held[1] is f, held[0] is held[1]
+""",
+)
+scenario(
+    "a default and an attribute become another function of equal code",
+    """
+%%step 1
+def g(): return 1
+def f(h=g): return h
+f.helper = g
+%%step 2
+def g(): return 1
+%%step 3
+r = f() is g, f.helper is g, f() is f.helper
+%%step 4
+f.helper = g
+%%step 5
+r2 = f() is g, f.helper is g
+""",
+)
+scenario(
+    "a loop makes functions of one name",
+    """
+%%step 1
+made = []
+for i in range(3):
+    def f(x=i): return x
+    made.append(f)
+%%step 2
+also = made[1]
+%%step 3
+r = also is made[1], f is made[2], also()
+same = []
+for i in range(3):
+    def g(): return 1
+    same.append(g)
+%%step 4
+g2 = same[0]
+%%step 5
+r2 = [one is g2 for one in same], same[2] is g
+""",
 )
 
 

@@ -37,6 +37,7 @@ class FakeSession:
         self.log: list[Any] = []
         self.outcomes: list[Any] = []
         self.plans: list[FakePlan] = []
+        self.active: Any = None
         self.before_finish: Any = None
 
     def file(self, step: int) -> Path:

@@ -427,6 +427,8 @@ class Hooks:
             _warn(f"step {step.call.step}: no checkpoint was saved, its results are alive: {error!r}")
         finally:
             self._active = None
+            if step.plan is not None and self.session.active is step.plan:
+                self.session.abandon(step.plan, "its end was not told")
 
     def _fail(self, result: Any, error: CheckpointError) -> None:
         """Let the cell end with this error, after it has run; callbacks have no other way to say so."""

@@ -455,6 +455,7 @@ def test_names_of_seen_are_documented() -> None:
         "is_name",
         "made",
         "met",
+        "owned",
         "spans",
         "why",
     }

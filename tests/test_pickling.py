@@ -232,10 +232,12 @@ def test_free_locks_come_back_free_and_held_ones_are_refused() -> None:
 
 def test_what_a_module_owns_is_met_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SECRET", "0123456789abcdef")
-    data = written({"e": os.environ, "o": [sys.stderr], "p": sys.path, "m": sys.modules}, kind="cell")
+    value = {"e": os.environ, "o": [sys.stderr], "p": sys.path, "m": {"deep": [sys.modules]}, "again": [sys.path]}
+    data = written(value, kind="cell", owned=[("sys", "path"), ("sys", "modules")])
     assert b"0123456789abcdef" not in data and len(data) < 1000
-    back = read(data, (), kind="cell", globals={}).value
-    assert back["e"] is os.environ and back["o"][0] is sys.stderr and back["p"] is sys.path and back["m"] is sys.modules
+    for back in (read(data, (), kind="cell", globals={}).value, pickle.loads(data)):
+        assert back["e"] is os.environ and back["o"][0] is sys.stderr
+        assert back["p"] is sys.path is back["again"][0] and back["m"]["deep"][0] is sys.modules
 
 
 def test_modules_are_imported_and_made_up_ones_refused() -> None:

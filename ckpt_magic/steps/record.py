@@ -34,6 +34,7 @@ EMPTY: Mapping[str, Any] = {
     "unsaved": (),
     "reads": {},
     "groups": {},
+    "owned": (),
     "seen": {},
     "unmade": (),
     "before": {},
@@ -109,6 +110,7 @@ def meta_of(
         "unsaved": list(unsaved),
         "reads": {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())},
         "groups": {**found.groups, **unknown},
+        "owned": [[list(path), digest] for path, digest in found.owned.items()],
         "seen": before.seen,
         "unmade": sorted(before.unmade),
         "before": {

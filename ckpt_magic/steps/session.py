@@ -365,6 +365,11 @@ class Session:
                 ) from problem
             plan.keep = True
             return Decision("run", f"its checkpoint cannot be read here: {problem}")
+        rows = [(tuple(path), digest) for path, digest in stored.meta["owned"]]
+        other = delta.differs_here(rows, self.main)
+        if other:
+            plan.loaded = None
+            return Decision("run", f"`{other}` is not what it was")
         plan.restore_seconds = time.perf_counter() - began
         return decision
 
@@ -548,7 +553,8 @@ class Session:
         after.looks.pop(RESULT, None)
         self.watch.looked_after(after)
         options = {} if self.secrets is None else {"secrets": self.secrets}
-        return found, ambient.compare(before.ambient, surroundings, **options)
+        around = ambient.compare(before.ambient, surroundings, **options)
+        return found, replace(around, refused=(*around.refused, *found.refused))
 
     # -- saving ---------------------------------------------------------------------------------------------
 
@@ -594,7 +600,9 @@ class Session:
         )
 
         def dump(file: BinaryIO) -> pickling.Written:
-            return pickling.write(contents, file, namespace=self.main, makers=self.makers, views=found.views)
+            return pickling.write(
+                contents, file, namespace=self.main, makers=self.makers, views=found.views, owned=found.owned
+            )
 
         def complete(written: pickling.Written) -> dict[str, Any]:
             stale = {token[1] for token in written.tokens if self.makers.is_stale(token)}

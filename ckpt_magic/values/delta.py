@@ -14,7 +14,9 @@ The rules, each with a test that a laxer rule would fail:
    walks over, of which a checkpoint could only bring back a copy.
 7. What pandas guards by copy-on-write (blocks, the arrays inside, data of an index) ties no frames together; it does
    tie a frame to an array that somebody holds apart from pandas. Memory that cannot be shared in a pickle is lost.
-8. Looking and saving draw no random numbers, whatever a `__getstate__` of the user does.
+8. What libraries own (`logging.root.handlers`) is met by its name: it ties no names, and a change of it is no value
+   that can be saved, but a change all the same.
+9. Looking and saving draw no random numbers, whatever a `__getstate__` of the user does.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import definitions, fingerprint, generators, sharing
+from ckpt_magic.values import definitions, fingerprint, generators, owned, sharing
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages, new_hash
 from ckpt_magic.values.pickling import View
@@ -79,6 +81,10 @@ class Delta:
         Per saved name the digest of its sharing group.
     views
         How arrays over one buffer are written.
+    owned
+        What libraries own of what the saved names reach, and digests of it; empty for what is not compared.
+    refused
+        What the step did to such objects: a restore cannot do it again.
     """
 
     values: dict[str, Any]
@@ -87,6 +93,8 @@ class Delta:
     lost: dict[str, str]
     groups: dict[str, str]
     views: list[View] = field(default_factory=list)
+    owned: dict[owned.Path, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
 
 def look(
@@ -166,6 +174,7 @@ def compare(
                 if id(span.array) in refused:
                     lost[name] = refused[id(span.array)]
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
+    held, refused_paths = _of_libraries(before, after, values)
     return Delta(
         values=values,
         changed=changed,
@@ -173,7 +182,32 @@ def compare(
         lost=lost,
         groups=group_digests(values, after, tied),
         views=views,
+        owned=held,
+        refused=refused_paths,
     )
+
+
+def _of_libraries(before: State, after: State, saved: Iterable[str]) -> tuple[dict[owned.Path, str], list[str]]:
+    """What libraries own of what saved names reach, and what a restore could not do to it."""
+    old, new, held = (
+        {path: digest for name in names for path, digest in state.looks[name].owned.items()}
+        for state, names in ((before, before.looks), (after, after.looks), (after, saved))
+    )
+    refused = [
+        f"`{owned.text(path)}`, which a library owns and the step changed,"
+        for path, digest in new.items()
+        if (path in old and old[path] != digest) or (path in held and digest is None)
+    ]
+    return {path: digest or "" for path, digest in held.items()}, refused
+
+
+def differs_here(rows: Iterable[tuple[owned.Path, str]], namespace: dict[str, Any]) -> str:
+    """Which object of a library does not hold what it held when a step was saved (`Delta.owned`); empty if all do."""
+    for path, digest in rows:
+        obj = owned.at(path)
+        if obj is None or (digest and digest != fingerprint.library_digest(path, namespace)):
+            return owned.text(path)
+    return ""
 
 
 def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any], reached: Iterable[str]) -> bool:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import definitions
+from ckpt_magic.values import definitions, owned
 from ckpt_magic.values.definitions import Makers
 from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
 from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, copies_on_write
@@ -71,11 +71,14 @@ class Seen:
         The notebook's functions and classes that it reaches.
     made
         Numbers of the definitions that it reaches and that have a token: one made again by equal code has another.
+    owned
+        What libraries own of what the value reaches, and the digest of each: None if it cannot be pickled, empty if
+        it is not to be compared. Not met: it is the same object in every checkpoint, and ties no names.
     is_name
         Whether the value is written as a name.
     """
 
-    __slots__ = ("_ref", "_rest", "contents", "functions", "guarded", "is_name", "made", "met", "spans", "why")
+    __slots__ = ("_ref", "_rest", "contents", "functions", "guarded", "is_name", "made", "met", "owned", "spans", "why")
 
     def __init__(self, value: Any, rest: str | None, why: str = "", contents: tuple[Content, ...] = ()) -> None:
         self._rest, self.why, self.contents = rest, why, contents
@@ -84,6 +87,7 @@ class Seen:
         self.spans: list[Span] = []
         self.functions: list[Any] = []
         self.made: tuple[int, ...] = ()
+        self.owned: dict[owned.Path, str | None] = {}
         kind = type(value)
         self.is_name = kind not in ATOMS and kind not in _CONTAINERS and definitions.by_reference(value)
         self._ref = _reference(value) if self.is_name or rest is None else None
@@ -114,6 +118,11 @@ class Seen:
     def refuse(self, why: str) -> None:
         """Take the value for one that cannot be pickled."""
         self._rest, self.why, self.contents = None, why, ()
+
+    def extend(self, part: object) -> None:
+        """Count something more as content."""
+        if self._rest is not None:
+            self._rest = new_hash(repr((self._rest, part)).encode()).hexdigest()
 
     def is_same_object(self, value: Any) -> bool:
         """Whether `value` is the very object looked at. Known for names and for what cannot be pickled."""
@@ -163,6 +172,7 @@ def look_at_all(
     """
     pickler: Look | None = None
     found = {}
+    libraries = _Libraries()
     limit = sys.getrecursionlimit()
     if limit > _DEEPEST:  # a user who raised it must not have the C stack overflow in the pickler
         sys.setrecursionlimit(_DEEPEST)
@@ -175,6 +185,8 @@ def look_at_all(
             if pickler is None:
                 pickler = Look(namespace, pages, makers)
             found[name] = seen = pickler.look(value)
+            if not libraries.paths.keys().isdisjoint(seen.met.keys()):
+                found[name] = _look_beside(value, pickler, seen, libraries)
             if not seen.is_comparable:
                 pickler = None  # where it stopped, nobody knows
     finally:
@@ -182,16 +194,78 @@ def look_at_all(
     return found
 
 
-class Look(ValuePickler):
-    """Hashing passes over values; see `look`."""
+def _look_beside(value: Any, look: Look, seen: Seen, libraries: _Libraries, *, inside: bool = False) -> Seen:
+    """Look again at a value that reaches what libraries own, which stays beside it: it is met by its name.
 
-    def __init__(self, namespace: dict[str, Any], pages: Pages | None = None, makers: Makers | None = None) -> None:
+    What the library holds there counts as content all the same. `inside` means that `value` is owned itself, and
+    that its own content is asked for.
+    """
+    paths = {}
+    for ident in libraries.paths.keys() & seen.met.keys():
+        path, obj = libraries.paths[ident], seen.met[ident]
+        if (obj is value) if inside else (obj is not value and owned.is_private(path)):
+            continue
+        if owned.at(path) is obj and vars(sys.modules[path[0]]) is not look.namespace:  # a script may be a module
+            paths[ident] = path
+    if not paths:
+        return seen
+    found = look.beside(paths).look(value)
+    found.owned = {path: libraries.digest(path, look.namespace) for path in found.owned}
+    found.extend(found.owned)
+    return found
+
+
+class _Libraries:
+    """What libraries own, and digests of it, found when asked for."""
+
+    def __init__(self) -> None:
+        self.paths = owned.known()
+        self._digests: dict[owned.Path, str | None] = {}
+
+    def digest(self, path: owned.Path, namespace: dict[str, Any]) -> str | None:
+        if path not in self._digests:
+            self._digests[path] = ""  # also while it is looked at: it may hold itself
+            if not owned.is_of_the_process(path):
+                obj, look = owned.at(path), Look(namespace)
+                self._digests[path] = _look_beside(obj, look, look.look(obj), self, inside=True).digest
+        return self._digests[path]
+
+
+def library_digest(path: owned.Path, namespace: dict[str, Any]) -> str | None:
+    """Digest of what an object holds that a library owns; None if it cannot be pickled."""
+    return _Libraries().digest(path, namespace)
+
+
+class Look(ValuePickler):
+    """Hashing passes over values; see `look`.
+
+    Parameters
+    ----------
+    namespace
+        The notebook's.
+    pages
+        What is known of large buffers.
+    makers
+        Tells who made the definitions.
+    paths
+        By `id`, what is met by its name and not entered.
+    """
+
+    def __init__(
+        self,
+        namespace: dict[str, Any],
+        pages: Pages | None = None,
+        makers: Makers | None = None,
+        paths: Mapping[int, owned.Path] | None = None,
+    ) -> None:
         self._pages = pages
         self._contents: list[Content] = []
         self._held: list[Any] = []
         # The pickler asks for the persistent id of each object, also inside containers. That None comes back means
         # "no id"; that it comes from a method written in C makes a million objects cost 20 ms.
-        self.persistent_id = self._held.append  # type: ignore[method-assign]
+        self.persistent_id = self._held.append if not paths else self._name_or_hold  # type: ignore[method-assign]
+        self._paths = paths or {}
+        self._beside: dict[owned.Path, str | None] = {}
         self._hash = new_hash()
         self._spans: list[Span] = []
         self._functions: list[Any] = []
@@ -206,7 +280,7 @@ class Look(ValuePickler):
         """Look at one value."""
         held, self._hash = self._held, new_hash()
         self._guards.clear()  # they go by id, which means nothing once the value is let go of
-        self._spans, self._functions, self._contents, self._made = [], [], [], []
+        self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
         try:
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
@@ -218,9 +292,24 @@ class Look(ValuePickler):
         seen.met = dict(zip(map(id, kept), kept, strict=True))
         seen.guarded = frozenset(self._guards)
         seen.spans, seen.functions, seen.made = self._spans, self._functions, tuple(self._made)
+        seen.owned = self._beside
+        for ident in self._paths.keys() & seen.met.keys():  # a value that cannot be pickled may reach it as well
+            del seen.met[ident]
         held.clear()
         self.clear_memo()  # it keeps alive what it knows
         return seen
+
+    def beside(self, paths: Mapping[int, owned.Path]) -> Look:
+        """Another look, which does not enter what is at `paths`."""
+        return Look(self.namespace, self._pages, self._makers, paths)
+
+    def _name_or_hold(self, obj: Any) -> str | None:
+        path = self._paths.get(id(obj))
+        if path is None:
+            self._held.append(obj)
+            return None
+        self._beside[path] = ""
+        return owned.text(path)
 
     def write(self, data: Any) -> int:
         """Be the file of the pickler."""

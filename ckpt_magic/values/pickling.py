@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, Final, Literal, NoReturn
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
 from ckpt_magic.values import definitions, generators
 from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Makers, Token, by_reference, importable
+from ckpt_magic.values.owned import Path, at
 
 __all__ = ["Contents", "Placeholder", "Token", "ValuePickler", "View", "Written", "make_placeholder", "read", "write"]
 
@@ -108,6 +109,7 @@ def write(
     namespace: dict[str, Any],
     makers: Makers | None = None,
     views: Iterable[View] = (),
+    owned: Iterable[Path] = (),
 ) -> Written:
     """Write `contents` as one pickle; buffers go in band, large ones as a `pickle.PickleBuffer` of their own.
 
@@ -123,6 +125,8 @@ def write(
         Tells who made the definitions.
     views
         Plan for arrays that share memory.
+    owned
+        Where libraries hold what is theirs: it is written as a way to get at it, wherever `contents` hold it.
 
     Raises
     ------
@@ -140,7 +144,7 @@ def write(
         rest = _Globals(known)
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
     extras = _outer(contents.extras, namespace, shell)
-    parts = ((shell, known.sources), contents.ambient, extras, value)
+    parts = ((shell, known.sources, *_met_by_name(pickler, owned)), contents.ambient, extras, value)
     try:
         with generators.kept():
             pickler.dump(Form(operator.getitem, parts, 3))
@@ -154,19 +158,51 @@ def write(
     return Written(dict(known.tokens), modules, tuple(sorted(known.needs)))
 
 
+def _met_by_name(pickler: ValuePickler, paths: Iterable[Path]) -> Iterator[Any]:
+    """Forms that get objects of libraries, and one that lets the pickler believe it wrote the objects themselves.
+
+    It asks no reducer about an exact dict or list, but all that it finds in its memo is written as "the same again".
+    """
+    forms = {}
+    for path in paths:
+        obj = at(path)
+        form: Any = sys.modules[path[0]]
+        for name in path[1:]:
+            form = Form(getattr, form, name)
+        forms[id(form)] = form, obj
+        yield form
+    if forms:
+        yield _Exchange(pickler, forms)
+
+
+class _Exchange:
+    """Puts objects in the place of their forms in the memory of the pickler, when it gets there."""
+
+    __slots__ = ("forms", "pickler")
+
+    def __init__(self, pickler: ValuePickler, forms: Mapping[int, tuple[Form, Any]]) -> None:
+        self.pickler, self.forms = pickler, forms
+
+    @property
+    def reduced(self) -> tuple[Any, ...]:
+        memo = self.pickler.memo.copy()
+        for ident, (_, obj) in self.forms.items():
+            place, _ = memo.pop(ident)
+            memo[id(obj)] = place, obj
+        self.pickler.memo = memo
+        return bool, ()
+
+
 def _outer(values: Mapping[str, Any], namespace: dict[str, Any], shell: Form) -> dict[str, Any]:
-    """The values with the shell for the namespace, and names for dicts and lists that a library owns.
+    """The values with the shell for the namespace, and a way to the attributes of an object.
 
     The pickler asks no reducer about an exact dict or list, so these are met at the top level only.
     """
     attributes = {id(vars(one)): one for one in values.values() if _has_attributes(one)}
-    owned = {id(sys.path): "path", id(sys.modules): "modules", id(sys.argv): "argv", id(sys.meta_path): "meta_path"}
     result: dict[str, Any] = {}
     for name, value in values.items():
         if value is namespace:
             value = shell
-        elif id(value) in owned:
-            value = Form(getattr, sys, owned[id(value)])
         elif type(value) is dict and id(value) in attributes:  # `config = vars(args)`
             value = Form(getattr, attributes[id(value)], "__dict__")
         result[name] = value
@@ -310,7 +346,7 @@ class ValuePickler(pickle.Pickler):
             type({}.items()): lambda view: (dict.items, (_owner_of(view),)),
             **dict.fromkeys(_FILES, _closed_file),
         }
-        reducers |= dict.fromkeys((*definitions.FORMS, _Globals), self._form)
+        reducers |= dict.fromkeys((*definitions.FORMS, _Globals, _Exchange), self._form)
         reducers |= {kind: self._owned_object for kind, _ in self._owned.values()}
         return reducers
 
@@ -378,7 +414,7 @@ class ValuePickler(pickle.Pickler):
         return getattr, (operator, "call")
 
     def _module(self, module: types.ModuleType) -> Any:
-        name = module.__name__
+        name = getattr(module.__spec__, "name", module.__name__)
         if sys.modules.get(name) is not module or module.__spec__ is None and name != "__main__":
             raise NotPicklableError(f"module {name} was not imported and cannot be imported again")
         self.met_builtins = self.met_builtins or name == "builtins"
@@ -832,7 +868,7 @@ def read(
     finally:
         if collecting:
             gc.enable()
-    (_, sources), ambient, extras, value = parts
+    (_, sources, *_), ambient, extras, value = parts
     _keep_sources(sources)
     return Contents("cell" if kind == "cell" else "method", value, ambient, extras)
 

@@ -694,6 +694,7 @@ def serve() -> None:
     for name in HEAVY:
         with contextlib.suppress(ModuleNotFoundError):  # other interpreters have fewer libraries
             importlib.import_module(name)
+    importlib.import_module("ckpt_magic.values.owned").known()  # once for all children
     if "--one" in sys.argv:
         request = json.loads(sys.stdin.read())
         try:

@@ -323,7 +323,55 @@ h.append(logging.NullHandler())
 %%step 3
 r = logging.root.handlers is h
 """,
-    known="it comes back as a copy",
+    runs={2: "`logging.root.handlers`, which a library owns and the step changed, cannot be restored"},
+)
+scenario(
+    "names, containers and objects hold what libraries own",
+    """
+%%step 1
+import warnings, sys, os, mimetypes, copyreg, keyword, codecs, string, logging
+class O: pass
+o = O(); o.f = warnings.filters; box = {'p': [sys.path], 'e': (os.environ,), 't': [mimetypes.types_map]}
+a = copyreg.dispatch_table; k = keyword.kwlist; v = vars(string)
+reg = logging.Logger.manager.loggerDict; man = logging.Logger.manager; names = logging._levelToName
+def f(d=k): return d
+%%step 2
+box['p'].append(box['t']); x = {'reg': reg, 'k': [k]}; o.g = f
+%%step 3
+r = [o.f is warnings.filters, box['p'][0] is sys.path, box['e'][0] is os.environ, box['p'][1][0] is mimetypes.types_map,
+     a is copyreg.dispatch_table, x['k'][0] is keyword.kwlist, o.g() is k, v is vars(string),
+     x['reg'] is logging.Logger.manager.loggerDict, man is logging.Logger.manager, names is logging._levelToName]
+%%step 4
+del k, names; y = [box, o]
+""",
+)
+scenario(
+    "what libraries own ties no names, and a change of it in the step that binds it makes that step run",
+    """
+%%step 1
+import mimetypes, keyword
+a = [1]; t = mimetypes.types_map; t['.of_mine'] = 'x/y'
+%%step 2
+b = [t, a]
+%%step 3
+a.append(len(t)); c = [t]
+%%step 4
+r = b[0] is c[0] is mimetypes.types_map, t['.of_mine']
+""",
+    runs={1: "`mimetypes.types_map` is not what it was"},
+)
+scenario(
+    "options of matplotlib under a name of their own",
+    """
+%%step 1
+import matplotlib
+cfg = matplotlib.rcParams; b = [cfg]
+%%step 2
+cfg['lines.linewidth'] = 3
+%%step 3
+r = cfg is matplotlib.rcParams, b[0] is cfg, matplotlib.rcParams['lines.linewidth']
+""",
+    differs="b cfg",  # the back end among them is the kernel's
 )
 
 

@@ -1,0 +1,122 @@
+"""Mutable objects that libraries own: a name for `logging.root.handlers` stands for that very list, not for a copy.
+
+They are found by a walk over what modules hold: attributes of the module, of its classes, and of the instances that
+these hold. A module is walked once, when it is first seen: what the user puts into it later is the user's. Knows no
+pickle.
+"""
+
+from __future__ import annotations
+
+import collections
+import sys
+import types
+from collections.abc import Mapping
+from typing import Any, Final
+
+Path = tuple[str, ...]  # a module and the attributes that lead from it to the object
+
+_CONTAINERS: Final = (list, dict, set, bytearray, collections.deque, collections.UserDict, collections.UserList)
+_DEEPEST: Final = 3  # attributes: `logging.Logger.manager.loggerDict`
+_SKIPPED: Final = frozenset({"__main__", "__mp_main__", "ckpt_magic", "IPython", "comm", "ipykernel", "tornado", "zmq"})
+
+# What they hold belongs to the process and is no step's; what of it steps may change is ambient state.
+_OF_THE_PROCESS: Final = (
+    *(("sys", name) for name in ("argv", "meta_path", "modules", "orig_argv", "path", "path_hooks", "warnoptions")),
+    ("sys", "path_importer_cache"),
+    ("warnings", "filters"),
+    ("matplotlib", "rcParams"),
+)
+
+
+def known() -> Mapping[int, Path]:
+    """What libraries own: where each object is found, by its `id`. An entry may be out of date: see `at`."""
+    if len(sys.modules) != len(_walked) or _last(sys.modules) is not _last(_walked):
+        for name, module in list(sys.modules.items()):
+            if _walked.get(name) is module:
+                continue
+            _walked.pop(name, None)
+            _walked[name] = module
+            top = name.partition(".")[0]
+            if type(module) is types.ModuleType and top not in _SKIPPED and "._" not in f".{name}":
+                _walk(name, vars(module))
+        for name in _walked.keys() - sys.modules.keys():
+            del _walked[name]
+    return _paths
+
+
+def at(path: Path) -> Any:
+    """The object at a path; None if there is none now."""
+    found: Any = sys.modules.get(path[0])
+    for name in path[1:]:
+        try:
+            found = getattr(found, name)
+        except Exception:  # noqa: BLE001  # a property of a library may raise anything
+            return None
+    return found
+
+
+def is_private(path: Path) -> bool:
+    """Whether only the library itself is meant to hold the object, inside objects of its own."""
+    return any(name.startswith("_") and name != "__dict__" for name in path)
+
+
+def is_of_the_process(path: Path) -> bool:
+    """Whether what an object holds differs from kernel to kernel, or is ambient state: then it is not compared."""
+    obj = at(path)
+    return path[-1] == "__dict__" or any(at(one) is obj for one in _OF_THE_PROCESS)
+
+
+def text(path: Path) -> str:
+    """A path as people write it."""
+    return ".".join(path)
+
+
+_paths: dict[int, Path] = {}
+_walked: dict[str, Any] = {}  # in the order of sys.modules
+_kinds: dict[type, str] = {}
+
+
+def _last(modules: Mapping[str, Any]) -> Any:
+    return next(reversed(modules.values()), None)  # type: ignore[call-overload]  # a dict
+
+
+def _walk(module: str, space: dict[str, Any]) -> None:
+    _paths.setdefault(id(space), (module, "__dict__"))
+    entered: set[int] = set()
+    todo: list[tuple[Path, Mapping[str, Any]]] = [((module,), space)]  # it grows while it is gone through
+    for path, attributes in todo:
+        for kind in set(map(type, attributes.values())).difference(_kinds):
+            _kinds[kind] = _kind_of(kind)
+        met = [(name, value, what) for name, value in attributes.items() if (what := _kinds[type(value)])]
+        for name, value, what in met:
+            if name.startswith("__"):
+                continue
+            if what == "class":
+                enter = len(path) == 1 and value.__module__ == module
+            else:
+                enter = what != "container" and len(path) < _DEEPEST
+                if what != "named":
+                    _paths.setdefault(id(value), (*path, name))
+            if enter and id(value) not in entered:
+                entered.add(id(value))
+                todo.append(((*path, name), vars(value)))
+
+
+def _kind_of(kind: Any) -> str:
+    """What the objects of a type are to the walk; nothing for what cannot change or is not known by its identity."""
+    if issubclass(kind, type):
+        return "class"
+    if issubclass(kind, _CONTAINERS):
+        return "container"
+    module = kind.__module__
+    if not isinstance(module, str) or module.partition(".")[0] in _NO_INSTANCES or issubclass(kind, types.ModuleType):
+        return ""
+    attributes = next((vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls)), None)
+    is_value = kind.__eq__ is not object.__eq__ or hasattr(kind, "__get__")
+    if not isinstance(attributes, types.GetSetDescriptorType) or is_value:
+        return ""
+    has_plain_form = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
+    return "instance" if has_plain_form else "named"  # as loggers are, by a reduction of their own
+
+
+_NO_INSTANCES: Final = frozenset({"builtins", "types", "functools", "typing", "threading", "_io", *_SKIPPED})

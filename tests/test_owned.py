@@ -1,0 +1,94 @@
+"""What libraries own: found once, met by its name, compared by what it holds."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckpt_magic.values import delta, fingerprint, owned
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of the user that was just imported."""
+    module = types.ModuleType("a_library")
+    code = "class Base:\n registry = {}\nclass Thing: pass\nthing = Thing(); thing.parts = [1]; _hidden = []"
+    exec(code, vars(module))
+    monkeypatch.setitem(sys.modules, "a_library", module)
+    owned.known()
+    return module
+
+
+def paths_of(value: Any) -> set[str]:
+    """What a look at a value meets by its name."""
+    return set(map(owned.text, fingerprint.look(value, {}).owned))
+
+
+def test_attributes_of_modules_classes_and_instances_are_found(library: Any) -> None:
+    known = owned.known()
+    for obj, path in (
+        (library.Base.registry, "a_library.Base.registry"),
+        (library.thing, "a_library.thing"),
+        (library.thing.parts, "a_library.thing.parts"),
+        (vars(library), "a_library.__dict__"),
+        (logging.root.handlers, "logging.root.handlers"),
+        (logging.Logger.manager.loggerDict, "logging.Logger.manager.loggerDict"),
+        (sys.path, "sys.path"),
+    ):
+        assert owned.text(known[id(obj)]) == path
+        assert owned.at(known[id(obj)]) is obj
+
+
+def test_what_the_user_puts_there_is_the_users(library: Any) -> None:
+    mine: list[int] = []
+    library.mine = mine
+    library.Base.registry = other = {"a": 1}
+    assert paths_of([mine, other]) == set()
+
+
+def test_an_object_is_met_by_name_wherever_it_is(library: Any) -> None:
+    holder = types.SimpleNamespace(deep={"x": (library.thing.parts,)})
+    assert paths_of([holder, library.Base.registry]) == {"a_library.thing.parts", "a_library.Base.registry"}
+    assert paths_of(library._hidden) == {"a_library._hidden"}
+    assert paths_of([library._hidden]) == set()  # a library's own objects hold such ones: they are copied with them
+
+
+def test_it_ties_no_names_and_its_content_counts(library: Any) -> None:
+    names = {"a": [library.Base.registry], "b": library.Base.registry, "c": [1]}
+    before = delta.look(names, {})
+    assert before.links.objects == {}
+    library.Base.registry["x"] = [1]
+    after = delta.look(names, {})
+    found = delta.compare(before, after, names, {})
+    assert found.changed == {"a", "b"}
+    assert len(found.refused) == 1 and "`a_library.Base.registry`, which a library owns" in found.refused[0]
+    assert found.owned.keys() == {("a_library", "Base", "registry")}
+
+
+def test_a_restore_asks_whether_it_holds_the_same(library: Any) -> None:
+    names = {"a": library.thing}
+    state = delta.look(names, {})
+    held = delta.compare(delta.look({}, {}), state, names, {}).owned.items()
+    assert delta.differs_here(held, {}) == ""
+    library.thing.parts.append(2)
+    assert delta.differs_here(held, {}) == "a_library.thing"
+    del library.thing
+    assert delta.differs_here(held, {}) == "a_library.thing"
+
+
+def test_what_cannot_be_compared_is_refused(library: Any) -> None:
+    library.Base.registry["g"] = (x for x in [1])
+    names = {"a": library.Base.registry}
+    found = delta.compare(delta.look({}, {}), delta.look(names, {}), names, {})
+    assert len(found.refused) == 1
+
+
+def test_modules_are_walked_once(library: Any, tmp_path: Path) -> None:
+    first = dict(owned.known())
+    library.later = {"a": 1}
+    assert owned.known() == first

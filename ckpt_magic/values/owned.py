@@ -105,7 +105,7 @@ def _walk(module: str, space: dict[str, Any]) -> None:
 def _kind_of(kind: Any) -> str:
     """What the objects of a type are to the walk; nothing for what cannot change or is not known by its identity."""
     if issubclass(kind, type):
-        return "class"
+        return "class" if kind.__getattribute__ is type.__getattribute__ else ""
     if issubclass(kind, _CONTAINERS):
         return "container"
     module = kind.__module__
@@ -113,7 +113,8 @@ def _kind_of(kind: Any) -> str:
         return ""
     attributes = next((vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls)), None)
     is_value = kind.__eq__ is not object.__eq__ or hasattr(kind, "__get__")
-    if not isinstance(attributes, types.GetSetDescriptorType) or is_value:
+    asks = kind.__getattribute__ is not object.__getattribute__  # it may warn, or import what is lazy
+    if not isinstance(attributes, types.GetSetDescriptorType) or is_value or asks:
         return ""
     has_plain_form = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
     return "instance" if has_plain_form else "named"  # as loggers are, by a reduction of their own

@@ -12,6 +12,7 @@ import pickle
 import pickletools
 import sys
 import threading
+import traceback
 import types
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
@@ -510,3 +511,37 @@ def test_other_readers_read_the_pickle() -> None:
     data = written({"a": [1], "f": len}, kind="cell")
     assert pickle._loads(data) == {"a": [1], "f": len}  # type: ignore[attr-defined]
     assert [op.name for op, _, _ in pickletools.genops(data)][-1] == "STOP"
+
+
+# --- exceptions ---
+
+
+def test_a_traceback_reads_the_same_for_every_reader() -> None:
+    def fail(items: list[int]) -> float:
+        return sum(1 / item for item in items)
+
+    try:
+        try:
+            fail([1, 0])
+        except ZeroDivisionError as first:
+            raise Failure(3, "no") from first
+    except Failure as caught:
+        caught.add_note("a note")
+        error = caught
+    text = traceback.format_exception(error)
+    data = written([error])
+    for back in (pickle.loads(data)[0], read(data, (), kind="method", globals={}).value[0]):
+        assert traceback.format_exception(back) == text
+        assert back.__cause__.__traceback__.tb_frame.f_globals is globals()
+        assert back.__cause__.__traceback__.tb_frame.f_locals == {}  # a frame is no more than a place
+
+
+def test_an_error_that_restores_itself_is_refused_with_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd(Exception):
+        def __setstate__(self, state: object) -> None:
+            raise AssertionError
+
+    assert type(again([Odd(1)])[0]).__name__ == "Odd"
+    with pytest.raises(Odd) as caught:
+        raise Odd(1)
+    assert "restores itself" in refusal(caught.value)

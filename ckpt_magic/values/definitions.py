@@ -711,7 +711,7 @@ class Definitions:
         if importable(function):
             self.note(function.__module__)
             return NotImplemented
-        globals_ = self._globals_of(function)
+        globals_ = self.space(function.__globals__)
         if globals_ is None:  # a dict of its own, which may hold this function: written first
             self._globals[id(function.__globals__)] = function.__globals__
             return operator.getitem, ((function.__globals__, function), 1)
@@ -727,9 +727,8 @@ class Definitions:
         made = Form(types.FunctionType, *args)
         return CALL, (operator.getitem, {token: made}, token), blocks, None, None, operator.is_
 
-    def _globals_of(self, function: types.FunctionType) -> Any:
-        """The globals as a form; the dict itself if it is written by value already, none if it is not yet."""
-        globals_ = function.__globals__
+    def space(self, globals_: dict[str, Any]) -> Any:
+        """Globals as a form; the dict itself if it is written by value already, none if it is not yet."""
         if globals_ is self.namespace:
             return self.shell
         if id(globals_) not in self._globals:
@@ -814,6 +813,13 @@ class Definitions:
             return (), []
         return Form(self._forms.setdefault("installed", Form(eval, _INSTALLED, {})), _MAGIC, module), codes
 
+    def source(self, filename: str) -> Form | None:
+        """The text of a file, for readers that do not have it; none if it is not known."""
+        if ("source", filename) not in self._forms:
+            text = "".join(linecache.getlines(filename))
+            self._forms["source", filename] = Form(dict.setdefault, self.sources, filename, text) if text else None
+        return typing.cast("Form | None", self._forms["source", filename])
+
     def _compiled_source(self, filename: str, flags: int) -> tuple[Any, list[types.CodeType]]:
         source = "".join(linecache.getlines(filename))
         try:
@@ -822,10 +828,8 @@ class Definitions:
             codes = []
         if not codes:
             return (), []
-        if ("source", filename) not in self._forms:
-            self._forms["source", filename] = Form(dict.setdefault, self.sources, filename, source)
         compiled = self._forms.setdefault("compiled", Form(eval, _COMPILED, {}))
-        return Form(compiled, _MAGIC, self._forms["source", filename], filename, flags), codes
+        return Form(compiled, _MAGIC, self.source(filename), filename, flags), codes
 
     # classes
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import definitions, owned
+from ckpt_magic.values import definitions, owned, tracebacks
 from ckpt_magic.values.definitions import Makers
 from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
 from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, copies_on_write
@@ -321,6 +321,7 @@ class Look(ValuePickler):
         special: dict[type, Callable[[Any], Any] | None] = {
             types.FunctionType: self._function,
             types.CodeType: self._code,
+            types.TracebackType: _traceback,
             types.CellType: self._cell,
             **dict.fromkeys((io.BytesIO, io.StringIO, functools.partial), _with_dict),
         }
@@ -498,6 +499,12 @@ def _with_dict(obj: Any) -> Any:
     """Look at an object whose `__dict__` is made when first asked for, by pickle too, as at each later look."""
     vars(obj)
     return NotImplemented
+
+
+def _traceback(traceback: types.TracebackType) -> Any:
+    """Say of a traceback what is equal in every kernel."""
+    frames = [(one.tb_frame.f_code.co_qualname, one.tb_lasti, one.tb_lineno) for one in tracebacks.frames(traceback)]
+    return _Form, ("traceback", frames)
 
 
 def _virtual_subclasses(cls: abc.ABCMeta) -> tuple[str, ...]:

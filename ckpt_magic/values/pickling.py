@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
-from ckpt_magic.values import definitions, generators
+from ckpt_magic.values import definitions, generators, tracebacks
 from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Makers, Token, by_reference, importable
 from ckpt_magic.values.owned import Path, at
 
@@ -331,6 +331,7 @@ class ValuePickler(pickle.Pickler):
             types.BuiltinFunctionType: self._builtin,
             types.MethodType: _method,
             types.MappingProxyType: _proxy,
+            types.TracebackType: lambda traceback: tracebacks.reduced(traceback, known),
             type(CALL): self._call,
             Placeholder: _refuse_placeholder,
             memoryview: _memory,
@@ -358,6 +359,8 @@ class ValuePickler(pickle.Pickler):
             return self._module
         if issubclass(kind, enum.Enum):
             return self.definitions.member
+        if issubclass(kind, BaseException):
+            return self._error
         if issubclass(kind, threading.Thread):
             return _refuse_thread
         module = kind.__module__
@@ -430,9 +433,6 @@ class ValuePickler(pickle.Pickler):
 
     def _own_reduction(self, obj: Any) -> Any:
         """Take a class's own ``__reduce__``; a name that it gives may be one that only this kernel knows."""
-        if _is_simple_error(type(obj)):
-            # Without its __init__, which as a rule wants other arguments than those that ended up in `args`.
-            return copyreg.__newobj__, (type(obj), *obj.args), vars(obj) or None  # type: ignore[attr-defined]
         reduced = obj.__reduce_ex__(PROTOCOL)
         if isinstance(reduced, str):
             if not by_reference(obj):
@@ -440,6 +440,14 @@ class ValuePickler(pickle.Pickler):
             self.definitions.note(obj.__module__)
             return NotImplemented  # a function of a compiled library
         return reduced
+
+    def _error(self, error: BaseException) -> Any:
+        if _is_simple_error(type(error)):
+            # Without its __init__, which as a rule wants other arguments than those that ended up in `args`.
+            reduced: Any = copyreg.__newobj__, (type(error), *error.args), vars(error) or None  # type: ignore[attr-defined]
+        else:
+            reduced = self._own_reduction(error)
+        return tracebacks.error(error, reduced) if isinstance(reduced, tuple) else NotImplemented
 
     def _owned_object(self, obj: Any) -> Any:
         """An object that a module owns is met again by its name, not copied."""
@@ -555,7 +563,7 @@ def copies_on_write() -> bool:
 
 
 def _is_simple_error(kind: Any) -> bool:
-    """Whether an exception class of the notebook keeps nothing but `args` and attributes."""
+    """Whether an exception class keeps nothing but `args` and attributes."""
     if not issubclass(kind, BaseException) or kind.__reduce__ is not BaseException.__reduce__:
         return False
     base = next(cls for cls in kind.__mro__ if cls.__module__ == "builtins")

@@ -18,6 +18,7 @@ import json
 import linecache
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -525,7 +526,8 @@ class Witness:
         elif isinstance(value, (weakref.ref,)):
             yield self.text(value())
         elif isinstance(value, BaseException):
-            yield f"{self.text(list(value.args))}"
+            yield f"{self.text(list(value.args))} {self.text(value.__cause__)} {self.text(value.__context__)}"
+            yield f"{value.__suppress_context__} {traceback_text(value)}"
         elif type(value).__name__ in ("lock", "RLock"):
             yield repr(value).partition("object")[0]
         elif type(value) in (type({}.keys()), type({}.items()), type({}.values())):
@@ -676,6 +678,11 @@ def importable(obj: Any) -> bool:
     for part in obj.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is obj
+
+
+def traceback_text(error: BaseException) -> str:
+    """What Python prints of an error, without the number of the process in the names of files."""
+    return re.sub(r"ipykernel_\d+", "ipykernel", "".join(traceback.format_exception(error)))
 
 
 def code_text(code: types.CodeType) -> str:

@@ -132,12 +132,79 @@ scenario(
     "the traceback of a kept exception",
     """
 %%step 1
-try: 1 / 0
+import traceback
+def f(x):
+    local = [x]
+    return (g(local) +
+            1)
+def g(x): return [1 / (len(x) - i) for i in range(3)]
+try: f([1])
 except Exception as e: err = e
 %%step 2
-has = err.__traceback__ is not None
+text = traceback.format_exception(err)[-3:]
+%%step 3
+has = err.__traceback__ is not None, [fr.name for fr in traceback.extract_tb(err.__traceback__)]
+try: raise err
+except ZeroDivisionError as again: twice = again
+%%step 4
+same = twice is err, len(traceback.extract_tb(err.__traceback__)), err.__traceback__.tb_frame.f_globals is globals()
 """,
-    known="it is dropped",
+)
+scenario(
+    "cause, context, notes and groups of kept exceptions",
+    """
+%%step 1
+import json
+class Mine(ValueError):
+    def __init__(self, code, *, more): super().__init__(code); self.more = more
+errs = []
+try:
+    try: 1 / 0
+    except ZeroDivisionError as z: raise Mine('k', more=errs) from z
+except Mine as e: err = e; err.add_note('hello')
+try: json.loads('[1,')
+except json.JSONDecodeError as e: bad = e
+for x in (0, 'a'):
+    try: 1 / x
+    except Exception as e: errs.append(e)
+group = ExceptionGroup('many', errs)
+%%step 2
+try:
+    try: {}['x']
+    except KeyError: [][0]
+except IndexError as e: inner = e
+try:
+    try: inner.nope
+    except AttributeError as e: raise KeyError(1) from None
+except KeyError as e: none = e
+%%step 3
+errs[0].add_note('n'); r = type(err.__cause__), err.more is errs, type(inner.__context__), none.__context__.obj is inner
+%%step 4
+try: raise group
+except* ZeroDivisionError as part: zero = part.exceptions[0] is errs[0]
+except* TypeError: pass
+r2 = inner.__context__.__traceback__ is not None, err.__suppress_context__, none.__suppress_context__
+""",
+)
+scenario(
+    "errors of libraries, of deep recursions and of functions that are gone",
+    """
+%%step 1
+import numpy as np, pandas as pd, os, traceback
+kept = {}
+def attempt(name, function):
+    try: function()
+    except Exception as e: kept[name] = e
+def deep(n): return deep(n + 1)
+attempt('np', lambda: np.zeros(3) + np.zeros(4)); attempt('pd', lambda: pd.DataFrame({'a': [1]})['b'])
+attempt('os', lambda: open('/nowhere/at/all')); attempt('deep', lambda: deep(0)); attempt('uni', lambda: bytes([255]).decode())
+exec(compile('def gone(): raise LookupError(1)', '<gone>', 'exec')); attempt('gone', gone); del gone
+%%step 2
+kept['os'].extra = kept
+%%step 3
+r = {name: (len(traceback.extract_tb(e.__traceback__)), e.args == () or str(e)[:20]) for name, e in kept.items()}
+r2 = kept['os'].errno, kept['os'].filename, kept['uni'].start
+""",
 )
 
 

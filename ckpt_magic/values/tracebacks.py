@@ -1,0 +1,87 @@
+"""Exceptions with all that they bring along: cause, context, notes, and a traceback that reads the same.
+
+A frame cannot be brought back without running its code. A traceback is written with frames of generators that never
+began: they have name, file, line and table of positions of the real ones, and their globals, but no local variables.
+So `traceback` says the same, carets included.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.definitions import Definitions
+
+# Per code object its name, qualified name, file, line, table of positions, size, globals; per frame, outermost first,
+# the index of its code, the instruction and the line. The table goes by instructions: the code is made as long.
+_TRACEBACK: Final = """lambda codes, frames, sources: __import__('functools').reduce(
+    lambda inner, frame: __import__('types').TracebackType(inner, (
+        lambda made, name, qualname, filename, line, table, size, space: __import__('types').FunctionType(made.replace(
+            co_code=made.co_code + bytes(max(0, size - len(made.co_code))), co_name=name, co_qualname=qualname,
+            co_filename=filename, co_firstlineno=line, co_linetable=table), space)().gi_frame)(
+        (lambda: (yield)).__code__, *codes[frame[0]]), *frame[1:]), reversed(frames), None)"""
+
+
+def error(error: BaseException, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Add to a reduction of an exception what it leaves out.
+
+    Parameters
+    ----------
+    error
+        Any exception.
+    reduced
+        What its ``__reduce__`` gives.
+
+    Raises
+    ------
+    NotPicklableError
+        The exception has a ``__setstate__`` that cannot be told of these.
+    """
+    more: dict[str, Any] = {
+        name: value
+        for name in ("__traceback__", "__cause__", "__context__", *_members(error))
+        if (value := getattr(error, name)) is not None
+    }
+    if error.__suppress_context__ or error.__cause__ is not None:
+        more["__suppress_context__"] = error.__suppress_context__  # last: setting a cause suppresses the context
+    if not more:
+        return reduced
+    made, args, *rest = reduced
+    state = rest[0] if rest else None
+    plain = type(error).__setstate__ is BaseException.__setstate__
+    if not plain or len(rest) > 1 or not (state is None or type(state) is dict):
+        raise NotPicklableError(f"{type(error).__qualname__} with a traceback, which restores itself without one")
+    return made, args, {**(state or {}), **more}  # each becomes an attribute
+
+
+def _members(error: BaseException) -> tuple[str, ...]:
+    """What the interpreter notes on an error beside `args`, for the hints of a traceback."""
+    if isinstance(error, AttributeError):
+        return ("name", "obj")
+    return ("name",) if isinstance(error, NameError) else ()
+
+
+def frames(traceback: types.TracebackType) -> Iterator[types.TracebackType]:
+    """A traceback and all that follow it, outermost frame first."""
+    rest: types.TracebackType | None = traceback
+    while rest is not None:
+        yield rest
+        rest = rest.tb_next
+
+
+def reduced(traceback: types.TracebackType, definitions: Definitions) -> tuple[Any, ...]:
+    """Reduce a traceback, with all that follow it."""
+    codes: dict[tuple[int, int], tuple[int, tuple[Any, ...]]] = {}
+    rows = []
+    for one in frames(traceback):
+        code, space = one.tb_frame.f_code, one.tb_frame.f_globals
+        if (id(code), id(space)) not in codes:
+            names = code.co_name, code.co_qualname, code.co_filename, code.co_firstlineno
+            globals_ = definitions.space(space) or {"__name__": space.get("__name__")}
+            codes[id(code), id(space)] = len(codes), (*names, code.co_linetable, len(code.co_code), globals_)
+        rows.append((codes[id(code), id(space)][0], one.tb_lasti, one.tb_lineno))
+    mine = {row[2]: None for _, row in codes.values() if row[-1] is definitions.shell}
+    sources = [definitions.source(filename) for filename in mine]
+    return definitions.evaluated(_TRACEBACK), ([row for _, row in codes.values()], rows, sources)

@@ -161,11 +161,22 @@ def test_an_array_under_two_frames_is_refused() -> None:
     assert refused == {id(array): "an array that several pandas objects lie over"}
 
 
-def test_a_masked_array_and_its_data_are_refused() -> None:
+def test_a_masked_array_shares_its_memory_with_its_data() -> None:
     masked = np.ma.array([1.0, 2.0], mask=[False, True])
-    plan, refused = planned({"m": masked, "d": masked.data})
+    (view,), refused = planned({"m": masked, "d": masked.data})
+    assert refused == {}
+    assert type(view.owner) is np.ndarray
+
+
+def test_a_class_of_arrays_that_reduces_itself_is_refused() -> None:
+    class Odd(np.ndarray):
+        def __reduce__(self) -> Any:
+            return Odd, (0,)
+
+    base = np.zeros(5)
+    plan, refused = planned({"a": base, "b": base.view(Odd)})
     assert plan == []
-    assert set(refused.values()) == {"a MaskedArray over the memory of another array"}
+    assert set(refused.values()) == {"a Odd over the memory of another array"}
 
 
 def test_arrays_of_objects_share_a_flat_owner() -> None:

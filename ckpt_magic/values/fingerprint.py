@@ -26,7 +26,7 @@ from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import definitions, owned, tracebacks
 from ckpt_magic.values.definitions import Makers
 from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
-from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, copies_on_write
+from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, array_of, copies_on_write
 
 ATOMS = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
@@ -279,6 +279,7 @@ class Look(ValuePickler):
     def look(self, value: Any) -> Seen:
         """Look at one value."""
         held, self._hash = self._held, new_hash()
+        self._inner.clear()
         self._guards.clear()  # they go by id, which means nothing once the value is let go of
         self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
         try:
@@ -425,9 +426,14 @@ class Look(ValuePickler):
     # memory
 
     def _note_array(self, array: Any) -> None:
-        if array.size:
+        if array.size and id(array) not in self._inner:
             low, high = _bounds(array.__array_interface__, array.dtype.itemsize)
             self._spans.append(Span(low, high, array, self._guards.get(id(array), 0)))
+
+    def _note_part(self, part: Any) -> None:
+        array = array_of(part)
+        if array is not None:
+            self._note_array(array)
 
     def _whole_array(self, array: Any) -> Any:
         """Look at the array itself: what would be written in its place is none of the value's arrays."""
@@ -486,6 +492,7 @@ _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, bytearray, Placehold
 _NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__slotnames__"})
 _MEMORY = (
     ("numpy", "ndarray", "_note_array"),
+    ("numpy", "void", "_note_part"),
     ("pandas.core.internals.managers", "BlockManager", "_note_blocks"),
     ("pandas.core.internals.managers", "SingleBlockManager", "_note_blocks"),
     ("pandas", "DataFrame", "_note_frame"),

@@ -308,6 +308,7 @@ class ValuePickler(pickle.Pickler):
         self._lows = [view.low for view in self._views]
         self._owned = _owned()
         self._blocks: dict[int, Any] = {}
+        self._inner: dict[int, Any] = {}  # plain arrays that are written for others
         self._claiming = False
         self.met_builtins = False
         self._reducers = self._known_reducers()
@@ -370,6 +371,10 @@ class ValuePickler(pickle.Pickler):
                 return self._array
             if issubclass(kind, numpy.memmap):
                 return _memmap
+            if kind in (numpy.void, numpy.record):
+                return self._part
+        if is_plain_subarray(kind):
+            return self._subarray
         if module == "pyarrow.lib" and issubclass(kind, sys.modules["pyarrow"].Buffer):
             return self._arrow
         if module == "matplotlib.cbook" and kind.__name__ == "CallbackRegistry":
@@ -477,6 +482,25 @@ class ValuePickler(pickle.Pickler):
             _refuse_file_window(array)
         return self._whole_array(array)
 
+    def _subarray(self, array: Any) -> Any:
+        """Write an array of a subclass (matrix, recarray, masked, the notebook's) as a view with attributes.
+
+        What numpy writes of such an array are bytes alone, without what its class keeps on it.
+        """
+        kind, ndarray = type(array), sys.modules["numpy"].ndarray
+        plain = ndarray.view(array, ndarray)
+        self._inner[id(plain)] = plain
+        state = vars(array) if hasattr(array, "__dict__") else {}, array.flags.writeable
+        return ndarray.view, (plain, kind), state, None, None, self.definitions.evaluated(_SET_SUBARRAY)
+
+    def _part(self, part: Any) -> Any:
+        """Write an element of a structured array: it lies over the memory of the array."""
+        array = array_of(part)
+        if array is None:
+            return NotImplemented
+        self._inner[id(array)] = array
+        return operator.getitem, (array, ())
+
     def _whole_array(self, array: Any) -> Any:
         """Write an array that has its memory for itself, or owns what others are views of."""
         if not array.flags.writeable:
@@ -496,7 +520,11 @@ class ValuePickler(pickle.Pickler):
         if view is None or array is view.owner:
             return None
         if array.dtype.hasobject:  # the constructor of arrays refuses these
-            part = Form(operator.getitem, view.owner, slice((start - view.low) // array.itemsize, None))
+            first, offset = divmod(start - view.low, view.owner.itemsize)
+            part = view.owner
+            for field_ in field_path(view.owner.dtype, array.dtype, offset) or ():
+                part = Form(operator.getitem, part, field_)
+            part = Form(operator.getitem, part, slice(first, None))
             strided = sys.modules["numpy"].lib.stride_tricks.as_strided
             return strided, (part, array.shape, array.strides, False, array.flags.writeable)
         ndarray = type(array)
@@ -671,6 +699,52 @@ def _callbacks(registry: Any) -> Any:
 
 def _refuse_placeholder(_: Any) -> NoReturn:
     raise NotPicklableError(LOST_EARLIER)
+
+
+_SET_SUBARRAY: Final = """lambda array, state: (
+    state[0] and array.__dict__.update(state[0]), state[1] or array.setflags(write=False))"""
+
+
+def is_plain_subarray(kind: Any) -> bool:
+    """Whether a class of arrays leaves it to numpy how it is pickled, and is not the constant `numpy.ma.masked`."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not hasattr(numpy, "ndarray") or not issubclass(kind, numpy.ndarray) or kind is numpy.ndarray:
+        return False
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", numpy.ndarray)
+    root = masked if issubclass(kind, masked) else numpy.ndarray
+    ways = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+    return all(getattr(kind, way) is getattr(root, way) for way in ways) and not issubclass(kind, numpy.memmap)
+
+
+def field_path(whole: Any, part: Any, offset: int) -> tuple[str, ...] | None:
+    """Names of the fields that lead from a structured dtype to its part at an offset; none if there are no such."""
+    if offset == 0 and whole == part:
+        return ()
+    for name, (dtype, start, *_) in (whole.fields or {}).items():
+        if start <= offset < start + dtype.itemsize:
+            rest = field_path(dtype, part, offset - start)
+            if rest is not None:
+                return (name, *rest)
+    return None
+
+
+def array_of(part: Any) -> Any:
+    """An array without dimensions over the memory of an element of a structured array; none if it has its own."""
+    base = part.base
+    while base is not None and not hasattr(base, "__array_interface__"):
+        base = getattr(base, "base", None)
+    if base is None or part.dtype.names is None or not part.nbytes:
+        return None
+    numpy = sys.modules["numpy"]
+    if part.dtype.hasobject:
+        raise NotPicklableError("an element of a structured array that holds objects")
+    start = numpy.frombuffer(part, "u1").__array_interface__["data"][0]
+    whole = numpy.asarray(base)
+    low = whole.__array_interface__["data"][0]
+    if not low <= start < low + whole.nbytes or not whole.flags.c_contiguous:
+        raise NotPicklableError("an element of a structured array of odd layout")
+    plain = whole.reshape(-1).view(numpy.ndarray)
+    return numpy.ndarray((), part.dtype, plain.view("u1") if not plain.dtype.hasobject else plain, start - low)
 
 
 def _read_only(array: Any) -> Any:

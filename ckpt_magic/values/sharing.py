@@ -17,7 +17,7 @@ from typing import Any
 
 from ckpt_magic.values import definitions
 from ckpt_magic.values.fingerprint import ARROW, ATOMS, Seen, Span
-from ckpt_magic.values.pickling import Placeholder, View
+from ckpt_magic.values.pickling import Placeholder, View, field_path, is_plain_subarray
 
 Names = tuple[str, ...]
 Row = tuple[int, ...]
@@ -327,11 +327,11 @@ def _unwritable(union: Sequence[Span]) -> str:
     """Why arrays over one buffer cannot be written as views of one owner; empty if they can."""
     numpy = sys.modules["numpy"]
     for span in union:
-        if type(span.array) is not numpy.ndarray and not span.guard:
+        if type(span.array) is not numpy.ndarray and not span.guard and not is_plain_subarray(type(span.array)):
             return f"a {type(span.array).__name__} over the memory of another array"
     if any(span.array.dtype.hasobject for span in union):
         flat = _flat_owner(union)
-        if flat is None or any(span.array.dtype != flat.dtype for span in union):
+        if flat is None or any(_path_from(flat, span.array) is None for span in union):
             return "arrays of objects that share their memory"
     return ""
 
@@ -358,6 +358,8 @@ def _owner(union: Sequence[Span]) -> View:
         return View(flat.__array_interface__["data"][0], high, flat)
     for span in union:
         array = span.array
+        if type(array) is not sys.modules["numpy"].ndarray:
+            continue
         if (span.low, span.high) == (low, high) and array.flags.c_contiguous and _is_open_buffer(array):
             return View(low, high, array)
     return View(low, high, _bytes_over(low, high, union))
@@ -374,17 +376,23 @@ def _is_open_buffer(array: Any) -> bool:
 
 def _flat_owner(union: Sequence[Span]) -> Any:
     """The flat array of objects that all of these are views of; None if there is none."""
+    numpy = sys.modules["numpy"]
     low, high = union[0].low, max(span.high for span in union)
     for span in union:
         array = span.array
         while array is not None:
-            if type(array) is type(span.array) and array.dtype == span.array.dtype:
+            if type(array) is numpy.ndarray and array.dtype.hasobject:
                 start = array.__array_interface__["data"][0]
                 if start <= low and high <= start + array.nbytes and array.flags.forc:
                     array = array if array.flags.c_contiguous else array.T
                     return array if array.ndim == 1 else array.reshape(-1)
             array = getattr(array, "base", None)
     return None
+
+
+def _path_from(flat: Any, array: Any) -> tuple[str, ...] | None:
+    start, low = (one.__array_interface__["data"][0] for one in (array, flat))
+    return field_path(flat.dtype, array.dtype, (start - low) % flat.itemsize)
 
 
 def _bytes_over(low: int, high: int, union: Sequence[Span]) -> Any:

@@ -470,6 +470,8 @@ class Witness:
         if kind.__module__.startswith("pathlib"):
             return True
         numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
+        if isinstance(value, numpy.void) and value.dtype.names and value.base is not None:
+            return False  # an element of an array, in its memory
         return (
             isinstance(value, (numpy.generic, numpy.dtype, pandas.api.extensions.ExtensionDtype))
             or kind is numpy.ufunc
@@ -596,7 +598,14 @@ class Witness:
         if type(value).__name__ in ("Logger", "RootLogger"):
             return f"{value.name} {value.level}"
         if isinstance(value, numpy.ma.MaskedArray):
-            return f"{self.text(value.data)} {self.text(value.mask)} {value.fill_value}"
+            if value is numpy.ma.masked:
+                return "the constant"
+            kept = f"{value.fill_value} {value.hardmask} {value.sharedmask}"
+            return f"{self.text(value.data)} {self.text(value._mask)} {kept}"
+        if isinstance(value, numpy.void):
+            part = numpy.frombuffer(value, "u1")
+            self.note_memory(part, place, guarded=False)
+            return f"{value.dtype} {value!r}"
         if isinstance(value, numpy.ndarray):
             return self.of_array(value, place)
         if isinstance(value, numpy.random.Generator):
@@ -636,7 +645,8 @@ class Witness:
         if array.dtype.hasobject:
             return f"{array.dtype} {array.shape} {[self.text(item) for item in array.ravel()]}"
         self.note_memory(array, place, guarded=False)
-        return f"{array.dtype} {array.shape} {array.flags.writeable} {digest(array.tobytes())}"
+        own = "".join(self.attributes(array))
+        return f"{array.dtype} {array.shape} {array.flags.writeable} {digest(array.tobytes())} {own}"
 
     def of_frame(self, frame: Any, place: str) -> str:
         for number, block in enumerate(frame._mgr.blocks):

@@ -471,3 +471,18 @@ def test_what_pandas_notes_while_it_is_read_is_no_change() -> None:
     assert fingerprint.look(frame, {}).digest == before
     frame["day"] += pd.Timedelta("1D")
     assert fingerprint.look(frame, {}).digest != before
+
+
+def test_a_figure_is_what_it_shows_whatever_was_built_on_its_transforms_and_is_gone() -> None:
+    """matplotlib lists by address what depends on a transform; garbage among it came and went between two looks."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    transforms = pytest.importorskip("matplotlib.transforms")
+    figure, axes = pyplot.subplots()
+    pyplot.close(figure)
+    before = fingerprint.look(figure, {}).digest
+    built = [transforms.ScaledTranslation(1, 1, figure.dpi_scale_trans) + axes.transData for _ in range(3)]
+
+    assert fingerprint.look(figure, {}).digest == before
+    axes.set_title("other")
+    assert fingerprint.look(figure, {}).digest != before
+    del built

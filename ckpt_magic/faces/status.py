@@ -476,7 +476,7 @@ def _banner_parts(facts: Mapping[str, Any]) -> list[str]:
     parts.append(f"{count} variable{'' if count == 1 else 's'}, {size(facts.get('bytes') or 0)}")
     if took:
         parts.append(f"instead of {took}" if action == "restored" else f"ran {took}")
-    return [*parts, *([reason] if reason else []), *notes]
+    return list(dict.fromkeys([*parts, *([reason] if reason else []), *notes]))  # the reason may be a note again
 
 
 # -- words and numbers for people ---------------------------------------------------------------------------------

@@ -338,6 +338,8 @@ class Look(ValuePickler):
                 return self._noting(getattr(self, note), usual)
         if usual is None and kind.__module__.partition(".")[0] == "pandas":
             return _without_caches
+        if usual is None and issubclass(kind, getattr(sys.modules.get("matplotlib.transforms"), "TransformNode", ())):
+            return _without_parents
         return usual
 
     def _noting(self, note: Callable[[Any], None], usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
@@ -566,6 +568,12 @@ def _without_caches(obj: Any) -> Any:
     if type(state) is tuple:  # an empty dict is as good as none: dates have one once they were read
         state = tuple(part for part in map(_uncached, state) if type(part) is not dict or part)
     return (*reduced[:2], _uncached(state), *reduced[3:])
+
+
+def _without_parents(transform: Any) -> Any:
+    """Reduce a transform of matplotlib without those that are built on it: it knows them by address, dead ones too."""
+    made, args, state, *rest = transform.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    return made, args, {name: item for name, item in state.items() if name != "_parents"}, *rest
 
 
 def _uncached(state: Any) -> Any:

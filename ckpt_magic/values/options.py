@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
+from ckpt_magic.values import shell
 
 CURE: Final = "run the step instead: %%step … --force"
 
@@ -51,7 +52,9 @@ def is_worth_saying(name: str, key: str, value: Any) -> bool:
     if name == "logging" and key.startswith("level of ") and value is not None:
         library = key.removeprefix("level of ").partition(".")[0]
         return library == "root" or library not in sys.modules  # libraries set those of their own loggers
-    return (name, key) != ("decimal", "flags") and not (key == "interactive" and value is True)
+    return (name, key) not in {("decimal", "flags"), ("inline", "drawing")} and not (
+        key == "interactive" and value is True
+    )
 
 
 def wanted(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -401,6 +404,31 @@ class _Logging(_Source):
                 logger.setLevel(level)
 
 
+class _Shell(_Source):
+    is_open = True
+    label, module = "IPython {}", "IPython"
+
+    def look(self) -> dict[str, Any] | None:
+        return shell.look()
+
+    def write(self, changes: dict[str, Any]) -> None:
+        shell.write(changes)
+
+
+class _Inline(_Source):
+    is_open = True
+    label, module = "inline {}", shell.INLINE
+
+    def look(self) -> dict[str, Any] | None:
+        return shell.look_inline()
+
+    def defaults(self) -> Mapping[str, Any]:
+        return shell.inline_defaults()
+
+    def write(self, changes: dict[str, Any]) -> None:
+        shell.write_inline(changes)
+
+
 _NEW_LOGGER: Final = (logging.NOTSET, True, False)
 _LEVELS: Final = frozenset({0, 10, 20, 30, 40, 50})
 
@@ -415,6 +443,8 @@ _SOURCES: Final[dict[str, _Source]] = {
     "polars": _Polars(),
     "torch": _Torch(),
     "logging": _Logging(),
+    "shell": _Shell(),
+    "inline": _Inline(),
 }
 
 

@@ -41,8 +41,8 @@ TIME = re.compile(
     r"|/tmp/ipykernel_\d+/\d+\.py"
 )
 FAILED = {"action": "failed", "reason": "it fails"}  # such a step has no banner
-WITNESS = """
-import json as _json, os as _os, sys as _sys, threading as _threading
+WITNESS = r"""
+import json as _json, os as _os, re as _re, sys as _sys, threading as _threading
 def _witness():
     drawn = "numpy.random" in _sys.modules
     import numpy, pandas
@@ -52,6 +52,7 @@ def _witness():
         del surroundings["numpy.random"]
     plots = _sys.modules.get("matplotlib.pyplot")
     surroundings["environ"] = repr(sorted(name for name in _os.environ if not name.startswith("CKPT_")))
+    surroundings["loggers"] = _re.sub(r"\('[^']*', '0 True False \[\] \[\] \[\] 0'\),? ?", "", surroundings["loggers"])
     if plots is not None:
         surroundings["rcParams"] = repr(sorted((name, value) for name, value in dict.items(plots.rcParams) if name != "backend"))
         surroundings["figures"] = repr(plots.get_fignums())
@@ -228,7 +229,7 @@ class Trial:
         last = new_code_cell(WITNESS.replace("FILE", repr(str(self.seen))))
         document = self.document.copy()
         document.cells = [new_code_cell(source) for source in sources] + [last]
-        document.metadata = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
+        document.metadata = nbformat.from_dict({"kernelspec": {"name": "python3", "display_name": "", "language": ""}})
         client = NotebookClient(
             document,
             kernel_name="python3",
@@ -242,7 +243,7 @@ class Trial:
         environ |= {"CKPT_START_FROM": start, "CKPT_KEY": "the key of the tests", "PYTHONPATH": str(ROOT)}
         client.execute(env=environ)
         failed = [output.evalue for output in last.outputs if output.output_type == "error"]
-        failed += [output.text for output in last.outputs if output.output_type == "stream"]
+        failed += [output.text for output in last.outputs if output.get("name") == "stderr"]
         cells = document.cells[:-1]
         banners = {banner["step"]: banner for cell in cells for banner in _banners(cell)}
         ran = Ran([page(cell) for cell in cells], [_seconds(cell) for cell in cells], banners)
@@ -250,7 +251,7 @@ class Trial:
             ran.around["witness"] = "\n".join(failed)[-1500:]
         else:
             seen = json.loads(self.seen.read_text())
-            ran.names, ran.around = seen["names"], seen["around"]
+            ran.names, ran.around = seen["names"], _normal(seen["around"])
         return ran
 
     def compare(self, where: str, one: Ran, other: Ran, noise: set[int], noisy: set[str]) -> None:

@@ -44,6 +44,47 @@ os.remove("left")
 print(f"{mean(values) * 2 - mean(double):.6f}")
 """
 
+SHELL = """\
+import matplotlib.pyplot as plt
+%matplotlib inline
+fig, ax = plt.subplots(figsize=(1, 1))
+---
+from IPython.core.interactiveshell import InteractiveShell
+InteractiveShell.ast_node_interactivity = "all"
+%precision 3
+%xmode Minimal
+%alias say echo
+---
+%load_ext autoreload
+%autoreload 2
+%config InlineBackend.figure_formats = {"retina", "jpeg"}
+fig
+---
+3.14159
+fig
+%say hello
+get_ipython().InteractiveTB.mode
+get_ipython().magics_manager.registry["AutoreloadMagics"]._reloader.check_all
+---
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+set_matplotlib_formats("png", facecolor="red")
+from IPython.core.magic import register_line_magic
+---
+@register_line_magic
+def twice(line):
+    return line * 2
+---
+class Money:
+    pass
+get_ipython().display_formatter.formatters["text/html"].for_type(Money, lambda money: "<b>money</b>")
+---
+get_ipython().events.register("pre_run_cell", lambda info: print("a cell"))
+---
+%twice abc
+Money()
+fig
+"""
+
 
 @pytest.fixture
 def notebook(tmp_path: Path) -> Path:
@@ -68,6 +109,24 @@ def test_every_code_cell_becomes_a_step_and_only_what_differs_is_told(notebook: 
         "start 6: cell 8 (step 6): at 3:",
     ]
     assert report.stored > 0
+
+
+def test_what_a_notebook_sets_in_ipython_is_as_if_its_steps_had_run(tmp_path: Path) -> None:
+    """The picture of a figure needs the inline backend loaded, though no restored step draws anything."""
+    path = tmp_path / "nb" / "shell.ipynb"
+    path.parent.mkdir()
+    cells = [new_code_cell(source.strip("\n")) for source in SHELL.split("---\n")]
+    nbformat.write(new_notebook(cells=cells), path)
+
+    report = notebooks.Trial(path, tmp_path / "runs", 0, 60).run(["2", "4", "end"])
+
+    assert (report.steps, report.dropped, report.differs) == (9, [], [])
+    assert report.again["4"] == {}
+    assert {step: reason.partition(" (")[0] for step, reason in report.again["end"].items()} == {
+        6: "IPython line magic twice",
+        7: "IPython display of Money as text/html",
+        8: "IPython callback of pre_run_cell: __main__.<lambda>",
+    }
 
 
 def test_start_points_are_numbers_for_the_steps_that_are_there() -> None:

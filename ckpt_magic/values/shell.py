@@ -1,0 +1,173 @@
+"""What a notebook set in IPython itself: how results are shown, extensions, aliases; and the inline figures.
+
+IPython is looked at as any other library, through `get_ipython`, and only where it runs. Code that a cell registered
+(a magic, a callback, a formatter) is told as it is, which nobody can put back: such a step runs again. So is code
+that a library made for the cell (`sympy.init_printing`); what it has at its top level it registers by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+INLINE: Final = "matplotlib_inline.backend_inline"
+
+_TRAITS: Final = ("ast_node_interactivity", "autocall", "automagic")
+_PLAIN_TEXT: Final = ("pprint", "float_precision", "max_seq_length", "max_width")
+_FIGURES: Final = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
+
+
+def running() -> Any:
+    """The shell of this process; None where no IPython runs."""
+    find = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return find() if find is not None else None
+
+
+def look() -> dict[str, Any] | None:
+    """Read the settings of the shell; None where no IPython runs."""
+    shell = running()
+    if shell is None:
+        return None
+    plain_text = shell.display_formatter.formatters["text/plain"]
+    return {
+        **{name: getattr(shell, name) for name in _TRAITS},
+        **{name: getattr(plain_text, name) for name in _PLAIN_TEXT},
+        "xmode": shell.InteractiveTB.mode,
+        "pdb": shell.call_pdb,
+        **{f"alias {name}": command for name, command in shell.alias_manager.aliases},
+        **{f"extension {name}": True for name in shell.extension_manager.loaded if name != "ckpt_magic"},
+        "autoreload": _autoreload(shell),
+        **dict(_code(shell)),
+    }
+
+
+def write(changes: dict[str, Any]) -> None:
+    """Set what `look` told; extensions are loaded."""
+    shell = running()
+    if shell is None:
+        return
+    for key, value in changes.items():
+        kind, _, name = key.partition(" ")
+        if key in _TRAITS:
+            setattr(shell, key, value)
+        elif key in _PLAIN_TEXT:
+            setattr(shell.display_formatter.formatters["text/plain"], key, value)
+        elif key == "xmode":
+            shell.InteractiveTB.set_mode(mode=value)
+        elif key == "pdb":
+            shell.call_pdb = value
+        elif kind == "alias" and value is None:
+            shell.alias_manager.undefine_alias(name)
+        elif kind == "alias":
+            shell.alias_manager.define_alias(name, value)
+        elif kind == "extension" and value:
+            shell.extension_manager.load_extension(name)
+    if changes.get("autoreload"):  # after the extension
+        shell.run_line_magic("autoreload", changes["autoreload"])
+
+
+def _autoreload(shell: Any) -> str | None:
+    """The mode of `%autoreload`; None where the extension is not loaded, which is as good as `off`."""
+    reloader = getattr(shell.magics_manager.registry.get("AutoreloadMagics"), "_reloader", None)
+    if reloader is None or not reloader.enabled:
+        return None if reloader is None else "off"
+    return "complete" if getattr(reloader, "autoload_obj", False) else "all" if reloader.check_all else "explicit"
+
+
+def _code(shell: Any) -> Iterator[tuple[str, Any]]:
+    """Code that a notebook registered with the shell, each under a name that tells it from another."""
+    for event, callbacks in shell.events.callbacks.items():
+        for callback in callbacks:
+            if _is_made_here(callback):
+                yield f"callback of {event}: {_name(callback)}", callback
+    for kind, magics in shell.magics_manager.magics.items():
+        for name, magic in magics.items():
+            if _is_made_here(magic):
+                yield f"{kind} magic {name}", magic
+    for mime, formatter in shell.display_formatter.formatters.items():
+        printers = {**getattr(formatter, "type_printers", {}), **getattr(formatter, "deferred_printers", {})}
+        for shown, printer in printers.items():
+            if _is_made_here(printer):
+                of = f"of {getattr(shown, '__qualname__', shown)} as {mime}"
+                yield f"display {of if _module(printer) == '__main__' else f'by {_module(printer)}'}", printer
+    for transformer in (*shell.ast_transformers, *shell.input_transformers_cleanup, *shell.input_transformers_post):
+        if _is_made_here(transformer):
+            yield f"transformer {_name(transformer)}", transformer
+    if shell.custom_exceptions:
+        yield "handler of exceptions", shell.CustomTB
+
+
+def _is_made_here(code: Any) -> bool:
+    """Tell code of the notebook, and functions that a library made for it, from what a library has at its top level."""
+    code = _inner(code)
+    made = "<locals>" in getattr(code, "__qualname__", "") and not _module(code).startswith(("IPython.", "ckpt_magic."))
+    return made or _module(code) == "__main__"
+
+
+def _inner(code: Any) -> Any:
+    while isinstance(code, functools.partial):
+        code = code.func
+    return code
+
+
+def _module(code: Any) -> str:
+    code = _inner(code)
+    return getattr(code, "__module__", None) or type(code).__module__
+
+
+def _name(code: Any) -> str:
+    return f"{getattr(code, '__module__', '')}.{getattr(code, '__qualname__', type(code).__qualname__)}"
+
+
+# --- figures shown below the cell ---
+
+
+def look_inline() -> dict[str, Any] | None:
+    """How the inline backend shows figures; None until the kernel draws the first one."""
+    shell = running()
+    config = getattr(sys.modules.get("matplotlib_inline.config"), "InlineBackend", None)
+    if INLINE not in sys.modules or shell is None or config is None:
+        return None
+    formats, arguments = _formats(shell)
+    found: dict[str, Any] = {"drawing": True, "figure formats": formats, "figure arguments": arguments}
+    if config.initialized():
+        found["close figures"] = config.instance().close_figures
+    return found
+
+
+def inline_defaults() -> dict[str, Any]:
+    """What the backend has when it is loaded; that it is loaded at all is news."""
+    return {"figure formats": ["png"], "figure arguments": {"bbox_inches": "tight"}, "close figures": True}
+
+
+def write_inline(changes: dict[str, Any]) -> None:
+    """Set how figures are shown; the backend is loaded, which makes it the one that shows them."""
+    from importlib import import_module
+
+    import_module(INLINE)
+    shell, now = running(), look_inline()
+    if shell is None or now is None:
+        return
+    now |= changes
+    if "close figures" in changes:
+        import_module("matplotlib_inline.config").InlineBackend.instance(parent=shell).close_figures = changes[
+            "close figures"
+        ]
+    if changes.keys() & {"figure formats", "figure arguments"}:
+        select = import_module("IPython.core.pylabtools").select_figure_formats
+        select(shell, set(now["figure formats"]), **now["figure arguments"])
+
+
+def _formats(shell: Any) -> tuple[list[str], dict[str, Any]]:
+    """Formats and arguments of figures, read from the printers: the settings of the backend do not tell all."""
+    formats, arguments = [], {}
+    for mime in _FIGURES:
+        for shown, printer in shell.display_formatter.formatters[mime].type_printers.items():
+            if shown.__module__ == "matplotlib.figure" and isinstance(printer, functools.partial):
+                arguments = {name: value for name, value in printer.keywords.items() if name not in ("fmt", "base64")}
+                formats.append(
+                    "retina" if printer.func.__name__ == "retina_figure" else printer.keywords.get("fmt", "png")
+                )
+    return formats, arguments

@@ -38,7 +38,7 @@ TIME = re.compile(
     r"|[\d.,]+ (?:[mµun]?s|min)\b( \d+ s)?"
     r"|(?<=mean ± std\. dev\. of )[^)]*|±\s*"
     r"|The slowest run took[^\n]*\n?|\d+ loops, best of[^\n]*"
-    r"|/tmp/ipykernel_\d+/\d+\.py"
+    r"|(/tmp/ipykernel_\d+/)?\b\d+\.py"
 )
 FAILED = {"action": "failed", "reason": "it fails"}  # such a step has no banner
 WITNESS = r"""

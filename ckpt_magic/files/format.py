@@ -7,6 +7,7 @@ are compared when each is used. Knows neither folders nor values, and never unpi
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shlex
@@ -14,7 +15,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -151,7 +152,8 @@ class StoredStep:
             raise self.problem.with_traceback(None)
         file = _open(self.path)
         try:
-            self._refuse_changed(file)
+            with _blame(self.path):
+                self._refuse_changed(file)
         except BaseException:  # the caller never sees this file
             file.close()
             raise
@@ -241,7 +243,8 @@ def open_checkpoint(path: str | os.PathLike[str], keyring: Keyring) -> StoredSte
     path = Path(path)
     footer = None
     with _open(path) as file:
-        status = os.fstat(file.fileno())
+        with _blame(path):
+            status = os.fstat(file.fileno())
         size = status.st_size
         try:
             with _blame(path):
@@ -256,7 +259,7 @@ def open_checkpoint(path: str | os.PathLike[str], keyring: Keyring) -> StoredSte
 
 def claimed(path: str | os.PathLike[str]) -> dict[str, Any]:
     """META of a file as it is, not authenticated; empty if there is none. Only to tell file names apart."""
-    with _open(Path(path)) as file:
+    with _open(Path(path)) as file, _blame(Path(path)):
         return _unverified(file, os.fstat(file.fileno()).st_size, _Footer.of(file))
 
 
@@ -597,10 +600,20 @@ def _open(path: Path) -> BinaryIO:
         if path.is_symlink():
             raise StoreError(f"{path} is a symbolic link; checkpoints are never read through links") from error
         raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise StoreError(f"{path} is not a regular file")
-    return open(descriptor, "rb", buffering=0)
+    with _blame(path):
+        file = _Reading(descriptor, "rb")  # closes the descriptor whatever comes
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            file.close()
+            raise StoreError(f"{path} is not a regular file")
+    return cast(BinaryIO, file)
+
+
+class _Reading(io.FileIO):
+    """A file that is read: what closing it reports is of no consequence."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 def _owner(status: os.stat_result) -> str:

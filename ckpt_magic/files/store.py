@@ -314,6 +314,18 @@ class _Temporary(io.FileIO):
         with _explain(self._path, "the checkpoint cannot be written"):
             return super().write(data)
 
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        with _explain(self._path, "the checkpoint cannot be written"):
+            return super().seek(offset, whence)
+
+    def tell(self) -> int:
+        with _explain(self._path, "the checkpoint cannot be written"):
+            return super().tell()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # all was synced before; and if it was not, that error is on its way
+            super().close()
+
 
 def _read_name(path: Path) -> tuple[str, str, int] | None:
     """Name, version and step out of a file name, by its last ``-v``."""

@@ -102,8 +102,11 @@ def load_keyring(environ: Mapping[str, str] | None = None, folder: Path | None =
     else:
         _make_key(own)
         signing = read_key(own)
-    others = [own] if own.exists() else []
-    others += sorted((folder / "accepted").glob("*.key"))
+    try:
+        others = [own] if own.exists() else []
+        others += sorted((folder / "accepted").glob("*.key"))
+    except OSError as error:
+        raise StoreError(f"the keys in {folder} cannot be listed: {error.strerror}") from error
     return Keyring(signing, tuple(dict.fromkeys([signing, *map(read_key, others)])))
 
 

@@ -600,12 +600,14 @@ def _open(path: Path) -> BinaryIO:
         if path.is_symlink():
             raise StoreError(f"{path} is a symbolic link; checkpoints are never read through links") from error
         raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
-    with _blame(path):
-        file = _Reading(descriptor, "rb")  # closes the descriptor whatever comes
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            file.close()
-            raise StoreError(f"{path} is not a regular file")
-    return cast(BinaryIO, file)
+    try:
+        with _blame(path):
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise StoreError(f"{path} is not a regular file")
+            return cast(BinaryIO, _Reading(descriptor, "rb"))
+    except StoreError:
+        os.close(descriptor)
+        raise
 
 
 class _Reading(io.FileIO):

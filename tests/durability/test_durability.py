@@ -1,4 +1,4 @@
-"""Kills at random, and system calls that fail: a checkpoint is at every moment the earlier one or the new one, whole."""
+"""Kills at random, system calls that fail: a checkpoint is at every moment the earlier one or the new one, whole."""
 
 from __future__ import annotations
 

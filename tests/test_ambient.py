@@ -57,7 +57,7 @@ def changing(step: Callable[[], object]) -> Change:
     settings = {part: value for part, value in change.state.items() if part != "generators"}
     operations = [operation.name for operation, _, _ in pickletools.genops(pickle.dumps(settings))]
     assert not {"GLOBAL", "STACK_GLOBAL"} & set(operations), "a state holds builtins only"
-    return Change(pickle.loads(pickle.dumps(change.state)), change.names, change.moved, change.refused)
+    return Change(pickle.loads(pickle.dumps(change.state)), change.names, change.moved, change.refused, change.values)
 
 
 def run(step: Callable[[], object], undo: Callable[[], object]) -> Change:
@@ -396,19 +396,24 @@ def test_pandas_options_come_back() -> None:
     assert "1.23" not in repr(pd.Series([1.234]))
 
 
-def test_option_values_without_a_plain_form_are_refused() -> None:
+def test_option_values_without_a_plain_form_are_left_to_the_pickle() -> None:
     def step() -> None:
         pd.options.display.float_format = lambda x: str(x)
         np.set_printoptions(formatter={"float": str})
         np.seterrcall(print)
 
     change = changing(step)
-    assert set(change.refused) == {
-        "pandas option display.float_format (a function)",
-        "numpy print option formatter (a dict)",
-        "numpy error state call (a builtin_function_or_method)",
+    assert change.refused == ()
+    assert change.values.keys() == {
+        ("pandas", "display.float_format"),
+        ("numpy printing", "formatter"),
+        ("numpy errors", "call"),
     }
-    assert set(change.names) == {text.rpartition(" (")[0] for text in change.refused}
+    assert set(change.names) == {
+        "pandas option display.float_format",
+        "numpy print option formatter",
+        "numpy error state call",
+    }
 
 
 def test_matplotlib_parameters_come_back() -> None:

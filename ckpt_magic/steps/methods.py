@@ -50,7 +50,7 @@ def code(cls: type, name: str) -> Code:
     method = getattr(cls, name)
     text, tree = _source(method)
     if tree is not None:
-        return Code(text, source.digest(tree), _NO_NAMES, name)
+        return Code(text, source.digest(tree), _NO_NAMES, name, tree)
     function = inspect.unwrap(method)  # typed at a prompt, or built by a function
     if isinstance(function, types.FunctionType):
         return Code("", definitions.definition_token(function, function.__globals__)[2], _NO_NAMES, name)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from ckpt_magic.files.payloads import Map
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values import ambient, delta, pickling
-from ckpt_magic.values.source import Names
+from ckpt_magic.values import ambient, delta, pickling, places
+from ckpt_magic.values.source import Names, Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Code:
     digest: str
     names: Names
     method: str | None = None  # its full name, if it is one
+    tree: ast.Module | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Before:
 
     Attributes
     ----------
+    words
+        The identifiers of the code, that of the functions it reaches included.
     producers
         Per name the step that made it and the digest of its sharing group.
     reads
@@ -88,6 +91,8 @@ class Before:
 
     state: delta.State
     ambient: ambient.Ambient
+    places: places.Look
+    words: Words
     producers: dict[str, tuple[int, str]]
     reads: set[str]
     reached: set[str] | None

@@ -40,7 +40,18 @@ from ckpt_magic.steps.plan import Before, Body, Code, Loaded, Outcome, Plan, Res
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall, StepRecord
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
-from ckpt_magic.values import ambient, definitions, delta, fingerprint, generators, pickling, sharing, source
+from ckpt_magic.values import (
+    ambient,
+    definitions,
+    delta,
+    fingerprint,
+    generators,
+    pickling,
+    places,
+    sharing,
+    source,
+    spots,
+)
 from ckpt_magic.values.pages import Pages, new_hash
 
 _TRIES = 8
@@ -103,6 +114,7 @@ class Session:
         self.pages = Pages()
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
         self._generators = generators.look()
+        self._places = places.Places(self.main)
 
     # -- places ---------------------------------------------------------------------------------------------
 
@@ -147,7 +159,7 @@ class Session:
             The checkpoint may not be restored or replaced; the message says what to do.
         """
         digest = source.digest(body.tree) + (";" if source.is_quiet(body.source) else "")
-        return self.begin_code(call, Code(body.source, digest, source.names(body.tree)))
+        return self.begin_code(call, Code(body.source, digest, source.names(body.tree), tree=body.tree))
 
     def begin_code(self, call: StepCall, code: Code) -> Plan:
         """Do `begin` for code of any kind."""
@@ -251,6 +263,7 @@ class Session:
         self.registry.clear()
         self.makers.clear()
         self._mapped.clear()
+        self._places = places.Places(self.main)
         self.watch.clear()
         self.active = None
 
@@ -312,6 +325,10 @@ class Session:
             return digest
         pipelines = self.registry.pipelines().values()
         return next((f"group:{one.producers[name][1]}" for one in pipelines if name in one.producers), None)
+
+    def _living(self, token: pickling.Token) -> Any | None:
+        """What a token of a file stands for here: a definition of the notebook, or of a library that was set aside."""
+        return self._places.original(token[1]) if token[0] == "original" else self._lives(token)
 
     def _defined(self, qualified: str) -> str | None:
         """Digest of the definition that a qualified name means in the namespace now, if it means one."""
@@ -383,11 +400,17 @@ class Session:
         parts = stored.parts()
         found: dict[pickling.Token, Any] = {}
         self.makers.notice()
-        lives = self._lives
+        lives = self._living
         if earlier:
-            lives = lambda token: earlier[token] if token in earlier else self._lives(token)
+            lives = lambda token: earlier[token] if token in earlier else self._living(token)
         contents = pickling.read(
-            parts.skeleton, parts.buffers, kind=stored.meta["kind"], globals=self.main, live=lives, found=found
+            parts.skeleton,
+            parts.buffers,
+            kind=stored.meta["kind"],
+            globals=self.main,
+            live=lives,
+            found=found,
+            original=self._places.original,
         )
         for module in stored.meta["imports"]:
             try:
@@ -395,9 +418,10 @@ class Session:
             except ImportError as error:
                 text = f"module {module} cannot be imported here ({error})"
                 raise CheckpointUnreadableError(text, name=module) from error
-        if contents.ambient is not None and here:
-            ambient.check(contents.ambient, generators_too=self.restore_random)
         values = values_of(contents, stored.meta["step"])
+        if contents.ambient is not None and here:
+            ambient.check(contents.ambient, generators_too=self.restore_random, names=values)
+            self._places.check(contents.ambient.get("places", ()))
         return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size)
 
     def _stop_auto(self, plan: Plan, meta: Mapping[str, Any] | None, start: registry.StartPoint) -> None:
@@ -499,27 +523,43 @@ class Session:
 
     def _look_before(self, plan: Plan) -> Before:
         surroundings = ambient.look()
+        reached, words = self._reach(plan.code)
+        outside = self._look_outside(plan.code, words)
         names = self.names()  # what the code binds and IPython had bound before is IPython's until then
-        state = self._look(names)
+        state = self._look({**names, **outside.values})
         self.watch.looked_before(state)
-        reads = self._reads(plan.code.names, state)
+        reads = self._reads(plan.code.names, state, reached)
         reached = None if reads is None else sharing.closure(state.links, reads & names.keys())
         reads = {*names, "*"} if reads is None else reads
         producers = dict(self.registry.pipeline(plan.key).producers)
         unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
         seen = {name: digest for name in unmade & names.keys() if (digest := self._fingerprint(name)) is not None}
-        state.read(
-            reached or ()
-        )  # if all is reached, what is not written to costs nothing, and what is counts as changed
+        # if all is reached, what is not written to costs nothing, and what is counts as changed
+        state.read([*(reached or ()), *outside.values])
         state.forget()
-        return Before(state, surroundings, producers, reads & names.keys(), reached, seen, unmade - seen.keys())
+        return Before(
+            state, surroundings, outside, words, producers, reads & names.keys(), reached, seen, unmade - seen.keys()
+        )
 
-    def _reads(self, names: source.Names, state: delta.State) -> set[str] | None:
-        """Names that the code reads, also through the functions and methods that it can reach; None for all."""
+    def _look_outside(self, code: Code, words: source.Words) -> places.Look:
+        names = code.names if self.kind == "cell" or code.tree is None else source.names(code.tree)
+        return self._places.look(words, list(self.main) if names.dynamic else names.reads, names.imports)
+
+    def _reach(self, code: Code) -> tuple[Set[str] | None, source.Words]:
+        """Names that the code reads through the functions that it mentions, None for all, and all its identifiers."""
+        if code.tree is None:
+            return None, source.Words()
+        names = code.names if self.kind == "cell" else source.names(code.tree)
         if names.dynamic or self.kind == "method":
-            return None
-        reached = source.reachable((names.woken_by(names.awake) | names.deletes) - names.renews, self.namespace)
-        while not source.reaches_all(reached):
+            _, codes = source.reach(list(self.main) if names.dynamic else names.reads, self.main)
+            return None, source.words(code.tree) | source.words_of(codes)
+        start = (names.woken_by(names.awake) | names.deletes) - names.renews
+        reached, codes = source.reach(start, self.namespace)
+        return reached, source.words(code.tree) | source.words_of(codes)
+
+    def _reads(self, names: source.Names, state: delta.State, reached: Set[str] | None) -> set[str] | None:
+        """Add names that are read through what the values hold; None for all."""
+        while reached is not None and not source.reaches_all(reached):
             held = {f"\0{id(one)}": one for name in reached & state.looks.keys() for one in state.looks[name].functions}
             more = reached | source.reachable(held, {**self.namespace, **held}) - held.keys()
             more |= source.reachable(names.woken_by(more), self.namespace)
@@ -535,7 +575,12 @@ class Session:
         names = self.names(plan.code.names.binds)
         if outcome.has_result and all(value is not outcome.result for value in names.values()):
             names[RESULT] = outcome.result  # a variable shown by its name is no second value
-        after = self._look(names)
+        outside = self._look_outside(plan.code, before.words)
+        options = {} if self.secrets is None else {"secrets": self.secrets}
+        change = ambient.compare(before.ambient, surroundings, **options)
+        moved = self._places.compare(before.places, outside, before.words, change.values)
+        values = {**names, **moved.values}
+        after = self._look(values)
         pipeline = self.registry.pipeline(plan.key)
         own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}
         if before.reached is not None and self.kind == "cell":
@@ -543,18 +588,46 @@ class Session:
         found = delta.compare(
             before.state,
             after,
-            names,
+            values,
             self.main,
             adds=plan.code.names.binds | own,
             renewed=plan.code.names.renews,
-            reached=before.reached,
+            reached=names.keys() if before.reached is None else before.reached,
+            outside=moved.values.keys(),
         )
+        change = self._with_places(change, moved, before, found, after, names)
         after.forget()
-        after.looks.pop(RESULT, None)
+        for name in (RESULT, *moved.values):
+            after.looks.pop(name, None)
         self.watch.looked_after(after)
-        options = {} if self.secrets is None else {"secrets": self.secrets}
-        around = ambient.compare(before.ambient, surroundings, **options)
-        return found, replace(around, refused=(*around.refused, *found.refused))
+        return found, replace(change, refused=(*change.refused, *found.refused))
+
+    def _with_places(
+        self,
+        change: ambient.Change,
+        moved: places.Found,
+        before: Before,
+        found: delta.Delta,
+        after: delta.State,
+        names: Mapping[str, Any],
+    ) -> ambient.Change:
+        """Take what changed outside the namespace out of the delta and into the surroundings."""
+        here = moved.values.keys()
+        changed = places.Changed(
+            saved={name: found.values.pop(name) for name in list(found.values) if name in here},
+            changed=found.changed & here,
+            lost={name: found.lost.pop(name) for name in list(found.lost) if name in here},
+            unknown={name for name in here if not after.looks[name].is_comparable},
+        )
+        found.changed -= here
+        found.deleted = [name for name in found.deleted if name not in before.places.values]
+        rows, refused = self._places.rows(moved, before.places, changed)
+        self._places.follow(found.owned)
+        live = {**before.places.live, **moved.live}
+        found.settle([live[place] for place, how, _ in rows if how in ("pour", "delete") and place in live])
+        state = {**change.state, "places": rows, "sources": self._places.sources(before.places, rows)}
+        labels = tuple(dict.fromkeys(spots.label(place) for place, _, _ in rows))
+        return replace(change, state=state, names=change.names + labels, refused=(*change.refused, *refused))
 
     # -- saving ---------------------------------------------------------------------------------------------
 
@@ -601,7 +674,13 @@ class Session:
 
         def dump(file: BinaryIO) -> pickling.Written:
             return pickling.write(
-                contents, file, namespace=self.main, makers=self.makers, views=found.views, owned=found.owned
+                contents,
+                file,
+                namespace=self.main,
+                makers=self.makers,
+                views=found.views,
+                owned=found.owned,
+                originals=self._places.originals(),
             )
 
         def complete(written: pickling.Written) -> dict[str, Any]:
@@ -808,7 +887,7 @@ class Session:
         """Put the values of a loaded checkpoint into the namespace, and with `ambient_too` what surrounds them."""
         meta = loaded.meta
         if ambient_too and loaded.contents.ambient is not None:
-            self._put_back(meta, loaded.contents.ambient)  # first: if it fails, nothing was touched
+            self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
         for name in meta["deleted"]:
             self.namespace.pop(name, None)
         self.namespace.update(loaded.values)
@@ -840,10 +919,12 @@ class Session:
                     f"`%%step {step} --force`"
                 )
 
-    def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any], names: Mapping[str, Any]) -> None:
         # a step that did not draw puts the generators back only if no code here drew yet: an edited seed cell wins
         back = meta["moved"] or generators.equal(self._generators, generators.look())
-        ambient.put_back(state, generators_too=self.restore_random and back)
+        ambient.put_back(state, generators_too=self.restore_random and back, names=names)
+        self._places.put_back(state.get("places", ()), state.get("sources", {}))
+        self._places.follow(tuple(path) for path, _ in meta["owned"])
         self._generators = generators.look() if back else self._generators
 
     def _placeholder(self, name: str, meta: Mapping[str, Any]) -> Any:

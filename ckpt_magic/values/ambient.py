@@ -18,7 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
@@ -58,6 +58,8 @@ class Change:
     """A random generator was seeded or drawn from."""
     refused: tuple[str, ...]
     """Changes that are not in `state`, with the reason. A step that made one must be run, not restored."""
+    values: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """Options that are no plain data, by source and name: `state` has them not, they are saved as variables are."""
 
 
 def look() -> Ambient:
@@ -83,6 +85,7 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
     state: dict[str, Any] = {"generators": after.generators, "settings": {}, "lists": {}, "options": {}}
     changed: list[str] = []
     refused: list[str] = []
+    values: dict[tuple[str, str], Any] = {}
     for name, value in after.settings.items():
         if value != before.settings.get(name) and (value is not None or name == "socket timeout"):
             state["settings"][name] = value
@@ -102,9 +105,12 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
             try:
                 state["options"].setdefault(name, {})[key] = options.plain(value)
             except TypeError:
-                refused.append(f"{label} (a {type(value).__name__})")
+                if options.takes_objects(name):
+                    values[name, key] = value
+                else:
+                    refused.append(f"{label} (a {type(value).__name__})")
     moved = not generators.equal(before.generators, after.generators)
-    return Change(state, tuple(changed), moved, tuple(refused))
+    return Change(state, tuple(changed), moved, tuple(refused), values)
 
 
 def is_secret(name: str, patterns: Sequence[str] = SECRET_NAMES) -> bool:
@@ -113,15 +119,20 @@ def is_secret(name: str, patterns: Sequence[str] = SECRET_NAMES) -> bool:
     return any(fnmatch.fnmatchcase(text, pattern.upper()) for pattern in patterns for text in texts)
 
 
-def check(state: Mapping[str, Any], *, generators_too: bool = True) -> None:
+def check(state: Mapping[str, Any], *, generators_too: bool = True, names: Mapping[str, Any] | None = None) -> None:
     """Find out whether `put_back` can do its work; a library that the state names and that is not loaded is imported.
+
+    Parameters
+    ----------
+    state, generators_too, names
+        As of `put_back`.
 
     Raises
     ------
     CheckpointUnreadableError
         A folder, library, option, locale or warning class is not there. Nothing was changed.
     """
-    _wanted(state)
+    _wanted(state, names)
     if generators_too:
         generators.check(state["generators"])
     for name, value in state["settings"].items():
@@ -129,7 +140,7 @@ def check(state: Mapping[str, Any], *, generators_too: bool = True) -> None:
             _CHECKS[name](value)
 
 
-def put_back(state: Mapping[str, Any], *, generators_too: bool) -> None:
+def put_back(state: Mapping[str, Any], *, generators_too: bool, names: Mapping[str, Any] | None = None) -> None:
     """Bring the process into the state that a step left.
 
     Parameters
@@ -138,14 +149,16 @@ def put_back(state: Mapping[str, Any], *, generators_too: bool) -> None:
         `Change.state`.
     generators_too
         Put back the states of the random generators, too.
+    names
+        What will be in the notebook's namespace: the class of a warning may be among it.
 
     Raises
     ------
     CheckpointUnreadableError
         As of `check`, which is asked first: nothing was changed.
     """
-    check(state, generators_too=generators_too)
-    lists, wanted = _wanted(state)
+    check(state, generators_too=generators_too, names=names)
+    lists, wanted = _wanted(state, names)
     with warnings.catch_warnings():  # old option names may be deprecated; that was said when the step ran
         warnings.simplefilter("ignore")
         for name, changes in wanted.items():
@@ -158,8 +171,10 @@ def put_back(state: Mapping[str, Any], *, generators_too: bool) -> None:
         generators.put_back(state["generators"])
 
 
-def _wanted(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    lists = {name: _decoded_list(name, change) for name, change in state["lists"].items()}
+def _wanted(
+    state: Mapping[str, Any], names: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    lists = {name: _decoded_list(name, change, names or {}) for name, change in state["lists"].items()}
     return lists, {name: options.wanted(name, changes) for name, changes in state["options"].items()}
 
 
@@ -240,23 +255,23 @@ def _encoded(name: str, item: Any) -> Any:
     return (action, texts[0], f"{category.__module__}:{category.__qualname__}", texts[1], line)
 
 
-def _decoded_list(name: str, change: Mapping[str, Any]) -> dict[str, list[tuple[Any, Any]]]:
+def _decoded_list(name: str, change: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, list[tuple[Any, Any]]]:
     """Return the parts as pairs (encoded, entry to put in)."""
-    decode = _warning_filter if name == "warning filters" else _unchanged
-    pairs = {end: [(item, decode(item)) for item in change[end]] for end in ("front", "back")}
+    is_filter = name == "warning filters"
+    pairs = {
+        end: [(item, _warning_filter(item, names) if is_filter else item) for item in change[end]]
+        for end in ("front", "back")
+    }
     return {**pairs, **{part: [(item, None) for item in change.get(part, ())] for part in ("removed", "twice")}}
 
 
-def _unchanged(item: Any) -> Any:
-    return item
-
-
-def _warning_filter(item: tuple[Any, ...]) -> tuple[Any, ...]:
+def _warning_filter(item: tuple[Any, ...], names: Mapping[str, Any]) -> tuple[Any, ...]:
     action, message, category, module, line = item
     message, module = (re.compile(*t[1:]) if isinstance(t, tuple) else t for t in (message, module))
     library, _, path = category.partition(":")
-    found: Any = _imported(library)
-    for part in path.split("."):
+    first, *rest = path.split(".")
+    found: Any = names[first] if library == "__main__" and first in names else getattr(_imported(library), first, None)
+    for part in rest:
         found = getattr(found, part, None)
     if found is None:
         raise CheckpointUnreadableError(

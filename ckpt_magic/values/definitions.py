@@ -142,6 +142,33 @@ class Form:
         raise NotImplementedError
 
 
+class Owned:
+    """An object that a library owns, and where a reader finds it.
+
+    Attributes
+    ----------
+    value
+        The object, held: it is known by its `id`.
+    owner, name
+        The module or class, and the attribute.
+    place
+        Given if the attribute holds something else at present: our loader asks for the original of this place.
+    """
+
+    __slots__ = ("name", "owner", "place", "value")
+
+    def __init__(self, value: Any, owner: Any, name: str, place: str | None = None) -> None:
+        self.value, self.owner, self.name, self.place = value, owner, name, place
+
+    @property
+    def reduced(self) -> Reduced:
+        """How the object is met again."""
+        if self.place is None:
+            return getattr, (self.owner, self.name)
+        token = "original", self.place, ""
+        return CALL, (operator.getitem, {token: Form(getattr, self.owner, self.name)}, token)
+
+
 # --- questions about definitions ---
 
 
@@ -157,7 +184,8 @@ def importable(obj: Any) -> bool:
             found = getattr(found, part)
     except AttributeError:
         return False
-    return found is obj
+    # functools.wraps gives a function of the notebook the name of what it is put in place of
+    return found is obj and (type(obj) is not types.FunctionType or obj.__globals__.get("__name__") != "__main__")
 
 
 def by_reference(obj: Any) -> bool:
@@ -751,7 +779,7 @@ class Definitions:
         for name in (*optional, "__annotations__", "__type_params__"):
             if value := getattr(function, name, None):
                 state[name] = value
-        blocks = [self._block(setattr, function, state)]
+        blocks = [self.block(setattr, function, state)]
         full = [(cell, value) for cell in cells for value in _contents_of(cell)]
         if full:
             name_ = self._repeat("cell_contents")
@@ -759,7 +787,7 @@ class Definitions:
             blocks.append(Form(CALL, _FROM_KEYS, setting, function))
         return tuple(blocks)
 
-    def _block(self, setter: Any, obj: Any, attributes: Mapping[str, Any], owner: Any = None) -> Form:
+    def block(self, setter: Any, obj: Any, attributes: Mapping[str, Any], owner: Any = None) -> Form:
         """Set `attributes` on `obj` at once; our loader leaves it out if `owner` is a live object."""
         names, values = self.intern(tuple(attributes)), tuple(attributes.values())
         setting = Form(map, setter, Form(itertools.repeat, obj), names, values)
@@ -901,14 +929,14 @@ class Definitions:
         """What is set on a class once it exists: methods first, since values may be instances that need them."""
         for base, hook in _hooks(cls.__mro__[1:]):
             own = self._hook_of(base) if by_reference(base) else hook
-            yield self._block(type.__setattr__, base, {"__init_subclass__": own})
+            yield self.block(type.__setattr__, base, {"__init_subclass__": own})
         attributes = dict(attributes_of(cls))
         if "__dataclass_fields__" in attributes:
             self._note_generated(cls)
         if _is_namedtuple(cls):
             attributes["__qualname__"] = cls.__qualname__
             if cls.__bases__ != (tuple,):  # a generic one, which `typing` makes in the same way
-                yield self._block(type.__setattr__, cls, {"__bases__": cls.__bases__})
+                yield self.block(type.__setattr__, cls, {"__bases__": cls.__bases__})
                 generic = Form(vars, typing.Generic)
                 attributes["__class_getitem__"] = Form(operator.getitem, generic, "__class_getitem__")
         if "__slots__" in attributes and not isinstance(attributes["__slots__"], str | tuple | list | dict):
@@ -921,9 +949,9 @@ class Definitions:
         behaviour = {name: value for name, value in attributes.items() if isinstance(value, _BEHAVIOUR)}
         rest = {name: value for name, value in attributes.items() if name not in behaviour}
         if behaviour:
-            yield self._block(type.__setattr__, cls, behaviour)
+            yield self.block(type.__setattr__, cls, behaviour)
         if rest:
-            yield self._block(type.__setattr__, cls, rest)
+            yield self.block(type.__setattr__, cls, rest)
         if "__dataclass_fields__" in attributes:
             yield from self._dataclass_blocks(cls)
         if isinstance(cls, enum.EnumType):
@@ -974,7 +1002,7 @@ class Definitions:
 
     def _dataclass_blocks(self, cls: type) -> Iterator[Form]:
         table = self._forms["generated", id(cls)]
-        yield self._block(
+        yield self.block(
             type.__setattr__, cls, {"__dataclass_params__": Form(operator.getitem, table, "__dataclass_params__")}
         )
         names, values = self.evaluated(_REPLACE_NAMES), self.evaluated(_REPLACE_VALUES)
@@ -1002,17 +1030,17 @@ class Definitions:
     def _enum_blocks(self, cls: Any, twin: Any) -> Iterator[Form]:
         for name in ("_new_member_", "__new_member__", "_generate_next_value_", "_use_args_"):
             if name in vars(cls) and vars(cls)[name] is not vars(twin).get(name):
-                yield self._block(type.__setattr__, cls, {name: vars(cls)[name]})
+                yield self.block(type.__setattr__, cls, {name: vars(cls)[name]})
         for name, member in cls._member_map_.items():
             if name != member._name_:
                 continue
             other = vars(twin._member_map_[name])
             extra = {k: v for k, v in vars(member).items() if k != "__objclass__" and not _equal(other.get(k, cls), v)}
             if extra:
-                yield self._block(object.__setattr__, member, extra, cls)
+                yield self.block(object.__setattr__, member, extra, cls)
         own = {v: m for v, m in cls._value2member_map_.items() if m._name_ in cls._member_map_}
         if list(own) != [v for v, m in twin._value2member_map_.items() if m._name_ in twin._member_map_]:
-            yield self._block(type.__setattr__, cls, {"_value2member_map_": own})
+            yield self.block(type.__setattr__, cls, {"_value2member_map_": own})
 
     def member(self, member: Any) -> Any:
         """Reduce a member of an enum: by name in its class, or a combination of flags by value."""
@@ -1245,7 +1273,7 @@ class Forms:
             found = table[token]
             if type(found) is _Deferred:
                 found = found.make()
-        if token is not None:
+        if token is not None and token[0] != "original":
             self._found[token] = found
         return found
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import gc
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +96,13 @@ class Delta:
     owned: dict[owned.Path, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
+    def settle(self, objects: Iterable[Any]) -> None:
+        """Take note that a restore gives these objects of libraries what the step gave them."""
+        idents = set(map(id, objects))
+        for path in [path for path in self.owned if id(owned.at(path)) in idents]:
+            self.owned[path] = ""
+            self.refused = [text for text in self.refused if not text.startswith(f"`{owned.text(path)}`")]
+
 
 def look(
     names: Mapping[str, Any],
@@ -136,6 +143,7 @@ def compare(
     adds: Iterable[str] = (),
     renewed: Iterable[str] = (),
     reached: Iterable[str] | None = None,
+    outside: Set[str] = frozenset(),
 ) -> Delta:
     """Find what changed between two looks.
 
@@ -154,6 +162,8 @@ def compare(
         Those of `adds` that the code surely bound anew.
     reached
         Names that the code can reach; None if that is unknown and every name counts.
+    outside
+        Those of the names that are places outside the namespace: digests of groups leave them out.
     """
     within = after.looks.keys() if reached is None else set(reached)
     changed = {name for name in after.looks if _is_changed(name, before, after, names, within)}
@@ -180,7 +190,7 @@ def compare(
         changed=changed,
         deleted=[name for name in before.looks if name not in after.looks],
         lost=lost,
-        groups=group_digests(values, after, tied),
+        groups=group_digests(values.keys() - outside, after, tied),
         views=views,
         owned=held,
         refused=refused_paths,

@@ -47,6 +47,11 @@ def label(name: str, key: str) -> str:
     return _SOURCES[name].label.format(key)
 
 
+def takes_objects(name: str) -> bool:
+    """Tell whether the options of a source may be set to what a pickle gives."""
+    return _SOURCES[name].takes_objects
+
+
 def is_worth_saying(name: str, key: str, value: Any) -> bool:
     """Tell changes that somebody made from those that come with computing and drawing; all are put back."""
     if name == "logging" and key.startswith("level of ") and value is not None:
@@ -132,6 +137,8 @@ class _Source:
     module: ClassVar[str]
     is_open: ClassVar[bool] = False
     """Any name may be an option, and one that is gone has no value."""
+    takes_objects: ClassVar[bool] = True
+    """What is no plain data may be set as it is."""
 
     def look(self) -> dict[str, Any] | None:
         """Return all options, None while the library is not loaded."""
@@ -405,7 +412,7 @@ class _Logging(_Source):
 
 
 class _Shell(_Source):
-    is_open = True
+    is_open, takes_objects = True, False
     label, module = "IPython {}", "IPython"
 
     def look(self) -> dict[str, Any] | None:
@@ -416,7 +423,7 @@ class _Shell(_Source):
 
 
 class _Inline(_Source):
-    is_open = True
+    is_open, takes_objects = True, False
     label, module = "inline {}", shell.INLINE
 
     def look(self) -> dict[str, Any] | None:

@@ -8,13 +8,19 @@ pickle.
 from __future__ import annotations
 
 import collections
+import functools
+import os
+import pathlib
+import site
 import sys
+import sysconfig
 import types
 from collections.abc import Mapping
 from typing import Any, Final
 
 Path = tuple[str, ...]  # a module and the attributes that lead from it to the object
 
+_NOT_OWN: Final = frozenset({"__main__", "__mp_main__", "ckpt_magic"})
 _CONTAINERS: Final = (list, dict, set, bytearray, collections.deque, collections.UserDict, collections.UserList)
 _DEEPEST: Final = 3  # attributes: `logging.Logger.manager.loggerDict`
 _SKIPPED: Final = frozenset({"__main__", "__mp_main__", "ckpt_magic", "IPython", "comm", "ipykernel", "tornado", "zmq"})
@@ -37,11 +43,33 @@ def known() -> Mapping[int, Path]:
             _walked.pop(name, None)
             _walked[name] = module
             top = name.partition(".")[0]
-            if type(module) is types.ModuleType and top not in _SKIPPED and "._" not in f".{name}":
+            if type(module) is types.ModuleType and top not in _SKIPPED and "._" not in f".{name}" and not is_own(name):
                 _walk(name, vars(module))
         for name in _walked.keys() - sys.modules.keys():
             del _walked[name]
     return _paths
+
+
+def disown(path: Path) -> None:
+    """Take an object, and all below it, for the user's: it was put into a module before anybody looked there."""
+    for ident in [ident for ident, one in known().items() if one[: len(path)] == path]:
+        del _paths[ident]
+
+
+def is_own(name: str) -> bool:
+    """Whether a module (or the owner of a place) is of the user's own: a file outside of where packages are."""
+    module = sys.modules.get(name.partition(":")[0])
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str) or name.partition(".")[0] in _NOT_OWN:
+        return False
+    return file.endswith(".py") and not file.startswith(_installed())
+
+
+@functools.lru_cache(maxsize=1)
+def _installed() -> tuple[str, ...]:
+    """Folders of Python and of packages."""
+    paths = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(pathlib.Path(__file__).parents[1])}
+    return tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in (*paths, site.getusersitepackages()))
 
 
 def at(path: Path) -> Any:

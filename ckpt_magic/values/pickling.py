@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import bisect
+import contextvars
 import copyreg
 import enum
 import functools
@@ -20,6 +21,7 @@ import mmap
 import operator
 import os
 import pickle
+import random
 import sys
 import threading
 import types
@@ -30,7 +32,7 @@ from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
 from ckpt_magic.values import definitions, generators, tracebacks
-from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Makers, Token, by_reference, importable
+from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Makers, Owned, Token, by_reference, importable
 from ckpt_magic.values.owned import Path, at
 
 __all__ = ["Contents", "Placeholder", "Token", "ValuePickler", "View", "Written", "make_placeholder", "read", "write"]
@@ -110,6 +112,7 @@ def write(
     makers: Makers | None = None,
     views: Iterable[View] = (),
     owned: Iterable[Path] = (),
+    originals: Iterable[Owned] = (),
 ) -> Written:
     """Write `contents` as one pickle; buffers go in band, large ones as a `pickle.PickleBuffer` of their own.
 
@@ -127,6 +130,8 @@ def write(
         Plan for arrays that share memory.
     owned
         Where libraries hold what is theirs: it is written as a way to get at it, wherever `contents` hold it.
+    originals
+        Definitions of libraries in whose places something else is now: they are met by their places.
 
     Raises
     ------
@@ -134,6 +139,7 @@ def write(
         Something in `contents` cannot be saved; the file is then of no use.
     """
     pickler = ValuePickler(file, namespace=namespace, makers=makers, views=tuple(views))
+    pickler.set_aside(originals)
     known = pickler.definitions
     known.by_name = contents.kind == "method"
     shell = known.shell
@@ -341,6 +347,8 @@ class ValuePickler(pickle.Pickler):
             classmethod: lambda c: (classmethod, (c.__func__,)),
             functools.cached_property: _cached_property,
             functools._lru_cache_wrapper: _lru_cached,
+            contextvars.ContextVar: _context_variable,
+            random.SystemRandom: lambda _: (random.SystemRandom, ()),  # it has no state
             _thread.LockType: self._lock,
             type(threading.RLock()): self._rlock,
             type({}.keys()): lambda view: (dict.keys, (_owner_of(view),)),
@@ -364,6 +372,8 @@ class ValuePickler(pickle.Pickler):
             return self._error
         if issubclass(kind, threading.Thread):
             return _refuse_thread
+        if issubclass(kind, random.Random):
+            return self._random
         module = kind.__module__
         if module == "numpy":
             numpy = sys.modules["numpy"]
@@ -379,6 +389,8 @@ class ValuePickler(pickle.Pickler):
             return self._arrow
         if module == "matplotlib.cbook" and kind.__name__ == "CallbackRegistry":
             return _callbacks
+        if module.startswith("matplotlib.") and kind.__name__ == "Figure":
+            return _figure
         if module == "pandas.core.internals.blocks":
             return self._block
         if module == "pandas.core.internals.managers" and kind.__name__ == "SingleBlockManager":
@@ -395,6 +407,20 @@ class ValuePickler(pickle.Pickler):
             if _makes_itself(kind):
                 return _made_by_base
         return None
+
+    def set_aside(self, originals: Iterable[Owned]) -> None:
+        """Meet these objects by the places that they were in."""
+        for one in originals:
+            kind = type(one.value)
+            self._owned[id(one.value)] = kind, one.reduced
+            self._reducers[kind] = self._owned_or(self._reducers.get(kind) or self._reducer_for(kind))
+
+    def _owned_or(self, usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+        def reduce(obj: Any) -> Any:
+            _, reduced = self._owned.get(id(obj), (None, None))
+            return reduced or (NotImplemented if usual is None else usual(obj))
+
+        return reduce
 
     def _form(self, form: Any) -> Any:
         self._claiming = self._claiming or form is self.definitions.shell
@@ -458,6 +484,14 @@ class ValuePickler(pickle.Pickler):
         """An object that a module owns is met again by its name, not copied."""
         _, reduced = self._owned.get(id(obj), (None, NotImplemented))
         return _closed_file(obj) if reduced is NotImplemented and type(obj) in _FILES else reduced
+
+    def _random(self, generator: random.Random) -> Any:
+        """Write a generator with its attributes, and without its ``__init__``, which may want anything."""
+        if type(generator) is random.Random and vars(generator).keys() <= {"gauss_next"}:
+            return NotImplemented
+        state = Form(random.Random.setstate, generator, random.Random.getstate(generator))
+        parts = state, self.definitions.block(setattr, generator, vars(generator))
+        return copyreg.__newobj__, (type(generator),), parts, None, None, operator.is_  # type: ignore[attr-defined]
 
     def _lock(self, lock: Any) -> Any:
         if lock.locked():
@@ -685,6 +719,18 @@ def _lru_cached(wrapper: Any) -> Any:
     return made, (wrapper.__wrapped__,), vars(wrapper)
 
 
+def _context_variable(variable: contextvars.ContextVar[Any]) -> Any:
+    """Write a context variable with the value that it has here; whoever reads it sets it where that happens."""
+    made: Callable[[], contextvars.ContextVar[Any]]
+    try:
+        made = functools.partial(contextvars.ContextVar, variable.name, default=contextvars.Context().run(variable.get))
+    except LookupError:  # it has no default
+        made = functools.partial(contextvars.ContextVar, variable.name)
+    if variable not in contextvars.copy_context():
+        return made, ()
+    return made, (), variable.get(), None, None, contextvars.ContextVar.set
+
+
 def _refuse_thread(_: Any) -> NoReturn:
     raise NotPicklableError("a thread")
 
@@ -694,6 +740,14 @@ def _callbacks(registry: Any) -> Any:
     made, args, state, *rest = registry.__reduce_ex__(PROTOCOL)
     if isinstance(state["_cid_gen"], int):  # old versions pickle the counter itself
         registry._cid_gen = itertools.count(state["_cid_gen"])
+    return made, args, state, *rest
+
+
+def _figure(figure: Any) -> Any:
+    """Write a figure so that reading it does not open it in pyplot: whether it is open is none of its values."""
+    made, args, state, *rest = figure.__reduce_ex__(PROTOCOL)
+    if isinstance(state, dict):
+        state.pop("_restore_to_pylab", None)
     return made, args, state, *rest
 
 
@@ -877,8 +931,9 @@ def _owned() -> dict[int, tuple[type, tuple[Any, ...]]]:
         module = sys.modules.get(name)
         for attribute in attributes if module is not None else ():
             obj = getattr(module, attribute, None)
-            if obj is not None:
-                found.setdefault(id(obj), (type(obj), (getattr, (module, attribute))))
+            if obj is not None and importable(type(obj)) and type(obj) is not io.StringIO:  # what the user put there
+                place = f"sys:{attribute}" if name == "sys" else None  # another stream may be there when it is read
+                found.setdefault(id(obj), (type(obj), Owned(obj, module, attribute, place).reduced))
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
         found[id(shell)] = (type(shell), (sys.modules["IPython"].get_ipython, ()))
@@ -911,6 +966,7 @@ def read(
     globals: dict[str, Any],
     live: Callable[[Token], Any | None] | None = None,
     found: dict[Token, Any] | None = None,
+    original: Callable[[str], Any | None] = lambda place: None,
 ) -> Contents:
     """Read what `write` wrote.
 
@@ -929,6 +985,8 @@ def read(
         Gives the object of this kernel that a token stands for.
     found
         Filled with the object that each token stands for now.
+    original
+        Gives what a place of a library (`textwrap:dedent`) held before this kernel put something else there.
 
     Raises
     ------
@@ -940,8 +998,8 @@ def read(
     gc.disable()  # up to three times faster on many small objects
     try:
         if kind == "foreign":  # a pickle of another program: all of it is the value
-            return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms).load())
-        parts = _Reader(_four_parts(skeleton), buffers, forms).load()
+            return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms, original).load())
+        parts = _Reader(_four_parts(skeleton), buffers, forms, original).load()
     except (CheckpointUnreadableError, DamagedError, MemoryError):
         raise
     except Exception as error:  # __setstate__ and the like are the users' code
@@ -968,13 +1026,19 @@ def _four_parts(skeleton: bytes) -> io.BytesIO:
 class _Reader(pickle.Unpickler):
     """Reads our forms, and says what is missing."""
 
-    def __init__(self, file: io.BytesIO, buffers: Iterable[Any], forms: Forms) -> None:
+    def __init__(
+        self, file: io.BytesIO, buffers: Iterable[Any], forms: Forms, original: Callable[[str], Any | None]
+    ) -> None:
         super().__init__(file, buffers=buffers)
         self._forms = forms
+        self._original = original
 
     def find_class(self, module: str, name: str) -> Any:
         if name == "call" and module in ("_operator", "operator"):
             return self._forms
+        found = self._original(f"{module}:{name}")
+        if found is not None:
+            return found
         try:
             return super().find_class(module, name)
         except ModuleNotFoundError as error:

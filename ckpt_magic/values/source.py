@@ -123,6 +123,110 @@ def names(tree: ast.Module) -> Names:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The identifiers in code, names, attributes and texts that are one, whatever they stand for there."""
+
+    read: frozenset[str] = frozenset()
+    """All of them."""
+    stored: frozenset[str] = frozenset()
+    """Attributes that are set or deleted, globals that a function sets."""
+    touched: frozenset[str] = frozenset()
+    """Attributes whose value may be changed in place: something is set in it, called of it, or is given it."""
+
+    @property
+    def by_name(self) -> bool:
+        """Whether attributes may be set whose names are not written in the code."""
+        return not _SETTERS.isdisjoint(self.read)
+
+    def __or__(self, other: Words) -> Words:
+        return Words(self.read | other.read, self.stored | other.stored, self.touched | other.touched)
+
+
+_SETTERS: Final = frozenset({"setattr", "delattr", "vars", "__dict__", "__setattr__", "patch"})
+
+
+def words(tree: ast.Module) -> Words:
+    """Find the identifiers in a transformed cell."""
+    read: set[str] = set()
+    stored: set[str] = set()
+    touched: set[str] = set()
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        children = list(ast.iter_child_nodes(node))
+        todo += children
+        if isinstance(node, ast.Name):
+            read.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            read.add(node.attr)
+            if not isinstance(node.ctx, ast.Load):
+                stored.add(node.attr)
+                touched |= _last_attribute(node.value)
+        elif isinstance(node, ast.Subscript):
+            if not isinstance(node.ctx, ast.Load):
+                touched |= _last_attribute(node.value)
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str):
+                read.update(_identifiers(node.value))
+        elif isinstance(node, ast.ImportFrom):
+            read.update(alias.name for alias in node.names)
+            touched.update(alias.name for alias in node.names)
+        elif not isinstance(node, (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue)):
+            is_call = isinstance(node, ast.Call)
+            for child in children:
+                called = is_call and child is node.func  # type: ignore[attr-defined]
+                touched |= _last_attribute(getattr(child, "value", None) if called else child)
+            code = _code_in(node) if isinstance(node, ast.Call) else None
+            todo += [] if code is None else [code]
+    return Words(frozenset(read), frozenset(stored), frozenset(touched))
+
+
+def _code_in(call: ast.Call) -> ast.Module | None:
+    """The code that a magic runs."""
+    found = _shell_call(call)
+    if found is None or not found[0].startswith("run_"):
+        return None
+    magic, line, *cell = found[1]
+    code = _magic_code(magic, line, cell)
+    return None if code is None else _parsed(code)
+
+
+def _last_attribute(node: ast.AST | None) -> set[str]:
+    """The attribute that an expression ends in: `b` of `a.b`, and of `a.b[0]`."""
+    while isinstance(node, (ast.Subscript, ast.Starred)):
+        node = node.value
+    return {node.attr} if isinstance(node, ast.Attribute) else set()
+
+
+def _identifiers(text: str) -> list[str]:
+    """The parts of a dotted name, as `unittest.mock.patch` takes it."""
+    parts = text.split(".") if len(text) < 100 else []
+    return [*parts, text] if parts and all(map(str.isidentifier, parts)) else []
+
+
+def words_of(codes: Iterable[types.CodeType]) -> Words:
+    """Find the identifiers in functions, those nested in them included."""
+    read: set[str] = set()
+    stored: set[str] = set()
+    todo = list(codes)
+    while todo:
+        code = todo.pop()
+        read.update(code.co_names)
+        for const in code.co_consts:
+            if type(const) is types.CodeType:
+                todo.append(const)
+            elif type(const) is str:
+                read.update(_identifiers(const))
+        extension, instructions = 0, code.co_code
+        for position in range(0, len(instructions), 2):
+            operation, argument = instructions[position], instructions[position + 1] | extension
+            extension = argument << 8 if operation == _EXTENDED_ARG else 0
+            if operation in _SETTING_OPS:
+                stored.add(code.co_names[argument])
+    return Words(frozenset(read), frozenset(stored), frozenset(read))
+
+
 def digest(tree: ast.Module) -> str:
     """Return a digest of the code: equal for the same code, whatever its comments, formatting and Python version.
 
@@ -170,7 +274,13 @@ def reachable(names: Iterable[str], namespace: Mapping[str, Any]) -> frozenset[s
     frozenset of str
         `names` and what was found, builtins included.
     """
-    return _Reach(namespace).run(names)
+    return reach(names, namespace)[0]
+
+
+def reach(names: Iterable[str], namespace: Mapping[str, Any]) -> tuple[frozenset[str], list[types.CodeType]]:
+    """Do `reachable`, and return the code of the notebook's functions on the way, too."""
+    walk = _Reach(namespace)
+    return walk.run(names), walk.codes
 
 
 def _renewed(tree: ast.Module) -> set[str]:
@@ -718,6 +828,7 @@ class _Reach:
         self.code: deque[Any] = deque()  # functions and classes: always walked to the end
         self.data: deque[Any] = deque()  # everything else: until _WALK_LIMIT
         self.walked = 0
+        self.codes: list[types.CodeType] = []
 
     def run(self, names: Iterable[str]) -> frozenset[str]:
         for name in names:
@@ -772,6 +883,7 @@ class _Reach:
             self.add(part)
 
     def add_code(self, code: types.CodeType) -> None:
+        self.codes.append(code)
         for name in _global_names(code):
             self.add_name(name)
 
@@ -783,6 +895,9 @@ _GLOBAL_OPS: Final = {
     + [("LOAD_NAME", 0), ("LOAD_FROM_DICT_OR_GLOBALS", 0)]
     if name in opcode.opmap
 }
+_SETTING_OPS: Final = frozenset(
+    opcode.opmap[name] for name in ("STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL")
+)
 _EXTENDED_ARG: Final = opcode.opmap["EXTENDED_ARG"]
 
 

@@ -341,16 +341,19 @@ def around() -> dict[str, str]:
         "recursion limit": repr(sys.getrecursionlimit()),
         "warning filters": repr(warnings.filters),
         "decimal": repr(decimal.getcontext()),
-        "print options": repr(numpy.get_printoptions()),
+        "print options": repr({name: callables(value) for name, value in numpy.get_printoptions().items()}),
+        "numpy error call": callable_text(numpy.geterrcall()),
         "numpy errors": repr(numpy.geterr()),
-        "pandas": repr([pandas.get_option(name) for name in ("display.max_rows", "display.precision")]),
+        "pandas": repr(
+            [callables(pandas.get_option(f"display.{name}")) for name in ("max_rows", "precision", "float_format")]
+        ),
         "locale": repr([locale.setlocale(part) for part in (locale.LC_ALL, locale.LC_NUMERIC, locale.LC_TIME)]),
         "time zone": repr(time.tzname),
         "interpreter": repr(
             (sys.getswitchinterval(), sys.get_int_max_str_digits(), gc.isenabled(), gc.get_threshold())
         ),
         "places": repr((umask, socket.getdefaulttimeout())),
-        "temporary files": repr(tempfile.tempdir),
+        "temporary files": tempfile.gettempdir(),
         "hooks": repr([callable_text(getattr(sys, name)) for name in ("excepthook", "displayhook", "unraisablehook")]),
         "signals": repr({int(one): callable_text(signal.getsignal(one)) for one in signal.valid_signals()}),
         "logging": repr((logging.Logger.manager.disable, warnings.showwarning is vars(logging)["_showwarning"])),
@@ -375,6 +378,12 @@ def around() -> dict[str, str]:
     return found
 
 
+def callables(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: callables(item) for key, item in value.items()}
+    return callable_text(value) if callable(value) else value
+
+
 def callable_text(value: Any) -> str:
     return getattr(value, "__qualname__", None) or repr(value)
 
@@ -393,12 +402,13 @@ def logger_text(logger: Any) -> str:
     return f"{logger.level} {logger.propagate} {logger.disabled} {texts} {formats} {names} {len(logger.filters)}"
 
 
-def figures_text(pyplot: Any) -> str:
-    def pixels(figure: Any) -> str:
-        file = io.BytesIO()
-        figure.savefig(file, format="raw", dpi=40)
-        return digest(file.getvalue())
+def pixels(figure: Any) -> str:
+    file = io.BytesIO()
+    figure.savefig(file, format="raw", dpi=40)
+    return digest(file.getvalue())
 
+
+def figures_text(pyplot: Any) -> str:
     managers = pyplot._pylab_helpers.Gcf.figs
     figures = {number: manager.canvas.figure for number, manager in managers.items()}
     current = [one.axes.index(one.gca()) if one.axes else None for one in figures.values()]
@@ -524,7 +534,7 @@ class Witness:
         elif isinstance(value, property):
             yield f"{self.text(value.fget)} {self.text(value.fset)} {self.text(value.fdel)} {value.__doc__}"
         elif isinstance(value, random.Random):
-            yield digest(repr(value.getstate()))
+            yield "" if isinstance(value, random.SystemRandom) else digest(repr(value.getstate()))
         elif isinstance(value, (weakref.ref,)):
             yield self.text(value())
         elif isinstance(value, BaseException):
@@ -597,6 +607,13 @@ class Witness:
         numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
         if type(value).__name__ in ("Logger", "RootLogger"):
             return f"{value.name} {value.level}"
+        if type(value).__name__ == "ContextVar":
+            missing = object()
+            now = value.get(missing)
+            return f"{value.name} {'unset' if now is missing else self.text(now)}"
+        if type(value).__module__.startswith("matplotlib.") and hasattr(value, "get_figure"):
+            figure = value if type(value).__name__ == "Figure" else value.get_figure()
+            return f"in {pixels(figure)}" if figure is not None else ""
         if isinstance(value, numpy.ma.MaskedArray):
             if value is numpy.ma.masked:
                 return "the constant"

@@ -157,7 +157,6 @@ r = pd.DataFrame({'a': [1]}).total_of_the_test()
 %%step 3
 q = r + 1
 """,
-    known="what a step does to libraries is not looked at",
 )
 scenario(
     "an attribute is set on a module",
@@ -170,7 +169,655 @@ math.of_the_test.append(2)
 %%step 3
 r = math.of_the_test
 """,
-    known="what a step does to libraries is not looked at",
+)
+scenario(
+    "a module of the user's own keeps state in globals, classes, defaults and closures",
+    """
+%%step 1
+from tests.exact.project import counters
+counters.count(); counters.LIMIT = 11
+%%step 2
+@counters.register('f')
+def f(): return 1
+m = counters.Model('a'); a = counters.remember([1]); s = counters.slow(3)
+%%step 3
+hist = counters.HISTORY; hist.append('x'); counters.count(5)
+%%step 4
+r = counters.COUNT, counters.REGISTRY['f'] is f, counters.Model.made, counters.Model.names, counters.remember(2), counters.slow(3), counters.HISTORY is hist, counters.LIMIT
+del counters.LIMIT
+%%step 5
+q = hasattr(counters, 'LIMIT'), counters.slow(4), a
+""",
+)
+scenario(
+    "a module of the user's own that is only imported",
+    """
+%%step 1
+from tests.exact.project import counters
+x = 1
+%%step 2
+y = counters.LIMIT
+%%step 3
+z = counters.COUNT
+""",
+)
+scenario(
+    "what a module of the user's own holds, under names of the notebook",
+    """
+%%step 1
+from tests.exact.project.counters import REGISTRY, count
+d = {'r': REGISTRY}
+%%step 2
+REGISTRY['a'] = [1]; n = count()
+%%step 3
+from tests.exact.project import counters
+r = counters.REGISTRY is REGISTRY, d['r'] is REGISTRY, counters.COUNT
+%%step 4
+d['r']['b'] = 2; q = sorted(counters.REGISTRY)
+""",
+)
+scenario(
+    "a function of a library is replaced, and put back two steps later",
+    """
+%%step 1
+import textwrap
+orig = textwrap.dedent
+def mine(o): return 'mine ' + orig(o)
+textwrap.dedent = mine
+%%step 2
+a = textwrap.dedent(' a')
+%%step 3
+textwrap.dedent = orig; b = textwrap.dedent(' b')
+%%step 4
+c = textwrap.dedent(' c'), textwrap.dedent is mine, textwrap.dedent is orig
+""",
+)
+scenario(
+    "attributes are set on modules by computed names, and deleted",
+    """
+%%step 1
+import math, numpy as np
+for i, n in enumerate(['aa_t', 'bb_t']): setattr(math, n, i)
+setattr(np, f'cc_{1}', [1])
+%%step 2
+r = math.aa_t + math.bb_t; np.cc_1.append(r)
+%%step 3
+delattr(math, 'aa_t'); s = hasattr(math, 'aa_t'), np.cc_1
+%%step 4
+t = hasattr(math, 'aa_t'), np.cc_1 is s[1]
+""",
+)
+scenario(
+    "a function of the notebook patches classes that it is handed or imports itself",
+    """
+%%step 1
+import pandas as pd
+def patch(cls, name, f): setattr(cls, name, f)
+def patch2():
+    import pandas
+    pandas.Series.twice_t = lambda self: self * 2
+%%step 2
+patch(pd.DataFrame, 'nn_t', lambda self: len(self))
+%%step 3
+patch2()
+%%step 4
+r = pd.DataFrame({'a': [1, 2]}).nn_t(), pd.Series([1]).twice_t().tolist()
+""",
+)
+scenario(
+    "an accessor is registered for frames",
+    """
+%%step 1
+import pandas as pd
+@pd.api.extensions.register_dataframe_accessor('geo_t')
+class Geo:
+    def __init__(self, df): self.df = df
+    def n(self): return len(self.df)
+%%step 2
+r = pd.DataFrame({'a': [1, 2]}).geo_t.n()
+%%step 3
+q = type(pd.DataFrame({'a': [1]}).geo_t) is Geo
+""",
+)
+scenario(
+    "one library patches another",
+    """
+%%step 1
+import pandas as pd
+from tqdm.auto import tqdm
+tqdm.pandas(disable=True)
+%%step 2
+r = pd.Series([1, 2]).progress_apply(lambda v: v + 1).tolist()
+%%step 3
+q = r
+""",
+)
+scenario(
+    "builtins are added, used and deleted",
+    """
+%%step 1
+import builtins
+builtins.hello_t = lambda: 5
+def shout(*a): return None
+builtins.print_t = shout
+%%step 2
+r = hello_t(), print_t(1)
+%%step 3
+del builtins.print_t
+%%step 4
+try: print_t
+except NameError: q = 'gone'
+""",
+)
+scenario(
+    "dicts and lists of libraries are changed in place, also through other names",
+    """
+%%step 1
+import html.entities, keyword
+%%step 2
+html.entities.html5['zz;'] = 'Z'; keyword.kwlist.append('zz')
+%%step 3
+tm = html.entities.html5; holder = [keyword.softkwlist]; import html; r = html.unescape('&zz;')
+%%step 4
+tm['yy;'] = 'Y'; q = html.entities.html5 is tm, html.unescape('&yy;'), len(keyword.kwlist)
+""",
+)
+scenario(
+    "a function that goes by the name of the library's function that it replaces",
+    """
+%%step 1
+import functools, textwrap
+@functools.wraps(textwrap.shorten)
+def f(*a, **k): return 'short'
+textwrap.shorten = f
+%%step 2
+g = f; d = {'f': textwrap.shorten}; r = textwrap.shorten('abc', 2)
+%%step 3
+h = d['f'] is g, g('x')
+""",
+)
+scenario(
+    "a patch of unittest.mock that goes on is named",
+    """
+%%step 1
+from unittest import mock
+import textwrap
+p = mock.patch('textwrap.indent', return_value='mocked'); m = p.start()
+%%step 2
+r = textwrap.indent('a', 'b')
+%%step 3
+p.stop(); q = textwrap.indent('a', 'b')
+%%step 4
+x = 1
+""",
+    runs={1: "started patches", 2: "", 3: ""},
+    differs="m p",
+)
+scenario(
+    "objects of the notebook in classes of libraries, changed under either name",
+    """
+%%step 1
+import queue, collections
+queue.Queue.tags_t = []
+class P:
+    def __init__(self): self.v = 1
+queue.Queue.p_t = P()
+%%step 2
+queue.Queue().tags_t.append(1); queue.Queue.p_t.v = 2
+%%step 3
+t = queue.Queue.tags_t; p = queue.Queue.p_t
+%%step 4
+t.append(2); p.v = 3
+%%step 5
+r = queue.Queue.tags_t is t, queue.Queue.p_t is p, queue.Queue.p_t.v
+""",
+)
+scenario(
+    "an object of a library that the notebook puts into another library",
+    """
+%%step 1
+import textwrap, string
+textwrap.conf_t = string.Formatter()
+%%step 2
+textwrap.conf_t.x = [1]
+%%step 3
+textwrap.conf_t.x.append(2)
+%%step 4
+r = textwrap.conf_t.x
+""",
+)
+scenario(
+    "a handler of a signal",
+    """
+%%step 1
+import signal
+hits = []
+def h(n, f): hits.append(n)
+signal.signal(signal.SIGUSR1, h)
+%%step 2
+signal.raise_signal(signal.SIGUSR1)
+%%step 3
+r = signal.getsignal(signal.SIGUSR1) is h, list(hits)
+%%step 4
+signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+%%step 5
+x = 1
+""",
+)
+scenario(
+    "hooks of the interpreter, the mask of new files, the folder of temporary ones",
+    """
+%%step 1
+import sys, tempfile, os
+def eh(*a): pass
+sys.excepthook = eh; tempfile.tempdir = '/var/tmp'; os.umask(0o27)
+%%step 2
+r = sys.excepthook is eh, tempfile.gettempdir()
+%%step 3
+sys.excepthook = sys.__excepthook__; os.umask(0o22)
+%%step 4
+y = 1
+""",
+)
+scenario(
+    "handlers and filters of loggers",
+    """
+%%step 1
+import logging, sys
+logging.basicConfig(level=logging.INFO, format='%(name)s %(message)s')
+%%step 2
+log = logging.getLogger('app_t'); h = logging.StreamHandler(); h.setLevel(logging.ERROR); log.addHandler(h)
+class F(logging.Filter):
+    def filter(self, r): return True
+log.addFilter(F())
+%%step 3
+h.setFormatter(logging.Formatter('%(message)s!')); r = log.handlers[0] is h, len(logging.root.handlers)
+%%step 4
+log.removeHandler(h); n = len(log.handlers)
+%%step 5
+m = log.handlers, logging.root.handlers[0].formatter._fmt
+""",
+)
+scenario(
+    "a handler that writes to a file is named",
+    """
+%%step 1
+import logging, os
+fh = logging.FileHandler(os.devnull); logging.getLogger('ff_t').addHandler(fh)
+%%step 2
+x = 1
+%%step 3
+y = 2; fh.close()
+""",
+    runs={1: "fh", 3: "fh"},
+    differs="fh",
+)
+scenario(
+    "open figures are drawn into by later steps",
+    """
+%%step 1
+import matplotlib; matplotlib.use('agg')
+import matplotlib.pyplot as plt
+plt.plot([1, 2]); x = 1
+%%step 2
+plt.title('t'); ax = plt.gca()
+%%step 3
+fig2, (a1, a2) = plt.subplots(1, 2); plt.sca(a1); plt.figure(1)
+%%step 4
+plt.plot([3, 1]); same = plt.gca() is ax, plt.gcf().number, plt.figure(2) is fig2, plt.gca() is a1
+%%step 5
+plt.close(1); n = plt.get_fignums()
+""",
+)
+scenario(
+    "context variables with the values that they have",
+    """
+%%step 1
+import contextvars
+cv = contextvars.ContextVar('cv', default=[0]); other = contextvars.ContextVar('o')
+items = []
+_ = other.set(items); del _
+%%step 2
+_ = cv.set({'a': 1}); del _; holder = [cv]
+%%step 3
+other.get().append(3); r = cv.get()
+%%step 4
+s = other.get() is items, holder[0] is cv, cv.get() is r, items
+""",
+)
+scenario(
+    "a subclass of random.Random with attributes, and a generator of the system",
+    """
+%%step 1
+import random
+class R(random.Random):
+    def __init__(self, s): super().__init__(s); self.n = 0
+    def random(self): self.n += 1; return super().random()
+r = R(3); sr = random.SystemRandom()
+%%step 2
+a = r.random(), r.gauss(0, 1)
+%%step 3
+b = r.random(), r.n, r.sample(range(10), 3)
+""",
+)
+scenario(
+    "the second number that the legacy generators keep ready",
+    """
+%%step 1
+import numpy as np, random
+np.random.seed(1); random.seed(2); a = np.random.randn(), random.gauss(0, 1)
+%%step 2
+x = 1
+%%step 3
+b = np.random.randn(), random.gauss(0, 1); np.random.set_state(np.random.RandomState(9).get_state())
+%%step 4
+c = np.random.rand(), np.random.randn()
+""",
+)
+scenario(
+    "contexts of decimal under names, one of them the current one",
+    """
+%%step 1
+import decimal
+ctx = decimal.getcontext(); ctx.prec = 7
+%%step 2
+decimal.setcontext(decimal.Context(prec=4)); same = decimal.getcontext() is ctx
+%%step 3
+ctx.prec = 9; r = str(decimal.Decimal(1) / 3)
+%%step 4
+decimal.setcontext(ctx); s = str(decimal.Decimal(1) / 3)
+""",
+)
+scenario(
+    "functions, properties and class methods are given to a class of a library, and taken away",
+    """
+%%step 1
+import collections
+collections.Counter.top_t = lambda self: self.most_common(1)
+def total(self): return sum(self.values())
+collections.Counter.total_t = property(total)
+collections.Counter.make_t = classmethod(lambda cls, x: cls(x))
+%%step 2
+c = collections.Counter('aab'); r = c.top_t(), c.total_t, collections.Counter.make_t('zz')
+%%step 3
+del collections.Counter.top_t, collections.Counter.make_t
+%%step 4
+s = hasattr(c, 'top_t'), hasattr(c, 'make_t'), collections.Counter.total_t.fget is total
+""",
+)
+scenario(
+    "a replaced function of a library shares a list with a variable",
+    """
+%%step 1
+import textwrap
+calls = []
+def deco(f):
+    def inner(*a): calls.append(a); return f(*a)
+    return inner
+textwrap.fill = deco(textwrap.fill)
+%%step 2
+r = textwrap.fill('abc')
+%%step 3
+n = len(calls); q = textwrap.fill('def')
+%%step 4
+m = list(calls), textwrap.fill.__name__
+""",
+)
+scenario(
+    "a class of a library is replaced by a subclass, and put back",
+    """
+%%step 1
+import queue
+class Q(queue.Queue):
+    def put(self, x): super().put((x, x))
+queue.Queue0_t = queue.Queue; queue.Queue = Q
+%%step 2
+q = queue.Queue()
+%%step 3
+r = type(q) is Q, queue.Queue is Q, queue.Queue0_t is Q.__mro__[1]
+queue.Queue = queue.Queue0_t
+%%step 4
+s = queue.Queue is Q
+""",
+)
+scenario(
+    "an unmarked cell sets an attribute that steps go on with",
+    """
+%%
+import math
+math.k_t = 1
+%%step 1
+math.k_t += 1
+%%step 2
+a = math.k_t
+%%
+math.k_t = 10
+%%step 3
+b = math.k_t; math.l_t = [a]
+%%step 4
+math.l_t.append(b); c = math.l_t
+""",
+)
+scenario(
+    "a class is registered with an abstract class of the standard library",
+    """
+%%step 1
+import collections.abc
+class S:
+    def __len__(self): return 1
+collections.abc.Sequence.register(S)
+%%step 2
+r = isinstance(S(), collections.abc.Sequence)
+%%step 3
+x = 1
+""",
+)
+scenario(
+    "a function at exit is named",
+    """
+%%step 1
+import atexit
+def bye(): pass
+atexit.register(bye)
+%%step 2
+x = 1
+%%step 3
+atexit.unregister(bye)
+""",
+    runs={1: "functions at exit", 3: "functions at exit"},
+)
+scenario(
+    "a way to pickle is registered",
+    """
+%%step 1
+import copyreg, copy
+class C:
+    v = 1
+def red(c): return C, ()
+copyreg.pickle(C, red)
+%%step 2
+r = copyreg.dispatch_table[C] is red
+%%step 3
+x = type(copy.copy(C())) is C
+""",
+)
+scenario(
+    "streams and hooks are replaced by objects of the notebook",
+    """
+%%step 1
+import sys, threading
+def th(args): pass
+threading.excepthook = th; sys.ps9_t = 'x'
+class Sink:
+    def write(self, t): pass
+    def flush(self): pass
+out = Sink(); old = sys.stderr; sys.stderr = out
+%%step 2
+r = sys.stderr is out, threading.excepthook is th
+%%step 3
+sys.stderr = old
+%%step 4
+x = 1
+""",
+)
+scenario(
+    "options that are functions",
+    """
+%%step 1
+import numpy as np, pandas as pd
+def call(k, f): pass
+np.seterrcall(call); np.set_printoptions(formatter={'float': lambda v: f'<{v:.1f}>'})
+pd.options.display.float_format = lambda v: f'[{v}]'
+%%step 2
+r = str(np.array([1.25]))
+%%step 3
+s = r, repr(pd.Series([1.5])), np.geterrcall() is call
+%%step 4
+pd.reset_option('display.float_format'); t = repr(pd.Series([2.5]))
+""",
+)
+scenario(
+    "filters for a class of warnings that the step defines",
+    """
+%%step 1
+import warnings
+seen = []
+class W(UserWarning): pass
+warnings.simplefilter('error', W)
+%%step 2
+try: warnings.warn('x', W)
+except W as e: r = str(e)
+%%step 3
+warnings.filterwarnings('ignore', category=W); warnings.warn('y', W)
+""",
+)
+scenario(
+    "constants of libraries get other values for a while",
+    """
+%%step 1
+import math, numpy as np, string
+pi = math.pi; np.inf_t = np.inf; letters = string.ascii_letters; math.pi = 3
+%%step 2
+area = math.pi * 2
+%%step 3
+math.pi = pi; del np.inf_t
+%%step 4
+x = math.pi, hasattr(np, 'inf_t')
+""",
+)
+scenario(
+    "options of polars",
+    """
+%%step 1
+import polars as pl
+pl.Config.set_tbl_rows(3); pl.Config.set_fmt_float('full'); pl.Config.set_float_precision(2)
+%%step 2
+r = str(pl.DataFrame({'a': [1.23456] * 5}))
+%%step 3
+pl.Config.restore_defaults(); s = str(pl.DataFrame({'a': [1.23456] * 2}))
+""",
+)
+scenario(
+    "attributes of a module that is imported by name, set through its dict",
+    """
+%%step 1
+import importlib
+m = importlib.import_module('colorsys'); m.note_t = {'a': 1}
+vars(m)['direct_t'] = 5
+%%step 2
+m.note_t['b'] = 2; d = m.note_t
+%%step 3
+d['c'] = 3; import colorsys; r = colorsys.note_t, colorsys.direct_t
+%%step 4
+q = colorsys.note_t is d
+""",
+)
+scenario(
+    "a module of the user's own is loaded again",
+    """
+%%step 1
+import importlib
+c = importlib.import_module('tests.exact.project.counters'); n = c.count()
+%%step 2
+n = c.count(); importlib.reload(c)
+%%step 3
+m = c.COUNT, c.HISTORY
+%%step 4
+k = c.count()
+""",
+    runs={2: "OPEN"},
+)
+scenario(
+    "a module of the user's own changes a library",
+    """
+%%step 1
+from tests.exact.project import counters
+counters.patch_strings()
+%%step 2
+import string
+r = string.shout_t('a')
+%%step 3
+q = string.STATE_T
+%%step 4
+counters.patch_strings(); s = string.STATE_T
+""",
+)
+scenario(
+    "instances of a class of the user's own module, in a list",
+    """
+%%step 1
+from tests.exact.project.counters import Model
+models = [Model('a')]
+%%step 2
+models.append(Model('b')); Model.extra = 1
+%%step 3
+r = Model.made, Model.names, type(models[1]) is Model
+%%step 4
+Model.names.append('z'); from tests.exact.project import counters; s = counters.Model.names is models[0].names
+""",
+)
+scenario(
+    "variables and a module of the user's own hold the same objects",
+    """
+%%step 1
+from tests.exact.project import counters
+counters.CURRENT = {'a': [1]}; x = counters.CURRENT['a']
+%%step 2
+x.append(2)
+%%step 3
+counters.CURRENT['b'] = x; y = counters.CURRENT
+%%step 4
+r = y['a'] is x, y['b'] is x, counters.CURRENT
+""",
+)
+scenario(
+    "a plain use of libraries makes no step run again",
+    """
+%%step 1
+import re, logging, pandas as pd, numpy as np, collections, functools, json, datetime as dt
+from sklearn.preprocessing import StandardScaler
+opts = pd.options.display; utc = dt.timezone.utc; pat = re.compile('a+'); pd.set_option('display.width', 90)
+%%step 2
+df = pd.DataFrame({'a': np.arange(4.)}); s = StandardScaler().fit_transform(df); g = df.groupby('a').sum(); e = np.errstate(all='ignore')
+@functools.lru_cache
+def f(x): return x
+%%step 3
+import scipy.stats; z = scipy.stats.zscore([1., 2., 3.]); inf = np.inf; t = np.float64; j = json.dumps({'a': 1}); m = re.match('a', 'ab').group()
+%%step 4
+r = df.describe().to_string(), utc, pat.pattern
+""",
+)
+scenario(
+    "colour maps, and figures that are closed again",
+    """
+%%step 1
+import matplotlib; matplotlib.use('agg'); import matplotlib.pyplot as plt, matplotlib as mpl
+cmap = plt.cm.viridis; col = mpl.colormaps['magma']; plt.figure(); plt.plot([1])
+%%step 2
+plt.close('all'); norm = mpl.colors.Normalize(0, 1)
+%%step 3
+c = cmap(0.5), col(0.1), norm(0.3)
+""",
 )
 
 

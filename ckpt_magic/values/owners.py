@@ -1,0 +1,204 @@
+"""Whose things are: the notebook's, the user's own modules', a library's, the host's; and what is inside them.
+
+It looks at attributes by their dicts, so that no code of a library or of the user runs.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import hashlib
+import logging
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ckpt_magic.values.definitions import ATOMS, by_reference
+
+
+class _Absent:
+    """Stands for what is not there."""
+
+
+ABSENT: Final[Any] = _Absent()
+UNKNOWN: Final[Any] = _Absent()
+
+
+# --- which modules are whose ---
+
+
+def is_host(module: str) -> bool:
+    """Whether a module belongs to what runs the notebook."""
+    return module.partition(".")[0] in _HOSTS
+
+
+def is_same_package(module: str, other: str) -> bool:
+    """Whether two modules are of one package."""
+    return module.partition(".")[0] == other.partition(".")[0]
+
+
+def module_name(obj: Any) -> str:
+    """Name of the module that made an object: its own, or that of its class."""
+    kind = type(obj)
+    if kind is types.FunctionType or issubclass(kind, type):
+        name = obj.__module__ if kind is types.FunctionType else type.__dict__["__module__"].__get__(obj)
+    else:
+        name = type.__dict__["__module__"].__get__(kind)
+    return name if isinstance(name, str) else ""
+
+
+def codes(module: types.ModuleType) -> Iterator[types.CodeType]:
+    """The code of the functions and methods that a module defines."""
+    for value in vars(module).values():
+        kinds = vars(value).values() if isinstance(value, type) and value.__module__ == module.__name__ else [value]
+        for one in kinds:
+            inner = getattr(one, "__func__", getattr(one, "fget", one))
+            if type(inner) is types.FunctionType and inner.__globals__ is vars(module):
+                yield inner.__code__
+
+
+def source_digest(module: types.ModuleType) -> str:
+    """What tells one state of a module's file from another."""
+    try:
+        return hashlib.blake2b(Path(str(module.__file__)).read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
+
+
+# --- what is inside ---
+
+
+def without_machinery(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes that somebody wrote down."""
+    return {key: value for key, value in attributes.items() if not (key.startswith("__") and key.endswith("__"))}
+
+
+def inside_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """What a function keeps from call to call: defaults, attributes, variables of the function that made it."""
+    yield "__defaults__", function.__defaults__
+    yield "__kwdefaults__", function.__kwdefaults__
+    for key, value in vars(function).items():
+        if key != "__wrapped__":
+            yield key, value
+    for number, cell in enumerate(function.__closure__ or ()):
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            continue
+        if type(content) is not types.FunctionType:
+            yield f"__closure__.{number}.cell_contents", content
+
+
+def can_change(value: Any) -> bool:
+    """Whether a value may hold something that changes in place."""
+    kind = type(value)
+    if kind in ATOMS:
+        return False
+    if kind in (tuple, frozenset):
+        return any(map(can_change, value))
+    if kind in _DESCRIPTORS or issubclass(kind, (enum.Enum, types.ModuleType, type, logging.Logger)):
+        return False
+    return not by_reference(value)
+
+
+def parts_of(value: Any) -> Any:
+    """What is in a container now; None for what is none."""
+    return value.copy() if type(value) in CONTAINERS else None
+
+
+def has_other_parts(before: Any, now: Any) -> bool:
+    """Whether a container has other objects in it than before."""
+    if before is None or type(before) is not type(now) or len(before) != len(now):
+        return before is not None
+    pairs = (
+        zip([*before.items()], [*now.items()], strict=True) if isinstance(now, dict) else zip(before, now, strict=True)
+    )
+    if isinstance(now, dict):
+        return any(key is not other or value is not one for (key, value), (other, one) in pairs)
+    return any(one is not other for one, other in pairs)
+
+
+def is_handled(value: Any) -> bool:
+    """Whether other rooms look after this object."""
+    return module_name(value).startswith(("pandas._config", "logging", "matplotlib.rcsetup")) or is_host(
+        module_name(value)
+    )
+
+
+def is_original(place: str, value: Any) -> bool:
+    """Whether a value is what the import of the owner puts in this place."""
+    if place[0] == "@" or type(value) in ATOMS or not by_reference(value):
+        return False
+    module, _, path = place.partition(":")
+    name = getattr(value, "__qualname__", getattr(value, "__name__", None))
+    return getattr(value, "__module__", None) == module and name == path
+
+
+def inside_of(value: Any) -> Any:
+    """What is in an object, in a container of its own."""
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return set(value)
+    if isinstance(value, (list, bytearray, collections.deque)):
+        return list(value)
+    slots = {
+        name: getattr(value, name)
+        for cls in type(value).__mro__
+        for name, slot in vars(cls).items()
+        if isinstance(slot, types.MemberDescriptorType) and hasattr(value, name)
+    }
+    return {**slots, **getattr(value, "__dict__", {})}
+
+
+def content_of(live: Any, inside: Any, before: Any) -> Any:
+    """What `pour` takes: what is in an object; of a dict what is not as before."""
+    if not isinstance(live, dict):
+        return inside
+    old = before if isinstance(before, dict) else {}
+    new = {key: item for key, item in inside.items() if old.get(key, ABSENT) is not item or can_change(item)}
+    return new, [key for key in old if key not in inside]
+
+
+def pour(live: Any, content: Any) -> None:
+    """Give a live object the content of another one."""
+    if isinstance(live, dict):
+        new, gone = content
+        for key in gone:
+            live.pop(key, None)
+        live.update(new)
+    elif isinstance(live, (list, bytearray)):
+        live[:] = content
+    elif isinstance(live, set):
+        live.clear()
+        live.update(content)
+    elif isinstance(live, collections.deque):
+        live.clear()
+        live.extend(content)
+    else:
+        for name in getattr(live, "__dict__", {}).keys() - content.keys():
+            del vars(live)[name]
+        for name, value in content.items():
+            object.__setattr__(live, name, value)
+
+
+_HOSTS: Final = frozenset(
+    {"IPython", "asyncio", "comm", "ipykernel", "tornado", "traitlets", "zmq", "_pytest", "ckpt_magic"}
+)
+CONTAINERS: Final = frozenset(
+    {
+        dict,
+        list,
+        set,
+        bytearray,
+        collections.deque,
+        collections.OrderedDict,
+        collections.defaultdict,
+        collections.Counter,
+    }
+)
+_DESCRIPTORS: Final = frozenset(
+    {property, classmethod, staticmethod, types.FunctionType, types.MethodType, types.BuiltinFunctionType}
+    | {types.GetSetDescriptorType, types.MemberDescriptorType, types.CodeType}
+)

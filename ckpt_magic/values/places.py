@@ -1,0 +1,510 @@
+"""What a notebook keeps outside its namespace: attributes of modules and of their classes, handlers, open figures.
+
+A *place* is such a spot, by a name that no variable can have: ``math:tau``, ``pandas:DataFrame.total``,
+``@signal 14``. The values found there are looked at, compared and saved with the variables, so that what they share
+stays shared; here is only where they are, which changes count, and how they come back.
+
+Libraries change their own attributes all the time (lazy imports, counters, caches). Of a library a change counts only
+
+1. where the code that runs mentions the module or class, itself or through functions of the notebook, and
+2. if the code sets an attribute of that name, or the value is made by the notebook, or attributes are set by name
+   (`setattr`); for what is changed in place, if the code touches an attribute of that name;
+3. on a class also if the new attribute is a function of another library (`tqdm.pandas()`).
+
+Modules of the user's own, outside of where packages are installed, are looked at whole: with them each change counts.
+"""
+
+from __future__ import annotations
+
+import abc
+import sys
+import types
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ckpt_magic.errors import CheckpointUnreadableError
+from ckpt_magic.values.definitions import ATOMS, Owned, by_reference
+from ckpt_magic.values.owned import Path, disown, is_of_the_process, is_own, known
+from ckpt_magic.values.owners import (
+    ABSENT,
+    CONTAINERS,
+    UNKNOWN,
+    can_change,
+    codes,
+    content_of,
+    has_other_parts,
+    inside_function,
+    inside_of,
+    is_handled,
+    is_host,
+    is_original,
+    is_same_package,
+    module_name,
+    parts_of,
+    pour,
+    source_digest,
+    without_machinery,
+)
+from ckpt_magic.values.source import Words, words_of
+from ckpt_magic.values.spots import (
+    UNWRITABLE,
+    delete,
+    label,
+    owner_of,
+    place_of,
+    read,
+    specials,
+    subclasses,
+    write,
+)
+
+Rows = list[tuple[str, str, Any]]
+
+
+@dataclass(slots=True)
+class Look:
+    """What one look at the places saw.
+
+    Attributes
+    ----------
+    owners
+        Per owner of places (a module or a class) its attributes.
+    values
+        Per place a value that may change in place, to be looked at with the variables; of an object of a library what
+        is in it.
+    live
+        Those objects of libraries.
+    parts
+        Per place that holds a list, dict or set what is in it.
+    """
+
+    owners: dict[str, dict[str, Any]] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    live: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Found:
+    """What happened to places in a step.
+
+    Attributes
+    ----------
+    values
+        Values of places now, to be compared with those before and saved with the variables.
+    live
+        Objects of libraries of which only the content is compared.
+    gone
+        Places that are no more.
+    surely
+        Places with another value than before; of the rest the values tell.
+    """
+
+    values: dict[str, Any]
+    live: dict[str, Any]
+    gone: list[str]
+    surely: set[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a comparison said of the values of places.
+
+    Attributes
+    ----------
+    saved
+        Values that go into the checkpoint.
+    changed
+        Those that changed themselves; the others only share something with what did.
+    lost
+        Values that would, and cannot be saved, with the reason.
+    unknown
+        Places whose value nobody can compare.
+    """
+
+    saved: Mapping[str, Any]
+    changed: Set[str]
+    lost: Mapping[str, str]
+    unknown: Set[str]
+
+
+class Places:
+    """The places of one kernel.
+
+    Parameters
+    ----------
+    namespace
+        The globals of the notebook's functions.
+    """
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self._namespace = namespace
+        self._kept: set[str] = set()  # set by a step here: notebook state from then on
+        self._followed: set[str] = set()  # objects of libraries that variables hold
+        self._originals: dict[str, Any] = {}
+        self._own: dict[str, _Module] = {}
+
+    # -- looking ----------------------------------------------------------------------------------------------
+
+    def look(self, words: Words, names: Iterable[str], imports: Iterable[str]) -> Look:
+        """Look at what the code can change outside the namespace.
+
+        Parameters
+        ----------
+        words
+            The identifiers of the code that runs, functions that it reaches included.
+        names
+            The names that it reads.
+        imports
+            The modules that it imports.
+        """
+        seen = Look()
+        self._find_own_modules(words, imports)
+        for name, module in self._own.items():
+            self._look_at_own(name, module, seen)
+        for name, owner in self._owners(words, names, imports).items():
+            seen.owners[name] = attributes = dict(vars(owner))
+            self._look_inside(name, owner, attributes, words, seen)
+            if isinstance(owner, abc.ABCMeta) and "register" in words.read:
+                found = {f"{one.__module__}.{one.__qualname__}": one for one in subclasses(owner)}
+                seen.owners[f"@subclasses of {name} "] = found
+        for place in self._kept:
+            if place not in seen.values and (value := read(place)) is not ABSENT:
+                seen.values[place] = value
+        for place in self._followed - seen.values.keys():
+            if (value := read(place)) is not ABSENT and can_change(value):
+                seen.values[place], seen.live[place] = inside_of(value), value
+        owners, values = specials(words)
+        seen.owners |= owners
+        for place, value in values.items():
+            if id(value) in known():
+                seen.live[place] = value
+            seen.values[place] = inside_of(value) if place in seen.live else value
+        seen.parts = {place: parts_of(seen.live.get(place, value)) for place, value in seen.values.items()}
+        return seen
+
+    def compare(
+        self, before: Look, after: Look, words: Words, settings: Mapping[tuple[str, str], Any] | None = None
+    ) -> Found:
+        """Tell which places have to be compared, and which have changed for sure.
+
+        Parameters
+        ----------
+        before, after
+            The looks, around a step.
+        words
+            The identifiers of the code.
+        settings
+            `ambient.Change.values`, which are looked after here.
+        """
+        found = Found(dict(after.values), dict(after.live), [], set())
+        for (source, key), value in (settings or {}).items():
+            found.values[f"@option {source}|{key}"] = value
+            found.surely.add(f"@option {source}|{key}")
+        for name, attributes in after.owners.items():
+            old = before.owners.get(name)
+            for key, value in attributes.items():
+                was = ABSENT if old is None else old.get(key, ABSENT)
+                if was is value:
+                    continue
+                place = place_of(name, key)
+                if self._counts(name, key, was, value, words, is_new=old is None):
+                    found.values[place] = value
+                    found.live.pop(place, None)
+                    found.surely.add(place)
+                    if old is None:
+                        disown((name.partition(":")[0], *filter(None, name.partition(":")[2].split(".")), key))
+                    self._remember(place, was if old is not None else UNKNOWN)
+                elif place in found.values and old is not None:
+                    del found.values[place]
+                    found.live.pop(place, None)
+            for key in (old or {}).keys() - attributes.keys():
+                if is_own(name) or key in words.stored or words.by_name or place_of(name, key) in self._kept:
+                    found.gone.append(place_of(name, key))
+                    self._remember(place_of(name, key), (old or {})[key])
+        found.gone += [place for place in before.values if place not in found.values and place not in found.gone]
+        found.gone = [place for place in found.gone if (now := read(place)) is ABSENT or (place[0] == "@" and not now)]
+        return found
+
+    def rows(self, found: Found, before: Look, delta: Changed) -> tuple[Rows, list[str]]:
+        """Describe for `put_back` what changed; what cannot be described is refused.
+
+        Parameters
+        ----------
+        found
+            What `compare` found.
+        before
+            The look before the step.
+        delta
+            What the comparison of the values said.
+        """
+        rows: Rows = [(place, "delete", None) for place in found.gone]
+        refused = []
+        for place, value in delta.saved.items():
+            if place in UNWRITABLE:
+                refused.append(label(place))
+            elif is_original(place, value):
+                if place in self._kept or not is_own(place):
+                    rows.append((place, "original", None))
+            elif place in found.live:
+                if place in delta.changed:
+                    rows.append((place, "pour", content_of(found.live[place], value, before.parts.get(place))))
+            else:
+                rows.append((place, "set", value))
+        for place, why in delta.lost.items():
+            mine = place in found.surely or place[0] == "@" or place in before.values
+            if mine and (place not in found.live or has_other_parts(before.parts.get(place), found.live[place])):
+                refused.append(f"{label(place)} ({why})")
+        for place in delta.unknown - delta.lost.keys():
+            value = found.live.get(place, found.values[place])
+            if has_other_parts(before.parts.get(place), value):
+                refused.append(f"{label(place)} (a {type(value).__name__})")
+        self._kept |= {place for place, how, _ in rows if how == "set"}
+        self._kept -= {place for place, how, _ in rows if how in ("delete", "original")}
+        return rows, list(dict.fromkeys(refused))
+
+    def originals(self) -> list[Owned]:
+        """Definitions of libraries in whose places something else is now."""
+        return [
+            Owned(value, *owner_of(place), place)
+            for place, value in self._originals.items()
+            if value is not ABSENT and value is not UNKNOWN and read(place) is not value
+        ]
+
+    def follow(self, paths: Iterable[Path]) -> None:
+        """Look from now on at these objects of libraries, since variables hold them."""
+        for path in paths:
+            if path[0] not in ("logging", "sys", "warnings", "matplotlib") and not is_of_the_process(path):
+                self._followed.add(f"{path[0]}:{'.'.join(path[1:])}")
+
+    def original(self, place: str) -> Any:
+        """What a place held before anybody set it, if it was set here."""
+        value = self._originals.get(place, UNKNOWN)
+        return None if value is UNKNOWN or value is ABSENT else value
+
+    def sources(self, before: Look, rows: Rows) -> dict[str, str]:
+        """Digests of the user's modules that the step was the first to load: what they held before is not known."""
+        names = {place.partition(":")[0] for place, _, _ in rows}
+        return {
+            name: source_digest(sys.modules[name])
+            for name in names
+            if name in self._own and f"{name}:" not in before.owners and name in sys.modules
+        }
+
+    # -- putting back -----------------------------------------------------------------------------------------
+
+    def check(self, rows: Iterable[tuple[str, str, Any]]) -> None:
+        """Find out whether `put_back` can do its work; modules that are not loaded are imported.
+
+        Raises
+        ------
+        CheckpointUnreadableError
+            An owner of a place is not here. Nothing was changed.
+        """
+        for place, how, _ in rows:
+            owner_of(place)
+            if how == "pour" and place[0] != "@" and read(place) is ABSENT:
+                raise CheckpointUnreadableError(f"the step changed {label(place)}, which is not here")
+            if how == "original" and self._originals.get(place, UNKNOWN) is UNKNOWN:
+                value = read(place)
+                if value is ABSENT or not is_original(place, value):
+                    raise CheckpointUnreadableError(
+                        f"the step put back what {label(place)} was, which is not known here"
+                    )
+
+    def put_back(self, rows: Iterable[tuple[str, str, Any]], sources: Mapping[str, str]) -> None:
+        """Bring the places into the state that a step left.
+
+        Parameters
+        ----------
+        rows
+            As of `rows`.
+        sources
+            As of `sources`: of a module whose file is another one now, what it defines wins.
+        """
+        edited = {
+            name
+            for name, digest in sources.items()
+            if name in sys.modules and source_digest(sys.modules[name]) != digest
+        }
+        for place, how, value in rows:
+            if place.partition(":")[0] in edited:
+                continue
+            old = read(place)
+            self._remember(place, old)
+            if how == "delete" or (how == "original" and self._originals.get(place) is ABSENT):
+                if old is not ABSENT:
+                    delete(place)
+                self._kept.discard(place)
+            elif how == "original":
+                if self._originals.get(place, UNKNOWN) is not UNKNOWN:
+                    write(place, self._originals[place])
+                self._kept.discard(place)
+            elif how == "pour" and old is not ABSENT:
+                pour(old, value)
+            else:
+                write(place, value)
+                self._kept.add(place)
+
+    # -- the user's own modules ---------------------------------------------------------------------------------
+
+    def _find_own_modules(self, words: Words, imports: Iterable[str]) -> None:
+        """Note the modules of the user's own that the namespace, or another one of them, has something of."""
+        todo = {*imports, *words.read}
+        for value in list(self._namespace.values()):
+            if issubclass(type(value), types.ModuleType):
+                todo.add(value.__name__)
+            elif type(value) not in ATOMS:
+                todo.add(module_name(value))
+        while todo:
+            name = todo.pop()
+            module = sys.modules.get(name)
+            if name in self._own or not isinstance(module, types.ModuleType) or not is_own(name):
+                continue
+            if vars(module) is self._namespace:
+                continue
+            self._own[name] = found = _Module(module)
+            parents = {name.rpartition(".")[0]}
+            inside = [one for one in vars(module).values() if type(one) not in ATOMS]
+            todo |= {one.__name__ if isinstance(one, types.ModuleType) else module_name(one) for one in inside}
+            todo |= parents | found.words.read
+
+    def _look_at_own(self, name: str, known: _Module, seen: Look) -> None:
+        """Look at all that one of the user's modules holds, its classes and functions included."""
+        module = known.module
+        if sys.modules.get(name) is not module:
+            if not isinstance(again := sys.modules.get(name), types.ModuleType):
+                return
+            known.module = module = again
+        attributes = seen.owners[f"{name}:"] = without_machinery(vars(module))
+        owners = [(name + ":", attributes)]
+        for key, value in attributes.items():
+            if getattr(value, "__module__", None) == name and type(value) not in ATOMS:
+                if isinstance(value, type) and by_reference(value):
+                    inner = seen.owners[f"{name}:{key}"] = without_machinery(vars(value))
+                    owners.append((f"{name}:{key}.", inner))
+                elif type(value) is types.FunctionType and by_reference(value):
+                    owners.append((f"{name}:{key}.", dict(inside_function(value))))
+        for prefix, inner in owners:
+            for key, value in inner.items():
+                if type(value) not in ATOMS and can_change(value):
+                    seen.values[prefix + key] = value
+
+    # -- libraries ----------------------------------------------------------------------------------------------
+
+    def _owners(self, words: Words, names: Iterable[str], imports: Iterable[str]) -> dict[str, Any]:
+        """Modules and classes of libraries that the code mentions."""
+        found: dict[str, Any] = {}
+        reads = words.read
+        todo = [self._namespace[name] for name in names if name in self._namespace]
+        todo += [sys.modules[name] for name in (*imports, *reads) if name in sys.modules]
+        pandas = sys.modules.get("pandas")
+        todo += [kind for name in _PATCHED_BY_OTHERS if (kind := getattr(pandas, name, None)) is not None]
+        for own in self._own.values():
+            reads = reads | own.words.read
+            todo += vars(own.module).values()
+        while todo and len(found) < _OWNERS:
+            owner = todo.pop()
+            kind = type(owner)
+            if issubclass(kind, types.ModuleType) and vars(owner) is not self._namespace:
+                name = f"{owner.__name__}:"
+            elif issubclass(kind, type) and owner.__module__ != "__main__" and by_reference(owner):
+                name = f"{owner.__module__}:{owner.__qualname__}"
+            else:
+                continue
+            module = name.partition(":")[0]
+            if name in found or module not in sys.modules or is_own(module) or is_host(module) or module in _MAIN:
+                continue
+            found[name] = owner
+            attributes = vars(owner)
+            todo += [attributes[word] for word in reads if word in attributes]
+        return found
+
+    def _look_inside(self, name: str, owner: Any, attributes: Mapping[str, Any], words: Words, seen: Look) -> None:
+        for key in (*words.touched, *_CHANGED_BY_CALLS.get(name, ())):
+            value = attributes.get(key)
+            if value is None or type(value) in ATOMS or place_of(name, key) in _HANDLED or not can_change(value):
+                continue
+            if type(value) not in CONTAINERS and (isinstance(owner, type) or is_handled(value)):
+                continue
+            place = place_of(name, key)
+            if place not in self._kept:
+                seen.values[place], seen.live[place] = inside_of(value), value
+
+    def _counts(self, name: str, key: str, was: Any, value: Any, words: Words, *, is_new: bool) -> bool:
+        """Whether an attribute that is another one now was set by the notebook."""
+        if name[0] == "@":
+            return True
+        module = name.partition(":")[0]
+        place = place_of(name, key)
+        if place in _HANDLED or key in _MACHINERY or place in self._kept and not is_new:
+            return place in self._kept
+        if issubclass(type(value), types.ModuleType) and value.__name__ == f"{module}.{key}":
+            return False  # a part of a package, bound by its import
+        if module in self._own:
+            known = self._own[module].words
+            if is_new:  # loaded by the step: what its own code never sets is as its import made it
+                return type(value) in ATOMS and key in words.stored | known.stored
+            return True
+        if key in words.stored or any(key in one.words.stored for one in self._own.values()):
+            return not is_host(module_name(value))
+        if self._is_ours(value):
+            return True
+        if is_new or key.startswith("__"):
+            return False
+        other = type(value) is types.FunctionType and not is_same_package(module_name(value), module)
+        if other and name.partition(":")[2]:
+            return True
+        lazy = was is ABSENT and by_reference(value) if type(value) not in ATOMS else False
+        return words.by_name and not lazy
+
+    def _remember(self, place: str, value: Any) -> None:
+        """Keep what a place held before anybody set it, if that is a definition of the library, or nothing."""
+        if place[0] == "@" or place in self._originals:
+            return
+        if value is ABSENT or place in _STREAMS or (type(value) not in ATOMS and is_original(place, value)):
+            self._originals[place] = value
+
+    def _is_ours(self, value: Any) -> bool:
+        """Whether the notebook, or a module of the user's own, made this value."""
+        if type(value) in ATOMS:
+            return False
+        if type(value) is types.FunctionType and value.__globals__ is self._namespace:
+            return True
+        for one in (value, type(value), getattr(value, "__func__", None), getattr(value, "fget", None)):
+            if one is not None and module_name(one) == "__main__":
+                return True
+        inner = vars(value).values() if type(value).__module__ == "pandas.core.accessor" else ()
+        return any(issubclass(type(one), type) and module_name(one) == "__main__" for one in inner)
+
+
+class _Module:
+    """One module of the user's own, and the words of its code."""
+
+    __slots__ = ("module", "words")
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self.module = module
+        self.words = words_of(codes(module))
+
+
+_MAIN: Final = frozenset({"__main__", "__mp_main__"})
+_OWNERS: Final = 300
+_STREAMS: Final = frozenset({"sys:stdin", "sys:stdout", "sys:stderr"})
+_CHANGED_BY_CALLS: Final = {"copyreg:": ("dispatch_table",)}
+_PATCHED_BY_OTHERS: Final = ("DataFrame", "Series", "Index")
+_MACHINERY: Final = frozenset(
+    {"__warningregistry__", "__builtins__", "__abstractmethods__", "_abc_impl", "__slotnames__", "__annotations__"}
+)
+_HANDLED: Final = frozenset(
+    {"sys:path", "sys:modules", "os:environ", "random:_inst", "warnings:filters", "matplotlib:rcParams"}
+    | {
+        "matplotlib.pyplot:rcParams",
+        "matplotlib:rcParamsDefault",
+        "pandas:options",
+        "logging:root",
+        "sys:path_importer_cache",
+    }
+    | {"matplotlib._pylab_helpers:Gcf.figs", "warnings:_onceregistry", "linecache:cache", "re:_cache", "sys:last_value"}
+)

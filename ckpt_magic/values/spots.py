@@ -1,0 +1,226 @@
+"""Places by name: what is there, and how something else is put there.
+
+A place is an attribute of a module or of one of its classes (``math:tau``, ``pandas:DataFrame.total``), or one of
+those that are no attributes (``@signal 14``, ``@open figures``).
+"""
+
+from __future__ import annotations
+
+import _abc  # type: ignore[import-not-found]  # no stubs
+import atexit
+import functools
+import importlib
+import logging
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from ckpt_magic.errors import CheckpointUnreadableError
+from ckpt_magic.values import options
+from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.owners import ABSENT, module_name
+from ckpt_magic.values.source import Words
+
+
+def label(place: str) -> str:
+    """Call a place by what people know it as."""
+    if place.startswith("@option "):
+        source, _, name = place.removeprefix("@option ").partition("|")
+        return options.label(source, name)
+    return place.removeprefix("@") if place[0] == "@" else place.replace(":", ".", 1)
+
+
+# --- places by name ---
+
+
+def place_of(owner: str, key: str) -> str:
+    """Name the place that is the attribute `key` of an owner."""
+    return f"{owner}{key}" if owner.endswith(":") or owner[0] == "@" else f"{owner}.{key}"
+
+
+def owner_of(place: str) -> tuple[Any, str]:
+    """The object that a place is an attribute of, and the name of the attribute."""
+    if place[0] == "@":
+        return None, place
+    module, _, path = place.partition(":")
+    *above, key = path.split(".")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in above:
+            found = found[int(part)] if part.isdigit() else getattr(found, part)
+    except (ImportError, AttributeError, IndexError, TypeError) as error:
+        raise CheckpointUnreadableError(
+            f"the step set {label(place)}, which is not here ({error})", name=module
+        ) from error
+    return found, key
+
+
+def read(place: str) -> Any:
+    """What is in a place; nothing is imported for it."""
+    if place[0] == "@":
+        return next((get(place) for start, (get, _) in _SPECIAL.items() if place.startswith(start)), ABSENT)
+    module = place.partition(":")[0]
+    if module not in sys.modules:
+        return ABSENT
+    try:
+        owner, key = owner_of(place)
+    except CheckpointUnreadableError:
+        return ABSENT
+    if isinstance(owner, (type, types.ModuleType)):
+        return vars(owner).get(key, ABSENT)
+    return getattr(owner, key, ABSENT)
+
+
+def write(place: str, value: Any) -> None:
+    """Put something into a place."""
+    if place[0] == "@":
+        for start, (_, put) in _SPECIAL.items():
+            if place.startswith(start):
+                put(place, value)
+        return
+    owner, key = owner_of(place)
+    setattr(owner, key, value)
+
+
+def delete(place: str) -> None:
+    """Leave nothing in a place."""
+    if place[0] == "@":
+        write(place, ABSENT)
+        return
+    owner, key = owner_of(place)
+    delattr(owner, key)
+
+
+# --- places that are no attributes ---
+
+
+def specials(words: Words) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Look at the places that are no attributes: what is compared by identity, and values to be looked at."""
+    found: dict[str, dict[str, Any]] = {}
+    values: dict[str, Any] = {}
+    if "signal" in words.read:
+        found["@signal "] = {f"{int(one)}": signal.getsignal(one) for one in signal.valid_signals()}
+    if "umask" in words.read:
+        found["@umask"] = {"": read("@umask")}
+    if not words.read.isdisjoint(("settrace", "setprofile")):
+        found["@trace"] = {"": sys.gettrace()}
+        found["@profile"] = {"": sys.getprofile()}
+    if "atexit" in words.read:
+        # that a function is taken away cannot be seen
+        count: Any = object() if "unregister" in words.read else atexit._ncallbacks()
+        found["@functions at exit"] = {"": count}
+    if "codecs" in words.read and "register" in words.read:
+        found["@codecs"] = {"": object()}
+    patches = getattr(sys.modules.get("unittest.mock"), "_patch", None)
+    if "patch" in words.read and patches is not None:
+        found["@started patches"] = {"": len(patches._active_patches)}
+    for name, logger in [("root", logging.root), *logging.Logger.manager.loggerDict.items()]:
+        if isinstance(logger, logging.Logger) and (logger.handlers or logger.filters) and _is_kept_here(name, logger):
+            for part in ("handlers", "filters"):
+                values[f"@{part} of logger {name}"] = getattr(logger, part)
+    if (figures := _figures("")) is not ABSENT:
+        values["@open figures"] = figures
+    return found, values
+
+
+def _is_kept_here(name: str, logger: logging.Logger) -> bool:
+    """Whether handlers of a logger can be the notebook's: importing a library again gives it those of its own."""
+    if name != "root" and (top := name.partition(".")[0]) in sys.modules and not is_own(top):
+        return False
+    return all(
+        module_name(one) in ("logging", "logging.handlers", "__main__") or is_own(module_name(one))
+        for one in logger.handlers
+    )
+
+
+def _logger(place: str) -> tuple[logging.Logger, str]:
+    part, _, name = place.removeprefix("@").partition(" of logger ")
+    return logging.getLogger(None if name == "root" else name), part
+
+
+def _logger_part(place: str) -> Any:
+    logger, part = _logger(place)
+    return getattr(logger, part)
+
+
+def _put_logger_part(place: str, value: Any) -> None:
+    logger, part = _logger(place)
+    if value is ABSENT:
+        getattr(logger, part).clear()
+    else:
+        setattr(logger, part, value)
+
+
+def _figures(_: str) -> Any:
+    """The figures that pyplot keeps, in its order; the last one is the current one."""
+    helpers = sys.modules.get("matplotlib._pylab_helpers")
+    managers = helpers.Gcf.figs if helpers is not None and hasattr(helpers, "Gcf") else {}
+    return [(number, one.canvas.figure) for number, one in managers.items()] or ABSENT
+
+
+def _put_figures(_: str, figures: Any) -> None:
+    pyplot = importlib.import_module("matplotlib.pyplot")
+    registry = importlib.import_module("matplotlib._pylab_helpers").Gcf
+    registry.figs.clear()
+    backend = pyplot._get_backend_mod()
+    for number, figure in [] if figures is ABSENT else figures:
+        registry._set_new_active_manager(backend.new_figure_manager_given_figure(number, figure))
+
+
+def _put_option(place: str, value: Any) -> None:
+    source, _, name = place.removeprefix("@option ").partition("|")
+    options.write(source, {name: value})
+
+
+def subclasses(owner: Any) -> Iterator[type]:
+    """The classes of the user's that were registered with an abstract class of a library."""
+    for ref in _abc._get_dump(owner)[0]:
+        registered = ref()
+        if registered is not None and (registered.__module__ == "__main__" or is_own(registered.__module__)):
+            yield registered
+
+
+def _subclass(place: str) -> Any:
+    owner, _, name = place.removeprefix("@subclasses of ").partition(" ")
+    return next((one for one in subclasses(_resolved(owner)) if f"{one.__module__}.{one.__qualname__}" == name), ABSENT)
+
+
+def _put_subclass(place: str, value: Any) -> None:
+    owner, _, _ = place.removeprefix("@subclasses of ").partition(" ")
+    if value is not ABSENT:
+        _resolved(owner).register(value)
+
+
+def _resolved(name: str) -> Any:
+    module, _, path = name.partition(":")
+    return functools.reduce(getattr, path.split("."), importlib.import_module(module))
+
+
+def _umask(_: str) -> int:
+    """Read it by setting it, to what lets others do the least meanwhile."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+_SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]]] = {
+    "@signal ": (
+        lambda place: signal.getsignal(int(place.removeprefix("@signal "))),
+        lambda place, value: signal.signal(int(place.removeprefix("@signal ")), value),
+    ),
+    "@umask": (_umask, lambda _, value: os.umask(value)),
+    "@trace": (lambda _: sys.gettrace(), lambda _, value: sys.settrace(value)),
+    "@profile": (lambda _: sys.getprofile(), lambda _, value: sys.setprofile(value)),
+    "@handlers of logger ": (_logger_part, _put_logger_part),
+    "@filters of logger ": (_logger_part, _put_logger_part),
+    "@open figures": (_figures, _put_figures),
+    "@functions at exit": (lambda _: 0, lambda *_: None),
+    "@started patches": (lambda _: 0, lambda *_: None),
+    "@codecs": (lambda _: 0, lambda *_: None),
+    "@option ": (lambda _: None, _put_option),
+    "@subclasses of ": (_subclass, _put_subclass),
+}
+UNWRITABLE: Final = frozenset({"@functions at exit", "@started patches", "@codecs"})

@@ -1,0 +1,44 @@
+"""Generators and options of torch: pipelines that a restore must not change, at any start point."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+
+import pytest
+
+from tests.exact.harness import Scenarios, Server
+
+if importlib.util.find_spec("torch") is None:
+    pytest.skip("not run: torch is not installed", allow_module_level=True)
+
+scenarios = Scenarios()
+scenario = scenarios.add
+
+scenario(
+    "the generator of torch, its default type, printing, threads, gradients, deterministic algorithms",
+    """
+%%step 1
+import torch
+torch.manual_seed(5); a = torch.rand(2).tolist(); torch.set_default_dtype(torch.float64)
+torch.set_printoptions(precision=2)
+%%step 2
+b = torch.randn(3).tolist(); torch.use_deterministic_algorithms(True, warn_only=True); torch.set_grad_enabled(False)
+%%step 3
+c = 'no draw'; w = (torch.ones(2, requires_grad=True) * 2).requires_grad; torch.set_num_threads(1)
+%%step 4
+d = torch.rand(2).tolist(), str(torch.tensor(1 / 3)), str(torch.get_default_dtype()); torch.set_grad_enabled(True)
+""",
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", scenarios.parameters())
+def test_restoring_is_exact(server: Server, name: str) -> None:
+    scenarios.check(server, name)

@@ -216,8 +216,8 @@ def test_a_thousand_names_for_one_object_cost_milliseconds() -> None:
     one = [1]
     names = {f"v{i}": [one] for i in range(1000)}
     looks = fingerprint.look_at_all(names, {})
-    began = time.perf_counter()
+    began = time.process_time()
     found = sharing.links(looks, {})
     assert len(sharing.closure(found, ["v5"])) == 1000
     assert len(sharing.groups(found, names)) == 1
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

@@ -104,6 +104,7 @@ class Session:
         self.registry = registry.Registry()
         self.active: Plan | None = None
         self._mapped: dict[tuple[PipelineKey, int], tuple[Map, set[str]]] = {}
+        self._resizing: dict[PipelineKey, bool] = {}
         self.restore_random = restore_random
         self.secrets = secrets
         self._is_hidden = is_hidden
@@ -411,6 +412,7 @@ class Session:
             live=lives,
             found=found,
             original=self._places.original,
+            resizable=here and self._resizes(stored),
         )
         for module in stored.meta["imports"]:
             try:
@@ -423,6 +425,17 @@ class Session:
             ambient.check(contents.ambient, generators_too=self.restore_random, names=values)
             self._places.check(contents.ambient.get("places", ()))
         return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size)
+
+    def _resizes(self, stored: files.StoredStep) -> bool:
+        """Whether code that is known resizes arrays in place: an array over the map of a file cannot be."""
+        key = PipelineKey(stored.path.parent, stored.meta["name"], stored.meta["version"])
+        if key not in self._resizing:
+            steps = [self.open(key, entry.step) for entry in self.store(key.folder).entries(key.name, key.version)]
+            texts = [step.meta.get("source", "") for step in steps if step is not None]
+            with suppress(OSError, UnicodeError):
+                texts += [] if self.settings.notebook is None else [self.settings.notebook.read_text("utf-8")]
+            self._resizing[key] = any(".resize(" in text for text in texts)
+        return self._resizing[key]
 
     def _stop_auto(self, plan: Plan, meta: Mapping[str, Any] | None, start: registry.StartPoint) -> None:
         if start == "auto" and (meta is None or meta["code"] != plan.code.digest or plan.call.force):
@@ -715,6 +728,7 @@ class Session:
         path = store.path(plan.key.name, plan.key.version, plan.call.step)
         with released():
             store.publish(path, write, keep=plan.keep)
+            self._resizing.pop(plan.key, None)
         self._note_written(plan.key, plan.call.step, meta["groups"], found.deleted)
         self._remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome)

@@ -324,9 +324,12 @@ class Look(ValuePickler):
             types.CodeType: self._code,
             types.TracebackType: _traceback,
             types.CellType: self._cell,
-            **dict.fromkeys((io.BytesIO, io.StringIO, functools.partial), _with_dict),
         }
-        return super()._known_reducers() | special
+        usual = super()._known_reducers()
+        for kind in (io.BytesIO, io.StringIO, functools.partial):
+            # their `__dict__` is made when first asked for, by pickle too, as at each later look
+            special[kind] = self._noting(vars, usual.get(kind))
+        return usual | special
 
     def _reducer_for(self, kind: type) -> Callable[[Any], Any] | None:
         usual = super()._reducer_for(kind)
@@ -342,7 +345,7 @@ class Look(ValuePickler):
             return _without_parents
         return usual
 
-    def _noting(self, note: Callable[[Any], None], usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    def _noting(self, note: Callable[[Any], object], usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
         def reduce(obj: Any) -> Any:
             note(obj)
             return NotImplemented if usual is None else usual(obj)
@@ -502,12 +505,6 @@ _MEMORY = (
     ("pandas", "Index", "_note_index"),
     ("pyarrow", "Buffer", "_note_arrow"),
 )
-
-
-def _with_dict(obj: Any) -> Any:
-    """Look at an object whose `__dict__` is made when first asked for, by pickle too, as at each later look."""
-    vars(obj)
-    return NotImplemented
 
 
 def _traceback(traceback: types.TracebackType) -> Any:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import _thread
 import bisect
+import collections
 import contextvars
 import copyreg
+import decimal
 import enum
 import functools
 import gc
@@ -17,7 +19,6 @@ import importlib
 import io
 import itertools
 import linecache
-import mmap
 import operator
 import os
 import pickle
@@ -31,7 +32,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
-from ckpt_magic.values import definitions, generators, tracebacks
+from ckpt_magic.values import definitions, generators, handles, iterators, memmaps, tracebacks
 from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Makers, Owned, Token, by_reference, importable
 from ckpt_magic.values.owned import Path, at
 
@@ -341,7 +342,6 @@ class ValuePickler(pickle.Pickler):
             types.TracebackType: lambda traceback: tracebacks.reduced(traceback, known),
             type(CALL): self._call,
             Placeholder: _refuse_placeholder,
-            memoryview: _memory,
             property: lambda p: (property, (p.fget, p.fset, p.fdel, p.__doc__)),
             staticmethod: lambda s: (staticmethod, (s.__func__,)),
             classmethod: lambda c: (classmethod, (c.__func__,)),
@@ -351,11 +351,14 @@ class ValuePickler(pickle.Pickler):
             random.SystemRandom: lambda _: (random.SystemRandom, ()),  # it has no state
             _thread.LockType: self._lock,
             type(threading.RLock()): self._rlock,
-            type({}.keys()): lambda view: (dict.keys, (_owner_of(view),)),
-            type({}.values()): lambda view: (dict.values, (_owner_of(view),)),
-            type({}.items()): lambda view: (dict.items, (_owner_of(view),)),
+            **{
+                type(view(kind())): _view_of(view)
+                for kind in (dict, collections.OrderedDict)
+                for view in (kind.keys, kind.values, kind.items)
+            },
             **dict.fromkeys(_FILES, _closed_file),
         }
+        reducers |= iterators.reducers(known) | handles.reducers(known)
         reducers |= dict.fromkeys((*definitions.FORMS, _Globals, _Exchange), self._form)
         reducers |= {kind: self._owned_object for kind, _ in self._owned.values()}
         return reducers
@@ -380,7 +383,7 @@ class ValuePickler(pickle.Pickler):
             if kind is numpy.ndarray:
                 return self._array
             if issubclass(kind, numpy.memmap):
-                return _memmap
+                return self._mapped
             if kind in (numpy.void, numpy.record):
                 return self._part
         if is_plain_subarray(kind):
@@ -508,13 +511,20 @@ class ValuePickler(pickle.Pickler):
         """Write an array as a view of the owner of its memory, if the plan says so."""
         if array.base is not None and (reduced := _over_a_buffer(array)) is not None:
             return reduced
+        if array.base is not None and (over := memmaps.root(array)) is not None:
+            return memmaps.part(array, over, self.definitions)
         if self._views and array.size and (reduced := self._view(array)) is not None:
             return reduced
         if array.dtype.hasobject:
             return NotImplemented
-        if array.base is not None:
-            _refuse_file_window(array)
         return self._whole_array(array)
+
+    def _mapped(self, array: Any) -> Any:
+        """Map a file again, or be a part of a map."""
+        over = memmaps.root(array)
+        if over is None:  # an array in memory that was computed from one
+            return self._subarray(array)
+        return memmaps.opened(array, self.definitions) if over is array else memmaps.part(array, over, self.definitions)
 
     def _subarray(self, array: Any) -> Any:
         """Write an array of a subclass (matrix, recarray, masked, the notebook's) as a view with attributes.
@@ -558,6 +568,12 @@ class ValuePickler(pickle.Pickler):
             part = view.owner
             for field_ in field_path(view.owner.dtype, array.dtype, offset) or ():
                 part = Form(operator.getitem, part, field_)
+            if array.dtype.kind == "T":  # its strings are known to this very dtype alone: see sharing
+                step = array.strides[0] // view.owner.itemsize
+                stop = first + step * array.size
+                places = slice(first, stop if stop >= 0 else None, step)
+                setting = () if array.flags.writeable else (False, None, None, type(array).setflags)
+                return operator.getitem, (view.owner, places), *setting
             part = Form(operator.getitem, part, slice(first, None))
             strided = sys.modules["numpy"].lib.stride_tricks.as_strided
             return strided, (part, array.shape, array.strides, False, array.flags.writeable)
@@ -668,25 +684,21 @@ def _proxy(proxy: Any) -> Any:
     return types.MappingProxyType, (owner,)
 
 
+def _view_of(way: Any) -> Callable[[Any], Any]:
+    return lambda view: (way, (_owner_of(view),))
+
+
 def _owner_of(view: Any) -> Any:
     """The dict behind a view or a proxy of it."""
     return gc.get_referents(view)[0]
 
 
-def _memory(view: memoryview) -> Any:
-    """A memoryview comes back over its object, if it shows all of it as it is."""
-    owner: Any = view.obj
-    if type(owner) not in (bytes, bytearray) or view.nbytes != len(owner) or view.format != "B" or view.ndim != 1:
-        raise NotPicklableError("a memoryview of a part of an object, or of one that is not bytes")
-    if view.readonly and type(owner) is bytearray:
-        return memoryview.toreadonly, (memoryview(owner),)
-    return memoryview, (owner,)
-
-
 _FILES: Final = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
 # Opened on nothing and closed at once; the file of that name, if there is one, is not touched.
-_CLOSED: Final = """lambda name, mode, options: (lambda file: (file.close(), file)[1])(open(
-    name, mode, opener=lambda *_: __import__('os').open(__import__('os').devnull, 2), **options))"""
+_CLOSED: Final = """lambda name, mode, options: (lambda file: (file.close(), isinstance(name, int) and setattr(
+    getattr(getattr(file, 'buffer', file), 'raw', file), 'name', name), file)[-1])(open(
+    'x' if isinstance(name, int) else name, mode,
+    opener=lambda *_: __import__('os').open(__import__('os').devnull, 2), **options))"""
 
 
 def _closed_file(file: Any) -> Any:
@@ -696,7 +708,7 @@ def _closed_file(file: Any) -> Any:
     is_text = type(file) is io.TextIOWrapper
     buffered = file.buffer if is_text else file
     raw = buffered if type(buffered) is io.FileIO else getattr(buffered, "raw", None)
-    if type(raw) is not io.FileIO or not isinstance(raw.name, str | bytes):
+    if type(raw) is not io.FileIO or not isinstance(raw.name, str | bytes | int):
         raise NotPicklableError("a closed file that is not one of the file system")
     if is_text:
         mode = getattr(file, "mode", raw.mode.replace("b", ""))
@@ -846,25 +858,6 @@ def _over_a_buffer(array: Any) -> Any:
     return numpy.ndarray, args, False, None, None, numpy.ndarray.setflags
 
 
-def _refuse_file_window(array: Any) -> None:
-    """Refuse an array over a file that can be written through it: a copy would be cut off from the file."""
-    memmap = sys.modules["numpy"].memmap
-    base = array.base
-    while base is not None:
-        if isinstance(base, memmap) and base.mode in ("r+", "w+"):
-            raise NotPicklableError("an array over a numpy.memmap, whose file it changes")
-        base = getattr(base, "base", None)
-
-
-def _memmap(array: Any) -> Any:
-    """A memory-mapped file is opened again; what is a part of one, or has changes of its own, is refused."""
-    if array.filename is None or type(array.base) is not mmap.mmap or array.mode not in ("r", "r+", "w+"):
-        raise NotPicklableError("a numpy.memmap that is a part of another one, or has no file")
-    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    mode = "r" if array.mode == "r" else "r+"
-    return type(array), (str(array.filename), array.dtype, mode, array.offset, array.shape, order)
-
-
 def _type_variable(variable: Any) -> Any:
     kind: Any = type(variable)
     names = ("covariant", "contravariant", "infer_variance")
@@ -934,6 +927,11 @@ def _owned() -> dict[int, tuple[type, tuple[Any, ...]]]:
             if obj is not None and importable(type(obj)) and type(obj) is not io.StringIO:  # what the user put there
                 place = f"sys:{attribute}" if name == "sys" else None  # another stream may be there when it is read
                 found.setdefault(id(obj), (type(obj), Owned(obj, module, attribute, place).reduced))
+    bits = getattr(getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None), "_bit_generator", None)
+    if bits is not None:
+        found[id(bits)] = type(bits), (getattr, (sys.modules["numpy.random.mtrand"]._rand, "_bit_generator"))
+    context = decimal.getcontext()
+    found[id(context)] = type(context), (decimal.getcontext, ())
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
         found[id(shell)] = (type(shell), (sys.modules["IPython"].get_ipython, ()))
@@ -967,6 +965,7 @@ def read(
     live: Callable[[Token], Any | None] | None = None,
     found: dict[Token, Any] | None = None,
     original: Callable[[str], Any | None] = lambda place: None,
+    resizable: bool = False,
 ) -> Contents:
     """Read what `write` wrote.
 
@@ -987,6 +986,8 @@ def read(
         Filled with the object that each token stands for now.
     original
         Gives what a place of a library (`textwrap:dedent`) held before this kernel put something else there.
+    resizable
+        Whether arrays shall own their memory, which costs a copy of it, so that `ndarray.resize` works.
 
     Raises
     ------
@@ -998,8 +999,8 @@ def read(
     gc.disable()  # up to three times faster on many small objects
     try:
         if kind == "foreign":  # a pickle of another program: all of it is the value
-            return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms, original).load())
-        parts = _Reader(_four_parts(skeleton), buffers, forms, original).load()
+            return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms, original, resizable).load())
+        parts = _Reader(_four_parts(skeleton), buffers, forms, original, resizable).load()
     except (CheckpointUnreadableError, DamagedError, MemoryError):
         raise
     except Exception as error:  # __setstate__ and the like are the users' code
@@ -1027,11 +1028,17 @@ class _Reader(pickle.Unpickler):
     """Reads our forms, and says what is missing."""
 
     def __init__(
-        self, file: io.BytesIO, buffers: Iterable[Any], forms: Forms, original: Callable[[str], Any | None]
+        self,
+        file: io.BytesIO,
+        buffers: Iterable[Any],
+        forms: Forms,
+        original: Callable[[str], Any | None],
+        resizable: bool,
     ) -> None:
         super().__init__(file, buffers=buffers)
         self._forms = forms
         self._original = original
+        self._resizable = resizable
 
     def find_class(self, module: str, name: str) -> Any:
         if name == "call" and module in ("_operator", "operator"):
@@ -1040,13 +1047,20 @@ class _Reader(pickle.Unpickler):
         if found is not None:
             return found
         try:
-            return super().find_class(module, name)
+            found = super().find_class(module, name)
+            return functools.partial(_own, found) if self._resizable and name == "_frombuffer" else found
         except ModuleNotFoundError as error:
             missing = error.name or module
             text = f"module {missing} is missing here ({module}.{name} is needed)"
             raise CheckpointUnreadableError(text, name=missing) from error
         except (ImportError, AttributeError) as error:
             raise CheckpointUnreadableError(f"{module}.{name} is missing here: {error}", name=module) from error
+
+
+def _own(from_buffer: Callable[..., Any], *args: Any) -> Any:
+    """Make an array that owns its memory; of one that is read-only nobody changes the size."""
+    array = from_buffer(*args)
+    return array.copy("K") if array.flags.writeable else array
 
 
 def _unreadable(error: Exception) -> str:

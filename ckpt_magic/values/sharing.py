@@ -7,6 +7,7 @@ is the first object of `a`". It knows nothing of files and of steps.
 from __future__ import annotations
 
 import ctypes
+import decimal
 import enum
 import itertools
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import definitions
+from ckpt_magic.values import definitions, memmaps
 from ckpt_magic.values.fingerprint import ARROW, ATOMS, Seen, Span
 from ckpt_magic.values.pickling import Placeholder, View, field_path, is_plain_subarray
 
@@ -224,7 +225,7 @@ class _Ties:
         return self._by_type[kind]
 
     def _for_type(self, kind: type) -> Callable[[Any], bool] | bool:
-        if kind in _IMMUTABLE or kind.__module__ in _IMMUTABLE_MODULES:
+        if kind in _IMMUTABLE or (kind.__module__ in _IMMUTABLE_MODULES and kind is not decimal.Context):
             return False
         if (kind.__module__, kind.__name__) in _IMMUTABLE_NAMES or issubclass(kind, types.ModuleType):
             return False
@@ -308,6 +309,8 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
     for union in _unions(sorted((span for one in looks for span in one.spans), key=lambda s: (s.low, -s.high))):
         free = {id(span.array): span for span in union if not span.guard}
         frames = {span.guard for span in union if span.guard > ARROW}
+        if all(memmaps.root(span.array) is not None for span in union):
+            continue  # each is written as a part of the map of its file
         if not free or len(free) + len({span.guard for span in union if span.guard}) < 2:
             continue
         if len(frames) > 1:
@@ -333,6 +336,8 @@ def _unwritable(union: Sequence[Span]) -> str:
         flat = _flat_owner(union)
         if flat is None or any(_path_from(flat, span.array) is None for span in union):
             return "arrays of objects that share their memory"
+        if flat.dtype.kind == "T" and any(span.array.ndim != 1 and span.array is not flat for span in union):
+            return "arrays of strings of any length that share their memory"
     return ""
 
 

@@ -207,6 +207,125 @@ r2 = kept['os'].errno, kept['os'].filename, kept['uni'].start
 """,
 )
 
+scenario(
+    "iterators over dicts go on seeing what is changed there",
+    """
+%%step 1
+from collections import OrderedDict, defaultdict
+d = {i: str(i) for i in range(5)}; od = OrderedDict(d); dd = defaultdict(list, a=[1], b=[2]); di = iter(d); vi = iter(d.values()); ii = iter(d.items()); rd = reversed(d); oi = iter(od.values()); ri = reversed(dd.values()); st = iter('abc'); tp = iter((1,2,3)); done = iter({}); list(done)
+for o in (di, vi, ii, rd, oi, ri, st, tp): next(o)
+%%step 2
+d[3] = 'changed'; x = next(vi), next(oi); od[4] = 'odd'; dd['a'] = 'A'
+%%step 3
+r = [list(o) for o in (di, vi, ii, rd, oi, ri, st, tp, done)]
+%%step 4
+again = next(di, None), type(vi).__name__
+""",
+)
+scenario(
+    "iterators beyond the end of their list, inside their list, and over callables",
+    """
+%%step 1
+L = [1,2,3,0,5]; src = iter(L); ci = iter(lambda: next(src), 0); ci2 = iter(L.pop, 3)
+C = [1, 2, 3]; it = iter(C); next(it); C.append(it); C.append(4); rev = reversed(C); next(rev); C.append(rev)
+%%step 2
+a = next(ci)
+%%step 3
+r = list(ci), list(ci2), L; b = next(it)
+%%step 4
+L += [7, 8, 9]; r2 = list(src); c = next(rev) is it, next(rev), next(it)
+""",
+)
+scenario(
+    "generators that came to their end",
+    """
+%%step 1
+def g():
+    yield 1
+a = g(); b = list(a); c = (i for i in b); d = list(c); closed = g(); closed.close()
+%%step 2
+x = [a, closed]
+%%step 3
+r = list(a), next(c, 'none'), a.__name__, x[0] is a
+""",
+)
+scenario(
+    "an iterator in the middle of a set",
+    """
+%%step 1
+s = {10, 20, 30}; si = iter(s); next(si); s2 = {1}; fresh = iter(s2); gone = iter(s2); list(gone)
+%%step 2
+y = list(fresh)
+%%step 3
+r = list(si)
+""",
+    runs={1: "`si` could not be saved", 3: "`si`"},
+)
+
+scenario(
+    "results of regular expressions",
+    r"""
+%%step 1
+import re
+text = 'key=1, other=22'
+m = re.search(r'(\w+)=(\d+)', text); all_ = list(re.finditer(r'(?P<k>\w+)=(\d+)', text)); fm = re.fullmatch('a*', 'aaa'); mm = re.compile('b').match('abc', 1); bm = re.search(b'x', b'yx'); no = re.match('z', 'a')
+%%step 2
+m2 = [m, all_[1]]
+%%step 3
+r = m.groups(), all_[1].span(), all_[1].pos, all_[1]['k'], fm.endpos, mm.pos, bm.group(), m2[0].span(), no, m.re is m2[0].re, m.string is text
+""",
+)
+scenario(
+    "simple queues with content, and what a thread keeps to itself",
+    """
+%%step 1
+import queue, threading
+sq = queue.SimpleQueue(); a = [1]; sq.put(a); sq.put(2); sq.get(); sq.put(a); e = queue.SimpleQueue()
+loc = threading.local(); loc.x = a
+%%step 2
+a.append(2)
+%%step 3
+r = sq.get(), sq.get() is a, sq.empty(), e.empty(), loc.x is a
+""",
+)
+scenario(
+    "closed sockets, databases, buffers and temporary files",
+    """
+%%
+import tempfile
+tempfile.gettempdir()
+%%step 1
+import socket, sqlite3, io, contextlib
+s = socket.socket(); s.close()
+c = sqlite3.connect(':memory:'); c.execute('select 1'); c.close()
+with tempfile.TemporaryFile() as tf: tf.write(b'x')
+with tempfile.TemporaryFile('w') as tt: tt.write('x')
+with io.StringIO('abc') as si: pass
+with io.BytesIO() as bb: pass
+st = contextlib.ExitStack()
+%%step 2
+x = 1
+%%step 3
+r = tf.closed, tt.closed, s.fileno(), si.closed, bb.closed, type(tf.name)
+try: c.execute('x')
+except sqlite3.ProgrammingError as e: msg = str(e)
+""",
+)
+scenario(
+    "memoryviews: parts, steps, casts, shapes, read-only, released",
+    """
+%%step 1
+import array
+b = bytearray(range(24)); m = memoryview(b); p = m[4:8]; q = p[::-1]; c = m.cast('i'); d = m.cast('B', (4, 6)); a = array.array('d', [1, 2, 3]); am = memoryview(a); ap = am[1:]; ro = p.toreadonly(); im = memoryview(b'abcdef')[2:4]; rel = memoryview(b'x'); rel.release()
+%%step 2
+b[4] = 200; a[1] = 50
+%%step 3
+r = p[0], q[-1], c[1], d[0, 4], ap[0], ro[0], bytes(im); p[1] = 9
+%%step 4
+r2 = b[5], q[2], ro.readonly
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

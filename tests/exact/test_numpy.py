@@ -568,6 +568,86 @@ r2 = y[1]
 """,
 )
 
+scenario(
+    "the bit generator behind the functions of numpy.random",
+    """
+%%step 1
+import numpy as np
+gb = np.random.mtrand._rand._bit_generator; np.random.seed(3)
+%%step 2
+a = np.random.rand()
+%%step 3
+r = gb is np.random.mtrand._rand._bit_generator, gb.random_raw(), np.random.rand()
+""",
+)
+
+scenario(
+    "arrays of all sizes are resized by a later step",
+    """
+%%step 1
+import numpy as np
+big = np.arange(100_000.); small = np.arange(4); fixed = np.arange(200_000); fixed.flags.writeable = False
+f = np.asfortranarray(np.arange(90_000.).reshape(300, 300)); box = {'b': np.zeros(70_000)}; v = np.arange(80_000.)[5:]
+%%step 2
+t = big[0]; v[0] = 1
+%%step 3
+big.resize(200_000, refcheck=False); small.resize(8, refcheck=False); n = big.size; box['b'].resize(10, refcheck=False)
+%%step 4
+f.resize((200, 300), refcheck=False); big[150_000] = 1; own = big.flags.owndata, fixed.flags.writeable, v[1]
+""",
+)
+
+scenario(
+    "maps of a file, their parts, and plain arrays over them",
+    """
+%%
+import tempfile, os
+path = os.path.join(tempfile.gettempdir(), f'ckpt_magic_{os.getppid()}_read.bin')
+%%step 1
+import numpy as np
+if not os.path.exists(path): np.arange(100.).tofile(path)
+ro = np.memmap(path, 'f8', 'r', shape=(10, 10)); cp = np.memmap(path, 'f8', 'c', shape=(10,))
+%%step 2
+s = float(ro.sum()); part = ro[3:7, ::2]; arr = np.asarray(ro)[:, 1]
+%%step 3
+r = s, part.sum(), type(part), arr.sum(), np.shares_memory(part, ro), part.filename == ro.filename
+%%step 4
+cp[0] = 77; r2 = cp[0], ro[0, 0]
+""",
+    runs={4: "`cp` could not be saved"},
+)
+scenario(
+    "a map that is written through makes its steps run where the file was written to since",
+    """
+%%
+import tempfile, os
+path = os.path.join(tempfile.gettempdir(), f'ckpt_magic_{os.getppid()}_written.bin')
+%%step 1
+import numpy as np
+w = np.memmap(path, 'f8', 'w+', shape=(50,)); w[:] = 1
+%%step 2
+w[0] += 1; v = w[:5]
+%%step 3
+v[1] += 1; t = w.sum()
+""",
+    runs=dict.fromkeys((1, 2, 3), "was changed"),
+)
+
+scenario(
+    "views of strings of any length",
+    """
+%%step 1
+import numpy as np
+st = np.array(['a', 'bb', 'c' * 400], dtype=np.dtypes.StringDType(na_object=None)); sv = st[1:]; rv = st[::-1]; pl = np.array(['x', 'y' * 99], dtype=np.dtypes.StringDType()); pv = pl[1:]
+%%step 2
+sv[0] = 'new' * 100; st[0] = None
+%%step 3
+r = st.tolist(), rv.tolist(); rv[0] = 'r' * 50; pv[0] = 'z' * 77
+%%step 4
+r2 = sv.tolist(), pl.tolist()
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

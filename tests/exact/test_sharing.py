@@ -378,6 +378,21 @@ r = cfg is matplotlib.rcParams, b[0] is cfg, matplotlib.rcParams['lines.linewidt
     differs="b cfg",  # the back end among them is the kernel's
 )
 
+scenario(
+    "the current decimal context under a name of its own, and other contexts",
+    """
+%%step 1
+import decimal
+current = decimal.getcontext(); other = decimal.Context(prec=5)
+%%step 2
+current.prec = 9; held = [current, other]
+%%step 3
+other.prec = 7; r = current is decimal.getcontext(), str(decimal.Decimal(1) / 3), held[1].prec
+%%step 4
+held[1].prec = 8; held[0].prec = 10; r2 = other.prec, decimal.getcontext().prec
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

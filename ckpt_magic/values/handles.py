@@ -1,0 +1,124 @@
+"""Small objects of the standard library that pickle refuses although nothing of them is out of reach.
+
+Results of regular expressions, queues, what a `with` statement closed, views of parts of a buffer.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import io
+import itertools
+import queue
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.definitions import Definitions
+
+Reducer = Callable[[Any], Any]
+
+_FOUND: Final = """lambda pattern, string, pos, endpos, number: next(
+    __import__('itertools').islice(pattern.finditer(string, pos, endpos), number, None))"""
+_FILLED: Final = "lambda queue, items: [queue.put(item) for item in items]"
+_CLOSED_BUFFER: Final = "lambda kind: (lambda made: (made.close(), made)[1])(kind())"
+_CLOSED_SOCKET: Final = """lambda timeout, *args: (lambda made: (made.settimeout(timeout), made.close(), made)[-1])(
+    __import__('socket').socket(*args))"""
+_CLOSED_DATABASE: Final = """lambda attributes: (lambda made: (
+    [setattr(made, name, value) for name, value in attributes.items()], made.close(), made)[-1])(
+    __import__('sqlite3').connect(':memory:'))"""
+_VIEW: Final = """lambda owner, low, high, format, shape, step, readonly: (
+    lambda view: view.toreadonly() if readonly else view)((
+    lambda view: view.cast(format)[::step] if shape is None else view.cast(format, shape))(
+    memoryview(owner).cast('B')[low:high]))"""
+_RELEASED: Final = "lambda: (lambda view: (view.release(), view)[1])(memoryview(b''))"
+_MANY: Final = 1000  # results of one `finditer`: each is found again from the beginning
+
+
+def reducers(known: Definitions) -> dict[type, Reducer]:
+    """Reducers by type."""
+    found: dict[type, Reducer] = {
+        re.Match: lambda match: _match(match, known),
+        queue.SimpleQueue: lambda one: _queue(one, known),
+        threading.local: lambda local: (threading.local, (), vars(local) or None),
+        socket.socket: lambda one: _socket(one, known),
+        memoryview: lambda view: _memory(view, known),
+        **dict.fromkeys((io.StringIO, io.BytesIO), lambda one: _buffer(one, known)),
+    }
+    sqlite3 = sys.modules.get("sqlite3")
+    if sqlite3 is not None:
+        found[sqlite3.Connection] = lambda one: _connection(one, known)
+    return found
+
+
+def _match(match: re.Match[Any], known: Definitions) -> Any:
+    """A match comes back by matching again, in the way that gives it."""
+    pattern, string, where = match.re, match.string, (match.pos, match.endpos)
+    if type(string) in (str, bytes):
+        for way in (re.Pattern.search, re.Pattern.match, re.Pattern.fullmatch):
+            again = way(pattern, string, *where)
+            if again is not None and again.regs == match.regs:
+                return way, (pattern, string, *where)
+        for number, again in enumerate(itertools.islice(pattern.finditer(string, *where), _MANY)):
+            if again.regs == match.regs:
+                return known.evaluated(_FOUND), (pattern, string, *where, number)
+    raise NotPicklableError("a match that is not found again by its pattern")
+
+
+def _queue(one: Any, known: Definitions) -> Any:
+    held, size = [part for part in gc.get_referents(one) if part is not type(one)], one.qsize()
+    if sys.version_info < (3, 13) and len(held) == 1 and type(held[0]) is list:
+        held = held[0]  # what was taken from it is at its beginning
+    items = held[len(held) - size :]
+    if len(items) != size:
+        raise NotPicklableError("a queue whose items cannot be told")
+    return queue.SimpleQueue, (), (items or None), None, None, known.evaluated(_FILLED)
+
+
+def _buffer(one: Any, known: Definitions) -> Any:
+    return (known.evaluated(_CLOSED_BUFFER), (type(one),)) if one.closed else NotImplemented
+
+
+def _socket(one: socket.socket, known: Definitions) -> Any:
+    if one.fileno() != -1:
+        raise NotPicklableError("an open socket")
+    return known.evaluated(_CLOSED_SOCKET), (one.gettimeout(), int(one.family), int(one.type), one.proto)
+
+
+def _connection(one: Any, known: Definitions) -> Any:
+    try:
+        one.total_changes  # noqa: B018  # the way to ask
+    except sys.modules["sqlite3"].ProgrammingError as error:
+        if "closed" in str(error):
+            names = ("row_factory", "text_factory")  # all that it still tells
+            return known.evaluated(_CLOSED_DATABASE), ({name: getattr(one, name) for name in names},)
+    raise NotPicklableError("an open sqlite3.Connection")
+
+
+def _memory(view: memoryview, known: Definitions) -> Any:
+    """A memoryview comes back over its object, at its place there."""
+    try:
+        owner: Any = view.obj
+    except ValueError:
+        return known.evaluated(_RELEASED), ()
+    if type(owner) not in (bytes, bytearray, array.array):
+        raise NotPicklableError("a memoryview of what is neither bytes nor an array.array")
+    readonly = view.readonly and type(owner) is not bytes
+    if view.nbytes == len(owner) and view.format == "B" and view.ndim == 1 and view.c_contiguous:
+        return (memoryview.toreadonly, (memoryview(owner),)) if readonly else (memoryview, (owner,))
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not view.nbytes or not (view.c_contiguous or view.ndim == 1):
+        raise NotPicklableError("a memoryview of a part of an object")
+    start, first = (numpy.asarray(one).__array_interface__["data"][0] for one in (view, memoryview(owner)))
+    size, step = view.itemsize, 1
+    low, high, shape = start - first, start - first + view.nbytes, list(view.shape or ())
+    if view.ndim == 1 and view.strides:
+        (step, odd), reach = divmod(view.strides[0], size), (len(view) - 1) * view.strides[0]
+        if odd:
+            raise NotPicklableError("a memoryview of odd strides")
+        low, high = low + min(0, reach), low + max(0, reach) + size
+    return known.evaluated(_VIEW), (owner, low, high, view.format, None if view.ndim == 1 else shape, step, readonly)

@@ -1,0 +1,116 @@
+"""Iterators at their position, over the very container that they went over.
+
+Python's own way to pickle them copies what is left of a dict, and clamps the position to a list that is not filled yet.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import operator
+import types
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.definitions import Definitions
+
+Reducer = Callable[[Any], Any]
+
+# The list may hold the iterator and then is empty as yet, or have become shorter than the position.
+_PLACE: Final = """lambda iterator, state: (lambda items, at: (lambda missing: (
+    list.extend(items, missing), iterator.__setstate__(at),
+    missing and list.__delitem__(items, slice(-len(missing), None))))([None] * max(0, at + 1 - len(items))))(*state)"""
+_ADVANCED: Final = """lambda view, way, at, size: (lambda iterator: ([next(iterator) for _ in range(at)], iterator)[1])(
+    way(view)) if len(view) == size else {}['an iterator over a dict that holds it']"""
+_CALLED: Final = "lambda: (lambda iterator: (next(iterator, 0), iterator)[1])(iter(int, 0))"
+_FINISHED: Final = """lambda name, qualname: (lambda made: (
+    setattr(made, '__name__', name), setattr(made, '__qualname__', qualname), made.close(), made)[-1])(
+    (lambda: (yield))())"""
+
+
+def reducers(known: Definitions) -> dict[type, Reducer]:
+    """Reducers by type of iterator."""
+    empty: dict[Any, Any] = {}
+    views = (empty.keys(), empty.values(), empty.items())
+    found: dict[type, Reducer] = {
+        type(iter([])): lambda it: _over_list(it, known),
+        type(reversed([])): lambda it: _over_list(it, known),
+        type(iter(set())): _over_set,
+        type(iter(int, 0)): lambda it: _calling(it, known),
+        types.GeneratorType: lambda generator: _finished(generator, known),
+    }
+    found |= {type(way(view)): _over_dict(view, way, known) for view in views for way in (iter, reversed)}
+    ordered: Any = OrderedDict()
+    found[type(iter(ordered))] = _over_ordered_dict(known)
+    return found
+
+
+def _over_list(iterator: Any, known: Definitions) -> Any:
+    made, args, *state = iterator.__reduce__()
+    if not state:
+        return made, args
+    return made, args, (args[0], state[0]), None, None, known.evaluated(_PLACE)
+
+
+def _over_set(iterator: Any) -> Any:
+    owners = gc.get_referents(iterator)
+    left = operator.length_hint(iterator)
+    if not owners:
+        return iter, (set(),)
+    if left != len(owners[0]):  # the order of a set that is built again may be another one
+        raise NotPicklableError("an iterator in the middle of a set")
+    return iter, (owners[0],)
+
+
+def _over_dict(empty: Any, way: Any, known: Definitions) -> Reducer:
+    name = type(empty).__name__.removeprefix("dict_")
+
+    def reduce(iterator: Any) -> Any:
+        owner = next((one for one in gc.get_referents(iterator) if isinstance(one, dict)), None)
+        if owner is None:
+            return way, (getattr({}, name)(),)
+        return _advanced(iterator, owner, getattr(dict, name)(owner), way, known)
+
+    return reduce
+
+
+def _over_ordered_dict(known: Definitions) -> Reducer:
+    def reduce(iterator: Any) -> Any:
+        owner = next((one for one in gc.get_referents(iterator) if isinstance(one, OrderedDict)), None)
+        if owner is None:
+            return iter, (OrderedDict().keys(),)
+        for view, way in itertools.product((owner.keys(), owner.values(), owner.items()), (iter, reversed)):
+            try:
+                return _advanced(iterator, owner, view, way, known)
+            except NotPicklableError:
+                continue
+        raise NotPicklableError("an iterator over an OrderedDict that was changed")
+
+    return reduce
+
+
+def _advanced(iterator: Any, owner: Any, view: Any, way: Any, known: Definitions) -> Any:
+    left = iterator.__reduce__()[1][0]
+    items = list(way(view))
+    at = len(items) - len(left)
+    if at < 0 or not all(map(_is_same, items[at:], left)):
+        raise NotPicklableError("an iterator over a dict that was changed meanwhile")
+    return known.evaluated(_ADVANCED), (view, way, at, len(owner))
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is tuple and type(b) is tuple and len(a) == len(b) and all(map(operator.is_, a, b)))
+
+
+def _calling(iterator: Any, known: Definitions) -> Any:
+    made, args, *_ = iterator.__reduce__()
+    return (made, args) if len(args) == 2 else (known.evaluated(_CALLED), ())
+
+
+def _finished(generator: types.GeneratorType[Any, Any, Any], known: Definitions) -> Any:
+    """A generator that came to its end, or was closed, has nothing to go on with."""
+    if generator.gi_frame is not None:
+        raise NotPicklableError("a generator that has not come to its end")
+    return known.evaluated(_FINISHED), (generator.__name__, generator.__qualname__)

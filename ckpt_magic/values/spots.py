@@ -114,9 +114,9 @@ def specials(words: Words) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
         found["@functions at exit"] = {"": count}
     if "codecs" in words.read and "register" in words.read:
         found["@codecs"] = {"": object()}
-    patches = getattr(sys.modules.get("unittest.mock"), "_patch", None)
-    if "patch" in words.read and patches is not None:
-        found["@started patches"] = {"": len(patches._active_patches)}
+    if "patch" in words.read:
+        patch = getattr(sys.modules.get("unittest.mock"), "_patch", None)
+        found["@started patches"] = {"": 0 if patch is None else len(patch._active_patches)}
     for name, logger in [("root", logging.root), *logging.Logger.manager.loggerDict.items()]:
         if isinstance(logger, logging.Logger) and (logger.handlers or logger.filters) and _is_kept_here(name, logger):
             for part in ("handlers", "filters"):

@@ -819,6 +819,29 @@ plt.close('all'); norm = mpl.colors.Normalize(0, 1)
 c = cmap(0.5), col(0.1), norm(0.3)
 """,
 )
+scenario(
+    "a patch that ends within the step, and a module that is imported and changed inside functions",
+    """
+%%step 1
+from unittest import mock
+with mock.patch('textwrap.indent', return_value='m'):
+    import textwrap
+    r = textwrap.indent('a', 'b')
+def setup():
+    import calendar
+    calendar.note_t = []
+    return calendar
+c = setup()
+%%step 2
+q = textwrap.indent('a', 'b'); c.note_t.append(len(c.note_t)); import calendar as cal
+%%step 3
+n = cal.note_t
+def more(): n.append('z'); cal.flag_t = True
+more()
+%%step 4
+s = c.note_t is n, cal.flag_t, c is cal
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

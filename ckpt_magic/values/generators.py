@@ -64,6 +64,9 @@ def put_back(states: States) -> None:
 
 
 def _numpy_state() -> dict[str, Any] | None:
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and "numpy.random" not in sys.modules and not numpy.__spec__._initializing:  # type: ignore[union-attr]
+        importlib.import_module("numpy.random")  # numpy loads and seeds it when first used, in each kernel otherwise
     read = getattr(sys.modules.get("numpy.random"), "get_state", None)  # absent while numpy is being imported
     state: dict[str, Any] | None = read(legacy=False) if read is not None else None
     return state

@@ -394,6 +394,8 @@ class ValuePickler(pickle.Pickler):
             return _callbacks
         if module.startswith("matplotlib.") and kind.__name__ == "Figure":
             return _figure
+        if module.startswith("IPython.core."):
+            return _part_of_shell
         if module == "pandas.core.internals.blocks":
             return self._block
         if module == "pandas.core.internals.managers" and kind.__name__ == "SingleBlockManager":
@@ -745,6 +747,14 @@ def _context_variable(variable: contextvars.ContextVar[Any]) -> Any:
 
 def _refuse_thread(_: Any) -> NoReturn:
     raise NotPicklableError("a thread")
+
+
+def _part_of_shell(obj: Any) -> Any:
+    """Refuse a part of the shell that runs here (a formatter, the events): a copy would belong to no shell."""
+    own = getattr(obj, "__dict__", {})
+    if any(held.get(name) is not None for held in (own, own.get("_trait_values", {})) for name in ("shell", "parent")):
+        raise NotPicklableError("a part of the running IPython")
+    return NotImplemented
 
 
 def _callbacks(registry: Any) -> Any:

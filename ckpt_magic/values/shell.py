@@ -8,6 +8,7 @@ that a library made for the cell (`sympy.init_printing`); what it has at its top
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
@@ -16,6 +17,7 @@ INLINE: Final = "matplotlib_inline.backend_inline"
 
 _TRAITS: Final = ("ast_node_interactivity", "autocall", "automagic")
 _PLAIN_TEXT: Final = ("pprint", "float_precision", "max_seq_length", "max_width")
+_WITHOUT_WINDOWS: Final = frozenset({"agg", "cairo", "nbagg", "notebook", "pdf", "pgf", "ps", "svg", "template"})
 _FIGURES: Final = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
 
 
@@ -39,6 +41,7 @@ def look() -> dict[str, Any] | None:
         **{f"alias {name}": command for name, command in shell.alias_manager.aliases},
         **{f"extension {name}": True for name in shell.extension_manager.loaded if name != "ckpt_magic"},
         "autoreload": _autoreload(shell),
+        "drawing": _drawing(),
         **dict(_code(shell)),
     }
 
@@ -64,8 +67,26 @@ def write(changes: dict[str, Any]) -> None:
             shell.alias_manager.define_alias(name, value)
         elif kind == "extension" and value:
             shell.extension_manager.load_extension(name)
+    if "drawing" in changes:
+        _draw(shell, changes["drawing"])
     if changes.get("autoreload"):  # after the extension
         shell.run_line_magic("autoreload", changes["autoreload"])
+
+
+def _drawing() -> str | frozenset[str] | None:
+    """What draws figures instead of the inline backend; one with windows and their loop in a form that is refused."""
+    parameters = getattr(sys.modules.get("matplotlib"), "rcParams", None)
+    backend = dict.get(parameters, "backend") if parameters is not None else None  # reading it else may choose one
+    if not isinstance(backend, str) or backend in ("inline", f"module://{INLINE}"):
+        return None
+    return backend if backend.lower() in _WITHOUT_WINDOWS else frozenset([backend])
+
+
+def _draw(shell: Any, backend: str | None) -> None:
+    if backend is None:
+        shell.enable_matplotlib("inline")
+    else:
+        importlib.import_module("matplotlib").use(backend)
 
 
 def _autoreload(shell: Any) -> str | None:
@@ -90,8 +111,8 @@ def _code(shell: Any) -> Iterator[tuple[str, Any]]:
         printers = {**getattr(formatter, "type_printers", {}), **getattr(formatter, "deferred_printers", {})}
         for shown, printer in printers.items():
             if _is_made_here(printer):
-                of = f"of {getattr(shown, '__qualname__', shown)} as {mime}"
-                yield f"display {of if _module(printer) == '__main__' else f'by {_module(printer)}'}", printer
+                by = _module(printer)
+                yield f"display {f'of {_shown(shown)} as {mime}' if by == '__main__' else f'by {by}'}", printer
     for transformer in (*shell.ast_transformers, *shell.input_transformers_cleanup, *shell.input_transformers_post):
         if _is_made_here(transformer):
             yield f"transformer {_name(transformer)}", transformer
@@ -104,6 +125,12 @@ def _is_made_here(code: Any) -> bool:
     code = _inner(code)
     made = "<locals>" in getattr(code, "__qualname__", "") and not _module(code).startswith(("IPython.", "ckpt_magic."))
     return made or _module(code) == "__main__"
+
+
+def _shown(kind: type | tuple[str, str]) -> str:
+    """The name of a class, or of one that is not imported yet."""
+    name = ".".join(kind) if isinstance(kind, tuple) else f"{kind.__module__}.{kind.__qualname__}"
+    return name.removeprefix("__main__.")
 
 
 def _inner(code: Any) -> Any:
@@ -144,19 +171,17 @@ def inline_defaults() -> dict[str, Any]:
 
 def write_inline(changes: dict[str, Any]) -> None:
     """Set how figures are shown; the backend is loaded, which makes it the one that shows them."""
-    from importlib import import_module
-
-    import_module(INLINE)
+    importlib.import_module(INLINE)
     shell, now = running(), look_inline()
     if shell is None or now is None:
         return
     now |= changes
     if "close figures" in changes:
-        import_module("matplotlib_inline.config").InlineBackend.instance(parent=shell).close_figures = changes[
-            "close figures"
-        ]
+        importlib.import_module("matplotlib_inline.config").InlineBackend.instance(
+            parent=shell
+        ).close_figures = changes["close figures"]
     if changes.keys() & {"figure formats", "figure arguments"}:
-        select = import_module("IPython.core.pylabtools").select_figure_formats
+        select = importlib.import_module("IPython.core.pylabtools").select_figure_formats
         select(shell, set(now["figure formats"]), **now["figure arguments"])
 
 

@@ -83,6 +83,21 @@ get_ipython().events.register("pre_run_cell", lambda info: print("a cell"))
 %twice abc
 Money()
 fig
+---
+latex = get_ipython().display_formatter.formatters["text/latex"]
+---
+latex.for_type_by_name("numpy.polynomial.polynomial", "Polynomial", lambda polynomial: "$mine$")
+---
+import numpy as np
+---
+from numpy.polynomial import Polynomial
+Polynomial([1, 2])
+np.random.rand()
+---
+import matplotlib
+matplotlib.use("agg")
+---
+plt.plot([1, 2])
 """
 
 
@@ -118,14 +133,16 @@ def test_what_a_notebook_sets_in_ipython_is_as_if_its_steps_had_run(tmp_path: Pa
     cells = [new_code_cell(source.strip("\n")) for source in SHELL.split("---\n")]
     nbformat.write(new_notebook(cells=cells), path)
 
-    report = notebooks.Trial(path, tmp_path / "runs", 0, 60).run(["2", "4", "end"])
+    report = notebooks.Trial(path, tmp_path / "runs", 0, 60).run(["2", "4", "13", "15"])
 
-    assert (report.steps, report.dropped, report.differs) == (9, [], [])
+    assert (report.steps, report.dropped, report.differs) == (15, [], [])
     assert report.again["4"] == {}
-    assert {step: reason.partition(" (")[0] for step, reason in report.again["end"].items()} == {
+    assert {step: reason.partition(" (")[0] for step, reason in report.again["13"].items()} == {
         6: "IPython line magic twice",
         7: "IPython display of Money as text/html",
         8: "IPython callback of pre_run_cell: __main__.<lambda>",
+        10: "`latex` could not be saved",
+        11: "`latex` of step 10 is not what it was",
     }
 
 

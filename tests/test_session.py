@@ -23,6 +23,7 @@ from ckpt_magic.errors import (
 )
 from ckpt_magic.files.store import Store
 from ckpt_magic.steps.push import push
+from ckpt_magic.steps.session import Session
 from tests.kernels import Kernel
 
 
@@ -646,3 +647,30 @@ def test_a_folder_that_is_gone_is_an_error_with_a_number_and_makes_the_step_run_
     assert facts["action"] == "saved"
     assert "No such file" in facts["reason"]
     assert len(list((tmp_path / "c").glob("*.kept-*"))) == 1
+
+
+def test_a_class_without_a_module_is_named_and_disturbs_nothing(tmp_path: Path) -> None:
+    """Such are `sympy.Function("f")`; their `__module__` is None."""
+    kernel = Kernel(tmp_path)
+    assert kernel.step(1, "F = type('F', (), {'__module__': None}); x = 1")["notes"] == ["`F` (class) cannot be saved"]
+    assert kernel.step(2, "made = F(); y = [x]")["notes"][1:] == ["`made` (F) cannot be saved"]
+    assert kernel.step(3, "z = y + [type(made) is F]")["action"] == "saved"
+    kernel = Kernel(tmp_path, 3)
+    assert kernel.step(1, "F = type('F', (), {'__module__': None}); x = 1")["reason"] == "`F` could not be saved"
+    kernel.step(2, "made = F(); y = [x]")
+    kernel.step(3, "z = y + [type(made) is F]")
+    assert kernel.names["z"] == [1, True]
+
+
+def test_a_cell_runs_whose_namespace_cannot_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(tmp_path)
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("no look")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_look_before", fails)
+        with pytest.warns(CheckpointWarning, match="ZeroDivisionError: no look"):
+            assert kernel.step(1, "x = 1")["action"] == "not saved"
+    assert kernel.names["x"] == 1
+    assert kernel.step(2, "y = x")["action"] == "saved"

@@ -114,6 +114,8 @@ class Plan:
     history: list[str] = field(default_factory=list)
     loaded: Loaded | None = None
     before: Before | None = None
+    unseen: str = ""
+    """Why the namespace could not be looked at before the step."""
     used: list[str] = field(default_factory=list)
     restore_seconds: float | None = None
 

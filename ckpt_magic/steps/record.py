@@ -14,7 +14,7 @@ from typing import Any
 
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import saved_codes
-from ckpt_magic.values import ambient, delta
+from ckpt_magic.values import ambient, definitions, delta
 
 # what a META without these keys (a foreign pickle that was trusted) says of them
 EMPTY: Mapping[str, Any] = {
@@ -139,8 +139,8 @@ def type_name(value: Any) -> str:
     kind = type(value)
     if issubclass(kind, type):
         return "class"
-    top = kind.__module__.partition(".")[0]
-    return kind.__qualname__ if top in ("builtins", "__main__") else f"{top}.{kind.__qualname__}"
+    top = definitions.library_of(kind)
+    return kind.__qualname__ if top in ("", "builtins", "__main__") else f"{top}.{kind.__qualname__}"
 
 
 def packages(modules: Iterable[str]) -> dict[str, str]:
@@ -187,7 +187,7 @@ def _shape(value: Any) -> list[int] | None:
     kind = type(value)
     if kind in (str, bytes, bytearray, list, tuple, dict, set, frozenset):
         return [len(value)]
-    if kind.__module__.partition(".")[0] in ("builtins", "__main__"):
+    if definitions.library_of(kind) in ("builtins", "__main__"):
         return None
     shape = getattr(value, "shape", None) if hasattr(kind, "shape") else None
     if isinstance(shape, tuple) and all(isinstance(length, int) for length in shape):
@@ -200,7 +200,7 @@ def _bytes(value: Any) -> int | None:
     kind = type(value)
     if kind in (str, bytes, bytearray):
         return len(value)
-    top = kind.__module__.partition(".")[0]
+    top = definitions.library_of(kind)
     if top == "pandas" and kind.__name__ in ("DataFrame", "Series"):
         usage = value.memory_usage(index=True, deep=False)
         return int(usage.sum()) if kind.__name__ == "DataFrame" else int(usage)

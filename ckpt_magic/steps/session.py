@@ -191,7 +191,10 @@ class Session:
         self._note_renamed(plan)
         if plan.action == "run":
             self._stop_auto(plan, meta, start)
-            plan.before = self._look_before(plan)
+            try:
+                plan.before = self._look_before(plan)
+            except Exception as error:  # noqa: BLE001  # looking runs user code; the cell must run all the same
+                plan.unseen = _told(error, "")
         self.active = plan
         return plan
 
@@ -225,6 +228,8 @@ class Session:
             self.active = None
             if plan.action == "restore":
                 return self._finish_restored(plan) if outcome.success else None
+            if plan.unseen:
+                return self._not_looked_at(plan, outcome, plan.unseen)
             if plan.before is None:
                 return None
             try:

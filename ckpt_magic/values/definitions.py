@@ -188,6 +188,18 @@ def importable(obj: Any) -> bool:
     return found is obj and (type(obj) is not types.FunctionType or obj.__globals__.get("__name__") != "__main__")
 
 
+def library_of(kind: type) -> str:
+    """The top package of a class; none for a class that has no name for its module."""
+    module: object = kind.__module__
+    return module.partition(".")[0] if isinstance(module, str) else ""
+
+
+def refuse_without_module(cls: type) -> None:
+    """Refuse sympy's `Function("f")` and its like: made by a library, which keeps them in its caches."""
+    if not library_of(cls):
+        raise NotPicklableError(f"the class {cls.__qualname__}, which belongs to no module")
+
+
 def by_reference(obj: Any) -> bool:
     """Whether `obj`, atoms aside, is written as a name: it has no content of its own to save.
 
@@ -873,6 +885,7 @@ class Definitions:
             return NotImplemented
         if id(cls) in _unnamed_types():
             return getattr, (types, _unnamed_types()[id(cls)])
+        refuse_without_module(cls)
         if cls.__flags__ & _CHANGEABLE != _HEAP_TYPE:
             raise NotPicklableError(f"the type {cls.__qualname__} has no name by which it can be imported")
         maker = _maker(cls)

@@ -339,7 +339,7 @@ class Look(ValuePickler):
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, getattr(library, name, ())):
                 return self._noting(getattr(self, note), usual)
-        if usual is None and kind.__module__.partition(".")[0] == "pandas":
+        if usual is None and definitions.library_of(kind) == "pandas":
             return _without_caches
         if usual is None and issubclass(kind, getattr(sys.modules.get("matplotlib.transforms"), "TransformNode", ())):
             return _without_parents
@@ -358,6 +358,7 @@ class Look(ValuePickler):
         """Write a class as its token, or with all its attributes where it holds mutable state."""
         if definitions.by_reference(cls):
             return self.definitions.klass(cls)
+        definitions.refuse_without_module(cls)
         self._functions.append(cls)
         form = self._plain_form("class", cls)
         if form is not None:
@@ -541,7 +542,7 @@ def _is_to_be_entered(obj: Any, namespace: dict[str, Any]) -> bool:
         return False
     if kind is dict and "__spec__" in obj and "__loader__" in obj:
         return False  # the globals of a module
-    if kind.__module__.partition(".")[0] in _HOSTS:
+    if definitions.library_of(kind) in _HOSTS:
         return False  # from the shell and its kernel every variable can be reached
     if issubclass(kind, type) and getattr(obj, "__module__", "") != "__main__":
         return False  # a class of a library, also one that cannot be met by its name

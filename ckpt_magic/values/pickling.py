@@ -377,7 +377,7 @@ class ValuePickler(pickle.Pickler):
             return _refuse_thread
         if issubclass(kind, random.Random):
             return self._random
-        module = kind.__module__
+        module = str(kind.__module__)
         if module == "numpy":
             numpy = sys.modules["numpy"]
             if kind is numpy.ndarray:

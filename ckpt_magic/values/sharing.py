@@ -229,7 +229,7 @@ class _Ties:
             return False
         if (kind.__module__, kind.__name__) in _IMMUTABLE_NAMES or issubclass(kind, types.ModuleType):
             return False
-        if kind.__name__ in _IMMUTABLE_IN_PANDAS and kind.__module__.partition(".")[0] == "pandas":
+        if kind.__name__ in _IMMUTABLE_IN_PANDAS and definitions.library_of(kind) == "pandas":
             return False
         if issubclass(kind, type):
             return self._definition

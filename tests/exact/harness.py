@@ -475,6 +475,8 @@ class Witness:
             return True
         if kind in (tuple, frozenset):
             return all(map(self.is_atom, value))
+        if kind is types.UnionType:
+            return all(isinstance(part, type) and importable(part) for part in value.__args__)
         if kind.__module__ in ("datetime", "decimal", "fractions", "re", "uuid", "zoneinfo"):
             return True
         if kind.__module__.startswith("pathlib"):

@@ -95,6 +95,9 @@ class FakeSession:
     def abandon(self, plan: FakePlan, reason: str) -> None:
         self.log.append(("abandon", plan.call.step, reason))
 
+    def cell_inside(self, tree: Any = None) -> None:
+        """Nothing is skipped here, so nothing is noted."""
+
     def cell_begins(self, tree: Any = None) -> None:
         self.log.append("cell begins")
 

@@ -449,9 +449,11 @@ def test_names_of_seen_are_documented() -> None:
     assert set(Seen.__slots__) == {
         "_ref",
         "_rest",
+        "alone",
         "contents",
         "functions",
         "guarded",
+        "held",
         "is_name",
         "made",
         "met",

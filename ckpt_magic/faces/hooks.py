@@ -494,8 +494,11 @@ class Hooks:
 
     def _begin_unmarked(self, cell: _Cell) -> None:
         with self._lock:
-            if self._active is not None or self._unmarked is not None:
-                return  # part of the step that runs, or of an outer cell
+            if (
+                self._active is not None or self._unmarked is not None
+            ):  # part of the step that runs, or of an outer cell
+                self.session.cell_inside(cell.tree)
+                return
             self._unmarked = cell
             try:
                 self.session.cell_begins(cell.tree)

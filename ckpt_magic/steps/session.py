@@ -46,12 +46,14 @@ from ckpt_magic.values import (
     delta,
     fingerprint,
     generators,
+    holders,
     pickling,
     places,
     sharing,
     source,
     spots,
 )
+from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages, new_hash
 
 _TRIES = 8
@@ -282,6 +284,10 @@ class Session:
     def cell_ends(self) -> None:
         """Attribute what changed to the unmarked cell that just ended."""
         self.watch.cell_ends()
+
+    def cell_inside(self, tree: ast.Module | None) -> None:
+        """Note what a cell uses that runs while another one does."""
+        self.watch.touches(tree)
 
     # -- deciding -------------------------------------------------------------------------------------------
 
@@ -530,8 +536,8 @@ class Session:
             if type(name) is str and (name in bound or not self._is_hidden(name, value))
         }
 
-    def _look(self, names: dict[str, Any]) -> delta.State:
-        state = delta.look(names, self.main, self.pages, self.makers)
+    def _look(self, names: dict[str, Any], known: Mapping[str, Seen]) -> delta.State:
+        state = delta.look(names, self.main, self.pages, self.makers, known)
         if self._owner is not None:
             for seen in state.looks.values():
                 if id(self._owner) in seen.met:  # a restore would make a second instance of it
@@ -544,16 +550,29 @@ class Session:
         reached, words = self._reach(plan.code)
         outside = self._look_outside(plan.code, words)
         names = self.names()  # what the code binds and IPython had bound before is IPython's until then
-        state = self._look({**names, **outside.values})
+        values = {**names, **outside.values}
+        known = self.watch.untouched(names)
+        passed = set(known)
+        while True:
+            state = self._look(values, known)
+            reads = self._reads(plan.code.names, state, reached)
+            used = None if reads is None else self._used(plan.code.names, reads)
+            woken = passed if used is None else passed & used
+            if not woken:
+                break
+            passed = passed - woken
+            known = {name: seen for name, seen in state.looks.items() if name not in woken}
         self.watch.looked_before(state)
-        reads = self._reads(plan.code.names, state, reached)
+        self.watch.uses(used)
         reached = None if reads is None else sharing.closure(state.links, reads & names.keys())
         reads = {*names, "*"} if reads is None else reads
         producers = dict(self.registry.pipeline(plan.key).producers)
         unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
         seen = {name: digest for name in unmade & names.keys() if (digest := self._fingerprint(name)) is not None}
-        # if all is reached, what is not written to costs nothing, and what is counts as changed
+        # rule 11; if all is reached, what is not written to costs nothing, and what is counts as changed
         state.read([*(reached or ()), *outside.values])
+        if used is not None:
+            delta.find_alone(state, (self.main, names, values), used)
         state.forget()
         return Before(
             state, surroundings, outside, words, producers, reads & names.keys(), reached, seen, unmade - seen.keys()
@@ -586,6 +605,11 @@ class Session:
             reached = more
         return None
 
+    def _used(self, names: source.Names, reads: set[str]) -> set[str] | None:
+        """All that a step may use or leave behind, by name; None if there may be more (rule 10 of `delta`)."""
+        used = reads | names.reads | names.binds | names.deletes | names.words
+        return None if holders.hidden_ways(used | names.imports, self.namespace) else used
+
     def _look_after(self, plan: Plan, outcome: Outcome) -> tuple[delta.Delta, ambient.Change]:
         before = plan.before
         assert before is not None
@@ -598,7 +622,8 @@ class Session:
         change = ambient.compare(before.ambient, surroundings, **options)
         moved = self._places.compare(before.places, outside, before.words, change.values)
         values = {**names, **moved.values}
-        after = self._look(values)
+        after = self._look(values, self.watch.untouched(names))
+        delta.find_alone(after, (self.main, names, values))  # before the values are held anywhere else
         pipeline = self.registry.pipeline(plan.key)
         own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}
         if before.reached is not None and self.kind == "cell":

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import definitions, delta, source
+from ckpt_magic.values import definitions, delta, holders, sharing, source
 from ckpt_magic.values.fingerprint import ATOMS, Seen
 from ckpt_magic.values.pages import Pages
 
@@ -56,17 +56,19 @@ class Watch:
         self._suspects: set[str] = set()
         self._holds: dict[str, set[str]] = {}  # per other name the names of steps that it may hold objects of
         self._cell: tuple[set[str], set[str], set[str]] | None = None
+        self._last = delta.State({}, sharing.Links())  # the last look at the whole namespace
+        self._touched: set[str] | None = set()  # names that cells used since; None for all
 
     # -- unmarked cells -------------------------------------------------------------------------------------
 
     def cell_begins(self, tree: ast.Module | None) -> None:
         """Note what an unmarked cell can reach; None if its code is not known."""
         made = self._made()
-        if tree is None:
+        found = self.touches(tree)
+        if found is None:
             self._cell, self._suspects = None, self._suspects | made
             return
-        names = source.names(tree)
-        reachable = source.reachable(names.reads, self._namespace)
+        names, reachable = found
         if names.dynamic or source.reaches_all(reachable):
             reached = made
         else:
@@ -75,6 +77,28 @@ class Watch:
         self._look_once(reached)
         self._suspects |= reached
         self._cell = (set(names.binds | names.deletes), set(names.binds | reachable), reached)
+
+    def touches(self, tree: ast.Module | None) -> tuple[source.Names, frozenset[str]] | None:
+        """Note what code uses that runs between two looks; return its names, and with them what they lead to."""
+        if tree is None:
+            self._touched = None
+            return None
+        names = source.names(tree)
+        reachable = source.reachable(names.reads, self._namespace)
+        used = names.binds | names.deletes | names.words | reachable
+        if names.dynamic or source.reaches_all(reachable) or holders.hidden_ways(used | names.imports, self._namespace):
+            self._touched = None
+        elif self._touched is not None:
+            self._touched |= used
+        return names, reachable
+
+    def uses(self, names: set[str] | None) -> None:
+        """Note what the step uses that comes next; None for everything."""
+        self._touched = None if names is None or self._touched is None else self._touched | names
+
+    def untouched(self, names: Mapping[str, Any]) -> dict[str, Seen]:
+        """Looks at large values that still stand (rule 10 of `delta`)."""
+        return {} if self._touched is None else delta.untouched(self._last, names, self._touched)
 
     def cell_ends(self) -> None:
         """Attribute what the unmarked cell that just ended has bound or deleted to it."""
@@ -114,15 +138,18 @@ class Watch:
     def looked_before(self, state: delta.State) -> None:
         """Settle everything, also what nobody suspects (threads, widgets), by a look at the whole namespace."""
         self._compare(self._suspects | self._baseline.keys(), state)
+        self._last, self._touched = state, set()
 
     def looked_after(self, state: delta.State) -> None:
         """Take a look at the whole namespace as what the last step left."""
+        self._last, self._touched = state, set()
         self._baseline = dict(state.looks)
         self._suspects.clear()
 
     def suspect_all(self) -> None:
         """Count on nothing: code ran, and nobody looked."""
         self._suspects |= self._made()
+        self._touched = None
 
     def wrote(self, key: PipelineKey, names: Iterable[str]) -> None:
         """Note that a step of the pipeline `key` gave these names their values, or deleted them."""
@@ -132,6 +159,7 @@ class Watch:
 
     def restored(self, names: Iterable[str]) -> None:
         """Forget what was known of names: a restore gives them their values, and nobody looked at those."""
+        self._touched = None  # it may have brought functions that name anything
         for name in names:
             self._baseline.pop(name, None)
             self._suspects.discard(name)

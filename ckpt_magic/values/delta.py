@@ -2,8 +2,8 @@
 
 The rules, each with a test that a laxer rule would fail:
 
-1. Every name is looked at before and after a step; nothing is guessed from the code. A name counts as changed
-   when it is new, its digest differs, its links to other names differ, or it names another definition.
+1. Every name is looked at before and after a step; nothing is guessed from the code (but see 10). A name counts as
+   changed when it is new, its digest differs, its links to other names differ, or it names another definition.
 2. The code only *adds* names: what it binds is saved even if the value is equal.
 3. A value that cannot be pickled cannot be compared. It counts as changed when it is another object, or when
    the step could reach it (`reached`).
@@ -17,17 +17,28 @@ The rules, each with a test that a laxer rule would fail:
 8. What libraries own (`logging.root.handlers`) is met by its name: it ties no names, and a change of it is no value
    that can be saved, but a change all the same.
 9. Looking and saving draw no random numbers, whatever a `__getstate__` of the user does.
+10. A value of very many objects (`fingerprint.MANY`, `MUCH`) is not looked at again while all of this holds:
+   - at its last look nothing but one name led into it: no other name shares with it, Python counts no reference to
+     what can be changed in it but its own (libraries, threads, closures, `Out`), nothing refers to it weakly, it holds
+     no definitions of the notebook, and no living function of the notebook mentions the name, in code or in a text;
+   - the name still means that very object;
+   - no cell that ran since, and not the step, reads or binds the name, itself or by what it calls, or has it in a text;
+   - they are not dynamic (`exec`, `globals`, magics, …), use nothing that finds objects without a name (`gc`, `ctypes`,
+     `sys`, …), and no debugger is at work.
+   Nobody can then have changed it, or put any part of it elsewhere.
+11. A large buffer is not read again where the kernel of the system proves that nobody wrote to it (`pages`). A step
+   that reaches it had it read before, so that writing the same bytes is no change; else what was written is changed.
 """
 
 from __future__ import annotations
 
 import gc
 import types
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import definitions, fingerprint, generators, owned, sharing
+from ckpt_magic.values import definitions, fingerprint, generators, holders, owned, sharing
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages, new_hash
 from ckpt_magic.values.pickling import View
@@ -109,6 +120,7 @@ def look(
     namespace: dict[str, Any],
     pages: Pages | None = None,
     makers: definitions.Makers | None = None,
+    known: Mapping[str, Seen] | None = None,
 ) -> State:
     """Look at every name once.
 
@@ -122,16 +134,63 @@ def look(
         What is known of large buffers: with it those are not read before that is asked for.
     makers
         Tells who made the notebook's definitions.
+    known
+        Looks that are taken as they are.
     """
+    known = known or {}
     collecting = gc.isenabled()
     gc.disable()  # all that is met is held for a moment: a collection would go through all of it, and find nothing
     try:
         with generators.kept():
-            looks = fingerprint.look_at_all(names, namespace, pages, makers)
+            rest = {name: value for name, value in names.items() if name not in known}
+            found = fingerprint.look_at_all(rest, namespace, pages, makers)
+        looks = {name: known[name] if name in known else found[name] for name in names}
         return State(looks, sharing.links(looks, namespace), pages)
     finally:
         if collecting:
             gc.enable()
+
+
+def find_alone(state: State, spaces: Sequence[dict[str, Any]], touched: Iterable[str] = ()) -> None:
+    """Find out of values that are large to walk through whether anything but their name leads into them (rule 10).
+
+    Parameters
+    ----------
+    state
+        A look at the whole namespace that still holds what it met.
+    spaces
+        The globals of the notebook's functions, and the mappings of names that were made for the look; nothing else
+        may hold the values for our sake.
+    touched
+        Names that are looked at again anyway.
+    """
+    namespace = spaces[0]
+    large = set()
+    for name, seen in state.looks.items():
+        if seen.is_large:
+            large.add(name)
+        elif type(namespace.get(name)) in (str, bytes) and len(namespace[name]) > fingerprint.MUCH:
+            seen.alone = id(namespace[name])  # nobody can change it
+    large -= set(touched).union(*state.links.objects, *state.links.memory)
+    if not large:
+        return
+    large -= holders.named_by_code(namespace)
+    ties = sharing.Ties(namespace)
+    for name in large & namespace.keys():
+        seen, ident = state.looks[name], id(namespace[name])
+        ours = sum(id(space.get(name)) == ident for space in spaces)
+        if not (seen.functions or seen.owned) and next(iter(seen.met)) == ident and holders.is_alone(seen, ties, ours):
+            seen.alone = ident
+
+
+def untouched(state: State, names: Mapping[str, Any], touched: Iterable[str]) -> dict[str, Seen]:
+    """The looks that still stand, since their values are led into by nothing but names that no code used."""
+    used = set(touched)
+    return {
+        name: seen
+        for name, seen in state.looks.items()
+        if seen.alone and name in names and name not in used and id(names[name]) == seen.alone
+    }
 
 
 def compare(

@@ -29,6 +29,8 @@ from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
 from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, array_of, copies_on_write
 
 ATOMS = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
+MANY = 100_000  # references, and
+MUCH = 1 << 25  # bytes outside of buffers; a value with more takes longer to look at than to find out who holds it
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
 
 
@@ -63,6 +65,10 @@ class Seen:
         Reason why it cannot be pickled, else empty.
     met
         Every object that the value reaches, atoms aside, by `id` in the order met; kept alive until `forget`.
+    held
+        Of a value that is large to walk through, every reference that was met, in order; until `forget`.
+    alone
+        Of such a value, the `id` of the object that was found to be led into by nothing but its name; else 0.
     guarded
         `id` of the objects that pandas holds for itself: it never lets a change of them through to another holder.
     spans
@@ -78,11 +84,16 @@ class Seen:
         Whether the value is written as a name.
     """
 
-    __slots__ = ("_ref", "_rest", "contents", "functions", "guarded", "is_name", "made", "met", "owned", "spans", "why")
+    __slots__ = (
+        *("_ref", "_rest", "alone", "contents", "functions", "guarded", "held", "is_name", "made", "met", "owned"),
+        *("spans", "why"),
+    )
 
     def __init__(self, value: Any, rest: str | None, why: str = "", contents: tuple[Content, ...] = ()) -> None:
         self._rest, self.why, self.contents = rest, why, contents
         self.met: dict[int, Any] = {}
+        self.held: list[Any] = []
+        self.alone = 0
         self.guarded: frozenset[int] = frozenset()
         self.spans: list[Span] = []
         self.functions: list[Any] = []
@@ -103,12 +114,19 @@ class Seen:
         return str(digest.hexdigest())
 
     @property
+    def is_large(self) -> bool:
+        """Whether the value takes long to walk through; until `forget`."""
+        return bool(self.held)
+
+    @property
     def is_comparable(self) -> bool:
         """Whether the value could be pickled."""
         return self._rest is not None
 
     def equals(self, later: Seen) -> bool:
         """Whether `later` found the same content. No buffer is read of which that is known without."""
+        if self is later:
+            return True
         if self._rest is None or self._rest != later._rest or len(self.contents) != len(later.contents):
             return False
         if self.made != later.made:
@@ -130,7 +148,7 @@ class Seen:
 
     def forget(self) -> None:
         """Let go of everything met, so that a look does not keep a rebound gigabyte alive."""
-        self.met, self.guarded, self.spans, self.functions = {}, frozenset(), [], []
+        self.met, self.guarded, self.spans, self.functions, self.held = {}, frozenset(), [], [], []
         for content in self.contents:
             content.forget()
 
@@ -267,6 +285,7 @@ class Look(ValuePickler):
         self._paths = paths or {}
         self._beside: dict[owned.Path, str | None] = {}
         self._hash = new_hash()
+        self._written = 0
         self._spans: list[Span] = []
         self._functions: list[Any] = []
         self._forms: dict[int, tuple[Any, Any, int]] = {}
@@ -282,6 +301,7 @@ class Look(ValuePickler):
         self._inner.clear()
         self._guards.clear()  # they go by id, which means nothing once the value is let go of
         self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
+        self._written = 0
         try:
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
@@ -291,13 +311,18 @@ class Look(ValuePickler):
             seen = Seen(value, self._hash.hexdigest(), contents=tuple(self._contents))
         kept = [one for one in held if type(one) not in ATOMS]
         seen.met = dict(zip(map(id, kept), kept, strict=True))
+        if len(held) > MANY or self._written > MUCH:
+            seen.held = kept
         seen.guarded = frozenset(self._guards)
         seen.spans, seen.functions, seen.made = self._spans, self._functions, tuple(self._made)
         seen.owned = self._beside
         for ident in self._paths.keys() & seen.met.keys():  # a value that cannot be pickled may reach it as well
             del seen.met[ident]
-        held.clear()
-        self.clear_memo()  # it keeps alive what it knows
+        held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
+        self._spans, self._functions, self._contents = [], [], []
+        self._blocks.clear()
+        self._inner.clear()
+        self.clear_memo()
         return seen
 
     def beside(self, paths: Mapping[int, owned.Path]) -> Look:
@@ -315,6 +340,7 @@ class Look(ValuePickler):
     def write(self, data: Any) -> int:
         """Be the file of the pickler."""
         self._hash.update(data)
+        self._written += len(data)
         return len(data)
 
     def _known_reducers(self) -> dict[type, Callable[[Any], Any] | None]:

@@ -159,7 +159,10 @@ def write(
         raise
     except Exception as error:  # reducers of users and libraries raise anything
         raise NotPicklableError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
-    if pickler.met_builtins and id(namespace) in pickler.memo.copy():  # only namespaces hold `builtins`, as a rule
+    finally:
+        held = pickler.memo.copy() if pickler.met_builtins else {}
+        pickler.clear_memo()  # it would keep alive what was saved until a collection finds the pickler
+    if pickler.met_builtins and id(namespace) in held:  # only namespaces hold `builtins`, as a rule
         raise NotPicklableError("a container holds globals(), the whole namespace")
     modules = frozenset(known.modules - sys.stdlib_module_names - {"__main__", "builtins"})
     return Written(dict(known.tokens), modules, tuple(sorted(known.needs)))

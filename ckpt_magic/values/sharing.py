@@ -89,7 +89,7 @@ def links(looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset
     tying
         `id` of definitions that tie names although they hold nothing mutable: those that a step changed.
     """
-    return Links(_shared_objects(looks, _Ties(namespace, tying)), _shared_memory(looks))
+    return Links(_shared_objects(looks, Ties(namespace, tying)), _shared_memory(looks))
 
 
 def closure(tied: Links, names: Iterable[str]) -> set[str]:
@@ -126,14 +126,13 @@ def groups(tied: Links, names: Iterable[str]) -> list[list[str]]:
 # --- objects ---
 
 
-def _shared_objects(looks: Mapping[str, Seen], ties: _Ties) -> dict[Names, list[Row]]:
+def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> dict[Names, list[Row]]:
     # Millions of objects may be shared: what is done for each of them is done by C.
     seen: set[int] = set()
     shared: set[int] = set()
     for one in looks.values():
-        ids = one.met.keys()
-        shared |= ids & seen
-        seen |= ids
+        shared |= seen.intersection(one.met)
+        seen.update(one.met)  # `seen |= one.met.keys()` would make a new set each time
     del seen
     if shared:
         shared = _tying(looks, shared - _guarded_everywhere(looks, shared), ties)
@@ -149,7 +148,7 @@ def _guarded_everywhere(looks: Mapping[str, Seen], shared: set[int]) -> set[int]
     return guarded.difference(*held) if guarded else guarded
 
 
-def _tying(looks: Mapping[str, Seen], shared: set[int], ties: _Ties) -> set[int]:
+def _tying(looks: Mapping[str, Seen], shared: set[int], ties: Ties) -> set[int]:
     """Those of the shared objects that tie the names that hold them."""
     found: set[int] = set()
     for one in looks.values():
@@ -197,10 +196,10 @@ def _rows(holders: Sequence[Mapping[int, Any]], ids: Iterable[int]) -> list[Row]
     return list(zip(*columns, strict=True))
 
 
-class _Ties:
+class Ties:
     """Tells whether sharing an object can be observed by changing it."""
 
-    def __init__(self, namespace: dict[str, Any], tying: frozenset[int]) -> None:
+    def __init__(self, namespace: dict[str, Any], tying: frozenset[int] = frozenset()) -> None:
         self._namespace, self._tying = namespace, tying
         self._by_type: dict[Any, Callable[[Any], bool] | bool] = dict.fromkeys(ATOMS, False)
         self._by_type |= {

@@ -60,6 +60,7 @@ _QUIET_CELL_MAGICS: Final = frozenset(
     ("!", "HTML", "SVG", "bash", "cmd", "file", "html", "javascript", "js", "latex", "markdown", "perl", "ruby")
     + ("script", "sh", "svg", "sx", "system", "writefile")
 )
+_WORD: Final = re.compile(r"[^\W\d]\w*")
 _SHELL_CALLS: Final = frozenset({"system", "getoutput"})
 _INSPECTORS: Final = frozenset({"pinfo", "pinfo2", "pdoc", "pdef", "psource", "pfile"})
 
@@ -91,6 +92,8 @@ class Names:
     """Per function that the code defines, what its body reads; part of `reads`, although only a call reads it."""
     awake: frozenset[str] = frozenset()
     """What the code reads without those bodies."""
+    words: frozenset[str] = frozenset()
+    """Words in its texts: some libraries evaluate them in the caller's variables."""
 
     def woken_by(self, used: Iterable[str]) -> set[str]:
         """Add to `used` names what the bodies of the functions among them read."""
@@ -120,6 +123,7 @@ def names(tree: ast.Module) -> Names:
         frozenset(_renewed(tree)),
         asleep,
         awake,
+        _words(node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)),
     )
 
 
@@ -281,6 +285,21 @@ def reach(names: Iterable[str], namespace: Mapping[str, Any]) -> tuple[frozenset
     """Do `reachable`, and return the code of the notebook's functions on the way, too."""
     walk = _Reach(namespace)
     return walk.run(names), walk.codes
+
+
+def mentioned(code: types.CodeType) -> set[str]:
+    """Names that a code object, and those nested in it, may use: globals, and words in its texts."""
+    found = set(_global_names(code))
+    todo = [code]
+    while todo:
+        code = todo.pop()
+        found |= _words(code.co_consts)
+        todo += [const for const in code.co_consts if type(const) is types.CodeType]
+    return found
+
+
+def _words(constants: Iterable[Any]) -> frozenset[str]:
+    return frozenset(word for text in constants if type(text) is str for word in _WORD.findall(text))
 
 
 def _renewed(tree: ast.Module) -> set[str]:

@@ -1,0 +1,421 @@
+"""Large values that are not looked at again (rules 10 and 11 of `delta`): what is skipped, and what must not be.
+
+Each case changes a large value in a step that does not name it. A laxer rule would leave the old value in place.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckpt_magic.files.store import Store
+from ckpt_magic.values import fingerprint
+from tests.kernels import Kernel
+
+MADE = "big = [[i] for i in range(300)]"
+
+
+@pytest.fixture(autouse=True)
+def lowered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+    monkeypatch.setattr(fingerprint, "MANY", 100)
+
+
+@pytest.fixture
+def library() -> Iterator[types.ModuleType]:
+    """A module that keeps what it is given."""
+    made = types.ModuleType("a_library")
+    made.__spec__ = types.SimpleNamespace(name="a_library")  # type: ignore[assignment]
+    exec(
+        "kept = []\nhooks = []\n"
+        "def fire(*args):\n    for hook in list(hooks): hook(*args)\n"
+        "def change():\n    for one in kept: one.append('changed')\n"
+        "def drop():\n    hooks.clear()\n"
+        "def every(f, n):\n    return [f(i) for i in range(n)]\n",
+        made.__dict__,
+    )
+    sys.modules["a_library"] = made
+    yield made
+    del sys.modules["a_library"]
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, library: types.ModuleType) -> Kernel:
+    made = Kernel(tmp_path)
+    made.cell("import a_library")
+    return made
+
+
+def stored(kernel: Kernel, step: int) -> Any:
+    assert kernel.plan is not None
+    with Store(kernel.plan.key.folder).path("p", "1", step).open("rb") as file:
+        return pickle.load(file)
+
+
+def is_skipped(kernel: Kernel, name: str = "big") -> bool:
+    """Whether the last step did not look at a name at all."""
+    assert kernel.plan is not None
+    assert kernel.plan.before is not None
+    return kernel.plan.before.state.looks[name] is kernel.session.watch._last.looks[name]
+
+
+# --- what is skipped ------------------------------------------------------------------------------------------------
+
+ALONE = {
+    "lists": MADE,
+    "dicts": "big = [{'a': i, 'b': [i]} for i in range(300)]",
+    "a dict": "big = {str(i): {i, (i, str(i))} for i in range(300)}",
+    "texts": "big = [str(i) for i in range(300)]",
+    "a frame of objects": "import pandas\nbig = pandas.DataFrame({'a': [f'x{i}' for i in range(300)]}, dtype=object)",
+    "a series of lists": "import pandas\nbig = pandas.Series([[i] for i in range(300)])",
+    "an array of objects": "import numpy\nbig = numpy.array([{i: [i]} for i in range(300)])",
+    "objects of a library": "import fractions\nbig = [fractions.Fraction(i, 7) for i in range(300)]",
+    "namespaces": "import types\nbig = [types.SimpleNamespace(a=i, b=[i]) for i in range(300)]",
+}
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_a_large_value_that_nobody_else_holds_is_looked_at_once(kernel: Kernel, kind: str) -> None:
+    kernel.cell(ALONE[kind])
+    kernel.step(1, "x = 1")
+    assert is_skipped(kernel)
+    kernel.cell("y = x + 1")
+    kernel.step(2, "x += y")
+    assert is_skipped(kernel)
+    assert "big" not in stored(kernel, 2)
+
+
+def test_a_large_text_is_not_hashed_again(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "MUCH", 100)
+    kernel.cell("big = 'x' * 1000")
+    kernel.step(1, "x = 1")
+    assert is_skipped(kernel)
+    kernel.step(2, "big += 'y'")
+    assert stored(kernel, 2) == {"big": "x" * 1000 + "y"}
+
+
+def test_what_a_step_made_is_skipped_by_the_next(kernel: Kernel) -> None:
+    kernel.step(1, MADE)
+    kernel.step(2, "x = 1")
+    assert is_skipped(kernel)
+    kernel.step(3, "big[0].append(2)")
+    assert stored(kernel, 3)["big"][0] == [0, 2]
+    kernel.step(4, "x = 2")
+    assert is_skipped(kernel)
+
+
+def test_names_keep_their_order_when_some_are_not_looked_at(kernel: Kernel) -> None:
+    kernel.cell(f"a = [1]\n{MADE}\nz = [2]")
+    kernel.step(1, "x = 1")
+    assert list(kernel.session.watch._last.looks) == ["a_library", "a", "big", "z", "x"]
+
+
+# --- what is not ----------------------------------------------------------------------------------------------------
+
+# What comes before, in cells: `%%` unmarked, `%%step`; and the step that changes `big` without naming it.
+HIDDEN: dict[str, tuple[list[str], str]] = {
+    "a library holds it": (["a_library.kept.append(big)"], "a_library.change()"),
+    "a library holds a part": (["a_library.kept.append(big[7])"], "a_library.change()"),
+    "a library holds it before a step": (["#step a_library.kept.append(big[7])"], "a_library.change()"),
+    "a callback names it": (
+        ["def f():\n    big.append(1)\na_library.hooks.append(f)\ndel f"],
+        "a_library.fire()",
+    ),
+    "a lambda names it": (["a_library.hooks.append(lambda: big.append(1))"], "a_library.fire()"),
+    "a callback names it in a text": (
+        ["def f():\n    import operator\n    operator.attrgetter('big')(__import__('__main__')).append(1)",
+         "a_library.hooks.append(f)\ndel f"],
+        "a_library.fire()",
+    ),
+    "a nested function": (
+        ["def f():\n    def g():\n        big.append(1)\n    return g\na_library.hooks.append(f())\ndel f"],
+        "a_library.fire()",
+    ),
+    "a closure holds it": (
+        ["def make(v):\n    return lambda: v.append(1)\nf = make(big)\na_library.hooks.append(f)\ndel f, make"],
+        "a_library.fire()",
+    ),
+    "a default argument": (["def f(v=big): v.append(1)\na_library.hooks.append(f)\ndel f"], "a_library.fire()"),
+    "a partial": (
+        ["import functools\na_library.hooks.append(functools.partial(list.append, big, 1))"],
+        "a_library.fire()",
+    ),
+    "a bound method": (["add = big[3].append"], "add(1)"),
+    "a bound method of a library": (["a_library.hooks.append(big.clear)"], "a_library.fire()"),
+    "an object holds it": (["class Box: pass\nbox = Box()\nbox.inside = big"], "box.inside.append(1)"),
+    "a method of another object": (
+        ["class Box:\n    def add(self): big.append(1)\nbox = Box()"],
+        "box.add()",
+    ),
+    "a property": (
+        ["class Box:\n    @property\n    def size(self):\n        big.append(1)\n        return 1\nbox = Box()"],
+        "n = box.size",
+    ),
+    "a missing attribute": (
+        ["class Box:\n    def __getattr__(self, name):\n        big.append(1)\n        return 1\nbox = Box()"],
+        "n = box.anything",
+    ),
+    "an operator": (
+        ["class Box:\n    def __add__(self, other):\n        big.append(1)\n        return 1\nbox = Box()"],
+        "n = box + 1",
+    ),
+    "an iterator": (["def walk():\n    while True:\n        yield big.append(1)\nit = walk()\ndel walk"], "next(it)"),
+    "an iterator of a library": (
+        ["def walk():\n    while True:\n        big.append(1)\n        yield 1\na_library.it = walk()\ndel walk"],
+        "next(a_library.it)",
+    ),
+    "a comparison": (
+        ["class Box:\n    def __init__(self, n): self.n = n\n    def __lt__(self, other):\n        big.append(1)\n"
+         "        return self.n < other.n\nboxes = [Box(2), Box(1)]"],
+        "boxes.sort()",
+    ),
+    "a key": (["def key(n):\n    big.append(1)\n    return n"], "n = sorted([2, 1], key=key)"),
+    "a function that is applied": (
+        ["import pandas\nframe = pandas.DataFrame({'a': [1]})\ndef f(row):\n    big.append(1)\n    return row"],
+        "n = frame.apply(f, axis=1)",
+    ),
+    "a context": (
+        ["class Box:\n    def __enter__(self): return 1\n    def __exit__(self, *error): big.append(1)\nbox = Box()"],
+        "with box: pass",
+    ),
+    "a decorator": (["def deco(f):\n    big.append(1)\n    return f"], "@deco\ndef g(): pass"),
+    "a finalizer": (["class Box:\n    def __del__(self): big.append(1)\nbox = Box()"], "del box"),
+    "a finalizer of a library's object": (
+        ["class Box:\n    def __del__(self): big.append(1)\na_library.hooks.append(Box())\ndel Box"],
+        "a_library.drop()",
+    ),
+    "a weak reference's callback": (
+        ["import weakref\nclass Box: pass\nbox = Box()\na_library.ref = weakref.ref(box, lambda _: big.append(1))"],
+        "del box",
+    ),
+    "a weak reference": (
+        ["import weakref as w\nbig[5] = {1}\na_library.ref = w.ref(big[5])\ndel w"],
+        "a_library.ref().add(2)",
+    ),
+    "an alias": (["alias = big"], "alias.append(1)"),
+    "an alias of a part": (["part = big[9]"], "part.append(1)"),
+    "an alias in a tuple": (["pair = (1, big)"], "pair[1].append(1)"),
+    "gc": ([], "import gc\nfor one in gc.get_objects():\n    if type(one) is list and len(one) == 300: one.append(1)"),
+    "gc by another name": (
+        ["from gc import get_objects as things"],
+        "for one in things():\n    if type(one) is list and len(one) == 300: one.append(1)",
+    ),
+    "sys.modules": ([], "import sys\ngetattr(sys.modules['__ma' + 'in__'], 'b' + 'ig').append(1)"),
+    "exec": ([], "exec('bi' + 'g.append(1)')"),
+    "globals": ([], "globals()['bi' + 'g'].append(1)"),
+    "a text that a library evaluates": ([], "a_library.names = vars\neval('big').append(1)"),
+    "a frame": (["import inspect as look"], "look.currentframe().f_globals['b' + 'ig'].append(1)"),
+    "an address": (
+        ["import ctypes as c"],
+        "import operator\n"
+        "c.cast(c.py_object.__new__ and PLACE, c.py_object).value.append(1)",
+    ),
+    "a thread that goes on": (
+        ["import threading, time\nstop = threading.Event()\n"
+         "def work():\n    stop.wait(10)\n    big.append(1)\nthread = threading.Thread(target=work)\nthread.start()"],
+        "stop.set()\nthread.join()",
+    ),
+    "a thread that holds it": (
+        ["import threading\nstop = threading.Event()\n"
+         "thread = threading.Thread(target=lambda v: (stop.wait(10), v.append(1)), args=(big,))\nthread.start()"],
+        "stop.set()\nthread.join()",
+    ),
+    "a signal": (
+        ["import signal\nold = signal.signal(signal.SIGUSR1, lambda *_: big.append(1))"],
+        "import os\nos.kill(os.getpid(), signal.SIGUSR1)\nsignal.signal(signal.SIGUSR1, old)",
+    ),
+    "a class that counts": (
+        ["class Seen:\n    every = big\nitem = Seen()"],
+        "item.every.append(1)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_a_change_through_something_else_is_found(kernel: Kernel, way: str) -> None:
+    before, step = HIDDEN[way]
+    kernel.cell(MADE)
+    kernel.step(1, "x = 1")
+    assert is_skipped(kernel)
+    for number, cell in enumerate(before):
+        if cell.startswith("#step "):
+            kernel.step(10 + number, cell.removeprefix("#step "))
+        else:
+            kernel.cell(cell)
+    kernel.step(20, "x = 2")
+    was = pickle.dumps(kernel.names["big"])
+    kernel.step(21, step.replace("PLACE", str(id(kernel.names["big"]))))
+    assert pickle.dumps(kernel.names["big"]) != was, "the case changes nothing"
+    assert kernel.plan is not None
+    meta = kernel.session.open(kernel.plan.key, 21)
+    assert meta is not None
+    assert "big" in [row["name"] for row in (*meta.meta["variables"], *meta.meta["lost"])]
+
+
+def test_what_an_unmarked_cell_changed_is_looked_at(kernel: Kernel) -> None:
+    kernel.step(1, MADE)
+    kernel.step(2, "x = 1")
+    assert is_skipped(kernel)
+    kernel.cell("big.append(1)")
+    kernel.step(3, "x = 2")
+    assert kernel.session.watch._last.looks["big"].digest == fingerprint.look(kernel.names["big"], {}).digest
+    assert kernel.plan is not None
+    assert "big" not in kernel.session.registry.pipeline(kernel.plan.key).producers
+
+
+FRAMES: dict[str, tuple[str, str]] = {
+    "the frame": ("a_library.kept.append(big)", "a_library.kept[0].loc[3, 'a'] = 'changed'"),
+    "its manager": ("a_library.kept.append(big._mgr)", "a_library.kept[0].blocks[0].values[0, 3] = 'changed'"),
+    "its block": ("a_library.kept.append(big._mgr.blocks[0])", "a_library.kept[0].values[0, 3] = 'changed'"),
+    "its memory": ("a_library.kept.append(big._mgr.blocks[0].values)", "a_library.kept[0][0, 3] = 'changed'"),
+    "a view of its memory": (
+        "a_library.kept.append(big._mgr.blocks[0].values[:, 1:])",
+        "a_library.kept[0][0, 3] = 'changed'",
+    ),
+    "a part of its content": ("a_library.kept.append(big.loc[5, 'b'])", "a_library.kept[0].append(1)"),
+    "a weak reference to it": (
+        "import weakref as w\na_library.kept.append(w.ref(big))\ndel w",
+        "a_library.kept[0]().loc[3, 'a'] = 'changed'",
+    ),
+    "a weak reference to its index": (
+        "import weakref as w\na_library.kept.append(w.ref(big.columns))\ndel w",
+        "a_library.kept[0]().name = 'changed'",
+    ),
+    "its attributes": ("a_library.kept.append(big.attrs)", "a_library.kept[0]['x'] = 1"),
+}
+
+
+@pytest.mark.parametrize("part", FRAMES)
+def test_a_frame_that_is_changed_through_something_else_is_found(kernel: Kernel, part: str) -> None:
+    before, step = FRAMES[part]
+    columns = "{'a': [f'x{i}' for i in range(300)], 'b': [[i] for i in range(300)]}"
+    kernel.cell(f"import pandas\nbig = pandas.DataFrame({columns}, dtype=object)\nbig.attrs['x'] = 0")
+    kernel.step(1, "x = 1")
+    assert is_skipped(kernel)
+    kernel.cell(before)
+    kernel.step(2, "x = 2")
+    was = pickle.dumps(kernel.names["big"])
+    kernel.step(3, step)
+    assert pickle.dumps(kernel.names["big"]) != was, "the case changes nothing"
+    assert "big" in stored(kernel, 3)
+
+
+def test_the_same_cases_are_found_when_the_way_was_laid_in_a_step_before_the_value_was_looked_at(
+    kernel: Kernel,
+) -> None:
+    kernel.step(1, f"{MADE}\na_library.kept.append(big[7])\na_library.hooks.append(lambda: big.append(1))")
+    kernel.step(2, "x = 1")
+    assert not is_skipped(kernel)
+    kernel.step(3, "a_library.change()")
+    assert stored(kernel, 3)["big"][7] == [7, "changed"]
+
+
+def test_another_object_under_the_same_name_is_looked_at(kernel: Kernel) -> None:
+    kernel.cell(MADE)
+    kernel.step(1, "x = 1")
+    kernel.names["big"] = [[1]]  # by something outside of all cells
+    kernel.step(2, "x = 2")
+    assert not is_skipped(kernel)
+
+
+def test_code_that_runs_while_a_step_runs_counts(kernel: Kernel) -> None:
+    import ast
+
+    kernel.cell(MADE)
+    kernel.step(1, "x = 1")
+    kernel.names["inside"] = lambda: kernel.session.cell_inside(ast.parse("big.append(1)"))
+    kernel.cell("pass")
+    kernel.step(2, "inside()")
+    assert not is_skipped(kernel)
+
+
+def test_a_debugger_at_work_ends_the_skipping(kernel: Kernel) -> None:
+    kernel.cell(MADE)
+    kernel.step(1, "x = 1")
+    tracing = sys.gettrace()
+    sys.settrace(lambda *_: None)
+    try:
+        kernel.step(2, "x = 2")
+    finally:
+        sys.settrace(tracing)
+    assert not is_skipped(kernel)
+
+
+# --- buffers --------------------------------------------------------------------------------------------------------
+
+ARRAYS: dict[str, tuple[str, str]] = {
+    "an address": ("import ctypes\nplace = big.ctypes.data", "ctypes.memset(place + 9000, 7, 1)"),
+    "a view in a closure": (
+        "def make(v):\n    return lambda: v.__setitem__(9999, 7)\na_library.hooks.append(make(big[5:]))\ndel make",
+        "a_library.fire()",
+    ),
+    "a memoryview": ("a_library.view = memoryview(big)", "a_library.view[9999] = 7.0"),
+    "a library": ("a_library.view = big[::-1]", "a_library.view[9999] = 7.0"),
+    "out=": ("a_library.view = big.view()", "import numpy as np\nnp.add(a_library.view, 1, out=a_library.view)"),
+    "a name in a callback": ("a_library.hooks.append(lambda: big.__setitem__(9999, 7))", "a_library.fire()"),
+    "a thread": (
+        "import threading\nstop = threading.Event()\n"
+        "thread = threading.Thread(target=lambda v: (stop.wait(9), v.__setitem__(9, 7)), args=(big,))\nthread.start()",
+        "stop.set()\nthread.join()",
+    ),
+    "reading a file into it": (
+        "a_library.view = memoryview(big).cast('B')",
+        "with open('/dev/urandom', 'rb', buffering=0) as f: f.readinto(a_library.view[80000:80008])",
+    ),
+    "the block of a frame": (
+        "import pandas\nframe = pandas.DataFrame(big.reshape(2, -1).T, copy=False)\na_library.kept.append(frame)",
+        "a_library.kept[0].iloc[9999, 0] = 7.0",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ARRAYS)
+def test_a_write_to_a_large_buffer_is_found(kernel: Kernel, way: str) -> None:
+    before, step = ARRAYS[way]
+    kernel.cell("import numpy\nbig = numpy.zeros(1 << 18)")
+    kernel.step(1, "x = 1")
+    kernel.cell(before)
+    kernel.step(2, "x = 2")
+    was = kernel.names["big"].tobytes()
+    kernel.step(3, step)
+    if way == "the block of a frame" and kernel.names["big"].tobytes() == was:
+        return  # this pandas copies
+    assert kernel.names["big"].tobytes() != was
+    assert kernel.plan is not None
+    meta = kernel.session.open(kernel.plan.key, 3)
+    assert meta is not None
+    assert "big" in [row["name"] for row in (*meta.meta["variables"], *meta.meta["lost"])]
+
+
+def test_what_was_restored_and_written_to_is_saved(tmp_path: Path) -> None:
+    Kernel(tmp_path).step(1, "import numpy\nbig = numpy.zeros(1 << 18)\nother = numpy.ones(1 << 18)")
+    kernel = Kernel(tmp_path, 2)
+    kernel.step(1, "import numpy\nbig = numpy.zeros(1 << 18)\nother = numpy.ones(1 << 18)")
+    kernel.step(2, "x = float(other[5])")
+    assert stored(kernel, 2) == {"x": 1.0}
+    kernel.step(3, "big[5] = 1")
+    found = stored(kernel, 3)
+    assert list(found) == ["big"]
+    assert found["big"][5] == 1
+    kernel.step(4, "other[5] = other[5]")
+    assert stored(kernel, 4) == {}  # what a step reaches was read before: the same bytes are no change
+
+
+def test_what_was_restored_has_the_digests_of_what_was_saved(tmp_path: Path) -> None:
+    """What the kernel of the system knows of a mapped file must be what a look would find."""
+    code = "import numpy\nbig = numpy.arange(1 << 18)"
+    Kernel(tmp_path).step(1, code)
+    kernel = Kernel(tmp_path, 2)
+    kernel.step(1, code)
+    kernel.step(2, "n = int(big[0])")
+    assert kernel.plan is not None
+    assert kernel.plan.before is not None
+    look = kernel.plan.before.state.looks["big"]
+    assert look.digest == fingerprint.look(kernel.names["big"], {}).digest
+    assert all(content.is_read for content in look.contents)

@@ -96,6 +96,19 @@ def test_a_step_does_not_save_what_it_did_not_touch(folder: Path) -> None:
     assert stored(folder, 2) == {"small": 1000}
 
 
+def test_it_is_said_when_a_step_carries_much_that_it_did_not_change(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ckpt_magic.steps.session.MUCH_CARRIED", 1_500_000)
+    kernel = Kernel(folder)
+    facts = kernel.step(1, "import numpy\nbig = numpy.zeros(1 << 18)\nd = {'big': big, 'k': 1}")
+    assert facts["notes"] == []
+    facts = kernel.step(2, "d['k'] = 2")
+    assert facts["notes"] == ["carries 2.1 MB that it did not change (`big`, shared with `d`)"]
+    assert kernel.step(3, "big += 1")["notes"] == []
+    assert kernel.step(4, "x = float(big[0])")["notes"] == []
+
+
 def test_a_step_run_again_saves_what_it_made_the_first_time(folder: Path) -> None:
     kernel = Kernel(folder)
     kernel.step(1, "d = {}")

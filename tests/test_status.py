@@ -11,8 +11,8 @@ import pytest
 import ckpt_magic
 from ckpt_magic.faces import status
 from ckpt_magic.files.store import Store
+from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
-from ckpt_magic.steps.stored import size
 from tests import making
 
 KEYS = "step name version title state next reason run_seconds restore_seconds bytes saved_at variables lost path"

@@ -34,8 +34,9 @@ from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Entry, Store, natural
 from ckpt_magic.files.trust import Keyring
+from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
-from ckpt_magic.steps.stored import PLAIN, QUIET, html_table, html_text, printable, shape_text, size, variables_text
+from ckpt_magic.steps.stored import PLAIN, QUIET, html_table, html_text, printable, shape_text, variables_text
 
 TEXT_WIDTH = 120
 _UNTRUSTED = frozenset({"other key", "tampered", "foreign", "damaged", "newer", "other pipeline", "unreadable"})

@@ -18,9 +18,10 @@ from ckpt_magic.faces import status
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store, trust
 from ckpt_magic.files.trust import Keyring, import_key, key_folder, read_key
+from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, StepCall, steps_text
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.steps.stored import Outputs, nothing_stored, pipelines_text, printable, shown_folder, size
+from ckpt_magic.steps.stored import Outputs, nothing_stored, pipelines_text, printable, shown_folder
 
 # -- arguments ------------------------------------------------------------------------------------------------------
 

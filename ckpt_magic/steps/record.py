@@ -168,6 +168,20 @@ def is_same_python(meta: Mapping[str, Any]) -> bool:
     return bool(meta["python"].split(".")[:2] == platform.python_version().split(".")[:2])
 
 
+def size(count: float | None) -> str:
+    """Bytes in the unit people use: `850 bytes`, `1.2 GB`."""
+    if count is None:
+        return ""
+    if count < 1000:
+        return f"{count:.0f} byte{'' if count == 1 else 's'}"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.5 or unit == "TB":
+            break
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+
+
 def now() -> str:
     """The time now, UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

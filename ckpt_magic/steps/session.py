@@ -57,6 +57,7 @@ from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages, new_hash
 
 _TRIES = 8
+MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
 RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
 
 
@@ -623,6 +624,7 @@ class Session:
         moved = self._places.compare(before.places, outside, before.words, change.values)
         values = {**names, **moved.values}
         after = self._look(values, self.watch.untouched(names))
+        after.track()
         delta.find_alone(after, (self.main, names, values))  # before the values are held anywhere else
         pipeline = self.registry.pipeline(plan.key)
         own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}
@@ -761,7 +763,7 @@ class Session:
             self._resizing.pop(plan.key, None)
         self._note_written(plan.key, plan.call.step, meta["groups"], found.deleted)
         self._remember(plan, "ran", plan.reason, seconds=outcome.seconds)
-        notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome)
+        notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome) + _carried(found, saved)
         return self._facts(
             plan, "saved", notes, variables=len(meta["variables"]), size=path.stat().st_size, seconds=outcome.seconds
         )
@@ -986,6 +988,19 @@ def _told(error: BaseException, interrupted: str) -> str:
     if isinstance(error, KeyboardInterrupt):
         return interrupted
     return str(error) if isinstance(error, CheckpointError) else fingerprint.reason(error)
+
+
+def _carried(found: delta.Delta, saved: Mapping[str, Any]) -> list[str]:
+    """Say when sharing makes a step save much that it did not change."""
+    carriers = [name for name in found.carried if name in saved]
+    total = sum(found.carried[name] for name in carriers)
+    if total <= MUCH_CARRIED:
+        return []
+    others = sorted((found.changed & saved.keys()) - set(carriers))
+    shared = f", shared with {', '.join(f'`{name}`' for name in others[:3])}" if others else ""
+    return [
+        f"carries {record.size(total)} that it did not change ({', '.join(f'`{n}`' for n in carriers[:3])}{shared})"
+    ]
 
 
 def _warn(text: str) -> None:

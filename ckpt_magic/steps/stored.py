@@ -20,6 +20,7 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store, check_name, natural
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import record
+from ckpt_magic.steps.record import size
 from ckpt_magic.values import pickling
 
 _KEY = re.compile(r"step_(\d+)(_\w+)?")
@@ -367,20 +368,6 @@ def variables_text(rows: Sequence[Mapping[str, Any]]) -> str:
 def shape_text(shape: Sequence[int] | None) -> str:
     """Shape or length: `336776 × 19`, `3`."""
     return "" if shape is None else " × ".join(str(length) for length in shape) or "()"
-
-
-def size(count: float | None) -> str:
-    """Bytes in the unit people use: `850 bytes`, `1.2 GB`."""
-    if count is None:
-        return ""
-    if count < 1000:
-        return f"{count:.0f} byte{'' if count == 1 else 's'}"
-    value = float(count)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5 or unit == "TB":
-            break
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def printable(text: str) -> str:

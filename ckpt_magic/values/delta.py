@@ -66,6 +66,11 @@ class State:
             for content in self.looks[name].contents:
                 content.digest()
 
+    def track(self) -> None:
+        """Let writes to large buffers be seen from here on, also to those that are read below."""
+        if self.pages is not None:
+            self.pages.track(content for seen in self.looks.values() for content in seen.contents)
+
     def forget(self) -> None:
         """Let go of the values looked at; what compares them, and the links, stay."""
         if self.pages is not None:
@@ -92,6 +97,8 @@ class Delta:
         Per saved name the digest of its sharing group.
     views
         How arrays over one buffer are written.
+    carried
+        Per saved name the bytes of its large buffers that are as they were before the step.
     owned
         What libraries own of what the saved names reach, and digests of it; empty for what is not compared.
     refused
@@ -104,6 +111,7 @@ class Delta:
     lost: dict[str, str]
     groups: dict[str, str]
     views: list[View] = field(default_factory=list)
+    carried: dict[str, int] = field(default_factory=dict)
     owned: dict[owned.Path, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
@@ -251,6 +259,7 @@ def compare(
         lost=lost,
         groups=group_digests(values.keys() - outside, after, tied),
         views=views,
+        carried=_carried(before, after, values),
         owned=held,
         refused=refused_paths,
     )
@@ -279,6 +288,18 @@ def differs_here(rows: Iterable[tuple[owned.Path, str]], namespace: dict[str, An
     return ""
 
 
+def _carried(before: State, after: State, names: Iterable[str]) -> dict[str, int]:
+    """Bytes of the large buffers that `names` hold and that are as they were; each buffer counts once."""
+    earlier = {content.place: content for seen in before.looks.values() for content in seen.contents}
+    found: dict[str, int] = {}
+    for name in names:
+        for content in after.looks[name].contents:
+            old = earlier.pop(content.place, None)
+            if old is not None and old.equals(content):
+                found[name] = found.get(name, 0) + content.place[1]
+    return found
+
+
 def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any], reached: Iterable[str]) -> bool:
     old, new = before.looks.get(name), after.looks[name]
     if old is None:
@@ -287,9 +308,6 @@ def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any]
         return new.is_comparable or old.is_comparable or not old.is_same_object(names[name]) or name in reached
     if not old.equals(new):
         return True
-    if after.pages is not None and name in reached:
-        for content in new.contents:
-            after.pages.calm(content)
     return new.is_name and not old.is_same_object(names[name])
 
 

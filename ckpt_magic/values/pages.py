@@ -87,7 +87,6 @@ class Pages:
     def _forget_all(self) -> None:
         self._pid = os.getpid()
         self._known: dict[tuple[int, int], _Armed | _Mapped] = {}
-        self._calm: set[tuple[int, int]] = set()
         self._spoiled: Counter[tuple[int, int]] = Counter()
         self._maps: list[weakref.ref[Any]] = []
         self._found: _Kernel | None = None
@@ -110,10 +109,11 @@ class Pages:
                 known.content.hold(buffer)
                 return known.content
             self._spoil(place, known)
-        content = Content(place, buffer)
-        if place in self._calm:  # armed before it is read, else a write between the two would go unseen
-            self._arm([content])
-        return content
+        return Content(place, buffer)
+
+    def track(self, contents: Iterable[Content]) -> None:
+        """Track what is not read yet, before it is: a write between the two would go unseen."""
+        self._arm(one for one in contents if not (one.is_read or self._is_known(one) or self._spoiled[one.place]))
 
     def keep(self, contents: Iterable[Content]) -> None:
         """Make sure that what was looked at can be compared later: track the memory or else read it."""
@@ -122,11 +122,6 @@ class Pages:
         for one in unread:
             if not self._is_known(one):
                 one.digest()
-
-    def calm(self, content: Content) -> None:
-        """Note that a buffer was read and not changed by a step that could reach it: from now on it is tracked."""
-        if not self._is_known(content) and self._spoiled[content.place] == 0:
-            self._calm.add(content.place)
 
     def mapped(self, owner: Any, digests: Iterable[tuple[Any, str]]) -> None:
         """Note what buffers of a private map of a file hold as long as their pages come from that file.
@@ -154,7 +149,6 @@ class Pages:
             known = self._known[place]
             if isinstance(known, _Armed) or known.owner() is None:
                 del self._known[place]
-        self._calm &= places
         for place in self._spoiled.keys() - places:
             del self._spoiled[place]
 
@@ -168,7 +162,6 @@ class Pages:
         del self._known[place]
         if isinstance(known, _Armed):
             self._spoiled[place] += 1
-            self._calm.discard(place)
 
     def _kernel(self) -> _Kernel | None:
         if not self._sought:

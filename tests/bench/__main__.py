@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import arrays, cells
+from tests.bench import arrays, cells, untouched
 from tests.bench.measure import Row
 
 
@@ -55,6 +55,8 @@ def _rows(folder: Path, rounds: int, *, quick: bool) -> Iterator[Row]:
         lambda: arrays.save(folder, mebibytes, rounds),
         lambda: cells.empty_step(folder, variables, rounds),
         lambda: cells.small_variables(folder, variables, rounds),
+        lambda: untouched.beside_arrays(folder, 1 if quick else 8, rounds),
+        lambda: untouched.beside_objects(folder, 200_000 if quick else 10_000_000, rounds),
     ]
     for benchmark in benchmarks:
         for row in benchmark():

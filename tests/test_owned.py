@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.values import delta, fingerprint, owned
+from ckpt_magic.values.owned import is_own
 
 
 @pytest.fixture
@@ -92,3 +93,12 @@ def test_modules_are_walked_once(library: Any, tmp_path: Path) -> None:
     first = dict(owned.known())
     library.later = {"a": 1}
     assert owned.known() == first
+
+
+def test_packages_of_another_environment_are_not_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `.pth` file, `pip install --target` and the dist-packages of Debian lead to such folders."""
+    for folder, own in (("site-packages", False), ("dist-packages", False), ("project", True)):
+        module = types.ModuleType("some_module")
+        module.__file__ = str(tmp_path / folder / "some_module.py")
+        monkeypatch.setitem(sys.modules, "some_module", module)
+        assert is_own("some_module") is own

@@ -56,11 +56,16 @@ def disown(path: Path) -> None:
         del _paths[ident]
 
 
+_OF_PACKAGES: Final = frozenset({"site-packages", "dist-packages"})
+
+
 def is_own(name: str) -> bool:
     """Whether a module (or the owner of a place) is of the user's own: a file outside of where packages are."""
     module = sys.modules.get(name.partition(":")[0])
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or name.partition(".")[0] in _NOT_OWN:
+        return False
+    if not _OF_PACKAGES.isdisjoint(pathlib.PurePath(file).parts):  # also those of another environment, by a .pth file
         return False
     return file.endswith(".py") and not file.startswith(_installed())
 

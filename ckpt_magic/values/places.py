@@ -472,7 +472,8 @@ class Places:
             return False
         if type(value) is types.FunctionType and value.__globals__ is self._namespace:
             return True
-        for one in (value, type(value), getattr(value, "__func__", None), getattr(value, "fget", None)):
+        getter = value.fget if isinstance(value, property) else None  # asking a `ctypes` loader would open a library
+        for one in (value, type(value), getattr(value, "__func__", None), getter):
             if one is not None and module_name(one) == "__main__":
                 return True
         inner = vars(value).values() if type(value).__module__ == "pandas.core.accessor" else ()

@@ -218,6 +218,8 @@ def _bytes(value: Any) -> int | None:
     if top == "pandas" and kind.__name__ in ("DataFrame", "Series"):
         usage = value.memory_usage(index=True, deep=False)
         return int(usage.sum()) if kind.__name__ == "DataFrame" else int(usage)
+    if top == "torch" and getattr(value, "is_sparse", True):  # `nbytes` of these raises
+        return None
     if top in ("numpy", "pyarrow", "torch"):
         size = getattr(value, "nbytes", None)
         return int(size) if isinstance(size, int) else None

@@ -916,7 +916,7 @@ class Definitions:
             own: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
             if "__slots__" in vars(cls):
                 own["__slots__"] = _slots(cls)
-            if typing.Generic in cls.__mro__:
+            if typing.Generic in cls.__bases__:
                 own["__orig_bases__"] = ()  # else its __init_subclass__ complains; the real ones are set with the rest
             name = self._without_hooks(cls)
             made = Form(CALL, _maker(cls), type(cls), name, cls.__bases__, own)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
+import contextlib
 import functools
 import gc
 import hashlib
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import definitions, owned, tracebacks
+from ckpt_magic.values import definitions, owned, tensors, tracebacks
 from ckpt_magic.values.definitions import Makers
 from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
 from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, array_of, copies_on_write
@@ -46,12 +47,15 @@ class Span:
     guard
         0 for an array that anybody may write; else `id` of the pandas manager or the Arrow data that it belongs to,
         which never lets a write through to another one.
+    owner
+        What has the memory: the array, or the storage of tensors that it was made for.
     """
 
-    __slots__ = ("array", "guard", "high", "low")
+    __slots__ = ("array", "guard", "high", "low", "owner")
 
-    def __init__(self, low: int, high: int, array: Any, guard: int) -> None:
+    def __init__(self, low: int, high: int, array: Any, guard: int, owner: Any = None) -> None:
         self.low, self.high, self.array, self.guard = low, high, array, guard
+        self.owner = array if owner is None else owner
 
 
 class Seen:
@@ -307,6 +311,7 @@ class Look(ValuePickler):
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
             seen = Seen(value, None, reason(error))
             held.extend(_reachable(value, self.namespace))
+            self._note_graphs(held)
         else:
             seen = Seen(value, self._hash.hexdigest(), contents=tuple(self._contents))
         kept = [one for one in held if type(one) not in ATOMS]
@@ -361,6 +366,8 @@ class Look(ValuePickler):
         usual = super()._reducer_for(kind)
         if issubclass(kind, type):
             return self._class
+        if kind.__name__ == "UntypedStorage" and kind.__module__ == "torch.storage":
+            return self._storage
         for module, name, note in _MEMORY:
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, getattr(library, name, ())):
@@ -502,6 +509,24 @@ class Look(ValuePickler):
         if buffer.size and buffer.is_cpu:
             array = sys.modules["numpy"].frombuffer(buffer, dtype="u1")
             self._spans.append(Span(buffer.address, buffer.address + buffer.size, array, ARROW))
+
+    def _storage(self, storage: Any) -> Any:
+        """Look at the memory of tensors."""
+        memory = tensors.memory_of(storage)
+        if memory is None:
+            return _Form, ("storage", 0)
+        low = storage.data_ptr()
+        self._spans.append(Span(low, low + len(memory), memory, 0, storage))
+        return _Form, ("storage", storage.is_shared(), pickle.PickleBuffer(memory))
+
+    def _note_graphs(self, held: list[Any]) -> None:
+        """Note what tensors share that cannot be saved because they know how they were computed."""
+        kind = getattr(sys.modules.get("torch"), "Tensor", ())
+        for tensor in [one for one in held if issubclass(type(one), kind) and one.grad_fn is not None]:
+            memory, *leaves = tensors.behind(tensor)
+            with contextlib.suppress(NotPicklableError):
+                self._storage(memory)
+            held.extend(leaves)
 
     def _buffer(self, buffer: Any) -> bool:
         """Hash a buffer aside from the stream; a large one is read only when its digest is needed."""

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
-from ckpt_magic.values import definitions, generators, handles, iterators, memmaps, tracebacks
+from ckpt_magic.values import definitions, generators, handles, iterators, memmaps, tensors, tracebacks
 from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Makers, Owned, Token, by_reference, importable
 from ckpt_magic.values.owned import Path, at
 
@@ -319,6 +319,7 @@ class ValuePickler(pickle.Pickler):
         self._owned = _owned()
         self._blocks: dict[int, Any] = {}
         self._inner: dict[int, Any] = {}  # plain arrays that are written for others
+        self._held_weakly: dict[int, Any] = {}
         self._claiming = False
         self.met_builtins = False
         self._reducers = self._known_reducers()
@@ -391,6 +392,9 @@ class ValuePickler(pickle.Pickler):
                 return self._part
         if is_plain_subarray(kind):
             return self._subarray
+        reducer = tensors.reducer_for(kind, lambda address: self._view_at(address) is not None, self._held_weakly)
+        if reducer is not None:
+            return reducer
         if module == "pyarrow.lib" and issubclass(kind, sys.modules["pyarrow"].Buffer):
             return self._arrow
         if module == "matplotlib.cbook" and kind.__name__ == "CallbackRegistry":
@@ -854,15 +858,20 @@ def _writable_alias(array: Any) -> Any | None:
             root.setflags(write=False)
 
 
-def _over_a_buffer(array: Any) -> Any:
-    """Write an array over a bytearray or an `array.array` as what it is; None for one that is over something else."""
-    numpy = sys.modules["numpy"]
+def buffer_under(array: Any) -> Any | None:
+    """The bytearray or `array.array` that an array lies over; None for one that is over something else."""
     base = array
-    while isinstance(base, numpy.ndarray):
+    while isinstance(base, sys.modules["numpy"].ndarray):
         base = base.base
     if type(base) is memoryview:
         base = base.obj
-    if type(base) not in (bytearray, getattr(sys.modules.get("array"), "array", None)):
+    return base if type(base) in (bytearray, getattr(sys.modules.get("array"), "array", None)) else None
+
+
+def _over_a_buffer(array: Any) -> Any:
+    """Write an array over a bytearray or an `array.array` as what it is; None for one that is over something else."""
+    numpy, base = sys.modules["numpy"], buffer_under(array)
+    if base is None:
         return None
     first = numpy.frombuffer(base, dtype="u1").__array_interface__["data"][0]
     args = (array.shape, array.dtype, base, array.__array_interface__["data"][0] - first, array.strides)
@@ -957,6 +966,7 @@ _OWNED_BY_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "matplotlib": ("rcParams", "rcParamsDefault"),
     "random": ("_inst",),  # the generators behind `from random import choice` and `from numpy.random import rand`
     "numpy.random.mtrand": ("_rand",),
+    "torch": ("default_generator",),
 }
 
 

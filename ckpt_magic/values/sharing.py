@@ -18,7 +18,7 @@ from typing import Any
 
 from ckpt_magic.values import definitions, memmaps
 from ckpt_magic.values.fingerprint import ARROW, ATOMS, Seen, Span
-from ckpt_magic.values.pickling import Placeholder, View, field_path, is_plain_subarray
+from ckpt_magic.values.pickling import Placeholder, View, buffer_under, field_path, is_plain_subarray
 
 Names = tuple[str, ...]
 Row = tuple[int, ...]
@@ -256,7 +256,10 @@ _IMMUTABLE_MODULES = frozenset(
     {"datetime", "decimal", "fractions", "uuid", "re", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"}
     | {"pandas._libs.tslibs.offsets"}
 )
-_IMMUTABLE_NAMES = frozenset({("ckpt_magic.values.fingerprint", "_Form")})
+_IMMUTABLE_NAMES = frozenset(
+    {("ckpt_magic.values.fingerprint", "_Form")}
+    | {("torch", name) for name in ("dtype", "device", "Size", "layout", "memory_format", "qscheme")}
+)
 _IMMUTABLE_IN_PANDAS = frozenset({"Timestamp", "Timedelta", "Period", "Interval", "NaTType", "NAType"})
 _IMMUTABLE_BASES = (
     ("numpy", "generic"),
@@ -306,7 +309,7 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
     plan: list[View] = []
     refused: dict[int, str] = {}
     for union in _unions(sorted((span for one in looks for span in one.spans), key=lambda s: (s.low, -s.high))):
-        free = {id(span.array): span for span in union if not span.guard}
+        free = {id(span.owner): span for span in union if not span.guard}
         frames = {span.guard for span in union if span.guard > ARROW}
         if all(memmaps.root(span.array) is not None for span in union):
             continue  # each is written as a part of the map of its file
@@ -360,6 +363,12 @@ def _owner(union: Sequence[Span]) -> View:
     if union[0].array.dtype.hasobject:
         flat = _flat_owner(union)
         return View(flat.__array_interface__["data"][0], high, flat)
+    for span in union:
+        buffer = buffer_under(span.array)
+        if buffer is not None:  # arrays over it are written over it, so all the others are too
+            whole = sys.modules["numpy"].frombuffer(buffer, dtype="u1")
+            start = whole.__array_interface__["data"][0]
+            return View(start, start + whole.nbytes, whole)
     for span in union:
         array = span.array
         if type(array) is not sys.modules["numpy"].ndarray:

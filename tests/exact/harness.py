@@ -111,11 +111,17 @@ class Scenarios:
 
 
 class Server:
-    """The parent of all processes that run pipelines; one for a whole test session."""
+    """The parent of all processes that run pipelines; one for a whole test session.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    also
+        Libraries that it imports beside `HEAVY`.
+    """
+
+    def __init__(self, *also: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, *also],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -329,11 +335,14 @@ def around() -> dict[str, str]:
     import time
 
     numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
+    torch = sys.modules.get("torch")
+    of_torch = [torch.get_rng_state().numpy().tobytes(), torch.utils.hooks.RemovableHandle.next_id] if torch else []
     umask = os.umask(0o77)
     os.umask(umask)
     loggers = {"root": logging.root, **logging.Logger.manager.loggerDict}
     found = {
         "random": digest(repr(random.getstate())),
+        "torch": digest(repr(of_torch)),
         "numpy.random": digest(repr(numpy.random.get_state())),
         "cwd": os.getcwd(),
         "environ": repr(sorted(os.environ.items())),
@@ -480,6 +489,8 @@ class Witness:
         if kind.__module__ in ("datetime", "decimal", "fractions", "re", "uuid", "zoneinfo"):
             return True
         if kind.__module__.startswith("pathlib"):
+            return True
+        if kind.__module__ == "torch" and kind.__name__ in ("dtype", "device", "Size", "layout", "memory_format"):
             return True
         numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
         if isinstance(value, numpy.void) and value.dtype.names and value.base is not None:
@@ -639,6 +650,14 @@ class Witness:
             return f"{value.dtype} {value.names} {[self.text(item) for item in value]} {getattr(value, 'freq', '')}"
         if isinstance(value, pandas.api.extensions.ExtensionArray):
             return f"{value.dtype!r} {[self.text(item) for item in value]}"
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            if isinstance(value, torch.Tensor):
+                return ", ".join([*self.of_tensor(value, place, torch), *self.attributes(value)])
+            if isinstance(value, torch.Generator):
+                return digest(value.get_state().numpy().tobytes())
+            if isinstance(value, torch.UntypedStorage):
+                return f"{value.nbytes()} {value.is_shared()}"
         if "scipy.sparse" in type(value).__module__:
             return ", ".join(f"{name}={self.text(item)}" for name, item in vars(value).items())
         if type(value).__module__.startswith(("matplotlib.", "mpl_toolkits.")):
@@ -666,6 +685,30 @@ class Witness:
         self.note_memory(array, place, guarded=False)
         own = "".join(self.attributes(array))
         return f"{array.dtype} {array.shape} {array.flags.writeable} {digest(array.tobytes())} {own}"
+
+    def of_tensor(self, tensor: Any, place: str, torch: Any) -> Iterator[str]:
+        yield f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device} {tensor.layout} grad={tensor.requires_grad}"
+        yield f"{tensor.is_leaf} {tensor.is_inference()} {type(tensor.grad_fn).__name__}"
+        for hooks in (tensor._backward_hooks, tensor._post_accumulate_grad_hooks):
+            yield self.text(hooks)
+        plain = tensor.detach()
+        if tensor.is_nested:
+            yield ", ".join(map(self.text, plain.unbind()))
+        elif tensor.layout is torch.sparse_coo:
+            yield f"{self.text(plain._indices())} {self.text(plain._values())} {tensor.is_coalesced()}"
+        elif tensor.layout is not torch.strided or tensor.device.type == "meta":
+            yield repr(plain)
+        else:
+            storage = tensor.untyped_storage()
+            yield f"{tensor.stride()} {tensor.storage_offset()} {self.text(storage)}"
+            raw = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (storage.nbytes(),), (1,)).numpy()
+            self.note_memory(raw, f"{place} storage", guarded=False)
+            base = tensor._base if tensor._base is not None and tensor._base.layout is torch.strided else None
+            flat = plain.resolve_conj().resolve_neg().flatten().contiguous()
+            yield repr(plain) if tensor.is_quantized else digest(flat.view(torch.uint8).numpy().tobytes())
+            yield f"conj={tensor.is_conj()} neg={tensor.is_neg()} view of {self.text(base)}"
+        if tensor.is_leaf:
+            yield f"grad {self.text(tensor.grad)}"
 
     def of_frame(self, frame: Any, place: str) -> str:
         for number, block in enumerate(frame._mgr.blocks):
@@ -727,7 +770,7 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
-    for name in HEAVY:
+    for name in (*HEAVY, *(word for word in sys.argv[1:] if not word.startswith("-"))):
         with contextlib.suppress(ModuleNotFoundError):  # other interpreters have fewer libraries
             importlib.import_module(name)
     importlib.import_module("ckpt_magic.values.owned").known()  # once for all children

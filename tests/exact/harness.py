@@ -340,6 +340,8 @@ def around() -> dict[str, str]:
     umask = os.umask(0o77)
     os.umask(umask)
     loggers = {"root": logging.root, **logging.Logger.manager.loggerDict}
+    described = {name: logger_text(one) for name, one in loggers.items() if hasattr(one, "level")}
+    untouched = logger_text(logging.Logger("made by a library that was imported when it was first needed"))
     found = {
         "random": digest(repr(random.getstate())),
         "torch": digest(repr(of_torch)),
@@ -367,7 +369,7 @@ def around() -> dict[str, str]:
         "signals": repr({int(one): callable_text(signal.getsignal(one)) for one in signal.valid_signals()}),
         "logging": repr((logging.Logger.manager.disable, warnings.showwarning is vars(logging)["_showwarning"])),
         "levels": repr(sorted(logging._levelToName.items())),
-        "loggers": repr(sorted((name, logger_text(one)) for name, one in loggers.items() if hasattr(one, "level"))),
+        "loggers": repr(sorted((name, text) for name, text in described.items() if text != untouched)),
     }
     if "matplotlib" in sys.modules:
         parameters = dict.items(sys.modules["matplotlib"].rcParams)

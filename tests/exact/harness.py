@@ -341,7 +341,7 @@ def around() -> dict[str, str]:
     os.umask(umask)
     loggers = {"root": logging.root, **logging.Logger.manager.loggerDict}
     described = {name: logger_text(one) for name, one in loggers.items() if hasattr(one, "level")}
-    untouched = logger_text(logging.Logger("made by a library that was imported when it was first needed"))
+    untouched = logger_text(logging.getLogger("made by a library that was imported when it was first needed"))
     found = {
         "random": digest(repr(random.getstate())),
         "torch": digest(repr(of_torch)),

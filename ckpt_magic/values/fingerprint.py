@@ -373,6 +373,7 @@ class Look(ValuePickler):
             if library is not None and issubclass(kind, getattr(library, name, ())):
                 return self._noting(getattr(self, note), usual)
         if usual is None and definitions.library_of(kind) == "pandas":
+        if usual is None and kind.__module__.partition(".")[0] == "pandas" and not _keeps_selection(kind):
             return _without_caches
         if usual is None and issubclass(kind, getattr(sys.modules.get("matplotlib.transforms"), "TransformNode", ())):
             return _without_parents
@@ -623,6 +624,12 @@ def _without_parents(transform: Any) -> Any:
     """Reduce a transform of matplotlib without those that are built on it: it knows them by address, dead ones too."""
     made, args, state, *rest = transform.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
     return made, args, {name: item for name, item in state.items() if name != "_parents"}, *rest
+
+
+def _keeps_selection(kind: type) -> bool:
+    """Whether what an object of pandas notes can be seen later: groups go on with the columns first selected."""
+    mixin = getattr(sys.modules.get("pandas.core.base"), "SelectionMixin", ())
+    return issubclass(kind, mixin)
 
 
 def _uncached(state: Any) -> Any:

@@ -403,6 +403,9 @@ class ValuePickler(pickle.Pickler):
             return _figure
         if module.startswith("IPython.core."):
             return _part_of_shell
+        frame: Any = getattr(sys.modules.get("pandas.core.generic"), "NDFrame", None)
+        if frame is not None and issubclass(kind, frame) and kind.__getstate__ is frame.__getstate__:
+            return _frame
         if module == "pandas.core.internals.blocks":
             return self._block
         if module == "pandas.core.internals.managers" and kind.__name__ == "SingleBlockManager":
@@ -762,6 +765,12 @@ def _part_of_shell(obj: Any) -> Any:
     if any(held.get(name) is not None for held in (own, own.get("_trait_values", {})) for name in ("shell", "parent")):
         raise NotPicklableError("a part of the running IPython")
     return NotImplemented
+def _frame(frame: Any) -> Any:
+    """A frame or series of pandas with its very own `attrs`: setting these, as pandas does, takes a copy."""
+    made, args, state, *rest = frame.__reduce_ex__(PROTOCOL)
+    if "attrs" in state:
+        state["_attrs"] = state.pop("attrs")
+    return made, args, state, *rest
 
 
 def _callbacks(registry: Any) -> Any:

@@ -306,6 +306,201 @@ inner['y'] = 2; sp['t'] = sp.s * 2; counts = cut.value_counts()
 r = list(box.iloc[0].columns), str(per.iloc[0]), counts.tolist()
 """,
 )
+scenario(
+    "`inplace=` of many kinds, a frame in a container and a column taken out before",
+    """
+%%step 1
+import pandas as pd, numpy as np
+df = pd.DataFrame({'a': [3., None, 1.], 'b': [1, 1, 2], 'c': list('xyz')}, index=pd.Index(['r', 's', 't'], name='idx')); same = {'k': [df]}; s = df['a']
+%%step 2
+df.fillna({'a': 0.}, inplace=True); df.set_index('c', inplace=True); df.rename_axis('key', inplace=True)
+%%step 3
+df.reset_index(inplace=True); df.drop_duplicates('b', inplace=True); df.replace('x', 'X', inplace=True); s.fillna(9, inplace=True)
+%%step 4
+df.eval('d = a + b', inplace=True); df.sort_index(ascending=False, inplace=True); df.query('a > 0', inplace=True); s.update(pd.Series({'r': 100.}))
+%%step 5
+same['k'][0].loc['new'] = ['n', 1., 2, 3.]; popped = df.pop('b'); del df['d']; s.drop('s', inplace=True); r = df.to_dict(), s.to_dict(), popped.tolist()
+""",
+)
+scenario(
+    "groupby, rolling, resample, indexers and accessors held over steps",
+    """
+%%step 1
+import pandas as pd, numpy as np
+df = pd.DataFrame({'k': list('abab'), 'v': [1., 2, 3, 4]}, index=pd.date_range('2020', periods=4)); g = df.groupby('k'); roll = df['v'].rolling(2)
+rs = df['v'].resample('2D'); loc = df.loc; iloc = df.iloc; it = iter(df.to_records().tolist()); next(it); acc = df['k'].str; exp = df.v.expanding(); ew = df.v.ewm(2)
+%%step 2
+df.loc[:, 'v'] = [10., 20, 30, 40]; first = next(it)
+%%step 3
+iloc[0, 1] = -5; loc[:, 'w'] = 1; a = g.sum(numeric_only=True)
+%%step 4
+b = roll.sum().tolist(), rs.sum().tolist(), [tuple(x) for x in it], acc.upper().tolist(), loc.obj is df, g.obj is df, exp.sum().tolist(), ew.mean().tolist(); c = df.to_dict()
+""",
+)
+scenario(
+    "attrs shared and nested, flags, names, freq, RangeIndex",
+    """
+%%step 1
+import pandas as pd, numpy as np
+meta = {'unit': ['m']}; df = pd.DataFrame({'a': range(3)}); df.attrs['meta'] = meta; d2 = df.copy(); idx = df.index
+ts = pd.Series(range(5), index=pd.date_range('2020', periods=5, freq='D', name='when')); ts.attrs = df.attrs
+%%step 2
+meta['unit'].append('s'); d3 = df[['a']]; part = ts[::2]; df.flags.allows_duplicate_labels = False
+%%step 3
+ts.index.freq = None; df.attrs['new'] = 1; big = pd.DataFrame(index=pd.RangeIndex(0, 1000)); idx.name = 'n'
+%%step 4
+r = d2.attrs, d3.attrs, type(df.index).__name__, part.index.freq, df.index.name, d2.index.name, big.shape, d3.flags.allows_duplicate_labels, ts.attrs is df.attrs
+""",
+)
+scenario(
+    "a notebook's subclass of DataFrame with _metadata",
+    """
+%%step 1
+import pandas as pd
+class Geo(pd.DataFrame):
+    _metadata = ['crs', 'tags']
+    @property
+    def _constructor(self): return Geo
+    @property
+    def _constructor_sliced(self): return GeoS
+    def area(self): return (self.w * self.h * factor).tolist()
+class GeoS(pd.Series):
+    _metadata = ['unit', '_name']
+    @property
+    def _constructor(self): return GeoS
+factor = 1; g = Geo({'w': [1, 2], 'h': [3, 4]}); g.crs = 'x'; g.tags = ['t']; col = g['w']; col.unit = 'cm'
+%%step 2
+g.tags.append('u'); sub = g[g.w > 1]; factor = 10
+%%step 3
+sub.crs = 'y'; g['d'] = g.area(); col.iloc[0] = 50
+%%step 4
+r = g.crs, sub.tags, sub.area(), type(g.head(1)).__name__, type(g.w).__name__, col[:1].unit, sub.tags is g.tags, g.w.tolist()
+""",
+)
+scenario(
+    "holders of one frame's memory see what they would have seen",
+    """
+%%step 1
+import pandas as pd, numpy as np
+df = pd.DataFrame({'a': [1, 2, 3], 'b': [4., 5, 6], 'c': list('xyz')}); df2 = df[:]; s = df['b']; arr = df['b'].values; h = df.head(2); cp = df.copy(deep=False)
+%%step 2
+df.loc[0, 'b'] = 100; a1 = arr.tolist(), s.tolist(), df2.b.tolist(), h.b.tolist()
+%%step 3
+s.iloc[1] = -1; df2.iloc[2, 1] = 0.5; a2 = arr.tolist(), df.b.tolist(), cp.b.tolist()
+%%step 4
+arr2 = df.to_numpy(); col = df.loc[:, 'b']; col[0] = 7; df['b'] *= 2; a3 = [x.b.tolist() for x in (df, df2, cp, h)], s.tolist(), arr.tolist(), col.tolist()
+""",
+    differs="(memory)",  # a view that cannot be written, let go of by its frame: it cannot tell
+)
+scenario(
+    "nullable, string, arrow dtypes, categorical shared, tz, decimal, bytes, float16, complex",
+    """
+%%step 1
+import pandas as pd, numpy as np, decimal, pyarrow as pa
+cat = pd.CategoricalDtype(['lo', 'hi'], ordered=True)
+df = pd.DataFrame({'c1': pd.Categorical(['lo', 'hi', None], dtype=cat), 'c2': pd.Categorical(['hi'] * 3, dtype=cat), 'st': pd.array(['a', None, 'c'], dtype='string[pyarrow]'), 'sp': pd.array(['a', None, 'c'], dtype='string[python]'),
+  'ar': pd.array([[1], [2, 3], None], dtype=pd.ArrowDtype(pa.list_(pa.int64()))), 'ai': pd.array([1, None, 3], dtype='int32[pyarrow]'), 'td': pd.to_timedelta([1, 2, None], unit='h'), 'cx': np.array([1j, 2, 3]), 'h': np.array([1, 2, 3], 'f2'),
+  'de': [decimal.Decimal('1.1')] * 3, 'by': [b'a', b'b', b'c'], 'f': pd.array([1.5, None, 2], dtype='Float32'), 'u8': np.array([1, 2, 3], 'u1'), 'by2': np.array([b'x', b'y', b'z'])})
+ser = df['st']; cats = df.c1.cat.categories
+%%step 2
+df.loc[0, 'st'] = 'Z'; df.loc[1, 'c1'] = 'lo'; df.loc[2, 'ai'] = 33; df['h'] += 1; df.loc[1, 'f'] = 2.5
+%%step 3
+df['c1'] = df.c1.cat.reorder_categories(['hi', 'lo']); df.loc[1, 'sp'] = 'q'; df['ts'] = pd.date_range('2021', periods=3, tz='UTC').tz_convert('Asia/Tokyo'); ser.iloc[1] = 'w'
+%%step 4
+r = [str(x) for x in df.dtypes], df.st.tolist(), ser.tolist(), df.c1.tolist(), df.c1.cat.ordered, df.ar.tolist(); df.iloc[:, 0] = 'hi'
+""",
+)
+scenario(
+    "MultiIndex on both axes, duplicates, empty frames, object columns with frames",
+    """
+%%step 1
+import pandas as pd, numpy as np
+cols = pd.MultiIndex.from_product([['x', 'y'], [1, 2]], names=['o', 'i']); df = pd.DataFrame(np.arange(16.).reshape(4, 4), columns=cols, index=pd.MultiIndex.from_arrays([list('aabb'), [1, 2, 1, 2]])); sub = df['x']
+e = pd.DataFrame(columns=['q']).astype({'q': 'category'}); dup = pd.DataFrame([[1, 2, 3]], columns=list('aab')); empty = pd.DataFrame(); es = pd.Series([], dtype='period[M]')
+%%step 2
+df.loc[('a', 1), ('x', 2)] = -1; lv = df.columns.levels[0]; dup['a'] = 5; e.loc[0] = 'v'
+%%step 3
+sub.loc[('b', 2)] = 0; df.columns = df.columns.set_names('outer', level=0); dup.columns = ['p', 'p', 'r']; st = df.stack(level='outer')
+%%step 4
+df.index = df.index.remove_unused_levels(); empty['z'] = [1]; r = df.values.tolist(), sub.values.tolist(), dup.values.tolist(), st.shape, e.q.dtype
+""",
+)
+scenario(
+    "blocks keep their layout, fragmented frames, consolidation",
+    """
+%%step 1
+import pandas as pd, numpy as np
+df = pd.DataFrame({'a': np.zeros(4)})
+for i in range(12): df[f'n{i}'] = i * 1.0
+n = df._mgr.nblocks
+%%step 2
+df.iloc[0, 3] = 50; piece = df[['n1', 'n2']]; arr = df['n5'].to_numpy()
+%%step 3
+whole = df.to_numpy(); m = df._mgr.nblocks; df.loc[0, 'n5'] = -4
+%%step 4
+df2 = df.copy(); k = df2._mgr.nblocks, df._mgr.nblocks, arr.tolist(), [b.values.flags.f_contiguous for b in df._mgr.blocks][:3]
+""",
+)
+scenario(
+    "a styler with a notebook function, interval and period indexes, a sparse frame",
+    """
+%%step 1
+import pandas as pd, numpy as np
+def red(v): return f'color: {colour}'
+colour = 'red'; df = pd.DataFrame({'a': [1, 2], 'b': [3, 4]}); st = df.style.map(red).format('{:.1f}').set_table_attributes('class="x"')
+bins = pd.interval_range(0, 10, 5); sp = pd.DataFrame({'s': pd.arrays.SparseArray([0., 0, 1.])}); ps = pd.Series(1, pd.period_range('2020', periods=3, freq='Q'))
+%%step 2
+colour = 'blue'; df.loc[0, 'a'] = 100; c = pd.cut(pd.Series([1, 9]), bins)
+%%step 3
+h = st.set_uuid('u').to_html(); sp['t'] = sp.s + 1; ps.iloc[0] = 5
+%%step 4
+r = 'blue' in h, '100' in h, st.data is df, c.cat.categories.tolist(), sp.sparse.density, ps.to_dict()
+""",
+)
+scenario(
+    "arrays and codes taken out of series",
+    """
+%%step 1
+import pandas as pd, numpy as np
+s = pd.Series(pd.array([1, 2, None], dtype='Int64')); a = s.array; d = pd.Series(pd.date_range('2020', periods=3)); da = d.array; c = pd.Series(list('aba'), dtype='category'); ca = c.array; codes = c.cat.codes; ix = pd.Index([1, 2, 3]); iv = ix.values
+%%step 2
+a2 = s.array; d.iloc[0] = pd.Timestamp('1999'); c.iloc[0] = 'b'; loc = ix.get_loc(2)
+%%step 3
+try: a[0] = 7
+except Exception as e: err = type(e).__name__
+s.iloc[1] = 50; u = ix.is_unique
+%%step 4
+r = s.tolist(), list(a), list(a2), list(da), list(ca), codes.tolist(), iv.tolist(), d.dt.year.tolist()
+""",
+)
+scenario(
+    "attrs under a name of their own",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'a': [1, 2]}); notes = df.attrs; s = pd.Series([1]); s.attrs['deep'] = {'k': []}; deep = s.attrs['deep']['k']
+%%step 2
+notes['unit'] = 'm'; sub = df[['a']]
+%%step 3
+deep.append(df.attrs['unit']); df.attrs['more'] = deep
+%%step 4
+notes['last'] = 1; r = dict(df.attrs), df.attrs is notes, s.attrs, sub.attrs
+""",
+)
+scenario(
+    "groups go on with the columns that they first selected",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'k': list('aab'), 'v': [1., 2, 3], 'w': [4, 5, 6]}); g = df.groupby('k')[['v']]
+%%step 2
+first = g.sum().v.tolist()
+%%step 3
+df.loc[0, 'v'] = 100
+%%step 4
+second = g.sum().v.tolist()
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

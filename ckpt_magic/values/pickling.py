@@ -406,6 +406,8 @@ class ValuePickler(pickle.Pickler):
         frame: Any = getattr(sys.modules.get("pandas.core.generic"), "NDFrame", None)
         if frame is not None and issubclass(kind, frame) and kind.__getstate__ is frame.__getstate__:
             return _frame
+        if module in ("polars.lazyframe.frame", "polars.expr.expr") and hasattr(kind, "__getstate__"):
+            return _query
         if module == "pandas.core.internals.blocks":
             return self._block
         if module == "pandas.core.internals.managers" and kind.__name__ == "SingleBlockManager":
@@ -771,6 +773,15 @@ def _frame(frame: Any) -> Any:
     if "attrs" in state:
         state["_attrs"] = state.pop("attrs")
     return made, args, state, *rest
+
+
+def _query(query: Any) -> Any:
+    """A query of polars, unless it holds Python functions: polars itself writes these, with frozen globals."""
+    reduced = query.__reduce_ex__(PROTOCOL)
+    state = reduced[2] if len(reduced) > 2 else None
+    if isinstance(state, bytes) and any(mark in state for mark in (b"PLPYFN", b"PLPYUDF", b"cloudpickle")):
+        raise NotPicklableError("a polars query with a Python function")
+    return reduced
 
 
 def _callbacks(registry: Any) -> Any:

@@ -474,6 +474,22 @@ r = s.tolist(), list(a), list(a2), list(da), list(ca), codes.tolist(), iv.tolist
 """,
 )
 scenario(
+    "a polars query with a function of the notebook is named, one without comes back",
+    """
+%%step 1
+import polars as pl
+k = 2; df = pl.DataFrame({'a': [1, 2, 3], 'c': pl.Series(['x', 'y', 'x'], dtype=pl.Categorical)}); e = pl.col('a') + 1
+%%step 2
+lf = df.lazy().select(pl.col('a').map_elements(lambda x: x * k, return_dtype=pl.Int64)); plain = df.lazy().select(e)
+%%step 3
+k = 10
+%%step 4
+r = lf.collect()['a'].to_list(), plain.collect()['a'].to_list(), df.rows()
+""",
+    runs={2: "could not be saved", 4: "`lf`"},
+    differs="df e lf plain",  # the witness does not look into polars; `r` does
+)
+scenario(
     "attrs under a name of their own",
     """
 %%step 1

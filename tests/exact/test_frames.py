@@ -517,6 +517,21 @@ df.loc[0, 'v'] = 100
 second = g.sum().v.tolist()
 """,
 )
+scenario(
+    "Arrow tables, slices, batches and scalars over an array that goes on changing",
+    """
+%%step 1
+import pyarrow as pa, pyarrow.compute as pc, numpy as np
+a = np.arange(10.); arr = pa.array(a); buf = pa.py_buffer(a); t = pa.table({'x': arr, 'd': pa.array(list('aabbccddee')).dictionary_encode()}).replace_schema_metadata({'k': 'v'}); ch = pa.chunked_array([[1, 2], [3]]); f = pc.add; rb = t.to_batches()[0]
+%%step 2
+a[0] = 42; t2 = t.slice(3, 4); sc = pa.scalar(5)
+%%step 3
+a[4] = -1; r0 = t2['x'].to_pylist(); sch = t.schema
+%%step 4
+r = t['x'].to_pylist(), rb.column(0).to_pylist(), arr.to_pylist(), f(ch, 1).to_pylist(), t.schema.metadata, np.frombuffer(buf).tolist(), t2.to_pydict(), sc.as_py()
+""",
+    differs="t t2 arr buf ch rb sc sch",  # the witness does not look into Arrow; `r` does
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

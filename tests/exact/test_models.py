@@ -79,6 +79,59 @@ models['a'].partial_fit(X, y); best.set_params(alpha=10.0).fit(X, y); c = clone(
 coef = best.coef_; coef += 1; r = models['b'].predict(X[:2]), c.alpha, rs.rand()
 """,
 )
+scenario(
+    "sparse matrices over one array, splines, trees and frozen distributions",
+    """
+%%step 1
+import scipy.sparse as sp, numpy as np
+from scipy import stats, interpolate, spatial, optimize
+m = sp.csr_array(np.eye(4)); d = m.data; m2 = sp.csr_matrix((d, m.indices, m.indptr), copy=False); coo = sp.coo_matrix(np.eye(3)); dok = sp.dok_matrix((3, 3))
+rs = np.random.default_rng(0); fr = stats.norm(1, 2); fr.random_state = rs; x = np.linspace(0, 1, 8); cs = interpolate.CubicSpline(x, x ** 2); f = interpolate.interp1d(x, x); tree = spatial.cKDTree(np.arange(20.).reshape(10, 2))
+%%step 2
+d[0] = 9; dok[1, 2] = 5; draw = fr.rvs(3)
+def target(z): calls.append(1); return (z[0] - shift) ** 2
+calls = []; shift = 3.
+%%step 3
+m2[1, 1] = 4; res = optimize.minimize(target, [0.]); cs.c[0] *= 2; shift = 1.; tree2 = tree
+%%step 4
+r = m.toarray().tolist(), m2.toarray().tolist(), float(cs(.5)), float(f(.3)), tree.query([1., 2.]), rs.random(), fr.rvs(1).tolist(), round(float(res.x[0]), 4), dok.toarray().tolist(), fr.random_state is rs
+""",
+    differs="tree tree2",  # the witness does not look into compiled trees; `r` does
+)
+scenario(
+    "a pipeline of notebook classes, warm starts and a metric, with one random state",
+    """
+%%step 1
+import numpy as np, pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.pipeline import Pipeline, FeatureUnion
+from sklearn.compose import ColumnTransformer
+from sklearn.preprocessing import StandardScaler, FunctionTransformer, OneHotEncoder
+from sklearn.linear_model import SGDClassifier, LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.ensemble import RandomForestClassifier, GradientBoostingClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.feature_extraction.text import CountVectorizer
+class Scale(TransformerMixin, BaseEstimator):
+    def get_feature_names_out(self, names=None): return np.asarray(names, dtype=object)
+    def __init__(self, by=1.0): self.by = by
+    def fit(self, X, y=None): self.seen_ = getattr(self, 'seen_', 0) + 1; return self
+    def transform(self, X): return np.asarray(X) * self.by * boost
+boost = 1.0; rs = np.random.RandomState(0); X = pd.DataFrame(rs.rand(40, 2), columns=['a', 'b']); X['c'] = list('xy') * 20; y = (X.a > .5).astype(int)
+def dist(p, q): return float(np.abs(p - q).sum()) * boost
+ct = ColumnTransformer([('n', Pipeline([('s', StandardScaler()), ('f', Scale(2.))]), ['a', 'b']), ('o', OneHotEncoder(), ['c'])])
+pipe = Pipeline([('ct', ct), ('m', LogisticRegression())]); ct.set_output(transform='default'); rf = RandomForestClassifier(3, random_state=rs, warm_start=True); gb = GradientBoostingClassifier(n_estimators=3, random_state=rs, warm_start=True)
+%%step 2
+pipe.fit(X, y); inner = pipe.named_steps['m']; rf.fit(X[['a', 'b']], y); knn = KNeighborsClassifier(2, metric=dist).fit(X[['a', 'b']].values, y)
+%%step 3
+p1 = rf.predict(X[['a', 'b']]); boost = 3.0; rf.n_estimators = 5; rf.fit(X[['a', 'b']], y); gb.fit(X[['a', 'b']], y)
+%%step 4
+grid = GridSearchCV(pipe, {'m__C': [.1, 1.]}, cv=2).fit(X, y); c = clone(pipe); inner.coef_ *= 2; gb.n_estimators = 6; gb.fit(X[['a', 'b']], y)
+%%step 5
+r = pipe.predict_proba(X)[:2].tolist(), rf.predict_proba(X[['a', 'b']])[:2].tolist(), knn.predict(X[['a', 'b']].values)[:5].tolist(), grid.best_params_, grid.estimator is pipe, gb.predict_proba(X[['a', 'b']])[0].tolist(), ct.named_transformers_['n']['f'].seen_, rf.random_state is gb.random_state is rs, pipe.get_params()['m'] is inner, rs.rand()
+""",
+    differs="grid",  # it holds the times that fitting took
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -372,8 +372,7 @@ class Look(ValuePickler):
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, getattr(library, name, ())):
                 return self._noting(getattr(self, note), usual)
-        if usual is None and definitions.library_of(kind) == "pandas":
-        if usual is None and kind.__module__.partition(".")[0] == "pandas" and not _keeps_selection(kind):
+        if usual is None and definitions.library_of(kind) == "pandas" and not _keeps_selection(kind):
             return _without_caches
         if usual is None and issubclass(kind, getattr(sys.modules.get("matplotlib.transforms"), "TransformNode", ())):
             return _without_parents

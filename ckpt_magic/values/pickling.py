@@ -767,6 +767,8 @@ def _part_of_shell(obj: Any) -> Any:
     if any(held.get(name) is not None for held in (own, own.get("_trait_values", {})) for name in ("shell", "parent")):
         raise NotPicklableError("a part of the running IPython")
     return NotImplemented
+
+
 def _frame(frame: Any) -> Any:
     """A frame or series of pandas with its very own `attrs`: setting these, as pandas does, takes a copy."""
     made, args, state, *rest = frame.__reduce_ex__(PROTOCOL)

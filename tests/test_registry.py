@@ -100,10 +100,16 @@ def test_a_mark_counts_in_other_kernels_only() -> None:
     assert action(meta=marked, kernel="other") == "restore"
 
 
-def test_lost_values_run_unless_dropped() -> None:
-    lost = meta(lost=[{"name": "conn", "type": "sqlite3.Connection", "reason": "…"}])
-    assert action(meta=lost) == "run"
-    assert decide(StepCall(2, drop=("conn",)), known(meta=lost)).action == "restore"
+def test_lost_values_run_only_where_they_are_needed() -> None:
+    lost = meta(lost=[{"name": "conn", "type": "sqlite3.Connection", "reason": "…"}], unsaved=["conn"])
+    assert action(meta=lost) == "restore"
+    assert action(meta=lost, needed="`conn` could not be saved, and step 3 reads it") == "run"
+
+
+def test_what_was_dropped_runs_where_the_cell_drops_it_no_longer() -> None:
+    dropped = meta(unsaved=["tmp"])
+    assert action(meta=dropped) == "run"
+    assert decide(StepCall(2, drop=("tmp",)), known(meta=dropped)).action == "restore"
 
 
 def test_what_cannot_be_put_back_runs() -> None:

@@ -199,14 +199,23 @@ def test_what_a_failed_run_left_and_the_checkpoint_does_not_hold_runs_the_step(f
 
 
 def test_a_placeholder_put_into_a_container_does_not_replace_a_good_checkpoint(folder: Path) -> None:
-    cells = [(1, "a = 1; b = [1]", {"drop": ("b",)}), (2, "lst = [b, a]")]
-    play(Kernel(folder), cells)
+    cells = [(1, "a = 1; b = [1]", {"drop": ("b",)}), (2, "lst = [a, 1]"), (2, "lst = [b, a]")]
+    play(Kernel(folder), cells[:2])
     kernel = Kernel(folder, 2)
     with pytest.warns(CheckpointWarning, match="`lst` holds a value that was lost"):
-        play(kernel, cells)
+        play(kernel, [cells[0], cells[2]])  # nobody could know that its cell was edited to read `b`
     kernel = Kernel(folder, 3)
-    play(kernel, cells)
-    assert kernel.names["lst"] == [[1], 1]
+    play(kernel, cells[:2])
+    assert kernel.names["lst"] == [1, 1]
+
+
+def test_what_was_dropped_is_made_again_for_a_later_step_that_is_known_to_read_it(folder: Path) -> None:
+    cells = [(1, "a = 1; b = [1]", {"drop": ("b",)}), (2, "lst = [b, a]")]
+    play(Kernel(folder), cells)
+    for start, expected in ((2, ["saved", "saved"]), (3, ["restored", "restored"])):
+        kernel = Kernel(folder, start)
+        assert actions(play(kernel, cells)) == expected
+        assert kernel.names["lst"] == [[1], 1]
 
 
 def test_a_foreign_pickle_is_an_error_that_tells_how_to_trust_it(folder: Path) -> None:

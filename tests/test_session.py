@@ -206,18 +206,30 @@ def test_an_unknown_name_in_save_is_an_error_before_the_cell_runs(folder: Path) 
     assert "x" not in kernel.names
 
 
-def test_a_lost_value_is_named_and_the_step_runs_again(folder: Path) -> None:
+def test_a_lost_value_is_named_and_the_step_runs_again_for_a_later_step_that_reads_it(folder: Path) -> None:
     source = "import sqlite3; conn = sqlite3.connect(':memory:'); n = 3"
-    facts = Kernel(folder).step(1, source)
+    first = Kernel(folder)
+    facts = first.step(1, source)
+    first.step(2, "one = conn.execute('select 1').fetchone()")
     assert any("`conn` (sqlite3.Connection) cannot be saved" in note for note in facts["notes"])
     assert stored(folder, 1)["n"] == 3
     kernel = Kernel(folder, 2)
-    assert kernel.step(1, source)["action"] == "saved"
+    facts = kernel.step(1, source)
+    assert facts["action"] == "saved"
+    assert facts["reason"] == "`conn` could not be saved, and step 2 reads it"
     assert type(kernel.names["conn"]) is sqlite3.Connection
-    dropped = Kernel(folder, 2)
-    assert dropped.step(1, source, drop=("conn",))["action"] == "restored"
-    with pytest.raises(LostValueError):
-        dropped.names["conn"].execute("select 1")
+
+
+def test_a_lost_value_that_nobody_reads_is_bound_to_a_placeholder(folder: Path) -> None:
+    source = "import sqlite3; conn = sqlite3.connect(':memory:'); n = 3"
+    Kernel(folder).step(1, source)
+    for drop in ((), ("conn",)):
+        kernel = Kernel(folder, 2)
+        facts = kernel.step(1, source, drop=drop)
+        assert (facts["action"], kernel.names["n"]) == ("restored", 3)
+        assert "`conn` could not be saved" in facts["notes"]
+        with pytest.raises(LostValueError, match=r"step 1: `conn` \(sqlite3.Connection\).*%%step 1 --force"):
+            kernel.names["conn"].execute("select 1")
 
 
 def test_require_fails_the_step_and_keeps_the_earlier_checkpoint(folder: Path) -> None:
@@ -572,11 +584,12 @@ def test_values_that_cannot_be_saved_do_not_follow_into_later_steps(folder: Path
         (2, "b = 1"),
         (3, "one = (i for i in [1]); two = (i for i in [2])"),
         (4, "c = b + 1"),
+        (5, "d = next(one), cur.execute('select 1').fetchone()"),
     ]
-    for start in ("none", "end"):
+    for start in ("none", 5):
         kernel = Kernel(folder, start)
         facts = [kernel.step(step, source) for step, source in cells]
-    assert [one["action"] for one in facts] == ["saved", "restored", "saved", "restored"]
+    assert [one["action"] for one in facts] == ["saved", "restored", "saved", "restored", "saved"]
     assert not any("conn" in note for note in facts[2]["notes"])
 
 

@@ -674,6 +674,15 @@ def _show_as_typed(filename: str, lineno: int, line: str) -> None:
         lines[lineno - 1] = (typed if text == code else text.replace(f"; {code}", "")) + "\n"
 
 
+def split_step(raw: str) -> tuple[str | None, str]:
+    """Take a cell apart: the text after `%%step` (None if it is no step) and the code below that line."""
+    for line in raw.splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            head = _HEAD.match(line.strip())
+            return (None, raw) if head is None else (head[1] or "", _below(raw))
+    return None, raw
+
+
 def _below(raw: str) -> str:
     """Return the text below the `%%step` line, as typed."""
     lines = raw.splitlines(keepends=True)

@@ -18,6 +18,7 @@ from traitlets import Bool, Integer, List, Unicode
 from ckpt_magic.errors import CheckpointError, StoreError, UsageError
 from ckpt_magic.faces import status, verbs
 from ckpt_magic.faces.hooks import Hooks
+from ckpt_magic.faces.notebook import Notebook, pipeline_of
 from ckpt_magic.files.store import Store, check_name
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.push import push
@@ -76,12 +77,19 @@ class CkptMagics(Magics):
             handed=handed,
             notebook=notebook,
         )
+        cells = Notebook(
+            self._shell.transform_cell,
+            pipeline_of(verbs.parse_step, settings.resolve),
+            sources=handed.get("sources"),
+            path=settings.notebook,
+        )
         return Session(
             self._shell.user_ns,
             settings,
             is_hidden=self._is_hidden,
             restore_random=self.restore_random,
             secrets=self.secrets or None,
+            cells_after=cells.after,
         )
 
     def _is_hidden(self, name: str, value: Any) -> bool:

@@ -17,11 +17,12 @@ from typing import Any
 
 from ckpt_magic.files.store import check_name
 from ckpt_magic.steps import methods, registry, stored
+from ckpt_magic.steps.needs import Cell
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import Pipeline, StepCall
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import definitions, pickling
+from ckpt_magic.values import definitions, pickling, source
 
 _log = logging.getLogger("ckpt_magic")
 _OWN = frozenset({"name", "checkpoint_folder", "version", "_earlier"})
@@ -90,7 +91,15 @@ class Checkpoint:
         settings.set_start("none" if start_from is None else registry.parse_start(start_from))
         names: dict[str, Any] = {}
         main = vars(sys.modules["__main__"])
-        session = Session(names, settings, kind="method", main=main, owner=self, lives=lambda token: _live(token, main))
+        session = Session(
+            names,
+            settings,
+            kind="method",
+            main=main,
+            owner=self,
+            lives=lambda token: _live(token, main),
+            cells_after=lambda key, step, cell: [self._cell(s, m) for s, m in names_of.items() if s > step],
+        )
         pipeline = session.registry.pipeline(settings.resolve(StepCall(0)))
         pipeline.producers.update(self._earlier.producers)
         pipeline.written.update(self._earlier.written)
@@ -150,6 +159,13 @@ class Checkpoint:
                 session.finish(plan, Outcome(False, [], None, False, None, seconds))
         session.finish(plan, Outcome(True, [], None, False, None, seconds))
         return seconds
+
+    def _cell(self, step: int, method: str) -> Cell:
+        """What a method can read of attributes; which outputs it reads only a run can tell."""
+        found = methods.reads(type(self), method)
+        reads = frozenset(f"self.{name}" for name in found or ())
+        names = source.Names(frozenset(), reads, frozenset(), frozenset(), dynamic=found is None)
+        return Cell(names, step, methods.code(type(self), method).digest)
 
     def _readable(self, method: str) -> set[str]:
         """Names of the attributes that a method can read."""

@@ -32,6 +32,7 @@ class Code:
     names: Names
     method: str | None = None  # its full name, if it is one
     tree: ast.Module | None = None
+    cell: str | None = None  # the whole text of its cell, if it is one
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import saved_codes
 from ckpt_magic.values import ambient, definitions, delta
 
+UNKNOWN = "unknown:"  # how the digest of a value begins that cannot be compared
+ABSENT = ""  # in `seen`: a name that the step read, if only perhaps, and that was not there
+
 # what a META without these keys (a foreign pickle that was trusted) says of them
 EMPTY: Mapping[str, Any] = {
     "method": None,
@@ -32,11 +35,13 @@ EMPTY: Mapping[str, Any] = {
     "deleted": (),
     "lost": (),
     "unsaved": (),
+    "order": (),
     "reads": {},
     "groups": {},
     "owned": (),
     "seen": {},
     "unmade": (),
+    "unmarked": {},
     "before": {},
     "definitions": {},
     "marks": (),
@@ -61,8 +66,10 @@ def meta_of(
     notebook: str | None,
     saved: Mapping[str, Any],
     unsaved: Sequence[str],
-    lost: Sequence[Mapping[str, str]],
+    order: Sequence[str],
+    lost: Sequence[Mapping[str, Any]],
     used: Set[str],
+    unmarked: Mapping[str, tuple[int, str]],
     marks: Sequence[str],
 ) -> dict[str, Any]:
     """Write META of a step that ran; what the file itself adds (digests, versions) is not in it.
@@ -75,10 +82,13 @@ def meta_of(
         `cell` or `method`.
     kernel, notebook
         Who writes: identity of the kernel, path of the notebook relative to the folder.
-    saved, unsaved, lost
-        What the pickle holds, what a restore binds to placeholders, and rows about what could not be saved.
+    saved, unsaved, order, lost
+        What the pickle holds, what a restore binds to placeholders, both in the order of the namespace, and rows about
+        what could not be saved.
     used
         Names that the step read or holds jointly.
+    unmarked
+        Names without a saved value that unmarked cells of this kernel have read, with their producers.
     marks
         Why the checkpoint holds for this kernel only.
     """
@@ -87,7 +97,7 @@ def meta_of(
     own = f"step_{plan.call.step}"
     renewed = plan.code.names.renews if kind == "cell" else {own}
     # a value that cannot be compared never equals another one: every run of it is another content
-    unknown = {name: f"unknown:{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
+    unknown = {name: f"{UNKNOWN}{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
     return {
         "name": plan.key.name,
         "version": plan.key.version,
@@ -108,11 +118,13 @@ def meta_of(
         "deleted": list(found.deleted),
         "lost": list(lost),
         "unsaved": list(unsaved),
+        "order": list(order) if unsaved else [],
         "reads": {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())},
         "groups": {**found.groups, **unknown},
         "owned": [[list(path), digest] for path, digest in found.owned.items()],
         "seen": before.seen,
         "unmade": sorted(before.unmade),
+        "unmarked": {name: list(producer) for name, producer in sorted(unmarked.items())},
         "before": {
             name: before.state.looks[name].digest
             for name in sorted(saved.keys() & before.state.looks.keys())

@@ -120,6 +120,8 @@ class Known:
         Digests, as they are now, of the classes and functions in META `definitions`.
     before
         Digests, as they are now, of names that META `before` lists and that come from no step of the pipeline.
+    needed
+        Which value that the checkpoint lacks is needed later, and by whom; empty if none is.
     """
 
     start: StartPoint
@@ -132,6 +134,7 @@ class Known:
     values: Mapping[str, str | None] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
+    needed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +257,7 @@ def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any
 
 
 def _made_by_a_step_now(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
-    recorded = meta["reads"].keys() | meta["seen"].keys()
+    recorded = meta["reads"].keys() | {name for name, value in meta["seen"].items() if value}
     for name, (step, _) in known.pipeline.producers.items():
         patterns = {name, "*", "self.*"} if name.startswith("self.") else {name, "*"}
         if step < call.step and name not in recorded and not patterns.isdisjoint(meta["unmade"]):
@@ -266,7 +269,7 @@ def _other_value_seen(call: StepCall, known: Known, meta: Mapping[str, Any]) -> 
     for name, fingerprint in meta["seen"].items():
         now = known.values.get(name)
         if now is not None and now != fingerprint:
-            return f"`{name}` has another value"
+            return f"`{name}` has another value" if fingerprint else f"`{name}` was not there"
     return ""
 
 
@@ -311,15 +314,13 @@ def _leftovers(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
 
 
 def _lost_values(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
-    lost = [row["name"] for row in meta["lost"] if row["name"] not in call.drop]
-    if lost:
-        return f"`{lost[0]}` could not be saved"
+    lost = {row["name"] for row in meta["lost"]}
     for name in meta["unsaved"]:
-        if name in call.require or (name not in call.drop and (not call.save or name in call.save)):
+        if name in call.require or (
+            name not in lost and name not in call.drop and (not call.save or name in call.save)
+        ):
             return f"`{name}` was left out by --save or --drop"
-    if meta["refused"]:
-        return f"{meta['refused'][0]} cannot be restored"
-    return ""
+    return f"{meta['refused'][0]} cannot be restored" if meta["refused"] else known.needed
 
 
 _RULES: Sequence[Callable[[StepCall, Known, Mapping[str, Any]], str]] = (
@@ -328,8 +329,8 @@ _RULES: Sequence[Callable[[StepCall, Known, Mapping[str, Any]], str]] = (
     _marked_elsewhere,
     _other_content_upstream,
     _made_by_a_step_now,
-    _other_value_seen,
     _other_definition,
+    _other_value_seen,
     _unmarked_cell_wrote,
     _leftovers,
     _lost_values,

@@ -35,7 +35,7 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files.payloads import Map
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
-from ckpt_magic.steps import interrupts, record, registry
+from ckpt_magic.steps import interrupts, needs, record, registry
 from ckpt_magic.steps.plan import Before, Body, Code, Loaded, Outcome, Plan, Restored, contents_of, values_of
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall, StepRecord
 from ckpt_magic.steps.settings import Settings
@@ -84,6 +84,9 @@ class Session:
         Whether random generators are put back.
     secrets
         Patterns of environment names whose values are never stored; None for the default ones.
+    cells_after
+        Gives the cells that come after a step, given its number and the text of its cell (None for its number
+        alone); None if nobody knows them.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Session:
         owner: object = None,
         restore_random: bool = True,
         secrets: Sequence[str] | None = None,
+        cells_after: Callable[[PipelineKey, int, str | None], Sequence[needs.Cell] | None] = lambda *_: None,
     ) -> None:
         self.namespace = namespace
         self.main: dict[str, Any] = main if main is not None else namespace  # type: ignore[assignment]
@@ -110,10 +114,12 @@ class Session:
         self._resizing: dict[PipelineKey, bool] = {}
         self.restore_random = restore_random
         self.secrets = secrets
+        self.cells_after = cells_after
         self._is_hidden = is_hidden
         self._owner = owner
         self.makers = definitions.Makers(self.main)
         self._lives = lives or self.makers.find
+        self._fingerprints: dict[str, str | None] = {}  # of names that no step made, until code runs
         self._keyring: Keyring | None = None
         self.pages = Pages()
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
@@ -163,7 +169,8 @@ class Session:
             The checkpoint may not be restored or replaced; the message says what to do.
         """
         digest = source.digest(body.tree) + (";" if source.is_quiet(body.source) else "")
-        return self.begin_code(call, Code(body.source, digest, source.names(body.tree), tree=body.tree))
+        code = Code(body.source, digest, source.names(body.tree), tree=body.tree, cell=body.cell)
+        return self.begin_code(call, code)
 
     def begin_code(self, call: StepCall, code: Code) -> Plan:
         """Do `begin` for code of any kind."""
@@ -190,6 +197,8 @@ class Session:
         plan.action, plan.reason = decision.action, decision.reason
         if decision.note:
             plan.notes.append(decision.note)
+        if meta is not None and decision.action == "restore":
+            plan.notes += [f"`{row['name']}` could not be saved" for row in meta["lost"]]
         self._note_absent_steps(plan)
         self._note_renamed(plan)
         if plan.action == "run":
@@ -271,6 +280,7 @@ class Session:
         """Forget everything that the namespace held (`%reset`)."""
         self.registry.clear()
         self.makers.clear()
+        self._fingerprints.clear()
         self._mapped.clear()
         self._places = places.Places(self.main)
         self.watch.clear()
@@ -280,6 +290,7 @@ class Session:
 
     def cell_begins(self, tree: ast.Module | None = None) -> None:
         """Note what an unmarked cell can reach, so that its changes are not taken for a step's."""
+        self._fingerprints.clear()
         self.watch.cell_begins(tree)
 
     def cell_ends(self) -> None:
@@ -317,27 +328,66 @@ class Session:
         return replace(
             known,
             elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},
-            values={name: self._fingerprint(name) for name in meta["seen"] if name in self.namespace},
+            values={name: self._fingerprint(name) for name in meta["seen"] if self._is_users(name)},
             definitions={n: digest for n in meta["definitions"] if (digest := self._defined(n)) is not None},
             before={
                 name: fingerprint.look(self.namespace[name], self.main, self.makers).digest
                 for name in meta["before"]
                 if name in here
             },
+            needed=self._needed(key, code, meta, start) if meta["unsaved"] else "",
         )
+
+    def _needed(self, key: PipelineKey, code: Code, meta: Mapping[str, Any], start: registry.StartPoint) -> str:
+        """Which value that the checkpoint lacks is needed later, and by whom."""
+        metas, elsewhere = {}, set()
+        for entry in self.store(key.folder).entries():
+            other = PipelineKey(key.folder, entry.name, entry.version)
+            stored = self.open(other, entry.step)
+            if stored is None or stored.trust != "trusted":
+                continue
+            if other == key:
+                metas[entry.step] = stored.meta
+            else:
+                elsewhere |= {value.removeprefix("group:") for value in stored.meta["seen"].values()}
+
+        def value(name: str) -> str | None:
+            return self._fingerprint(name) if self._is_users(name) else record.ABSENT
+
+        later = needs.Later(
+            start,
+            self.kernel,
+            self.registry.pipeline(key),
+            {step: one for step, one in sorted(metas.items()) if step > meta["step"] and one["kind"] == self.kind},
+            self.cells_after(key, meta["step"], code.cell),
+            self.watch.read_by_cells(key),
+            frozenset(elsewhere),
+            value,
+        )
+        return needs.needed(meta, later)
 
     def _digest(self, name: str) -> str | None:
         """Digest of a name's sharing group if nothing shares with it; None if it cannot be pickled."""
         state = delta.look({name: self.namespace[name]}, self.main, makers=self.makers)
         return None if state.looks[name].digest is None else delta.group_digests([name], state)[name]
 
-    def _fingerprint(self, name: str) -> str | None:
-        """What is known, in every kernel, of a value that no step of this pipeline made."""
+    def _fingerprint(self, name: str, seen: fingerprint.Seen | None = None) -> str | None:
+        """What is known, in every kernel, of a value that no step of this pipeline made; `seen` is a look at it."""
+        if name in self._fingerprints:
+            return self._fingerprints[name]
         digest = fingerprint.fingerprint(self.namespace[name])
-        if digest is not None:
-            return digest
-        pipelines = self.registry.pipelines().values()
-        return next((f"group:{one.producers[name][1]}" for one in pipelines if name in one.producers), None)
+        if digest is None:
+            pipelines = self.registry.pipelines().values()
+            digest = next((f"group:{one.producers[name][1]}" for one in pipelines if name in one.producers), None)
+        if digest is None:
+            one = {name: self.namespace[name]}
+            looked = (seen or delta.look(one, self.main, self.pages, self.makers).looks[name]).digest
+            digest = None if looked is None else f"look:{looked}"
+        self._fingerprints[name] = digest
+        return digest
+
+    def _is_users(self, name: str) -> bool:
+        return name in self.namespace and not self._is_hidden(name, self.namespace[name])
 
     def _living(self, token: pickling.Token) -> Any | None:
         """What a token of a file stands for here: a definition of the notebook, or of a library that was set aside."""
@@ -569,15 +619,20 @@ class Session:
         reads = {*names, "*"} if reads is None else reads
         producers = dict(self.registry.pipeline(plan.key).producers)
         unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
-        seen = {name: digest for name in unmade & names.keys() if (digest := self._fingerprint(name)) is not None}
+        self._fingerprints.clear()
+        seen = dict.fromkeys((reads - {"*"}) - producers.keys() - names.keys(), record.ABSENT)
+        for name in unmade & names.keys():
+            if (digest := self._fingerprint(name, state.looks[name])) is not None:
+                seen[name] = digest
+        self._fingerprints.clear()
         # rule 11; if all is reached, what is not written to costs nothing, and what is counts as changed
         state.read([*(reached or ()), *outside.values])
         if used is not None:
             delta.find_alone(state, (self.main, names, values), used)
         state.forget()
-        return Before(
-            state, surroundings, outside, words, producers, reads & names.keys(), reached, seen, unmade - seen.keys()
-        )
+        unmade -= {name for name, digest in seen.items() if digest != record.ABSENT}
+        reads &= names.keys()
+        return Before(state, surroundings, outside, words, producers, reads, reached, seen, unmade)
 
     def _look_outside(self, code: Code, words: source.Words) -> places.Look:
         names = code.names if self.kind == "cell" or code.tree is None else source.names(code.tree)
@@ -709,11 +764,18 @@ class Session:
             kind=self.kind,
             saved=saved,
             unsaved=unsaved,
+            order=[name for name in self.namespace if name in saved or name in unsaved],
             lost=[
-                {"name": name, "type": record.type_name(self.namespace[name]), "reason": why}
+                {
+                    "name": name,
+                    "type": record.type_name(self.namespace[name]),
+                    "reason": why,
+                    "via": self._ways_to(name),
+                }
                 for name, why in lost.items()
             ],
             used=self._used_names(plan, found),
+            unmarked=self.watch.read_by_cells(plan.key),
             marks=marks,
         )
 
@@ -816,6 +878,17 @@ class Session:
         held = found.values.keys() | found.lost.keys() | set(found.deleted)
         return before.reads | (held & before.state.looks.keys()) - plan.code.names.renews
 
+    def _ways_to(self, lost: str) -> list[str]:
+        """Names of functions, classes and objects whose code reads a lost name."""
+        return [
+            name
+            for name, value in self.names().items()
+            if name != lost
+            and type(value) not in fingerprint.ATOMS
+            and not definitions.by_reference(value)
+            and lost in source.reachable([name], self.namespace)
+        ]
+
     def _was_here(self, plan: Plan, name: str) -> bool:
         """Whether a name holds the very object that it held before the step."""
         looks = plan.before.state.looks if plan.before is not None else {}
@@ -871,7 +944,7 @@ class Session:
         """Nobody knows what the step changed: from now on no checkpoint of this pipeline fits what is here."""
         self.watch.suspect_all()
         for name in self.names(plan.code.names.binds):
-            self.registry.pipeline(plan.key).producers[name] = (plan.call.step, f"unknown:{uuid.uuid4().hex}")
+            self.registry.pipeline(plan.key).producers[name] = (plan.call.step, f"{record.UNKNOWN}{uuid.uuid4().hex}")
         self._remember(plan, "not saved" if outcome.success else "failed", reason, seconds=outcome.seconds)
         return self._not_saved(plan, outcome, reason) if outcome.success else None
 
@@ -936,9 +1009,9 @@ class Session:
             self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
         for name in meta["deleted"]:
             self.namespace.pop(name, None)
-        self.namespace.update(loaded.values)
-        for row in meta["unsaved"]:
-            self.namespace[row] = self._placeholder(row, meta)
+        self._fingerprints.clear()
+        values = loaded.values | {name: self._placeholder(name, meta) for name in meta["unsaved"]}
+        self.namespace.update({name: values[name] for name in meta["order"]} | values)
         same_python = record.is_same_python(meta)
         for token, found in loaded.found.items():
             self.makers.adopt(token, found, same_python=same_python)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Set
 from typing import Any
 
+from ckpt_magic.steps import record
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
 from ckpt_magic.values import definitions, delta, holders, sharing, source
 from ckpt_magic.values.fingerprint import ATOMS, Seen
@@ -58,6 +59,7 @@ class Watch:
         self._cell: tuple[set[str], set[str], set[str]] | None = None
         self._last = delta.State({}, sharing.Links())  # the last look at the whole namespace
         self._touched: set[str] | None = set()  # names that cells used since; None for all
+        self._read: dict[PipelineKey, dict[str, tuple[int, str]]] = {}  # by unmarked cells, of what was not saved
 
     # -- unmarked cells -------------------------------------------------------------------------------------
 
@@ -67,11 +69,14 @@ class Watch:
         found = self.touches(tree)
         if found is None:
             self._cell, self._suspects = None, self._suspects | made
+            self._note_reads(made)
             return
         names, reachable = found
         if names.dynamic or source.reaches_all(reachable):
             reached = made
+            self._note_reads(made)
         else:
+            self._note_reads(reachable)
             held = (self._holds.get(name, set()) for name in reachable)
             reached = self._groups(made & set(reachable).union(*held))
         self._look_once(reached)
@@ -109,6 +114,16 @@ class Watch:
         for name in mentioned - self._made():
             if _can_hold(self._namespace.get(name)):
                 self._holds.setdefault(name, set()).update(reached)
+
+    def _note_reads(self, names: Set[str]) -> None:
+        for key, pipeline in self._registry.pipelines().items():
+            for name in names & pipeline.producers.keys():
+                if pipeline.producers[name][1].startswith(record.UNKNOWN):
+                    self._read.setdefault(key, {})[name] = pipeline.producers[name]
+
+    def read_by_cells(self, key: PipelineKey) -> Mapping[str, tuple[int, str]]:
+        """Names of a pipeline without a saved value that unmarked cells have read, with their producers."""
+        return self._read.get(key, {})
 
     def _look_once(self, names: set[str]) -> None:
         """Look at names before a cell can change them, where that was not done since their step."""

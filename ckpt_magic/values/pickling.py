@@ -1171,7 +1171,10 @@ def make_placeholder(name: str, step: int, reason: str, used: Callable[[str], No
         Called with the name at each use, before the error is raised.
     """
     placeholder = object.__new__(Placeholder)
-    message = f"step {step}: `{name}` ({reason}) could not be saved; run step {step} again (%ckpt_start {step})"
+    message = (
+        f"step {step}: `{name}` ({reason}) could not be saved; run the step again: `%%step {step} --force`, "
+        f"or `%ckpt_start {step}` and all from there"
+    )
     for attribute, value in (("_message", message), ("_name", name), ("_used", used)):
         object.__setattr__(placeholder, attribute, value)
     return placeholder

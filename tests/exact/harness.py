@@ -61,11 +61,17 @@ class Pipeline:
         Steps that must run although the start point comes after them, and a word of the reason.
     differs
         Names that may differ, each with the reason: what is documented as not restored exactly.
+    lost
+        Names that nothing reads at the end, so that steps which cannot save them may be restored.
+    starts
+        Start points to try; none for all.
     """
 
     text: str
     runs: Mapping[int, str] = field(default_factory=dict)
     differs: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+    starts: tuple[int | str, ...] = ()
 
     def cells(self) -> list[tuple[int | None, str]]:
         """Split the text at its marks."""
@@ -87,11 +93,21 @@ class Scenarios:
         self._known: dict[str, str] = {}
 
     def add(
-        self, name: str, text: str, *, runs: dict[int, str] | None = None, differs: str = "", known: str = ""
+        self,
+        name: str,
+        text: str,
+        *,
+        runs: dict[int, str] | None = None,
+        differs: str = "",
+        lost: str = "",
+        starts: tuple[int | str, ...] = (),
+        known: str = "",
     ) -> None:
         """Add a pipeline; `known` is the reason why it fails today, see `Pipeline` for the rest."""
         assert name not in self._pipelines, name
-        self._pipelines[name] = Pipeline(text, runs or {}, frozenset(differs.split()))
+        self._pipelines[name] = Pipeline(
+            text, runs or {}, frozenset(differs.split()), frozenset(lost.split()), tuple(starts)
+        )
         if known:
             self._known[name] = known
 
@@ -142,6 +158,8 @@ class Server:
             "cells": pipeline.cells(),
             "runs": {str(step): word for step, word in pipeline.runs.items()},
             "differs": sorted(pipeline.differs),
+            "lost": sorted(pipeline.lost),
+            "starts": list(pipeline.starts),
             "fresh": zlib.crc32(pipeline.text.encode()) % 10 == 0,  # a tenth, the same ones each time
         }
         assert self._process.stdin is not None
@@ -158,7 +176,13 @@ class Server:
 
 
 def check(
-    cells: list[tuple[int | None, str]], runs: Mapping[str, str], differs: set[str], *, fresh: bool = False
+    cells: list[tuple[int | None, str]],
+    runs: Mapping[str, str],
+    differs: set[str],
+    *,
+    lost: set[str] | None = None,
+    chosen: list[int | str] | None = None,
+    fresh: bool = False,
 ) -> list[str]:
     """Run in full, then from every start point; say what differs.
 
@@ -167,20 +191,22 @@ def check(
     """
     steps = sorted({step for step, _ in cells if step is not None})
     problems = []
+    lost = lost or set()
+    differs = differs | lost
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as top:
-        full = in_child(cells, f"{top}/full", "none")
+        full = in_child(cells, f"{top}/full", "none", lost)
         if "failed" in full:
             return [f"the full run failed:\n{full['failed']}"]
-        starts: list[int | str] = [*(step + 1 for step in steps), "auto"]
+        starts: list[int | str] = chosen or [*(step + 1 for step in steps), "auto"]
         for start in starts:
             folder = f"{top}/{start}"
             shutil.copytree(f"{top}/full", folder, copy_function=os.link)
-            kernel = in_interpreter if fresh and start == starts[len(steps) // 2] else in_child
-            with_start = kernel(cells, folder, start)
+            kernel = in_interpreter if fresh and start == starts[len(starts) // 2] else in_child
+            with_start = kernel(cells, folder, start, lost)
             problems += compare(f"start {start}", full, with_start, differs)
             if "failed" not in with_start:
                 problems += [f"start {start}: {text}" for text in unexpected(with_start, start, runs)]
-                again = in_child(cells, folder, "end")
+                again = in_child(cells, folder, "end", lost)
                 problems += compare(f"start {start}, then all restored", full, again, differs)
     return problems
 
@@ -214,14 +240,14 @@ def unexpected(run: Mapping[str, Any], start: int | str, runs: Mapping[str, str]
             yield f"step {step} was {action} ({reason})"
 
 
-def in_child(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> dict[str, Any]:
+def in_child(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str]) -> dict[str, Any]:
     """Run the cells in a forked process."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         try:
-            answer = json.dumps(run(cells, folder, start))
+            answer = json.dumps(run(cells, folder, start, lost))
         except BaseException:
             answer = json.dumps({"failed": traceback.format_exc()})
         with os.fdopen(writing, "w") as pipe:
@@ -235,9 +261,11 @@ def in_child(cells: list[tuple[int | None, str]], folder: str, start: int | str)
     return found
 
 
-def in_interpreter(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> dict[str, Any]:
+def in_interpreter(
+    cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str]
+) -> dict[str, Any]:
     """Run the cells in an interpreter of their own."""
-    request = json.dumps({"cells": cells, "folder": folder, "start": start})
+    request = json.dumps({"cells": cells, "folder": folder, "start": start, "lost": sorted(lost)})
     done = subprocess.run(
         [sys.executable, __file__, "--one"], input=request, stdout=subprocess.PIPE, text=True, check=False
     )
@@ -251,7 +279,7 @@ def in_interpreter(cells: list[tuple[int | None, str]], folder: str, start: int 
 # --- in a child ---
 
 
-def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> dict[str, Any]:
+def run(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str]) -> dict[str, Any]:
     """Be a kernel: run or restore the cells, then describe what they left."""
     from ckpt_magic.steps import plan as plans
     from ckpt_magic.steps import registry, settings
@@ -274,7 +302,12 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> d
     options = settings.Settings(Path(folder), environ={})
     options.configure(name="p")
     options.set_start(registry.parse_start(start))
-    session = sessions.Session(namespace, options, is_hidden=lambda name, value: name in hidden)
+    session = sessions.Session(
+        namespace,
+        options,
+        is_hidden=lambda name, value: name in hidden,
+        cells_after=lambda key, step, cell: cells_after(cells, step, probe=not lost),
+    )
     results: dict[str, str] = {}
     actions = []
     for number, (step, source) in enumerate(cells):
@@ -309,6 +342,22 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str) -> d
         "actions": actions,
         "warned": warned,
     }
+
+
+def cells_after(cells: list[tuple[int | None, str]], step: int, *, probe: bool) -> list[Any]:
+    """What a notebook's file tells of the cells below a step; the probe at the end reads every name."""
+    from ckpt_magic.steps.needs import Cell
+    from ckpt_magic.values import source as sources
+
+    found, seen = [], False
+    for number, text in cells:
+        tree = ast.parse(text)
+        if seen:
+            found.append(Cell(sources.names(tree), number, sources.digest(tree)))
+        seen = seen or number == step
+    if probe:
+        found.append(Cell(sources.names(ast.parse("vars()"))))
+    return found
 
 
 def execute(tree: ast.Module, filename: str, namespace: dict[str, Any]) -> tuple[bool, Any]:
@@ -779,7 +828,8 @@ def serve() -> None:
     if "--one" in sys.argv:
         request = json.loads(sys.stdin.read())
         try:
-            answer = run([(step, source) for step, source in request["cells"]], request["folder"], request["start"])
+            cells = [(step, source) for step, source in request["cells"]]
+            answer = run(cells, request["folder"], request["start"], set(request["lost"]))
         except BaseException:
             answer = {"failed": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
@@ -794,6 +844,8 @@ def serve() -> None:
                 [(step, source) for step, source in request["cells"]],
                 request["runs"],
                 set(request["differs"]),
+                lost=set(request["lost"]),
+                chosen=request["starts"],
                 fresh=request["fresh"],
             )
         except Exception:

@@ -108,6 +108,123 @@ b = C()
 r = isinstance(a, C), isinstance(b, C)
 """,
 )
+scenario(
+    "a lost value that nothing reads again",
+    """
+%%step 1
+import sqlite3
+conn = sqlite3.connect(':memory:'); rows = [r for (r,) in conn.execute('select 1 union select 2')]
+%%step 2
+total = sum(rows)
+%%step 3
+rows.append(total)
+""",
+    lost="conn",
+)
+scenario(
+    "a lost value that only a step reads which is restored",
+    """
+%%step 1
+import threading
+held = threading.Lock(); _ = held.acquire(); n = [1]
+%%step 2
+n.append(held.locked())
+%%step 3
+m = n * 2
+%%step 4
+o = m + n
+""",
+    lost="held",
+    runs={},
+    starts=(3, 4, 5),
+)
+scenario(
+    "a lost value that a step above the start point reads",
+    """
+%%step 1
+import threading
+held = threading.Lock(); _ = held.acquire(); n = [1]
+%%step 2
+n.append(2)
+%%step 3
+n.append(held.locked())
+""",
+    lost="held",
+    runs={1: "`held` could not be saved, and step 3 reads it"},
+    starts=(2, 3),
+)
+scenario(
+    "a lost value behind a function of its step and one behind a method of an unmarked cell",
+    """
+%%step 1
+def gen():
+    while True: yield 1
+g = gen(); h = gen(); k = gen()
+def draw(): return next(g)
+class Drawer:
+    def draw(self): return next(k)
+d = Drawer()
+%%step 2
+def more(): return next(h)
+n = 1
+%%step 3
+n += 1
+%%
+x = draw(), more(), d.draw()
+%%step 4
+n += 1
+""",
+    lost="g h k",
+    runs={1: "could not be saved, and "},
+)
+scenario(
+    "a lost name that a later cell binds anew before it reads it",
+    """
+%%step 1
+g = (i for i in [1]); n = 1
+%%step 2
+n += 1
+%%
+g = (i for i in [5]); x = next(g)
+%%step 3
+n += x
+""",
+    lost="g",
+)
+scenario(
+    "lost values in a chain",
+    """
+%%step 1
+src = iter_ = (i for i in range(100)); a = [next(src)]
+%%step 2
+a.append(next(src)); b = a
+%%step 3
+c = [a, b]
+%%step 4
+c.append(next(src))
+%%step 5
+d = len(c)
+""",
+    lost="src iter_",
+    runs={1: "`", 2: "`"},
+    starts=(2, 3, 4),
+)
+scenario(
+    "a step that reads a lost value, and an unmarked cell above it that the step reads too",
+    """
+%%step 1
+g = (i for i in [1, 2, 3]); n = 1
+%%
+factor = 3
+%%step 2
+m = next(g) * factor
+%%step 3
+k = m + n
+""",
+    lost="g",
+    runs={1: "`", 2: "`"},
+    starts=(2, 3, 4),
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -1,0 +1,108 @@
+"""The cells of a notebook that are known before they run: from its file, or handed over by `ckpt-magic run`.
+
+The file may be older than the page: a cell that is not in it is found by the number of its step, and if that is not
+there either, every cell counts as coming after it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ckpt_magic.errors import CheckpointError
+from ckpt_magic.faces.hooks import split_step
+from ckpt_magic.steps.needs import Cell
+from ckpt_magic.steps.registry import PipelineKey, StepCall
+from ckpt_magic.values import source
+
+
+class Notebook:
+    """What is known of the cells of one kernel's notebook.
+
+    Parameters
+    ----------
+    transform
+        Turns the text of a cell into plain Python, as IPython does.
+    pipeline
+        Tells number and pipeline of a step from the text after `%%step`.
+    sources
+        Texts of the code cells, if they were handed over.
+    path
+        The notebook's file, if it is known.
+    """
+
+    def __init__(
+        self,
+        transform: Callable[[str], str],
+        pipeline: Callable[[str], tuple[int, PipelineKey]],
+        *,
+        sources: Sequence[str] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        self._transform = transform
+        self._pipeline = pipeline
+        self._sources = sources
+        self._path = path
+        self._read: tuple[Any, Sequence[str] | None] = (None, None)
+
+    def after(self, key: PipelineKey, step: int, text: str | None) -> list[Cell] | None:
+        """Return the cells below a step of the pipeline `key`, in order; None if nobody knows them.
+
+        Parameters
+        ----------
+        key, step
+            The step.
+        text
+            The whole text of its cell; None if only its number is known.
+        """
+        sources = self._sources if self._sources is not None else self._of_file()
+        if sources is None:
+            return None
+        cells = [self._cell(one, key) for one in sources]
+        places = [place for place, one in enumerate(sources) if text is not None and one.strip() == text.strip()]
+        places += [place for place, cell in enumerate(cells) if cell is not None and cell.step == step]
+        below = cells[places[0] + 1 :] if places else cells
+        return [cell for cell in below if cell is not None]
+
+    def _cell(self, text: str, key: PipelineKey) -> Cell | None:
+        """What a cell reads and binds; None if it is no code that could run."""
+        line, body = split_step(text)
+        step = None
+        if line is not None:
+            with suppress(CheckpointError):
+                number, pipeline = self._pipeline(line)
+                step = number if pipeline == key else None
+        try:
+            tree = ast.parse(self._transform(body))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        return Cell(source.names(tree), step, source.digest(tree) + (";" if source.is_quiet(body) else ""))
+
+    def _of_file(self) -> Sequence[str] | None:
+        if self._path is None:
+            return None
+        try:
+            state = self._path.stat()
+            stamp = state.st_mtime_ns, state.st_size
+            if self._read[0] != stamp:
+                cells = json.loads(self._path.read_text(encoding="utf-8"))["cells"]
+                self._read = stamp, ["".join(one["source"]) for one in cells if one["cell_type"] == "code"]
+        except (OSError, ValueError, LookupError, TypeError):  # being written just now, or no notebook
+            return None
+        return self._read[1]
+
+
+def pipeline_of(
+    parse: Callable[[str], StepCall], resolve: Callable[[StepCall], PipelineKey]
+) -> Callable[[str], tuple[int, PipelineKey]]:
+    """Join the parser of `%%step` lines and the settings into what `Notebook` wants."""
+
+    def tell(line: str) -> tuple[int, PipelineKey]:
+        call = parse(line)
+        return call.step, resolve(call)
+
+    return tell

@@ -1,0 +1,166 @@
+"""Whether anybody needs the values that a checkpoint does not hold: lost ones, and those that `--drop` left out.
+
+A step with such values is restored only where no later code that is known reads them. Later code is known when it
+left a checkpoint, when it ran here as an unmarked cell, or when somebody handed it over. A later step that is sure to
+be restored reads nothing. Pure: all that it needs to know comes in as records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ckpt_magic.steps import registry
+from ckpt_magic.steps.registry import Pipeline, StartPoint
+from ckpt_magic.values import source
+from ckpt_magic.values.source import Names
+
+Meta = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell or method further down, whose code is known; `step` is its number if it is a step of this pipeline."""
+
+    names: Names
+    step: int | None = None
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What is known of what comes after a step.
+
+    Attributes
+    ----------
+    start
+        The start point.
+    kernel
+        Identity of this kernel.
+    pipeline
+        What happened here so far.
+    metas
+        META of the stored steps that come later.
+    cells
+        The cells further down, in order; None if nobody knows them.
+    here
+        Names of the pipeline whose values unmarked cells of this kernel have read.
+    elsewhere
+        Digests of sharing groups that steps of other pipelines have read.
+    value
+        Gives the fingerprint of a name as it is now, None if it has none, `ABSENT` if it is not here.
+    """
+
+    start: StartPoint
+    kernel: str
+    pipeline: Pipeline
+    metas: Mapping[int, Meta]
+    cells: Sequence[Cell] | None
+    here: Mapping[str, tuple[int, str]]
+    elsewhere: frozenset[str]
+    value: Callable[[str], str | None]
+
+
+def needed(meta: Meta, later: Later) -> str:
+    """Say which value that the checkpoint lacks is needed, and by whom; empty if none is."""
+    return _needed(meta, later, _sure(meta, later))
+
+
+def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
+    step, missing = meta["step"], dict.fromkeys(meta["unsaved"])
+    for name in missing:
+        if name in later.here and later.here[name][0] == step:
+            return f"`{name}` could not be saved, and an unmarked cell reads it"
+        if meta["groups"].get(name) in later.elsewhere:
+            return f"`{name}` could not be saved, and a step of another pipeline reads it"
+    for number, other in later.metas.items():
+        if number <= step:
+            continue
+        for name in missing:
+            if number not in sure and other["reads"].get(name, (None,))[0] == step:
+                return f"`{name}` could not be saved, and step {number} reads it"
+            if later.cells is None and other["unmarked"].get(name, (None,))[0] == step:
+                return f"`{name}` could not be saved, and an unmarked cell reads it"
+    return _read_by_cells(meta, later.cells, sure)
+
+
+def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, Meta]) -> str:
+    """Follow the names that lead to a missing value through the cells further down, until all are bound anew."""
+    ways = {name: name for name in meta["unsaved"]}
+    for row in meta["lost"]:
+        ways.update(dict.fromkeys(row.get("via", ()), row["name"]))
+    cells = cells or ()
+    asleep = {name: body for cell in cells for name, body in cell.names.asleep.items()}
+    own = [position for position, cell in enumerate(cells) if cell.step == meta["step"]]
+    for cell in cells[own[-1] + 1 if own else 0 :]:
+        if cell.step is not None and cell.step in sure:
+            other = sure[cell.step]
+            for name in (*other["groups"], *other["deleted"]):
+                ways.pop(name, None)
+            continue
+        who = "an unmarked cell" if cell.step is None else f"step {cell.step}"
+        reads = replace(cell.names, asleep=asleep).woken_by(cell.names.reads)
+        if ways and (cell.names.dynamic or source.reaches_all(reads)):
+            return f"`{meta['unsaved'][0]}` could not be saved, and {who} may read it"
+        for name in sorted(ways.keys() & reads - cell.names.renews):
+            return f"`{ways[name]}` could not be saved, and {who} reads it"
+        for name in cell.names.renews:
+            ways.pop(name, None)
+    return ""
+
+
+def _sure(meta: Meta, later: Later) -> dict[int, Meta]:
+    """The later steps that will be restored, as far as that can be told: what is not sure is left out."""
+    sure = {number: other for number, other in later.metas.items() if number > meta["step"] and _may(other, later)}
+    while True:
+        all_of_them = {meta["step"]: meta, **sure}
+        kept = {
+            number: other
+            for number, other in sure.items()
+            if _reads_are_sure(other, later, all_of_them) and not _needed(other, later, sure)
+        }
+        if len(kept) == len(sure):
+            return sure
+        sure = kept
+
+
+def _may(meta: Meta, later: Later) -> bool:
+    """Whether the step, taken alone, will be restored."""
+    step = meta["step"]
+    cells = [cell for cell in later.cells or () if cell.step == step]
+    codes = {cell.code for cell in cells}
+    earlier = later.pipeline.steps.get(step)
+    if not registry.lets(later.start, step) or meta["refused"] or (meta["marks"] and meta["kernel"] != later.kernel):
+        return False
+    if later.start == "auto" and (codes != {meta["code"]} or later.pipeline.stopped is not None):
+        return False
+    if earlier is not None and earlier.code and (codes or {meta["code"]}) != {earlier.code}:
+        return False
+    if later.cells is not None and not cells:
+        return False  # it is not in the notebook any more
+    return _is_left_alone(meta, later)
+
+
+def _is_left_alone(meta: Meta, later: Later) -> bool:
+    """Whether what the step reads of unmarked cells, or holds of steps, will be what it was."""
+    rebound: set[str] = set()
+    for cell in later.cells or ():
+        if cell.step is None:
+            rebound |= cell.names.binds | cell.names.deletes
+        elif cell.step == meta["step"]:
+            break
+    if not rebound.isdisjoint({*meta["reads"], *meta["seen"]}):
+        return False
+    return all(later.value(name) == fingerprint for name, fingerprint in meta["seen"].items())
+
+
+def _reads_are_sure(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> bool:
+    """Whether all that the step reads of other steps is, or will be, what it was."""
+    for name, (step, digest) in meta["reads"].items():
+        if step in sure:
+            if sure[step]["groups"].get(name) != digest:
+                return False
+        elif later.pipeline.producers.get(name) != (step, digest):
+            return False
+    return True

@@ -718,3 +718,138 @@ def test_a_function_that_the_cell_defines_and_another_one_calls_is_awake(folder:
     kernel = Kernel(folder, 9)
     play(kernel, [(1, "K = 2", {"force": True}), *cells[1:]])
     assert kernel.names["r"] == 2
+
+
+SEED = "import random\nrandom.seed({})"
+
+
+@pytest.mark.parametrize("start", [2, 3, 4, "end", "auto"])
+@pytest.mark.parametrize(
+    "old",
+    [
+        [SEED, (1, "a = 1"), (2, "b = random.random()"), (3, "c = random.random()")],
+        [(1, "import random\na = random.random()"), SEED, (2, "b = random.random()"), (3, "c = 1")],
+        ["import random\ndef prepare(n): random.seed(n)", "prepare({})", (1, "a = random.random()"), (2, "b = a")],
+    ],
+)
+def test_an_edited_seed_runs_the_steps_that_drew_from_it(folder: Path, old: Cells, start: int | str) -> None:
+    def edited(seed: int) -> Cells:
+        return [one.format(seed) if isinstance(one, str) else one for one in old]
+
+    random.seed(7)
+    play(Kernel(folder), edited(1))
+    random.seed(7)
+    full = Kernel(folder / "other")
+    play(full, edited(2))
+    random.seed(7)
+    kernel = Kernel(folder, start)
+    play(kernel, edited(2))
+    assert {n: kernel.names.get(n) for n in "abc"} == {n: full.names.get(n) for n in "abc"}
+    random.seed(7)
+    assert set(actions(play(Kernel(folder, "end"), edited(2)))) == {"restored"}
+
+
+def test_numbers_that_nobody_seeded_are_as_good_as_any(folder: Path) -> None:
+    cells = ["import random\nx = random.random()", (1, "a = random.random()"), (2, "b = random.random()")]
+    random.seed(1)
+    play(Kernel(folder), cells)
+    random.seed(2)
+    kernel = Kernel(folder, 9)
+    assert actions(play(kernel, cells)) == ["restored", "restored"]
+
+
+EDITS = [
+    ("def make(n):\n    return lambda x: x * n\nf = make({})", "f(2)"),
+    ("class C:\n    def __init__(self, n): self.n = n\nv = C({})", "v.n"),
+    ("class C:\n    def go(self): return {}\nv = C()", "v.go()"),
+    ("class C:\n    n = {}", "C.n"),
+    ("import numpy as np\nv = np.full(200000, {})", "int(v.sum())"),
+    ("f = lambda: {}", "f()"),
+    ("import functools\nf = functools.partial(pow, {})", "f(3)"),
+    ("def f(x, k={}): return x * k", "f(3)"),
+    ("def f(): return f.k\nf.k = {}", "f()"),
+    ("def g():\n    while True: yield {}\nv = g()", "next(v)"),
+    ("v = list(range({} * 100000))", "len(v)"),
+]
+
+
+@pytest.mark.parametrize(("cell", "use"), EDITS)
+def test_whatever_an_unmarked_cell_makes_counts_when_it_is_edited(folder: Path, cell: str, use: str) -> None:
+    steps = [(1, f"a = {use}"), (2, f"b = a + {use}")]
+    play(Kernel(folder), [cell.format(3), *steps])
+    for start in (2, 3, "auto"):
+        kernel, full = Kernel(folder, start), Kernel(folder / "other")
+        play(kernel, [cell.format(4), *steps])
+        play(full, [cell.format(4), *steps])
+        assert (kernel.names["a"], kernel.names["b"]) == (full.names["a"], full.names["b"])
+
+
+def test_a_name_that_was_absent_and_is_there_now_runs_the_step(folder: Path) -> None:
+    cells = [(1, "try:\n    k = OPTION\nexcept NameError:\n    k = 0"), (2, "n = sum([1, 2])")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, 9)
+    play(kernel, ["OPTION = 5\ndef sum(them): return 99", *cells])
+    assert (kernel.names["k"], kernel.names["n"]) == (5, 99)
+
+
+def test_a_change_outside_any_cell_is_named_carried_and_holds_for_this_kernel_only(folder: Path) -> None:
+    kernel = Kernel(folder)
+    play(kernel, [(1, "x = [1]; z = [0]"), "y = 1"])
+    kernel.names["x"].append(5)  # as the callback of a widget does
+    kernel.names["z"].append(5)
+    facts = kernel.step(2, "n = len(x)")
+    assert any("after a change outside any cell (`x`)" in note for note in facts["notes"])
+    assert any("`z` was changed outside any cell" in note for note in facts["notes"])
+    row = meta(folder, 2)
+    assert [one["name"] for one in row["variables"]] == ["x", "n"]
+    kernel = Kernel(folder, 9)
+    facts = play(kernel, [(1, "x = [1]; z = [0]"), "y = 1", (2, "n = len(x)")])
+    assert actions(facts) == ["restored", "saved"]
+    assert kernel.names["n"] == 1
+    assert meta(folder, 2)["marks"] == []
+
+
+def test_a_change_outside_any_cell_is_seen_before_a_restore(folder: Path) -> None:
+    cells = [(1, "x = [1]"), (2, "n = len(x)")]
+    play(Kernel(folder), cells)
+    for start in ("none", 9):
+        kernel = Kernel(folder, start)
+        play(kernel, cells[:1])
+        kernel.names["x"].append(5)
+        kernel.session.settings.set_start(9)
+        play(kernel, cells[1:])
+        assert kernel.names["n"] == 2
+        Kernel(folder).step(*cells[0])
+        play(Kernel(folder), cells)
+
+
+def test_what_cells_do_is_not_taken_for_a_change_outside(folder: Path) -> None:
+    cells = [
+        (1, "x = [1]; d = {'x': x}\ndef f(): x.append(3)"),
+        "x.append(2)",
+        "f(); new = 1",
+        "exec('other = 1')",
+        (2, "n = len(x)"),
+        "d['x'].append(3); del new",
+        (3, "m = len(x), n"),
+    ]
+    for start in ("none", 2, 3, 9):
+        for facts in play(Kernel(folder, start), cells):
+            assert not any("outside" in note for note in facts["notes"]), facts
+
+
+def test_a_thread_that_an_unmarked_cell_started_is_named_and_its_changes_are_seen(folder: Path) -> None:
+    cells: Cells = [
+        (1, "x = [1]"),
+        "import threading\ngo, done = threading.Event(), threading.Event()\n"
+        "def work():\n    go.wait(5); x.append(7); done.set()\n"
+        "t = threading.Thread(target=work, daemon=True); t.start()",
+    ]
+    play(Kernel(folder), [cells[0], (2, "n = len(x)")])
+    kernel = Kernel(folder, 9)
+    play(kernel, cells)
+    kernel.names["go"].set()
+    kernel.names["done"].wait(5)
+    kernel.names["t"].join()
+    assert actions(play(kernel, [(2, "n = len(x)")])) == ["saved"]
+    assert kernel.names["n"] == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -88,6 +88,10 @@ class Before:
     unmade
         Names that it reads, here or not, that no step made and that have no fingerprint; `*` stands for all others,
         `self.*` for all other attributes.
+    seeded
+        Random generators whose state follows from code alone.
+    strays
+        Names that were changed outside any cell since the last step ran.
     """
 
     state: delta.State
@@ -99,6 +103,8 @@ class Before:
     reached: set[str] | None
     seen: dict[str, str]
     unmade: set[str]
+    seeded: Sequence[str] = ()
+    strays: Set[str] = frozenset()
 
 
 @dataclass(slots=True)

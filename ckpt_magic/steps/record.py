@@ -46,7 +46,9 @@ EMPTY: Mapping[str, Any] = {
     "definitions": {},
     "marks": (),
     "ambient": (),
-    "moved": False,
+    "moved": (),
+    "drawn": {},
+    "seeded": (),
     "refused": (),
     "outputs_cut": None,
     "python": "",
@@ -71,6 +73,7 @@ def meta_of(
     used: Set[str],
     unmarked: Mapping[str, tuple[int, str]],
     marks: Sequence[str],
+    chance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write META of a step that ran; what the file itself adds (digests, versions) is not in it.
 
@@ -91,6 +94,8 @@ def meta_of(
         Names without a saved value that unmarked cells of this kernel have read, with their producers.
     marks
         Why the checkpoint holds for this kernel only.
+    chance
+        What it did to the random generators.
     """
     before = plan.before
     assert before is not None
@@ -132,7 +137,7 @@ def meta_of(
         },
         "marks": list(marks),
         "ambient": list(surroundings.names),
-        "moved": surroundings.moved,
+        **chance,
         "refused": list(surroundings.refused),
         "outputs_cut": outcome.outputs_cut,
     }

@@ -7,7 +7,7 @@ and no shell; `session` fills it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
@@ -120,6 +120,8 @@ class Known:
         Digests, as they are now, of the classes and functions in META `definitions`.
     before
         Digests, as they are now, of names that META `before` lists and that come from no step of the pipeline.
+    generators
+        Random generators that are not in the state that the step drew from.
     needed
         Which value that the checkpoint lacks is needed later, and by whom; empty if none is.
     """
@@ -134,6 +136,7 @@ class Known:
     values: Mapping[str, str | None] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
+    generators: Sequence[str] = ()
     needed: str = ""
 
 
@@ -280,6 +283,10 @@ def _other_definition(call: StepCall, known: Known, meta: Mapping[str, Any]) -> 
     return ""
 
 
+def _other_random_state(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    return f"`{known.generators[0]}` was seeded otherwise" if known.generators else ""
+
+
 def _unmarked_cell_wrote(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     for name, digest in known.before.items():
         if digest is None or digest != meta["before"].get(name):
@@ -331,13 +338,20 @@ _RULES: Sequence[Callable[[StepCall, Known, Mapping[str, Any]], str]] = (
     _made_by_a_step_now,
     _other_definition,
     _other_value_seen,
+    _other_random_state,
     _unmarked_cell_wrote,
     _leftovers,
     _lost_values,
 )
 
 
-def marks(call: StepCall, reads: Sequence[str], pipeline: Pipeline, stored_below: Sequence[int]) -> list[str]:
+def marks(
+    call: StepCall,
+    reads: Sequence[str],
+    pipeline: Pipeline,
+    stored_below: Sequence[int],
+    outside: Set[str] = frozenset(),
+) -> list[str]:
     """Why the checkpoint of a step that just ran holds for this kernel only; empty if it does not.
 
     Parameters
@@ -346,6 +360,8 @@ def marks(call: StepCall, reads: Sequence[str], pipeline: Pipeline, stored_below
         Names that the step read or held jointly.
     stored_below
         Lower steps that have a checkpoint.
+    outside
+        Names that were changed outside any cell.
     """
     found = []
     later = [pipeline.producers[name][0] for name in reads if name in pipeline.producers]
@@ -353,6 +369,8 @@ def marks(call: StepCall, reads: Sequence[str], pipeline: Pipeline, stored_below
         found.append("out of order")
     if any(name in pipeline.failed for name in reads):
         found.append("after a failed run")
+    if changed := [name for name in reads if name in outside]:
+        found.append(f"after a change outside any cell (`{changed[0]}`)")
     if absent(pipeline, stored_below):
         found.append(f"without {steps_text(absent(pipeline, stored_below))}")
     return found

@@ -7,6 +7,7 @@ A `Session` holds what one kernel (for the class: one call of `run`) knows. The 
 from __future__ import annotations
 
 import ast
+import asyncio
 import builtins
 import importlib
 import time
@@ -35,7 +36,8 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files.payloads import Map
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
-from ckpt_magic.steps import interrupts, needs, record, registry
+from ckpt_magic.steps import activity, interrupts, needs, record, registry
+from ckpt_magic.steps.chance import Chance
 from ckpt_magic.steps.plan import Before, Body, Code, Loaded, Outcome, Plan, Restored, contents_of, values_of
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall, StepRecord
 from ckpt_magic.steps.settings import Settings
@@ -45,7 +47,6 @@ from ckpt_magic.values import (
     definitions,
     delta,
     fingerprint,
-    generators,
     holders,
     pickling,
     places,
@@ -58,6 +59,7 @@ from ckpt_magic.values.pages import Pages, new_hash
 
 _TRIES = 8
 MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
+_SMALL = 1 << 20  # bytes of a checkpoint whose values are cheap to look at before each decision
 RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
 
 
@@ -123,8 +125,10 @@ class Session:
         self._keyring: Keyring | None = None
         self.pages = Pages()
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
-        self._generators = generators.look()
         self._places = places.Places(self.main)
+        self.chance = Chance()
+        self._cell: ast.Module | None = None
+        self.loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None  # where the notebook's tasks run
 
     # -- places ---------------------------------------------------------------------------------------------
 
@@ -244,6 +248,7 @@ class Session:
                 return self._not_looked_at(plan, outcome, plan.unseen)
             if plan.before is None:
                 return None
+            self.chance.ran(lambda: source.seeds(plan.code.source, plan.code.names.reads, self.namespace))
             try:
                 with released():
                     found, surroundings = self._look_after(plan, outcome)
@@ -273,7 +278,7 @@ class Session:
     def abandon(self, plan: Plan, reason: str) -> None:
         """Give up a step whose end was not seen: nothing is saved, and it counts as failed."""
         self.active = None
-        self.watch.suspect_all()
+        self.watch.lost_track()
         self._remember(plan, "failed", reason)
 
     def reset(self) -> None:
@@ -291,11 +296,19 @@ class Session:
     def cell_begins(self, tree: ast.Module | None = None) -> None:
         """Note what an unmarked cell can reach, so that its changes are not taken for a step's."""
         self._fingerprints.clear()
+        self._cell = tree
         self.watch.cell_begins(tree)
 
     def cell_ends(self) -> None:
         """Attribute what changed to the unmarked cell that just ended."""
         self.watch.cell_ends()
+        cell, self._cell = self._cell, None
+        self.chance.ran(lambda: cell is None or source.seeds(cell, source.names(cell).reads, self.namespace))
+
+    def outside_ran(self) -> None:
+        """Note that code ran outside any cell: the callback of a widget, a silent execution, a debug console."""
+        self._fingerprints.clear()
+        self.watch.suspect_all()
 
     def cell_inside(self, tree: ast.Module | None) -> None:
         """Note what a cell uses that runs while another one does."""
@@ -322,6 +335,8 @@ class Session:
         known = Known(start, meta, code.digest, self.kernel, self.kind, pipeline)
         if meta is None or not registry.lets(start, meta["step"]):
             return known
+        if activity.going_on(self.main, self.loop()):
+            self.outside_ran()
         unmade = set(self.namespace if "*" in meta["unmade"] else meta["unmade"])
         self.watch.settle({*meta["reads"], *meta["before"]} | unmade)
         here = self.namespace.keys() - pipeline.producers.keys()
@@ -335,6 +350,7 @@ class Session:
                 for name in meta["before"]
                 if name in here
             },
+            generators=self.chance.misfits(meta),
             needed=self._needed(key, code, meta, start) if meta["unsaved"] else "",
         )
 
@@ -382,7 +398,8 @@ class Session:
         if digest is None:
             one = {name: self.namespace[name]}
             looked = (seen or delta.look(one, self.main, self.pages, self.makers).looks[name]).digest
-            digest = None if looked is None else f"look:{looked}"
+            code = self.watch.code_of(name) if looked is None else None  # e.g. of a connection: to what, the cell says
+            digest = f"look:{looked}" if looked is not None else f"code:{code}" if code is not None else None
         self._fingerprints[name] = digest
         return digest
 
@@ -613,7 +630,7 @@ class Session:
                 break
             passed = passed - woken
             known = {name: seen for name, seen in state.looks.items() if name not in woken}
-        self.watch.looked_before(state)
+        strays = self.watch.looked_before(state) - outside.values.keys()
         self.watch.uses(used)
         reached = None if reads is None else sharing.closure(state.links, reads & names.keys())
         reads = {*names, "*"} if reads is None else reads
@@ -632,7 +649,10 @@ class Session:
         state.forget()
         unmade -= {name for name, digest in seen.items() if digest != record.ABSENT}
         reads &= names.keys()
-        return Before(state, surroundings, outside, words, producers, reads, reached, seen, unmade)
+        seeded = self.chance.seeded
+        return Before(
+            state, surroundings, outside, words, producers, reads, reached, seen, unmade, seeded=seeded, strays=strays
+        )
 
     def _look_outside(self, code: Code, words: source.Words) -> places.Look:
         names = code.names if self.kind == "cell" or code.tree is None else source.names(code.tree)
@@ -690,7 +710,7 @@ class Session:
             after,
             values,
             self.main,
-            adds=plan.code.names.binds | own,
+            adds=plan.code.names.binds | own | (before.strays & before.reads),
             renewed=plan.code.names.renews,
             reached=names.keys() if before.reached is None else before.reached,
             outside=moved.values.keys(),
@@ -700,7 +720,8 @@ class Session:
         for name in (RESULT, *moved.values):
             after.looks.pop(name, None)
         self.watch.looked_after(after)
-        return found, replace(change, refused=(*change.refused, *found.refused))
+        going_on = activity.going_on(self.main, self.loop())
+        return found, replace(change, refused=(*change.refused, *found.refused, *going_on))
 
     def _with_places(
         self,
@@ -753,6 +774,7 @@ class Session:
             sorted(self._used_names(plan, found)),
             self.registry.pipeline(plan.key),
             self._stored_below(plan),
+            plan.before.strays if plan.before is not None else frozenset(),
         )
         meta = record.meta_of(
             plan,
@@ -777,6 +799,7 @@ class Session:
             used=self._used_names(plan, found),
             unmarked=self.watch.read_by_cells(plan.key),
             marks=marks,
+            chance=self._chance_of(plan, surroundings),
         )
 
         def dump(file: BinaryIO) -> pickling.Written:
@@ -823,7 +846,7 @@ class Session:
         with released():
             store.publish(path, write, keep=plan.keep)
             self._resizing.pop(plan.key, None)
-        self._note_written(plan.key, plan.call.step, meta["groups"], found.deleted)
+        self._note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=path.stat().st_size)
         self._remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome) + _carried(found, saved)
         return self._facts(
@@ -878,6 +901,11 @@ class Session:
         held = found.values.keys() | found.lost.keys() | set(found.deleted)
         return before.reads | (held & before.state.looks.keys()) - plan.code.names.renews
 
+    def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:
+        before = plan.before
+        assert before is not None
+        return self.chance.of_step(before.ambient.generators, surroundings.state["generators"], before.seeded)
+
     def _ways_to(self, lost: str) -> list[str]:
         """Names of functions, classes and objects whose code reads a lost name."""
         return [
@@ -904,20 +932,24 @@ class Session:
         ]
         notes += [f"{name} cannot be restored" for name in surroundings.refused]
         notes += [mark for mark in marks if not mark.startswith("without")]
+        unread = sorted(plan.before.strays - plan.before.reads) if plan.before is not None else []
+        notes += [f"`{name}` was changed outside any cell" for name in unread[:3]]
         if outcome.outputs_cut is not None:
             notes.append("displayed more than is recorded")
         return notes
 
     # -- noting ---------------------------------------------------------------------------------------------
 
-    def _note_written(self, key: PipelineKey, step: int, groups: Mapping[str, str], deleted: Iterable[str]) -> None:
+    def _note_written(
+        self, key: PipelineKey, step: int, groups: Mapping[str, str], deleted: Iterable[str], *, size: int = _SMALL + 1
+    ) -> None:
         """Note that a step gave names their values here, by running or by a restore."""
         for at, (_, names) in list(self._mapped.items()):
             names -= {*groups, *deleted}
             if not names:
                 del self._mapped[at]
         pipeline = self.registry.pipeline(key)
-        self.watch.wrote(key, (*groups, *deleted))
+        self.watch.wrote(key, (*groups, *deleted), small=size <= _SMALL)
         for name in (*groups, *deleted):
             pipeline.written.setdefault(name, set()).add(step)
             pipeline.failed.pop(name, None)
@@ -942,7 +974,7 @@ class Session:
 
     def _not_looked_at(self, plan: Plan, outcome: Outcome, reason: str) -> dict[str, Any] | None:
         """Nobody knows what the step changed: from now on no checkpoint of this pipeline fits what is here."""
-        self.watch.suspect_all()
+        self.watch.lost_track()
         for name in self.names(plan.code.names.binds):
             self.registry.pipeline(plan.key).producers[name] = (plan.call.step, f"{record.UNKNOWN}{uuid.uuid4().hex}")
         self._remember(plan, "not saved" if outcome.success else "failed", reason, seconds=outcome.seconds)
@@ -1015,8 +1047,8 @@ class Session:
         same_python = record.is_same_python(meta)
         for token, found in loaded.found.items():
             self.makers.adopt(token, found, same_python=same_python)
-        self.watch.restored((*meta["groups"], *meta["deleted"]))
-        self._note_written(key, meta["step"], meta["groups"], meta["deleted"])
+        self.watch.restored((*meta["groups"], *meta["deleted"]), small=loaded.size <= _SMALL)
+        self._note_written(key, meta["step"], meta["groups"], meta["deleted"], size=loaded.size)
         if loaded.map.mapped:
             self.pages.mapped(loaded.map.memory, loaded.map.contents())
             loaded.map.release()
@@ -1038,13 +1070,15 @@ class Session:
                     f"`%%step {step} --force`"
                 )
 
+        self._places = places.Places(self.main)
+
     def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any], names: Mapping[str, Any]) -> None:
-        # a step that did not draw puts the generators back only if no code here drew yet: an edited seed cell wins
-        back = meta["moved"] or generators.equal(self._generators, generators.look())
-        ambient.put_back(state, generators_too=self.restore_random and back, names=names)
+        back = self.chance.to_put_back(meta, state["generators"]) if self.restore_random else set()
+        states = {name: one for name, one in state["generators"].items() if name in back}
+        ambient.put_back({**state, "generators": states}, generators_too=True, names=names)
         self._places.put_back(state.get("places", ()), state.get("sources", {}))
         self._places.follow(tuple(path) for path, _ in meta["owned"])
-        self._generators = generators.look() if back else self._generators
+        self.chance.was_put_back(meta, back)
 
     def _placeholder(self, name: str, meta: Mapping[str, Any]) -> Any:
         rows = {row["name"]: row for row in meta["lost"]}

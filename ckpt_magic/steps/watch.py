@@ -59,6 +59,9 @@ class Watch:
         self._cell: tuple[set[str], set[str], set[str]] | None = None
         self._last = delta.State({}, sharing.Links())  # the last look at the whole namespace
         self._touched: set[str] | None = set()  # names that cells used since; None for all
+        self._changeable: set[str] | None = None  # names that cells and restores may have changed since; None for all
+        self._trees: dict[str, ast.Module] = {}  # per name the unmarked cell that bound it
+        self._small: set[str] = set()  # names of steps that are cheap enough to be looked at before each decision
         self._read: dict[PipelineKey, dict[str, tuple[int, str]]] = {}  # by unmarked cells, of what was not saved
 
     # -- unmarked cells -------------------------------------------------------------------------------------
@@ -70,11 +73,13 @@ class Watch:
         if found is None:
             self._cell, self._suspects = None, self._suspects | made
             self._note_reads(made)
+            self._changeable = None
             return
         names, reachable = found
         if names.dynamic or source.reaches_all(reachable):
             reached = made
             self._note_reads(made)
+            self._changeable = None
         else:
             self._note_reads(reachable)
             held = (self._holds.get(name, set()) for name in reachable)
@@ -82,6 +87,10 @@ class Watch:
         self._look_once(reached)
         self._suspects |= reached
         self._cell = (set(names.binds | names.deletes), set(names.binds | reachable), reached)
+        if tree is not None:
+            self._trees.update(dict.fromkeys(names.binds, tree))
+        if self._changeable is not None:
+            self._changeable |= names.binds | names.deletes | reachable | reached
 
     def touches(self, tree: ast.Module | None) -> tuple[source.Names, frozenset[str]] | None:
         """Note what code uses that runs between two looks; return its names, and with them what they lead to."""
@@ -125,6 +134,10 @@ class Watch:
         """Names of a pipeline without a saved value that unmarked cells have read, with their producers."""
         return self._read.get(key, {})
 
+    def code_of(self, name: str) -> str | None:
+        """Digest of the unmarked cell that bound a name; None if none did."""
+        return source.digest(self._trees[name]) if name in self._trees else None
+
     def _look_once(self, names: set[str]) -> None:
         """Look at names before a cell can change them, where that was not done since their step."""
         unknown = {n: self._namespace[n] for n in names - self._baseline.keys() if n in self._namespace}
@@ -138,7 +151,7 @@ class Watch:
     def settle(self, names: Iterable[str]) -> None:
         """Find out whether the suspects among `names` still hold what their step left."""
         names = set(names)
-        some = self._suspects.intersection(names)
+        some = names & (self._suspects | (self._small & self._baseline.keys()))
         if not some:
             return
         wanted = some | self._groups(some - self._baseline.keys())
@@ -150,34 +163,65 @@ class Watch:
             self._suspects |= self._made()  # what a changed class has instances of is changed with it
             self.settle(names - some)
 
-    def looked_before(self, state: delta.State) -> None:
-        """Settle everything, also what nobody suspects (threads, widgets), by a look at the whole namespace."""
+    def looked_before(self, state: delta.State) -> set[str]:
+        """Settle everything, also what nobody suspects (threads, widgets), by a look at the whole namespace.
+
+        Returns
+        -------
+        set of str
+            Names that were changed outside any cell since the last such look.
+        """
+        outside: set[str] = set()
+        if self._changeable is not None:
+            touched = sharing.closure(self._last.links, sharing.closure(state.links, self._changeable))
+            definitions_touched = {id(self._namespace[name]) for name in touched & self._namespace.keys()}
+            outside = {
+                name
+                for name in self._baseline.keys() - touched
+                if self._differs(name, state) and not self._reaches(name, state, definitions_touched)
+            }
+            outside |= state.looks.keys() - self._baseline.keys() - touched
         self._compare(self._suspects | self._baseline.keys(), state)
         self._last, self._touched = state, set()
+        return outside
 
     def looked_after(self, state: delta.State) -> None:
         """Take a look at the whole namespace as what the last step left."""
         self._last, self._touched = state, set()
         self._baseline = dict(state.looks)
         self._suspects.clear()
+        self._changeable = set()
 
     def suspect_all(self) -> None:
-        """Count on nothing: code ran, and nobody looked."""
+        """Count on nothing: code ran outside any cell."""
         self._suspects |= self._made()
         self._touched = None
 
-    def wrote(self, key: PipelineKey, names: Iterable[str]) -> None:
-        """Note that a step of the pipeline `key` gave these names their values, or deleted them."""
+    def lost_track(self) -> None:
+        """Count on nothing: a step ran, and nobody looked."""
+        self.suspect_all()
+        self._changeable = None
+
+    def wrote(self, key: PipelineKey, names: Iterable[str], *, small: bool) -> None:
+        """Note that a step of the pipeline `key` gave these names their values (small ones?), or deleted them."""
+        names = set(names)
         for name in names:
             self._holds.pop(name, None)
+            self._trees.pop(name, None)
+        self._small = self._small | names if small else self._small - names
         self.attribute(names, but=key)
 
-    def restored(self, names: Iterable[str]) -> None:
-        """Forget what was known of names: a restore gives them their values, and nobody looked at those."""
+    def restored(self, names: Iterable[str], *, small: bool) -> None:
+        """Forget what was known of names: a restore gave them their values, looked at where they are small."""
         self._touched = None  # it may have brought functions that name anything
+        names = set(names)
         for name in names:
             self._baseline.pop(name, None)
             self._suspects.discard(name)
+        if small:
+            self._look_once(names)
+        if self._changeable is not None:
+            self._changeable |= names - self._baseline.keys()
 
     def attribute(self, names: Iterable[str], but: PipelineKey | None = None) -> None:
         """Take names away from the steps of all pipelines (but one): something else gave them their values."""
@@ -201,6 +245,14 @@ class Watch:
             return before.is_comparable and not before.equals(now)
         pipelines = [pipeline for pipeline in self._registry.pipelines().values() if name in pipeline.producers]
         return not now.is_comparable or not any(_is_as_made(name, pipeline, state) for pipeline in pipelines)
+
+    def _differs(self, name: str, state: delta.State) -> bool:
+        before = self._baseline[name]
+        return name not in state.looks or (before.is_comparable and not before.equals(state.looks[name]))
+
+    def _reaches(self, name: str, state: delta.State, touched: Set[int]) -> bool:
+        """Whether a name reaches a class or function that a cell may have changed, and with it all that has it."""
+        return name in state.looks and any(id(one) in touched for one in state.looks[name].functions)
 
     def _made(self) -> set[str]:
         return {name for pipeline in self._registry.pipelines().values() for name in pipeline.producers}

@@ -24,13 +24,19 @@ def look() -> dict[str, Any]:
 
 def equal(before: States, after: States) -> bool:
     """Tell whether no generator was seeded or drawn from between two looks."""
+    return not moved(before, after)
+
+
+def moved(before: States, after: States) -> set[str]:
+    """Name the generators that were seeded or drawn from between two looks."""
+    found = set()
     for name, state in after.items():
         if name not in before:
             if name != "numpy.random" or not _fresh_from_import(state):
-                return False
+                found.add(name)
         elif not _same(before[name], state):
-            return False
-    return True
+            found.add(name)
+    return found
 
 
 @contextlib.contextmanager

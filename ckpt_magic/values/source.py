@@ -302,6 +302,19 @@ def _words(constants: Iterable[Any]) -> frozenset[str]:
     return frozenset(word for text in constants if type(text) is str for word in _WORD.findall(text))
 
 
+def seeds(code: ast.Module | str, reads: Iterable[str], namespace: Mapping[str, Any]) -> bool:
+    """Tell whether code, or a function of the notebook that it reaches, seems to set the state of a generator."""
+    text = code if isinstance(code, str) else ast.unparse(code)
+    if any(word in text.lower() for word in _SEEDING):
+        return True
+    functions = [namespace.get(name) for name in reachable(reads, namespace)]
+    codes = [one.__code__ for one in functions if type(one) is types.FunctionType]
+    return any(word in name.lower() for code in codes for name in code.co_names for word in _SEEDING)
+
+
+_SEEDING: Final = ("seed", "set_state", "setstate", "set_rng_state")
+
+
 def _renewed(tree: ast.Module) -> set[str]:
     """Find the names that code which comes to its end has bound before it, or what it calls, can have read them.
 

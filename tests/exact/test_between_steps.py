@@ -225,6 +225,62 @@ k = m + n
     runs={1: "`", 2: "`"},
     starts=(2, 3, 4),
 )
+scenario(
+    "threads, timers and pools that end within the step",
+    """
+%%step 1
+import threading
+from concurrent.futures import ThreadPoolExecutor
+log = []; total = {'n': 0}
+workers = [threading.Thread(target=lambda i=i: log.append(i)) for i in range(3)]
+for one in workers: one.start(); one.join()
+del one, workers
+%%step 2
+with ThreadPoolExecutor(2) as pool: squares = list(pool.map(lambda x: x * x, range(4)))
+del pool
+%%step 3
+timer = threading.Timer(0.001, lambda: total.update(n=total['n'] + 1)); timer.start(); timer.join(); del timer
+%%step 4
+log.append(total['n'] + squares[3])
+""",
+)
+scenario(
+    "a pool that waits for work goes on as no code of the notebook",
+    """
+%%
+from concurrent.futures import ThreadPoolExecutor
+pool = ThreadPoolExecutor(1)
+pool.submit(int).result()
+import math
+math.pool = pool; del pool
+%%step 1
+a = [1]
+%%step 2
+a.append(2)
+%%step 3
+b = len(a)
+""",
+)
+scenario(
+    "a thread that goes on after its step",
+    """
+%%step 1
+import threading
+stop = threading.Event(); count = [0]
+def work(): stop.wait(5)
+threading.Thread(target=work, name='worker', daemon=True).start()
+%%step 2
+count.append(1)
+%%step 3
+stop.set()
+import time
+while any(one.name == 'worker' for one in threading.enumerate()): time.sleep(0.001)
+%%step 4
+count.append(2)
+""",
+    lost="one",
+    runs={1: "running thread `worker`", 2: "running thread `worker`", 3: "`"},
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -34,7 +34,7 @@ class Chance:
 
     def to_put_back(self, meta: Mapping[str, Any], states: Iterable[str]) -> set[str]:
         """Which generators in `states` a restore puts back: an edited seed wins over a step that did not draw."""
-        by_step = set(states) if meta["moved"] is True else set(meta["moved"])
+        by_step = set(states) if meta["moved"] is True else set(meta["moved"] or ())
         return by_step | (set(states) - generators.moved(self._as_left, generators.look()))
 
     def was_put_back(self, meta: Mapping[str, Any], names: Iterable[str]) -> None:

@@ -507,7 +507,8 @@ def test_any_use_of_a_placeholder_raises_and_is_recorded(use: Callable[[Any], An
     with pytest.raises(LostValueError) as caught:
         use(placeholder)
     assert str(caught.value) == (
-        "step 3: `db` (sqlite3.Connection) could not be saved; run step 3 again (%ckpt_start 3)"
+        "step 3: `db` (sqlite3.Connection) could not be saved; run the step again: `%%step 3 --force`, "
+        "or `%ckpt_start 3` and all from there"
     )
     assert set(used) == {"db"}
 

@@ -682,7 +682,8 @@ def test_a_class_without_a_module_is_named_and_disturbs_nothing(tmp_path: Path) 
     assert kernel.step(2, "made = F(); y = [x]")["notes"][1:] == ["`made` (F) cannot be saved"]
     assert kernel.step(3, "z = y + [type(made) is F]")["action"] == "saved"
     kernel = Kernel(tmp_path, 3)
-    assert kernel.step(1, "F = type('F', (), {'__module__': None}); x = 1")["reason"] == "`F` could not be saved, and step 2 reads it"
+    facts = kernel.step(1, "F = type('F', (), {'__module__': None}); x = 1")
+    assert facts["reason"] == "`F` could not be saved, and step 2 reads it"
     kernel.step(2, "made = F(); y = [x]")
     kernel.step(3, "z = y + [type(made) is F]")
     assert kernel.names["z"] == [1, True]

@@ -210,8 +210,11 @@ def look_at_all(
             if not libraries.paths.keys().isdisjoint(seen.met.keys()):
                 found[name] = _look_beside(value, pickler, seen, libraries)
             if not seen.is_comparable:
+                pickler.close()
                 pickler = None  # where it stopped, nobody knows
     finally:
+        if pickler is not None:
+            pickler.close()
         sys.setrecursionlimit(limit)
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import bisect
 import collections
+import contextlib
 import contextvars
 import copyreg
 import decimal
@@ -32,7 +33,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
-from ckpt_magic.values import definitions, generators, handles, iterators, memmaps, tensors, tracebacks
+from ckpt_magic.values import definitions, generators, handles, iterators, memmaps, tensors, tracebacks, weak
 from ckpt_magic.values.definitions import CALL, Definitions, Form, Forms, Makers, Owned, Token, by_reference, importable
 from ckpt_magic.values.owned import Path, at
 
@@ -139,11 +140,25 @@ def write(
     NotPicklableError
         Something in `contents` cannot be saved; the file is then of no use.
     """
-    pickler = ValuePickler(file, namespace=namespace, makers=makers, views=tuple(views))
-    pickler.set_aside(originals)
-    known = pickler.definitions
-    known.by_name = contents.kind == "method"
-    shell = known.shell
+    with contextlib.closing(ValuePickler(file, namespace=namespace, makers=makers, views=tuple(views))) as pickler:
+        pickler.set_aside(originals)
+        known = pickler.definitions
+        known.by_name = contents.kind == "method"
+        try:
+            with generators.kept():
+                pickler.dump(_top_form(contents, pickler, owned))
+        except (NotPicklableError, MemoryError, OSError):
+            raise
+        except Exception as error:  # reducers of users and libraries raise anything
+            raise NotPicklableError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+        if pickler.met_builtins and id(namespace) in pickler.memo.copy():  # only namespaces hold `builtins`, as a rule
+            raise NotPicklableError("a container holds globals(), the whole namespace")
+        modules = frozenset(known.modules - sys.stdlib_module_names - {"__main__", "builtins"})
+        return Written(dict(known.tokens), modules, tuple(sorted(known.needs)))
+
+
+def _top_form(contents: Contents, pickler: ValuePickler, owned: Iterable[Path]) -> Form:
+    known, namespace, shell = pickler.definitions, pickler.namespace, pickler.definitions.shell
     items: Any = contents.value
     if contents.kind == "cell":
         value: Any = Form(CALL, operator.ior, shell, _outer(items, namespace, shell))
@@ -151,21 +166,8 @@ def write(
         rest = _Globals(known)
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
     extras = _outer(contents.extras, namespace, shell)
-    parts = ((shell, known.sources, *_met_by_name(pickler, owned)), contents.ambient, extras, value)
-    try:
-        with generators.kept():
-            pickler.dump(Form(operator.getitem, parts, 3))
-    except (NotPicklableError, MemoryError, OSError):
-        raise
-    except Exception as error:  # reducers of users and libraries raise anything
-        raise NotPicklableError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
-    finally:
-        held = pickler.memo.copy() if pickler.met_builtins else {}
-        pickler.clear_memo()  # it would keep alive what was saved until a collection finds the pickler
-    if pickler.met_builtins and id(namespace) in held:  # only namespaces hold `builtins`, as a rule
-        raise NotPicklableError("a container holds globals(), the whole namespace")
-    modules = frozenset(known.modules - sys.stdlib_module_names - {"__main__", "builtins"})
-    return Written(dict(known.tokens), modules, tuple(sorted(known.needs)))
+    first = (shell, known.sources, *_met_by_name(pickler, owned))
+    return Form(operator.getitem, (first, contents.ambient, extras, value), 3)
 
 
 def _met_by_name(pickler: ValuePickler, paths: Iterable[Path]) -> Iterator[Any]:
@@ -263,7 +265,8 @@ def _is_small(value: Any, namespace: dict[str, Any]) -> bool:
     if value is namespace or by_reference(value):
         return True
     try:
-        ValuePickler(_Limit(_SMALL_GLOBAL), namespace=namespace).dump(value)
+        with contextlib.closing(ValuePickler(_Limit(_SMALL_GLOBAL), namespace=namespace)) as pickler:
+            pickler.dump(value)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  (too large, or whatever a reducer raises: it only is not written)
@@ -333,6 +336,11 @@ class ValuePickler(pickle.Pickler):
             reducer = self._reducers[kind] = self._reducer_for(kind)
         return NotImplemented if reducer is None else reducer(obj)
 
+    def close(self) -> None:
+        """Let go of all that was met: the reducers belong to the pickler, so it would stay until a collection."""
+        self.clear_memo()
+        vars(self).clear()
+
     def _known_reducers(self) -> dict[type, Callable[[Any], Any] | None]:
         known = self.definitions
         reducers: dict[type, Callable[[Any], Any] | None] = {
@@ -361,6 +369,7 @@ class ValuePickler(pickle.Pickler):
                 for view in (kind.keys, kind.values, kind.items)
             },
             **dict.fromkeys(_FILES, _closed_file),
+            **weak.reducers(),
         }
         reducers |= iterators.reducers(known) | handles.reducers(known)
         reducers |= dict.fromkeys((*definitions.FORMS, _Globals, _Exchange), self._form)

@@ -26,6 +26,7 @@ import tempfile
 import traceback
 import types
 import warnings
+import weakref
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -494,6 +495,7 @@ class Witness:
         self.held: list[Any] = []
         self.memory: list[tuple[int, int, str, bool]] = []
         self.name, self.position = "", 0
+        self.is_blind = False
         self.layouts: dict[str, str] = {}
 
     def describe(self, names: Mapping[str, Any]) -> dict[str, str]:
@@ -574,7 +576,6 @@ class Witness:
         """What is inside a container, beside its attributes."""
         import collections
         import functools
-        import weakref
 
         if isinstance(value, dict):
             if isinstance(value, collections.defaultdict):
@@ -583,8 +584,7 @@ class Witness:
         elif isinstance(value, (list, tuple)):
             yield ", ".join(map(self.text, list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)))
         elif isinstance(value, (set, frozenset)):
-            known = sorted(value, key=lambda item: (self.places.get(id(item), "~"), self.blind(item)))
-            yield ", ".join(map(self.text, known))
+            yield ", ".join(map(self.text, sorted(value, key=self.known_first)))
         elif isinstance(value, bytearray):
             yield bytes(value).hex()
         elif isinstance(value, collections.deque):
@@ -599,8 +599,14 @@ class Witness:
             yield f"{self.text(value.fget)} {self.text(value.fset)} {self.text(value.fdel)} {value.__doc__}"
         elif isinstance(value, random.Random):
             yield "" if isinstance(value, random.SystemRandom) else digest(repr(value.getstate()))
-        elif isinstance(value, (weakref.ref,)):
+        elif isinstance(value, weakref.ref):
             yield self.text(value())
+        elif type(value) in (weakref.ProxyType, weakref.CallableProxyType):
+            yield self.text(value.__dir__.__self__)
+        elif isinstance(value, weakref.WeakSet):
+            yield ", ".join(map(self.text, sorted(value, key=self.known_first)))
+        elif isinstance(value, (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)):
+            yield ", ".join(f"{self.text(key)}: {self.text(item)}" for key, item in value.items())
         elif isinstance(value, BaseException):
             yield f"{self.text(list(value.args))} {self.text(value.__cause__)} {self.text(value.__context__)}"
             yield f"{value.__suppress_context__} {traceback_text(value)}"
@@ -621,13 +627,20 @@ class Witness:
             return "exhausted"  # what it went over is forgotten; an empty one is the same to everybody
         return ", ".join(map(self.text, [*args, *state]))
 
+    def known_first(self, item: Any) -> tuple[str, str]:
+        """Return what members of a set are sorted by; within a blind text they cannot be told apart."""
+        if self.is_blind:
+            return "", type(item).__qualname__
+        return self.places.get(id(item), "~"), self.blind(item)
+
     def blind(self, item: Any) -> str:
         """Return a text to sort members of a set by, which does not count as having met them."""
         other = Witness(self.main)
+        other.is_blind = True
         return other.text(item)
 
     def attributes(self, value: Any) -> Iterator[str]:
-        own = {} if isinstance(value, (staticmethod, classmethod)) else getattr(value, "__dict__", {})
+        own = {} if isinstance(value, NO_ATTRIBUTES) else getattr(value, "__dict__", {})
         if importable(type(value)) and hasattr(type(value), "__setstate__"):
             own = dict(sorted(own.items()))  # a library that restores its own objects may set attributes in any order
         for name, item in own.items():
@@ -791,6 +804,12 @@ class Witness:
             f"{place} {self.layouts[place]}" for _, _, place, guarded in self.memory if place in shared and not guarded
         ]
         return "; ".join(found)
+
+
+NO_ATTRIBUTES = (  # what they have is of their own making
+    staticmethod, classmethod, weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary,
+    weakref.WeakMethod, weakref.ProxyType, weakref.CallableProxyType,
+)  # fmt: skip
 
 
 def importable(obj: Any) -> bool:

@@ -797,6 +797,87 @@ r = type(a) is type(b), isinstance(a, C)
 C2 = type(a); c = C2(); r2 = type(c) is type(a), type(c) is C
 """,
 )
+scenario(
+    "weak sets and mappings of instances, in a class",
+    """
+%%step 1
+import weakref
+class T:
+    live = weakref.WeakSet()
+    by = weakref.WeakValueDictionary()
+    def __init__(self, n): self.n = n; T.live.add(self); T.by[n] = self
+    def __repr__(self): return f'T{self.n}'
+a, b = T(1), T(2)
+meta = weakref.WeakKeyDictionary(); meta[a] = [1]
+%%step 2
+c = T(3); meta[c] = {'k': a}
+%%step 3
+del b; meta[a].append(2); ref = weakref.ref(c)
+%%step 4
+r = sorted(t.n for t in T.live), sorted(T.by), meta[a], meta[c]['k'] is a, ref() is c, T.by[3] is c
+%%step 5
+del c; r2 = sorted(T.by), len(T.live), len(meta), ref() is None
+""",
+)
+scenario(
+    "objects that only weak mappings know",
+    """
+%%step 1
+import weakref
+class T:
+    def __init__(self, n): self.n = n
+cache = weakref.WeakValueDictionary(); owners = weakref.WeakKeyDictionary(); pool = weakref.WeakSet()
+def get(n):
+    if n not in cache: made = cache[n] = T(n)
+    found = cache[n]; pool.add(found); return found
+a = get(1)
+%%step 2
+b = get(2); owners[b] = [a]; same = get(1) is a
+%%step 3
+get(3); owners[a] = owners[b]; del b
+%%step 4
+n = len(cache), len(owners), len(pool), get(1) is a
+a = None
+%%step 5
+n2 = len(cache), len(owners), len(pool)
+""",
+)
+scenario(
+    "children that refer weakly to their parents",
+    """
+%%step 1
+import weakref
+class N:
+    def __init__(self, parent=None): self.kids = []; self._p = weakref.ref(parent) if parent else None; parent and parent.kids.append(self)
+    @property
+    def parent(self): return self._p and self._p()
+    def hi(self): return 'hi'
+root = N(); kid = N(root)
+%%step 2
+grand = N(kid)
+%%step 3
+r = grand.parent is kid, kid.parent is root
+root.kids.append('x')
+%%step 4
+dead = weakref.ref(N()); r2 = dead() is None, grand.parent.parent is root
+""",
+)
+scenario(
+    "a weak proxy and a weak method",
+    """
+%%step 1
+import weakref
+class N:
+    def hi(self): return 'hi'
+n = N(); p = weakref.proxy(n); wm = weakref.WeakMethod(n.hi)
+%%step 2
+n.x = [1]; q = [p]
+%%step 3
+r = p.x is n.x, wm()(), q[0].hi()
+%%step 4
+p.x.append(2); r2 = n.x
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -357,6 +357,267 @@ g2 = same[0]
 r2 = [one is g2 for one in same], same[2] is g
 """,
 )
+scenario(
+    "singledispatch with registrations across steps",
+    """
+%%step 1
+import functools
+@functools.singledispatch
+def show(x): return 'object'
+@show.register
+def _(x: int): return 'int'
+class Base: pass
+class Sub(Base): pass
+%%step 2
+@show.register(Base)
+def show_base(x): return 'base'
+@show.register(list)
+def _(x): return 'list'
+%%step 3
+r = show(1), show('a'), show(Sub()), show([])
+%%step 4
+@show.register(Sub)
+def _(x): return 'sub'
+%%step 5
+r2 = show(Sub()), show(True), sorted(c.__name__ for c in show.registry), show.dispatch(Base) is show_base
+""",
+)
+scenario(
+    "singledispatch over an abstract class",
+    """
+%%step 1
+import functools, collections.abc
+@functools.singledispatch
+def n(x): return 0
+@n.register(collections.abc.Sequence)
+def _(x): return len(x)
+@n.register(dict)
+@n.register(set)
+def sized(x): return ('s', len(x))
+r0 = n([1, 2]), n({1})
+%%step 2
+r1 = n((1,)), n({}), n(5)
+%%step 3
+r2 = n.registry[dict] is sized, n([1]), n._clear_cache()
+""",
+)
+scenario(
+    "singledispatchmethod",
+    """
+%%step 1
+import functools
+class V:
+    @functools.singledispatchmethod
+    def f(self, x): return 'o'
+    @f.register
+    def _(self, x: int): return 'i'
+    @f.register
+    @classmethod
+    def _(cls, x: str): return cls.__name__
+v = V()
+%%step 2
+w = V(); a = v.f(1), v.f([])
+%%step 3
+@V.f.register(list)
+def _(self, x): return 'list'
+%%step 4
+r = v.f(1), v.f([]), w.f('s'), w.f(2.0)
+""",
+)
+scenario(
+    "a cache that was emptied",
+    """
+%%step 1
+import functools
+@functools.lru_cache
+def slow(x): return x * 2
+v = slow(2)
+slow.cache_clear()
+%%step 2
+w = slow.__wrapped__(4)
+%%step 3
+slow.cache_clear(); r = slow.cache_info()
+""",
+)
+scenario(
+    "a filled cache runs its step again and no other",
+    """
+%%step 1
+import functools
+@functools.lru_cache
+def slow(x): return x * 2
+y = 1
+%%step 2
+v = [slow(2), slow(2)]
+%%step 3
+y = y + 1
+%%step 4
+z = v + [y]
+""",
+    runs={2: "could not be saved"},
+)
+scenario(
+    "a method with a cache, and a cached property",
+    """
+%%step 1
+import functools
+class A:
+    def __init__(self, n): self.n = n
+    @functools.lru_cache
+    def m(self, x): return self.n * x
+    @functools.cached_property
+    def p(self): return [self.n]
+a = A(3)
+%%step 2
+b = A(4); p = a.p
+%%step 3
+p.append(1); r = b.n
+%%step 4
+r2 = a.p is p, A.m.__wrapped__(a, 2), A.m.cache_info()
+""",
+)
+scenario(
+    "partial, partialmethod, methodcaller",
+    """
+%%step 1
+import functools, operator
+def add(a, b, *, c=0): return a + b + c
+p = functools.partial(add, 1, c=[].__len__())
+q = functools.partial(p, 2)
+class C:
+    def m(self, x, y): return (x, y)
+    pm = functools.partialmethod(m, 'x')
+    get = staticmethod(functools.partial(add, 10))
+p.extra = [1]
+c = C()
+%%step 2
+held = {'p': p, 'q': q}; mc = operator.methodcaller('m', 1, y=2); ag = operator.attrgetter('m', 'pm'); ig = operator.itemgetter(1)
+%%step 3
+p.extra.append(2); r = q(), held['p'](5), c.pm('y'), C.get(1)
+%%step 4
+r2 = held['q'].func is add, mc(c), ag(c)[1]('z'), ig('abc'), held['p'] is p, q.args
+""",
+)
+scenario(
+    "decorators that register, count and are classes",
+    """
+%%step 1
+REG = {}
+def register(name=None):
+    def deco(f):
+        REG.setdefault(name or f.__name__, []).append(f)
+        f.names = getattr(f, 'names', ()) + (name,)
+        return f
+    return deco
+class Count:
+    def __init__(self, f): import functools; functools.update_wrapper(self, f); self.f = f; self.n = 0
+    def __call__(self, *a): self.n += 1; return self.f(*a)
+    def __get__(self, obj, cls=None):
+        import types; return self if obj is None else types.MethodType(self, obj)
+%%step 2
+@register('a')
+@register()
+def one(): return 1
+@register('lam')
+@Count
+def two(x=1): return 2
+class K:
+    @Count
+    def m(self): return self
+%%step 3
+k = K(); k.m(); two(); two(5)
+%%step 4
+r = REG['a'][0] is one, REG['one'][0] is one, REG['lam'][0] is two, two.n, K.m.n, one.names, two.__wrapped__.__name__
+@register('a')
+def one(): return 'new'
+%%step 5
+r2 = [f() for f in REG['a']]
+""",
+)
+scenario(
+    "one nonlocal in functions made in different steps",
+    """
+%%step 1
+def box():
+    v = [0]; n = 0
+    def inc():
+        nonlocal n; n += 1; return n
+    def get(): return n
+    def more():
+        def dec():
+            nonlocal n; n -= 1; return n
+        return dec
+    def empty(): return later
+    if False: later = 1
+    return inc, get, more, empty
+inc, get, more, empty = box()
+%%step 2
+dec = more(); inc(); inc(); inc()
+%%step 3
+dec(); d2 = more()
+%%step 4
+d2(); r = get(), inc.__closure__[0] is dec.__closure__[0] is d2.__closure__[0]
+try: empty()
+except NameError as e: err = str(e)
+%%step 5
+inc(); r2 = get(), dec()
+""",
+)
+scenario(
+    "tracebacks show the lines of restored functions",
+    """
+%%step 1
+def boom(x):
+    y = x + 1
+    return 1 / (y - y)  # here
+class T:
+    def go(self):
+        return boom(1)  # there
+%%step 2
+t = T()
+%%step 3
+import traceback, re
+try: t.go()
+except ZeroDivisionError as e:
+    text = [(f.line, f.name) for f in traceback.extract_tb(e.__traceback__)][1:]
+%%step 4
+text2 = text[-1]
+""",
+)
+scenario(
+    "defaults, annotations and names of a function are changed",
+    """
+%%step 1
+def f(a, b=[1], *, c={'k': 1}) -> 'int': return (a, b, c)
+f.__annotations__['a'] = list
+f.__doc__ = 'new doc'; f.__name__ = 'g'; f.__qualname__ = 'Q.g'; f.__module__ = 'elsewhere'
+%%step 2
+b = f.__defaults__[0]; c = f.__kwdefaults__
+%%step 3
+b.append(2); c['c'] = 'replaced'; f.__annotations__['b'] = b
+%%step 4
+r = f(0), f.__annotations__, f.__kwdefaults__ is c, f.__doc__, f.__name__, f.__qualname__, f.__module__
+""",
+)
+scenario(
+    "a function that is a key and in a set",
+    """
+%%step 1
+def f(): return 1
+def g(): return 2
+d = {f: [1], g: [2], len: [3]}; s = {f, g}
+%%step 2
+d[f].append(2)
+%%step 3
+r = d[f], f in s, len(s)
+def f(): return 1
+%%step 4
+r2 = f in d, f in s, len(d)
+s.add(f)
+%%step 5
+r3 = len(s)
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -1,0 +1,71 @@
+"""Weak references and what consists of them, written so that they refer to the same objects weakly again.
+
+What is referred to is written with the reference: whoever holds it is in the same sharing group. An object that nobody
+holds any more is gone in the file, too.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.definitions import Form
+
+Reducer = Callable[[Any], Any]
+
+
+def reducers() -> dict[type, Reducer]:
+    """How to write each kind of weak reference."""
+    return {
+        weakref.ReferenceType: _reference,
+        weakref.WeakMethod: _method,
+        weakref.ProxyType: _proxy,
+        weakref.CallableProxyType: _proxy,
+        weakref.WeakSet: _set,
+        weakref.WeakKeyDictionary: _mapping,
+        weakref.WeakValueDictionary: _mapping,
+        weakref.finalize: _refuse_finalizer,
+    }
+
+
+def _reference(reference: Any) -> Any:
+    found = reference()
+    if found is None:  # nobody holds a set of no name once the pickle is read
+        return weakref.ReferenceType, (Form(set),)
+    if reference.__callback__ is None:
+        return weakref.ReferenceType, (found,)
+    return weakref.ReferenceType, (found, reference.__callback__)
+
+
+def _method(reference: Any) -> Any:
+    found = reference()
+    if found is None or reference.__callback__ is not None and not _is_internal(reference.__callback__):
+        raise NotPicklableError("a weakref.WeakMethod that is dead, or has a callback")
+    return weakref.WeakMethod, (found,)
+
+
+def _is_internal(callback: Any) -> bool:
+    """Whether this is the callback by which a `weakref.WeakMethod` itself learns that its object is gone."""
+    contents = [cell.cell_contents for cell in callback.__closure__ or ()]
+    return callback.__module__ == "weakref" and None in contents
+
+
+def _proxy(proxy: Any) -> Any:
+    found = proxy.__dir__.__self__  # a proxy passes on each question for an attribute
+    if not any(one is proxy for one in weakref.getweakrefs(found)):
+        raise NotPicklableError("a weakref.proxy that does not say what it stands for")
+    return weakref.proxy, (found,)
+
+
+def _set(members: weakref.WeakSet[Any]) -> Any:
+    return weakref.WeakSet, (), tuple(members), None, None, weakref.WeakSet.update
+
+
+def _mapping(mapping: Any) -> Any:
+    return type(mapping), (), None, None, iter(list(mapping.items()))
+
+
+def _refuse_finalizer(_: Any) -> NoReturn:
+    raise NotPicklableError("a weakref.finalize, which the interpreter keeps")

@@ -1,0 +1,67 @@
+"""Weak references come back weak, and nothing that this package does keeps an object alive."""
+
+from __future__ import annotations
+
+import gc
+import io
+import pickle
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.pickling import Contents, write
+from tests.kernels import Kernel
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+    gc.disable()  # what only a collection frees is not free
+    yield
+    gc.enable()
+
+
+def read_plainly(values: dict[str, Any]) -> Any:
+    file = io.BytesIO()
+    write(Contents("cell", values), file, namespace={})
+    return pickle.loads(file.getvalue())
+
+
+@pytest.mark.parametrize("start", ["none", 2])
+def test_what_a_later_cell_deletes_is_gone_at_once(tmp_path: Path, start: str | int) -> None:
+    Kernel(tmp_path).step(1, "class T: pass\na = T()")
+    kernel = Kernel(tmp_path, start)
+    kernel.step(1, "class T: pass\na = T()")
+    ref = weakref.ref(kernel.names["a"])
+    kernel.step(2, "b = a")
+    kernel.step(3, "b = 1")
+    kernel.plan = None
+    del kernel.names["a"]
+    assert ref() is None
+
+
+def test_a_plain_reader_gets_weak_references() -> None:
+    class_ = type("Thing", (), {})
+    held, loose = class_(), class_()
+    values = {"held": held, "ref": weakref.ref(held), "dead": weakref.ref(class_()), "loose": weakref.ref(loose)}
+    values |= {"set": weakref.WeakSet([held, loose]), "proxy": weakref.proxy(held)}
+    back = read_plainly(values)
+    assert back["ref"]() is back["held"] and back["dead"]() is None and back["loose"]() is None
+    assert list(back["set"]) == [back["held"]]
+    assert type(back["proxy"]) is weakref.ProxyType
+    back["held"].mark = 1
+    assert back["proxy"].mark == 1
+
+
+def test_a_finalizer_is_refused() -> None:
+    held = io.BytesIO()
+    final = weakref.finalize(held, print)
+    try:
+        with pytest.raises(NotPicklableError, match="finalize"):
+            read_plainly({"final": final})
+    finally:
+        final.detach()

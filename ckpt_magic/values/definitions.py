@@ -255,7 +255,7 @@ def is_plain_definition(obj: Any, namespace: Mapping[str, Any]) -> bool:
     namespace
         The namespace of the notebook; its functions have it as their globals.
     """
-    return _is_named(obj, namespace) and _plain(obj, namespace, set())
+    return _is_named(obj, namespace) and _plain(obj, namespace, set(), "")
 
 
 def _is_named(obj: Any, namespace: Mapping[str, Any]) -> bool:
@@ -269,13 +269,22 @@ def _is_named(obj: Any, namespace: Mapping[str, Any]) -> bool:
     return issubclass(kind, type) and "<" not in obj.__qualname__ and not by_reference(obj)
 
 
-def _plain(obj: Any, namespace: Mapping[str, Any], seen: set[int]) -> bool:
-    """Whether `obj` reaches nothing that can change in place, what belongs to the machinery of classes aside."""
-    if type(obj) in ATOMS or id(obj) in seen:
+def _plain(obj: Any, namespace: Mapping[str, Any], seen: set[int], body: str) -> bool:
+    """Whether `obj` reaches nothing that can change in place, what belongs to the machinery of classes aside.
+
+    Nor anything that another name may hold: a lambda, or what a call made. `body` is the class whose own methods are.
+    """
+    kind = type(obj)
+    if kind in ATOMS or id(obj) in seen:
         return True
     seen.add(id(obj))
+    if kind is types.FunctionType and not _is_named(obj, namespace):
+        if not (body and obj.__qualname__.startswith(body)) and not importable(obj):
+            return False
+    elif issubclass(kind, type):
+        body = f"{obj.__qualname__}."
     parts = _plain_parts(obj, namespace)
-    return parts is not None and all(_plain(part, namespace, seen) for part in parts)
+    return parts is not None and all(_plain(part, namespace, seen, body) for part in parts)
 
 
 def _plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
@@ -334,6 +343,21 @@ def at(qualified: str, namespace: Mapping[str, Any]) -> Any:
     return found
 
 
+def method_of(function: types.FunctionType, namespace: Mapping[str, Any], makers: Makers | None = None) -> type | None:
+    """The plain class that has this function as its method, as the name of the function says; none if it has not."""
+    owner, _, name = function.__qualname__.rpartition(".")
+    if not owner or name == "__init_subclass__":  # which is taken from its class for a while: see `_without_hooks`
+        return None
+    for cls in (at(owner, namespace), *(makers.classes(owner) if makers is not None else ())):
+        if issubclass(type(cls), type) and _function_in(vars(cls).get(name)) is function:
+            return cls if _maker(cls) is not None and is_plain_definition(cls, namespace) else None
+    return None
+
+
+def _function_in(value: Any) -> Any:
+    return value.__func__ if type(value) in (staticmethod, classmethod) else value
+
+
 def definition_token(
     obj: Any, namespace: Mapping[str, Any], maker: str = "", maker_of: Callable[[Any], str] | None = None
 ) -> Token:
@@ -387,7 +411,9 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
     if kind is types.FunctionType:
         where = "" if obj.__globals__ is namespace else str(obj.__globals__.get("__name__"))
         named = sorted([*(obj.__kwdefaults__ or {}).items(), *vars(obj).items()], key=operator.itemgetter(0))
-        return [obj.__qualname__, where, obj.__code__, obj.__defaults__, *named, *_contents(obj)]
+        names = obj.__name__, obj.__qualname__, obj.__module__, obj.__doc__
+        annotations = annotation_texts(obj.__annotations__)
+        return [names, where, obj.__code__, obj.__defaults__, *named, *_contents(obj), annotations]
     if issubclass(kind, type):
         attributes = sorted(attributes_of(obj, for_digest=True), key=operator.itemgetter(0))
         return [obj.__qualname__, kind, obj.__bases__, *attributes]
@@ -405,6 +431,21 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
         return [obj.name, obj.default, obj.default_factory, repr((obj.init, obj.repr, obj.hash, obj.compare))]
     text = repr(obj) if _plain_parts(obj, namespace) == () else " at 0x"
     return [_name(obj) if " at 0x" in text else text]
+
+
+def annotation_texts(annotations: Mapping[str, Any]) -> tuple[str, ...]:
+    """Annotations as texts: what they mean is seldom asked, and never changes in place."""
+    texts = []
+    for name, value in annotations.items():
+        kind = type(value)
+        if issubclass(kind, type):
+            text = _name(value)
+        elif kind is str:
+            text = repr(value)
+        else:
+            text = str(value) if kind.__module__ in ("typing", "types") else kind.__qualname__
+        texts.append(f"{name}: {text}")
+    return tuple(texts)
 
 
 def _name(obj: Any) -> str:
@@ -459,6 +500,7 @@ class Makers:
         self._met: collections.Counter[tuple[str, str]] = collections.Counter()
         self._made: dict[int, _Made] = {}
         self._found: dict[tuple[str, str, str], _Made] = {}
+        self._classes: dict[str, list[weakref.ref[type]]] = {}
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -507,6 +549,12 @@ class Makers:
             made = self._note(obj, maker)
         if not same_python:
             made.digests = token[2], self.digest(obj)
+
+    def classes(self, name: str) -> Iterator[type]:
+        """The classes of this qualified name that were met and still live."""
+        for ref in self._classes.get(name, ()):
+            if (cls := ref()) is not None:
+                yield cls
 
     def notice(self) -> None:
         """Meet the definitions that the names of the notebook mean."""
@@ -563,6 +611,9 @@ class Makers:
     def _note(self, obj: Any, maker: str) -> _Made:
         ident = id(obj)
         made = self._made[ident] = _Made(weakref.ref(obj, lambda _: self._forget(ident)), maker, next(self._serials))
+        if issubclass(type(obj), type):
+            known = [ref for ref in self._classes.get(obj.__qualname__, ()) if ref() is not None]
+            self._classes[obj.__qualname__] = [*known, made.ref]
         if maker:
             name = _kind(obj), obj.__qualname__
             older = self._found.get((*name, maker))
@@ -609,6 +660,8 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
         if for_digest and (name in _IGNORED_IN_DIGEST or is_generated(cls, name, value)):
             if name == "__dataclass_fields__":
                 yield name, tuple(value.values())
+            elif name == "__annotations__":
+                yield name, annotation_texts(value)
             continue
         yield name, value
     if for_digest and tuples:
@@ -703,6 +756,7 @@ class Definitions:
         self._pending: set[int] = set()  # by id: a metaclass may make its classes unhashable
         self._written: set[int] = set()
         self._generated: dict[int, tuple[Form, str]] = {}
+        self._methods: dict[int, _Method] = {}  # of the classes that are being written
         self._interned: dict[Any, Any] = {}
         self._forms: dict[Any, Any] = {}
         self._codes: dict[tuple[str, int], tuple[Any, list[types.CodeType]]] = {}
@@ -747,10 +801,30 @@ class Definitions:
         """Reduce a function: by name if it can be imported, else by value."""
         if id(function) in self._generated:
             table, name = self._generated[id(function)]
-            return operator.getitem, (table, name), self._function_blocks(function, ()), None, None, operator.is_
+            return (
+                operator.getitem,
+                (table, name),
+                self._function_blocks(function, (), function),
+                None,
+                None,
+                operator.is_,
+            )
         if importable(function):
             self.note(function.__module__)
             return NotImplemented
+        if id(function) in self._methods:
+            return operator.getitem, ((self._methods[id(function)],), 0)
+        cls = method_of(function, self.namespace, self._makers)
+        if cls is None:
+            return self._by_value(function, function)
+        name = function.__qualname__.rpartition(".")[2]
+        found = Form(vars, cls), name
+        if vars(cls)[name] is function:
+            return operator.getitem, found
+        return getattr, (Form(operator.getitem, *found), "__func__")
+
+    def _by_value(self, function: types.FunctionType, written: Any) -> Any:
+        """Reduce a function to what it consists of; `written` is what stands for it in the pickle."""
         globals_ = self.space(function.__globals__)
         if globals_ is None:  # a dict of its own, which may hold this function: written first
             self._globals[id(function.__globals__)] = function.__globals__
@@ -760,7 +834,7 @@ class Definitions:
         cells = tuple(cell for cell in function.__closure__ or () if id(cell) not in self._cells)
         self._cells.update(map(id, cells))
         args = (function.__code__, globals_, function.__name__, None, function.__closure__)
-        blocks = self._function_blocks(function, cells)
+        blocks = self._function_blocks(function, cells, written)
         token = self.token(function)
         if token is None:
             return types.FunctionType, args, blocks, None, None, operator.is_
@@ -780,7 +854,9 @@ class Definitions:
                 self._installed[file] = module.__name__
         return self._globals[id(globals_)]
 
-    def _function_blocks(self, function: types.FunctionType, cells: tuple[types.CellType, ...]) -> tuple[Form, ...]:
+    def _function_blocks(
+        self, function: types.FunctionType, cells: tuple[types.CellType, ...], written: Any
+    ) -> tuple[Form, ...]:
         state: dict[str, Any] = {
             "__doc__": function.__doc__,
             "__module__": function.__module__,
@@ -791,12 +867,12 @@ class Definitions:
         for name in (*optional, "__annotations__", "__type_params__"):
             if value := getattr(function, name, None):
                 state[name] = value
-        blocks = [self.block(setattr, function, state)]
+        blocks = [self.block(setattr, written, state)]
         full = [(cell, value) for cell in cells for value in _contents_of(cell)]
         if full:
             name_ = self._repeat("cell_contents")
             setting = Form(map, setattr, tuple(c for c, _ in full), name_, tuple(v for _, v in full))
-            blocks.append(Form(CALL, _FROM_KEYS, setting, function))
+            blocks.append(Form(CALL, _FROM_KEYS, setting, written))
         return tuple(blocks)
 
     def block(self, setter: Any, obj: Any, attributes: Mapping[str, Any], owner: Any = None) -> Form:
@@ -895,7 +971,25 @@ class Definitions:
         self._written.update(map(id, family))
         self._pending.update(map(id, family[:-1]))
         blocks = _Later(lambda: tuple(block for member in family for block in self._class_blocks(member)))
-        return (*self._skeleton(cls), blocks, None, None, operator.is_)
+        end = _Later(lambda: self._end_of(family))
+        return (*self._skeleton(cls), (blocks, end), None, None, operator.is_)
+
+    def _end_of(self, family: Iterable[type]) -> tuple[()]:
+        """From here on the methods of these classes are met where they are: in the class, which may be a live one."""
+        for cls in family:
+            for value in vars(cls).values():
+                self._methods.pop(id(_function_in(value)), None)
+        return ()
+
+    def _method(self, cls: type, value: Any) -> Any:
+        """What is written for an attribute of a class: for a method something that is not the method itself."""
+        function = _function_in(value)
+        if type(function) is not types.FunctionType or id(function) in self._generated:
+            return value
+        if method_of(function, self.namespace, self._makers) is not cls:
+            return value
+        method = self._methods[id(function)] = _Method(lambda: self._by_value(function, method))
+        return method if function is value else Form(type(value), method)
 
     def _family(self, cls: type) -> dict[int, type]:
         """The classes that the skeleton of `cls` needs and that are written by value, by `id`, `cls` last."""
@@ -959,7 +1053,7 @@ class Definitions:
         twin = enum_twin(cls) if isinstance(cls, enum.EnumType) else None
         made = {} if twin is None else vars(twin)
         attributes = {name: value for name, value in attributes.items() if made.get(name, self) is not value}
-        behaviour = {name: value for name, value in attributes.items() if isinstance(value, _BEHAVIOUR)}
+        behaviour = {n: self._method(cls, value) for n, value in attributes.items() if isinstance(value, _BEHAVIOUR)}
         rest = {name: value for name, value in attributes.items() if name not in behaviour}
         if behaviour:
             yield self.block(type.__setattr__, cls, behaviour)
@@ -1092,6 +1186,19 @@ class _Later:
         return tuple, (self.build(),)
 
 
+class _Method:
+    """Stands for a method while its class is written, so that the pickler does not take it for written elsewhere."""
+
+    __slots__ = ("build",)
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self.build = build
+
+    @property
+    def reduced(self) -> Reduced:
+        return typing.cast(Reduced, self.build())
+
+
 class _Items:
     """A mapping that is made by a call and then filled item by item."""
 
@@ -1106,7 +1213,7 @@ class _Items:
 
 
 _SINGLETONS: Final = (type(None), type(...), type(NotImplemented))
-FORMS: Final = (Form, _Later, _Items)
+FORMS: Final = (Form, _Later, _Items, _Method)
 _BEHAVIOUR: Final = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
 
 

@@ -436,12 +436,17 @@ class Look(ValuePickler):
         form = self._plain_form("function", function)
         if form is not None:
             return form
+        cls = definitions.method_of(function, self.namespace, self._makers)
+        if cls is not None:
+            return _Form, ("method", cls, function.__qualname__)
         state = {
             "code": function.__code__,
             "defaults": function.__defaults__,
             "kwdefaults": function.__kwdefaults__,
             "closure": function.__closure__,
             "attributes": vars(function),
+            "names": (function.__name__, function.__module__, function.__doc__),
+            "annotations": definitions.annotation_texts(function.__annotations__),
         }
         if not self._is_known_globals(function.__globals__):
             state["globals"] = function.__globals__
@@ -549,7 +554,7 @@ class Look(ValuePickler):
 ARROW = 1  # guard of all Arrow data: it cannot be written, so any number of its buffers may share
 _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
 _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, bytearray, Placeholder})
-_NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl", "__slotnames__"})
+_NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__"})
 _MEMORY = (
     ("numpy", "ndarray", "_note_array"),
     ("numpy", "void", "_note_part"),

@@ -878,6 +878,353 @@ r = p.x is n.x, wm()(), q[0].hi()
 p.x.append(2); r2 = n.x
 """,
 )
+scenario(
+    "annotations and documentation are changed",
+    """
+%%step 1
+x: int = 3
+__answer__ = 42
+def f(a: int) -> str: ...
+class A:
+    n: int = 1
+    m: "A"
+a = A()
+%%step 2
+z: dict = {}
+__annotations__['w'] = list
+A.__annotations__['k'] = float
+%%step 3
+import typing
+r = sorted(__annotations__), sorted(typing.get_type_hints(A)), sorted(A.__annotations__), type(a) is A
+f.__annotations__['b'] = int; f.__doc__ = 'doc'
+%%step 4
+A.__doc__ = 'doc of A'; r2 = __answer__, dict(f.__annotations__), f.__doc__
+""",
+)
+scenario(
+    "a lambda that a class and a name hold",
+    """
+%%step 1
+lam = lambda self: self.v
+def make():
+    def inner(self): return 'inner'
+    return inner
+inner = make()
+class A:
+    v = 1
+a = A()
+%%step 2
+A.m = lam; A.i = inner
+%%step 3
+A.v = 2; r = A.m is lam, A.i is inner, a.m()
+%%step 4
+lam.note = [1]; r2 = A.m.note, a.i()
+""",
+)
+scenario(
+    "methods that names hold",
+    """
+%%step 1
+class C:
+    def m(self): return 'm'
+    @staticmethod
+    def s(): return 's'
+c = C()
+%%step 2
+f = C.m; g = C.s; table = {'m': C.m}
+%%step 3
+r = f is C.m, g is C.s, table['m'] is f
+C.k = 1
+%%step 4
+r2 = f is C.m, g is C.s, f(c), table['m'] is C.m
+f.note = 'x'
+%%step 5
+r3 = C.m.note, c.m.note
+""",
+)
+scenario(
+    "methods are patched in and taken back",
+    """
+%%step 1
+class A:
+    def hi(self): return 'A'
+class B(A):
+    def hi(self): return 'B' + super().hi()
+b = B()
+%%step 2
+def new_hi(self): return 'patched' + old(self)
+old = A.hi; A.hi = new_hi
+%%step 3
+r = b.hi()
+B.extra = classmethod(lambda cls: cls.__name__); del B.hi
+%%step 4
+r2 = b.hi(), b.extra(), A.hi is new_hi, old(b), 'hi' in vars(B)
+%%step 5
+A.hi = old; r3 = b.hi()
+""",
+)
+scenario(
+    "slots with and without __dict__ and __weakref__, inherited",
+    """
+%%step 1
+class A:
+    __slots__ = ('a', '__weakref__')
+    def __init__(self): self.a = [1]
+class B(A):
+    __slots__ = {'b': 'doc of b', '__dict__': 'd'}
+class D(B): pass
+class E:
+    __slots__ = 'single'
+class P:
+    __slots__ = ('__private', 'x')
+    def __init__(self): self.__private = [5]; self.x = self.__private
+import weakref
+a, b, d, e, p = A(), B(), D(), E(), P(); w = weakref.ref(a)
+%%step 2
+b.b = a.a; b.dyn = d; d.z = [b]; e.single = e
+%%step 3
+p.x.append(6); b.b.append(2)
+%%step 4
+r = w() is a, b.b is a.a, d.a, list(B.__slots__), p.x, hasattr(a, '__dict__'), hasattr(d, '__dict__'), B.b.__doc__
+""",
+)
+scenario(
+    "__set_name__ descriptors with state",
+    """
+%%step 1
+log = []
+class Typed:
+    def __init__(self, t): self.t = t; self.values = {}
+    def __set_name__(self, owner, name): self.name = name; log.append((owner.__name__, name))
+    def __get__(self, o, c=None): return self if o is None else self.values.get(id(o), o.__dict__.get(self.name))
+    def __set__(self, o, v): o.__dict__[self.name] = self.t(v)
+class M:
+    x = Typed(int); y = Typed(str)
+m = M(); m.x = '3'
+%%step 2
+class N(M): z = Typed(list)
+n = N(); n.z = 'ab'
+%%step 3
+m.y = 5; n.x = 7; d = M.__dict__['x']
+%%step 4
+r = m.x, m.y, n.z, d.name, log, N.x is d
+""",
+)
+scenario(
+    "dataclasses: kw_only, InitVar, ClassVar, factories",
+    """
+%%step 1
+from dataclasses import dataclass, field, InitVar, asdict, fields, KW_ONLY
+from typing import ClassVar
+@dataclass(kw_only=True)
+class A:
+    x: int
+    tags: list = field(default_factory=list, repr=False, metadata={'u': 'kg'})
+    seed: InitVar[int] = 0
+    total: ClassVar[int] = 0
+    def __post_init__(self, seed): self.seeded = seed; A.total += 1
+@dataclass(frozen=True, slots=True, eq=True, order=True)
+class F:
+    a: int
+    b: tuple = ()
+    _: KW_ONLY
+    c: dict = field(default_factory=dict, compare=False, hash=False)
+@dataclass
+class B(A):
+    y: 'list[int]' = field(default_factory=lambda: [7])
+a = A(x=1, seed=5); f = F(1, c={'k': a})
+%%step 2
+b = B(x=2); b.tags.append(a)
+%%step 3
+f.c['n'] = b; g = F(1, (2,), c=f.c)
+%%step 4
+try: f.a = 5
+except Exception as e: err = type(e).__name__
+r = f < g, hash(F(1)) == hash(f), asdict(F(3)), A.total, [x.metadata for x in fields(A)], b.y, err, repr(a), F.__match_args__, b.tags[0] is a
+%%step 5
+r2 = A(x=1, tags=a.tags) == a, B.__mro__[1] is A
+""",
+)
+scenario(
+    "registries by __init_subclass__ and by metaclasses, singletons",
+    """
+%%step 1
+class Plugin:
+    registry = {}
+    def __init_subclass__(cls, /, key=None, **kw):
+        super().__init_subclass__(**kw); Plugin.registry[key or cls.__name__] = cls
+class Meta(type):
+    all = []
+    def __new__(m, name, bases, ns, **kw):
+        cls = super().__new__(m, name, bases, ns); m.all.append(cls); return cls
+    def __init__(cls, name, bases, ns, **kw): super().__init__(name, bases, ns); cls.order = len(Meta.all)
+    def __getitem__(cls, k): return (cls.__name__, k)
+    def __len__(cls): return 7
+class Single(type):
+    _inst = {}
+    def __call__(cls, *a, **k):
+        if cls not in cls._inst: cls._inst[cls] = super().__call__(*a, **k)
+        return cls._inst[cls]
+%%step 2
+class A(Plugin, key='a'): pass
+class M1(metaclass=Meta): pass
+class Db(metaclass=Single):
+    def __init__(self, url): self.url = url; self.log = []
+db = Db('x')
+%%step 3
+class B(A): pass
+class M2(M1, extra=1): pass
+db2 = Db('y'); db2.log.append(1)
+%%step 4
+class C(B, key='cc'): pass
+r = {k: v.__name__ for k, v in Plugin.registry.items()}, [c.__name__ for c in Meta.all], M2.order, M1['k'], len(M2), db is db2 is Db('z'), db.log, Plugin.registry['B'] is B, Meta.all[1] is M2, Single._inst[Db] is db
+""",
+)
+scenario(
+    "class bodies and decorators with side effects happen once",
+    """
+%%step 1
+side = []
+def deco(cls): side.append(('deco', cls.__name__)); cls.tagged = True; return cls
+def pdeco(f): side.append(('f', f.__name__)); return f
+%%step 2
+@deco
+class A:
+    side.append('body A')
+    @pdeco
+    def m(self): return 1
+    for i in range(3): side.append(i)
+    del i
+%%step 3
+@deco
+class B(A):
+    side.append('body B')
+b = B()
+%%step 4
+r = list(side), B.tagged, b.m()
+""",
+)
+scenario(
+    "class-level mutable state shared with a global",
+    """
+%%step 1
+conf = {'a': 1}; items = []
+class A:
+    conf = conf; items = items
+    @classmethod
+    def put(cls, x): cls.items.append(x)
+a = A()
+%%step 2
+A.put(1); conf['b'] = A
+%%step 3
+class B(A): pass
+B.put(a); items.append(B)
+%%step 4
+r = A.conf is conf, B.items is items, conf['b'] is A, items[2] is B, items[1] is a
+""",
+)
+scenario(
+    "classes that refer to each other",
+    """
+%%step 1
+class Node: pass
+class Leaf(Node): pass
+Node.leaf = Leaf; Leaf.root = Node; Node.inst = Leaf(); Node.items = [Node, Leaf]
+n = Node()
+%%step 2
+Node.inst.v = n
+%%step 3
+l = Node.leaf(); Node.items.append(l)
+%%step 4
+r = Node.items[0] is Node, type(Node.inst) is Leaf is Node.leaf, Leaf.items is Node.items, Node.items[2] is l, n.inst.v is n
+""",
+)
+scenario(
+    "class stored under several names and deleted",
+    """
+%%step 1
+class A:
+    x = 1
+B = A; table = {'k': A}
+%%step 2
+del A; a = B()
+%%step 3
+C = table['k']; B.x = 2
+%%step 4
+r = a.x, C is B, type(a) is C
+class A(C): pass
+%%step 5
+r2 = A.x, A.__mro__[1] is B, A.__name__
+""",
+)
+scenario(
+    "classes made by type() and types.new_class",
+    """
+%%step 1
+import types
+X = type('X', (), {'v': [1], 'm': lambda self: self.v})
+Y = types.new_class('Y', (X,), {}, lambda ns: ns.update(k=2))
+Z = type('not an identifier', (dict,), {})
+x, y, z = X(), Y(), Z(a=1)
+%%step 2
+x.v.append(2); z['b'] = y
+%%step 3
+y2 = Y(); y2.v.append(3)
+%%step 4
+r = x.m() is y.m() is y2.v, type(z).__name__, z, type(y) is Y, Y.__mro__[1] is X
+""",
+)
+scenario(
+    "exceptions with notes, causes and attributes",
+    """
+%%step 1
+class E(Exception):
+    def __init__(self, msg, *, code): super().__init__(msg); self.code = code
+    def __str__(self): return f'{self.args[0]}:{self.code}'
+class E2(E): pass
+%%step 2
+try:
+    try: raise E('a', code=[1])
+    except E as e: raise E2('b', code=e.code) from e
+except E2 as e2: kept = e2; kept.add_note('n')
+%%step 3
+kept.code.append(2)
+%%step 4
+r = str(kept), isinstance(kept, E), kept.__notes__, kept.args
+""",
+)
+scenario(
+    "virtual subclasses registered in several steps",
+    """
+%%step 1
+import abc, collections.abc
+class Shape(abc.ABC):
+    @property
+    @abc.abstractmethod
+    def area(self): ...
+    @classmethod
+    def __subclasshook__(cls, C): return True if hasattr(C, 'area_hook') else NotImplemented
+class Duck: pass
+class Seq(collections.abc.Sequence):
+    def __init__(self, *a): self.a = list(a)
+    def __getitem__(self, i): return self.a[i]
+    def __len__(self): return len(self.a)
+%%step 2
+Shape.register(Duck); duck = Duck()
+class Sq(Shape):
+    area = 4
+seq = Seq(1, 2)
+%%step 3
+@Shape.register
+class Late: pass
+seq.a.append(3); sq = Sq()
+%%step 4
+try: Shape(); err = None
+except TypeError as e: err = 'abstract'
+class H: area_hook = 1
+r = isinstance(duck, Shape), isinstance(Late(), Shape), issubclass(H, Shape), isinstance(sq, Shape), err, 2 in seq, isinstance(seq, collections.abc.Sequence), Shape.__abstractmethods__, list(reversed(seq))
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

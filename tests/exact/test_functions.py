@@ -618,6 +618,20 @@ s.add(f)
 r3 = len(s)
 """,
 )
+scenario(
+    "a lambda that a function and a name hold",
+    """
+%%step 1
+key = lambda v: -v
+def f(x, key=key): return sorted(x, key=key)
+%%step 2
+f.other = key
+%%step 3
+f.n = 1; r = f.__defaults__[0] is key, f.other is key, f([1, 2])
+%%step 4
+key.tag = 'x'; r2 = f.other.tag
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -309,8 +309,6 @@ k.x = [1]
 %%step 3
 r = w() is k, wd['k'] is k
 """,
-    runs={1: "could not be saved", 2: "`", 3: "`"},
-    differs="w wd",
 )
 scenario(
     "a name for a list that a library owns",

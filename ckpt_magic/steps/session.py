@@ -338,7 +338,7 @@ class Session:
         if activity.going_on(self.main, self.loop()):
             self.outside_ran()
         unmade = set(self.namespace if "*" in meta["unmade"] else meta["unmade"])
-        self.watch.settle({*meta["reads"], *meta["before"]} | unmade)
+        self.watch.settle({*meta["reads"], *meta["before"], *meta["seen"]} | unmade)
         here = self.namespace.keys() - pipeline.producers.keys()
         return replace(
             known,

@@ -16,6 +16,7 @@ from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Key, export_key, load_keyring
 from ckpt_magic.steps.registry import StepCall
 from tests import making
+from tests.conftest import RunInFork
 from tests.test_status import KEYS
 
 if TYPE_CHECKING:
@@ -516,3 +517,21 @@ def test_in_a_forked_child_the_inherited_hooks_do_nothing(run: Any, tmp_path: Pa
         "    get_ipython().run_cell('%%step 1\\nx = 1')\n    os._exit(0)\nos.waitpid(pid, 0);",
     )
     assert not list((tmp_path / ".ckpt").glob("*.pkl"))
+
+
+# --- names of the user that look like IPython's ---
+
+
+@pytest.mark.parametrize("start", ["2", "3", "4", "end"])
+def test_dunder_names_of_the_notebook_are_restored_like_others(run_in_fork: RunInFork, start: str) -> None:
+    cells = [
+        "%%step 1\nx: int = 3\n__version__ = '1'; __all__ = ['x']",
+        "y: str",
+        "%%step 2\n__all__.append('y'); z: list = [x]\ndel __version__",
+        "%%step 3\nseen = dict(__annotations__), __all__, '__version__' in globals()\nprint(seen)",
+    ]
+    full = run_in_fork(["%ckpt_config --name m", *cells])
+    assert "{'x': <class 'int'>, 'y': <class 'str'>, 'z': <class 'list'>}, ['x', 'y'], False" in full.text
+    other = run_in_fork(["%ckpt_config --name m", f"%ckpt_start {start}", *cells, "%ckpt_status"])
+    assert other.names == full.names
+    assert other.text.count("restored") >= 1

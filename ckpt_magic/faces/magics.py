@@ -30,8 +30,11 @@ from ckpt_magic.steps.stored import pipelines_text
 T = TypeVar("T")
 
 _ATTRIBUTE = "_ckpt_magic"
-# names that IPython makes and remakes: history, dunder names of hosts
-_IPYTHONS = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_(?:ih|oh|dh|sh)|_exit_code|__\w+__")
+# names that IPython, its hosts and the interpreter make and remake; other dunder names are the user's
+_IPYTHONS = re.compile(
+    r"_{1,3}|_i{1,3}|_i?\d+|_(?:ih|oh|dh|sh)|_exit_code|__(?:builtins?|cached|doc|file|loader|name|package|session|spec)__"
+    r"|__warningregistry__|__(?i:vsc|vscode|dw|pydev|pydevd|jupyter|colab)_?\w*__"
+)
 
 
 @magics_class

@@ -467,6 +467,8 @@ class _Finder:
     def visit_AnnAssign(self, node: ast.AnnAssign, scope: _Scope) -> None:
         if node.value is not None or not isinstance(node.target, ast.Name):
             self.push([node.target, node.value], scope)
+        if scope.kind == "module":
+            self.read("__annotations__", scope)  # and written to
         if scope.kind != "function":  # annotations of local variables are never evaluated
             self.push([node.annotation], scope)
 

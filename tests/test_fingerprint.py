@@ -354,6 +354,9 @@ def test_what_is_held_weakly_is_met() -> None:
         seen = look(value, {})
         assert seen.digest is not None
         assert id(kept) in seen.met
+    seen = look(weakref.ref(kept, print), {})
+    assert seen.digest is None
+    assert id(kept) in seen.met
 
 
 def test_numpy_scalars_have_no_memory() -> None:

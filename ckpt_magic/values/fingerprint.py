@@ -381,6 +381,9 @@ class Look(ValuePickler):
             return _without_parents
         return usual
 
+    def _reducer_for_instances(self, kind: type) -> None:
+        """Look at attributes as they are: who else holds their dict is seen by the dict."""
+
     def _noting(self, note: Callable[[Any], object], usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
         def reduce(obj: Any) -> Any:
             note(obj)

@@ -49,8 +49,8 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
 
 def _over_list(iterator: Any, known: Definitions) -> Any:
     made, args, *state = iterator.__reduce__()
-    if not state:
-        return made, args
+    if not state:  # at its end, where one that goes backwards says that it goes forwards
+        return (reversed if type(iterator) is type(reversed([])) else made), args
     return made, args, (args[0], state[0]), None, None, known.evaluated(_PLACE)
 
 

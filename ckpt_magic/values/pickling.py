@@ -432,7 +432,10 @@ class ValuePickler(pickle.Pickler):
                 return self._own_reduction
             if _makes_itself(kind):
                 return _made_by_base
-        return None
+        return self._reducer_for_instances(kind)
+
+    def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
+        return _instance if _can_share_attributes(kind) else None
 
     def set_aside(self, originals: Iterable[Owned]) -> None:
         """Meet these objects by the places that they were in."""
@@ -504,6 +507,8 @@ class ValuePickler(pickle.Pickler):
             reduced: Any = copyreg.__newobj__, (type(error), *error.args), vars(error) or None  # type: ignore[attr-defined]
         else:
             reduced = self._own_reduction(error)
+            if isinstance(reduced, tuple) and len(reduced) == 3 and reduced[2] == {}:
+                reduced = reduced[:2]  # an exception has a dict once somebody asked for it
         return tracebacks.error(error, reduced) if isinstance(reduced, tuple) else NotImplemented
 
     def _owned_object(self, obj: Any) -> Any:
@@ -661,6 +666,43 @@ def copies_on_write() -> bool:
 
 
 # --- reducers that need no pickler ---
+
+
+def _instance(obj: Any) -> Any:
+    """An object whose attributes somebody else holds as a dict (`vars(args)`, a dict that is its own attributes)."""
+    attributes = object.__getattribute__(obj, "__dict__")
+    if sys.getrefcount(attributes) <= _HELD_ONCE:
+        return NotImplemented
+    reduced = obj.__reduce_ex__(PROTOCOL)
+    made, args, state, *rest = reduced
+    slots = state[1] if type(state) is tuple and len(state) == 2 and state[0] is attributes else {}
+    if not slots and state is not attributes and state is not None:
+        return reduced
+    return made, args, (None, {"__dict__": attributes, **slots}), *rest
+
+
+def _can_share_attributes(kind: Any) -> bool:
+    """Whether pickle takes the `__dict__` of the instances as it is and may set it by ``setattr``."""
+    found = (vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls))
+    return (
+        isinstance(next(found, None), types.GetSetDescriptorType)
+        and not _reduces_itself(kind)
+        and kind.__setattr__ is object.__setattr__
+        and not hasattr(kind, "__setstate__")
+        and kind not in copyreg.dispatch_table
+    )
+
+
+class _Lone:
+    """Has attributes that nobody else holds."""
+
+
+def _references_of_attributes() -> int:
+    attributes = object.__getattribute__(_Lone(), "__dict__")
+    return sys.getrefcount(attributes)
+
+
+_HELD_ONCE: Final = _references_of_attributes() + 1  # there the object was gone; where it lives, it holds them too
 
 
 def _is_simple_error(kind: Any) -> bool:

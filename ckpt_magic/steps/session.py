@@ -1039,7 +1039,7 @@ class Session:
         meta = loaded.meta
         if ambient_too and loaded.contents.ambient is not None:
             self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
-        for name in meta["deleted"]:
+        for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             self.namespace.pop(name, None)
         self._fingerprints.clear()
         values = loaded.values | {name: self._placeholder(name, meta) for name in meta["unsaved"]}

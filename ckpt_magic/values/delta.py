@@ -91,6 +91,8 @@ class Delta:
         Names created, rebound or changed in place.
     deleted
         Names that are gone.
+    remade
+        Names that were deleted and made again: they come last in the namespace now.
     lost
         Names that cannot be saved, with the reason.
     groups
@@ -108,6 +110,7 @@ class Delta:
     values: dict[str, Any]
     changed: set[str]
     deleted: list[str]
+    remade: list[str]
     lost: dict[str, str]
     groups: dict[str, str]
     views: list[View] = field(default_factory=list)
@@ -239,7 +242,8 @@ def compare(
     # save a gigabyte
     rest = after.looks.keys() - set(renewed)
     changed |= tied.among(rest).differing(before.links.among(rest)) & before.looks.keys()
-    changed |= set(adds) & after.looks.keys()
+    remade = _remade(before.looks, after.looks)
+    changed |= (set(adds) & after.looks.keys()).union(remade)
     saved = sharing.closure(tied, changed)
     lost = {
         name: after.looks[name].why for name in after.looks if name in saved and not after.looks[name].is_comparable
@@ -256,6 +260,7 @@ def compare(
         values=values,
         changed=changed,
         deleted=[name for name in before.looks if name not in after.looks],
+        remade=remade,
         lost=lost,
         groups=group_digests(values.keys() - outside, after, tied),
         views=views,
@@ -298,6 +303,15 @@ def _carried(before: State, after: State, names: Iterable[str]) -> dict[str, int
             if old is not None and old.equals(content):
                 found[name] = found.get(name, 0) + content.place[1]
     return found
+
+
+def _remade(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Names that no longer stand where they stood: who is deleted and made again comes last, among the new ones."""
+    now = list(after)
+    place = 0
+    for name in before:
+        place += place < len(now) and now[place] == name
+    return [name for name in now[place:] if name in before]
 
 
 def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any], reached: Iterable[str]) -> bool:

@@ -1010,6 +1010,8 @@ class Definitions:
             own: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
             if "__slots__" in vars(cls):
                 own["__slots__"] = _slots(cls)
+            # a place for each attribute, so that they stay in order; what Python itself looks at comes when it is whole
+            own |= {name: None for name, _ in attributes_of(cls) if not (name[:2] == "__" == name[-2:] or name in own)}
             if typing.Generic in cls.__bases__:
                 own["__orig_bases__"] = ()  # else its __init_subclass__ complains; the real ones are set with the rest
             name = self._without_hooks(cls)

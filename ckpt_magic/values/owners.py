@@ -146,6 +146,7 @@ def inside_of(value: Any) -> Any:
     slots = {
         name: getattr(value, name)
         for cls in type(value).__mro__
+        if "__slots__" in vars(cls)  # what types in C show of themselves is read-only, as a rule
         for name, slot in vars(cls).items()
         if isinstance(slot, types.MemberDescriptorType) and hasattr(value, name)
     }

@@ -9,10 +9,14 @@ libraries, so that a start point takes some milliseconds.
 
 from __future__ import annotations
 
+import _abc  # type: ignore[import-not-found]  # no stubs
+import abc
 import ast
 import contextlib
+import enum
 import gc
 import hashlib
+import importlib
 import io
 import json
 import linecache
@@ -28,8 +32,8 @@ import types
 import warnings
 import weakref
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +125,10 @@ class Scenarios:
             for name in self._pipelines
         ]
 
+    def pipeline(self, name: str) -> Pipeline:
+        """Return the pipeline of that name."""
+        return self._pipelines[name]
+
     def check(self, server: Server, name: str) -> None:
         """Fail with all that differs."""
         problems = server.problems(self._pipelines[name])
@@ -153,63 +161,103 @@ class Server:
         assert self._process.stdout is not None
         self._process.stdout.close()
 
-    def problems(self, pipeline: Pipeline) -> list[str]:
-        """Check a pipeline at every start point; empty if all is exact."""
+    def problems(self, pipeline: Pipeline, *, without: str = "") -> list[str]:
+        """Check a pipeline at every start point; empty if all is exact.
+
+        `without` names a rule of `tests.exact.rules` that is switched off in the processes.
+        """
         request = {
             "cells": pipeline.cells(),
             "runs": {str(step): word for step, word in pipeline.runs.items()},
             "differs": sorted(pipeline.differs),
             "lost": sorted(pipeline.lost),
             "starts": list(pipeline.starts),
-            "fresh": zlib.crc32(pipeline.text.encode()) % 10 == 0,  # a tenth, the same ones each time
+            "fresh": not without and zlib.crc32(pipeline.text.encode()) % 10 == 0,  # a tenth, the same ones each time
+            "without": without,
         }
+        found: list[str] = self._ask(request)["problems"]
+        return found
+
+    def report(self, text: str, starts: Sequence[int | str] | None = None) -> dict[str, Any]:
+        """Check a pipeline of which nothing is expected: steps may run again, if a reason is named.
+
+        Returns
+        -------
+        dict
+            `problems`, `reruns` (a reason for each step that ran although the start point let it be restored),
+            `restored` (how many were), `starts` (start points looked at), `failed` (the full run failed).
+        """
+        return self._ask({"cells": Pipeline(text).cells(), "runs": None, "starts": starts})
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, "the parent of the pipelines has died"
-        found: list[str] = json.loads(answer)
+        found: dict[str, Any] = json.loads(answer)
         return found
 
 
 # --- in the parent ---
 
 
+@dataclass
+class Found:
+    """What checking one pipeline found; see `Server.report`."""
+
+    problems: list[str] = field(default_factory=list)
+    reruns: list[str] = field(default_factory=list)
+    restored: int = 0
+    starts: int = 0
+    failed: bool = False
+
+
 def check(
     cells: list[tuple[int | None, str]],
-    runs: Mapping[str, str],
-    differs: set[str],
     *,
-    lost: set[str] | None = None,
-    chosen: list[int | str] | None = None,
+    runs: Mapping[str, str] | None,
+    differs: Iterable[str] = (),
+    lost: Iterable[str] = (),
+    starts: Sequence[int | str] | None = None,
     fresh: bool = False,
-) -> list[str]:
+    without: str = "",
+) -> Found:
     """Run in full, then from every start point; say what differs.
 
     With `fresh` the middle start point is that of an interpreter which shares nothing with the one of the full run,
     the seed of its hashes included.
     """
     steps = sorted({step for step, _ in cells if step is not None})
-    problems = []
-    lost = lost or set()
-    differs = differs | lost
+    found, lost = Found(), set(lost)
+    differs = lost.union(differs)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as top:
-        full = in_child(cells, f"{top}/full", "none", lost)
+        full = in_child(cells, f"{top}/full", "none", lost, without)
         if "failed" in full:
-            return [f"the full run failed:\n{full['failed']}"]
-        starts: list[int | str] = chosen or [*(step + 1 for step in steps), "auto"]
+            return Found([f"the full run failed:\n{full['failed']}"], failed=True)
+        starts = starts or [*(step + 1 for step in steps), "auto"]
         for start in starts:
             folder = f"{top}/{start}"
             shutil.copytree(f"{top}/full", folder, copy_function=os.link)
-            kernel = in_interpreter if fresh and start == starts[len(starts) // 2] else in_child
-            with_start = kernel(cells, folder, start, lost)
-            problems += compare(f"start {start}", full, with_start, differs)
-            if "failed" not in with_start:
-                problems += [f"start {start}: {text}" for text in unexpected(with_start, start, runs)]
-                again = in_child(cells, folder, "end", lost)
-                problems += compare(f"start {start}, then all restored", full, again, differs)
-    return problems
+            if fresh and start == starts[len(starts) // 2]:
+                with_start = in_interpreter(cells, folder, start, lost)
+            else:
+                with_start = in_child(cells, folder, start, lost, without)
+            found.starts += 1
+            found.problems += compare(f"start {start}", full, with_start, differs)
+            if "failed" in with_start:
+                continue
+            if runs is not None:
+                found.problems += [f"start {start}: {text}" for text in unexpected(with_start, start, runs)]
+            below = [one for one in with_start["actions"] if isinstance(start, str) or one[0] < start]
+            found.restored += sum(action == "restored" for _, action, _ in below)
+            found.reruns += [f"step {step} {reason}" for step, action, reason in below if action != "restored"]
+            if runs is None and start != steps[len(steps) // 2] + 1:
+                continue  # of random pipelines there are many: one such process for each
+            again = in_child(cells, folder, "end", lost, without)
+            found.problems += compare(f"start {start}, then all restored", full, again, differs)
+    return found
 
 
 def compare(where: str, full: Mapping[str, Any], other: Mapping[str, Any], differs: set[str]) -> list[str]:
@@ -241,25 +289,37 @@ def unexpected(run: Mapping[str, Any], start: int | str, runs: Mapping[str, str]
             yield f"step {step} was {action} ({reason})"
 
 
-def in_child(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str]) -> dict[str, Any]:
-    """Run the cells in a forked process."""
+def in_child(
+    cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str], without: str = ""
+) -> dict[str, Any]:
+    """Run the cells in a forked process, perhaps without a rule of the package."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(reading)
         try:
-            answer = json.dumps(run(cells, folder, start, lost))
-        except BaseException:
-            answer = json.dumps({"failed": traceback.format_exc()})
-        with os.fdopen(writing, "w") as pipe:
-            pipe.write(answer)
-        os._exit(0)
+            os.close(reading)
+            with os.fdopen(writing, "w") as pipe:
+                pipe.write(in_this_process(cells, folder, start, lost, without))
+        finally:
+            os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
         text = pipe.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     found: dict[str, Any] = json.loads(text) if text else {"failed": f"the process ended with {status}"}
     return found
+
+
+def in_this_process(
+    cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str], without: str
+) -> str:
+    """Run the cells here; what goes wrong is told."""
+    try:
+        if without:
+            importlib.import_module("tests.exact.rules").switch_off(without)
+        return json.dumps(run(cells, folder, start, lost))
+    except BaseException:
+        return json.dumps({"failed": traceback.format_exc()})
 
 
 def in_interpreter(
@@ -493,10 +553,9 @@ class Witness:
         self.main = main
         self.places: dict[int, str] = {}
         self.held: list[Any] = []
-        self.memory: list[tuple[int, int, str, bool]] = []
+        self.memory: list[tuple[int, int, str, bool, Any]] = []
         self.name, self.position = "", 0
         self.is_blind = False
-        self.layouts: dict[str, str] = {}
 
     def describe(self, names: Mapping[str, Any]) -> dict[str, str]:
         """Return a text per name, in order, and one for shared memory."""
@@ -533,12 +592,14 @@ class Witness:
 
     def is_atom(self, value: Any) -> bool:
         kind = type(value)
-        if kind in (int, float, complex, bool, str, bytes, range, type(None), type(...), slice):
+        if kind in (int, float, complex, bool, str, bytes, range, type(None), type(...)):
             return True
         if kind in (tuple, frozenset):
             return all(map(self.is_atom, value))
         if kind is types.UnionType:
             return all(isinstance(part, type) and importable(part) for part in value.__args__)
+        if kind is slice:
+            return all(map(self.is_atom, (value.start, value.stop, value.step)))
         if kind.__module__ in ("datetime", "decimal", "fractions", "re", "uuid", "zoneinfo"):
             return True
         if kind.__module__.startswith("pathlib"):
@@ -610,12 +671,29 @@ class Witness:
         elif isinstance(value, BaseException):
             yield f"{self.text(list(value.args))} {self.text(value.__cause__)} {self.text(value.__context__)}"
             yield f"{value.__suppress_context__} {traceback_text(value)}"
+        elif isinstance(value, slice):
+            yield ", ".join(map(self.text, (value.start, value.stop, value.step)))
+        elif isinstance(value, types.MappingProxyType):
+            yield ", ".join(f"{self.text(key)}: {self.text(item)}" for key, item in value.items())
+        elif isinstance(value, memoryview):
+            try:
+                yield f"{value.format} {value.shape} {value.readonly} {digest(value.tobytes())} {self.text(value.obj)}"
+            except ValueError:
+                yield "released"
+        elif isinstance(value, types.GeneratorType):
+            frame = value.gi_frame
+            yield "ended" if frame is None else f"{frame.f_lasti} {self.text(dict(frame.f_locals))}"
+        elif isinstance(value, functools._lru_cache_wrapper):
+            yield f"{value.cache_info()}"
         elif type(value).__name__ in ("lock", "RLock"):
             yield repr(value).partition("object")[0]
         elif type(value) in (type({}.keys()), type({}.items()), type({}.values())):
             yield self.text(value.mapping)
         elif type(value).__module__ in ("builtins", "itertools", "array", "operator"):
             yield self.reduced(value)
+        for base in (int, float, complex, str, bytes):
+            if isinstance(value, base):
+                yield base.__repr__(value)
 
     def reduced(self, value: Any) -> str:
         """Return what an iterator, an array or a descriptor says of itself."""
@@ -659,9 +737,11 @@ class Witness:
             "closure": function.__closure__,
             "attributes": dict(vars(function)),
             "annotations": function.__annotations__,
+            "doc": function.__doc__,
         }
         inside = ", ".join(f"{key} {self.text(part)}" for key, part in parts.items() if part)
-        return f"{function.__module__}.{function.__qualname__}{space} {digest(code_text(function.__code__))} {inside}"
+        name = f"{function.__module__}.{function.__qualname__}{f' or {function.__name__}'}"
+        return f"{name}{space} {digest(code_text(function.__code__))} {inside}"
 
     def of_class(self, cls: type) -> str:
         skipped = {"__dict__", "__weakref__", "_abc_impl", "__doc__", "__slotnames__", "__static_attributes__"}
@@ -678,7 +758,20 @@ class Witness:
             and not (isinstance(item, types.FunctionType) and item.__code__.co_filename == "<string>")
         ]
         bases = ", ".join(map(self.text, cls.__bases__))
-        return f"{cls.__module__}.{cls.__qualname__} [{bases}] {cls.__doc__!r} {', '.join(attributes)}"
+        order = [
+            name
+            for name, item in vars(cls).items()
+            if not (name in skipped or name[:2] == name[-2:] == "__" or isinstance(item, types.MemberDescriptorType))
+        ]
+        if isinstance(cls, enum.EnumType):
+            order = []  # its members have an order of their own
+        virtual = ""
+        if isinstance(cls, abc.ABCMeta):
+            found = [one() for one in _abc._get_dump(cls)[0]]
+            virtual = repr(sorted(one.__qualname__ for one in found if one is not None))
+        return (
+            f"{cls.__module__}.{cls.__qualname__} [{bases}] {virtual} {cls.__doc__!r} {', '.join(attributes)} {order}"
+        )
 
     def of_library(self, value: Any, place: str) -> str | None:
         numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
@@ -744,11 +837,13 @@ class Witness:
         return ", ".join([*self.contents(value), *(f"{name}={self.text(item)}" for name, item in sorted(kept.items()))])
 
     def of_array(self, array: Any, place: str) -> str:
-        if array.dtype.hasobject:
-            return f"{array.dtype} {array.shape} {[self.text(item) for item in array.ravel()]}"
         self.note_memory(array, place, guarded=False)
-        own = "".join(self.attributes(array))
-        return f"{array.dtype} {array.shape} {array.flags.writeable} {digest(array.tobytes())} {own}"
+        flags = array.flags
+        form = f"{array.dtype} {array.shape} {flags.writeable} {'F' * flags.fnc}"
+        own = "" if type(array) is sys.modules["numpy"].ndarray else ", ".join(self.attributes(array))
+        if array.dtype.hasobject:
+            return f"{form} {[self.text(item) for item in array.ravel()]} {own}"
+        return f"{form} {digest(array.tobytes())} {own}"
 
     def of_tensor(self, tensor: Any, place: str, torch: Any) -> Iterator[str]:
         yield f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device} {tensor.layout} grad={tensor.requires_grad}"
@@ -779,30 +874,29 @@ class Witness:
             if type(block.values).__name__ == "ndarray" and not block.values.dtype.hasobject:
                 self.note_memory(block.values, f"{place} block {number}", guarded=True)
         columns = [frame] if frame.ndim == 1 else [frame.iloc[:, at] for at in range(frame.shape[1])]
-        names = self.inside(frame.columns, place) if frame.ndim == 2 else repr(frame.name)
+        columns_kind = type(frame.columns).__name__ if frame.ndim == 2 else ""
+        names = f"{columns_kind} {self.inside(frame.columns, place)}" if frame.ndim == 2 else self.text(frame.name)
         inside = [f"{column.dtype!r} {[self.text(item) for item in column.array]}" for column in columns]
         flags = frame.flags.allows_duplicate_labels
         kind = type(frame.index).__name__
         return f"{names} {kind} {self.inside(frame.index, place)} {inside} {self.text(frame.attrs)} {flags}"
 
     def note_memory(self, array: Any, place: str, *, guarded: bool) -> None:
-        numpy = sys.modules["numpy"]
         if array.size:
-            self.memory.append((*numpy.lib.array_utils.byte_bounds(array), place, guarded))
-            self.layouts[place] = f"{array.strides}"
+            low, high = sys.modules["numpy"].lib.array_utils.byte_bounds(array)
+            self.memory.append((low, high, place, guarded, array))
 
     def shared_memory(self) -> str:
-        """Which arrays lie over one buffer, and how; the blocks of pandas are guarded from each other."""
+        """Which arrays lie over one buffer, and which bytes they have in common, however far apart these lie.
+
+        The blocks of pandas are guarded from each other.
+        """
         found = []
-        shared = set()
-        for number, (low, high, place, guarded) in enumerate(self.memory):
-            for low2, high2, place2, guarded2 in self.memory[number + 1 :]:
+        for number, (low, high, place, guarded, array) in enumerate(self.memory):
+            for low2, high2, place2, guarded2, array2 in self.memory[number + 1 :]:
                 if low < high2 and low2 < high and not (guarded and guarded2):
-                    found.append(f"{place} {place2} {low2 - low}")
-                    shared |= {place, place2}
-        found += [
-            f"{place} {self.layouts[place]}" for _, _, place, guarded in self.memory if place in shared and not guarded
-        ]
+                    common = common_bytes(array, array2)
+                    found += [f"{place} {place2} {common}"] if common else []
         return "; ".join(found)
 
 
@@ -810,6 +904,28 @@ NO_ATTRIBUTES = (  # what they have is of their own making
     staticmethod, classmethod, weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary,
     weakref.WeakMethod, weakref.ProxyType, weakref.CallableProxyType,
 )  # fmt: skip
+
+
+def common_bytes(one: Any, other: Any) -> str:
+    """Say which bytes of two arrays are the same memory, by their positions; empty if none are."""
+    numpy = sys.modules["numpy"]
+    if max(one.nbytes, other.nbytes) > LARGE:
+        return f"{other.__array_interface__['data'][0] - one.__array_interface__['data'][0]}"
+    _, mine, theirs = numpy.intersect1d(addresses(one), addresses(other), return_indices=True)
+    order = mine.argsort()
+    return digest(numpy.stack([mine[order], theirs[order]]).tobytes()) if mine.size else ""
+
+
+LARGE = 1 << 20  # bytes
+
+
+def addresses(array: Any) -> Any:
+    """Where each byte of an array lies, item by item."""
+    numpy = sys.modules["numpy"]
+    found = numpy.full(array.shape, array.__array_interface__["data"][0], "i8")
+    for axis, (length, step) in enumerate(zip(array.shape, array.strides, strict=True)):
+        found += (numpy.arange(length) * step).reshape([-1 if axis == at else 1 for at in range(array.ndim)])
+    return (found.reshape(-1, 1) + numpy.arange(array.itemsize)).reshape(-1)
 
 
 def importable(obj: Any) -> bool:
@@ -830,13 +946,12 @@ def traceback_text(error: BaseException) -> str:
 def code_text(code: types.CodeType) -> str:
     """What a code object does."""
     consts = [code_text(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
-    return repr((code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_firstlineno, consts))
+    counts = code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags
+    return repr((code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_firstlineno, consts, counts))
 
 
 def serve() -> None:
     """Import once, then check one pipeline per line."""
-    import importlib
-
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
@@ -858,18 +973,12 @@ def serve() -> None:
     gc.freeze()  # a collection in a child must not copy the pages of all that was imported
     for line in sys.stdin:
         request = json.loads(line)
+        request["cells"] = [(step, source) for step, source in request["cells"]]
         try:
-            found = check(
-                [(step, source) for step, source in request["cells"]],
-                request["runs"],
-                set(request["differs"]),
-                lost=set(request["lost"]),
-                chosen=request["starts"],
-                fresh=request["fresh"],
-            )
+            found = check(**request)
         except Exception:
-            found = [f"the harness failed:\n{traceback.format_exc()}"]
-        answers.write(json.dumps(found) + "\n")
+            found = Found([f"the harness failed:\n{traceback.format_exc()}"], failed=True)
+        answers.write(json.dumps(asdict(found)) + "\n")
         answers.flush()
 
 

@@ -98,6 +98,9 @@ class FakeSession:
     def cell_inside(self, tree: Any = None) -> None:
         """Nothing is skipped here, so nothing is noted."""
 
+    def outside_ran(self) -> None:
+        self.log.append("outside")
+
     def cell_begins(self, tree: Any = None) -> None:
         self.log.append("cell begins")
 

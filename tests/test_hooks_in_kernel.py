@@ -483,3 +483,101 @@ def test_the_connection_of_a_thread_that_prints_all_the_time_is_not_blocked(kern
     )
     reply = kernel.run("%%step 1\nx = 1\nstop.set(); t.join()")
     assert reply.banner == "ran"
+
+
+# --- code that runs outside any cell, with the real session ---
+
+
+@pytest.fixture
+def real(shared: Kernel, tmp_path: Path) -> Iterator[Kernel]:
+    """The shared kernel with the extension as users load it, and no variables."""
+    assert shared.run("%reset -f\n%load_ext ckpt_magic").status == "ok"
+    assert shared.run(f"%ckpt_config --name p --folder {tmp_path / 'ckpt'}").status == "ok"
+    yield shared
+    shared.run("%unload_ext ckpt_magic")
+    shared.run("del get_ipython()._ckpt_magic")
+
+
+def notes(reply: Reply) -> list[str]:
+    """What the banner says besides how the step went."""
+    (facts,) = [c["metadata"]["ckpt_magic"] for c in reply.of("display_data") if "ckpt_magic" in c["metadata"]]
+    return list(facts["notes"])
+
+
+TARGET = """
+def opened(comm, message):
+    comm.on_msg(lambda message: x.append(message["content"]["data"]))
+    x.append("opened")
+
+get_ipython().kernel.comm_manager.register_target("talk", opened)
+"""
+
+
+def comm(kernel: Kernel, kind: str, **content: Any) -> None:
+    """Send what a widget in a front end sends."""
+    kernel.client.shell_channel.send(kernel.client.session.msg(kind, {"comm_id": "c", "data": {}, **content}))
+
+
+@pytest.mark.parametrize("moment", ["comm_open", "comm_msg"])
+def test_what_the_callback_of_a_widget_changes_is_found_and_named(real: Kernel, moment: str) -> None:
+    real.run(TARGET)
+    if moment == "comm_msg":
+        real.run("x = []")
+        comm(real, "comm_open", target_name="talk")
+    real.run("%%step 1\nx = [1]")
+    real.run("y = 0")  # settles what is known of the names of steps
+    comm(real, moment, target_name="talk", data="moved")
+    reply = real.run("%%step 2\nz = list(x)\nz")
+    assert reply.results == ["[1, 'opened']" if moment == "comm_open" else "[1, 'moved']"]
+    assert "after a change outside any cell (`x`)" in notes(reply)
+
+
+def test_what_a_widget_changes_makes_a_step_that_read_it_run_again(real: Kernel) -> None:
+    real.run(TARGET)
+    real.run("%%step 1\nx = [1]")
+    real.run("%%step 2\nz = list(x)")
+    real.run("%ckpt_start 3")
+    assert real.run("%%step 2\nz = list(x)").banner == "restored"
+    comm(real, "comm_open", target_name="talk")
+    reply = real.run("%%step 2\nz = list(x)")
+    assert (reply.banner, real.value("z")) == ("saved", "[1, 'opened']")
+
+
+@pytest.mark.parametrize(
+    "silent", [{"code": "x.append(2)", "silent": True}, {"user_expressions": {"e": "x.append(2)"}}]
+)
+def test_what_a_silent_execution_changes_is_found_and_named(real: Kernel, silent: dict[str, Any]) -> None:
+    real.run("%ckpt_start 3")
+    real.run("%%step 1\nx = [1]")
+    real.run("%%step 2\nz = list(x)")
+    real.run(**{"code": "", **silent})
+    reply = real.run("%%step 2\nz = list(x)\nz")
+    assert (reply.banner, reply.results) == ("saved", ["[1, 2]"])
+    assert "after a change outside any cell (`x`)" in notes(reply)
+
+
+def test_a_silent_execution_that_changes_nothing_changes_nothing(real: Kernel) -> None:
+    real.run("%%step 1\nx = [1]")
+    real.run("x", silent=True)
+    real.run("", user_expressions={"e": "len(x)"})
+    assert notes(real.run("%%step 2\nz = list(x)")) == []
+    real.run("%ckpt_start 3")
+    real.run("x", silent=True)
+    assert real.run("%%step 2\nz = list(x)").banner == "restored"
+
+
+def test_a_task_that_outlives_its_cell_is_named(real: Kernel) -> None:
+    task = "import asyncio\nasync def go():\n    await asyncio.sleep(30)\nt = asyncio.ensure_future(go())"
+    reply = real.run(f"%%step 1\n{task}\nt.set_name('late'); t = None")
+    assert "running task `late` cannot be restored" in notes(reply)
+    real.run("import asyncio\nfor t in asyncio.all_tasks():\n    if t.get_name() == 'late': t.cancel()")
+    assert notes(real.run("%%step 2\ny = 1")) == []
+
+
+def test_nothing_stays_in_the_kernel_after_unloading(real: Kernel) -> None:
+    handlers = (
+        "[type(get_ipython().kernel.shell_handlers[k]).__name__ for k in ('comm_open', 'comm_msg', 'comm_close')]"
+    )
+    assert real.run(handlers).results == ["['function', 'function', 'function']"]
+    real.run("%unload_ext ckpt_magic")
+    assert real.run(handlers).results == ["['method', 'method', 'method']"]

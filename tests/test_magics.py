@@ -127,6 +127,17 @@ def test_a_start_point_is_set_shown_and_explained(run: Any, capsys: pytest.Captu
     assert "start point 'x'" in usage(run, capsys, "%ckpt_start x")
 
 
+def test_tasks_that_wait_for_the_next_cell_are_named(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outside a kernel no loop runs between cells; IPython keeps the one that its next `await` goes on with."""
+    run("%ckpt_config --name m", "import asyncio")
+    capsys.readouterr()
+    run("%%step 1\nt = asyncio.ensure_future(asyncio.sleep(30)); t.set_name('late')\nawait asyncio.sleep(0)")
+    assert "running task `late` cannot be restored" in capsys.readouterr().out
+    run("t.cancel()\nawait asyncio.sleep(0)")
+    run("%%step 2\nx = 1")
+    assert "late" not in capsys.readouterr().out
+
+
 def test_steps_before_the_start_point_are_restored(run: Any, shell: InteractiveShell) -> None:
     run("%ckpt_config --name m", "%%step 1\nx = [1]\nprint('hi')", "%reset -f", "%ckpt_start 2", "%%step 1\nx = [1]")
     assert run("x") == [1]

@@ -701,3 +701,15 @@ def test_a_cell_runs_whose_namespace_cannot_be_looked_at(tmp_path: Path, monkeyp
             assert kernel.step(1, "x = 1")["action"] == "not saved"
     assert kernel.names["x"] == 1
     assert kernel.step(2, "y = x")["action"] == "saved"
+
+
+def test_a_change_outside_any_cell_is_named_although_the_decision_found_it_first(folder: Path) -> None:
+    kernel = Kernel(folder, 3)
+    kernel.step(1, "x = [1]")
+    kernel.step(2, "y = list(x)")
+    kernel.names["x"].append(2)
+    kernel.session.outside_ran()
+    facts = kernel.step(2, "y = list(x)")
+    assert (facts["action"], facts["notes"]) == ("saved", ["after a change outside any cell (`x`)"])
+    kernel.cell("x = [1]")  # what comes after it is a cell's again
+    assert kernel.step(3, "z = list(x)")["notes"] == []

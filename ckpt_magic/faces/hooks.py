@@ -12,6 +12,7 @@ while the cell counts as done), `SystemExit` included.
 from __future__ import annotations
 
 import ast
+import asyncio
 import builtins
 import linecache
 import os
@@ -26,6 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from IPython.core import async_helpers
 from IPython.core.error import UsageError as ShellUsageError
 from IPython.core.inputtransformer2 import cell_magic
 from IPython.utils.text import DollarFormatter
@@ -120,6 +122,11 @@ class Hooks:
         # `%%step` below code arrives as a line magic of this name
         self.shell.magics_manager.magics["line"]["%step"] = _misplaced
         self._patches.set(self.shell, "reset", self._wrap_reset)
+        self._patches.set(self.shell, "user_expressions", self._wrap_outside)
+        handlers = getattr(getattr(self.shell, "kernel", None), "shell_handlers", {})
+        for message in ("comm_open", "comm_msg", "comm_close"):  # callbacks of widgets
+            self._patches.set_entry(handlers, message, self._wrap_outside)
+        self._patches.set(self.session, "loop", lambda _: self._loop)
 
     def uninstall(self) -> None:
         """Take everything out; a step that is running leaves no checkpoint."""
@@ -500,6 +507,8 @@ class Hooks:
                 self.session.cell_inside(cell.tree)
                 return
             self._unmarked = cell
+            if cell.info is None:  # a silent one, which is no cell of the notebook
+                return
             try:
                 self.session.cell_begins(cell.tree)
             except Exception as error:  # noqa: BLE001
@@ -507,11 +516,14 @@ class Hooks:
 
     def _end_unmarked(self) -> None:
         with self._lock:
-            if self._unmarked is None:
+            cell, self._unmarked = self._unmarked, None
+            if cell is None:
                 return
-            self._unmarked = None
             try:
-                self.session.cell_ends()
+                if cell.info is None:
+                    self.session.outside_ran()
+                else:
+                    self.session.cell_ends()
             except Exception as error:  # noqa: BLE001
                 _warn(f"after the cell: {error!r}")
 
@@ -536,6 +548,23 @@ class Hooks:
             return outcome
 
         return reset
+
+    def _wrap_outside(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Code that runs apart from all cells: callbacks of widgets, expressions that a front end evaluates."""
+
+        def outside(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return original(*args, **kwargs)
+            finally:
+                if self._mine() and any((*args, *kwargs.values())):  # front ends send empty expressions all the time
+                    with self._lock:
+                        self.session.outside_ran()
+
+        return outside
+
+    def _loop(self) -> asyncio.AbstractEventLoop | None:
+        """Where tasks of the notebook wait while no cell runs: IPython's own loop, outside a kernel."""
+        return None if hasattr(self.shell, "kernel") else getattr(async_helpers, "_asyncio_event_loop", None)
 
     def _mine(self) -> bool:
         """Whether this is the process we were installed in; in a forked child the hooks do nothing."""

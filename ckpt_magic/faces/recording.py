@@ -60,10 +60,11 @@ def record(shell: Any, cap: int = DEFAULT_CAP) -> Recorder:
 
 
 class Patches:
-    """Attributes set on instances for a while; taken back only where nobody patched over ours."""
+    """Attributes of instances and entries of tables, set for a while; undone only where nobody patched over ours."""
 
     def __init__(self) -> None:
         self._set: list[tuple[Any, str, Any, Any]] = []
+        self._entries: list[tuple[dict[str, Any], str, Any, Any]] = []
 
     def set(self, target: Any, name: str, make: Callable[[Any], Any]) -> None:
         original = getattr(target, name, None)
@@ -74,7 +75,18 @@ class Patches:
         setattr(target, name, replacement)
         self._set.append((target, name, replacement, own))
 
+    def set_entry(self, table: dict[str, Any], key: str, make: Callable[[Any], Any]) -> None:
+        if key not in table:
+            return
+        original = table[key]
+        table[key] = replacement = make(original)
+        self._entries.append((table, key, replacement, original))
+
     def undo(self) -> None:
+        while self._entries:
+            table, key, replacement, original = self._entries.pop()
+            if table.get(key) is replacement:
+                table[key] = original
         while self._set:
             target, name, replacement, own = self._set.pop()
             if vars(target).get(name) is not replacement:

@@ -309,6 +309,7 @@ class Session:
         """Note that code ran outside any cell: the callback of a widget, a silent execution, a debug console."""
         self._fingerprints.clear()
         self.watch.suspect_all()
+        self.chance.ran(lambda: True)  # nobody knows whether it seeds them
 
     def cell_inside(self, tree: ast.Module | None) -> None:
         """Note what a cell uses that runs while another one does."""

@@ -61,6 +61,7 @@ class Watch:
         self._touched: set[str] | None = set()  # names that cells used since; None for all
         self._changeable: set[str] | None = None  # names that cells and restores may have changed since; None for all
         self._trees: dict[str, ast.Module] = {}  # per name the unmarked cell that bound it
+        self._strays: set[str] = set()  # names that were seen to be changed outside any cell since the last look
         self._small: set[str] = set()  # names of steps that are cheap enough to be looked at before each decision
         self._read: dict[PipelineKey, dict[str, tuple[int, str]]] = {}  # by unmarked cells, of what was not saved
 
@@ -120,6 +121,7 @@ class Watch:
             return
         (bound, mentioned, reached), self._cell = self._cell, None
         self.attribute(bound)
+        self._strays -= bound
         for name in mentioned - self._made():
             if _can_hold(self._namespace.get(name)):
                 self._holds.setdefault(name, set()).update(reached)
@@ -157,6 +159,7 @@ class Watch:
         wanted = some | self._groups(some - self._baseline.keys())
         here = {name: self._namespace[name] for name in wanted if name in self._namespace}
         state = delta.look(here, self._main, self._pages, self._makers)
+        self._strays |= self._outside(some & self._baseline.keys(), state)
         changed = self._compare(some, state)
         state.forget()
         if any(issubclass(type(here.get(name)), (type, types.FunctionType)) for name in changed):
@@ -171,24 +174,29 @@ class Watch:
         set of str
             Names that were changed outside any cell since the last such look.
         """
-        outside: set[str] = set()
-        if self._changeable is not None:
-            touched = sharing.closure(self._last.links, sharing.closure(state.links, self._changeable))
-            definitions_touched = {id(self._namespace[name]) for name in touched & self._namespace.keys()}
-            outside = {
-                name
-                for name in self._baseline.keys() - touched
-                if self._differs(name, state) and not self._reaches(name, state, definitions_touched)
-            }
-            outside |= state.looks.keys() - self._baseline.keys() - touched
+        outside = self._strays | self._outside(self._baseline.keys() | state.looks.keys(), state)
         self._compare(self._suspects | self._baseline.keys(), state)
-        self._last, self._touched = state, set()
+        self._last, self._touched, self._strays = state, set(), set()
         return outside
+
+    def _outside(self, names: Set[str], state: delta.State) -> set[str]:
+        """Names whose value is another than at the last look, although no cell can have changed it."""
+        if self._changeable is None:
+            return set()
+        touched = sharing.closure(self._last.links, sharing.closure(state.links, self._changeable))
+        definitions_touched = {id(self._namespace[name]) for name in touched & self._namespace.keys()}
+        return {
+            name
+            for name in names - touched
+            if name not in self._baseline
+            or (self._differs(name, state) and not self._reaches(name, state, definitions_touched))
+        }
 
     def looked_after(self, state: delta.State) -> None:
         """Take a look at the whole namespace as what the last step left."""
         self._last, self._touched = state, set()
         self._baseline = dict(state.looks)
+        self._strays.clear()
         self._suspects.clear()
         self._changeable = set()
 
@@ -208,6 +216,7 @@ class Watch:
         for name in names:
             self._holds.pop(name, None)
             self._trees.pop(name, None)
+        self._strays -= names
         self._small = self._small | names if small else self._small - names
         self.attribute(names, but=key)
 

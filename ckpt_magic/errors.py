@@ -28,7 +28,7 @@ class CheckpointError(Exception):
 
 
 class UsageError(CheckpointError, ValueError):
-    """An argument, an option or a name is wrong; nothing has run."""
+    """An argument, an option or a name is wrong; nothing has run, unless only the run could show it."""
 
 
 class FormatError(CheckpointError, ValueError):

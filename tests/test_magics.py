@@ -127,6 +127,17 @@ def test_a_start_point_is_set_shown_and_explained(run: Any, capsys: pytest.Captu
     assert "start point 'x'" in usage(run, capsys, "%ckpt_start x")
 
 
+def test_an_unknown_name_that_only_the_run_can_show_fails_the_cell_after_it(
+    run: Any, shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run("%ckpt_config --name m")
+    line = usage(run, capsys, "%%step 1 --save x nope\nexec('x = 1')")
+    assert line.startswith("UsageError: step 1: --save or --drop names `nope`")
+    assert shell.user_ns["x"] == 1
+    assert (tmp_path / ".ckpt/m-v1-step1.pkl").exists()
+    assert run("%%step 2\ny = x\ny") == 1
+
+
 def test_tasks_that_wait_for_the_next_cell_are_named(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Outside a kernel no loop runs between cells; IPython keeps the one that its next `await` goes on with."""
     run("%ckpt_config --name m", "import asyncio")

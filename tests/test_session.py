@@ -206,6 +206,31 @@ def test_an_unknown_name_in_save_is_an_error_before_the_cell_runs(folder: Path) 
     assert "x" not in kernel.names
 
 
+@pytest.mark.parametrize(
+    ("options", "saved"),
+    [
+        ({"save": ("x", "nope")}, {"x": 1}),
+        ({"save": ("nope",)}, {"x": 1, "y": 2}),
+        ({"drop": ("nope", "y")}, {"x": 1}),
+    ],
+)
+def test_an_unknown_name_that_only_the_run_can_show_is_an_error_with_nothing_lost(
+    folder: Path, options: dict[str, Any], saved: dict[str, Any]
+) -> None:
+    kernel = Kernel(folder)
+    with pytest.raises(UsageError, match="`nope`, not there after the cell"):
+        kernel.step(1, "exec('x = 1; y = 2')", **options)
+    assert (kernel.names["x"], kernel.names["y"]) == (1, 2)
+    assert stored(folder, 1) == saved
+    assert Kernel(folder, 2).step(1, "exec('x = 1; y = 2')", **options)["action"] == "restored"
+    assert kernel.step(2, "z = x")["notes"] == []
+
+
+def test_a_name_to_leave_out_may_come_and_go_in_its_cell(folder: Path) -> None:
+    assert Kernel(folder).step(1, "x = 1\nt = 2\ndel t", drop=("t",))["action"] == "saved"
+    assert stored(folder, 1) == {"x": 1}
+
+
 def test_a_lost_value_is_named_and_the_step_runs_again_for_a_later_step_that_reads_it(folder: Path) -> None:
     source = "import sqlite3; conn = sqlite3.connect(':memory:'); n = 3"
     first = Kernel(folder)

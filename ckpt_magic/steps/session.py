@@ -239,6 +239,8 @@ class Session:
         ------
         NotPicklableError
             A name of `--require` cannot be saved.
+        UsageError
+            A name of `--save` or `--drop` turned out not to exist; all else is saved.
         """
         with interrupts.held() as released, self.makers.step(f"{plan.key.name}:{plan.call.step}"):
             self.active = None
@@ -258,13 +260,20 @@ class Session:
                 self._note_failed(plan, found)
                 return None
             try:
-                return self._save(plan, outcome, found, surroundings, released)
+                facts = self._save(plan, outcome, found, surroundings, released)
             except (Exception, KeyboardInterrupt) as error:  # pickling runs user code; the cell ran
                 reason = _told(error, "interrupted while saving")
                 self._note_unsaved(plan, found, outcome, reason)
                 if isinstance(error, NotPicklableError) and (plan.call.require or self.kind == "method"):
                     raise
                 return self._not_saved(plan, outcome, reason)
+            if unknown := self._unknown(plan, found):
+                raise UsageError(
+                    f"step {plan.call.step}: --save or --drop names {', '.join(f'`{name}`' for name in unknown)}, not "
+                    "there after the cell; it ran, and its checkpoint was saved as if that had not been asked for; "
+                    "correct the name"
+                )
+            return facts
 
     def narrow_reads(self, plan: Plan, names: set[str]) -> None:
         """Tell, after a method ran, which outputs and attributes it can have read."""
@@ -869,21 +878,11 @@ class Session:
     def _choose(self, plan: Plan, found: delta.Delta) -> tuple[dict[str, Any], list[str], dict[str, str]]:
         """Split what changed into saved, not saved (bound to placeholders later) and lost."""
         call = plan.call
-        known = found.values.keys() | found.lost.keys() | self.namespace.keys()
-        for name in (*call.save, *call.drop):
-            if name not in known:
-                _warn(f"step {call.step}: --save or --drop names `{name}`, which does not exist after the cell")
-        saved = {
-            name: value
-            for name, value in found.values.items()
-            if name not in call.drop and (not call.save or name in call.save)
-        }
+        only = set(call.save) - set(self._unknown(plan, found))
+        asked = {name for name in (*found.values, *found.lost) if name not in call.drop and (not only or name in only)}
+        saved = {name: value for name, value in found.values.items() if name in asked}
         unsaved = [name for name in (*found.values, *found.lost) if name not in saved]
-        lost = {
-            name: why
-            for name, why in found.lost.items()
-            if name not in call.drop and (not call.save or name in call.save)
-        }
+        lost = {name: why for name, why in found.lost.items() if name in asked}
         for name in call.require:
             if name not in saved and (name in unsaved or name not in self.namespace):
                 why = found.lost.get(name, "it is not among what is saved")
@@ -894,6 +893,12 @@ class Session:
                 f"{found.lost[own]}; the earlier checkpoint, if any, stays"
             )
         return saved, unsaved, lost
+
+    def _unknown(self, plan: Plan, found: delta.Delta) -> list[str]:
+        """Names of `--save` and `--drop` that do not exist after the cell; one that it drops may come and go in it."""
+        here = found.values.keys() | found.lost.keys() | self.namespace.keys()
+        dropped = [name for name in plan.call.drop if name not in plan.code.names.binds]
+        return [name for name in dict.fromkeys((*plan.call.save, *dropped)) if name not in here]
 
     def _used_names(self, plan: Plan, found: delta.Delta) -> set[str]:
         """Names that the step read or holds jointly: they existed before it."""

@@ -192,8 +192,8 @@ def <+call>(): return [<~func>, <n>]
 <+call> = <obj>.put
 <+call> = <list>.copy
 def <+call>(*args, k=<v>): return sum(1 for _ in (i for i in range(3))), k
-<func>.note = <v>
-<func>.__defaults__ = (<v>,) if <func>.__defaults__ is not None else None
+try: <func>.note = <v>\\nexcept AttributeError: pass
+if getattr(<func>, '__defaults__', None): <func>.__defaults__ = (<v>,)
 call(<func>)
 call(<func>); call(<func'>)
 <+any> = call(<func>)
@@ -226,7 +226,7 @@ class <+base>(abc.ABC):\\n    def __init__(self, v): self.v = v\\n    def put(se
 def patched(self, x): self.v = [x]\\n<cls>.put = patched
 <inst>.__class__.tag = [<n>]
 <+any> = isinstance(<inst>, <cls>), type(<inst>)
-if hasattr(<cls>, 'count'): del <cls>.count
+if 'count' in vars(<cls>): del <cls>.count
 <dict>['cls'] = <cls>
 <+any> = type('Nameless', (), {'v': <v>})()
 """,
@@ -245,7 +245,7 @@ if hasattr(<cls>, 'count'): del <cls>.count
 <+array> = <rec>['x']
 <+array> = np.asarray(<array>)
 <+array> = np.array(<array>)
-<+array> = np.broadcast_to(<array>[:1], (2, *<array>[:1].shape[1:])) if <array>.ndim else <array>
+<+array> = np.broadcast_to(<array>[:1], (2, *<array>.shape[1:])) if <array>.ndim and len(<array>) else <array>
 <+array> = <array>[...]
 <+array> = memoryview(<fresh>).obj
 <array>[:1] = <n>

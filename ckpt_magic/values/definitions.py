@@ -297,7 +297,8 @@ def _plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None
             return ()
         if obj.__globals__ is not namespace and not _module_of(obj.__globals__):
             return None
-        return [obj.__defaults__, *(obj.__kwdefaults__ or {}).values(), *vars(obj).values(), *_contents(obj)]
+        named = *(obj.__kwdefaults__ or {}).values(), *vars(obj).values()
+        return [obj.__defaults__, *named, *_contents(obj), *annotated(obj.__annotations__)]
     if kind in (staticmethod, classmethod):
         return [obj.__func__]
     if kind is property:
@@ -308,7 +309,7 @@ def _plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None
         return [kind, *(value for name, value in vars(obj).items() if name != "__objclass__")]
     if issubclass(kind, type):
         own = [] if by_reference(obj) else [value for _, value in attributes_of(obj, for_digest=True)]
-        return [] if by_reference(obj) else [*obj.__bases__, kind, *own]
+        return [] if by_reference(obj) else [*obj.__bases__, kind, *own, *annotated(vars(obj).get("__annotations__"))]
     if by_reference(obj) or kind is re.Pattern or kind.__module__ == "typing" or kind is types.GenericAlias:
         return ()
     if kind is dataclasses.Field:
@@ -316,6 +317,19 @@ def _plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None
     if kind.__module__ in ("dataclasses", "datetime", "decimal", "fractions", "pathlib", "uuid"):
         return ()
     return None
+
+
+def annotated(annotations: Any) -> Iterator[type]:
+    """The notebook's classes that annotations speak of, also inside ``list[C]`` and the like."""
+    todo = list(annotations.values()) if type(annotations) is dict else []
+    while todo:
+        value = todo.pop()
+        kind = type(value)
+        if issubclass(kind, type):
+            if not by_reference(value):
+                yield value
+        elif kind.__module__ in ("typing", "types") and type(args := getattr(value, "__args__", ())) is tuple:
+            todo += args
 
 
 def _contents(function: types.FunctionType) -> Iterator[Any]:
@@ -655,6 +669,8 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
             continue
         if tuples and _made_by_namedtuple(cls, name, value):
             continue
+        if name == "__pydantic_setattr_handlers__":
+            value = {}  # filled whenever an attribute is set for the first time
         if isinstance(cls, enum.EnumType) and (name in _ENUM_MACHINERY or name in cls._member_map_) and not for_digest:
             continue
         if for_digest and (name in _IGNORED_IN_DIGEST or is_generated(cls, name, value)):
@@ -864,9 +880,11 @@ class Definitions:
         }
         generated = id(function) in self._generated
         optional = () if generated else ("__defaults__", "__kwdefaults__", "__dict__")
-        for name in (*optional, "__annotations__", "__type_params__"):
+        for name in (*optional, "__type_params__"):
             if value := getattr(function, name, None):
                 state[name] = value
+        if annotations := self._annotations(function):
+            state["__annotations__"] = annotations
         blocks = [self.block(setattr, written, state)]
         full = [(cell, value) for cell in cells for value in _contents_of(cell)]
         if full:
@@ -874,6 +892,14 @@ class Definitions:
             setting = Form(map, setattr, tuple(c for c, _ in full), name_, tuple(v for _, v in full))
             blocks.append(Form(CALL, _FROM_KEYS, setting, written))
         return tuple(blocks)
+
+    def _annotations(self, function: types.FunctionType) -> Any:
+        """Annotations; `functools.wraps` lets them be one dict with those of a function that may be a live one."""
+        wrapped = vars(function).get("__wrapped__")
+        shared = type(wrapped) is types.FunctionType and wrapped.__annotations__ is function.__annotations__
+        if shared and (importable(wrapped) or is_plain_definition(wrapped, self.namespace)):
+            return Form(getattr, wrapped, "__annotations__")  # any other may lead back to `function`
+        return function.__annotations__
 
     def block(self, setter: Any, obj: Any, attributes: Mapping[str, Any], owner: Any = None) -> Form:
         """Set `attributes` on `obj` at once; our loader leaves it out if `owner` is a live object."""
@@ -1069,6 +1095,14 @@ class Definitions:
             yield from self._protocol_blocks(cls)
         if isinstance(cls, abc.ABCMeta):
             yield from self._registrations(cls)
+        if "__pydantic_generic_metadata__" in attributes:
+            yield from self._parametrized(cls, **attributes["__pydantic_generic_metadata__"])
+
+    def _parametrized(self, cls: Any, origin: Any, args: tuple[Any, ...], **_: Any) -> Iterator[Form]:
+        """Let pydantic find this class again when the notebook writes ``Model[int]``."""
+        keep = getattr(sys.modules.get("pydantic._internal._generics"), "set_cached_generic_type", None)
+        if args and keep is not None:
+            yield Form(CALL, _FROM_KEYS, Form(map, keep, (origin,), (args,), (cls,), (origin,), (args,)), cls)
 
     def _protocol_blocks(self, cls: Any) -> Iterator[Form]:
         """Let `typing` look at the members, now that they are there; what it keeps differs between versions."""
@@ -1252,6 +1286,8 @@ def _maker(cls: Any) -> Any:
                 return type.__new__
             if meta is enum.EnumType:
                 return meta.__new__ if enum_twin(cls) is not None else None
+            if meta.__name__ == "ModelMetaclass" and meta.__module__ == "pydantic._internal._model_construction":
+                return abc.ABCMeta.__new__  # what pydantic makes of a body is among the attributes
             return meta.__new__ if meta in (abc.ABCMeta, type(typing.Protocol)) else None
     return None
 

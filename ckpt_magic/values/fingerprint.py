@@ -317,8 +317,11 @@ class Look(ValuePickler):
             self._note_graphs(held)
         else:
             seen = Seen(value, self._hash.hexdigest(), contents=tuple(self._contents))
-        kept = [one for one in held if type(one) not in ATOMS]
-        seen.met = dict(zip(map(id, kept), kept, strict=True))
+        kept, seen.met = _met(held)
+        if id(self.namespace) in seen.met and value is not self.namespace:
+            seen.refuse("it holds globals(), the whole namespace")
+            self._spans, self._functions, self._made = [], [], []  # they are other names' as well
+            kept, seen.met = _met([value, *_reachable(value, self.namespace)])
         if len(held) > MANY or self._written > MUCH:
             seen.held = kept
         seen.guarded = frozenset(self._guards)
@@ -450,6 +453,7 @@ class Look(ValuePickler):
             "attributes": vars(function),
             "names": (function.__name__, function.__module__, function.__doc__),
             "annotations": definitions.annotation_texts(function.__annotations__),
+            "annotated": tuple(definitions.annotated(function.__annotations__)),
         }
         if not self._is_known_globals(function.__globals__):
             state["globals"] = function.__globals__
@@ -580,6 +584,12 @@ def _virtual_subclasses(cls: abc.ABCMeta) -> tuple[str, ...]:
     """Classes that were registered with an abstract class; they are no attributes of it."""
     found = [sub for ref in _abc._get_dump(cls)[0] if (sub := ref()) is not None]
     return tuple(sorted(f"{sub.__module__}.{sub.__qualname__}" for sub in found))
+
+
+def _met(held: list[Any]) -> tuple[list[Any], dict[int, Any]]:
+    """What was met, atoms aside, in order, and by `id`."""
+    kept = [one for one in held if type(one) not in ATOMS]
+    return kept, dict(zip(map(id, kept), kept, strict=True))
 
 
 def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:

@@ -423,6 +423,10 @@ class ValuePickler(pickle.Pickler):
             return self._single_block
         if module.partition(".")[0] == "pandas" and hasattr(kind, "_engine"):
             return self._index
+        if module == "pydantic._internal._namespace_utils" and kind.__name__ == "NamespacesTuple":
+            return self._spaces
+        if module == "pydantic._internal._config" and kind.__name__ == "ConfigWrapper":
+            return lambda config: (kind, (config.config_dict,))  # unpickling asks its __getattr__ before it is filled
         if module == "typing":
             return _TYPING.get(kind.__name__)
         if module == "dataclasses":
@@ -454,6 +458,11 @@ class ValuePickler(pickle.Pickler):
     def _form(self, form: Any) -> Any:
         self._claiming = self._claiming or form is self.definitions.shell
         return form.reduced
+
+    def _spaces(self, spaces: Any) -> Any:
+        """Where pydantic looks up the annotations of a function: globals are met as those of functions are."""
+        forms = (self.definitions.space(one) if type(one) is dict else None for one in spaces)
+        return type(spaces), tuple(one if form is None else form for one, form in zip(spaces, forms, strict=True))
 
     def _class(self, cls: type) -> Any:
         if self._claiming:
@@ -994,6 +1003,8 @@ _TYPING: Final[dict[str, Callable[[Any], Any]]] = {
     "TypeVarTuple": _type_variable,
     "NewType": _new_type,
     "TypeAliasType": _type_alias,
+    # `typing` remembers by equality what it made: it would give an alias with what was equal once
+    "_AnnotatedAlias": lambda alias: (type(alias), (alias.__origin__, alias.__metadata__)),
 }
 
 

@@ -29,6 +29,7 @@ import sys
 import tempfile
 import traceback
 import types
+import typing
 import warnings
 import weakref
 import zlib
@@ -49,6 +50,8 @@ HEAVY += ("scipy.sparse", "ckpt_magic.steps.session")
 
 # who else refers to a thing of matplotlib, by address
 BOOKKEEPING = {"_parents", "callbacks", "_callbacks", "_observers", "_cid_gen", "_func_cid_map"}
+# how pydantic validates and writes, which names classes by address, and what it keeps to set attributes faster
+ADDRESSES = ("__pydantic_core_schema__", "__pydantic_validator__", "__pydantic_serializer__", "__pydantic_setattr_")
 
 
 # --- what a test sees ---
@@ -580,6 +583,8 @@ class Witness:
             return "<globals>"
         if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)) and importable(value):
             return f"<{value.__module__}.{value.__qualname__}>"
+        if kind is tuple and all(type(part) is typing.TypeVar for part in value):
+            return f"tuple {[self.text(part) for part in value]}"  # `typing` makes them anew as it likes
         if id(value) in self.places:
             return f"<same as {self.places[id(value)]}>"
         place = self.places[id(value)] = f"{self.name}#{self.position}"
@@ -756,6 +761,7 @@ class Witness:
             and not isinstance(item, (types.MemberDescriptorType, types.GetSetDescriptorType))
             and type(item).__name__ not in ("_tuplegetter", "_DataclassParams", "Field")
             and not (isinstance(item, types.FunctionType) and item.__code__.co_filename == "<string>")
+            and not name.startswith(ADDRESSES)
         ]
         bases = ", ".join(map(self.text, cls.__bases__))
         order = [
@@ -777,6 +783,8 @@ class Witness:
         numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
         if type(value).__name__ in ("Logger", "RootLogger"):
             return f"{value.name} {value.level}"
+        if type(value).__name__ == "PydanticRecursiveRef":
+            return re.sub(r":\d+", "", value.type_ref)  # addresses of classes
         if type(value).__name__ == "ContextVar":
             missing = object()
             now = value.get(missing)

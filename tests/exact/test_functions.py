@@ -632,6 +632,31 @@ f.n = 1; r = f.__defaults__[0] is key, f.other is key, f([1, 2])
 key.tag = 'x'; r2 = f.other.tag
 """,
 )
+scenario(
+    "annotations that functools.wraps shares with the function",
+    """
+%%step 1
+import functools, statistics
+def deco(f):
+    @functools.wraps(f)
+    def inner(*a): inner.calls.append(a); return f(*a)
+    inner.calls = []
+    return inner
+@deco
+def g(x: int, y: list = None) -> int: return x
+def raw(x: int) -> str: return 's'
+raw.back = None
+w = deco(raw); raw.back = w
+mean = deco(statistics.mean)
+def late(): return 1
+%%step 2
+g(1); w(2); late.__annotations__['x'] = int
+%%step 3
+g.__annotations__['y'] = 'changed'; same = g.__annotations__ is g.__wrapped__.__annotations__
+%%step 4
+w.__annotations__['z'] = 1; g(5); mean([1]); r = dict(raw.__annotations__), dict(g.__wrapped__.__annotations__), g.__annotations__ is g.__wrapped__.__annotations__, w.__annotations__ is raw.__annotations__, mean.__annotations__ is statistics.mean.__annotations__, dict(late.__annotations__)
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

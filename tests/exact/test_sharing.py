@@ -390,6 +390,21 @@ other.prec = 7; r = current is decimal.getcontext(), str(decimal.Decimal(1) / 3)
 held[1].prec = 8; held[0].prec = 10; r2 = other.prec, decimal.getcontext().prec
 """,
 )
+scenario(
+    "a list holds the whole namespace",
+    """
+%%step 1
+x = [1]; other = {}
+box = [globals(), x]
+%%step 2
+y = 3; other['y'] = box[1]
+%%step 3
+x.append(2)
+%%step 4
+r = box[1] is x, other['y'] is x, box[0]['y']
+""",
+    runs={1: "`box` could not be saved", 2: "", 3: "", 4: ""},
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ckpt_magic
-from ckpt_magic import StepNotFoundError, UntrustedError
+from ckpt_magic import LostValueError, StepNotFoundError, UntrustedError
 from ckpt_magic.faces import verbs
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Key, export_key, load_keyring
@@ -136,6 +136,42 @@ def test_an_unknown_name_that_only_the_run_can_show_fails_the_cell_after_it(
     assert shell.user_ns["x"] == 1
     assert (tmp_path / ".ckpt/m-v1-step1.pkl").exists()
     assert run("%%step 2\ny = x\ny") == 1
+
+
+LOST = "%%step 1\nx = 1\n(n for n in [1, 2])"
+
+
+def test_a_result_that_cannot_be_saved_is_named_and_only_missed_where_it_is_read(
+    run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("%ckpt_config --name m", "7", LOST, "%%step 2\ny = x")
+    assert "the result (generator) cannot be saved" in capsys.readouterr().out
+    run("%reset -f", "%ckpt_start 3", "7", LOST, "%%step 2\ny = x")
+    shown = capsys.readouterr().out
+    assert "step 1 · restored" in shown and "the result could not be saved" in shown
+    assert "<generator object" in shown, "what it showed is shown again"
+    assert run("y") == 1
+    assert "`_` (generator) was not saved" in str(run("%ckpt_status"))
+
+
+@pytest.mark.parametrize("time", ["", "%%time\n"])
+@pytest.mark.parametrize("body", [LOST, "%%step 1 --drop x\nx = [1]\nx", "%%step 1\nx = (n for n in [1, 2])\nx"])
+def test_a_lost_result_is_never_taken_for_an_earlier_one(run: Any, time: str, body: str) -> None:
+    run("%ckpt_config --name m", time + body)
+    run("%reset -f", "%ckpt_start 3", "7", time + body)
+    with pytest.raises(LostValueError, match="step 1: `_`"):
+        run("y = next(_)")
+
+
+def test_a_step_whose_lost_result_a_later_step_reads_runs_again(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [LOST, "%%step 2\ny = next(_)", "%%step 3\nz = y"]
+    run("%ckpt_config --name m", *cells)
+    run("%reset -f", "%ckpt_start 2", *cells)
+    assert "the result could not be saved, and step 2 reads it" in capsys.readouterr().out
+    run("%reset -f", "%ckpt_start 3")
+    capsys.readouterr()
+    run(*cells)
+    assert "step 1 · restored" in capsys.readouterr().out, "step 2 is sure to be restored"
 
 
 def test_tasks_that_wait_for_the_next_cell_are_named(run: Any, capsys: pytest.CaptureFixture[str]) -> None:

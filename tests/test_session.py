@@ -738,3 +738,8 @@ def test_a_change_outside_any_cell_is_named_although_the_decision_found_it_first
     assert (facts["action"], facts["notes"]) == ("saved", ["after a change outside any cell (`x`)"])
     kernel.cell("x = [1]")  # what comes after it is a cell's again
     assert kernel.step(3, "z = list(x)")["notes"] == []
+
+
+def test_where_ipython_does_not_own_the_name_out_it_is_a_variable(folder: Path) -> None:
+    Kernel(folder).step(1, "Out = {1: 'mine'}; x = 1")
+    assert stored(folder, 1) == {"Out": {1: "mine"}, "x": 1}

@@ -37,6 +37,7 @@ from ckpt_magic.faces import recording
 from ckpt_magic.steps import interrupts
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.plan import Body, Outcome
+from ckpt_magic.values.pickling import Placeholder
 
 if TYPE_CHECKING:
     from ckpt_magic.steps.plan import Plan
@@ -326,7 +327,7 @@ class Hooks:
         with interrupts.held():
             restored = self.session.restore(step.plan)  # type: ignore[arg-type]
             step.restored = True
-        if not step.inner:
+        if not step.inner or type(restored.result) is Placeholder:  # which nobody may show
             recording.replay(self.shell, restored.outputs, has_result=restored.has_result, result=restored.result)
             return None
         # The value goes to the magic above, which gives it to the displayhook as if the body had run.

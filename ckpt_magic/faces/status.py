@@ -139,7 +139,7 @@ def _row(
         "bytes": found.bytes,
         "saved_at": _text(meta.get("created")) or found.modified,
         "variables": [_variable(row) for row in _dicts(meta.get("variables"))],
-        "lost": [_lost(row) for row in _dicts(meta.get("lost"))],
+        "lost": [_lost(row) for row in (*_dicts(meta.get("lost")), *_result(meta))],
         "path": str(entry.path) if entry is not None else None,
     }
 
@@ -201,6 +201,13 @@ def _variable(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _lost(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: str(row.get(key, "")) for key in ("name", "type", "reason")}
+
+
+def _result(meta: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The value of the last expression if it was lost and has no other name; IPython calls it `_`."""
+    for row in _dicts([meta.get("result")]):
+        if row.get("variable") is None:
+            yield {"name": "_", **row}
 
 
 def _dicts(value: Any) -> Iterator[Mapping[str, Any]]:

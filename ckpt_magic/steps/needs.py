@@ -18,6 +18,9 @@ from ckpt_magic.values.source import Names
 
 Meta = Mapping[str, Any]
 
+_RESULT = "the result"  # of the last expression
+_RESULTS = ("_", "__", "___", "Out", "_oh")  # where IPython keeps it; by its number a placeholder tells
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -82,14 +85,18 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
                 return f"`{name}` could not be saved, and step {number} reads it"
             if later.cells is None and other["unmarked"].get(name, (None,))[0] == step:
                 return f"`{name}` could not be saved, and an unmarked cell reads it"
+        if meta["result"] and number not in sure and not set(_RESULTS).isdisjoint(other["unmade"]):
+            return f"{_RESULT} could not be saved, and step {number} reads it"
     return _read_by_cells(meta, later.cells, sure)
 
 
 def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, Meta]) -> str:
     """Follow the names that lead to a missing value through the cells further down, until all are bound anew."""
-    ways = {name: name for name in meta["unsaved"]}
+    ways = {name: f"`{name}`" for name in meta["unsaved"]}
     for row in meta["lost"]:
-        ways.update(dict.fromkeys(row.get("via", ()), row["name"]))
+        ways.update(dict.fromkeys(row.get("via", ()), f"`{row['name']}`"))
+    if meta["result"]:
+        ways.update(dict.fromkeys(_RESULTS, _RESULT))
     cells = cells or ()
     asleep = {name: body for cell in cells for name, body in cell.names.asleep.items()}
     own = [position for position, cell in enumerate(cells) if cell.step == meta["step"]]
@@ -101,10 +108,11 @@ def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, 
             continue
         who = "an unmarked cell" if cell.step is None else f"step {cell.step}"
         reads = replace(cell.names, asleep=asleep).woken_by(cell.names.reads)
-        if ways and (cell.names.dynamic or source.reaches_all(reads)):
-            return f"`{meta['unsaved'][0]}` could not be saved, and {who} may read it"
+        named = [way for way in ways.values() if way != _RESULT]
+        if named and (cell.names.dynamic or source.reaches_all(reads)):
+            return f"{named[0]} could not be saved, and {who} may read it"
         for name in sorted(ways.keys() & reads - cell.names.renews):
-            return f"`{ways[name]}` could not be saved, and {who} reads it"
+            return f"{ways[name]} could not be saved, and {who} reads it"
         for name in cell.names.renews:
             ways.pop(name, None)
     return ""

@@ -36,6 +36,7 @@ EMPTY: Mapping[str, Any] = {
     "remade": (),
     "lost": (),
     "unsaved": (),
+    "result": None,
     "order": (),
     "reads": {},
     "groups": {},
@@ -71,6 +72,7 @@ def meta_of(
     unsaved: Sequence[str],
     order: Sequence[str],
     lost: Sequence[Mapping[str, Any]],
+    result: Mapping[str, Any] | None,
     used: Set[str],
     unmarked: Mapping[str, tuple[int, str]],
     marks: Sequence[str],
@@ -89,6 +91,8 @@ def meta_of(
     saved, unsaved, order, lost
         What the pickle holds, what a restore binds to placeholders, both in the order of the namespace, and rows about
         what could not be saved.
+    result
+        If the value of the last expression could not be saved: the variable that holds it (or None), type and reason.
     used
         Names that the step read or holds jointly.
     unmarked
@@ -125,6 +129,7 @@ def meta_of(
         "remade": list(found.remade),
         "lost": list(lost),
         "unsaved": list(unsaved),
+        "result": result,
         "order": list(order) if unsaved else [],
         "reads": {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())},
         "groups": {**found.groups, **unknown},

@@ -60,7 +60,7 @@ from ckpt_magic.values.pages import Pages, new_hash
 _TRIES = 8
 MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
 _SMALL = 1 << 20  # bytes of a checkpoint whose values are cheap to look at before each decision
-RESULT = "Out"  # pseudo name of the last expression's value: no variable can be called so, IPython owns it
+RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so
 
 
 class Session:
@@ -203,6 +203,8 @@ class Session:
             plan.notes.append(decision.note)
         if meta is not None and decision.action == "restore":
             plan.notes += [f"`{row['name']}` could not be saved" for row in meta["lost"]]
+            if meta["result"] and meta["result"]["variable"] is None:
+                plan.notes.append("the result could not be saved")
         self._note_absent_steps(plan)
         self._note_renamed(plan)
         if plan.action == "run":
@@ -222,10 +224,12 @@ class Session:
         began = time.perf_counter()
         with interrupts.held():
             self.put(plan.key, loaded, ambient_too=True)
-        extras = loaded.contents.extras
+        extras, missing = loaded.contents.extras, loaded.meta["result"]
         result = self.namespace.get(extras["result_name"]) if "result_name" in extras else extras.get("result")
+        if missing:
+            result = pickling.make_placeholder("_", plan.call.step, missing["type"], self._placeholder_used)
         plan.restore_seconds = (plan.restore_seconds or 0.0) + time.perf_counter() - began
-        return Restored(loaded.outputs, "result" in extras or "result_name" in extras, result)
+        return Restored(loaded.outputs, bool(missing or "result" in extras or "result_name" in extras), result)
 
     def finish(self, plan: Plan, outcome: Outcome) -> dict[str, Any] | None:
         """Note what a step did and save its checkpoint.
@@ -361,7 +365,7 @@ class Session:
                 if name in here
             },
             generators=self.chance.misfits(meta),
-            needed=self._needed(key, code, meta, start) if meta["unsaved"] else "",
+            needed=self._needed(key, code, meta, start) if meta["unsaved"] or meta["result"] else "",
         )
 
     def _needed(self, key: PipelineKey, code: Code, meta: Mapping[str, Any], start: registry.StartPoint) -> str:
@@ -776,8 +780,11 @@ class Session:
         for name in sorted(found.changed & found.lost.keys()):
             if found.lost[name] == pickling.LOST_EARLIER and not self._was_here(plan, name):
                 raise LostValueError(f"`{name}` holds a value that was lost")
-        extras = self._result(found, outcome)
+        extras, why = self._result(found, outcome)
         saved, unsaved, lost = self._choose(plan, found)
+        if (shown := extras.get("result_name")) in unsaved:
+            why = lost.get(shown, _LEFT_OUT)
+        result = {"variable": shown, "type": record.type_name(outcome.result), "reason": why} if why else None
         contents = contents_of(self.kind, plan.call.step, saved, surroundings.state, extras)
         marks = registry.marks(
             plan.call,
@@ -806,6 +813,7 @@ class Session:
                 }
                 for name, why in lost.items()
             ],
+            result=result,
             used=self._used_names(plan, found),
             unmarked=self.watch.read_by_cells(plan.key),
             marks=marks,
@@ -859,21 +867,23 @@ class Session:
         self._note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=path.stat().st_size)
         self._remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome) + _carried(found, saved)
+        if result is not None and shown is None:
+            notes.append(f"the result ({result['type']}) cannot be saved")
         return self._facts(
             plan, "saved", notes, variables=len(meta["variables"]), size=path.stat().st_size, seconds=outcome.seconds
         )
 
-    def _result(self, found: delta.Delta, outcome: Outcome) -> dict[str, Any]:
-        """The last expression's value, by name where it is a variable's."""
+    def _result(self, found: delta.Delta, outcome: Outcome) -> tuple[dict[str, Any], str]:
+        """The last expression's value, by name where it is a variable's; and why it cannot be saved, if it cannot."""
         value, reason = found.values.pop(RESULT, None), found.lost.pop(RESULT, None)
         found.groups.pop(RESULT, None)
         found.changed.discard(RESULT)
         if not outcome.has_result or reason is not None:
-            return {}
+            return {}, reason or ""
         for name, variable in self.names().items():
             if variable is outcome.result and type(variable) not in fingerprint.ATOMS:
-                return {"result_name": name}
-        return {"result": outcome.result if value is None else value}
+                return {"result_name": name}, ""
+        return {"result": outcome.result if value is None else value}, ""
 
     def _choose(self, plan: Plan, found: delta.Delta) -> tuple[dict[str, Any], list[str], dict[str, str]]:
         """Split what changed into saved, not saved (bound to placeholders later) and lost."""
@@ -1088,7 +1098,7 @@ class Session:
 
     def _placeholder(self, name: str, meta: Mapping[str, Any]) -> Any:
         rows = {row["name"]: row for row in meta["lost"]}
-        why = rows[name]["type"] if name in rows else "left out by --save or --drop"
+        why = rows[name]["type"] if name in rows else _LEFT_OUT
         return pickling.make_placeholder(name, meta["step"], why, self._placeholder_used)
 
     def _placeholder_used(self, name: str) -> None:
@@ -1123,4 +1133,5 @@ def _warn(text: str) -> None:
         warnings.warn(text, CheckpointWarning, stacklevel=2)
 
 
+_LEFT_OUT = "left out by --save or --drop"
 _NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)

@@ -77,12 +77,15 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
             return f"`{name}` could not be saved, and an unmarked cell reads it"
         if meta["groups"].get(name) in later.elsewhere:
             return f"`{name}` could not be saved, and a step of another pipeline reads it"
-    for number, other in later.metas.items():
+    holders = {name: {step} for name in missing}  # steps that hold it; those that only change what it is tied to do too
+    for number, other in sorted(later.metas.items()):
         if number <= step:
             continue
         for name in missing:
-            if number not in sure and other["reads"].get(name, (None,))[0] == step:
-                return f"`{name}` could not be saved, and step {number} reads it"
+            if number not in sure and other["reads"].get(name, (None,))[0] in holders[name]:
+                if name not in other["joint"]:
+                    return f"`{name}` could not be saved, and step {number} reads it"
+                holders[name].add(number)
             if later.cells is None and other["unmarked"].get(name, (None,))[0] == step:
                 return f"`{name}` could not be saved, and an unmarked cell reads it"
         if meta["result"] and number not in sure and not set(_RESULTS).isdisjoint(other["unmade"]):

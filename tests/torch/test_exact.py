@@ -234,6 +234,40 @@ value = loss.item(); r = v.tolist(), w.tolist()
     runs={2: "could not be saved", 3: "`loss`", 4: "`loss`"},
 )
 scenario(
+    "a loss that training leaves behind is named, and missed by nobody",
+    """
+%%step 1
+import torch
+w = torch.ones(3, requires_grad=True); opt = torch.optim.SGD([w], lr=0.5)
+%%step 2
+loss = (w ** 2).sum(); loss.backward()
+%%step 3
+v = w.detach().clone(); opt.step(); g = w.grad
+%%step 4
+r = v.tolist(), w.tolist(), g.tolist(), w.grad is g, opt.param_groups[0]['params'][0] is w
+""",
+    lost="loss",
+)
+scenario(
+    "a loss is needed where it is read, however many steps between only change what it is tied to",
+    """
+%%step 1
+import torch
+w = torch.ones(3, requires_grad=True); opt = torch.optim.SGD([w], lr=0.5)
+%%step 2
+loss = (w ** 2).sum(); loss.backward()
+%%step 3
+opt.step(); v = w.detach().clone()
+%%step 4
+opt.step(); v += 1
+%%step 5
+r = loss.item(), v.tolist()
+""",
+    lost="loss",
+    runs={2: "`loss` could not be saved, and step", 3: "`loss`", 4: "`loss`"},
+    starts=(2, 3, 4, 5),
+)
+scenario(
     "a loss is tied to the leaves of its graph and to what lies in its memory, so these steps run too",
     """
 %%step 1

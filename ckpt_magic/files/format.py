@@ -536,17 +536,22 @@ def _shown_digest(digest: str, called: Sequence[str]) -> str:
     return _digest(_encode([digest, *called]))
 
 
+# made here, not called as `json.dumps`, which a notebook may have replaced
+_WRITER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_ESCAPING_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_READER = json.JSONDecoder()
+
+
 def _encode(content: Any) -> bytes:
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     try:
-        return text.encode()
+        return _WRITER.encode(content).encode()
     except UnicodeEncodeError:  # lone surrogates: written as escapes, so that the file stays UTF-8
-        return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+        return _ESCAPING_WRITER.encode(content).encode()
 
 
 def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(raw.decode())
+        return _READER.decode(raw.decode())
     except (ValueError, RecursionError) as error:  # RecursionError: nested deeper than the interpreter can go
         raise DamagedError(f"its record is not JSON: {type(error).__name__}") from error
 

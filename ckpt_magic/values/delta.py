@@ -242,7 +242,7 @@ def compare(
     # save a gigabyte
     rest = after.looks.keys() - set(renewed)
     changed |= tied.among(rest).differing(before.links.among(rest)) & before.looks.keys()
-    remade = _remade(before.looks, after.looks)
+    remade = _remade(*([name for name in state.looks if name not in outside] for state in (before, after)))
     changed |= (set(adds) & after.looks.keys()).union(remade)
     saved = sharing.closure(tied, changed)
     lost = {
@@ -305,13 +305,13 @@ def _carried(before: State, after: State, names: Iterable[str]) -> dict[str, int
     return found
 
 
-def _remade(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def _remade(before: list[str], now: list[str]) -> list[str]:
     """Names that no longer stand where they stood: who is deleted and made again comes last, among the new ones."""
-    now = list(after)
     place = 0
     for name in before:
         place += place < len(now) and now[place] == name
-    return [name for name in now[place:] if name in before]
+    known = set(before)
+    return [name for name in now[place:] if name in known]
 
 
 def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any], reached: Iterable[str]) -> bool:

@@ -439,6 +439,8 @@ class ValuePickler(pickle.Pickler):
         return self._reducer_for_instances(kind)
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
+        if _is_asked_early(kind):
+            return self._early
         return _instance if _can_share_attributes(kind) else None
 
     def set_aside(self, originals: Iterable[Owned]) -> None:
@@ -509,6 +511,26 @@ class ValuePickler(pickle.Pickler):
             self.definitions.note(obj.__module__)
             return NotImplemented  # a function of a compiled library
         return reduced
+
+    def _early(self, obj: Any) -> Any:
+        """Write an object whose own code may be asked while it is read, before its attributes are there.
+
+        A set in a cycle asks for the hash of its members, which are then still being read: so an object is made with
+        those attributes that lead nowhere. And pickle asks a ``__getattr__`` for ``__setstate__``: so it does not.
+        """
+        if not _has_getattr(type(obj)) and all(map(_leads_nowhere, getattr(obj, "__dict__", {}).values())):
+            return self._instance_of(obj)
+        reduced: Any = object.__reduce_ex__(obj, PROTOCOL)
+        made, (kind, *args), state, *items = reduced
+        parts = state if type(state) is tuple and len(state) == 2 else (state, None)
+        if made is not copyreg.__newobj__ or not all(map(_are_attributes, parts)):  # type: ignore[attr-defined]
+            return self._instance_of(obj)
+        early = [{name: item for name, item in (part or {}).items() if _leads_nowhere(item)} for part in parts]
+        known = self.definitions
+        return known.evaluated(_MADE), (kind, tuple(args), *early), parts, *items, known.evaluated(_SET_STATE)
+
+    def _instance_of(self, obj: Any) -> Any:
+        return _instance(obj) if _can_share_attributes(type(obj)) else NotImplemented
 
     def _error(self, error: BaseException) -> Any:
         if _is_simple_error(type(error)):
@@ -736,6 +758,34 @@ def _made_by_base(obj: Any) -> Any:
     if reduced[0] is not copyreg.__newobj__ or type(base.__new__) is not types.BuiltinFunctionType:  # type: ignore[attr-defined]
         return reduced
     return (base.__new__, *reduced[1:])
+
+
+def _is_asked_early(kind: Any) -> bool:
+    """Whether reading an instance the usual way may ask code of its class that needs its attributes."""
+    if _reduces_itself(kind) or kind in copyreg.dispatch_table or hasattr(kind, "__setstate__"):
+        return False
+    return _has_getattr(kind) or type(kind.__hash__) is types.FunctionType
+
+
+def _has_getattr(kind: Any) -> bool:
+    return any("__getattr__" in vars(cls) for cls in kind.__mro__)
+
+
+def _are_attributes(state: Any) -> bool:
+    return state is None or (type(state) is dict and set(map(type, state)) <= {str})
+
+
+def _leads_nowhere(value: Any) -> bool:
+    kind = type(value)
+    return kind in definitions.ATOMS or (kind in (tuple, frozenset) and all(map(_leads_nowhere, value)))
+
+
+_MADE: Final = """lambda kind, args, attributes, slots: (lambda made: (
+    attributes and object.__getattribute__(made, '__dict__').update(attributes),
+    [object.__setattr__(made, name, value) for name, value in slots.items()], made)[-1])(kind.__new__(kind, *args))"""
+_SET_STATE: Final = """lambda made, state: (
+    state[0] and object.__setattr__(made, '__dict__', state[0]),
+    [object.__setattr__(made, name, value) for name, value in (state[1] or {}).items()])"""
 
 
 def _reduces_itself(kind: Any) -> bool:

@@ -400,7 +400,8 @@ class Places:
         todo = [self._namespace[name] for name in names if name in self._namespace]
         todo += [sys.modules[name] for name in (*imports, *reads) if name in sys.modules]
         pandas = sys.modules.get("pandas")
-        todo += [kind for name in _PATCHED_BY_OTHERS if (kind := getattr(pandas, name, None)) is not None]
+        parts = (name.partition(":")[2] for name in _PATCHED_BY_OTHERS)
+        todo += [kind for part in parts if (kind := getattr(pandas, part, None)) is not None]
         for own in self._own.values():
             reads = reads | own.words.read
             todo += vars(own.module).values()
@@ -451,11 +452,13 @@ class Places:
             return not is_host(module_name(value))
         if self._is_ours(value):
             return True
-        if is_new or key.startswith("__"):
+        if key.startswith("__"):
             return False
         other = type(value) is types.FunctionType and not is_same_package(module_name(value), module)
-        if other and name.partition(":")[2]:
+        if other and name.partition(":")[2] and (not is_new or name in _PATCHED_BY_OTHERS):
             return True
+        if is_new:
+            return False
         lazy = was is ABSENT and by_reference(value) if type(value) not in ATOMS else False
         return words.by_name and not lazy
 
@@ -494,7 +497,7 @@ _MAIN: Final = frozenset({"__main__", "__mp_main__"})
 _OWNERS: Final = 300
 _STREAMS: Final = frozenset({"sys:stdin", "sys:stdout", "sys:stderr"})
 _CHANGED_BY_CALLS: Final = {"copyreg:": ("dispatch_table",)}
-_PATCHED_BY_OTHERS: Final = ("DataFrame", "Series", "Index")
+_PATCHED_BY_OTHERS: Final = ("pandas:DataFrame", "pandas:Series", "pandas:Index")
 _MACHINERY: Final = frozenset(
     {"__warningregistry__", "__builtins__", "__abstractmethods__", "_abc_impl", "__slotnames__", "__annotations__"}
 )

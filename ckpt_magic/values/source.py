@@ -318,7 +318,7 @@ _SEEDING: Final = ("seed", "set_state", "setstate", "set_rng_state")
 def _renewed(tree: ast.Module) -> set[str]:
     """Find the names that code which comes to its end has bound before it, or what it calls, can have read them.
 
-    Only statements that surely run count: not those below `if`, `for`, `try`, `with` and the like.
+    Only statements that surely run count: not those below `if`, `for`, `try` and the like, nor the body of a `with`.
     """
     renewed: set[str] = set()
     read: set[str] = set()
@@ -326,13 +326,25 @@ def _renewed(tree: ast.Module) -> set[str]:
         function = isinstance(statement, _FUNCTIONS) and not statement.decorator_list
         if function:  # its body runs when the name is bound
             renewed |= _surely_bound(statement) - read
-        finder = _Finder()
-        finder.run(statement)
-        read |= finder.reads | finder.deletes
-        if finder.dynamic:
-            break
-        renewed |= _surely_bound(statement) - read
+        for part, bound in _evaluated(statement):
+            finder = _Finder()
+            finder.run(*part)
+            read |= finder.reads | finder.deletes
+            if finder.dynamic:
+                return renewed
+            renewed |= bound - read
     return renewed
+
+
+def _evaluated(statement: ast.stmt) -> Iterator[tuple[list[ast.AST], set[str]]]:
+    """Take a statement apart into what is evaluated one after the other, each with the names that it surely binds."""
+    if isinstance(statement, (ast.With, ast.AsyncWith)):
+        for item in statement.items:
+            target = [item.optional_vars] if item.optional_vars is not None else []
+            yield [item.context_expr, *target], _stored(target)
+        yield [*statement.body], set()
+    else:
+        yield [statement], _surely_bound(statement)
 
 
 def _asleep_and_awake(tree: ast.Module) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
@@ -369,7 +381,7 @@ def _surely_bound(statement: ast.stmt) -> set[str]:
     """Names that a statement has bound when it is over."""
     match statement:
         case ast.Assign(targets=targets):
-            return {n.id for target in targets for n in ast.walk(target) if _is_stored(n)}  # type: ignore[attr-defined]
+            return _stored(targets)
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
             return {name}
         case ast.Import() | ast.ImportFrom():
@@ -379,8 +391,9 @@ def _surely_bound(statement: ast.stmt) -> set[str]:
     return set()
 
 
-def _is_stored(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+def _stored(targets: Iterable[ast.expr]) -> set[str]:
+    nodes = (node for target in targets for node in ast.walk(target))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 # --- names: an explicit stack of (node, scope), since expressions may nest deeper than Python recurses ---

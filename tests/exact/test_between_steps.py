@@ -10,6 +10,19 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "a lost value that a `with` binds anew",
+    """
+%%step 1
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(2) as ex: res = list(ex.map(abs, range(3)))
+%%step 2
+with ThreadPoolExecutor(2) as ex: res2 = list(ex.map(abs, range(3)))
+%%step 3
+with ThreadPoolExecutor(2) as ex, ThreadPoolExecutor(2) as other: res3 = list(ex.map(abs, res2))
+""",
+    lost="ex other",
+)
+scenario(
     "unmarked cells between steps",
     """
 %%

@@ -608,7 +608,62 @@ d[H(2)] = h
 %%step 3
 r = d[H(1)], d[H(2)] is h
 """,
+)
+scenario(
+    "a key whose hash needs a list that the key holds",
+    """
+%%step 1
+class H:
+    def __init__(self, v): self.v = [v]
+    def __hash__(self): return hash(self.v[0])
+    def __eq__(self, o): return self.v == o.v
+h = H(1); d = {h: [1]}; h.mine = d
+%%step 2
+d[H(2)] = h
+%%step 3
+r = d[H(1)], d[H(2)] is h
+""",
     runs={1: "cannot be read here", 2: "cannot be read here", 3: "cannot be read here"},
+)
+scenario(
+    "members of sets in cycles, and objects that answer for others",
+    """
+%%step 1
+class S:
+    __slots__ = ('k', 'peers', '__dict__')
+    def __init__(s, k): s.k = k; s.peers = {}; s.note = [k]
+    def __hash__(s): return hash(('S', s.k))
+    def __eq__(s, o): return isinstance(o, S) and s.k == o.k
+class L(list):
+    def __init__(s, name): super().__init__([name]); s.name = name; s.up = None
+    def __hash__(s): return hash(s.name)
+    def __eq__(s, o): return s is o
+    def __getattr__(s, n): return s.up[n]
+class Proxy:
+    def __init__(self, o): self._o = o
+    def __getattr__(self, n): return getattr(self._o, n)
+a, b = S(1), S(('x', 2)); a.peers[b] = a; b.peers[a] = b
+l = L('q'); l.up = {'z': {l}, 'me': l}; l.append(l)
+va = vars(a); p = Proxy(l)
+%%step 2
+c = S(3); c.peers.update({a: 1, b: 2}); a.peers[c] = b; va['late'] = c
+w = l.z; p.append(p)
+%%step 3
+r = list(a.peers), c in a.peers, l in w, l.me is l, a.late is c, l[1] is l; a.note.append(va is vars(a)); q = p._o is l
+""",
+)
+scenario(
+    "a progress bar that is kept",
+    """
+%%step 1
+from tqdm import tqdm
+import io
+out = io.StringIO(); bar = tqdm(total=10, file=out); bar.update(3); bar.close(); bar.start_t = bar.last_print_t = 0
+%%step 2
+u = bar.n + 1
+%%step 3
+v = bar.n + u, bar.fp._wrapped is out
+""",
 )
 scenario(
     "three classes of equal code and a list of instances of all",

@@ -10,6 +10,37 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "steps that make names leave alone what they cannot save outside the namespace",
+    """
+%%
+import logging, os
+logging.getLogger('theirs').addHandler(logging.StreamHandler(open(os.devnull, 'w')))
+%%step 1
+a = 1
+%%step 2
+b = [a]
+%%step 3
+c = b
+""",
+)
+scenario(
+    "what the package itself calls is replaced",
+    """
+%%step 1
+import json
+orig = json.dumps
+json.dumps = lambda o, **k: 'P' + orig(o, **k)
+json.loads = len
+a = json.dumps(1)
+%%step 2
+b = json.dumps(2), json.loads('12')
+%%step 3
+json.dumps = orig
+%%step 4
+c = json.dumps(3)
+""",
+)
+scenario(
     "random numbers, seeded or not",
     """
 %%step 1

@@ -620,8 +620,8 @@ def test_values_that_cannot_be_saved_do_not_follow_into_later_steps(folder: Path
 
 def test_a_value_that_does_not_survive_pickling_makes_the_step_run(folder: Path) -> None:
     source = (
-        "class Key:\n    def __init__(self):\n        self.x = 1; self.at = {self: 1}\n"
-        "    def __hash__(self):\n        return self.x\nk = Key()"
+        "class Key:\n    def __init__(self):\n        self.x = [1]; self.at = {self: 1}\n"
+        "    def __hash__(self):\n        return self.x[0]\nk = Key()"
     )
     Kernel(folder).step(1, source)
     kernel = Kernel(folder, 2)

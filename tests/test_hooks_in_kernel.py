@@ -556,6 +556,13 @@ def test_what_a_silent_execution_changes_is_found_and_named(real: Kernel, silent
     assert "after a change outside any cell (`x`)" in notes(reply)
 
 
+def test_what_the_kernel_logs_to_is_none_of_the_notebooks_business(real: Kernel) -> None:
+    """It is an open file where ipykernel watches the file descriptors: no step could be restored."""
+    real.run("%ckpt_start 2")
+    assert notes(real.run("%%step 1\nx = [1]")) == []
+    assert real.run("%%step 1\nx = [1]").banner == "restored"
+
+
 def test_a_silent_execution_that_changes_nothing_changes_nothing(real: Kernel) -> None:
     real.run("%%step 1\nx = [1]")
     real.run("x", silent=True)

@@ -130,6 +130,9 @@ def _is_kept_here(name: str, logger: logging.Logger) -> bool:
     """Whether handlers of a logger can be the notebook's: importing a library again gives it those of its own."""
     if name != "root" and (top := name.partition(".")[0]) in sys.modules and not is_own(top):
         return False
+    host = getattr(sys.modules.get("traitlets.config"), "Application", None)
+    if host is not None and host.initialized() and logger is host.instance().log:
+        return False  # the kernel's own, which writes to a stream that no pickle holds
     return all(
         module_name(one) in ("logging", "logging.handlers", "__main__") or is_own(module_name(one))
         for one in logger.handlers

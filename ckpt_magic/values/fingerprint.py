@@ -10,6 +10,7 @@ from __future__ import annotations
 import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
 import contextlib
+import enum
 import functools
 import gc
 import hashlib
@@ -413,6 +414,11 @@ class Look(ValuePickler):
         }
         if isinstance(cls, abc.ABCMeta):
             attributes[""] = _virtual_subclasses(cls)
+        if isinstance(cls, enum.EnumType):  # members are met by their names
+            attributes["members"] = [
+                [(name, vars(member)[name]) for name in sorted(vars(member)) if name != "__objclass__"]
+                for member in cls._member_map_.values()
+            ]
         # the attributes are state, written after the class is memoized: they may refer back to it
         return _Form, ("class", cls.__qualname__, cls.__bases__), (None, attributes)
 

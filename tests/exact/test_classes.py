@@ -1360,6 +1360,48 @@ M.tags.append(2); k = K()
 r = A.__args__[0] is M, B.__args__[0] is M, C.__args__[0][0] is M if isinstance(C.__args__[0], list) else C.__args__[0] is M, D.__args__[0] is M, f.__annotations__['x'] is M, K.__annotations__['m'] is M, K.g.__annotations__['o'].__args__[0] is M
 """,
 )
+scenario(
+    "type variables are of one name and used in several steps",
+    """
+%%step 1
+from typing import Generic, TypeVar, ParamSpec, Callable
+T = TypeVar('T'); P = ParamSpec('P')
+class A(Generic[T]): pass
+def deco(f: Callable[P, T]) -> Callable[P, T]: return f
+%%step 2
+class B(Generic[T]):
+    def m(self, x: T) -> T: return x
+def f(x: T) -> T: return x
+a = A[int]()
+%%step 3
+class C(A[T], B[T]): pass
+r = B.__parameters__[0] is T, f.__annotations__['x'] is T
+%%step 4
+T = TypeVar('T')
+class D(Generic[T]): pass
+r2 = D.__parameters__[0] is T, A.__parameters__[0] is T, deco.__annotations__['f'].__parameters__[0] is P, type(a) is A
+""",
+    known="a type variable is written with each step that uses it: what is defined with it speaks of a copy",
+)
+scenario(
+    "attributes that the constructor of an enum sets",
+    """
+%%step 1
+import enum
+class E(enum.Enum):
+    A = 1, 'x'
+    B = 2, 'y'
+    def __init__(self, n, s): self.n = n; self.s = [s]
+x = E.A
+%%step 2
+y = E.B; x.s.append(1); held = y.s
+%%step 3
+E.A.s.append(2); held.append(3)
+%%step 4
+r = x.n, y.s is held, x.s, held, E((1, 'x')) is x
+""",
+    differs="E x y",  # the order of their `vars()`: what `enum` itself notes comes first
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -1402,6 +1402,26 @@ r = x.n, y.s is held, x.s, held, E((1, 'x')) is x
 """,
     differs="E x y",  # the order of their `vars()`: what `enum` itself notes comes first
 )
+scenario(
+    "a metaclass says what its classes equal and hold",
+    """
+%%step 1
+class Meta(type):
+    def __eq__(cls, other): return cls.__name__ == getattr(other, '__name__', None)
+    def __hash__(cls): return hash(cls.__name__)
+    def __iter__(cls): return iter([1, 2])
+    def __len__(cls): return 0
+    def __contains__(cls, x): return True
+    def __bool__(cls): return False
+class C(metaclass=Meta):
+    v = 1
+c = C()
+%%step 2
+d = C(); C.w = 2
+%%step 3
+r = type(c) is type(d) is C, list(C), c.w
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

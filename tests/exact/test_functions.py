@@ -657,6 +657,35 @@ g.__annotations__['y'] = 'changed'; same = g.__annotations__ is g.__wrapped__.__
 w.__annotations__['z'] = 1; g(5); mean([1]); r = dict(raw.__annotations__), dict(g.__wrapped__.__annotations__), g.__annotations__ is g.__wrapped__.__annotations__, w.__annotations__ is raw.__annotations__, mean.__annotations__ is statistics.mean.__annotations__, dict(late.__annotations__)
 """,
 )
+scenario(
+    "a filled cache that nobody reads any more",
+    """
+%%step 1
+import functools
+@functools.lru_cache(maxsize=None)
+def slow(x): return x * 2
+a = slow(1); out = [5]
+%%step 2
+out.append(1)
+%%step 3
+b = out + [a]
+%%step 4
+r = b[-1]; out.append(3)
+""",
+    lost="slow",
+)
+scenario(
+    "a dict of annotations is held beside its function",
+    """
+%%step 1
+def f(x: int): return x
+%%step 2
+held = f.__annotations__
+%%step 3
+held['y'] = str; r = f.__annotations__ is held
+""",
+    known="a function that reaches nothing mutable is met by its name; annotations seldom are held elsewhere",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

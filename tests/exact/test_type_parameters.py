@@ -8,8 +8,7 @@ import pytest
 
 from tests.exact.harness import Scenarios, Server
 
-if sys.version_info < (3, 12):
-    pytest.skip("not run: Python 3.11 has no type parameters", allow_module_level=True)
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="not run: Python 3.11 has no type parameters")
 
 scenarios = Scenarios()
 scenario = scenarios.add

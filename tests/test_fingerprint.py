@@ -453,6 +453,7 @@ def test_names_of_seen_are_documented() -> None:
         "_ref",
         "_rest",
         "alone",
+        "closed",
         "contents",
         "functions",
         "guarded",

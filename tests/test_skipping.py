@@ -5,6 +5,7 @@ Each case changes a large value in a step that does not name it. A laxer rule wo
 
 from __future__ import annotations
 
+import gc
 import pickle
 import sys
 import types
@@ -419,3 +420,140 @@ def test_what_was_restored_has_the_digests_of_what_was_saved(tmp_path: Path) -> 
     look = kernel.plan.before.state.looks["big"]
     assert look.digest == fingerprint.look(kernel.names["big"], {}).digest
     assert all(content.is_read for content in look.contents)
+
+
+# --- names that share with each other alone -------------------------------------------------------------------------
+
+FIGURE = """
+import matplotlib
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+fig, axes = plt.subplots(2, 1)
+for ax in axes:
+    ax.imshow([[1.0, 2.0], [3.0, 4.0]])
+    line, = ax.plot([1, 2], [3, 4], label="x")
+    ax.legend()
+line.set_gid([1])
+fig.canvas.draw()
+"""
+CLOSED = f"{FIGURE}plt.close(fig)"
+
+
+def is_found_closed(kernel: Kernel, *names: str) -> bool:
+    looks = kernel.session.watch._last.looks
+    return all(looks[name].closed is not None and is_skipped(kernel, name) for name in names)
+
+
+@pytest.fixture
+def figures(kernel: Kernel) -> Kernel:
+    kernel.cell(CLOSED)
+    kernel.step(1, "x = 1")
+    assert is_found_closed(kernel, "fig", "axes", "ax", "line")
+    return kernel
+
+
+def test_a_closed_figure_and_its_parts_are_looked_at_once(figures: Kernel) -> None:
+    last = figures.session.watch._last
+    figures.cell("y = x + 1")
+    figures.step(2, "x += y")
+    assert is_found_closed(figures, "fig", "axes", "ax", "line")
+    assert figures.session.watch._last.looks["fig"] is last.looks["fig"]
+    assert figures.session.watch._last.links == last.links
+    assert stored(figures, 2) == {"x": 3}
+
+
+def test_a_step_that_uses_one_of_them_has_all_of_them_saved(figures: Kernel) -> None:
+    figures.step(2, "line.set_linewidth(7)")
+    assert stored(figures, 2).keys() == {"fig", "axes", "ax", "line"}
+    figures.step(3, "x = 2")
+    assert is_found_closed(figures, "fig", "axes", "ax", "line")
+    figures.step(4, "del line")
+    assert "fig" not in stored(figures, 4)
+
+
+def test_lists_that_share_are_looked_at_once(kernel: Kernel) -> None:
+    kernel.cell(f"{MADE}\nother = [big, big[3]]")
+    kernel.step(1, "x = 1")
+    assert is_found_closed(kernel, "big", "other")
+
+
+def test_another_name_for_what_is_open_is_tied_as_ever(figures: Kernel) -> None:
+    seen = figures.session.watch._last.looks["fig"]
+    figures.names["found"] = next(one for one in seen.closed.opening if type(one) is list)  # a setting of matplotlib's
+    figures.step(2, "x = 2")
+    assert figures.session.watch._last.looks["fig"] is not seen
+    assert any("found" in names and "fig" in names for names in figures.session.watch._last.links.objects)
+
+
+FIGURES: dict[str, tuple[list[str], str]] = {
+    "a library holds it": (["a_library.kept.append(fig)"], "a_library.kept[0].set_size_inches(3, 3)"),
+    "a library holds a part": (["a_library.kept.append(line)"], "a_library.kept[0].set_linewidth(7)"),
+    "a library holds a small part": (["a_library.kept.append(line.get_gid())"], "a_library.change()"),
+    "a library holds the memory of a part": (
+        ["a_library.kept.append(line.get_xdata(orig=False))"],
+        "a_library.kept[0][0] = 9",
+    ),
+    "a library holds the memory of an image": (
+        ["a_library.kept.append(ax.images[0].get_array().data)"],
+        "a_library.kept[0][0, 0] = 9",
+    ),
+    "a weak reference": (["import weakref as w\na_library.ref = w.ref(line)\ndel w"], "a_library.ref().set_gid([2])"),
+    "a weak reference to the canvas": (
+        ["import weakref as w\na_library.ref = w.ref(fig.canvas)\ndel w"],
+        "a_library.ref().figure.set_size_inches(3, 3)",
+    ),
+    "its canvas": (["a_library.kept.append(fig.canvas)"], "a_library.kept[0].figure.set_size_inches(3, 3)"),
+    "a bound method": (["a_library.hooks.append(line.set_linewidth)"], "a_library.fire(7)"),
+    "a function": (
+        ["def f(): line.set_linewidth(7)\na_library.hooks.append(f)\ndel f"],
+        "a_library.fire()",
+    ),
+    "a closure": (
+        ["def make(v):\n    return lambda: v.set_linewidth(7)\na_library.hooks.append(make(line))\ndel make"],
+        "a_library.fire()",
+    ),
+    "pyplot, where it is opened again": (
+        ["manager = plt.new_figure_manager(9)\nmanager.canvas.figure = fig\nfig.canvas = manager.canvas\n"
+         "plt._pylab_helpers.Gcf.figs[9] = manager\ndel manager"],
+        "plt._pylab_helpers.Gcf.figs.pop(9).canvas.figure.set_size_inches(3, 3)",
+    ),
+    "a list of the library's settings": (
+        [],
+        "import matplotlib._cm_listed as c\nc.cmaps['viridis'].colors[0][0] = 0.5",
+    ),
+    "gc": ([], "import gc\nfor one in gc.get_objects():\n"
+               "    if type(one).__name__ == 'Line2D' and one.get_gid() == [1]: one.get_gid().append(2)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", FIGURES)
+def test_a_change_of_a_figure_through_something_else_is_found(figures: Kernel, way: str) -> None:
+    before, step = FIGURES[way]
+    for cell in before:
+        figures.cell(cell)
+    figures.step(2, "x = 2")
+    was = fingerprint.look(figures.names["fig"], figures.names).digest
+    figures.step(3, step)
+    assert fingerprint.look(figures.names["fig"], figures.names).digest != was, "the case changes nothing"
+    assert "fig" in stored(figures, 3)
+
+
+def test_a_figure_that_pyplot_knows_is_looked_at(kernel: Kernel) -> None:
+    kernel.cell(FIGURE)
+    kernel.step(1, "x = 1")
+    kernel.step(2, "plt.title('new')")
+    assert "fig" in stored(kernel, 2)
+    kernel.step(3, "plt.close('all')")
+    kernel.step(4, "x = 2")
+    gc.collect()
+    kernel.step(5, "x = 2")
+    kernel.step(6, "x = 2")
+    assert is_found_closed(kernel, "fig", "axes", "ax", "line")
+
+
+def test_arrays_over_the_memory_of_others_are_looked_at(kernel: Kernel) -> None:
+    kernel.cell("import numpy\nwhole = numpy.arange(300.0)\na_library.kept.append(whole)")
+    kernel.cell(f"{MADE}\nother = [big, whole[5:]]\ndel whole")
+    kernel.step(1, "x = 1")
+    kernel.step(2, "a_library.kept[0][7] = 1000.0")
+    assert stored(kernel, 2)["other"][1][2] == 1000.0

@@ -660,6 +660,7 @@ class Session:
         state.read([*(reached or ()), *outside.values])
         if used is not None:
             delta.find_alone(state, (self.main, names, values), used)
+            delta.find_closed(state, (self.main, names, values), used)
         state.forget()
         unmade -= {name for name, digest in seen.items() if digest != record.ABSENT}
         reads &= names.keys()

@@ -26,15 +26,19 @@ The rules, each with a test that a laxer rule would fail:
    - they are not dynamic (`exec`, `globals`, magics, …), use nothing that finds objects without a name (`gc`, `ctypes`,
      `sys`, …), and no debugger is at work.
    Nobody can then have changed it, or put any part of it elsewhere.
+   The same goes for names that share with each other alone (a figure and its axes): for all of them or for none. What
+   they hold of what others hold too, such as the lists of a library's settings, is looked at each time; where another
+   name has come to hold some of that, all is looked at.
 11. A large buffer is not read again where the kernel of the system proves that nobody wrote to it (`pages`). A step
    that reaches it had it read before, so that writing the same bytes is no change; else what was written is changed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import types
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +81,39 @@ class State:
             self.pages.keep(content for seen in self.looks.values() for content in seen.contents)
         for seen in self.looks.values():
             seen.forget()
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class Closed:
+    """Names that nothing else leads into (rule 10).
+
+    Attributes
+    ----------
+    idents
+        Per name the `id` of its value.
+    links
+        What they share with each other.
+    opening
+        Objects that they hold and that others hold too.
+    content
+        A look at those.
+    """
+
+    idents: Mapping[str, int]
+    links: sharing.Links
+    opening: list[Any]
+    content: Seen
+
+    def stands(self, known: Mapping[str, Seen], namespace: dict[str, Any]) -> bool:
+        """Whether no name of the group has to be looked at, and nobody changed what is open to others."""
+        if not all(name in known and known[name].closed is self for name in self.idents):
+            return False
+        return self.content.equals(fingerprint.look(self.opening, namespace))
+
+    def is_met(self, looks: Iterable[Seen]) -> bool:
+        """Whether other names hold some of what is open."""
+        idents = set(map(id, self.opening))
+        return not all(idents.isdisjoint(seen.met) for seen in looks)
 
 
 @dataclass(slots=True)
@@ -148,18 +185,44 @@ def look(
     known
         Looks that are taken as they are.
     """
-    known = known or {}
-    collecting = gc.isenabled()
-    gc.disable()  # all that is met is held for a moment: a collection would go through all of it, and find nothing
-    try:
-        with generators.kept():
-            rest = {name: value for name, value in names.items() if name not in known}
-            found = fingerprint.look_at_all(rest, namespace, pages, makers)
+    with _no_collection(), generators.kept():
+        known = {name: seen for name, seen in (known or {}).items() if name in names}
+        fallen = [one for one in _closed(known) if not one.stands(known, namespace)]
+        found: dict[str, Seen] = {}
+        while True:
+            known = {name: seen for name, seen in known.items() if seen.closed not in fallen}
+            rest = {name: value for name, value in names.items() if name not in known and name not in found}
+            found |= fingerprint.look_at_all(rest, namespace, pages, makers)
+            fresh = [*found.values(), *(seen for seen in known.values() if not seen.alone)]
+            fallen = [one for one in _closed(known) if one.is_met(fresh)]
+            if not fallen:
+                break
         looks = {name: known[name] if name in known else found[name] for name in names}
-        return State(looks, sharing.links(looks, namespace), pages)
+        return State(looks, _links(looks, namespace), pages)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """All that is met is held for a moment: a collection would go through all of it, and find nothing."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collecting:
             gc.enable()
+
+
+def _closed(looks: Mapping[str, Seen]) -> list[Closed]:
+    return list({id(seen.closed): seen.closed for seen in looks.values() if seen.closed is not None}.values())
+
+
+def _links(looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset[int] = frozenset()) -> sharing.Links:
+    """What names share; of those that were not looked at again, what they did."""
+    found = sharing.links(looks, namespace, tying)
+    for one in _closed(looks):
+        found.add(one.links)
+    return found
 
 
 def find_alone(state: State, spaces: Sequence[dict[str, Any]], touched: Iterable[str] = ()) -> None:
@@ -192,6 +255,44 @@ def find_alone(state: State, spaces: Sequence[dict[str, Any]], touched: Iterable
         ours = sum(id(space.get(name)) == ident for space in spaces)
         if not (seen.functions or seen.owned) and next(iter(seen.met)) == ident and holders.is_alone(seen, ties, ours):
             seen.alone = ident
+
+
+def find_closed(state: State, spaces: Sequence[dict[str, Any]], touched: Iterable[str]) -> None:
+    """Find groups of names that nothing else leads into, for those that `find_alone` did not find.
+
+    That takes about as long as the look. The parameters are those of `find_alone`.
+    """
+    with _no_collection():
+        _find_closed(state, spaces, set(touched))
+
+
+def _find_closed(state: State, spaces: Sequence[dict[str, Any]], used: set[str]) -> None:
+    namespace = spaces[0]
+    named: set[str] | None = None
+    for group in sharing.groups(state.links, state.looks):
+        looks = [state.looks[name] for name in group]
+        if sum(len(seen.met) for seen in looks) < fingerprint.MANY // 2 or not used.isdisjoint(group):
+            continue
+        idents = {name: id(namespace.get(name)) for name in group}
+        if any(one.alone or not one.is_comparable or one.functions or one.owned or one.guarded for one in looks):
+            continue
+        if any(next(iter(seen.met), 0) != ident for seen, ident in zip(looks, idents.values(), strict=True)):
+            continue
+        named = holders.named_by_code(namespace) if named is None else named
+        if not named.isdisjoint(group):
+            continue
+        for seen in looks:
+            seen.held = []  # it is not needed any more, and would be gone through
+        opening = holders.openings(looks, sharing.Ties(namespace), spaces, group)
+        if opening is None:
+            continue
+        content = fingerprint.look(opening, namespace)
+        if not content.is_comparable or content.functions or content.owned:
+            continue
+        content.forget()
+        closed = Closed(idents, state.links.among(group), opening, content)
+        for seen, ident in zip(looks, idents.values(), strict=True):
+            seen.alone, seen.closed = ident, closed
 
 
 def untouched(state: State, names: Mapping[str, Any], touched: Iterable[str]) -> dict[str, Seen]:
@@ -340,7 +441,7 @@ def _links_with_changed_definitions(
         and before.looks[name].is_same_object(names[name])
         and not definitions.by_reference(names[name])
     }
-    return sharing.links(after.looks, namespace, frozenset(tying)) if tying else after.links
+    return _links(after.looks, namespace, frozenset(tying)) if tying else after.links
 
 
 def group_digests(names: Iterable[str], state: State, tied: sharing.Links | None = None) -> dict[str, str]:

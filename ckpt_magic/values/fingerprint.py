@@ -74,6 +74,9 @@ class Seen:
         Of a value that is large to walk through, every reference that was met, in order; until `forget`.
     alone
         Of such a value, the `id` of the object that was found to be led into by nothing but its name; else 0.
+    closed
+        The names together with which it was found to be led into by nothing else (`delta.Closed`); None if by its
+        own name, or by others.
     guarded
         `id` of the objects that pandas holds for itself: it never lets a change of them through to another holder.
     spans
@@ -90,7 +93,20 @@ class Seen:
     """
 
     __slots__ = (
-        *("_ref", "_rest", "alone", "contents", "functions", "guarded", "held", "is_name", "made", "met", "owned"),
+        *(
+            "_ref",
+            "_rest",
+            "alone",
+            "closed",
+            "contents",
+            "functions",
+            "guarded",
+            "held",
+            "is_name",
+            "made",
+            "met",
+            "owned",
+        ),
         *("spans", "why"),
     )
 
@@ -99,6 +115,7 @@ class Seen:
         self.met: dict[int, Any] = {}
         self.held: list[Any] = []
         self.alone = 0
+        self.closed: Any = None
         self.guarded: frozenset[int] = frozenset()
         self.spans: list[Span] = []
         self.functions: list[Any] = []

@@ -7,7 +7,10 @@ Living functions of the notebook are held by anybody, and name what they change.
 
 from __future__ import annotations
 
+import collections
 import copyreg
+import enum
+import functools
 import gc
 import itertools
 import operator
@@ -15,11 +18,13 @@ import sys
 import types
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ckpt_magic.values import source
-from ckpt_magic.values.fingerprint import Seen
+from ckpt_magic.values.definitions import Form
+from ckpt_magic.values.fingerprint import ATOMS, Seen, Span
+from ckpt_magic.values.pages import Content
 
 
 def named_by_code(namespace: dict[str, Any]) -> set[str]:
@@ -64,6 +69,141 @@ def is_alone(seen: Seen, ties: Callable[[Any], bool], names: int) -> bool:
             return False
     held_weakly = itertools.compress(objects, map(weakref.getweakrefcount, objects))
     return not any(ties(one) for one in held_weakly if not _is_held_weakly_by_itself(one))
+
+
+def openings(
+    looks: Sequence[Seen], ties: Callable[[Any], bool], spaces: Sequence[dict[str, Any]], names: Iterable[str]
+) -> list[Any] | None:
+    """What can be changed in a group of values by others who hold some of it; None if that may be anything.
+
+    It goes as the garbage collector does: along all references that objects own, from the looks on. An object with
+    more references than were met on the way, or held weakly by what was not met, is held by others. Whatever cannot
+    be gone along makes for references too many, never for too few.
+
+    Parameters
+    ----------
+    looks
+        Looks that still hold what they met, and that found no definitions of the notebook.
+    ties
+        Tells which objects can be changed, so that it matters who holds them.
+    spaces
+        The namespace, and the mappings of names that were made for the look.
+    names
+        The names of the group; what other names hold is held by others.
+    """
+    stops = {id(space): space for space in spaces}
+    ours = Counter(id(space[name]) for name in names for space in stops.values() if name in space)
+    content = {ident for seen in looks for ident in seen.met}
+    if not all(map(_can_be_followed, {type(one) for seen in looks for one in seen.met.values()})):
+        return None
+    inner: dict[int, Any] = {id(one): one for one in looks}
+    times: Counter[int] = Counter()
+    level: list[Any] = list(looks)
+    while level:
+        near = _referents(level)
+        leaves = set(filter(_is_leaf, set(map(type, near))))
+        near = [one for one in near if type(one) not in leaves]
+        idents = list(map(id, near))
+        times.update(idents)
+        found = dict(zip(idents, near, strict=True))
+        found = {at: one for at, one in found.items() if at not in inner and at not in stops and _is_entered(one)}
+        inner |= found
+        level = list(found.values())
+        if len(inner) > 4 * len(content) + _FEW:
+            return None
+    del near, found
+    if not {weakref.ProxyType, weakref.CallableProxyType}.isdisjoint(map(type, inner.values())):
+        return None
+    own = _own_references()
+    counted = dict(zip(inner, map(sys.getrefcount, inner.values()), strict=True))
+    others = {ident: n - own - times[ident] - ours.get(ident, 0) for ident, n in counted.items()}
+    if min(others.values()) < 0:
+        return None  # a reference that is not owned
+    entries = [one for ident, one in inner.items() if others[ident] and type(one) not in _OURS]
+    held_weakly = itertools.compress(inner.values(), map(weakref.getweakrefcount, inner.values()))
+    entries += [one for one in held_weakly if any(others.get(id(ref), 1) for ref in weakref.getweakrefs(one))]
+    reached: dict[int, Any] = {}
+    while entries:
+        reached.update(zip(map(id, entries), entries, strict=True))
+        if len(reached) > _OPEN:
+            return None
+        near = _referents(entries)
+        near += [one for ref in entries if issubclass(type(ref), weakref.ref) and (one := weakref.ref.__call__(ref))]
+        entries = [one for one in near if id(one) in inner and id(one) not in reached]
+    lenders = _lenders(inner, content)
+    if lenders is None or not reached.keys().isdisjoint(lenders):
+        return None
+    return [one for ident, one in reached.items() if ident in content and ties(one)]
+
+
+def _referents(objects: list[Any]) -> list[Any]:
+    """All that objects own references to, as far as that can be told."""
+    found = gc.get_referents(*objects)
+    array = _ndarray()
+    if array.__flags__ & _SHOWN:
+        return found
+    for one in objects:
+        if issubclass(type(one), array):  # the collector knows nothing of what arrays hold
+            base = array.base.__get__(one)
+            if base is not None:
+                found.append(base)
+            if type(one) is array and one.dtype == object and one.flags.owndata:
+                found += one.ravel().tolist()
+    return found
+
+
+def _is_leaf(kind: type) -> bool:
+    """Whether objects of a type are no part of a value, or lead to nothing that is."""
+    return kind in ATOMS or kind in (types.ModuleType, types.CodeType) or issubclass(kind, type)
+
+
+def _is_entered(obj: Any) -> bool:
+    """Whether an object may be part of a value: not a definition, nor the globals of a module."""
+    kind = type(obj)
+    if kind is types.FunctionType:
+        return "<locals>" in obj.__qualname__
+    if kind is types.BuiltinFunctionType:
+        return obj.__self__ is not None and type(obj.__self__) is not types.ModuleType
+    return not (kind is dict and ("__builtins__" in obj or "__spec__" in obj))
+
+
+def _can_be_followed(kind: type) -> bool:
+    """Whether all that an object of this type says of itself is in what it refers to."""
+    if kind in _PLAIN or kind in _FOLLOWED or issubclass(kind, (type, types.ModuleType, enum.Enum)):
+        return True
+    return kind.__module__.partition(".")[0] in _OPEN_TO_SEE and kind.__name__ != "memmap"
+
+
+def _lenders(inner: Mapping[int, Any], content: Set[int]) -> Set[int] | None:
+    """By `id`, what arrays of a value have their memory from and is no part of it; None if it is not of this process.
+
+    A file, or what other processes share, can be written to without any reference.
+    """
+    array = _ndarray()
+    found: dict[int, Any] = {}
+    level = [one for ident, one in inner.items() if ident in content and issubclass(type(one), (array, memoryview))]
+    while level:
+        if any(issubclass(type(one), array) and one.base is None and not one.flags.owndata for one in level):
+            return None
+        near = {id(one): one for one in _referents(level) if id(one) in inner and id(one) not in content}
+        level = [one for ident, one in near.items() if ident not in found]
+        if not all(issubclass(type(one), (array, *_MEMORY)) for one in level):
+            return None
+        found.update(zip(map(id, level), level, strict=True))
+    return found.keys()
+
+
+def _ndarray() -> Any:
+    """The class of arrays; another one that arrays are not confused with if numpy is not there."""
+    return getattr(sys.modules.get("numpy"), "ndarray", memoryview)
+
+
+_FEW: Final = 10_000  # objects around a value that are no content
+_OPEN: Final = 1_000  # objects that may be open to others
+_SHOWN: Final = 1 << 14  # Py_TPFLAGS_HAVE_GC
+_MEMORY: Final = (memoryview, bytes, bytearray, type(gc.get_referents(memoryview(b""))[0]))
+_OPEN_TO_SEE: Final = frozenset({"numpy", "matplotlib", "mpl_toolkits", "pickle"})
+_OURS: Final = frozenset({Seen, Span, Content})
 
 
 def _times_met(seen: Seen) -> list[int]:
@@ -122,6 +262,9 @@ def _shows_its_references(kind: type) -> bool:
 _PLAIN: Final = frozenset(
     {list, dict, tuple, set, frozenset, bytearray, slice, types.SimpleNamespace}
     | {types.BuiltinFunctionType, types.FunctionType, types.MethodDescriptorType}
+)
+_FOLLOWED: Final = frozenset(
+    {object, collections.OrderedDict, types.MethodType, functools.partial, itertools.count, Form}
 )
 _LIBRARIES: Final = frozenset(
     {

@@ -44,6 +44,11 @@ class Links:
         alive = set(names)
         return Links(_among(self.objects, alive), {key: rows for key, rows in self.memory.items() if alive >= set(key)})
 
+    def add(self, other: Links) -> None:
+        """Take in the links of names that have none here."""
+        self.objects.update(other.objects)
+        self.memory.update(other.memory)
+
     def differing(self, other: Links) -> set[str]:
         """Names whose sharing is not the same in `other`."""
         found: set[str] = set()

@@ -1087,8 +1087,6 @@ class Session:
                     f"`%%step {step} --force`"
                 )
 
-        self._places = places.Places(self.main)
-
     def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any], names: Mapping[str, Any]) -> None:
         back = self.chance.to_put_back(meta, state["generators"]) if self.restore_random else set()
         states = {name: one for name, one in state["generators"].items() if name in back}

@@ -326,7 +326,7 @@ def annotated(annotations: Any) -> Iterator[type]:
         value = todo.pop()
         kind = type(value)
         if issubclass(kind, type):
-            if not by_reference(value):
+            if value.__flags__ & _HEAP_TYPE and not by_reference(value):  # `int` and the like are soon told
                 yield value
         elif kind.__module__ in ("typing", "types") and type(args := getattr(value, "__args__", ())) is tuple:
             todo += args

@@ -166,8 +166,15 @@ def in_fork(function: Callable[[Point], dict[str, Any]], point: Point) -> dict[s
     return found
 
 
-def sweep(start: str, stride: int, first: int = 1) -> Iterator[str]:
-    """Interrupt step 2 (run with start point `none`, restored with `9`) at every `stride`-th line; tell what is wrong.
+def sweep(start: str, *, stride: int = 0, points: int = 0) -> Iterator[str]:
+    """Interrupt step 2 (run with start point `none`, restored with `9`) at many lines; tell what is wrong.
+
+    Parameters
+    ----------
+    start
+        Start point.
+    stride, points
+        Try every `stride`-th line, or so many that are spread evenly.
 
     Yields
     ------
@@ -190,8 +197,8 @@ def sweep(start: str, stride: int, first: int = 1) -> Iterator[str]:
             return folder
 
         whole = in_fork(interrupted, Point(fresh(), start))
-        tried = 0
-        for at in range(first, whole["lines"] + 1, stride):
+        tried, stride = 0, stride or whole["lines"] // points
+        for at in range(1 + stride // 2, whole["lines"] + 1, stride):
             folder = fresh()
             one = in_fork(interrupted, Point(folder, start, at))
             where = f"line {at} ({one.get('where')})"
@@ -215,7 +222,7 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=1, help="try every n-th line")
     stride = parser.parse_args().stride
     for start in ("none", "9"):
-        for text in sweep(start, stride):
+        for text in sweep(start, stride=stride):
             print(f"start {start}: {text}", flush=True)
 
 

@@ -79,7 +79,6 @@ TEMPLATES: dict[str, str] = {
 <+list> = <dict>.setdefault('al', []) if isinstance(<dict>.get('al', []), list) else []
 <+any> = <inst>.v
 <+any> = vars(<inst>)
-<+dict> = vars(<ns>)
 <+any> = <ns>.v
 <+any> = (<any>,)
 <+list> = list(<list>)

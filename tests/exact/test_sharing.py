@@ -405,6 +405,21 @@ r = box[1] is x, other['y'] is x, box[0]['y']
 """,
     runs={1: "`box` could not be saved", 2: "", 3: "", 4: ""},
 )
+scenario(
+    "the attributes of a SimpleNamespace are held as a dict",
+    """
+%%step 1
+import types
+p = types.SimpleNamespace(n=1)
+%%step 2
+q = vars(p)
+%%step 3
+q['z'] = [0]
+%%step 4
+seen = p.z, vars(p) is q
+""",
+    known="its dict can be read, never set: it comes back as a copy",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -1091,7 +1091,9 @@ class Session:
         back = self.chance.to_put_back(meta, state["generators"]) if self.restore_random else set()
         states = {name: one for name, one in state["generators"].items() if name in back}
         ambient.put_back({**state, "generators": states}, generators_too=True, names=names)
-        self._places.put_back(state.get("places", ()), state.get("sources", {}))
+        if places_too := state.get("places", ()):
+            with self.watch.changing_places():
+                self._places.put_back(places_too, state.get("sources", {}))
         self._places.follow(tuple(path) for path, _ in meta["owned"])
         self.chance.was_put_back(meta, back)
 

@@ -8,8 +8,9 @@ asks for it. Knows values and the registry, no file.
 from __future__ import annotations
 
 import ast
+import contextlib
 import types
-from collections.abc import Iterable, Mapping, MutableMapping, Set
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from typing import Any
 
 from ckpt_magic.steps import record
@@ -231,6 +232,16 @@ class Watch:
             self._look_once(names)
         if self._changeable is not None:
             self._changeable |= names - self._baseline.keys()
+
+    @contextlib.contextmanager
+    def changing_places(self) -> Iterator[None]:
+        """Take what a restore does to places outside the namespace, which values may hold, for no change of theirs."""
+        names = self._small & self._baseline.keys()
+        self.settle(names)
+        yield
+        for name in names:
+            self._baseline.pop(name, None)
+        self._look_once(names)
 
     def attribute(self, names: Iterable[str], but: PipelineKey | None = None) -> None:
         """Take names away from the steps of all pipelines (but one): something else gave them their values."""

@@ -52,11 +52,15 @@ class Span:
         What has the memory: the array, or the storage of tensors that it was made for.
     """
 
-    __slots__ = ("array", "guard", "high", "low", "owner")
+    __slots__ = ("_storage", "array", "guard", "high", "low")
 
-    def __init__(self, low: int, high: int, array: Any, guard: int, owner: Any = None) -> None:
+    def __init__(self, low: int, high: int, array: Any, guard: int, storage: Any = None) -> None:
         self.low, self.high, self.array, self.guard = low, high, array, guard
-        self.owner = array if owner is None else owner
+        self._storage = storage  # one reference to the array, as `holders` counts them
+
+    @property
+    def owner(self) -> Any:
+        return self.array if self._storage is None else self._storage
 
 
 class Seen:

@@ -507,7 +507,7 @@ def test_any_use_of_a_placeholder_raises_and_is_recorded(use: Callable[[Any], An
     with pytest.raises(LostValueError) as caught:
         use(placeholder)
     assert str(caught.value) == (
-        "step 3: `db` (sqlite3.Connection) could not be saved; run the step again: `%%step 3 --force`, "
+        "step 3: `db` (sqlite3.Connection) was not saved; run the step again: `%%step 3 --force`, "
         "or `%ckpt_start 3` and all from there"
     )
     assert set(used) == {"db"}

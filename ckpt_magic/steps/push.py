@@ -104,8 +104,9 @@ def _refuse_to_overwrite(session: Session, key: PipelineKey, loads: Sequence[Loa
     ]
     if foreign:
         raise UsageError(
-            f"nothing was pushed: {', '.join(f'`{name}`' for name in foreign)} exist here with other values that "
-            f"did not come from `{key.name}`; rename them, or push with --force"
+            f"nothing was pushed: {', '.join(f'`{name}`' for name in foreign)} "
+            f"{'exist' if len(foreign) > 1 else 'exists'} here with another value that did not come from `{key.name}`; "
+            f"rename, or push with --force"
         )
 
 

@@ -1284,7 +1284,7 @@ def make_placeholder(name: str, step: int, reason: str, used: Callable[[str], No
     """
     placeholder = object.__new__(Placeholder)
     message = (
-        f"step {step}: `{name}` ({reason}) could not be saved; run the step again: `%%step {step} --force`, "
+        f"step {step}: `{name}` ({reason}) was not saved; run the step again: `%%step {step} --force`, "
         f"or `%ckpt_start {step}` and all from there"
     )
     for attribute, value in (("_message", message), ("_name", name), ("_used", used)):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager
 
+from tests.conftest import RunCells
 from tests.test_recording import setup
 
 pytestmark = pytest.mark.kernel
@@ -588,3 +589,17 @@ def test_nothing_stays_in_the_kernel_after_unloading(real: Kernel) -> None:
     assert real.run(handlers).results == ["['function', 'function', 'function']"]
     real.run("%unload_ext ckpt_magic")
     assert real.run(handlers).results == ["['method', 'method', 'method']"]
+
+
+def test_what_a_library_gives_to_pandas_in_the_step_that_imports_both_comes_back(run_cells: RunCells) -> None:
+    cells = [
+        "%ckpt_config --name p",
+        "%%step 1\nimport pandas as pd\nfrom tqdm import tqdm\ntqdm.pandas(disable=True)",
+        "%%step 2\ns = pd.Series([1, 2])",
+        "print(s.progress_apply(lambda v: v + 1).tolist())",
+    ]
+    run_cells(cells)
+    notebook = run_cells(["%ckpt_start 3", *cells])
+    banners = [output.data["text/plain"] for cell in notebook.cells[2:4] for output in cell.outputs]
+    assert [banner.split(" · ")[1] for banner in banners] == ["restored", "restored"]
+    assert notebook.cells[-1].outputs[0].text == "[2, 3]\n"

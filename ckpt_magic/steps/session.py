@@ -497,16 +497,17 @@ class Session:
         lives = self._living
         if earlier:
             lives = lambda token: earlier[token] if token in earlier else self._living(token)
-        contents = pickling.read(
-            parts.skeleton,
-            parts.buffers,
-            kind=stored.meta["kind"],
-            globals=self.main,
-            live=lives,
-            found=found,
-            original=self._places.original,
-            resizable=here and self._resizes(stored),
-        )
+        with self.makers.restored(f"{stored.meta['name']}:{stored.meta['step']}"):
+            contents = pickling.read(
+                parts.skeleton,
+                parts.buffers,
+                kind=stored.meta["kind"],
+                globals=self.main,
+                live=lives,
+                found=found,
+                original=self._places.original,
+                resizable=here and self._resizes(stored),
+            )
         for module in stored.meta["imports"]:
             try:
                 importlib.import_module(module)

@@ -510,7 +510,7 @@ class Makers:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._step = ""
+        self._step = self._restored = ""
         self._met: collections.Counter[tuple[str, str]] = collections.Counter()
         self._made: dict[int, _Made] = {}
         self._found: dict[tuple[str, str, str], _Made] = {}
@@ -525,6 +525,15 @@ class Makers:
             yield
         finally:
             self._step = ""
+
+    @contextlib.contextmanager
+    def restored(self, name: str) -> Iterator[None]:
+        """What the file of this step says that the step itself made is not to be found among what no step made."""
+        self._restored = name
+        try:
+            yield
+        finally:
+            self._restored = ""
 
     def serial(self, obj: Any) -> int:
         """A number that no other definition of this kernel has or will have."""
@@ -582,6 +591,8 @@ class Makers:
         made = self._found.get((kind, name, maker)) if maker else None
         if made is not None and (found := made.ref()) is not None:
             return found if self._is_still(found, token) else None
+        if self._restored and (maker == self._restored or maker.startswith(f"{self._restored}.")):
+            return None
         here = at(name, self._namespace)
         if maker != self.OLD and self._is_unmarked(here) and _kind(here) == kind and self._is_still(here, token):
             return here

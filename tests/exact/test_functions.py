@@ -686,6 +686,24 @@ held['y'] = str; r = f.__annotations__ is held
 """,
     known="a function that reaches nothing mutable is met by its name; annotations seldom are held elsewhere",
 )
+scenario(
+    "a step defines again, by identical code, what an unmarked cell defined",
+    """
+%%
+def patched(self, x): self.v = [x]
+o = patched
+class C: pass
+c = C()
+%%step 1
+
+def patched(self, x): self.v = [x]
+class C: pass
+%%step 2
+r = patched, C()
+%%step 3
+r2 = r[0] is patched, o is patched, type(r[1]) is C, type(c) is C
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -647,6 +647,19 @@ r = st.tolist(), rv.tolist(); rv[0] = 'r' * 50; pv[0] = 'z' * 77
 r2 = sv.tolist(), pl.tolist()
 """,
 )
+scenario(
+    "the memory of an array that was broadcast, whose base has no name",
+    """
+%%step 1
+import numpy as np
+a = np.broadcast_to(np.arange(3.), (2, 3))
+%%step 2
+c = a
+%%step 3
+a = a[1:]
+""",
+    known="alone it is written as numpy writes it: its rows do not lie over each other any more",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -248,7 +248,7 @@ class Places:
                 if place in self._kept or not is_own(place):
                     rows.append((place, "original", None))
             elif place in found.live:
-                if place in delta.changed:
+                if place in delta.changed or place[0] == "@":  # a name shares what is in it
                     rows.append((place, "pour", content_of(found.live[place], value, before.parts.get(place))))
             else:
                 rows.append((place, "set", value))

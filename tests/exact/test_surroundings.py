@@ -10,6 +10,21 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "a handler of the root logger that a later step gives a name",
+    """
+%%step 1
+import logging, io
+buf = io.StringIO()
+logging.basicConfig(level=20, stream=buf)
+%%step 2
+h = logging.getLogger().handlers[0]; same = h in logging.root.handlers
+%%step 3
+ok = h is logging.root.handlers[0]
+%%step 4
+h.setLevel(50); logging.info('q'); t = buf.getvalue()
+""",
+)
+scenario(
     "steps that make names leave alone what they cannot save outside the namespace",
     """
 %%

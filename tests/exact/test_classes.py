@@ -1422,6 +1422,22 @@ d = C(); C.w = 2
 r = type(c) is type(d) is C, list(C), c.w
 """,
 )
+scenario(
+    "the annotations of a class are held by a later step",
+    """
+%%step 1
+from __future__ import annotations
+class K:
+    a: int
+%%step 2
+x = 1
+%%step 3
+r = (K.__annotations__,)
+%%step 4
+same = r[0] is K.__annotations__
+""",
+    known="a class that holds nothing mutable is met by its name; its annotations seldom are held elsewhere",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -733,7 +733,8 @@ class Session:
         )
         change = self._with_places(change, moved, before, found, after, names)
         after.forget()
-        for name in (RESULT, *moved.values):
+        hosts = [name for name, value in names.items() if self._is_hidden(name, value)]  # `for _ in …`: looked at once
+        for name in (RESULT, *moved.values, *hosts):
             after.looks.pop(name, None)
         self.watch.looked_after(after)
         going_on = activity.going_on(self.main, self.loop())

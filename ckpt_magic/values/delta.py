@@ -58,11 +58,14 @@ class State:
         A look per name, in namespace order.
     links
         Which names share mutable state.
+    order
+        All names of the notebook in order, also those that are not the user's.
     """
 
     looks: dict[str, Seen]
     links: sharing.Links
     pages: Pages | None = None
+    order: Sequence[str] = ()
 
     def read(self, names: Iterable[str]) -> None:
         """Read the large buffers of `names`, so that a change of theirs can turn out to be none."""
@@ -198,7 +201,7 @@ def look(
             if not fallen:
                 break
         looks = {name: known[name] if name in known else found[name] for name in names}
-        return State(looks, _links(looks, namespace), pages)
+        return State(looks, _links(looks, namespace), pages, list(namespace))
 
 
 @contextlib.contextmanager
@@ -343,7 +346,7 @@ def compare(
     # save a gigabyte
     rest = after.looks.keys() - set(renewed)
     changed |= tied.among(rest).differing(before.links.among(rest)) & before.looks.keys()
-    remade = _remade(*([name for name in state.looks if name not in outside] for state in (before, after)))
+    remade = [name for name in _remade(before.order, after.order) if name in before.looks and name in after.looks]
     changed |= (set(adds) & after.looks.keys()).union(remade)
     saved = sharing.closure(tied, changed)
     lost = {
@@ -406,8 +409,11 @@ def _carried(before: State, after: State, names: Iterable[str]) -> dict[str, int
     return found
 
 
-def _remade(before: list[str], now: list[str]) -> list[str]:
-    """Names that no longer stand where they stood: who is deleted and made again comes last, among the new ones."""
+def _remade(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """Names that no longer stand where they stood: who is deleted and made again comes last, among the new ones.
+
+    All names count: one that was IPython's and is the user's now (`for _ in …`) stands where it stood.
+    """
     place = 0
     for name in before:
         place += place < len(now) and now[place] == name

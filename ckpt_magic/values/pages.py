@@ -116,12 +116,15 @@ class Pages:
         self._arm(one for one in contents if not (one.is_read or self._is_known(one) or self._spoiled[one.place]))
 
     def keep(self, contents: Iterable[Content]) -> None:
-        """Make sure that what was looked at can be compared later: track the memory or else read it."""
-        unread = [one for one in contents if not one.is_read and not self._is_known(one)]
-        self._arm(one for one in unread if self._spoiled[one.place] < _PATIENCE)
+        """Make sure that what was looked at can be compared later: track the memory, and read it once.
+
+        Tracking is no substitute for that: a buffer may have been made for the look alone, and the next look meets
+        the same bytes at another place.
+        """
+        unread = [one for one in contents if not one.is_read]
+        self._arm(one for one in unread if not self._is_known(one) and self._spoiled[one.place] < _PATIENCE)
         for one in unread:
-            if not self._is_known(one):
-                one.digest()
+            one.digest()
 
     def mapped(self, owner: Any, digests: Iterable[tuple[Any, str]]) -> None:
         """Note what buffers of a private map of a file hold as long as their pages come from that file.

@@ -592,6 +592,7 @@ def test_nothing_stays_in_the_kernel_after_unloading(real: Kernel) -> None:
 
 
 def test_what_a_library_gives_to_pandas_in_the_step_that_imports_both_comes_back(run_cells: RunCells) -> None:
+    pytest.importorskip("tqdm")
     cells = [
         "%ckpt_config --name p",
         "%%step 1\nimport pandas as pd\nfrom tqdm import tqdm\ntqdm.pandas(disable=True)",

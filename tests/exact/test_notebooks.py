@@ -141,7 +141,7 @@ def test_what_a_notebook_sets_in_ipython_is_as_if_its_steps_had_run(tmp_path: Pa
         6: "IPython line magic twice",
         7: "IPython display of Money as text/html",
         8: "IPython callback of pre_run_cell: __main__.<lambda>",
-        10: "`latex` could not be saved",
+        10: "`latex` could not be saved, and step 11 reads it",
         11: "`latex` of step 10 is not what it was",
     }
 

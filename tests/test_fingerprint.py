@@ -350,13 +350,13 @@ def test_what_is_held_weakly_is_met() -> None:
 
     kept = Kept()
     weak: Any = weakref.WeakValueDictionary(k=kept)
-    for value in (weakref.ref(kept), weak, [weakref.ref(kept)]):
+    for value in (weakref.ref(kept), weak, [weakref.ref(kept)], weakref.ref(kept, print)):
         seen = look(value, {})
         assert seen.digest is not None
         assert id(kept) in seen.met
-    seen = look(weakref.ref(kept, print), {})
-    assert seen.digest is None
-    assert id(kept) in seen.met
+    finalizer = weakref.finalize(kept, print)
+    assert look(finalizer, {}).digest is None
+    finalizer.detach()
 
 
 def test_numpy_scalars_have_no_memory() -> None:

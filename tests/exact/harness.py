@@ -584,6 +584,9 @@ class Witness:
             return f"<module {value.__name__}>"
         if value is self.main:
             return "<globals>"
+        form = str(getattr(value, "_name", "")) if kind.__module__ == "typing" else ""
+        if form and getattr(typing, form, None) is value:
+            return f"<typing.{form}>"  # `typing.Literal`; its caches are its own business
         if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)) and importable(value):
             return f"<{value.__module__}.{value.__qualname__}>"
         if kind is tuple and all(type(part) is typing.TypeVar for part in value):

@@ -28,7 +28,7 @@ from ckpt_magic.errors import (
     UntrustedError,
 )
 from ckpt_magic.files import format as checkpoint_format
-from ckpt_magic.files import store
+from ckpt_magic.files import payloads, store
 from ckpt_magic.files.format import FOOTER, MAGIC, belongs, claimed, open_checkpoint, other_writer, show
 from ckpt_magic.files.payloads import PAGE, read_exactly
 from ckpt_magic.files.trust import Keyring
@@ -622,3 +622,32 @@ def test_writing_needs_no_file_system(ring: Keyring) -> None:
     file = io.BytesIO()
     write(file, value(), ring, OUTPUTS)
     assert pickle.loads(file.getvalue())["x"] == 1
+
+
+def test_progress_grows_to_the_bytes_of_the_pickle(
+    tmp_path: Path, ring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written, then read where mapping is unsafe."""
+    written: list[int] = []
+    path = tmp_path / "a.pkl"
+    array = np.zeros(5 << 20, "u1")
+    with open(path, "w+b", buffering=0) as file:
+        checkpoint_format.write(
+            file,
+            lambda to: pickle_to(to, {"a": array}),
+            outputs=[],
+            meta={"variables": []},
+            keyring=ring,
+            new_hash=new_hash,
+            progress=written.append,
+        )
+    stored = open_checkpoint(path, ring)
+    assert written == sorted(written) and len(written) > 5
+    assert array.nbytes < written[-1] < stored.size
+    mapped: list[int] = []
+    stored.parts(mapped.append)
+    assert 0 < mapped[-1] < PAGE * 2
+    monkeypatch.setattr(payloads, "_may_be_mapped", lambda descriptor: False)
+    read: list[int] = []
+    stored.parts(read.append)
+    assert max(read) == stored.size

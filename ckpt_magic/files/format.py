@@ -38,6 +38,7 @@ from ckpt_magic.files.payloads import (
     SLICE,
     Map,
     PayloadWriter,
+    Progress,
     Row,
     open_map,
     payload_digest,
@@ -99,8 +100,13 @@ class StoredStep:
     meta_unverified: dict[str, Any] = field(default_factory=dict)
     footer: _Footer | None = None
 
-    def parts(self) -> Parts:
+    def parts(self, progress: Progress | None = None) -> Parts:
         """Read the skeleton, compare its digest, and map the payloads.
+
+        Parameters
+        ----------
+        progress
+            Told how many bytes are read: first of the skeleton, then, where mapping is unsafe, of the file.
 
         Raises
         ------
@@ -111,10 +117,10 @@ class StoredStep:
         """
         with self._opened() as file, _blame(self.path):
             footer, rows = self._footer(), self._rows()
-            skeleton, digest = read_skeleton(file, footer.pickle, rows)
+            skeleton, digest = read_skeleton(file, footer.pickle, rows, progress)
             if digest != self._digests().get("skeleton"):
                 raise DamagedError("the pickle does not match its digest")
-            mapped = open_map(file.fileno()) if rows else Map(bytearray(), descriptor=None)
+            mapped = open_map(file.fileno(), progress) if rows else Map(bytearray(), descriptor=None)
             self._refuse_changed(file)
         return Parts(skeleton, mapped.views(rows), mapped)
 
@@ -185,6 +191,7 @@ def write(
     meta: Mapping[str, Any] | Callable[[Any], Mapping[str, Any]],
     keyring: Keyring,
     new_hash: Callable[[], Any],
+    progress: Progress | None = None,
 ) -> Any:
     """Write one checkpoint into an empty file.
 
@@ -203,13 +210,15 @@ def write(
         Its signing key signs.
     new_hash
         Makes the hash of a payload; `StoredStep.check` must get the same.
+    progress
+        Told how many bytes of the pickle are written.
 
     Returns
     -------
     Any
         What `dump` returned.
     """
-    writer = PayloadWriter(file, new_hash)
+    writer = PayloadWriter(file, new_hash, progress)
     result = dump(writer)  # type: ignore[arg-type]  # a pickler only calls write
     skeleton = writer.finish()
     shown = _encode(list(outputs))

@@ -25,7 +25,10 @@ from ckpt_magic.errors import DamagedError
 PAGE = 4096
 SLICE = 1 << 20
 """Bytes hashed and written at a time: small enough to stay in the processor's own memory between the two."""
+Progress = Callable[[int], None]
+"""Called after every slice with the bytes written or read so far; it must be cheap."""
 _HELD = 1 << 17
+_READ = 16 << 20  # bytes read between two calls of progress
 
 _BINBYTES, _BINBYTES8, _BYTEARRAY8 = b"B", b"\x8e", b"\x96"
 _SHORT_BINBYTES, _NONE, _POP = b"C", b"N", b"0"
@@ -100,11 +103,14 @@ class PayloadWriter:
         Binary file at the position where the pickle begins; alignment is that of the file, not of the pickle.
     new_hash
         Makes the hash of one payload, e.g. ``xxhash.xxh3_128``.
+    progress
+        Told how many bytes of the file are written.
     """
 
-    def __init__(self, file: BinaryIO, new_hash: Callable[[], Any]) -> None:
+    def __init__(self, file: BinaryIO, new_hash: Callable[[], Any], progress: Progress | None = None) -> None:
         self._file = file
         self._new_hash = new_hash
+        self._progress = progress or _say_nothing
         self._position = file.tell()
         self._held = bytearray()  # not written yet: the end of it may turn out to be a payload's header
         self._hash = _skeleton_hash()
@@ -172,6 +178,7 @@ class PayloadWriter:
     def _put(self, data: bytes | bytearray | memoryview) -> None:
         write_all(self._file, data)
         self._position += len(data)
+        self._progress(self._position)
 
 
 def write_all(file: BinaryIO, data: bytes | bytearray | memoryview) -> None:
@@ -190,7 +197,7 @@ def read_exactly(file: BinaryIO, offset: int, length: int) -> bytearray:
     return data
 
 
-def read_skeleton(file: BinaryIO, end: int, rows: Sequence[Row]) -> tuple[bytes, str]:
+def read_skeleton(file: BinaryIO, end: int, rows: Sequence[Row], progress: Progress | None = None) -> tuple[bytes, str]:
     """Read the pickle of the first `end` bytes without its payloads.
 
     It is read, not mapped: what is verified must be a private copy that nobody can change any more, and a file
@@ -212,14 +219,14 @@ def read_skeleton(file: BinaryIO, end: int, rows: Sequence[Row]) -> tuple[bytes,
         done = position = 0
         for row in rows:
             gap = row.offset - row.header - position
-            _read_into(file, position, view[done : done + gap])
+            _read_into(file, position, view[done : done + gap], progress, done)
             if read_exactly(file, row.offset - row.header, row.header) != row.header_bytes():
                 raise DamagedError(f"the header of the payload at byte {row.offset} is not what it was")
             mark = _reference(row.read_only)
             view[done + gap : done + gap + len(mark)] = mark
             done += gap + len(mark)
             position = row.offset + row.length
-        _read_into(file, position, view[done:])
+        _read_into(file, position, view[done:], progress, done)
         digest = _skeleton_hash()
         digest.update(view)
     return skeleton.getvalue(), digest.hexdigest()
@@ -285,18 +292,19 @@ class Map:
         return self._descriptor is not None and _identity(self._descriptor) != (self._size, self._mtime_ns)
 
 
-def open_map(path_or_fd: str | os.PathLike[str] | int) -> Map:
+def open_map(path_or_fd: str | os.PathLike[str] | int, progress: Progress | None = None) -> Map:
     """Map a file privately (copy-on-write), or read it where a map would be unsafe.
 
     Pages come in when touched and are never written back. On network file systems (NFS, SMB, FUSE, 9p) and Windows
-    the file is read: there the bytes can change or vanish under a map.
+    the file is read: there the bytes can change or vanish under a map. Only reading has progress.
     """
     if isinstance(path_or_fd, int):
-        return _map(os.dup(path_or_fd))
-    return _map(os.open(path_or_fd, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)))
+        return _map(os.dup(path_or_fd), progress)
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    return _map(os.open(path_or_fd, flags), progress)
 
 
-def _map(descriptor: int) -> Map:
+def _map(descriptor: int, progress: Progress | None) -> Map:
     """Map or read `descriptor`, which belongs to the map from here on."""
     try:
         size = os.fstat(descriptor).st_size
@@ -304,7 +312,7 @@ def _map(descriptor: int) -> Map:
             return Map(_private_map(descriptor, size), descriptor=descriptor)
         memory = mmap.mmap(-1, size) if size else bytearray()  # anonymous, so that payloads are page-aligned here too
         with open(os.dup(descriptor), "rb", buffering=0) as file, memoryview(memory) as view:
-            _read_into(file, 0, view)
+            _read_into(file, 0, view, progress)
     except BaseException:  # whatever happened, nobody else knows this descriptor
         os.close(descriptor)
         raise
@@ -373,14 +381,24 @@ def _darwin_type(descriptor: int) -> bytes:
     return b"" if call(descriptor, result) else result.raw[72:88].split(b"\0")[0]
 
 
-def _read_into(file: BinaryIO, offset: int, view: memoryview) -> None:
+def _read_into(
+    file: BinaryIO, offset: int, view: memoryview, progress: Progress | None = None, before: int = 0
+) -> None:
+    """Fill `view` from `offset` on; with `progress` in slices, `before` bytes having been read earlier."""
     file.seek(offset)
-    done = 0
+    done, most = 0, _READ if progress is not None else len(view)
     while done < len(view):
-        got = file.readinto(view[done:])  # type: ignore[attr-defined]  # every binary file has it; BinaryIO omits it
+        part = view[done : done + most]
+        got = file.readinto(part)  # type: ignore[attr-defined]  # every binary file has it; BinaryIO omits it
         if not got:
             raise DamagedError(f"the file ends at byte {offset + done}, earlier than its record says")
         done += got
+        if progress is not None:
+            progress(before + done)
+
+
+def _say_nothing(done: int) -> None:
+    """Progress that nobody asked for."""
 
 
 def _slices(data: memoryview) -> Iterator[memoryview]:

@@ -22,8 +22,8 @@ from ckpt_magic.errors import (
     UsageError,
 )
 from ckpt_magic.files.store import Store
+from ckpt_magic.steps.looks import Looks
 from ckpt_magic.steps.push import push
-from ckpt_magic.steps.session import Session
 from tests.kernels import Kernel
 
 
@@ -99,7 +99,7 @@ def test_a_step_does_not_save_what_it_did_not_touch(folder: Path) -> None:
 def test_it_is_said_when_a_step_carries_much_that_it_did_not_change(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ckpt_magic.steps.session.MUCH_CARRIED", 1_500_000)
+    monkeypatch.setattr("ckpt_magic.steps.saving.MUCH_CARRIED", 1_500_000)
     kernel = Kernel(folder)
     facts = kernel.step(1, "import numpy\nbig = numpy.zeros(1 << 18)\nd = {'big': big, 'k': 1}")
     assert facts["notes"] == []
@@ -721,7 +721,7 @@ def test_a_cell_runs_whose_namespace_cannot_be_looked_at(tmp_path: Path, monkeyp
         raise ZeroDivisionError("no look")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "_look_before", fails)
+        patch.setattr(Looks, "before", fails)
         with pytest.warns(CheckpointWarning, match="ZeroDivisionError: no look"):
             assert kernel.step(1, "x = 1")["action"] == "not saved"
     assert kernel.names["x"] == 1

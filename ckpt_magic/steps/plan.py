@@ -143,3 +143,19 @@ def values_of(contents: pickling.Contents, step: int) -> dict[str, Any]:
     if contents.kind == "cell":
         return dict(contents.value)
     return {**(contents.extras or {}).get("names", {}), f"step_{step}": contents.value}
+
+
+def facts_of(plan: Plan, action: str, notes: list[str], *, variables: int, size: int, seconds: float) -> dict[str, Any]:
+    """What the banner tells of a step: `size` in bytes, `seconds` of the run."""
+    return {
+        "step": plan.call.step,
+        "name": plan.key.name,
+        "version": plan.key.version,
+        "title": plan.call.title,
+        "action": action,
+        "reason": plan.reason,
+        "notes": notes,
+        "variables": variables,
+        "bytes": size,
+        "run_seconds": seconds,
+    }

@@ -133,12 +133,12 @@ RULES: dict[str, Rule] = {
         (("test_names", "star imports, and what hides them"),),
     ),
     "one live object per definition": Rule(
-        "steps.session:Session._live",
+        "steps.loading:Loader._living",
         _always(None),
         (("test_classes", "instances from several steps are of the one live class"),),
     ),
     "names come in the order of their making": Rule(
-        "steps.session:values_of",
+        "steps.loading:values_of",
         _result(lambda values: dict(reversed(values.items()))),
         (("test_names", "the order of names is the order of their making"),),
     ),

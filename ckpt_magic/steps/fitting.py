@@ -1,0 +1,132 @@
+"""What this kernel holds, put beside what a checkpoint needs: the evidence that `registry.decide` rests on."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ckpt_magic.steps import activity, needs, record, registry
+from ckpt_magic.steps.kernel import Kernel
+from ckpt_magic.steps.plan import Code
+from ckpt_magic.steps.registry import Known, PipelineKey
+from ckpt_magic.values import definitions, delta, fingerprint
+
+CellsAfter = Callable[[PipelineKey, int, str | None], Sequence[needs.Cell] | None]
+
+
+class Fitting:
+    """Gathers what is known when a step is decided.
+
+    Parameters
+    ----------
+    kernel
+        The kernel.
+    cells_after
+        Gives the cells that come after a step, given its number and the text of its cell (None for its number
+        alone); None if nobody knows them.
+    """
+
+    def __init__(self, kernel: Kernel, cells_after: CellsAfter) -> None:
+        self._kernel = kernel
+        self._cells_after = cells_after
+        self._fingerprints: dict[str, str | None] = {}  # of names that no step made, until code runs
+
+    def forget(self) -> None:
+        """Take the fingerprints anew at the next question, since code ran."""
+        self._fingerprints.clear()
+
+    def outside_ran(self) -> None:
+        """Note that code ran outside any cell: the callback of a widget, a silent execution, a debug console."""
+        self.forget()
+        self._kernel.watch.suspect_all()
+        self._kernel.chance.ran(lambda: True)  # nobody knows whether it seeds them
+
+    def known(self, key: PipelineKey, code: Code, meta: Mapping[str, Any] | None, start: registry.StartPoint) -> Known:
+        """All that the decision about a step rests on; `meta` is None if no checkpoint may be read."""
+        kernel = self._kernel
+        pipeline = kernel.registry.pipeline(key)
+        known = Known(start, meta, code.digest, kernel.id, kernel.kind, pipeline)
+        if meta is None or not registry.lets(start, meta["step"]):
+            return known
+        if activity.going_on(kernel.main, kernel.loop()):
+            self.outside_ran()
+        unmade = set(kernel.namespace if "*" in meta["unmade"] else meta["unmade"])
+        kernel.watch.settle({*meta["reads"], *meta["before"], *meta["seen"]} | unmade)
+        here = kernel.namespace.keys() - pipeline.producers.keys()
+        return replace(
+            known,
+            elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},
+            values={name: self.fingerprint(name) for name in meta["seen"] if kernel.is_users(name)},
+            definitions={n: digest for n in meta["definitions"] if (digest := self._defined(n)) is not None},
+            before={
+                name: fingerprint.look(kernel.namespace[name], kernel.main, kernel.makers).digest
+                for name in meta["before"]
+                if name in here
+            },
+            generators=kernel.chance.misfits(meta),
+            needed=self._needed(key, code, meta, start) if meta["unsaved"] or meta["result"] else "",
+        )
+
+    def _needed(self, key: PipelineKey, code: Code, meta: Mapping[str, Any], start: registry.StartPoint) -> str:
+        """Which value that the checkpoint lacks is needed later, and by whom."""
+        kernel = self._kernel
+        metas, elsewhere = {}, set()
+        for entry in kernel.store(key.folder).entries():
+            other = PipelineKey(key.folder, entry.name, entry.version)
+            stored = kernel.open(other, entry.step)
+            if stored is None or stored.trust != "trusted":
+                continue
+            if other == key:
+                metas[entry.step] = stored.meta
+            else:
+                elsewhere |= {value.removeprefix("group:") for value in stored.meta["seen"].values()}
+
+        def value(name: str) -> str | None:
+            return self.fingerprint(name) if kernel.is_users(name) else record.ABSENT
+
+        later = needs.Later(
+            start,
+            kernel.id,
+            kernel.registry.pipeline(key),
+            {step: one for step, one in sorted(metas.items()) if step > meta["step"] and one["kind"] == kernel.kind},
+            self._cells_after(key, meta["step"], code.cell),
+            kernel.watch.read_by_cells(key),
+            frozenset(elsewhere),
+            value,
+        )
+        return needs.needed(meta, later)
+
+    def _digest(self, name: str) -> str | None:
+        """Digest of a name's sharing group if nothing shares with it; None if it cannot be pickled."""
+        kernel = self._kernel
+        state = delta.look({name: kernel.namespace[name]}, kernel.main, makers=kernel.makers)
+        return None if state.looks[name].digest is None else delta.group_digests([name], state)[name]
+
+    def fingerprint(self, name: str, seen: fingerprint.Seen | None = None) -> str | None:
+        """What is known, in every kernel, of a value that no step of this pipeline made; `seen` is a look at it."""
+        kernel = self._kernel
+        if name in self._fingerprints:
+            return self._fingerprints[name]
+        digest = fingerprint.fingerprint(kernel.namespace[name])
+        if digest is None:
+            pipelines = kernel.registry.pipelines().values()
+            digest = next((f"group:{one.producers[name][1]}" for one in pipelines if name in one.producers), None)
+        if digest is None:
+            one = {name: kernel.namespace[name]}
+            looked = (seen or delta.look(one, kernel.main, kernel.pages, kernel.makers).looks[name]).digest
+            code = (
+                kernel.watch.code_of(name) if looked is None else None
+            )  # e.g. of a connection: to what, the cell says
+            digest = f"look:{looked}" if looked is not None else f"code:{code}" if code is not None else None
+        self._fingerprints[name] = digest
+        return digest
+
+    def _defined(self, qualified: str) -> str | None:
+        """Digest of the definition that a qualified name means in the namespace now, if it means one."""
+        kernel = self._kernel
+        found = definitions.at(qualified, kernel.namespace)
+        if not issubclass(type(found), (type, types.FunctionType)) or definitions.importable(found):
+            return None
+        return kernel.makers.digest(found)

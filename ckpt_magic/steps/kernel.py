@@ -1,0 +1,171 @@
+"""What all parts of a session share: the namespace, the settings, and what one kernel remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ckpt_magic.errors import StepNotFoundError
+from ckpt_magic.files import format as files
+from ckpt_magic.files.store import Store
+from ckpt_magic.files.trust import Keyring, load_keyring
+from ckpt_magic.steps import record, registry
+from ckpt_magic.steps.chance import Chance
+from ckpt_magic.steps.mapped import Mapped
+from ckpt_magic.steps.plan import Plan
+from ckpt_magic.steps.registry import PipelineKey
+from ckpt_magic.steps.settings import Settings
+from ckpt_magic.steps.watch import Watch
+from ckpt_magic.values import definitions, places
+from ckpt_magic.values.pages import Pages
+
+SMALL = 1 << 20  # bytes of a checkpoint whose values are cheap to look at before each decision
+
+
+class Kernel:
+    """What one kernel (for the class: one call of `run`) holds and remembers.
+
+    Parameters
+    ----------
+    namespace
+        Where the notebook's variables live; steps change it.
+    settings
+        Name, version, folder and start point.
+    kind
+        `cell` or `method`.
+    main
+        Globals of the functions that the user wrote; by default `namespace`.
+    is_hidden
+        Tells which names of the namespace are not the user's.
+    owner
+        For the class: the instance, which no saved value may hold.
+    restore_random
+        Whether random generators are put back.
+    secrets
+        Patterns of environment names whose values are never stored; None for the default ones.
+    """
+
+    def __init__(
+        self,
+        namespace: MutableMapping[str, Any],
+        settings: Settings,
+        *,
+        kind: Literal["cell", "method"] = "cell",
+        main: dict[str, Any] | None = None,
+        is_hidden: Callable[[str, Any], bool] = lambda name, value: False,
+        owner: object = None,
+        restore_random: bool = True,
+        secrets: Sequence[str] | None = None,
+    ) -> None:
+        self.namespace = namespace
+        self.main: dict[str, Any] = main if main is not None else namespace  # type: ignore[assignment]
+        self.settings = settings
+        self.kind = kind
+        self.is_hidden = is_hidden
+        self.owner = owner
+        self.restore_random = restore_random
+        self.secrets = secrets
+        self.id = uuid.uuid4().hex
+        self.registry = registry.Registry()
+        self.active: Plan | None = None
+        self.mapped = Mapped()
+        self.makers = definitions.Makers(self.main)
+        self.pages = Pages()
+        self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
+        self.places = places.Places(self.main)
+        self.chance = Chance()
+        self.loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None  # where the notebook's tasks run
+        self._keyring: Keyring | None = None
+
+    def clear(self) -> None:
+        """Forget everything that the namespace held."""
+        self.registry.clear()
+        self.makers.clear()
+        self.mapped.clear()
+        self.places = places.Places(self.main)
+        self.watch.clear()
+        self.active = None
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys of this user, read when first needed."""
+        if self._keyring is None:
+            self._keyring = load_keyring()
+        return self._keyring
+
+    def forget_keys(self) -> None:
+        """Read the keys anew at the next use (after `%ckpt_trust --key`)."""
+        self._keyring = None
+
+    def store(self, folder: Path) -> Store:
+        """The store of a checkpoint folder; nothing is made before the first save."""
+        return Store(folder)
+
+    def open(self, key: PipelineKey, step: int) -> files.StoredStep | None:
+        """FOOTER and META of a stored step; None if it is not there."""
+        try:
+            stored = files.open_checkpoint(self.store(key.folder).path(key.name, key.version, step), self.keyring)
+        except StepNotFoundError:
+            return None
+        if stored.trust == "trusted":
+            stored.meta.update({**record.EMPTY, **stored.meta})
+        return stored
+
+    def names(self, bound: Iterable[str] = ()) -> dict[str, Any]:
+        """The user's names and values, in namespace order; `bound` are names that the code binds for sure."""
+        bound = set(bound)
+        return {
+            name: value
+            for name, value in list(self.namespace.items())
+            if type(name) is str and (name in bound or not self.is_hidden(name, value))
+        }
+
+    def is_users(self, name: str) -> bool:
+        """Whether a name is here and the user's own."""
+        return name in self.namespace and not self.is_hidden(name, self.namespace[name])
+
+    def stored_below(self, plan: Plan) -> list[int]:
+        """Numbers of the stored steps before the one of `plan`."""
+        entries = self.store(plan.key.folder).entries(plan.key.name, plan.key.version)
+        return [entry.step for entry in entries if entry.step < plan.call.step]
+
+    def placeholder_used(self, name: str) -> None:
+        """Note that the running step used the placeholder of a lost name."""
+        if self.active is not None and name not in self.active.used:
+            self.active.used.append(name)
+
+    def note_written(
+        self, key: PipelineKey, step: int, groups: Mapping[str, str], deleted: Iterable[str], *, size: int = SMALL + 1
+    ) -> None:
+        """Note that a step gave names their values here, by running or by a restore."""
+        self.mapped.renewed((*groups, *deleted))
+        pipeline = self.registry.pipeline(key)
+        self.watch.wrote(key, (*groups, *deleted), small=size <= SMALL)
+        for name in (*groups, *deleted):
+            pipeline.written.setdefault(name, set()).add(step)
+            pipeline.failed.pop(name, None)
+        pipeline.producers.update({name: (step, digest) for name, digest in groups.items()})
+        for name in deleted:
+            pipeline.producers.pop(name, None)
+
+    def remember(
+        self,
+        plan: Plan,
+        state: Literal["ran", "restored", "failed", "not saved"],
+        reason: str,
+        *,
+        seconds: float | None = None,
+    ) -> None:
+        """Note how a step ended in this kernel."""
+        self.registry.pipeline(plan.key).steps[plan.call.step] = registry.StepRecord(
+            step=plan.call.step,
+            state=state,
+            reason=reason,
+            code=plan.code.digest,
+            title=plan.call.title,
+            run_seconds=seconds,
+            restore_seconds=plan.restore_seconds,
+        )

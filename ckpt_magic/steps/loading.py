@@ -1,0 +1,128 @@
+"""Read checkpoints into a scratch place, and put what was read into the namespace."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from ckpt_magic.errors import CheckpointUnreadableError
+from ckpt_magic.files import format as files
+from ckpt_magic.steps import record
+from ckpt_magic.steps.kernel import SMALL, Kernel
+from ckpt_magic.steps.plan import Loaded, values_of
+from ckpt_magic.steps.registry import PipelineKey
+from ckpt_magic.values import ambient, pickling
+
+LEFT_OUT = "left out by --save or --drop"
+
+
+class Loader:
+    """Reads and restores the checkpoints of one kernel.
+
+    Parameters
+    ----------
+    kernel
+        The kernel.
+    lives
+        Finds the live definition for a token of a file.
+    """
+
+    def __init__(self, kernel: Kernel, lives: Callable[[pickling.Token], Any | None]) -> None:
+        self._kernel = kernel
+        self._lives = lives
+        self._resizing: dict[PipelineKey, bool] = {}  # whether code that is known resizes arrays
+
+    def published(self, key: PipelineKey) -> None:
+        """Note that a checkpoint of a pipeline is another one now."""
+        self._resizing.pop(key, None)
+
+    def load(
+        self, stored: files.StoredStep, earlier: Mapping[pickling.Token, Any] | None = None, *, here: bool = False
+    ) -> Loaded:
+        """Read a checkpoint into a scratch place; with `here` also find out whether its surroundings can be had.
+
+        `earlier` are definitions of other checkpoints that are read with it.
+        """
+        kernel = self._kernel
+        parts = stored.parts()
+        found: dict[pickling.Token, Any] = {}
+        kernel.makers.notice()
+        lives = self._living
+        if earlier:
+            lives = lambda token: earlier[token] if token in earlier else self._living(token)
+        with kernel.makers.restored(f"{stored.meta['name']}:{stored.meta['step']}"):
+            contents = pickling.read(
+                parts.skeleton,
+                parts.buffers,
+                kind=stored.meta["kind"],
+                globals=kernel.main,
+                live=lives,
+                found=found,
+                original=kernel.places.original,
+                resizable=here and self._resizes(stored),
+            )
+        for module in stored.meta["imports"]:
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                text = f"module {module} cannot be imported here ({error})"
+                raise CheckpointUnreadableError(text, name=module) from error
+        values = values_of(contents, stored.meta["step"])
+        if contents.ambient is not None and here:
+            ambient.check(contents.ambient, generators_too=kernel.restore_random, names=values)
+            kernel.places.check(contents.ambient.get("places", ()))
+        return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size)
+
+    def _living(self, token: pickling.Token) -> Any | None:
+        """What a token of a file stands for here: a definition of the notebook, or of a library that was set aside."""
+        return self._kernel.places.original(token[1]) if token[0] == "original" else self._lives(token)
+
+    def _resizes(self, stored: files.StoredStep) -> bool:
+        """Whether code that is known resizes arrays in place: an array over the map of a file cannot be."""
+        kernel = self._kernel
+        key = PipelineKey(stored.path.parent, stored.meta["name"], stored.meta["version"])
+        if key not in self._resizing:
+            steps = [kernel.open(key, entry.step) for entry in kernel.store(key.folder).entries(key.name, key.version)]
+            texts = [step.meta.get("source", "") for step in steps if step is not None]
+            with suppress(OSError, UnicodeError):
+                texts += [] if kernel.settings.notebook is None else [kernel.settings.notebook.read_text("utf-8")]
+            self._resizing[key] = any(".resize(" in text for text in texts)
+        return self._resizing[key]
+
+    def put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> None:
+        """Put the values of a loaded checkpoint into the namespace, and with `ambient_too` what surrounds them."""
+        kernel = self._kernel
+        meta = loaded.meta
+        if ambient_too and loaded.contents.ambient is not None:
+            self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
+        for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
+            kernel.namespace.pop(name, None)
+        values = loaded.values | {name: self._placeholder(name, meta) for name in meta["unsaved"]}
+        kernel.namespace.update({name: values[name] for name in meta["order"]} | values)
+        same_python = record.is_same_python(meta)
+        for token, found in loaded.found.items():
+            kernel.makers.adopt(token, found, same_python=same_python)
+        kernel.watch.restored((*meta["groups"], *meta["deleted"]), small=loaded.size <= SMALL)
+        kernel.note_written(key, meta["step"], meta["groups"], meta["deleted"], size=loaded.size)
+        if loaded.map.mapped:
+            kernel.pages.mapped(loaded.map.memory, loaded.map.contents())
+            loaded.map.release()
+            kernel.mapped.add(key, meta["step"], loaded.map, loaded.values)
+
+    def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+        kernel = self._kernel
+        back = kernel.chance.to_put_back(meta, state["generators"]) if kernel.restore_random else set()
+        states = {name: one for name, one in state["generators"].items() if name in back}
+        ambient.put_back({**state, "generators": states}, generators_too=True, names=names)
+        if places_too := state.get("places", ()):
+            with kernel.watch.changing_places():
+                kernel.places.put_back(places_too, state.get("sources", {}))
+        kernel.places.follow(tuple(path) for path, _ in meta["owned"])
+        kernel.chance.was_put_back(meta, back)
+
+    def _placeholder(self, name: str, meta: Mapping[str, Any]) -> Any:
+        rows = {row["name"]: row for row in meta["lost"]}
+        why = rows[name]["type"] if name in rows else LEFT_OUT
+        return pickling.make_placeholder(name, meta["step"], why, self._kernel.placeholder_used)

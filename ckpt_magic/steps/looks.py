@@ -1,0 +1,190 @@
+"""Look at the namespace and at what surrounds it, before a step and after it: what did the step change?"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from typing import Any
+
+from ckpt_magic.steps import activity, record
+from ckpt_magic.steps.fitting import Fitting
+from ckpt_magic.steps.kernel import Kernel
+from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
+from ckpt_magic.values import ambient, delta, holders, places, sharing, source, spots
+from ckpt_magic.values.fingerprint import Seen
+
+RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so
+
+
+class Looks:
+    """The looks of one kernel.
+
+    Parameters
+    ----------
+    kernel
+        The kernel.
+    fitting
+        Gives the fingerprints of what no step made.
+    """
+
+    def __init__(self, kernel: Kernel, fitting: Fitting) -> None:
+        self._kernel = kernel
+        self._fitting = fitting
+
+    def before(self, plan: Plan) -> Before:
+        """Look before a step runs: what there is, and what its code can read and reach of it."""
+        kernel = self._kernel
+        surroundings = ambient.look()
+        reached, words = self._reach(plan.code)
+        outside = self._look_outside(plan.code, words)
+        names = kernel.names()  # what the code binds and IPython had bound before is IPython's until then
+        values = {**names, **outside.values}
+        known = kernel.watch.untouched(names)
+        passed = set(known)
+        while True:
+            state = self._look(values, known)
+            reads = self._reads(plan.code.names, state, reached)
+            used = None if reads is None else self._used(plan.code.names, reads)
+            woken = passed if used is None else passed & used
+            if not woken:
+                break
+            passed = passed - woken
+            known = {name: seen for name, seen in state.looks.items() if name not in woken}
+        strays = kernel.watch.looked_before(state) - outside.values.keys()
+        kernel.watch.uses(used)
+        reached = None if reads is None else sharing.closure(state.links, reads & names.keys())
+        reads = {*names, "*"} if reads is None else reads
+        producers = dict(kernel.registry.pipeline(plan.key).producers)
+        unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
+        self._fitting.forget()
+        seen = dict.fromkeys((reads - {"*"}) - producers.keys() - names.keys(), record.ABSENT)
+        for name in unmade & names.keys():
+            if (digest := self._fitting.fingerprint(name, state.looks[name])) is not None:
+                seen[name] = digest
+        self._fitting.forget()
+        # rule 11; if all is reached, what is not written to costs nothing, and what is counts as changed
+        state.read([*(reached or ()), *outside.values])
+        if used is not None:
+            delta.find_alone(state, (kernel.main, names, values), used)
+            delta.find_closed(state, (kernel.main, names, values), used)
+        state.forget()
+        unmade -= {name for name, digest in seen.items() if digest != record.ABSENT}
+        reads &= names.keys()
+        seeded = kernel.chance.seeded
+        return Before(
+            state, surroundings, outside, words, producers, reads, reached, seen, unmade, seeded=seeded, strays=strays
+        )
+
+    def after(self, plan: Plan, outcome: Outcome) -> tuple[delta.Delta, ambient.Change]:
+        """Look after a step ran, and find what it changed, in the namespace and around it."""
+        kernel = self._kernel
+        before = plan.before
+        assert before is not None
+        surroundings = ambient.look()
+        names = kernel.names(plan.code.names.binds)
+        if outcome.has_result and all(value is not outcome.result for value in names.values()):
+            names[RESULT] = outcome.result  # a variable shown by its name is no second value
+        outside = self._look_outside(plan.code, before.words)
+        options = {} if kernel.secrets is None else {"secrets": kernel.secrets}
+        change = ambient.compare(before.ambient, surroundings, **options)
+        moved = kernel.places.compare(before.places, outside, before.words, change.values)
+        values = {**names, **moved.values}
+        after = self._look(values, kernel.watch.untouched(names))
+        after.track()
+        delta.find_alone(after, (kernel.main, names, values))  # before the values are held anywhere else
+        pipeline = kernel.registry.pipeline(plan.key)
+        own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}
+        if before.reached is not None and kernel.kind == "cell":
+            own &= before.reached  # what an earlier text of the cell made is none of its business
+        found = delta.compare(
+            before.state,
+            after,
+            values,
+            kernel.main,
+            adds=plan.code.names.binds | own | (before.strays & before.reads),
+            renewed=plan.code.names.renews,
+            reached=names.keys() if before.reached is None else before.reached,
+            outside=moved.values.keys(),
+        )
+        change = self._with_places(change, moved, before, found, after, names)
+        after.forget()
+        hosts = [name for name, value in names.items() if kernel.is_hidden(name, value)]  # `for _ in …`: looked at once
+        for name in (RESULT, *moved.values, *hosts):
+            after.looks.pop(name, None)
+        kernel.watch.looked_after(after)
+        going_on = activity.going_on(kernel.main, kernel.loop())
+        return found, replace(change, refused=(*change.refused, *found.refused, *going_on))
+
+    def _look(self, names: dict[str, Any], known: Mapping[str, Seen]) -> delta.State:
+        kernel = self._kernel
+        state = delta.look(names, kernel.main, kernel.pages, kernel.makers, known)
+        if kernel.owner is not None:
+            for seen in state.looks.values():
+                if id(kernel.owner) in seen.met:  # a restore would make a second instance of it
+                    seen.refuse("it holds the pipeline object (`self`); keep only what you need of it")
+        kernel.pages.prune({content.place for seen in state.looks.values() for content in seen.contents})
+        return state
+
+    def _look_outside(self, code: Code, words: source.Words) -> places.Look:
+        kernel = self._kernel
+        names = code.names if kernel.kind == "cell" or code.tree is None else source.names(code.tree)
+        return kernel.places.look(words, list(kernel.main) if names.dynamic else names.reads, names.imports)
+
+    def _reach(self, code: Code) -> tuple[Set[str] | None, source.Words]:
+        """Names that the code reads through the functions that it mentions, None for all, and all its identifiers."""
+        kernel = self._kernel
+        if code.tree is None:
+            return None, source.Words()
+        names = code.names if kernel.kind == "cell" else source.names(code.tree)
+        if names.dynamic or kernel.kind == "method":
+            _, codes = source.reach(list(kernel.main) if names.dynamic else names.reads, kernel.main)
+            return None, source.words(code.tree) | source.words_of(codes)
+        start = (names.woken_by(names.awake) | names.deletes) - names.renews
+        reached, codes = source.reach(start, kernel.namespace)
+        return reached, source.words(code.tree) | source.words_of(codes)
+
+    def _reads(self, names: source.Names, state: delta.State, reached: Set[str] | None) -> set[str] | None:
+        """Add names that are read through what the values hold; None for all."""
+        kernel = self._kernel
+        while reached is not None and not source.reaches_all(reached):
+            held = {f"\0{id(one)}": one for name in reached & state.looks.keys() for one in state.looks[name].functions}
+            more = reached | source.reachable(held, {**kernel.namespace, **held}) - held.keys()
+            more |= source.reachable(names.woken_by(more), kernel.namespace)
+            if more == reached:
+                return set(reached)
+            reached = more
+        return None
+
+    def _used(self, names: source.Names, reads: set[str]) -> set[str] | None:
+        """All that a step may use or leave behind, by name; None if there may be more (rule 10 of `delta`)."""
+        used = reads | names.reads | names.binds | names.deletes | names.words
+        return None if holders.hidden_ways(used | names.imports, self._kernel.namespace) else used
+
+    def _with_places(
+        self,
+        change: ambient.Change,
+        moved: places.Found,
+        before: Before,
+        found: delta.Delta,
+        after: delta.State,
+        names: Mapping[str, Any],
+    ) -> ambient.Change:
+        """Take what changed outside the namespace out of the delta and into the surroundings."""
+        kernel = self._kernel
+        here = moved.values.keys()
+        changed = places.Changed(
+            saved={name: found.values.pop(name) for name in list(found.values) if name in here},
+            changed=found.changed & here,
+            lost={name: found.lost.pop(name) for name in list(found.lost) if name in here},
+            unknown={name for name in here if not after.looks[name].is_comparable},
+        )
+        found.changed -= here
+        found.deleted = [name for name in found.deleted if name not in before.places.values]
+        rows, refused = kernel.places.rows(moved, before.places, changed)
+        kernel.places.follow(found.owned)
+        live = {**before.places.live, **moved.live}
+        found.settle([live[place] for place, how, _ in rows if how in ("pour", "delete") and place in live])
+        state = {**change.state, "places": rows, "sources": kernel.places.sources(before.places, rows)}
+        labels = tuple(dict.fromkeys(spots.label(place) for place, _, _ in rows))
+        return replace(change, state=state, names=change.names + labels, refused=(*change.refused, *refused))

@@ -1,0 +1,246 @@
+"""Save what a step changed: what goes into its checkpoint, what META says of it, what the banner must tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+from ckpt_magic.errors import LostValueError, NotPicklableError
+from ckpt_magic.files import format as files
+from ckpt_magic.steps import interrupts, record, registry
+from ckpt_magic.steps.kernel import Kernel
+from ckpt_magic.steps.loading import LEFT_OUT, Loader
+from ckpt_magic.steps.looks import RESULT
+from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
+from ckpt_magic.values import ambient, definitions, delta, fingerprint, pickling, source
+from ckpt_magic.values.pages import new_hash
+
+MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
+
+
+class Saver:
+    """Saves the checkpoints of one kernel."""
+
+    def __init__(self, kernel: Kernel, loader: Loader) -> None:
+        self._kernel = kernel
+        self._loader = loader
+
+    def save(
+        self,
+        plan: Plan,
+        outcome: Outcome,
+        found: delta.Delta,
+        surroundings: ambient.Change,
+        released: interrupts.Released,
+    ) -> dict[str, Any]:
+        """Write the checkpoint of a step that ran.
+
+        Returns
+        -------
+        dict
+            The facts of the banner.
+
+        Raises
+        ------
+        LostValueError
+            The step used or holds a value that was lost.
+        NotPicklableError
+            A name of `--require`, or the return value of a method, cannot be saved.
+        StoreError
+            The file cannot be written, or a file changed that values were restored from.
+        """
+        kernel = self._kernel
+        kernel.mapped.refuse_changed(plan.code.names.binds)
+        if plan.used:
+            raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
+        for name in sorted(found.changed & found.lost.keys()):
+            if found.lost[name] == pickling.LOST_EARLIER and not self._was_here(plan, name):
+                raise LostValueError(f"`{name}` holds a value that was lost")
+        extras, why = self._result(found, outcome)
+        saved, unsaved, lost = self._choose(plan, found)
+        if (shown := extras.get("result_name")) in unsaved:
+            why = lost.get(shown, LEFT_OUT)
+        result = {"variable": shown, "type": record.type_name(outcome.result), "reason": why} if why else None
+        contents = contents_of(kernel.kind, plan.call.step, saved, surroundings.state, extras)
+        marks = registry.marks(
+            plan.call,
+            sorted(self._used_names(plan, found)),
+            kernel.registry.pipeline(plan.key),
+            kernel.stored_below(plan),
+            plan.before.strays if plan.before is not None else frozenset(),
+        )
+        meta = record.meta_of(
+            plan,
+            outcome,
+            found,
+            surroundings,
+            kernel=kernel.id,
+            notebook=record.notebook_path(kernel.settings.notebook, plan.key.folder),
+            kind=kernel.kind,
+            saved=saved,
+            unsaved=unsaved,
+            order=[name for name in kernel.namespace if name in saved or name in unsaved],
+            lost=[
+                {
+                    "name": name,
+                    "type": record.type_name(kernel.namespace[name]),
+                    "reason": why,
+                    "via": self._ways_to(name),
+                }
+                for name, why in lost.items()
+            ],
+            result=result,
+            used=self._used_names(plan, found),
+            unmarked=kernel.watch.read_by_cells(plan.key),
+            marks=marks,
+            chance=self._chance_of(plan, surroundings),
+        )
+
+        def dump(file: BinaryIO) -> pickling.Written:
+            return pickling.write(
+                contents,
+                file,
+                namespace=kernel.main,
+                makers=kernel.makers,
+                views=found.views,
+                owned=found.owned,
+                originals=kernel.places.originals(),
+            )
+
+        def complete(written: pickling.Written) -> dict[str, Any]:
+            stale = {token[1] for token in written.tokens if kernel.makers.is_stale(token)}
+            marks.extend(f"with `{name}` of an earlier run" for name in sorted(stale))
+            return {
+                **meta,
+                "marks": list(marks),
+                "packages": record.packages(written.modules),
+                "needs": list(written.needs),
+                "definitions": {
+                    qualified: digest
+                    for (_, qualified, digest, _), defined in written.tokens.items()
+                    if kernel.kind == "cell"
+                    and qualified.partition(".")[0] not in plan.code.names.binds | saved.keys()
+                    and definitions.at(qualified, kernel.main) is defined
+                },
+            }
+
+        def write(file: BinaryIO) -> pickling.Written:
+            written: pickling.Written = files.write(
+                file,
+                dump,
+                outputs=outcome.outputs,
+                meta=complete,
+                keyring=kernel.keyring,
+                new_hash=new_hash,
+            )
+            return written
+
+        store = kernel.store(plan.key.folder)
+        path = store.path(plan.key.name, plan.key.version, plan.call.step)
+        with released():
+            store.publish(path, write, keep=plan.keep)
+            self._loader.published(plan.key)
+        kernel.note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=path.stat().st_size)
+        kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
+        notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome) + _carried(found, saved)
+        if result is not None and shown is None:
+            notes.append(f"the result ({result['type']}) cannot be saved")
+        return facts_of(
+            plan, "saved", notes, variables=len(meta["variables"]), size=path.stat().st_size, seconds=outcome.seconds
+        )
+
+    def _result(self, found: delta.Delta, outcome: Outcome) -> tuple[dict[str, Any], str]:
+        """The last expression's value, by name where it is a variable's; and why it cannot be saved, if it cannot."""
+        value, reason = found.values.pop(RESULT, None), found.lost.pop(RESULT, None)
+        found.groups.pop(RESULT, None)
+        found.changed.discard(RESULT)
+        if not outcome.has_result or reason is not None:
+            return {}, reason or ""
+        for name, variable in self._kernel.names().items():
+            if variable is outcome.result and type(variable) not in fingerprint.ATOMS:
+                return {"result_name": name}, ""
+        return {"result": outcome.result if value is None else value}, ""
+
+    def _choose(self, plan: Plan, found: delta.Delta) -> tuple[dict[str, Any], list[str], dict[str, str]]:
+        """Split what changed into saved, not saved (bound to placeholders later) and lost."""
+        kernel = self._kernel
+        call = plan.call
+        only = set(call.save) - set(self.unknown(plan, found))
+        asked = {name for name in (*found.values, *found.lost) if name not in call.drop and (not only or name in only)}
+        saved = {name: value for name, value in found.values.items() if name in asked}
+        unsaved = [name for name in (*found.values, *found.lost) if name not in saved]
+        lost = {name: why for name, why in found.lost.items() if name in asked}
+        for name in call.require:
+            if name not in saved and (name in unsaved or name not in kernel.namespace):
+                why = found.lost.get(name, "it is not among what is saved")
+                raise NotPicklableError(f"step {call.step}: --require {name}: {why}; nothing was saved")
+        if kernel.kind == "method" and (own := f"step_{call.step}") in found.lost:
+            raise NotPicklableError(
+                f"step {call.step}: its return value ({record.type_name(kernel.namespace[own])}) cannot be saved: "
+                f"{found.lost[own]}; the earlier checkpoint, if any, stays"
+            )
+        return saved, unsaved, lost
+
+    def unknown(self, plan: Plan, found: delta.Delta) -> list[str]:
+        """Names of `--save` and `--drop` that do not exist after the cell; one that it drops may come and go in it."""
+        here = found.values.keys() | found.lost.keys() | self._kernel.namespace.keys()
+        dropped = [name for name in plan.call.drop if name not in plan.code.names.binds]
+        return [name for name in dict.fromkeys((*plan.call.save, *dropped)) if name not in here]
+
+    def _used_names(self, plan: Plan, found: delta.Delta) -> set[str]:
+        """Names that the step read or holds jointly: they existed before it."""
+        before = plan.before
+        assert before is not None
+        held = found.values.keys() | found.lost.keys() | set(found.deleted)
+        return before.reads | (held & before.state.looks.keys()) - plan.code.names.renews
+
+    def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:
+        before = plan.before
+        assert before is not None
+        return self._kernel.chance.of_step(before.ambient.generators, surroundings.state["generators"], before.seeded)
+
+    def _ways_to(self, lost: str) -> list[str]:
+        """Names of functions, classes and objects whose code reads a lost name."""
+        kernel = self._kernel
+        return [
+            name
+            for name, value in kernel.names().items()
+            if name != lost
+            and type(value) not in fingerprint.ATOMS
+            and not definitions.by_reference(value)
+            and lost in source.reachable([name], kernel.namespace)
+        ]
+
+    def _was_here(self, plan: Plan, name: str) -> bool:
+        """Whether a name holds the very object that it held before the step."""
+        looks = plan.before.state.looks if plan.before is not None else {}
+        return name in looks and looks[name].is_same_object(self._kernel.namespace.get(name))
+
+    def _save_notes(
+        self, plan: Plan, lost: Mapping[str, str], surroundings: ambient.Change, marks: Sequence[str], outcome: Outcome
+    ) -> list[str]:
+        notes = [
+            f"`{name}` ({record.type_name(self._kernel.namespace[name])}) cannot be saved"
+            for name in lost
+            if f"`{name}`" not in plan.reason  # it ran for that
+        ]
+        notes += [f"{name} cannot be restored" for name in surroundings.refused]
+        notes += [mark for mark in marks if not mark.startswith("without")]
+        unread = sorted(plan.before.strays - plan.before.reads) if plan.before is not None else []
+        notes += [f"`{name}` was changed outside any cell" for name in unread[:3]]
+        if outcome.outputs_cut is not None:
+            notes.append("displayed more than is recorded")
+        return notes
+
+
+def _carried(found: delta.Delta, saved: Mapping[str, Any]) -> list[str]:
+    """Say when sharing makes a step save much that it did not change."""
+    carriers = [name for name in found.carried if name in saved]
+    total = sum(found.carried[name] for name in carriers)
+    if total <= MUCH_CARRIED:
+        return []
+    others = sorted((found.changed & saved.keys()) - set(carriers))
+    shared = f", shared with {', '.join(f'`{name}`' for name in others[:3])}" if others else ""
+    return [
+        f"carries {record.size(total)} that it did not change ({', '.join(f'`{n}`' for n in carriers[:3])}{shared})"
+    ]

@@ -16,6 +16,7 @@ import platform
 import re
 import secrets
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -120,24 +121,28 @@ class Store:
         StoreError
             The folder is read-only, full or gone. The earlier file is whole, and no temporary file is left.
         """
+        draft, result = self.write(path, write, keep=keep)
+        draft.publish()
+        return result
+
+    def write(self, path: Path, write: Callable[[BinaryIO], T], *, keep: bool = False) -> tuple[Draft, T]:
+        """Do the first half of `publish`: write a temporary file, a draft, whose `publish` does the other half.
+
+        Parameters and errors are those of `publish`.
+        """
         self.create()
         self._refuse(path)
         self._sweep()
         temporary = self.folder / f".ckpt-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        file = None
         try:
             with _explain(path, "the checkpoint cannot be written"):
-                descriptor = os.open(temporary, _new_flags(), 0o600)
-            with _Temporary(descriptor, path) as file:
-                result = write(cast(BinaryIO, file))
-                with _explain(path, "the checkpoint cannot be written"):
-                    _settle(file.fileno())
-                    with self._locked(path):
-                        self._replace(temporary, path, keep)
+                file = _Temporary(os.open(temporary, _new_flags(), 0o600), path)
+            result = write(cast(BinaryIO, file))
+            return Draft(self, path, temporary, file, keep), result
         except BaseException:  # an interrupt must not leave the temporary file either
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            _drop(temporary, file)
             raise
-        return result
 
     def entries(self, name: str | None = None, version: str | int | None = None) -> list[Entry]:
         """The checkpoints of the folder, or of one pipeline or version, in the order of their steps.
@@ -203,21 +208,6 @@ class Store:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough if a child was forked meanwhile
                 os.close(descriptor)
 
-    def _replace(self, temporary: Path, path: Path, keep: bool) -> None:
-        """Publish: the old file gets its second name first, so that a crash in between loses nothing."""
-        aside = None
-        if keep and path.exists():
-            # Without hard links there is no file at `path` for a moment, but none is lost.
-            aside = _link_aside(path, "kept") or _rename_aside(path, "kept")
-        try:
-            os.replace(temporary, path)
-        except BaseException:  # not replaced: only the old name counts again
-            if aside is not None:
-                os.rename(aside, path) if not path.exists() else os.unlink(aside)
-            raise
-        with _explain(path, "the checkpoint is in place, but may not survive a power failure"):
-            _settle_folder(self.folder)
-
     def _sweep(self) -> None:
         """Delete temporary files of processes that died while saving."""
         for entry in self._scan():
@@ -244,6 +234,95 @@ class Store:
         self._inside(path)
         if path.is_symlink():
             raise StoreError(f"{path} is a symbolic link; checkpoints are never written through links: remove it")
+
+
+class Draft:
+    """A checkpoint that is written to a temporary file and waits for `publish`; made by `Store.write`.
+
+    Attributes
+    ----------
+    path
+        Where it will be.
+    size
+        Bytes.
+    """
+
+    def __init__(self, store: Store, path: Path, temporary: Path, file: _Temporary, keep: bool) -> None:
+        self.path = path
+        self.size = os.fstat(file.fileno()).st_size
+        self._store = store
+        self._temporary = temporary
+        self._file = file
+        self._keep = keep
+        self._placing = threading.RLock()
+        self._is_placed = False
+        self._aside: Path | None = None  # the second name of the earlier file
+
+    def publish(self) -> None:
+        """Bring the bytes to the disk, then put the file in place. Afterwards no temporary file is left.
+
+        Raises
+        ------
+        StoreError
+            The earlier file is whole, unless the message says that the new one is in place.
+        """
+        try:
+            with _explain(self.path, "the checkpoint cannot be written"):
+                try:
+                    _settle(self._file.fileno())
+                except BaseException:
+                    self._take_back()
+                    raise
+                with self._store._locked(self.path):
+                    self._place(keep=self._keep)
+            with _explain(self.path, "the checkpoint is in place, but may not survive a power failure"):
+                _settle_folder(self.path.parent)
+            if self._aside is not None and not self._keep:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._aside)
+        finally:
+            self.discard()
+
+    def hurry(self) -> None:
+        """Put the file in place before it is on the disk: this process is about to be killed.
+
+        A power failure could now cost it. So the earlier file keeps a second name, ``.kept-{UTC}``, until `publish`
+        has come to its end.
+        """
+        with _explain(self.path, "the checkpoint cannot be written"):
+            self._place(keep=True)
+
+    def discard(self) -> None:
+        """Let go of the file, and delete it if it was not published."""
+        _drop(self._temporary, self._file)
+
+    def let_go(self) -> None:
+        """Close the file in a forked child, where it would hold the lock of the parent."""
+        self._file.close()
+
+    def _place(self, *, keep: bool) -> None:
+        """Replace the old file, which gets its second name first, so that a crash in between loses nothing."""
+        with self._placing:
+            if self._is_placed:
+                return
+            if keep and self.path.exists():
+                # Without hard links there is no file at `path` for a moment, but none is lost.
+                self._aside = _link_aside(self.path, "kept") or _rename_aside(self.path, "kept")
+            try:
+                os.replace(self._temporary, self.path)
+            except BaseException:  # not replaced: only the old name counts again
+                if self._aside is not None:
+                    os.rename(self._aside, self.path) if not self.path.exists() else os.unlink(self._aside)
+                raise
+            self._is_placed = True
+
+    def _take_back(self) -> None:
+        """Give the earlier file its place again, if this one was put there in a hurry and is not on the disk."""
+        with self._placing, contextlib.suppress(OSError):
+            if self._is_placed and self._aside is not None:
+                os.replace(self._aside, self.path)
+            elif self._is_placed:
+                os.unlink(self.path)
 
 
 def check_name(text: object, what: str) -> str:
@@ -325,6 +404,14 @@ class _Temporary(io.FileIO):
     def close(self) -> None:
         with contextlib.suppress(OSError):  # all was synced before; and if it was not, that error is on its way
             super().close()
+
+
+def _drop(temporary: Path, file: _Temporary | None) -> None:
+    """Delete a temporary file, where it still has that name, and close it."""
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)
+    if file is not None:
+        file.close()
 
 
 def _read_name(path: Path) -> tuple[str, str, int] | None:

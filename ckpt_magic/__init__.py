@@ -29,9 +29,11 @@ from ckpt_magic.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from ckpt_magic.faces.status import Rows
+    from ckpt_magic.faces.versions import VersionRows
     from ckpt_magic.steps.checkpoint import Checkpoint
     from ckpt_magic.steps.stored import Outputs, load
 
@@ -56,6 +58,7 @@ __all__ = [
     "TamperedError",
     "UntrustedError",
     "UsageError",
+    "diff",
     "load",
     "status",
 ]
@@ -105,6 +108,44 @@ def status(name: str | None = None, version: str | int | None = None, folder: st
 
     store = Store(Path(folder).expanduser().absolute())
     return rows(store, load_keyring(), name=name, version=None if version is None else str(version))
+
+
+def diff(
+    name: str, old: str | int, new: str | int, steps: Iterable[int] = (), folder: str | Path = ".ckpt"
+) -> VersionRows:
+    """Compare two versions of a pipeline: the code of each step, and the values that it left.
+
+    Parameters
+    ----------
+    name
+        The pipeline.
+    old, new
+        The versions.
+    steps
+        Only these; by default all.
+    folder
+        Folder of the checkpoints.
+
+    Returns
+    -------
+    VersionRows
+        A list of dicts, one per step, as `%ckpt_diff --json` gives; shows itself as text and as HTML.
+
+    Raises
+    ------
+    StepNotFoundError
+        A version, or a step that was asked for, is not stored.
+    """
+    from pathlib import Path
+
+    from ckpt_magic.faces.versions import differ
+    from ckpt_magic.files.store import check_name
+    from ckpt_magic.files.trust import load_keyring
+    from ckpt_magic.steps.registry import PipelineKey
+
+    place = Path(folder).expanduser().absolute(), check_name(name, "name")
+    keys = [PipelineKey(*place, check_name(str(one), "version")) for one in (old, new)]
+    return differ(keys[0], keys[1], load_keyring(), list(steps))
 
 
 def load_ipython_extension(shell: Any) -> None:

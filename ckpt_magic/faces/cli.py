@@ -88,6 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--json", action="store_true", help="a list of objects about the steps")
     load.set_defaults(verb=_load)
 
+    diff = add("diff", help="compare two versions of a pipeline: code and values, step by step")
+    diff.add_argument("old", metavar="V1")
+    diff.add_argument("new", metavar="V2")
+    _add_what(diff)
+    verbs.add_name_and_folder(diff)
+    diff.add_argument("--json", action="store_true")
+    diff.set_defaults(verb=_diff)
+
     clear = add("clear", help="delete checkpoints; without --yes only say which")
     _add_place(clear)
     clear.add_argument("--all", action="store_true", help="all steps of the pipeline")
@@ -108,8 +116,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     """Add the notebook's path and steps, in any order, and the pipeline."""
-    parser.add_argument("what", nargs="*", metavar="NOTEBOOK|STEP", help="a notebook, and steps such as 2 or 1-3")
+    _add_what(parser)
     verbs.add_pipeline(parser)
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="*", metavar="NOTEBOOK|STEP", help="a notebook, and steps such as 2 or 1-3")
 
 
 # -- verbs ----------------------------------------------------------------------------------------------------------
@@ -151,6 +163,14 @@ def _load(given: argparse.Namespace) -> int:
         print(label)
         for name, one in value.items() if isinstance(value, dict) else [("", value)]:
             print(f"  {name} = {_brief(one)}" if name else f"  {_brief(one)}")
+    return 0
+
+
+def _diff(given: argparse.Namespace) -> int:
+    settings, spans = _place(given)
+    keys = [_pipeline(settings, given, version) for version in (given.old, given.new)]
+    found = verbs.diff(keys[0], keys[1], spans, load_keyring())
+    print(status.rows_json(found) if given.json else found)
     return 0
 
 
@@ -230,8 +250,8 @@ _MAGIC = re.compile(r"^[ \t]*%(?:%step|ckpt_config)[ \t]+(.*)$", re.MULTILINE)
 _OPTION = re.compile(r"--(name|version|folder)[ =]+(\"[^\"]*\"|'[^']*'|\S+)")
 
 
-def _pipeline(settings: Settings, given: argparse.Namespace) -> PipelineKey:
-    call = StepCall(0, name=given.name, version=given.version, folder=given.folder)
+def _pipeline(settings: Settings, given: argparse.Namespace, version: str | None = None) -> PipelineKey:
+    call = StepCall(0, name=given.name, version=version or given.version, folder=given.folder)
     if settings.notebook is None and settings.is_default_name(call):
         there = pipelines_text(Store(settings.folder(given.folder)))
         raise UsageError(f"which pipeline? --name NAME, or a notebook's path{f'; stored: {there}' if there else ''}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -302,6 +303,37 @@ class CkptMagics(Magics):
         )
 
     @line_magic
+    def ckpt_diff(self, line: str) -> Any:
+        """Compare two versions of a pipeline: the code of each step, and the values that it left.
+
+        Usage: %ckpt_diff V1 V2 [STEP…] [--name NAME] [--folder F] [--json]
+
+        Values are read into a place of their own and compared by structure: numbers, frames (shape, columns, dtypes,
+        changed cells), arrays (shape, greatest difference), dicts, objects by what they hold. `--json` returns a list
+        of objects with the keys `step, code, source, seconds, values, problem`.
+
+        Examples
+        --------
+        ::
+
+            %ckpt_diff 1 2
+            %ckpt_diff baseline tuned 3 --name model-training
+        """
+        parser = verbs.Arguments("%ckpt_diff")
+        parser.add_argument("old", metavar="V1")
+        parser.add_argument("new", metavar="V2")
+        verbs.add_steps(parser)
+        verbs.add_name_and_folder(parser)
+        parser.add_argument("--json", action="store_true")
+        return _usage(self._diff, parser, line)
+
+    def _diff(self, parser: verbs.Arguments, line: str) -> Any:
+        given = parser.parse_line(line)
+        keys = [self._key(parser, argparse.Namespace(**vars(given), version=one)) for one in (given.old, given.new)]
+        found = verbs.diff(keys[0], keys[1], given.steps, self.session.keyring)
+        return list(found) if given.json else found
+
+    @line_magic
     def ckpt_clear(self, line: str) -> None:
         """Delete checkpoints; without --yes only say which.
 
@@ -414,6 +446,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "ckpt_start": ("--name",),
     "ckpt_load": (*_PIPELINE, "--push", "--force", "--json"),
     "ckpt_status": (*_PIPELINE, "--json"),
+    "ckpt_diff": ("--name", "--folder", "--json"),
     "ckpt_clear": (*_PIPELINE, "--all", "--kept", "--yes"),
     "ckpt_trust": ("--key", "--yes"),
 }

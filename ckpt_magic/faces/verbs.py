@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, UntrustedError, UsageError
 from ckpt_magic.faces import status
@@ -22,6 +22,9 @@ from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, StepCall, steps_text
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import Outputs, nothing_stored, pipelines_text, printable, shown_folder
+
+if TYPE_CHECKING:
+    from ckpt_magic.faces import versions
 
 # -- arguments ------------------------------------------------------------------------------------------------------
 
@@ -55,8 +58,13 @@ class Arguments(argparse.ArgumentParser):
 
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
     """Add `--name`, `--version` and `--folder`."""
-    parser.add_argument("--name", help="name of the pipeline")
+    add_name_and_folder(parser)
     parser.add_argument("--version", help="its version")
+
+
+def add_name_and_folder(parser: argparse.ArgumentParser) -> None:
+    """Add `--name` and `--folder`."""
+    parser.add_argument("--name", help="name of the pipeline")
     parser.add_argument("--folder", help="folder of the checkpoints")
 
 
@@ -231,6 +239,23 @@ def _besides(store: Store, found: Sequence[Mapping[str, Any]]) -> str:
     if there <= {(row["name"], row["version"]) for row in found}:
         return ""
     return f"stored in {shown_folder(store.folder)}: {pipelines_text(store)}; --name and --version choose"
+
+
+# -- diff -----------------------------------------------------------------------------------------------------------
+
+
+def diff(old: PipelineKey, new: PipelineKey, spans: Sequence[Span], keyring: Keyring) -> versions.VersionRows:
+    """How two versions differ, in all steps or in some.
+
+    Raises
+    ------
+    StepNotFoundError
+        A version, or a step that was asked for, is not stored.
+    """
+    from ckpt_magic.faces import versions  # only this verb needs it, and not at the start of every kernel
+
+    there = {entry.step for key in (old, new) for entry in Store(key.folder).entries(key.name, key.version)}
+    return versions.differ(old, new, keyring, choose(spans, sorted(there), f"`{old.name}` in {old.folder}"))
 
 
 # -- clear ----------------------------------------------------------------------------------------------------------

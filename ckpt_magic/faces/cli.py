@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -96,6 +97,15 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--json", action="store_true")
     diff.set_defaults(verb=_diff)
 
+    verify = add(
+        "verify", help="run a step again in a process of its own and compare: 0 reproduces, 10 differs, 1 failed"
+    )
+    verify.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    verify.add_argument("--step", type=int, required=True, metavar="N")
+    verbs.add_pipeline(verify)
+    verify.add_argument("--json", action="store_true")
+    verify.set_defaults(verb=_verify)
+
     clear = add("clear", help="delete checkpoints; without --yes only say which")
     _add_place(clear)
     clear.add_argument("--all", action="store_true", help="all steps of the pipeline")
@@ -172,6 +182,16 @@ def _diff(given: argparse.Namespace) -> int:
     found = verbs.diff(keys[0], keys[1], spans, load_keyring())
     print(status.rows_json(found) if given.json else found)
     return 0
+
+
+def _verify(given: argparse.Namespace) -> int:
+    from ckpt_magic.faces.verify import verify  # nbclient again
+
+    given.what = [str(given.notebook)]
+    settings, _ = _place(given)
+    report = verify(given.notebook, _pipeline(settings, given), given.step, load_keyring())
+    print(json.dumps(report.as_row(), indent=2) if given.json else report.text())
+    return {"reproduces": 0, "differs": 10}.get(report.verdict, 1)
 
 
 def _clear(given: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -334,6 +336,42 @@ class CkptMagics(Magics):
         return list(found) if given.json else found
 
     @line_magic
+    def ckpt_verify(self, line: str) -> None:
+        """Run a step again, in a second process on the restored state before it, and compare what it leaves.
+
+        Usage: %ckpt_verify N [--name NAME] [--version V] [--folder F]
+
+        The notebook's file is what runs, up to that step; unmarked cells in it run, too. Nothing changes in this
+        kernel and none of its checkpoints does. A step that draws random numbers which nothing seeded, or reads the
+        clock, is told as such.
+
+        Examples
+        --------
+        ::
+
+            %ckpt_verify 2
+        """
+        parser = verbs.Arguments("%ckpt_verify")
+        parser.add_argument("step", type=int, metavar="N")
+        verbs.add_pipeline(parser)
+        _usage(self._verify, parser, line)
+
+    def _verify(self, parser: verbs.Arguments, line: str) -> None:
+        given = parser.parse_line(line)
+        key, notebook = self._key(parser, given), self.session.settings.notebook
+        if notebook is None:
+            raise UsageError(
+                "%ckpt_verify: the notebook's file is not known in this kernel; in a shell: "
+                f"ckpt-magic verify NOTEBOOK --step {given.step}"
+            )
+        place = ["--name", key.name, "--version", key.version, "--folder", str(key.folder)]
+        command = [sys.executable, "-m", "ckpt_magic", "verify", str(notebook), "--step", str(given.step), *place]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.stderr and not done.stdout:
+            raise UsageError(done.stderr.strip().removeprefix("ckpt-magic: "))
+        _say(done.stdout.rstrip())
+
+    @line_magic
     def ckpt_clear(self, line: str) -> None:
         """Delete checkpoints; without --yes only say which.
 
@@ -446,6 +484,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "ckpt_start": ("--name",),
     "ckpt_load": (*_PIPELINE, "--push", "--force", "--json"),
     "ckpt_status": (*_PIPELINE, "--json"),
+    "ckpt_verify": _PIPELINE,
     "ckpt_diff": ("--name", "--folder", "--json"),
     "ckpt_clear": (*_PIPELINE, "--all", "--kept", "--yes"),
     "ckpt_trust": ("--key", "--yes"),

@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from ckpt_magic.errors import StoreError, UsageError
+from ckpt_magic.errors import StepNotFoundError, StoreError, UsageError
 from ckpt_magic.faces.status import duration
 from ckpt_magic.files.store import check_name
 from ckpt_magic.steps.outputs import PRIVATE, fold, is_banner
@@ -41,13 +41,14 @@ _IDLE_SECONDS = 600  # a kernel that printed much needs a while until its last m
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `ckpt-magic run` was asked for; None where nothing was said."""
+    """What `ckpt-magic run` was asked for; None where nothing was said. `until`: the last step that is executed."""
 
     start_from: str | None = None
     name: str | None = None
     version: str | None = None
     folder: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    until: int | None = None
 
 
 def run(notebook: Path, output: Path, options: Options, *, stream: TextIO | None = None) -> int:
@@ -82,6 +83,8 @@ def run(notebook: Path, output: Path, options: Options, *, stream: TextIO | None
         if getattr(options, option) is not None:
             check_name(getattr(options, option), option)
     document = _read(notebook)
+    if options.until is not None:
+        document.cells = _until(document, options.until, notebook)
     if options.parameters:
         inject(document, options.parameters)
     for cell in document.cells:
@@ -229,6 +232,15 @@ class _Progress:
 
 def _code_cells(document: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in document.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _until(document: NotebookNode, step: int, notebook: Path) -> list[NotebookNode]:
+    """The cells up to the last one of a step."""
+    for index in reversed(range(len(document.cells))):
+        match = _STEP.match(document.cells[index].source)
+        if match and int(match[1]) == step and document.cells[index].cell_type == "code":
+            return list(document.cells[: index + 1])
+    raise StepNotFoundError(f"{notebook}: no cell begins with `%%step {step}`")
 
 
 def _label(cell: NotebookNode, index: int, count: int) -> str:

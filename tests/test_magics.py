@@ -22,16 +22,7 @@ from tests.test_status import KEYS
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-MAGICS = [
-    "ckpt_config",
-    "ckpt_start",
-    "ckpt_load",
-    "ckpt_status",
-    "ckpt_verify",
-    "ckpt_diff",
-    "ckpt_clear",
-    "ckpt_trust",
-]
+MAGICS = [f"ckpt_{verb}" for verb in "config start load status verify diff clear trust".split()]
 
 
 @pytest.fixture

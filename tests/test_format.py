@@ -28,9 +28,10 @@ from ckpt_magic.errors import (
     UntrustedError,
 )
 from ckpt_magic.files import format as checkpoint_format
-from ckpt_magic.files import payloads, store
+from ckpt_magic.files import maps, store
 from ckpt_magic.files.format import FOOTER, MAGIC, belongs, claimed, open_checkpoint, other_writer, show
-from ckpt_magic.files.payloads import PAGE, read_exactly
+from ckpt_magic.files.payloads import PAGE
+from ckpt_magic.files.streams import read_exactly
 from ckpt_magic.files.trust import Keyring
 from tests.making import load, new_hash, overwrite, pickle_to, save, some_keyring, write
 
@@ -647,7 +648,7 @@ def test_progress_grows_to_the_bytes_of_the_pickle(
     mapped: list[int] = []
     stored.parts(mapped.append)
     assert 0 < mapped[-1] < PAGE * 2
-    monkeypatch.setattr(payloads, "_may_be_mapped", lambda descriptor: False)
+    monkeypatch.setattr(maps, "_may_be_mapped", lambda descriptor: False)
     read: list[int] = []
     stored.parts(read.append)
     assert max(read) == stored.size

@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 
 from ckpt_magic.errors import DamagedError
-from ckpt_magic.files import payloads
-from ckpt_magic.files.payloads import PAGE, Map, PayloadWriter, Row, Skeleton, open_map, read_skeleton, rows_from
+from ckpt_magic.files import maps, payloads
+from ckpt_magic.files.maps import Map, open_map
+from ckpt_magic.files.payloads import PAGE, PayloadWriter, Row, Skeleton, read_skeleton, rows_from
 from tests.making import new_hash, pickle_to
 
 KIB = 1024
@@ -310,7 +311,7 @@ def test_a_file_larger_than_memory_can_be_mapped(tmp_path: Path) -> None:
 def test_where_mapping_is_unsafe_the_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.pkl"
     skeleton = write_pickle(path, values())
-    monkeypatch.setattr(payloads, "_may_be_mapped", lambda descriptor: False)
+    monkeypatch.setattr(maps, "_may_be_mapped", lambda descriptor: False)
     found, mapped = restore(path, skeleton)
     assert not mapped.mapped
     overwritten = bytearray(path.stat().st_size)
@@ -329,7 +330,7 @@ def test_the_type_of_a_file_system_is_what_stat_says(tmp_path: Path, place: str)
         pytest.skip(f"there is no {path}")
     said = subprocess.run(["stat", "-f", "-c", "%t", path], capture_output=True, text=True, check=True).stdout
     with descriptor_of(path) as descriptor:
-        assert payloads._linux_type(descriptor) == int(said, 16)
+        assert maps._linux_type(descriptor) == int(said, 16)
 
 
 @contextlib.contextmanager
@@ -341,7 +342,7 @@ def descriptor_of(path: Path) -> Iterator[int]:
 
 @pytest.mark.parametrize("kind", [0x6969, 0xFF534D42, 0xFE534D42, 0x65735546, 0x01021997, 0])
 def test_network_file_systems_are_not_mapped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: int) -> None:
-    monkeypatch.setattr(payloads, "_linux_type", lambda descriptor: kind)
+    monkeypatch.setattr(maps, "_linux_type", lambda descriptor: kind)
     (tmp_path / "a").write_bytes(b"xyz")
     mapped = open_map(tmp_path / "a")
     assert not mapped.mapped

@@ -34,19 +34,10 @@ from ckpt_magic.errors import (
     TamperedError,
     UntrustedError,
 )
-from ckpt_magic.files.payloads import (
-    SLICE,
-    Map,
-    PayloadWriter,
-    Progress,
-    Row,
-    open_map,
-    payload_digest,
-    read_exactly,
-    read_skeleton,
-    rows_from,
-    write_all,
-)
+from ckpt_magic.files.extents import Known
+from ckpt_magic.files.maps import Map, open_map
+from ckpt_magic.files.payloads import PayloadWriter, Row, payload_digest, read_skeleton, rows_from
+from ckpt_magic.files.streams import SLICE, Progress, read_exactly, write_all
 from ckpt_magic.files.trust import MAC_BYTES, Keyring, callables, walk
 
 FORMAT = 1
@@ -192,6 +183,7 @@ def write(
     keyring: Keyring,
     new_hash: Callable[[], Any],
     progress: Progress | None = None,
+    known: Callable[[Any], Known | None] | None = None,
 ) -> Any:
     """Write one checkpoint into an empty file.
 
@@ -212,13 +204,15 @@ def write(
         Makes the hash of a payload; `StoredStep.check` must get the same.
     progress
         Told how many bytes of the pickle are written.
+    known
+        Tells what is known of a buffer that becomes a payload; see `PayloadWriter`.
 
     Returns
     -------
     Any
         What `dump` returned.
     """
-    writer = PayloadWriter(file, new_hash, progress)
+    writer = PayloadWriter(file, new_hash, progress, known)
     result = dump(writer)  # type: ignore[arg-type]  # a pickler only calls write
     skeleton = writer.finish()
     shown = _encode(list(outputs))

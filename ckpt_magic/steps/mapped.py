@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from ckpt_magic.errors import StoreError
-from ckpt_magic.files.payloads import Map
+from ckpt_magic.files.maps import Map
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import definitions, fingerprint
 

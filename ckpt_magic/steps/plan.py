@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ckpt_magic.files.payloads import Map
+from ckpt_magic.files.maps import Map
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.values import ambient, delta, pickling, places
 from ckpt_magic.values.source import Names, Words

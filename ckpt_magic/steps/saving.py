@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from ckpt_magic.errors import LostValueError, NotPicklableError
 from ckpt_magic.files import format as files
 from ckpt_magic.steps import interrupts, record, registry
+from ckpt_magic.steps.buffers import Buffers
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
@@ -124,6 +125,8 @@ class Saver:
                 },
             }
 
+        buffers = Buffers(kernel.pages)
+
         def write(file: BinaryIO) -> pickling.Written:
             written: pickling.Written = files.write(
                 file,
@@ -132,7 +135,9 @@ class Saver:
                 meta=complete,
                 keyring=kernel.keyring,
                 new_hash=new_hash,
+                known=buffers.known,
             )
+            buffers.written(path, file)
             return written
 
         store = kernel.store(plan.key.folder)

@@ -18,7 +18,7 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import xxhash
@@ -30,18 +30,34 @@ LARGE: Final = 1 << 20
 _MOST: Final = 4096  # buffers tracked at a time: each may split an area of memory, of which Linux allows 65,530
 _PAGE: Final = mmap.PAGESIZE
 _PATIENCE: Final = 2  # times that a tracked buffer may turn out to be written before it is rather hashed
+_MOSTLY: Final = 0.75  # a buffer is rather tracked if at least this part of it was not written to
+_PIECES: Final = 1 << 16  # a buffer that was written to here and there more often than this is stored anew
 
 
 class Content:
     """What one buffer held at one time; its digest is found when it is first asked for.
 
     Two contents can be compared as long as one of them was read, or both are the same object.
+
+    Attributes
+    ----------
+    place
+        Address and length.
+    stored
+        Where a file holds these bytes, or most of them; None if nobody knows.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_digest", "place")
+    __slots__ = ("__weakref__", "_buffer", "_digest", "place", "stored")
 
-    def __init__(self, place: tuple[int, int], buffer: Any = None, digest: bytes | None = None) -> None:
+    def __init__(
+        self,
+        place: tuple[int, int],
+        buffer: Any = None,
+        digest: bytes | None = None,
+        stored: Stored | None = None,
+    ) -> None:
         self.place = place
+        self.stored = stored
         self._buffer = buffer
         self._digest = digest
 
@@ -69,6 +85,22 @@ class Content:
     def forget(self) -> None:
         """Let go of the memory."""
         self._buffer = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a file holds the bytes of a buffer.
+
+    Attributes
+    ----------
+    where
+        What the one who noted it knows the place by.
+    stale
+        Parts of the buffer, from and to, ascending, that are other ones by now.
+    """
+
+    where: object
+    stale: tuple[tuple[int, int], ...] = ()
 
 
 class Pages:
@@ -100,16 +132,24 @@ class Pages:
         buffer
             A `pickle.PickleBuffer` or anything else with contiguous memory.
         """
+        known = self.known(buffer)
+        if known is None:
+            return Content(place_of(buffer), buffer)
+        known.hold(buffer)
+        return known
+
+    def known(self, buffer: Any) -> Content | None:
+        """The content that a buffer had at a look, if nothing was written there since; it is not held."""
         if self._pid != os.getpid():  # a forked child: what the kernel tells is told to the parent
             self._forget_all()
         place = place_of(buffer)
         known = self._known.get(place)
-        if known is not None:
-            if known.holds(buffer):
-                known.content.hold(buffer)
-                return known.content
-            self._spoil(place, known)
-        return Content(place, buffer)
+        if known is None:
+            return None
+        if known.holds():
+            return known.content
+        self._spoil(place, known)
+        return None
 
     def track(self, contents: Iterable[Content]) -> None:
         """Track what is not read yet, before it is: a write between the two would go unseen."""
@@ -126,24 +166,25 @@ class Pages:
         for one in unread:
             one.digest()
 
-    def mapped(self, owner: Any, digests: Iterable[tuple[Any, str]]) -> None:
+    def mapped(self, owner: Any, parts: Iterable[tuple[Any, str, object]]) -> None:
         """Note what buffers of a private map of a file hold as long as their pages come from that file.
 
         Parameters
         ----------
         owner
             The map; when it is gone nothing is known any more.
-        digests
-            The buffers, and for each the digest of its bytes in the file, in hexadecimal digits.
+        parts
+            The buffers, and for each the digest of its bytes in the file, in hexadecimal digits, and where they lie
+            there (`Stored.where`).
         """
         kernel = self._kernel()
         if kernel is None:
             return
         self._maps = [*self._live_owners(), weakref.ref(owner)]
-        for buffer, digest in digests:
+        for buffer, digest, where in parts:
             place = place_of(buffer)
             if place[1] >= LARGE:
-                content = Content(place, digest=bytes.fromhex(digest))
+                content = Content(place, digest=bytes.fromhex(digest), stored=Stored(where))
                 self._known[place] = _Mapped(content, weakref.ref(owner), kernel)
 
     def prune(self, places: set[tuple[int, int]]) -> None:
@@ -162,8 +203,14 @@ class Pages:
         return known is not None and known.content is content
 
     def _spoil(self, place: tuple[int, int], known: _Armed | _Mapped) -> None:
-        del self._known[place]
-        if isinstance(known, _Armed):
+        """Note that a buffer was written to. What is known of it stays: it tells where it was not."""
+        if known.spoiled:
+            return
+        known.spoiled = True
+        # found now: what is tracked for another buffer later on may look as if it had not been written to
+        unwritten = known.unwritten()
+        known.written += _without([_page_bounds(place)], unwritten)
+        if isinstance(known, _Armed) and _total(unwritten) < place[1] * _MOSTLY:
             self._spoiled[place] += 1
 
     def _kernel(self) -> _Kernel | None:
@@ -183,10 +230,14 @@ class Pages:
             low, high = _whole_pages(content.place)
             if len(self._known) >= _MOST or not _is_within(low, high, areas):
                 continue
+            earlier = self._known.get(content.place)
+            unwritten = earlier.unwritten() if earlier is not None and earlier.content.stored is not None else []
             done, written = kernel.protect(low, high)
-            self._drop_written(written)
+            self._note_written(written)
             if not done:
                 continue
+            if earlier is not None and unwritten:
+                content.stored = _still_stored(earlier.content, earlier.still(unwritten))
             self._known[content.place] = _Armed(content, low, high, _edges(content.place), kernel)
 
     def _live_maps(self) -> list[tuple[int, int]]:
@@ -196,37 +247,105 @@ class Pages:
     def _live_owners(self) -> list[weakref.ref[Any]]:
         return [owner for owner in self._maps if owner() is not None]
 
-    def _drop_written(self, ranges: list[tuple[int, int]]) -> None:
-        """Forget buffers that lie over memory that was written to: arming it has wiped out the trace."""
-        for place, known in list(self._known.items()):
-            if isinstance(known, _Armed) and any(low < known.high and known.low < high for low, high in ranges):
-                del self._known[place]
+    def _note_written(self, ranges: list[tuple[int, int]]) -> None:
+        """Note memory that was written to with the buffers that lie there: arming it has wiped out the trace."""
+        for known in self._known.values() if ranges else ():
+            if isinstance(known, _Armed):
+                known.written += [(low, high) for low, high in ranges if low < known.high and known.low < high]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Armed:
-    """A buffer whose whole pages are write-protected; the bytes before and after them are hashed."""
+    """A buffer whose whole pages are write-protected; the bytes before and after them are hashed.
+
+    Attributes
+    ----------
+    written
+        Memory that was written to since, as far as the kernel does not tell it any more.
+    spoiled
+        Whether it is known that it is no longer as it was.
+    """
 
     content: Content
     low: int
     high: int
     edges: bytes
     kernel: _Kernel
+    written: list[tuple[int, int]] = field(default_factory=list)
+    spoiled: bool = False
 
-    def holds(self, buffer: Any) -> bool:
-        return self.kernel.is_untouched(self.low, self.high) and _edges(self.content.place) == self.edges
+    def holds(self) -> bool:
+        if self.spoiled or self.written or not self.kernel.is_untouched(self.low, self.high):
+            return False
+        return _edges(self.content.place) == self.edges
+
+    def unwritten(self) -> list[tuple[int, int]]:
+        """Pages that are as they were."""
+        return _without(self.kernel.untouched(self.low, self.high), self.written)
+
+    def still(self, unwritten: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those of the pages that are as they were after they were protected anew."""
+        return _without(self.unwritten(), _without([(self.low, self.high)], unwritten))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Mapped:
     """A buffer of a private map of a file."""
 
     content: Content
     owner: Callable[[], Any]
     kernel: _Kernel
+    written: list[tuple[int, int]] = field(default_factory=list)
+    spoiled: bool = False
 
-    def holds(self, buffer: Any) -> bool:
-        return self.owner() is not None and self.kernel.is_of_file(*_page_bounds(self.content.place))
+    def holds(self) -> bool:
+        return not self.spoiled and self.owner() is not None and self.kernel.is_of_file(*self._bounds())
+
+    def unwritten(self) -> list[tuple[int, int]]:
+        """Pages that come from the file."""
+        written = None if self.owner() is None else self.kernel.written_of_file(*self._bounds())
+        return [] if written is None else _without([self._bounds()], written + self.written)
+
+    def still(self, unwritten: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those of the pages that come from the file after they were protected: what was absent looks swapped now."""
+        written = self.kernel.written_of_file(*self._bounds(), _PRESENT)
+        return [] if written is None else _without(unwritten, written)
+
+    def _bounds(self) -> tuple[int, int]:
+        return _page_bounds(self.content.place)
+
+
+def _still_stored(content: Content, unwritten: list[tuple[int, int]]) -> Stored | None:
+    """Where the bytes of a content are stored, after all but the memory `unwritten` may have been written to."""
+    start, length = content.place
+    stored = content.stored
+    parts = [(low - start, high - start) for low, high in unwritten]
+    kept = _without([(max(0, low), min(length, high)) for low, high in parts], stored.stale if stored else ())
+    if stored is None or not kept or len(kept) > _PIECES:
+        return None
+    return Stored(stored.where, tuple(_without([(0, length)], kept)))
+
+
+def _without(ranges: Iterable[tuple[int, int]], holes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is left of `ranges`, ascending and apart, without `holes`, in any order."""
+    left: list[tuple[int, int]] = []
+    rest = iter(sorted(holes))
+    hole = next(rest, None)
+    for low, high in ranges:
+        while hole is not None and hole[0] < high:
+            if low < hole[0]:
+                left.append((low, hole[0]))
+            low = max(low, hole[1])
+            if hole[1] > high:
+                break
+            hole = next(rest, None)
+        if low < high:
+            left.append((low, high))
+    return left
+
+
+def _total(ranges: Iterable[tuple[int, int]]) -> int:
+    return sum(high - low for low, high in ranges)
 
 
 # --- places ---
@@ -348,24 +467,36 @@ class _Kernel:
         regions = self._scan(low, high, _CHECK, _WRITTEN, _WRITTEN, _PRESENT | _SWAPPED, _ALLOWED)
         return regions == [(low, high)]
 
+    def untouched(self, low: int, high: int) -> list[tuple[int, int]]:
+        """The pages of which `is_untouched` is true."""
+        return self._all(low, high, _CHECK, _WRITTEN, _WRITTEN, _PRESENT | _SWAPPED, _ALLOWED) or []
+
     def is_of_file(self, low: int, high: int) -> bool:
         """Whether no page of a private map of a file was written to."""
         return self._scan(low, high, 0, _FILE, _FILE, _PRESENT | _SWAPPED, 0) == []
+
+    def written_of_file(self, low: int, high: int, any_of: int = _PRESENT | _SWAPPED) -> list[tuple[int, int]] | None:
+        """The pages of a private map of a file that were written to; None if the kernel refuses."""
+        return self._all(low, high, 0, _FILE, _FILE, any_of, 0)
 
     def protect(self, low: int, high: int) -> tuple[bool, list[tuple[int, int]]]:
         """Write-protect pages; tell whether that could be done, and which were not protected before."""
         request = bytearray(struct.pack("4Q", low, high - low, _WRITE_PROTECT, 0))
         if self._control(self._faults, _REGISTER, request) is None:
             return False, []
-        written: list[tuple[int, int]] = []
-        position = low
-        while position < high:
-            found = self._scan(position, high, _PROTECT | _CHECK, 0, _WRITTEN, 0, _WRITTEN)
+        written = self._all(low, high, _PROTECT | _CHECK, 0, _WRITTEN, 0, _WRITTEN)
+        return (False, [(low, high)]) if written is None else (True, written)  # some may be protected by now
+
+    def _all(self, low: int, high: int, *what: int) -> list[tuple[int, int]] | None:
+        """What `_scan` finds, however many stretches it is."""
+        stretches: list[tuple[int, int]] = []
+        while low < high:
+            found = self._scan(low, high, *what)
             if found is None:
-                return False, [(low, high)]  # some may be protected by now
-            written += found
-            position = self._walked
-        return True, written
+                return None
+            stretches += found
+            low = self._walked
+        return stretches
 
     def _scan(
         self, low: int, high: int, flags: int, inverted: int, mask: int, any_of: int, shown: int

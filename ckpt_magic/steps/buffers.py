@@ -1,0 +1,42 @@
+"""The large buffers that a save writes: what the look and earlier files know of them already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from ckpt_magic.files.extents import Extent, Known, Published
+from ckpt_magic.values.pages import Content, Pages, Stored
+
+
+class Buffers:
+    """What is known of the buffers of one save.
+
+    Parameters
+    ----------
+    pages
+        What is known of the large buffers of this process.
+    """
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._met: list[tuple[Known, Content]] = []
+
+    def known(self, buffer: Any) -> Known | None:
+        """What is known of a buffer: none if it may have been written to since the look."""
+        content = self._pages.known(buffer)
+        if content is None or not content.is_read:
+            return None
+        known = Known(content.digest().hex(), lambda: self._pages.known(buffer) is content)
+        if content.stored is not None:
+            known.extent, known.stale = cast(Extent, content.stored.where), content.stored.stale
+        self._met.append((known, content))
+        return known
+
+    def written(self, path: Path, file: BinaryIO) -> None:
+        """Note where the buffers lie in a file that is written and will be published at `path`."""
+        for known, content in self._met:
+            resident = known.extent is None or known.extent.source.resident
+            if known.written_at is None or not (resident or known.stale):  # a map holds its file, come what may
+                continue
+            content.stored = Stored(Extent(Published.at(path, file, resident=resident), known.written_at))

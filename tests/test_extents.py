@@ -1,0 +1,284 @@
+"""What an earlier checkpoint holds already is shared with it where the file system can, and is never a wrong byte."""
+
+from __future__ import annotations
+
+import gc
+import io
+import itertools
+import os
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ckpt_magic.files import extents
+from ckpt_magic.files.extents import BLOCK, Extent, Known, Published
+from ckpt_magic.files.payloads import PayloadWriter
+from ckpt_magic.files.store import Store
+from ckpt_magic.values.pages import LARGE, Pages, Stored
+from tests.kernels import Kernel
+from tests.making import new_hash
+
+np = pytest.importorskip("numpy")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="not run: files are shared in part on Linux")
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+
+
+@pytest.fixture(params=["xfs", "btrfs"])
+def sharing_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system in a loop file that shares extents."""
+    make = {"xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"], "btrfs": ["mkfs.btrfs", "-q"]}[request.param]
+    if shutil.which(make[0]) is None:
+        pytest.skip(f"not run: there is no {make[0]}")
+    image, mount = tmp_path / "image", tmp_path / "mount"
+    mount.mkdir()
+    with image.open("wb") as file:
+        file.truncate(400 * MIB)
+    subprocess.run([*make, image], check=True, capture_output=True)
+    made = subprocess.run(["mount", "-o", "loop", image, mount], check=False, capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"not run: loop files cannot be mounted here: {made.stderr.strip()}")
+    yield mount
+    gc.collect()  # what is still mapped keeps it busy
+    subprocess.run(["umount", "--lazy", mount], check=True)
+
+
+def used(folder: Path) -> int:
+    os.sync()
+    status = os.statvfs(folder)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+def value(folder: Path, step: int, name: str) -> Any:
+    with Store(folder).path("p", "1", step).open("rb") as file:
+        return pickle.load(file)[name]
+
+
+def tracked() -> Pages:
+    pages = Pages()
+    kernel = pages._kernel()
+    if kernel is None or not kernel.tracks:
+        pytest.skip("not run: this kernel tracks no writes")
+    return pages
+
+
+# --- through steps ---
+
+
+def test_steps_that_change_a_hundredth_take_the_room_of_a_hundredth(sharing_folder: Path) -> None:
+    """In the kernel that made the array, after a restore, and after a save that followed a restore."""
+    tracked()
+    folder, size = sharing_folder / "ck", 8 * MIB
+    part = size // 100
+    kernel = Kernel(folder)
+    kernel.step(1, f"import numpy\na = numpy.arange({size}.0)")
+    before, changed = used(sharing_folder), 0
+    for step in range(2, 6):
+        first = step * 1_000_003 % (size - part)
+        kernel.step(step, f"a[{first} : {first + part}] += {step}")
+        changed += 8 * part
+    assert used(sharing_folder) - before < 1.2 * changed
+    expected = kernel.names["a"].copy()
+    again = Kernel(folder, 6)
+    for step in range(1, 6):
+        assert again.step(step, "...")["action"] == "restored"
+    for step in range(6, 8):
+        before = used(sharing_folder)
+        again.step(step, f"a[{step * 100_000} : {step * 100_000 + part}] = {step}")
+        expected[step * 100_000 : step * 100_000 + part] = step
+        assert used(sharing_folder) - before < 1.2 * 8 * part
+        assert (value(folder, step, "a") == expected).all()
+    before = used(sharing_folder)
+    again.step(8, "b = a")
+    assert used(sharing_folder) - before < MIB // 2
+    assert (value(folder, 8, "b") == expected).all()
+    Kernel(folder, 9)
+
+
+def resident(array: Any) -> int:
+    """Bytes of the memory of a map that lies under an array, as far as this process has looked at them."""
+    address, found = array.ctypes.data, False
+    with open("/proc/self/smaps") as lines:
+        for line in lines:
+            if "-" in line.split()[0] and not line.split()[0].endswith(":"):
+                low, high = (int(bound, 16) for bound in line.split()[0].split("-"))
+                found = low <= address < high
+            elif found and line.startswith("Rss:"):
+                return int(line.split()[1]) * 1024
+    raise LookupError("the memory is not mapped")
+
+
+@pytest.mark.parametrize("clones", [True, False])
+def test_saving_a_mapped_array_again_does_not_read_it_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clones: bool
+) -> None:
+    if not clones:
+        monkeypatch.setattr(extents, "_CLONE_RANGE", 0)
+    Kernel(tmp_path).step(1, f"import numpy\na = numpy.arange({4 * MIB})")
+    kernel = Kernel(tmp_path, 2)
+    kernel.step(1, "...")
+    facts = kernel.step(2, "b = a")
+    assert facts["action"] == "saved"
+    assert resident(kernel.names["a"]) < 2 * MIB
+    assert (value(tmp_path, 2, "b") == np.arange(4 * MIB)).all()
+    third = Kernel(tmp_path, 3)
+    assert third.step(1, "...")["action"] == third.step(2, "b = a")["action"] == "restored"
+    assert third.names["b"] is third.names["a"]
+
+
+def test_a_file_that_was_changed_or_replaced_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written in memory is what is saved, whatever became of the earlier file."""
+    asked: list[int | None] = []
+    reopened = Published.reopened
+
+    def recorded(source: Published) -> int | None:
+        asked.append(reopened(source))
+        return asked[-1]
+
+    monkeypatch.setattr(Published, "reopened", recorded)
+    tracked()
+    kernel = Kernel(tmp_path)
+    kernel.step(1, f"import numpy\na = numpy.arange({MIB})")
+    path = Store(tmp_path).path("p", "1", 1)
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(MIB)
+        file.write(b"other")
+    kernel.step(2, "a[:5] = 1")
+    os.replace(Store(tmp_path).path("p", "1", 1), Store(tmp_path).path("p", "1", 2))
+    kernel.step(3, "a[:5] = 2")
+    Store(tmp_path).path("p", "1", 3).unlink()
+    kernel.step(4, "a[:5] = 3")
+    assert asked == [None, None, None]
+    expected = np.arange(MIB)
+    expected[:5] = 3
+    assert (value(tmp_path, 4, "a") == expected).all()
+    kernel.step(5, "a[:5] = 4")
+    assert asked[3] is not None
+
+
+# --- the parts ---
+
+
+def test_parts_cover_a_buffer_and_leave_out_what_is_stale() -> None:
+    chance = random.Random(5)
+    for _ in range(300):
+        length = chance.randrange(1, 60 * BLOCK)
+        edges = sorted(chance.sample(range(length + 1), min(length + 1, 2 * chance.randrange(5))))
+        stale = list(zip(edges[::2], edges[1::2], strict=False))
+        found = list(extents.parts(length, stale))
+        assert [low for low, _, _ in found] == [0, *(high for _, high, _ in found[:-1])]
+        assert found[-1][1] == length
+        for low, high, same in found:
+            if same:
+                assert low % BLOCK == high % BLOCK == 0
+                assert high - low >= 4 * BLOCK
+                assert not any(low < last and first < high for first, last in stale)
+        assert not any(one[2] == other[2] for one, other in itertools.pairwise(found))
+    assert list(extents.parts(64 * BLOCK, [])) == [(0, 64 * BLOCK, True)]
+
+
+def test_a_buffer_that_changes_while_it_is_written_gets_the_digest_of_what_was_written(tmp_path: Path) -> None:
+    array = np.arange(MIB)
+    known = Known("00", lambda: False)
+    with open(tmp_path / "a", "w+b", buffering=0) as file:
+        writer = PayloadWriter(file, new_hash, known=lambda buffer: known)
+        pickle.Pickler(cast(Any, writer), 5).dump([array, 7])
+        skeleton = writer.finish()
+        file.seek(0)
+        assert pickle.load(file)[1] == 7
+    digest = new_hash()
+    digest.update(array.data)
+    assert skeleton.rows[0].digest == digest.hexdigest()
+    assert known.written_at is None
+
+
+def test_a_file_in_memory_shares_nothing() -> None:
+    array, file = np.arange(MIB), io.BytesIO()
+    known = Known("ab", lambda: True, Extent(Published(Path("/nowhere"), (), resident=True), 0))
+    writer = PayloadWriter(file, new_hash, known=lambda buffer: known)
+    pickle.Pickler(cast(Any, writer), 5).dump(array)
+    row = writer.finish().rows[0]
+    assert (row.digest, known.written_at) == ("ab", row.offset)
+    assert (pickle.loads(file.getvalue()) == array).all()
+
+
+# --- what is stale ---
+
+
+def test_what_is_not_stale_is_what_was_stored(tmp_path: Path) -> None:
+    """Whatever happens between looks: writes, other arrays over the same memory, memory taken away or used anew."""
+    pages, chance = tracked(), random.Random(3)
+    size, told = 3 * LARGE, 0
+    for seed in range(12):
+        array = np.random.default_rng(seed).integers(0, 255, size + 64, "u1")[seed % 3 :][:size]
+        stored: bytes | None = None
+        for turn in range(8):
+            for _ in range(chance.randrange(4)):
+                at = chance.randrange(size)
+                match chance.randrange(5):
+                    case 0:
+                        array[at : at + chance.choice([1, 5000, size])] += 1
+                    case 1:
+                        look(pages, array[at // 2 : at // 2 + 2 * LARGE])
+                    case 2:
+                        look(pages, np.ones(size, "u1"))
+                    case 3:
+                        array[at : at + 300_000 : 4096] ^= 1
+                    case 4:
+                        pages.content(pickle.PickleBuffer(array))
+            content = look(pages, array)
+            if content.stored is not None:
+                assert stored is not None
+                fresh = np.ones(size, bool)
+                for low, high in content.stored.stale:
+                    fresh[low:high] = False
+                told += fresh.any()
+                assert (array[fresh] == np.frombuffer(stored, "u1")[fresh]).all()
+            if stored is None or chance.randrange(2):
+                stored = array.tobytes()
+                note(content, (seed, turn))
+            if chance.randrange(6) == 0:
+                place = content.place
+                del array, content
+                array = np.random.default_rng(turn).integers(0, 255, size + 64, "u1")[seed % 3 :][:size]
+                pages.prune({place})
+    assert told > 30
+
+
+def look(pages: Pages, array: Any) -> Any:
+    content = pages.content(pickle.PickleBuffer(array))
+    pages.track([content])
+    content.digest()
+    pages.keep([content])
+    content.forget()
+    return content
+
+
+def note(content: Any, where: object) -> None:
+    content.stored = Stored(where)
+
+
+def test_a_few_pages_that_are_written_again_and_again_stay_tracked() -> None:
+    pages = tracked()
+    array = np.zeros(8 * LARGE, "u1")
+    note(look(pages, array), "file")
+    for turn in range(6):
+        array[turn * LARGE + LARGE // 2] = 1
+        content = look(pages, array)
+        known: Any = pages.known(pickle.PickleBuffer(array))
+        assert known is content
+        assert known.stored.where == "file"
+        stale = sum(high - low for low, high in known.stored.stale) / BLOCK
+        assert turn < stale < turn + 4

@@ -22,7 +22,7 @@ import pytest
 
 from ckpt_magic.values import fingerprint
 from ckpt_magic.values.fingerprint import Seen, look, look_at_all
-from ckpt_magic.values.pickling import make_placeholder
+from ckpt_magic.values.placeholder import make_placeholder
 
 Values = Callable[[str], dict[str, Any]]
 

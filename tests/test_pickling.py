@@ -22,8 +22,12 @@ from typing import Any
 import pytest
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
-from ckpt_magic.values import pickling
-from ckpt_magic.values.pickling import Contents, Placeholder, ValuePickler, View, make_placeholder, read, write
+from ckpt_magic.values import unpickling
+from ckpt_magic.values.arrays import View
+from ckpt_magic.values.pickler import ValuePickler
+from ckpt_magic.values.pickling import Contents, write
+from ckpt_magic.values.placeholder import Placeholder, make_placeholder
+from ckpt_magic.values.unpickling import read
 
 np = pytest.importorskip("numpy")
 
@@ -88,11 +92,11 @@ def test_a_frame_may_begin_anywhere_in_the_tail(kind: str) -> None:
     for size in range((1 << 16) - 300, (1 << 16) + 40):
         value = {"v": ["x" * (size // 2), "y" * (size - size // 2)]}
         data = written(value, kind=kind)
-        found = [tail for tail in pickling._TAILS if data.endswith(tail)]
+        found = [tail for tail in unpickling._TAILS if data.endswith(tail)]
         assert len(found) == 1
         tails.add(found[0])
         assert read(data, (), kind=kind, globals={}).value == value == pickle.loads(data)
-    assert tails == set(pickling._TAILS)
+    assert tails == set(unpickling._TAILS)
 
 
 def test_another_ending_is_damage() -> None:
@@ -514,7 +518,8 @@ def test_any_use_of_a_placeholder_raises_and_is_recorded(use: Callable[[Any], An
 
 
 def test_recognising_and_pickling_a_placeholder_is_no_use() -> None:
-    from ckpt_magic.values.definitions import by_reference, is_plain_definition
+    from ckpt_magic.values.references import by_reference
+    from ckpt_magic.values.tokens import is_plain_definition
 
     used: list[str] = []
     placeholder = make_placeholder("db", 3, "x", used.append)

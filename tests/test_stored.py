@@ -13,7 +13,7 @@ from ckpt_magic import DamagedError, OtherKeyError, OtherWriterError, Outputs, S
 from ckpt_magic.files import format as checkpoint_format
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
-from ckpt_magic.values import pages, pickling
+from ckpt_magic.values import pages, pickling, unpickling
 from tests import making
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def test_arrays_are_mapped_and_writable(pipeline: Path) -> None:
 
 def test_nothing_is_unpickled_before_a_step_is_looked_at(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
-    original = pickling.read
+    original = unpickling.read
 
     def read(*args: Any, **kwargs: Any) -> pickling.Contents:
         reads.append(1)

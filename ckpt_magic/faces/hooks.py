@@ -37,7 +37,7 @@ from ckpt_magic.faces import recording
 from ckpt_magic.steps import interrupts
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.plan import Body, Outcome
-from ckpt_magic.values.pickling import Placeholder
+from ckpt_magic.values.placeholder import Placeholder
 
 if TYPE_CHECKING:
     from ckpt_magic.steps.plan import Plan

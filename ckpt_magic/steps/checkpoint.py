@@ -22,7 +22,7 @@ from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import Pipeline, StepCall
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import definitions, pickling, source
+from ckpt_magic.values import forms, references, source
 
 _log = logging.getLogger("ckpt_magic")
 _OWN = frozenset({"name", "checkpoint_folder", "version", "_earlier"})
@@ -234,9 +234,9 @@ class RunOutputs(Mapping[str, Any]):
 _DONE = Outcome(True, [], None, False, None, 0.0)
 
 
-def _live(token: pickling.Token, main: Mapping[str, Any]) -> Any | None:
+def _live(token: forms.Token, main: Mapping[str, Any]) -> Any | None:
     """A script defines its classes and functions before it runs the steps: those are the live ones."""
-    found = definitions.at(token[1], main)
+    found = references.at(token[1], main)
     return found if isinstance(found, (type, types.FunctionType)) else None
 
 

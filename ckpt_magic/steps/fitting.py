@@ -11,7 +11,7 @@ from ckpt_magic.steps import activity, needs, record, registry
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import Known, PipelineKey
-from ckpt_magic.values import definitions, delta, fingerprint
+from ckpt_magic.values import delta, fingerprint, references
 
 CellsAfter = Callable[[PipelineKey, int, str | None], Sequence[needs.Cell] | None]
 
@@ -126,7 +126,7 @@ class Fitting:
     def _defined(self, qualified: str) -> str | None:
         """Digest of the definition that a qualified name means in the namespace now, if it means one."""
         kernel = self._kernel
-        found = definitions.at(qualified, kernel.namespace)
-        if not issubclass(type(found), (type, types.FunctionType)) or definitions.importable(found):
+        found = references.at(qualified, kernel.namespace)
+        if not issubclass(type(found), (type, types.FunctionType)) or references.importable(found):
             return None
         return kernel.makers.digest(found)

@@ -19,7 +19,8 @@ from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
-from ckpt_magic.values import definitions, places
+from ckpt_magic.values import places
+from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.pages import Pages
 
 SMALL = 1 << 20  # bytes of a checkpoint whose values are cheap to look at before each decision
@@ -72,7 +73,7 @@ class Kernel:
         self.registry = registry.Registry()
         self.active: Plan | None = None
         self.mapped = Mapped()
-        self.makers = definitions.Makers(self.main)
+        self.makers = Makers(self.main)
         self.pages = Pages()
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
         self.places = places.Places(self.main)

@@ -13,7 +13,8 @@ from ckpt_magic.steps import record
 from ckpt_magic.steps.kernel import SMALL, Kernel
 from ckpt_magic.steps.plan import Loaded, values_of
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import ambient, pickling
+from ckpt_magic.values import ambient, placeholder, unpickling
+from ckpt_magic.values.forms import Token
 
 LEFT_OUT = "left out by --save or --drop"
 
@@ -29,7 +30,7 @@ class Loader:
         Finds the live definition for a token of a file.
     """
 
-    def __init__(self, kernel: Kernel, lives: Callable[[pickling.Token], Any | None]) -> None:
+    def __init__(self, kernel: Kernel, lives: Callable[[Token], Any | None]) -> None:
         self._kernel = kernel
         self._lives = lives
         self._resizing: dict[PipelineKey, bool] = {}  # whether code that is known resizes arrays
@@ -39,7 +40,7 @@ class Loader:
         self._resizing.pop(key, None)
 
     def load(
-        self, stored: files.StoredStep, earlier: Mapping[pickling.Token, Any] | None = None, *, here: bool = False
+        self, stored: files.StoredStep, earlier: Mapping[Token, Any] | None = None, *, here: bool = False
     ) -> Loaded:
         """Read a checkpoint into a scratch place; with `here` also find out whether its surroundings can be had.
 
@@ -47,13 +48,13 @@ class Loader:
         """
         kernel = self._kernel
         parts = stored.parts()
-        found: dict[pickling.Token, Any] = {}
+        found: dict[Token, Any] = {}
         kernel.makers.notice()
         lives = self._living
         if earlier:
             lives = lambda token: earlier[token] if token in earlier else self._living(token)
         with kernel.makers.restored(f"{stored.meta['name']}:{stored.meta['step']}"):
-            contents = pickling.read(
+            contents = unpickling.read(
                 parts.skeleton,
                 parts.buffers,
                 kind=stored.meta["kind"],
@@ -75,7 +76,7 @@ class Loader:
             kernel.places.check(contents.ambient.get("places", ()))
         return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size)
 
-    def _living(self, token: pickling.Token) -> Any | None:
+    def _living(self, token: Token) -> Any | None:
         """What a token of a file stands for here: a definition of the notebook, or of a library that was set aside."""
         return self._kernel.places.original(token[1]) if token[0] == "original" else self._lives(token)
 
@@ -125,4 +126,4 @@ class Loader:
     def _placeholder(self, name: str, meta: Mapping[str, Any]) -> Any:
         rows = {row["name"]: row for row in meta["lost"]}
         why = rows[name]["type"] if name in rows else LEFT_OUT
-        return pickling.make_placeholder(name, meta["step"], why, self._kernel.placeholder_used)
+        return placeholder.make_placeholder(name, meta["step"], why, self._kernel.placeholder_used)

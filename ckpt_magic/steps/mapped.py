@@ -8,7 +8,7 @@ from typing import Any
 from ckpt_magic.errors import StoreError
 from ckpt_magic.files.maps import Map
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import definitions, fingerprint
+from ckpt_magic.values import references
 
 
 class Mapped:
@@ -22,7 +22,7 @@ class Mapped:
         held = {
             name
             for name, value in values.items()
-            if not (type(value) in fingerprint.ATOMS or definitions.by_reference(value))
+            if not (type(value) in references.ATOMS or references.by_reference(value))
         }
         self._held[key, step] = mapped, held
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.steps.plan import Code
-from ckpt_magic.values import definitions, source
+from ckpt_magic.values import source, tokens
 
 _METHOD = re.compile(r"step_(\d+)(?:_\w+)?\Z")
 _HOOKS = ("__getattribute__", "__getattr__", "__setattr__", "__delattr__")
@@ -53,7 +53,7 @@ def code(cls: type, name: str) -> Code:
         return Code(text, source.digest(tree), _NO_NAMES, name, tree)
     function = inspect.unwrap(method)  # typed at a prompt, or built by a function
     if isinstance(function, types.FunctionType):
-        return Code("", definitions.definition_token(function, function.__globals__)[2], _NO_NAMES, name)
+        return Code("", tokens.definition_token(function, function.__globals__)[2], _NO_NAMES, name)
     return Code(_source(type(function))[0], f"object:{type(function).__qualname__}", _NO_NAMES, name)
 
 

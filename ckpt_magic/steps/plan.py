@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ckpt_magic.files.maps import Map
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values import ambient, delta, pickling, places
+from ckpt_magic.values import ambient, delta, forms, pickling, places
 from ckpt_magic.values.source import Names, Words
 
 
@@ -64,7 +64,7 @@ class Loaded:
     values: dict[str, Any]
     contents: pickling.Contents
     outputs: list[dict[str, Any]]
-    found: dict[pickling.Token, Any]
+    found: dict[forms.Token, Any]
     map: Map
     size: int
 

@@ -12,7 +12,7 @@ from ckpt_magic.steps.plan import Loaded
 from ckpt_magic.steps.registry import PipelineKey, StepRecord
 from ckpt_magic.steps.session import Session
 from ckpt_magic.values import fingerprint
-from ckpt_magic.values.pickling import Token
+from ckpt_magic.values.forms import Token
 
 
 def push(session: Session, key: PipelineKey, steps: Sequence[int], *, force: bool = False) -> list[dict[str, Any]]:

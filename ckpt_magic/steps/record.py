@@ -14,7 +14,7 @@ from typing import Any
 
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import saved_codes
-from ckpt_magic.values import ambient, definitions, delta
+from ckpt_magic.values import ambient, delta, references
 
 UNKNOWN = "unknown:"  # how the digest of a value begins that cannot be compared
 ABSENT = ""  # in `seen`: a name that the step read, if only perhaps, and that was not there
@@ -165,7 +165,7 @@ def type_name(value: Any) -> str:
     kind = type(value)
     if issubclass(kind, type):
         return "class"
-    top = definitions.library_of(kind)
+    top = references.library_of(kind)
     return kind.__qualname__ if top in ("", "builtins", "__main__") else f"{top}.{kind.__qualname__}"
 
 
@@ -227,7 +227,7 @@ def _shape(value: Any) -> list[int] | None:
     kind = type(value)
     if kind in (str, bytes, bytearray, list, tuple, dict, set, frozenset):
         return [len(value)]
-    if definitions.library_of(kind) in ("builtins", "__main__"):
+    if references.library_of(kind) in ("builtins", "__main__"):
         return None
     shape = getattr(value, "shape", None) if hasattr(kind, "shape") else None
     if isinstance(shape, tuple) and all(isinstance(length, int) for length in shape):
@@ -240,7 +240,7 @@ def _bytes(value: Any) -> int | None:
     kind = type(value)
     if kind in (str, bytes, bytearray):
         return len(value)
-    top = definitions.library_of(kind)
+    top = references.library_of(kind)
     if top == "pandas" and kind.__name__ in ("DataFrame", "Series"):
         usage = value.memory_usage(index=True, deep=False)
         return int(usage.sum()) if kind.__name__ == "DataFrame" else int(usage)

@@ -13,7 +13,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
-from ckpt_magic.values import ambient, definitions, delta, fingerprint, pickling, source
+from ckpt_magic.values import ambient, delta, pickling, placeholder, references, source
 from ckpt_magic.values.pages import new_hash
 
 MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
@@ -55,7 +55,7 @@ class Saver:
         if plan.used:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
         for name in sorted(found.changed & found.lost.keys()):
-            if found.lost[name] == pickling.LOST_EARLIER and not self._was_here(plan, name):
+            if found.lost[name] == placeholder.LOST_EARLIER and not self._was_here(plan, name):
                 raise LostValueError(f"`{name}` holds a value that was lost")
         extras, why = self._result(found, outcome)
         saved, unsaved, lost = self._choose(plan, found)
@@ -121,7 +121,7 @@ class Saver:
                     for (_, qualified, digest, _), defined in written.tokens.items()
                     if kernel.kind == "cell"
                     and qualified.partition(".")[0] not in plan.code.names.binds | saved.keys()
-                    and definitions.at(qualified, kernel.main) is defined
+                    and references.at(qualified, kernel.main) is defined
                 },
             }
 
@@ -162,7 +162,7 @@ class Saver:
         if not outcome.has_result or reason is not None:
             return {}, reason or ""
         for name, variable in self._kernel.names().items():
-            if variable is outcome.result and type(variable) not in fingerprint.ATOMS:
+            if variable is outcome.result and type(variable) not in references.ATOMS:
                 return {"result_name": name}, ""
         return {"result": outcome.result if value is None else value}, ""
 
@@ -211,8 +211,8 @@ class Saver:
             name
             for name, value in kernel.names().items()
             if name != lost
-            and type(value) not in fingerprint.ATOMS
-            and not definitions.by_reference(value)
+            and type(value) not in references.ATOMS
+            and not references.by_reference(value)
             and lost in source.reachable([name], kernel.namespace)
         ]
 

@@ -31,13 +31,8 @@ from ckpt_magic.steps.plan import Body, Code, Loaded, Outcome, Plan, Restored, f
 from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import (
-    delta,
-    fingerprint,
-    pickling,
-    sharing,
-    source,
-)
+from ckpt_magic.values import delta, fingerprint, placeholder, sharing, source
+from ckpt_magic.values.forms import Token
 
 _TRIES = 8
 
@@ -61,7 +56,7 @@ class Session(Kernel):
         namespace: MutableMapping[str, Any],
         settings: Settings,
         *,
-        lives: Callable[[pickling.Token], Any | None] | None = None,
+        lives: Callable[[Token], Any | None] | None = None,
         cells_after: CellsAfter = lambda *_: None,
         **options: Any,
     ) -> None:
@@ -142,7 +137,7 @@ class Session(Kernel):
         extras, missing = loaded.contents.extras, loaded.meta["result"]
         result = self.namespace.get(extras["result_name"]) if "result_name" in extras else extras.get("result")
         if missing:
-            result = pickling.make_placeholder("_", plan.call.step, missing["type"], self.placeholder_used)
+            result = placeholder.make_placeholder("_", plan.call.step, missing["type"], self.placeholder_used)
         plan.restore_seconds = (plan.restore_seconds or 0.0) + time.perf_counter() - began
         return Restored(loaded.outputs, bool(missing or "result" in extras or "result_name" in extras), result)
 
@@ -292,7 +287,7 @@ class Session(Kernel):
     # -- loading --------------------------------------------------------------------------------------------
 
     def load(
-        self, stored: files.StoredStep, earlier: Mapping[pickling.Token, Any] | None = None, *, here: bool = False
+        self, stored: files.StoredStep, earlier: Mapping[Token, Any] | None = None, *, here: bool = False
     ) -> Loaded:
         """Read a checkpoint; see `Loader.load`."""
         return self._loader.load(stored, earlier, here=here)

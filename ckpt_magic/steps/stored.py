@@ -21,7 +21,7 @@ from ckpt_magic.files.store import Store, check_name, natural
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import record
 from ckpt_magic.steps.record import size
-from ckpt_magic.values import pickling
+from ckpt_magic.values import unpickling
 
 _KEY = re.compile(r"step_(\d+)(_\w+)?")
 _SHOWN_VARIABLES = 6
@@ -194,7 +194,7 @@ class Outputs(Mapping[str, Any]):
             with suppress(ImportError):  # what the values need themselves is imported by the pickle, or missed there
                 importlib.import_module(module)
         parts = stored.parts()
-        return pickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
+        return unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
 
     def _holders(self, step: int) -> dict[str, int]:
         """Per name the step, up to `step`, that gave it the value it had then."""

@@ -15,9 +15,10 @@ from typing import Any
 
 from ckpt_magic.steps import record
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import definitions, delta, holders, sharing, source
-from ckpt_magic.values.fingerprint import ATOMS, Seen
+from ckpt_magic.values import delta, holders, makers, sharing, source
+from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages
+from ckpt_magic.values.references import ATOMS
 
 
 class Watch:
@@ -43,7 +44,7 @@ class Watch:
         main: dict[str, Any],
         registry: Registry,
         pages: Pages,
-        makers: definitions.Makers | None = None,
+        makers: makers.Makers | None = None,
     ) -> None:
         self._namespace = namespace
         self._pages = pages

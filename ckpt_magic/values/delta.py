@@ -42,10 +42,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import definitions, fingerprint, generators, holders, owned, sharing
+from ckpt_magic.values import fingerprint, generators, holders, makers, owned, references, sharing
+from ckpt_magic.values.arrays import View
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages, new_hash
-from ckpt_magic.values.pickling import View
 
 
 @dataclass(slots=True)
@@ -170,7 +170,7 @@ def look(
     names: Mapping[str, Any],
     namespace: dict[str, Any],
     pages: Pages | None = None,
-    makers: definitions.Makers | None = None,
+    makers: makers.Makers | None = None,
     known: Mapping[str, Seen] | None = None,
 ) -> State:
     """Look at every name once.
@@ -445,7 +445,7 @@ def _links_with_changed_definitions(
         for name in changed & before.looks.keys()
         if issubclass(type(names[name]), (type, types.FunctionType))
         and before.looks[name].is_same_object(names[name])
-        and not definitions.by_reference(names[name])
+        and not references.by_reference(names[name])
     }
     return _links(after.looks, namespace, frozenset(tying)) if tying else after.links
 

@@ -21,16 +21,19 @@ import struct
 import sys
 import types
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import definitions, owned, tensors, tracebacks
-from ckpt_magic.values.definitions import Makers
+from ckpt_magic.values import makers, owned, references, tensors, tokens, tracebacks
+from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
+from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
-from ckpt_magic.values.pickling import ARRAY_PARTS, Placeholder, ValuePickler, array_of, copies_on_write
+from ckpt_magic.values.parts import annotated, annotation_texts, code_parts
+from ckpt_magic.values.pickler import ValuePickler
+from ckpt_magic.values.placeholder import Placeholder
+from ckpt_magic.values.references import ATOMS
 
-ATOMS = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
 MANY = 100_000  # references, and
 MUCH = 1 << 25  # bytes outside of buffers; a value with more takes longer to look at than to find out who holds it
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
@@ -126,7 +129,7 @@ class Seen:
         self.made: tuple[int, ...] = ()
         self.owned: dict[owned.Path, str | None] = {}
         kind = type(value)
-        self.is_name = kind not in ATOMS and kind not in _CONTAINERS and definitions.by_reference(value)
+        self.is_name = kind not in ATOMS and kind not in _CONTAINERS and references.by_reference(value)
         self._ref = _reference(value) if self.is_name or rest is None else None
 
     @property
@@ -327,7 +330,7 @@ class Look(ValuePickler):
     def look(self, value: Any) -> Seen:
         """Look at one value."""
         held, self._hash = self._held, new_hash()
-        self._inner.clear()
+        self._arrays.clear()
         self._guards.clear()  # they go by id, which means nothing once the value is let go of
         self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
         self._written = 0
@@ -353,8 +356,7 @@ class Look(ValuePickler):
             del seen.met[ident]
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self._spans, self._functions, self._contents = [], [], []
-        self._blocks.clear()
-        self._inner.clear()
+        self._arrays.clear()
         self.clear_memo()
         return seen
 
@@ -400,7 +402,7 @@ class Look(ValuePickler):
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, getattr(library, name, ())):
                 return self._noting(getattr(self, note), usual)
-        if usual is None and definitions.library_of(kind) == "pandas" and not _keeps_selection(kind):
+        if usual is None and references.library_of(kind) == "pandas" and not _keeps_selection(kind):
             return _without_caches
         if usual is None and issubclass(kind, getattr(sys.modules.get("matplotlib.transforms"), "TransformNode", ())):
             return _without_parents
@@ -420,9 +422,9 @@ class Look(ValuePickler):
 
     def _class(self, cls: type) -> Any:
         """Write a class as its token, or with all its attributes where it holds mutable state."""
-        if definitions.by_reference(cls):
+        if references.by_reference(cls):
             return self.definitions.klass(cls)
-        definitions.refuse_without_module(cls)
+        references.refuse_without_module(cls)
         self._functions.append(cls)
         form = self._plain_form("class", cls)
         if form is not None:
@@ -447,12 +449,12 @@ class Look(ValuePickler):
         """The token of a definition that holds nothing mutable; found once per look at a namespace."""
         key = id(obj)
         if key not in self._forms:
-            plain = definitions.is_plain_definition(obj, self.namespace)
+            plain = tokens.is_plain_definition(obj, self.namespace)
             form, serial = None, 0
             if plain:
                 registered = _virtual_subclasses(obj) if isinstance(obj, abc.ABCMeta) else ()
                 if self._makers is None:
-                    token = definitions.definition_token(obj, self.namespace)
+                    token = tokens.definition_token(obj, self.namespace)
                 else:
                     token, serial = self._makers.token_in_look(obj), self._makers.serial(obj)
                 form = _Form, (kind, token, registered)
@@ -463,13 +465,13 @@ class Look(ValuePickler):
         return form
 
     def _function(self, function: types.FunctionType) -> Any:
-        if definitions.by_reference(function):
+        if references.by_reference(function):
             return self.definitions.function(function)
         self._functions.append(function)
         form = self._plain_form("function", function)
         if form is not None:
             return form
-        cls = definitions.method_of(function, self.namespace, self._makers)
+        cls = makers.method_of(function, self.namespace, self._makers)
         if cls is not None:
             return _Form, ("method", cls, function.__qualname__)
         state = {
@@ -479,8 +481,8 @@ class Look(ValuePickler):
             "closure": function.__closure__,
             "attributes": vars(function),
             "names": (function.__name__, function.__module__, function.__doc__),
-            "annotations": definitions.annotation_texts(function.__annotations__),
-            "annotated": tuple(definitions.annotated(function.__annotations__)),
+            "annotations": annotation_texts(function.__annotations__),
+            "annotated": tuple(annotated(function.__annotations__)),
         }
         if not self._is_known_globals(function.__globals__):
             state["globals"] = function.__globals__
@@ -495,7 +497,7 @@ class Look(ValuePickler):
 
     def _code(self, code: types.CodeType) -> Any:
         # co_filename and the line say where a cell stood, not what it does
-        return _Form, ("code", definitions.code_parts(code))
+        return _Form, ("code", code_parts(code))
 
     def _cell(self, cell: types.CellType) -> Any:
         try:
@@ -506,8 +508,11 @@ class Look(ValuePickler):
 
     # memory
 
+    def _made_arrays(self, views: Iterable[View]) -> Arrays:
+        return _ArraysAsTheyAre(self.definitions, views)
+
     def _note_array(self, array: Any) -> None:
-        if array.size and id(array) not in self._inner:
+        if array.size and id(array) not in self._arrays.inner:
             low, high = _bounds(array.__array_interface__, array.dtype.itemsize)
             self._spans.append(Span(low, high, array, self._guards.get(id(array), 0)))
 
@@ -515,14 +520,6 @@ class Look(ValuePickler):
         array = array_of(part)
         if array is not None:
             self._note_array(array)
-
-    def _whole_array(self, array: Any) -> Any:
-        """Look at the array itself: what would be written in its place is none of the value's arrays."""
-        return NotImplemented
-
-    def _apart(self, values: Any) -> Any:
-        """Look at what is shared as shared."""
-        return values
 
     def _note_blocks(self, manager: Any) -> None:
         """Remember the arrays that pandas guards by copy-on-write: they come to the pickler next."""
@@ -585,6 +582,16 @@ class Look(ValuePickler):
         return False
 
 
+class _ArraysAsTheyAre(Arrays):
+    """Looks at the arrays themselves: what would be written in their place is none of the value's."""
+
+    def whole_array(self, array: Any) -> Any:
+        return NotImplemented
+
+    def apart(self, values: Any) -> Any:
+        return values
+
+
 ARROW = 1  # guard of all Arrow data: it cannot be written, so any number of its buffers may share
 _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
 _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, bytearray, Placeholder})
@@ -641,11 +648,11 @@ def _is_to_be_entered(obj: Any, namespace: dict[str, Any]) -> bool:
         return False
     if kind is dict and "__spec__" in obj and "__loader__" in obj:
         return False  # the globals of a module
-    if definitions.library_of(kind) in _HOSTS:
+    if references.library_of(kind) in _HOSTS:
         return False  # from the shell and its kernel every variable can be reached
     if issubclass(kind, type) and getattr(obj, "__module__", "") != "__main__":
         return False  # a class of a library, also one that cannot be met by its name
-    return not definitions.by_reference(obj)
+    return not references.by_reference(obj)
 
 
 _HOSTS = frozenset({"IPython", "asyncio", "comm", "ipykernel", "tornado", "zmq"})

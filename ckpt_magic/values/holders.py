@@ -22,9 +22,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ckpt_magic.values import source
-from ckpt_magic.values.definitions import Form
-from ckpt_magic.values.fingerprint import ATOMS, Seen, Span
+from ckpt_magic.values.fingerprint import Seen, Span
+from ckpt_magic.values.forms import Form
 from ckpt_magic.values.pages import Content
+from ckpt_magic.values.references import ATOMS
 
 
 def named_by_code(namespace: dict[str, Any]) -> set[str]:

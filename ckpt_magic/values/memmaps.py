@@ -12,7 +12,8 @@ import sys
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.definitions import Definitions, Form
+from ckpt_magic.values.definitions import Definitions
+from ckpt_magic.values.forms import Form
 
 _PROOF: Final = """lambda name, written, offset, size: (lambda os, hashlib, file: (
     file.seek(offset), hashlib.blake2b(file.read(size)).hexdigest() if written else

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ckpt_magic.values.definitions import ATOMS, by_reference
+from ckpt_magic.values.references import ATOMS, by_reference
 
 
 class _Absent:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
-from ckpt_magic.values.definitions import ATOMS, Owned, by_reference
+from ckpt_magic.values.forms import Owned
 from ckpt_magic.values.owned import Path, disown, is_of_the_process, is_own, known
 from ckpt_magic.values.owners import (
     ABSENT,
@@ -46,6 +46,7 @@ from ckpt_magic.values.owners import (
     source_digest,
     without_machinery,
 )
+from ckpt_magic.values.references import ATOMS, by_reference
 from ckpt_magic.values.source import Words, words_of
 from ckpt_magic.values.spots import (
     UNWRITABLE,

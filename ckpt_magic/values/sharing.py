@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import definitions, memmaps
-from ckpt_magic.values.fingerprint import ARROW, ATOMS, Seen, Span
-from ckpt_magic.values.pickling import Placeholder, View, buffer_under, field_path, is_plain_subarray
+from ckpt_magic.values import forms, memmaps, references, tokens
+from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_subarray
+from ckpt_magic.values.fingerprint import ARROW, Seen, Span
+from ckpt_magic.values.placeholder import Placeholder
+from ckpt_magic.values.references import ATOMS
 
 Names = tuple[str, ...]
 Row = tuple[int, ...]
@@ -212,7 +214,7 @@ class Ties:
             frozenset: self._any_item,
             dict: lambda one: one is not namespace,
             types.FunctionType: self._definition,
-            types.BuiltinFunctionType: lambda one: not definitions.by_reference(one),
+            types.BuiltinFunctionType: lambda one: not references.by_reference(one),
         }
 
     def __call__(self, obj: Any) -> bool:
@@ -233,7 +235,7 @@ class Ties:
             return False
         if (kind.__module__, kind.__name__) in _IMMUTABLE_NAMES or issubclass(kind, types.ModuleType):
             return False
-        if kind.__name__ in _IMMUTABLE_IN_PANDAS and definitions.library_of(kind) == "pandas":
+        if kind.__name__ in _IMMUTABLE_IN_PANDAS and references.library_of(kind) == "pandas":
             return False
         if issubclass(kind, type):
             return self._definition
@@ -244,7 +246,7 @@ class Ties:
             if base is not None and issubclass(kind, base):
                 return False
         if hasattr(kind, "__get__"):  # perhaps a function of a compiled library
-            return lambda one: not definitions.by_reference(one)
+            return lambda one: not references.by_reference(one)
         return True
 
     def _any_item(self, items: Iterable[Any]) -> bool:
@@ -253,10 +255,10 @@ class Ties:
     def _definition(self, obj: Any) -> bool:
         if id(obj) in self._tying:
             return True
-        return not definitions.by_reference(obj) and not definitions.is_plain_definition(obj, self._namespace)
+        return not references.by_reference(obj) and not tokens.is_plain_definition(obj, self._namespace)
 
 
-_IMMUTABLE = frozenset({Placeholder, types.CodeType, slice, *definitions.FORMS, type(definitions.CALL)})
+_IMMUTABLE = frozenset({Placeholder, types.CodeType, slice, *forms.FORMS, type(forms.CALL)})
 _IMMUTABLE_MODULES = frozenset(
     {"datetime", "decimal", "fractions", "uuid", "re", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"}
     | {"pandas._libs.tslibs.offsets"}

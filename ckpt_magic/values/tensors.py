@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.definitions import Form
+from ckpt_magic.values.forms import Form
 
 Reducer = Callable[[Any], Any]
 

@@ -83,5 +83,5 @@ def reduced(traceback: types.TracebackType, definitions: Definitions) -> tuple[A
             codes[id(code), id(space)] = len(codes), (*names, code.co_linetable, len(code.co_code), globals_)
         rows.append((codes[id(code), id(space)][0], one.tb_lasti, one.tb_lineno))
     mine = {row[2]: None for _, row in codes.values() if row[-1] is definitions.shell}
-    sources = [definitions.source(filename) for filename in mine]
+    sources = [definitions.codes.source(filename) for filename in mine]
     return definitions.evaluated(_TRACEBACK), ([row for _, row in codes.values()], rows, sources)

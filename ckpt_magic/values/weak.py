@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.definitions import Form
+from ckpt_magic.values.forms import Form
 
 Reducer = Callable[[Any], Any]
 

@@ -1,0 +1,283 @@
+"""Arrays as calls that rebuild them: what shares memory goes on sharing it, what is read-only stays so."""
+
+from __future__ import annotations
+
+import bisect
+import operator
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values import memmaps
+from ckpt_magic.values.definitions import Definitions
+from ckpt_magic.values.forms import PROTOCOL, Form
+
+_OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A stretch of memory that several arrays lie in, and the array that is written for it.
+
+    Attributes
+    ----------
+    low, high
+        First address and the one past the last.
+    owner
+        A contiguous array from `low` to `high`.
+    """
+
+    low: int
+    high: int
+    owner: Any
+
+
+class Arrays:
+    """The arrays of one pickle, and what else lies over memory that others may see.
+
+    Parameters
+    ----------
+    known
+        The definitions of the pickle.
+    views
+        Plan for arrays that share memory.
+    """
+
+    def __init__(self, known: Definitions, views: Iterable[View]) -> None:
+        self._known = known
+        self._views = sorted(views, key=lambda view: view.low)
+        self._lows = [view.low for view in self._views]
+        self._blocks: dict[int, Any] = {}
+        self.inner: dict[int, Any] = {}  # plain arrays that are written for others
+
+    def clear(self) -> None:
+        """Forget what was met: objects are told by `id`."""
+        self._blocks.clear()
+        self.inner.clear()
+
+    def array(self, array: Any) -> Any:
+        """Write an array as a view of the owner of its memory, if the plan says so."""
+        if array.base is not None and (reduced := _over_a_buffer(array)) is not None:
+            return reduced
+        if array.base is not None and (over := memmaps.root(array)) is not None:
+            return memmaps.part(array, over, self._known)
+        if self._views and array.size and (reduced := self._view(array)) is not None:
+            return reduced
+        if array.dtype.hasobject:
+            return NotImplemented
+        return self.whole_array(array)
+
+    def mapped(self, array: Any) -> Any:
+        """Map a file again, or be a part of a map."""
+        over = memmaps.root(array)
+        if over is None:  # an array in memory that was computed from one
+            return self.subarray(array)
+        return memmaps.opened(array, self._known) if over is array else memmaps.part(array, over, self._known)
+
+    def subarray(self, array: Any) -> Any:
+        """Write an array of a subclass (matrix, recarray, masked, the notebook's) as a view with attributes.
+
+        What numpy writes of such an array are bytes alone, without what its class keeps on it.
+        """
+        kind, ndarray = type(array), sys.modules["numpy"].ndarray
+        plain = ndarray.view(array, ndarray)
+        self.inner[id(plain)] = plain
+        state = vars(array) if hasattr(array, "__dict__") else {}, array.flags.writeable
+        return ndarray.view, (plain, kind), state, None, None, self._known.evaluated(_SET_SUBARRAY)
+
+    def part(self, part: Any) -> Any:
+        """Write an element of a structured array: it lies over the memory of the array."""
+        array = array_of(part)
+        if array is None:
+            return NotImplemented
+        self.inner[id(array)] = array
+        return operator.getitem, (array, ())
+
+    def whole_array(self, array: Any) -> Any:
+        """Write an array that has its memory for itself, or owns what others are views of."""
+        if not array.flags.writeable:
+            return self._owner(array) if any(array is view.owner for view in self._views) else _read_only(array)
+        if array.base is None and array.nbytes < _OWNS_DATA:
+            return array.__reduce__()
+        return NotImplemented  # protocol 5: its buffer, out of the stream
+
+    def _owner(self, array: Any) -> Any:
+        """The memory that views lie in is writable if it can be: each view has its own flag."""
+        alias = _writable_alias(array)
+        return NotImplemented if alias is None else alias.__reduce_ex__(PROTOCOL)
+
+    def _view(self, array: Any) -> Any:
+        start = array.__array_interface__["data"][0]
+        view = self.view_at(start)
+        if view is None or array is view.owner:
+            return None
+        if array.dtype.hasobject:  # the constructor of arrays refuses these
+            first, offset = divmod(start - view.low, view.owner.itemsize)
+            part = view.owner
+            for field_ in field_path(view.owner.dtype, array.dtype, offset) or ():
+                part = Form(operator.getitem, part, field_)
+            if array.dtype.kind == "T":  # its strings are known to this very dtype alone: see sharing
+                step = array.strides[0] // view.owner.itemsize
+                stop = first + step * array.size
+                places = slice(first, stop if stop >= 0 else None, step)
+                setting = () if array.flags.writeable else (False, None, None, type(array).setflags)
+                return operator.getitem, (view.owner, places), *setting
+            part = Form(operator.getitem, part, slice(first, None))
+            strided = sys.modules["numpy"].lib.stride_tricks.as_strided
+            return strided, (part, array.shape, array.strides, False, array.flags.writeable)
+        ndarray = type(array)
+        args = (array.shape, array.dtype, view.owner, start - view.low, array.strides)
+        if array.flags.writeable:
+            return ndarray, args
+        return ndarray, args, False, None, None, ndarray.setflags
+
+    def view_at(self, address: int) -> View | None:
+        index = bisect.bisect_right(self._lows, address) - 1
+        return self._views[index] if index >= 0 and address < self._views[index].high else None
+
+    def arrow(self, buffer: Any) -> Any:
+        """Arrow data over the memory of an array stays over it."""
+        view = self.view_at(buffer.address) if self._views and buffer.size else None
+        if view is None:
+            return NotImplemented
+        numpy, pyarrow = sys.modules["numpy"], sys.modules["pyarrow"]
+        part = Form(numpy.ndarray, (buffer.size,), numpy.dtype("u1"), view.owner, buffer.address - view.low)
+        return pyarrow.py_buffer, (part,)
+
+    def block(self, block: Any) -> Any:
+        made, (values, *rest) = block.__reduce__()
+        return made, (self.apart(values), *rest)
+
+    def single_block(self, manager: Any) -> Any:
+        made, args, (axes, values, items, extra), *rest = manager.__reduce_ex__(PROTOCOL)
+        values = [self.apart(one) for one in values]
+        for block, one in zip(extra["0.14.1"]["blocks"], values, strict=True):
+            block["values"] = one
+        return made, args, (axes, values, items, extra), *rest
+
+    def index(self, index: Any) -> Any:
+        made, (kind, state), *rest = index.__reduce__()
+        if state.get("data") is not None:
+            state["data"] = self.apart(state["data"])
+        return made, (kind, state), *rest
+
+    def apart(self, values: Any) -> Any:
+        """Give each frame and index memory of its own.
+
+        While they live, pandas knows who else looks at the same array, and copies it on write. Nobody knows after a
+        restore: a write to one frame would leak into the others.
+        """
+        parts = [part for part in (values, *(getattr(values, name, None) for name in ARRAY_PARTS)) if part is not None]
+        if not copies_on_write() or not any(id(part) in self._blocks for part in parts):
+            self._blocks.update((id(part), part) for part in parts)
+            return values
+        return values.copy("K") if type(values) is sys.modules["numpy"].ndarray else values.copy()
+
+
+ARRAY_PARTS: Final = ("_ndarray", "_data", "_mask", "_codes", "_left", "_right")  # of the arrays of extension types
+
+
+def copies_on_write() -> bool:
+    """Whether pandas copies on write: then no frame sees what is written to another one over the same memory."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not hasattr(pandas, "options"):  # absent, or being imported
+        return False
+    return not pandas.__version__.startswith(("1.", "2.")) or pandas.options.mode.copy_on_write is True
+
+
+_SET_SUBARRAY: Final = """lambda array, state: (
+    state[0] and array.__dict__.update(state[0]), state[1] or array.setflags(write=False))"""
+
+
+def is_plain_subarray(kind: Any) -> bool:
+    """Whether a class of arrays leaves it to numpy how it is pickled, and is not the constant `numpy.ma.masked`."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not hasattr(numpy, "ndarray") or not issubclass(kind, numpy.ndarray) or kind is numpy.ndarray:
+        return False
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", numpy.ndarray)
+    root = masked if issubclass(kind, masked) else numpy.ndarray
+    ways = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+    return all(getattr(kind, way) is getattr(root, way) for way in ways) and not issubclass(kind, numpy.memmap)
+
+
+def field_path(whole: Any, part: Any, offset: int) -> tuple[str, ...] | None:
+    """Names of the fields that lead from a structured dtype to its part at an offset; none if there are no such."""
+    if offset == 0 and whole == part:
+        return ()
+    for name, (dtype, start, *_) in (whole.fields or {}).items():
+        if start <= offset < start + dtype.itemsize:
+            rest = field_path(dtype, part, offset - start)
+            if rest is not None:
+                return (name, *rest)
+    return None
+
+
+def array_of(part: Any) -> Any:
+    """An array without dimensions over the memory of an element of a structured array; none if it has its own."""
+    base = part.base
+    while base is not None and not hasattr(base, "__array_interface__"):
+        base = getattr(base, "base", None)
+    if base is None or part.dtype.names is None or not part.nbytes:
+        return None
+    numpy = sys.modules["numpy"]
+    if part.dtype.hasobject:
+        raise NotPicklableError("an element of a structured array that holds objects")
+    start = numpy.frombuffer(part, "u1").__array_interface__["data"][0]
+    whole = numpy.asarray(base)
+    low = whole.__array_interface__["data"][0]
+    if not low <= start < low + whole.nbytes or not whole.flags.c_contiguous:
+        raise NotPicklableError("an element of a structured array of odd layout")
+    plain = whole.reshape(-1).view(numpy.ndarray)
+    return numpy.ndarray((), part.dtype, plain.view("u1") if not plain.dtype.hasobject else plain, start - low)
+
+
+def _read_only(array: Any) -> Any:
+    """Write a read-only array so that it can be made writable again, if the array itself can."""
+    alias = _writable_alias(array)
+    if alias is None:
+        return NotImplemented
+    setflags = type(array).setflags
+    if array.nbytes >= _OWNS_DATA and (array.flags.c_contiguous or array.flags.f_contiguous):
+        return (*alias.__reduce_ex__(PROTOCOL), False, None, None, setflags)
+    return type(array).copy, (alias, "K"), False, None, None, setflags
+
+
+def _writable_alias(array: Any) -> Any | None:
+    """Another array over the same memory that is writable; none if the memory is read-only itself."""
+    ndarray, root = type(array), array
+    while type(root.base) is ndarray:
+        root = root.base
+    fixed = not root.flags.writeable
+    try:
+        root.setflags(write=True)
+        start = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        return ndarray(array.shape, array.dtype, root, start, array.strides)
+    except (ValueError, TypeError):  # read-only memory; or an order that a buffer cannot have
+        return None
+    finally:
+        if fixed:
+            root.setflags(write=False)
+
+
+def buffer_under(array: Any) -> Any | None:
+    """The bytearray or `array.array` that an array lies over; None for one that is over something else."""
+    base = array
+    while isinstance(base, sys.modules["numpy"].ndarray):
+        base = base.base
+    if type(base) is memoryview:
+        base = base.obj
+    return base if type(base) in (bytearray, getattr(sys.modules.get("array"), "array", None)) else None
+
+
+def _over_a_buffer(array: Any) -> Any:
+    """Write an array over a bytearray or an `array.array` as what it is; None for one that is over something else."""
+    numpy, base = sys.modules["numpy"], buffer_under(array)
+    if base is None:
+        return None
+    first = numpy.frombuffer(base, dtype="u1").__array_interface__["data"][0]
+    args = (array.shape, array.dtype, base, array.__array_interface__["data"][0] - first, array.strides)
+    if array.flags.writeable:
+        return numpy.ndarray, args
+    return numpy.ndarray, args, False, None, None, numpy.ndarray.setflags

@@ -1,0 +1,190 @@
+"""Functions, closures and cells as calls that the standard library can make."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from ckpt_magic.values.codes import Codes
+from ckpt_magic.values.forms import CALL, FROM_KEYS, Form, Later, Token
+from ckpt_magic.values.makers import Makers, method_of
+from ckpt_magic.values.parts import contents_of
+from ckpt_magic.values.references import at, importable, module_of
+from ckpt_magic.values.tokens import definition_token, is_plain_definition, kind_of
+
+
+class Functions:
+    """The functions of one pickle: builds their reductions and knows what is written already.
+
+    Parameters
+    ----------
+    namespace
+        The notebook's namespace. It is never written; functions whose globals it is get the shell.
+    makers
+        Tells who made plain definitions; without it their tokens say only what they are.
+    sources
+        Whether code is written with the source of its cell, for other versions of Python.
+    """
+
+    def __init__(self, namespace: dict[str, Any], *, makers: Makers | None = None, sources: bool = True) -> None:
+        self.namespace = namespace
+        self.shell = Form(operator.call, dict)  # the first call of the pickle: see ValuePickler._form
+        self.codes = Codes(with_sources=sources)
+        self.tokens: dict[Token, Any] = {}
+        self.modules: set[str] = set()
+        self.needs: set[str] = set()
+        self.functions: list[types.FunctionType] = []
+        self._makers = makers
+        # A script defines its classes and functions anew each time, before it restores: the name tells which it is.
+        self.by_name = False
+        self._cells: set[int] = set()
+        self._globals: dict[int, Any] = {}
+        self._pending: set[int] = set()  # by id: a metaclass may make its classes unhashable
+        self._written: set[int] = set()
+        self._generated: dict[int, tuple[Form, str]] = {}
+        self._methods: dict[int, Later] = {}  # of the classes that are being written
+        self._interned: dict[Any, Any] = {}
+        self._forms: dict[Any, Any] = {}
+
+    def intern(self, value: Any) -> Any:
+        """The same object for equal values, so that the pickle holds it once."""
+        return self._interned.setdefault(value, value)
+
+    def note(self, module: str | None) -> None:
+        """Remember that the pickle imports from this module."""
+        if module:
+            self.modules.add(module.partition(".")[0])
+
+    def attribute(self, module: str, name: str) -> Form:
+        """``getattr(module, name)``, for what pickle does not find by itself."""
+        key = ("attribute", module, name)
+        if key not in self._forms:
+            self._forms[key] = Form(getattr, sys.modules[module], name)
+        return typing.cast(Form, self._forms[key])
+
+    def evaluated(self, text: str) -> Form:
+        if text not in self._forms:
+            self._forms[text] = Form(eval, text, Form(dict, (("__name__", "dataclasses"),)))
+        return typing.cast(Form, self._forms[text])
+
+    def token(self, obj: Any) -> Token | None:
+        """The token of a plain definition; none if it has none, or if another object in this pickle has it."""
+        if self.by_name and at(obj.__qualname__, self.namespace) is obj:
+            token = kind_of(obj), obj.__qualname__, "by name", ""
+            self.tokens[token] = obj
+            return token
+        if not is_plain_definition(obj, self.namespace):
+            return None
+        token = definition_token(obj, self.namespace) if self._makers is None else self._makers.token(obj)
+        return token if self.tokens.setdefault(token, obj) is obj else None
+
+    def function(self, function: types.FunctionType) -> Any:
+        """Reduce a function: by name if it can be imported, else by value."""
+        if id(function) in self._generated:
+            table, name = self._generated[id(function)]
+            return (
+                operator.getitem,
+                (table, name),
+                self._function_blocks(function, (), function),
+                None,
+                None,
+                operator.is_,
+            )
+        if importable(function):
+            self.note(function.__module__)
+            return NotImplemented
+        if id(function) in self._methods:
+            return operator.getitem, ((self._methods[id(function)],), 0)
+        cls = method_of(function, self.namespace, self._makers)
+        if cls is None:
+            return self._by_value(function, function)
+        name = function.__qualname__.rpartition(".")[2]
+        found = Form(vars, cls), name
+        if vars(cls)[name] is function:
+            return operator.getitem, found
+        return getattr, (Form(operator.getitem, *found), "__func__")
+
+    def _by_value(self, function: types.FunctionType, written: Any) -> Any:
+        """Reduce a function to what it consists of; `written` is what stands for it in the pickle."""
+        globals_ = self.space(function.__globals__)
+        if globals_ is None:  # a dict of its own, which may hold this function: written first
+            self._globals[id(function.__globals__)] = function.__globals__
+            return operator.getitem, ((function.__globals__, function), 1)
+        self.functions.append(function)
+        # A cell may hold the function itself, so it is filled when the function exists already.
+        cells = tuple(cell for cell in function.__closure__ or () if id(cell) not in self._cells)
+        self._cells.update(map(id, cells))
+        args = (function.__code__, globals_, function.__name__, None, function.__closure__)
+        blocks = self._function_blocks(function, cells, written)
+        token = self.token(function)
+        if token is None:
+            return types.FunctionType, args, blocks, None, None, operator.is_
+        made = Form(types.FunctionType, *args)
+        return CALL, (operator.getitem, {token: made}, token), blocks, None, None, operator.is_
+
+    def space(self, globals_: dict[str, Any]) -> Any:
+        """Globals as a form; the dict itself if it is written by value already, none if it is not yet."""
+        if globals_ is self.namespace:
+            return self.shell
+        if id(globals_) not in self._globals:
+            module = module_of(globals_)
+            if module is None:
+                return None
+            self._globals[id(globals_)] = Form(getattr, module, "__dict__")
+            self.codes.note_installed(module)
+        return self._globals[id(globals_)]
+
+    def _function_blocks(
+        self, function: types.FunctionType, cells: tuple[types.CellType, ...], written: Any
+    ) -> tuple[Form, ...]:
+        state: dict[str, Any] = {
+            "__doc__": function.__doc__,
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+        }
+        generated = id(function) in self._generated
+        optional = () if generated else ("__defaults__", "__kwdefaults__", "__dict__")
+        for name in (*optional, "__type_params__"):
+            if value := getattr(function, name, None):
+                state[name] = value
+        if annotations := self._annotations(function):
+            state["__annotations__"] = annotations
+        blocks = [self.block(setattr, written, state)]
+        full = [(cell, value) for cell in cells for value in contents_of(cell)]
+        if full:
+            name_ = self._repeat("cell_contents")
+            setting = Form(map, setattr, tuple(c for c, _ in full), name_, tuple(v for _, v in full))
+            blocks.append(Form(CALL, FROM_KEYS, setting, written))
+        return tuple(blocks)
+
+    def _annotations(self, function: types.FunctionType) -> Any:
+        """Annotations; `functools.wraps` lets them be one dict with those of a function that may be a live one."""
+        wrapped = vars(function).get("__wrapped__")
+        shared = type(wrapped) is types.FunctionType and wrapped.__annotations__ is function.__annotations__
+        if shared and (importable(wrapped) or is_plain_definition(wrapped, self.namespace)):
+            return Form(getattr, wrapped, "__annotations__")  # any other may lead back to `function`
+        return function.__annotations__
+
+    def block(self, setter: Any, obj: Any, attributes: Mapping[str, Any], owner: Any = None) -> Form:
+        """Set `attributes` on `obj` at once; our loader leaves it out if `owner` is a live object."""
+        names, values = self.intern(tuple(attributes)), tuple(attributes.values())
+        setting = Form(map, setter, Form(itertools.repeat, obj), names, values)
+        return Form(CALL, FROM_KEYS, setting, obj if owner is None else owner)
+
+    def _repeat(self, value: str) -> Form:
+        if ("repeat", value) not in self._forms:
+            self._forms["repeat", value] = Form(itertools.repeat, value)
+        return typing.cast(Form, self._forms["repeat", value])
+
+    def cell(self, cell: types.CellType) -> Any:
+        """Reduce a closure cell. One that a function brings along is filled by the function's blocks."""
+        if id(cell) in self._cells:
+            return types.CellType, ()
+        self._cells.add(id(cell))
+        contents = list(contents_of(cell))
+        return (types.CellType, (), (None, {"cell_contents": contents[0]})) if contents else (types.CellType, ())

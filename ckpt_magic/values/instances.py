@@ -1,0 +1,109 @@
+"""How instances are reduced: attributes that others hold, code that is asked while they are read, errors."""
+
+from __future__ import annotations
+
+import copyreg
+import sys
+import types
+from typing import Any, Final
+
+from ckpt_magic.values.forms import PROTOCOL
+from ckpt_magic.values.references import ATOMS, importable
+
+
+def instance(obj: Any) -> Any:
+    """An object whose attributes somebody else holds as a dict (`vars(args)`, a dict that is its own attributes)."""
+    attributes = object.__getattribute__(obj, "__dict__")
+    if sys.getrefcount(attributes) <= _HELD_ONCE:
+        return NotImplemented
+    reduced = obj.__reduce_ex__(PROTOCOL)
+    made, args, state, *rest = reduced
+    slots = state[1] if type(state) is tuple and len(state) == 2 and state[0] is attributes else {}
+    if not slots and state is not attributes and state is not None:
+        return reduced
+    return made, args, (None, {"__dict__": attributes, **slots}), *rest
+
+
+def can_share_attributes(kind: Any) -> bool:
+    """Whether pickle takes the `__dict__` of the instances as it is and may set it by ``setattr``."""
+    found = (vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls))
+    return (
+        isinstance(next(found, None), types.GetSetDescriptorType)
+        and not reduces_itself(kind)
+        and kind.__setattr__ is object.__setattr__
+        and not hasattr(kind, "__setstate__")
+        and kind not in copyreg.dispatch_table
+    )
+
+
+class _Lone:
+    """Has attributes that nobody else holds."""
+
+
+def _references_of_attributes() -> int:
+    attributes = object.__getattribute__(_Lone(), "__dict__")
+    return sys.getrefcount(attributes)
+
+
+_HELD_ONCE: Final = _references_of_attributes() + 1  # there the object was gone; where it lives, it holds them too
+
+
+def is_simple_error(kind: Any) -> bool:
+    """Whether an exception class keeps nothing but `args` and attributes."""
+    if not issubclass(kind, BaseException) or kind.__reduce__ is not BaseException.__reduce__:
+        return False
+    base = next(cls for cls in kind.__mro__ if cls.__module__ == "builtins")
+    return base.__basicsize__ == BaseException.__basicsize__ and kind.__new__ is base.__new__
+
+
+def makes_itself(kind: Any) -> bool:
+    """Whether instances of a notebook class are made by a ``__new__`` of the notebook, without arguments for it."""
+    own = [vars(cls) for cls in kind.__mro__ if not importable(cls)]
+    arguments = any("__getnewargs__" in space or "__getnewargs_ex__" in space for space in own)
+    return not arguments and any("__new__" in space for space in own)
+
+
+def made_by_base(obj: Any) -> Any:
+    """Make the instance by the ``__new__`` that the notebook's one calls in the end: the other may want anything."""
+    reduced = obj.__reduce_ex__(PROTOCOL)
+    base = next(cls for cls in type(obj).__mro__ if "__new__" in vars(cls) and importable(cls))
+    if reduced[0] is not copyreg.__newobj__ or type(base.__new__) is not types.BuiltinFunctionType:  # type: ignore[attr-defined]
+        return reduced
+    return (base.__new__, *reduced[1:])
+
+
+def is_asked_early(kind: Any) -> bool:
+    """Whether reading an instance the usual way may ask code of its class that needs its attributes."""
+    if reduces_itself(kind) or kind in copyreg.dispatch_table or hasattr(kind, "__setstate__"):
+        return False
+    return has_getattr(kind) or type(kind.__hash__) is types.FunctionType
+
+
+def has_getattr(kind: Any) -> bool:
+    """Whether a class has a ``__getattr__``."""
+    return any("__getattr__" in vars(cls) for cls in kind.__mro__)
+
+
+def are_attributes(state: Any) -> bool:
+    """Whether this is what pickle takes for attributes: a dict by name, or none."""
+    return state is None or (type(state) is dict and set(map(type, state)) <= {str})
+
+
+def leads_nowhere(value: Any) -> bool:
+    """Whether a value is an atom, or consists of atoms."""
+    kind = type(value)
+    return kind in ATOMS or (kind in (tuple, frozenset) and all(map(leads_nowhere, value)))
+
+
+MADE: Final = """lambda kind, args, attributes, slots: (lambda made: (
+    attributes and object.__getattribute__(made, '__dict__').update(attributes),
+    [object.__setattr__(made, name, value) for name, value in slots.items()], made)[-1])(kind.__new__(kind, *args))"""
+
+SET_STATE: Final = """lambda made, state: (
+    state[0] and object.__setattr__(made, '__dict__', state[0]),
+    [object.__setattr__(made, name, value) for name, value in (state[1] or {}).items()])"""
+
+
+def reduces_itself(kind: Any) -> bool:
+    """Whether a class has a way of its own to be pickled."""
+    return kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__

@@ -1,0 +1,254 @@
+"""What the notebook's functions and classes consist of, without what the machinery of Python made of it."""
+
+from __future__ import annotations
+
+import abc
+import collections
+import enum
+import functools
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ckpt_magic.values.forms import WithoutHooks
+from ckpt_magic.values.references import ATOMS, HEAP_TYPE, by_reference, importable
+
+_MACHINERY: Final = frozenset(
+    {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__dataclass_params__", "__slotnames__"}
+)  # copyreg notes __slotnames__ on a class when the first instance is pickled
+
+_GENERATED_NAMES: Final = frozenset(
+    "__init__ __repr__ __eq__ __lt__ __le__ __gt__ __ge__ __hash__ __setattr__ __delattr__".split()
+)
+
+_ENUM_MACHINERY: Final = frozenset(
+    "_member_names_ _member_map_ _value2member_map_ _unhashable_values_ _hashable_values_ _unhashable_values_map_ "
+    "_member_type_ _generate_next_value_ _use_args_ _value_repr_ _flag_mask_ _all_bits_ _singles_mask_ _boundary_ "
+    "_iter_member_ _inverted_ _order_ _sort_order_ __new__ __dataclass_params__".split()
+)
+
+
+# --- functions and code ---
+
+
+def code_parts(code: types.CodeType) -> list[Any]:
+    """What a code object does, without where it stands, stable while it runs (marshalled bytes are not)."""
+    return [
+        code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars,
+        code.co_flags, code.co_qualname, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
+        code.co_exceptiontable,
+    ]  # fmt: skip
+
+
+def plain_qualname(code: types.CodeType) -> str:
+    """The qualified name without the scopes of comprehensions, which differ between versions."""
+    return re.sub(r"<(?:list|set|dict)comp>[.]", "", code.co_qualname)
+
+
+def contents(function: types.FunctionType) -> list[Any]:
+    """What the cells of a closure hold."""
+    return [content for cell in function.__closure__ or () for content in contents_of(cell)]
+
+
+def contents_of(cell: types.CellType) -> list[Any]:
+    """What a cell of a closure holds, if anything yet."""
+    try:
+        return [cell.cell_contents]
+    except ValueError:
+        return []
+
+
+def annotated(annotations: Any) -> Iterator[type]:
+    """The notebook's classes that annotations speak of, also inside ``list[C]`` and the like."""
+    todo = list(annotations.values()) if type(annotations) is dict else []
+    while todo:
+        value = todo.pop()
+        kind = type(value)
+        if issubclass(kind, type):
+            if value.__flags__ & HEAP_TYPE and not by_reference(value):  # `int` and the like are soon told
+                yield value
+        elif kind.__module__ in ("typing", "types") and type(args := getattr(value, "__args__", ())) is tuple:
+            todo += args
+
+
+def annotation_texts(annotations: Mapping[str, Any]) -> tuple[str, ...]:
+    """Annotations as texts: what they mean is seldom asked, and never changes in place."""
+    texts = []
+    for name, value in annotations.items():
+        kind = type(value)
+        if issubclass(kind, type):
+            text = name_of(value)
+        elif kind is str:
+            text = repr(value)
+        else:
+            text = str(value) if kind.__module__ in ("typing", "types") else kind.__qualname__
+        texts.append(f"{name}: {text}")
+    return tuple(texts)
+
+
+def name_of(obj: Any) -> str:
+    """A stable name for what is written as a reference."""
+    module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
+    return f"{module or getattr(obj, '__objclass__', '')}.{name or type(obj).__qualname__}"
+
+
+def function_in(value: Any) -> Any:
+    """The function behind a static or a class method, else the value itself."""
+    return value.__func__ if type(value) in (staticmethod, classmethod) else value
+
+
+# --- classes ---
+
+
+def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str, Any]]:
+    """The attributes of a class that its body or its owner gave it, in order."""
+    tuples = is_namedtuple(cls)
+    protocol = isinstance(cls, type(typing.Protocol))
+    for name, value in vars(cls).items():
+        if name in _MACHINERY or isinstance(value, types.GetSetDescriptorType):
+            continue
+        if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls:
+            continue  # a slot: the skeleton has it
+        if name == "__doc__" and value is None:
+            continue
+        if protocol and (name in _PROTOCOL_MACHINERY or _made_by_protocol(value)):
+            continue
+        if tuples and _made_by_namedtuple(cls, name, value):
+            continue
+        if name == "__pydantic_setattr_handlers__":
+            value = {}  # filled whenever an attribute is set for the first time
+        if isinstance(cls, enum.EnumType) and (name in _ENUM_MACHINERY or name in cls._member_map_) and not for_digest:
+            continue
+        if for_digest and (name in _IGNORED_IN_DIGEST or is_generated(cls, name, value)):
+            if name == "__dataclass_fields__":
+                yield name, tuple(value.values())
+            elif name == "__annotations__":
+                yield name, annotation_texts(value)
+            continue
+        yield name, value
+    if for_digest and tuples:
+        yield "_field_defaults", tuple(part for item in cls._field_defaults.items() for part in item)  # type: ignore[attr-defined]
+    if for_digest and isinstance(cls, enum.EnumType):
+        yield "_member_map_", tuple(part for name, member in cls._member_map_.items() for part in (name, member))
+
+
+_IGNORED_IN_DIGEST: Final = _ENUM_MACHINERY | frozenset(
+    "__dataclass_fields__ __annotations__ __slots__ __match_args__ __static_attributes__ __firstlineno__ "
+    "__orig_bases__ __parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ __replace__".split()
+)
+
+_PROTOCOL_MACHINERY: Final = frozenset(
+    "__protocol_attrs__ __callable_proto_members_only__ __non_callable_proto_members__".split()
+)
+
+
+def _made_by_protocol(value: Any) -> bool:
+    """Whether `typing.Protocol` gave this to its subclass: it does so again for the skeleton."""
+    inner = getattr(value, "__func__", value)
+    named = getattr(inner, "__qualname__", "").rpartition(".")[2] in ("_proto_hook", "_no_init_or_replace_init")
+    return named and getattr(inner, "__module__", "") == "typing"
+
+
+def is_generated(cls: type, name: str, value: Any) -> bool:
+    """Whether `value` is a method that `dataclasses` made for this very class."""
+    if name not in _GENERATED_NAMES or "__dataclass_fields__" not in vars(cls) or type(value) is not types.FunctionType:
+        return False
+    inner = inspected = value
+    if name == "__repr__":  # made twice: the inner function is wrapped against recursion
+        inner = vars(value).get("__wrapped__", value)
+    return bool(inner.__code__.co_filename == "<string>" and inspected.__name__ == name)
+
+
+def is_namedtuple(cls: type) -> bool:
+    """Whether `collections.namedtuple` made this class."""
+    own = vars(cls)
+    make = getattr(own.get("_make"), "__func__", None)
+    return tuple in cls.__bases__ and getattr(make, "__code__", None) is _namedtuple_code()["_make"]
+
+
+@functools.lru_cache(maxsize=1)
+def _namedtuple_code() -> dict[str, types.CodeType]:
+    """The code of the methods that `collections.namedtuple` gives every class."""
+    template = collections.namedtuple("template", "x")
+    found = {name: getattr(value, "__func__", value) for name, value in vars(template).items()}
+    return {name: value.__code__ for name, value in found.items() if hasattr(value, "__code__")}
+
+
+def _made_by_namedtuple(cls: type, name: str, value: Any) -> bool:
+    if name in ("__new__", "__slots__", "_fields", "_field_defaults", "__match_args__"):
+        return True
+    if name == "__class_getitem__" and typing.Generic in cls.__bases__:
+        return True
+    if name in cls._fields and type(value).__name__ == "_tuplegetter":  # type: ignore[attr-defined]
+        return True
+    inner = getattr(value, "__func__", value)
+    return getattr(inner, "__code__", None) is _namedtuple_code().get(name, 0)
+
+
+def slots(cls: type) -> tuple[str, ...]:
+    """The names that a class made slots of, in order."""
+    slots = vars(cls)["__slots__"]
+    if isinstance(slots, str):
+        return (slots,)
+    if isinstance(slots, tuple | list | dict):
+        return tuple(slots)
+    return tuple(name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType))
+
+
+def params(cls: Any) -> tuple[str, ...]:
+    """The names of the options that a dataclass was made with."""
+    return tuple(getattr(type(cls.__dataclass_params__), "__slots__", ()))
+
+
+def maker_of(cls: Any) -> Any:
+    """The ``__new__`` that makes the skeleton of a class without running a hook; none if that cannot be done."""
+    for meta in type(cls).__mro__:
+        if "__new__" in vars(meta) and importable(meta):
+            if meta is type or meta.__name__ == "_TypedDictMeta" and meta.__module__ == "typing":
+                return type.__new__
+            if meta is enum.EnumType:
+                return meta.__new__ if enum_twin(cls) is not None else None
+            if meta.__name__ == "ModelMetaclass" and meta.__module__ == "pydantic._internal._model_construction":
+                return abc.ABCMeta.__new__  # what pydantic makes of a body is among the attributes
+            return meta.__new__ if meta in (abc.ABCMeta, type(typing.Protocol)) else None
+    return None
+
+
+def enum_values(cls: Any) -> dict[str, Any]:
+    """The values that make the members again without the user's ``__new__``; aliases have their member's."""
+    kind = cls._member_type_
+    if kind in (int, str, float, bytes, complex):
+        plain = str.__str__ if kind is str else functools.partial(kind.__new__, kind)
+        return {name: plain(member) for name, member in cls._member_map_.items()}
+    return {name: member._value_ for name, member in cls._member_map_.items()}
+
+
+def enum_twin(cls: Any) -> Any:
+    """Make an enum as a reader will, to see whether that gives the same members; none if it does not."""
+    bases = cls.__bases__
+    if cls._member_type_ is not object and not importable(cls._member_type_):
+        return None  # its constructor is the user's
+    try:
+        classdict = enum.EnumType.__prepare__(cls.__name__, bases)
+        own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **enum_values(cls)}
+        for name, value in own.items():
+            classdict[name] = value
+        options = {"boundary": cls._boundary_} if issubclass(cls, enum.Flag) else {}
+        with WithoutHooks(cls.__mro__[1:]):
+            twin: Any = enum.EnumType.__new__(type(cls), cls.__name__, bases, classdict, **options)
+    except (TypeError, ValueError, AttributeError):  # what enum raises for values that it cannot take
+        return None
+    if cls._member_type_ is not object and any(
+        not cls._member_type_.__eq__(twin._member_map_[name], member) for name, member in cls._member_map_.items()
+    ):
+        return None
+    same_names = twin._member_names_ == cls._member_names_ and list(twin._member_map_) == list(cls._member_map_)
+    same = same_names and all(twin._member_map_[n]._name_ == m._name_ for n, m in cls._member_map_.items())
+    return twin if same else None
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether two values are one, or atoms that nobody can tell apart."""
+    return a is b or type(a) is type(b) and type(a) in ATOMS and repr(a) == repr(b)

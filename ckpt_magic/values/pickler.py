@@ -1,0 +1,353 @@
+"""The pickler: which reducer an object gets, chosen once per type."""
+
+from __future__ import annotations
+
+import _thread
+import collections
+import contextvars
+import copyreg
+import decimal
+import enum
+import functools
+import importlib
+import io
+import operator
+import pickle
+import random
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values import handles, instances, iterators, reducers, tensors, tracebacks, weak
+from ckpt_magic.values.arrays import Arrays, View, is_plain_subarray
+from ckpt_magic.values.definitions import Definitions
+from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, Form, Owned
+from ckpt_magic.values.makers import Makers
+from ckpt_magic.values.placeholder import Placeholder
+from ckpt_magic.values.references import by_reference, importable
+
+
+class ValuePickler(pickle.Pickler):
+    """Pickles what plain pickle refuses, or would write by a name that only this kernel knows.
+
+    Parameters
+    ----------
+    file
+        Anything with a `write`.
+    namespace
+        The notebook's namespace; it is referred to, never written.
+    makers
+        Tells who made the notebook's definitions.
+    buffer_callback
+        As of `pickle.Pickler`.
+    views
+        Plan for arrays that share memory.
+    """
+
+    def __init__(
+        self,
+        file: Any,
+        *,
+        namespace: dict[str, Any],
+        makers: Makers | None = None,
+        buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
+        views: Iterable[View] = (),
+    ) -> None:
+        super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
+        self.namespace = namespace
+        self.definitions = Definitions(namespace, makers=makers)
+        self._arrays = self._made_arrays(views)
+        self._owned = _owned()
+        self._held_weakly: dict[int, Any] = {}
+        self._claiming = False
+        self.met_builtins = False
+        self._reducers = self._known_reducers()
+
+    def _made_arrays(self, views: Iterable[View]) -> Arrays:
+        return Arrays(self.definitions, views)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce `obj`, or leave it to the pickler. Called for all but atoms and exact builtin containers."""
+        kind = type(obj)
+        try:
+            reducer = self._reducers[kind]
+        except KeyError:
+            reducer = self._reducers[kind] = self._reducer_for(kind)
+        return NotImplemented if reducer is None else reducer(obj)
+
+    def close(self) -> None:
+        """Let go of all that was met: the reducers belong to the pickler, so it would stay until a collection."""
+        self.clear_memo()
+        vars(self).clear()
+
+    def _known_reducers(self) -> dict[type, Callable[[Any], Any] | None]:
+        known = self.definitions
+        chosen: dict[type, Callable[[Any], Any] | None] = {
+            types.FunctionType: known.function,
+            types.CodeType: known.codes.reduced,
+            types.CellType: known.cell,
+            types.ModuleType: self._module,
+            types.BuiltinFunctionType: self._builtin,
+            types.MethodType: reducers.method,
+            types.MappingProxyType: reducers.proxy,
+            types.TracebackType: lambda traceback: tracebacks.reduced(traceback, known),
+            type(CALL): self._call,
+            Placeholder: reducers.refuse_placeholder,
+            property: lambda p: (property, (p.fget, p.fset, p.fdel, p.__doc__)),
+            staticmethod: lambda s: (staticmethod, (s.__func__,)),
+            classmethod: lambda c: (classmethod, (c.__func__,)),
+            functools.cached_property: reducers.cached_property,
+            functools._lru_cache_wrapper: reducers.lru_cached,
+            contextvars.ContextVar: reducers.context_variable,
+            random.SystemRandom: lambda _: (random.SystemRandom, ()),  # it has no state
+            _thread.LockType: self._lock,
+            type(threading.RLock()): self._rlock,
+            **{
+                type(view(kind())): reducers.view_of(view)
+                for kind in (dict, collections.OrderedDict)
+                for view in (kind.keys, kind.values, kind.items)
+            },
+            **dict.fromkeys(reducers.FILES, reducers.closed_file),
+            **weak.reducers(),
+        }
+        chosen |= iterators.reducers(known) | handles.reducers(known)
+        chosen |= dict.fromkeys(FORMS, self._form)
+        chosen |= {kind: self._owned_object for kind, _ in self._owned.values()}
+        return chosen
+
+    def _reducer_for(self, kind: type) -> Callable[[Any], Any] | None:
+        """Choose once per type what to do with its objects; none leaves them to the pickler."""
+        if issubclass(kind, type):
+            return self._class
+        if issubclass(kind, types.ModuleType):
+            return self._module
+        if issubclass(kind, enum.Enum):
+            return self.definitions.member
+        if issubclass(kind, BaseException):
+            return self._error
+        if issubclass(kind, threading.Thread):
+            return reducers.refuse_thread
+        if issubclass(kind, random.Random):
+            return self._random
+        module = str(kind.__module__)
+        if module == "numpy":
+            numpy = sys.modules["numpy"]
+            if kind is numpy.ndarray:
+                return self._arrays.array
+            if issubclass(kind, numpy.memmap):
+                return self._arrays.mapped
+            if kind in (numpy.void, numpy.record):
+                return self._arrays.part
+        if is_plain_subarray(kind):
+            return self._arrays.subarray
+        reducer = tensors.reducer_for(
+            kind, lambda address: self._arrays.view_at(address) is not None, self._held_weakly
+        )
+        if reducer is not None:
+            return reducer
+        if module == "pyarrow.lib" and issubclass(kind, sys.modules["pyarrow"].Buffer):
+            return self._arrays.arrow
+        if module == "matplotlib.cbook" and kind.__name__ == "CallbackRegistry":
+            return reducers.callbacks
+        if module.startswith("matplotlib.") and kind.__name__ == "Figure":
+            return reducers.figure
+        if module.startswith("IPython.core."):
+            return reducers.part_of_shell
+        frame: Any = getattr(sys.modules.get("pandas.core.generic"), "NDFrame", None)
+        if frame is not None and issubclass(kind, frame) and kind.__getstate__ is frame.__getstate__:
+            return reducers.frame
+        if module in ("polars.lazyframe.frame", "polars.expr.expr") and hasattr(kind, "__getstate__"):
+            return reducers.query
+        if module == "pandas.core.internals.blocks":
+            return self._arrays.block
+        if module == "pandas.core.internals.managers" and kind.__name__ == "SingleBlockManager":
+            return self._arrays.single_block
+        if module.partition(".")[0] == "pandas" and hasattr(kind, "_engine"):
+            return self._arrays.index
+        if module == "pydantic._internal._namespace_utils" and kind.__name__ == "NamespacesTuple":
+            return self._spaces
+        if module == "pydantic._internal._config" and kind.__name__ == "ConfigWrapper":
+            return lambda config: (kind, (config.config_dict,))  # unpickling asks its __getattr__ before it is filled
+        if module == "typing":
+            return reducers.TYPING.get(kind.__name__)
+        if module == "dataclasses":
+            return reducers.DATACLASSES.get(kind.__name__)
+        if not by_reference(kind):
+            if instances.reduces_itself(kind):
+                return self._own_reduction
+            if instances.makes_itself(kind):
+                return instances.made_by_base
+        return self._reducer_for_instances(kind)
+
+    def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
+        if instances.is_asked_early(kind):
+            return self._early
+        return instances.instance if instances.can_share_attributes(kind) else None
+
+    def set_aside(self, originals: Iterable[Owned]) -> None:
+        """Meet these objects by the places that they were in."""
+        for one in originals:
+            kind = type(one.value)
+            self._owned[id(one.value)] = kind, one.reduced
+            self._reducers[kind] = self._owned_or(self._reducers.get(kind) or self._reducer_for(kind))
+
+    def _owned_or(self, usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+        def reduce(obj: Any) -> Any:
+            _, reduced = self._owned.get(id(obj), (None, None))
+            return reduced or (NotImplemented if usual is None else usual(obj))
+
+        return reduce
+
+    def _form(self, form: Any) -> Any:
+        self._claiming = self._claiming or form is self.definitions.shell
+        return form.reduced
+
+    def _spaces(self, spaces: Any) -> Any:
+        """Where pydantic looks up the annotations of a function: globals are met as those of functions are."""
+        forms = (self.definitions.space(one) if type(one) is dict else None for one in spaces)
+        return type(spaces), tuple(one if form is None else form for one, form in zip(spaces, forms, strict=True))
+
+    def _class(self, cls: type) -> Any:
+        if self._claiming:
+            self._claim_call()
+        return self.definitions.klass(cls)
+
+    def _claim_call(self) -> None:
+        """Take the `operator.call` that the shell has just brought into the pickle for our own forms alone.
+
+        The pickler is made to believe that it wrote `CALL` there. A user's `operator.call` is then not in its memo
+        and comes to `_builtin`, which writes it in another way: our loader must not take it for one of ours.
+        """
+        self._claiming = False
+        memo = self.memo.copy()
+        place, _ = memo.pop(id(operator.call))
+        memo[id(CALL)] = place, CALL
+        self.memo = memo
+
+    def _call(self, _: Any) -> Any:
+        """`CALL` without a shell before it: in a look, which nobody reads back."""
+        return getattr, (operator, "call")
+
+    def _module(self, module: types.ModuleType) -> Any:
+        name = getattr(module.__spec__, "name", module.__name__)
+        if sys.modules.get(name) is not module or module.__spec__ is None and name != "__main__":
+            raise NotPicklableError(f"module {name} was not imported and cannot be imported again")
+        self.met_builtins = self.met_builtins or name == "builtins"
+        self.definitions.note(name)
+        return importlib.import_module, (name,)
+
+    def _builtin(self, function: Any) -> Any:
+        if function is operator.call:
+            return NotImplemented if self._claiming else (getattr, (operator, "call"))
+        owner = function.__self__
+        self.definitions.note(owner.__name__ if isinstance(owner, types.ModuleType) else function.__module__)
+        return NotImplemented
+
+    def _own_reduction(self, obj: Any) -> Any:
+        """Take a class's own ``__reduce__``; a name that it gives may be one that only this kernel knows."""
+        reduced = obj.__reduce_ex__(PROTOCOL)
+        if isinstance(reduced, str):
+            if not by_reference(obj):
+                raise NotPicklableError(f"{type(obj).__qualname__}.__reduce__ gives a name, {reduced!r}, not a value")
+            self.definitions.note(obj.__module__)
+            return NotImplemented  # a function of a compiled library
+        return reduced
+
+    def _early(self, obj: Any) -> Any:
+        """Write an object whose own code may be asked while it is read, before its attributes are there.
+
+        A set in a cycle asks for the hash of its members, which are then still being read: so an object is made with
+        those attributes that lead nowhere. And pickle asks a ``__getattr__`` for ``__setstate__``: so it does not.
+        """
+        if not instances.has_getattr(type(obj)) and all(
+            map(instances.leads_nowhere, getattr(obj, "__dict__", {}).values())
+        ):
+            return self._instance_of(obj)
+        reduced: Any = object.__reduce_ex__(obj, PROTOCOL)
+        made, (kind, *args), state, *items = reduced
+        parts = state if type(state) is tuple and len(state) == 2 else (state, None)
+        if made is not copyreg.__newobj__ or not all(map(instances.are_attributes, parts)):  # type: ignore[attr-defined]
+            return self._instance_of(obj)
+        early = [{name: item for name, item in (part or {}).items() if instances.leads_nowhere(item)} for part in parts]
+        known = self.definitions
+        return (
+            known.evaluated(instances.MADE),
+            (kind, tuple(args), *early),
+            parts,
+            *items,
+            known.evaluated(instances.SET_STATE),
+        )
+
+    def _instance_of(self, obj: Any) -> Any:
+        return instances.instance(obj) if instances.can_share_attributes(type(obj)) else NotImplemented
+
+    def _error(self, error: BaseException) -> Any:
+        if instances.is_simple_error(type(error)):
+            # Without its __init__, which as a rule wants other arguments than those that ended up in `args`.
+            reduced: Any = copyreg.__newobj__, (type(error), *error.args), vars(error) or None  # type: ignore[attr-defined]
+        else:
+            reduced = self._own_reduction(error)
+            if isinstance(reduced, tuple) and len(reduced) == 3 and reduced[2] == {}:
+                reduced = reduced[:2]  # an exception has a dict once somebody asked for it
+        return tracebacks.error(error, reduced) if isinstance(reduced, tuple) else NotImplemented
+
+    def _owned_object(self, obj: Any) -> Any:
+        """An object that a module owns is met again by its name, not copied."""
+        _, reduced = self._owned.get(id(obj), (None, NotImplemented))
+        return reducers.closed_file(obj) if reduced is NotImplemented and type(obj) in reducers.FILES else reduced
+
+    def _random(self, generator: random.Random) -> Any:
+        """Write a generator with its attributes, and without its ``__init__``, which may want anything."""
+        if type(generator) is random.Random and vars(generator).keys() <= {"gauss_next"}:
+            return NotImplemented
+        state = Form(random.Random.setstate, generator, random.Random.getstate(generator))
+        parts = state, self.definitions.block(setattr, generator, vars(generator))
+        return copyreg.__newobj__, (type(generator),), parts, None, None, operator.is_  # type: ignore[attr-defined]
+
+    def _lock(self, lock: Any) -> Any:
+        if lock.locked():
+            raise NotPicklableError("a lock that is held")
+        return self.definitions.attribute("threading", "Lock"), ()
+
+    def _rlock(self, lock: Any) -> Any:
+        if lock._is_owned() or not lock.acquire(blocking=False):
+            raise NotPicklableError("a lock that is held")
+        lock.release()
+        return self.definitions.attribute("threading", "RLock"), ()
+
+
+def _owned() -> dict[int, tuple[type, tuple[Any, ...]]]:
+    """Mutables that a module owns, by `id`: their type and how a reader gets at them.
+
+    A copy would not be the real thing, and that of the environment would carry every secret into the file.
+    """
+    found: dict[int, tuple[type, tuple[Any, ...]]] = {}
+    for name, attributes in _OWNED_BY_MODULES.items():
+        module = sys.modules.get(name)
+        for attribute in attributes if module is not None else ():
+            obj = getattr(module, attribute, None)
+            if obj is not None and importable(type(obj)) and type(obj) is not io.StringIO:  # what the user put there
+                place = f"sys:{attribute}" if name == "sys" else None  # another stream may be there when it is read
+                found.setdefault(id(obj), (type(obj), Owned(obj, module, attribute, place).reduced))
+    bits = getattr(getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None), "_bit_generator", None)
+    if bits is not None:
+        found[id(bits)] = type(bits), (getattr, (sys.modules["numpy.random.mtrand"]._rand, "_bit_generator"))
+    context = decimal.getcontext()
+    found[id(context)] = type(context), (decimal.getcontext, ())
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None:
+        found[id(shell)] = (type(shell), (sys.modules["IPython"].get_ipython, ()))
+    return found
+
+
+_OWNED_BY_MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "os": ("environ", "environb"),
+    "sys": ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__"),
+    "matplotlib": ("rcParams", "rcParamsDefault"),
+    "random": ("_inst",),  # the generators behind `from random import choice` and `from numpy.random import rand`
+    "numpy.random.mtrand": ("_rand",),
+    "torch": ("default_generator",),
+}

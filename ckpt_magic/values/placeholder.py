@@ -1,0 +1,68 @@
+"""What a lost name is bound to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from ckpt_magic.errors import LostValueError
+
+LOST_EARLIER: Final = "its value was lost when an earlier step was saved"
+
+
+class Placeholder:
+    """Stands for a value that could not be saved: raises `LostValueError` on any use.
+
+    Use ``type(value) is Placeholder`` to recognise one; anything else counts as a use.
+    """
+
+    __slots__ = ("_message", "_name", "_used")
+
+    def __getattribute__(self, attribute: str) -> NoReturn:
+        _raise_lost(self)
+
+    __hash__ = None  # type: ignore[assignment]  # replaced below, with all the others
+
+
+def _raise_lost(placeholder: Placeholder, *_: Any, **__: Any) -> NoReturn:
+    """Record the use and raise."""
+    get = object.__getattribute__
+    get(placeholder, "_used")(get(placeholder, "_name"))
+    raise LostValueError(get(placeholder, "_message"))
+
+
+_USES: Final = """repr str bytes format bool int float complex index hash len length_hint iter next reversed contains
+getitem setitem delitem missing call enter exit aenter aexit await aiter anext setattr delattr dir sizeof fspath round
+trunc floor ceil abs neg pos invert eq ne lt le gt ge copy deepcopy reduce reduce_ex getstate get set delete
+instancecheck subclasscheck buffer""".split()
+
+_OPERATORS: Final = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
+
+for _use in (*_USES, *(prefix + name for name in _OPERATORS for prefix in ("", "r", "i"))):
+    setattr(Placeholder, f"__{_use}__", _raise_lost)
+
+del _use
+
+
+def make_placeholder(name: str, step: int, reason: str, used: Callable[[str], None]) -> Placeholder:
+    """Make what the lost name `name` is bound to.
+
+    Parameters
+    ----------
+    name
+        The name.
+    step
+        The step that made the value and could not save it.
+    reason
+        What the value was, e.g. ``sqlite3.Connection``.
+    used
+        Called with the name at each use, before the error is raised.
+    """
+    placeholder = object.__new__(Placeholder)
+    message = (
+        f"step {step}: `{name}` ({reason}) was not saved; run the step again: `%%step {step} --force`, "
+        f"or `%ckpt_start {step}` and all from there"
+    )
+    for attribute, value in (("_message", message), ("_name", name), ("_used", used)):
+        object.__setattr__(placeholder, attribute, value)
+    return placeholder

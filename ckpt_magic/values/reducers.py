@@ -1,0 +1,211 @@
+"""Reducers of the standard library's and of libraries' objects that need to know nothing else of the pickle."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import gc
+import io
+import itertools
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.forms import PROTOCOL, Form
+from ckpt_magic.values.placeholder import LOST_EARLIER
+from ckpt_magic.values.references import importable
+
+
+def method(method: types.MethodType) -> Any:
+    """A bound method is met by its name, unless that name means something else by now."""
+    owner, function = method.__self__, method.__func__
+    name = getattr(function, "__name__", None)
+    if isinstance(name, str) and getattr(owner, name, None) == method:
+        return NotImplemented
+    return types.MethodType, (function, owner)
+
+
+def proxy(proxy: Any) -> Any:
+    """A read-only view of a dict."""
+    owner = _owner_of(proxy)
+    if any(isinstance(value, types.GetSetDescriptorType) for value in dict.values(owner)):
+        raise NotPicklableError("a view of the attributes of a class")
+    return types.MappingProxyType, (owner,)
+
+
+def view_of(way: Any) -> Callable[[Any], Any]:
+    """A reducer for views of dicts, which are got in this `way`."""
+    return lambda view: (way, (_owner_of(view),))
+
+
+def _owner_of(view: Any) -> Any:
+    """The dict behind a view or a proxy of it."""
+    return gc.get_referents(view)[0]
+
+
+FILES: Final = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
+
+# Opened on nothing and closed at once; the file of that name, if there is one, is not touched.
+_CLOSED: Final = """lambda name, mode, options: (lambda file: (file.close(), isinstance(name, int) and setattr(
+    getattr(getattr(file, 'buffer', file), 'raw', file), 'name', name), file)[-1])(open(
+    'x' if isinstance(name, int) else name, mode,
+    opener=lambda *_: __import__('os').open(__import__('os').devnull, 2), **options))"""
+
+
+def closed_file(file: Any) -> Any:
+    """A closed file (`with open(…) as file:` leaves one) comes back closed; an open one cannot."""
+    if not file.closed:
+        raise NotPicklableError(f"an open file, {type(file).__qualname__}")
+    is_text = type(file) is io.TextIOWrapper
+    buffered = file.buffer if is_text else file
+    raw = buffered if type(buffered) is io.FileIO else getattr(buffered, "raw", None)
+    if type(raw) is not io.FileIO or not isinstance(raw.name, str | bytes | int):
+        raise NotPicklableError("a closed file that is not one of the file system")
+    if is_text:
+        mode = getattr(file, "mode", raw.mode.replace("b", ""))
+        return Form(eval, _CLOSED), (raw.name, mode, {"encoding": file.encoding, "errors": file.errors})
+    return Form(eval, _CLOSED), (raw.name, raw.mode, {"buffering": 0} if buffered is raw else {})
+
+
+def cached_property(prop: Any) -> Any:
+    """A cached property with its name; its lock is made anew."""
+    state = {key: value for key, value in vars(prop).items() if key not in ("func", "lock")}
+    return functools.cached_property, (prop.func,), state
+
+
+def lru_cached(wrapper: Any) -> Any:
+    """A function with `functools.lru_cache`, unless it holds results."""
+    if importable(wrapper):
+        return NotImplemented
+    if wrapper.cache_info()[:2] != (0, 0):
+        raise NotPicklableError(f"{wrapper.__qualname__} is a functools.lru_cache that holds results")
+    parameters = wrapper.cache_parameters()
+    made = Form(functools.lru_cache, parameters["maxsize"], parameters["typed"])
+    return made, (wrapper.__wrapped__,), vars(wrapper)
+
+
+def context_variable(variable: contextvars.ContextVar[Any]) -> Any:
+    """Write a context variable with the value that it has here; whoever reads it sets it where that happens."""
+    made: Callable[[], contextvars.ContextVar[Any]]
+    try:
+        made = functools.partial(contextvars.ContextVar, variable.name, default=contextvars.Context().run(variable.get))
+    except LookupError:  # it has no default
+        made = functools.partial(contextvars.ContextVar, variable.name)
+    if variable not in contextvars.copy_context():
+        return made, ()
+    return made, (), variable.get(), None, None, contextvars.ContextVar.set
+
+
+def refuse_thread(_: Any) -> NoReturn:
+    """Refuse a thread."""
+    raise NotPicklableError("a thread")
+
+
+def part_of_shell(obj: Any) -> Any:
+    """Refuse a part of the shell that runs here (a formatter, the events): a copy would belong to no shell."""
+    own = getattr(obj, "__dict__", {})
+    if any(held.get(name) is not None for held in (own, own.get("_trait_values", {})) for name in ("shell", "parent")):
+        raise NotPicklableError("a part of the running IPython")
+    return NotImplemented
+
+
+def frame(frame: Any) -> Any:
+    """A frame or series of pandas with its very own `attrs`: setting these, as pandas does, takes a copy."""
+    made, args, state, *rest = frame.__reduce_ex__(PROTOCOL)
+    if "attrs" in state:
+        state["_attrs"] = state.pop("attrs")
+    return made, args, state, *rest
+
+
+def query(query: Any) -> Any:
+    """A query of polars, unless it holds Python functions: polars itself writes these, with frozen globals."""
+    reduced = query.__reduce_ex__(PROTOCOL)
+    state = reduced[2] if len(reduced) > 2 else None
+    if isinstance(state, bytes) and any(mark in state for mark in (b"PLPYFN", b"PLPYUDF", b"cloudpickle")):
+        raise NotPicklableError("a polars query with a Python function")
+    return reduced
+
+
+def callbacks(registry: Any) -> Any:
+    """Write the callbacks of a figure: each time they are pickled they count one on, which is undone here."""
+    made, args, state, *rest = registry.__reduce_ex__(PROTOCOL)
+    if isinstance(state["_cid_gen"], int):  # old versions pickle the counter itself
+        registry._cid_gen = itertools.count(state["_cid_gen"])
+    return made, args, state, *rest
+
+
+def figure(figure: Any) -> Any:
+    """Write a figure so that reading it does not open it in pyplot: whether it is open is none of its values."""
+    made, args, state, *rest = figure.__reduce_ex__(PROTOCOL)
+    if isinstance(state, dict):
+        state.pop("_restore_to_pylab", None)
+    return made, args, state, *rest
+
+
+def refuse_placeholder(_: Any) -> NoReturn:
+    """Refuse what is bound to a name that was lost."""
+    raise NotPicklableError(LOST_EARLIER)
+
+
+# --- typing and dataclasses ---
+
+
+def _type_variable(variable: Any) -> Any:
+    kind: Any = type(variable)
+    names = ("covariant", "contravariant", "infer_variance")
+    options = {name: True for name in names if getattr(variable, f"__{name}__", False)}
+    if getattr(variable, "__bound__", None) is not None:
+        options["bound"] = variable.__bound__
+    if getattr(variable, "has_default", bool)():  # 3.13
+        options["default"] = variable.__default__
+    if importable_variable(variable):
+        return NotImplemented
+    made = functools.partial(kind, variable.__name__, *getattr(variable, "__constraints__", ()), **options)
+    return made, (), (None, {"__module__": variable.__module__})
+
+
+def importable_variable(variable: Any) -> bool:
+    """Whether a type variable is an attribute of an importable module, under its own name."""
+    module = variable.__module__
+    return module != "__main__" and getattr(sys.modules.get(module), variable.__name__, None) is variable
+
+
+def _new_type(new: Any) -> Any:
+    if importable(new):
+        return NotImplemented
+    state = {"__module__": new.__module__, "__qualname__": new.__qualname__}
+    return typing.NewType, (new.__name__, new.__supertype__), state
+
+
+def _type_alias(alias: Any) -> Any:
+    if importable_variable(alias):
+        return NotImplemented
+    kind: Any = type(alias)
+    made = functools.partial(kind, alias.__name__, alias.__value__, type_params=alias.__type_params__)
+    return made, ()
+
+
+TYPING: Final[dict[str, Callable[[Any], Any]]] = {
+    "TypeVar": _type_variable,
+    "ParamSpec": _type_variable,
+    "TypeVarTuple": _type_variable,
+    "NewType": _new_type,
+    "TypeAliasType": _type_alias,
+    # `typing` remembers by equality what it made: it would give an alias with what was equal once
+    "_AnnotatedAlias": lambda alias: (type(alias), (alias.__origin__, alias.__metadata__)),
+}
+
+
+def _sentinel(name: str) -> Callable[[Any], Any]:
+    return lambda _: (getattr, (sys.modules["dataclasses"], name))
+
+
+DATACLASSES: Final[dict[str, Callable[[Any], Any]]] = {
+    "_MISSING_TYPE": _sentinel("MISSING"),
+    "_HAS_DEFAULT_FACTORY_CLASS": _sentinel("_HAS_DEFAULT_FACTORY"),
+    "_KW_ONLY_TYPE": _sentinel("KW_ONLY"),
+    "_FIELD_BASE": lambda marker: (getattr, (sys.modules["dataclasses"], marker.name)),
+}

@@ -1,0 +1,105 @@
+"""What is written as a name: what can be imported, and how to tell.
+
+Asked of every definition that a value reaches, so nothing here runs code of the user's.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ckpt_magic.errors import NotPicklableError
+
+ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
+HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+CHANGEABLE: Final = HEAP_TYPE | 1 << 8  # and not Py_TPFLAGS_IMMUTABLETYPE
+
+
+def importable(obj: Any) -> bool:
+    """Whether pickle would find this class or function by its module and qualified name, also in another kernel."""
+    name = getattr(obj, "__qualname__", None)
+    module = getattr(obj, "__module__", None)
+    if not isinstance(name, str) or not isinstance(module, str) or module == "__main__":
+        return False
+    found: Any = sys.modules.get(module)
+    try:
+        for part in name.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        return False
+    # functools.wraps gives a function of the notebook the name of what it is put in place of
+    return found is obj and (type(obj) is not types.FunctionType or obj.__globals__.get("__name__") != "__main__")
+
+
+def library_of(kind: type) -> str:
+    """The top package of a class; none for a class that has no name for its module."""
+    module: object = kind.__module__
+    return module.partition(".")[0] if isinstance(module, str) else ""
+
+
+def refuse_without_module(cls: type) -> None:
+    """Refuse sympy's `Function("f")` and its like: made by a library, which keeps them in its caches."""
+    if not library_of(cls):
+        raise NotPicklableError(f"the class {cls.__qualname__}, which belongs to no module")
+
+
+def by_reference(obj: Any) -> bool:
+    """Whether `obj`, atoms aside, is written as a name: it has no content of its own to save.
+
+    Modules, importable classes and functions, builtin functions, numpy dtypes and ufuncs.
+    """
+    kind = type(obj)  # never isinstance: it asks a placeholder for its class
+    if issubclass(kind, type):
+        return importable(obj) or id(obj) in unnamed_types()
+    if kind is types.FunctionType:
+        return importable(obj)
+    if kind is types.BuiltinFunctionType:
+        owner = obj.__self__
+        return owner is None or isinstance(owner, types.ModuleType) or (isinstance(owner, type) and importable(owner))
+    if kind in _NAMED_KINDS or issubclass(kind, types.ModuleType):
+        return True
+    if callable(obj) and hasattr(kind, "__get__") and _asks_nobody(kind) and importable(obj):
+        return True  # a function of a compiled library, e.g. numpy.linalg.norm
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and kind is numpy.ufunc:
+        return "(vectorized)" not in obj.__name__  # made by numpy.frompyfunc
+    return numpy is not None and issubclass(kind, numpy.dtype) and not obj.hasobject
+
+
+def _asks_nobody(kind: Any) -> bool:
+    """Whether looking at an attribute of such an object runs nobody's code, as it does with a placeholder."""
+    return kind.__getattribute__ is object.__getattribute__ and not hasattr(kind, "__getattr__")
+
+
+_NAMED_KINDS: Final = frozenset(
+    {types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType}
+)
+
+
+@functools.lru_cache(maxsize=1)
+def unnamed_types() -> dict[int, str]:
+    """The interpreter's types that only `types` has a name for, e.g. `types.FunctionType`: `id` to name."""
+    return {
+        id(kind): name
+        for name, kind in vars(types).items()
+        if isinstance(kind, type) and kind.__module__ == "builtins" and not importable(kind)
+    }
+
+
+def module_of(globals_: dict[str, Any]) -> types.ModuleType | None:
+    """The importable module whose dict this is."""
+    name = globals_.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" else None
+    return module if module is not None and vars(module) is globals_ else None
+
+
+def at(qualified: str, namespace: Mapping[str, Any]) -> Any:
+    """What a qualified name means in a namespace; None if nothing."""
+    first, *rest = qualified.split(".")
+    found = namespace.get(first)
+    for part in rest:
+        found = vars(found).get(part) if isinstance(found, type) else None
+    return found

@@ -1,0 +1,177 @@
+"""Tokens: a plain definition of the notebook told by what it is, and the digest that says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import hashlib
+import operator
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ckpt_magic.values.forms import Token
+from ckpt_magic.values.parts import (
+    annotated,
+    annotation_texts,
+    attributes_of,
+    code_parts,
+    contents,
+    name_of,
+)
+from ckpt_magic.values.references import ATOMS, by_reference, importable, module_of
+
+
+def is_plain_definition(obj: Any, namespace: Mapping[str, Any]) -> bool:
+    """Whether `obj` is a notebook function or class that reaches nothing mutable.
+
+    Such a definition is one object per kernel, found by its token, and does not tie names together.
+
+    Parameters
+    ----------
+    obj
+        Anything.
+    namespace
+        The namespace of the notebook; its functions have it as their globals.
+    """
+    return is_named(obj, namespace) and _plain(obj, namespace, set(), "")
+
+
+def is_named(obj: Any, namespace: Mapping[str, Any]) -> bool:
+    """Whether `obj` is a function or class of the notebook whose name can tell it.
+
+    A method belongs to its class, and a lambda or a local function is made anew each time its line runs.
+    """
+    kind = type(obj)
+    if kind is types.FunctionType:
+        return obj.__globals__ is namespace and obj.__qualname__.isidentifier() and not obj.__closure__
+    return issubclass(kind, type) and "<" not in obj.__qualname__ and not by_reference(obj)
+
+
+def _plain(obj: Any, namespace: Mapping[str, Any], seen: set[int], body: str) -> bool:
+    """Whether `obj` reaches nothing that can change in place, what belongs to the machinery of classes aside.
+
+    Nor anything that another name may hold: a lambda, or what a call made. `body` is the class whose own methods are.
+    """
+    kind = type(obj)
+    if kind in ATOMS or id(obj) in seen:
+        return True
+    seen.add(id(obj))
+    if kind is types.FunctionType and not is_named(obj, namespace):
+        if not (body and obj.__qualname__.startswith(body)) and not importable(obj):
+            return False
+    elif issubclass(kind, type):
+        body = f"{obj.__qualname__}."
+    parts = plain_parts(obj, namespace)
+    return parts is not None and all(_plain(part, namespace, seen, body) for part in parts)
+
+
+def plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
+    """What an immutable object consists of; none if it can change in place, or is not known."""
+    kind = type(obj)
+    if kind in (tuple, frozenset):
+        return typing.cast("Iterable[Any]", obj)
+    if kind is types.FunctionType:
+        if importable(obj):
+            return ()
+        if obj.__globals__ is not namespace and not module_of(obj.__globals__):
+            return None
+        named = *(obj.__kwdefaults__ or {}).values(), *vars(obj).values()
+        return [obj.__defaults__, *named, *contents(obj), *annotated(obj.__annotations__)]
+    if kind in (staticmethod, classmethod):
+        return [obj.__func__]
+    if kind is property:
+        return [obj.fget, obj.fset, obj.fdel]
+    if kind is functools.cached_property:
+        return [obj.func]
+    if issubclass(kind, enum.Enum):
+        return [kind, *(value for name, value in vars(obj).items() if name != "__objclass__")]
+    if issubclass(kind, type):
+        own = [] if by_reference(obj) else [value for _, value in attributes_of(obj, for_digest=True)]
+        return [] if by_reference(obj) else [*obj.__bases__, kind, *own, *annotated(vars(obj).get("__annotations__"))]
+    if by_reference(obj) or kind is re.Pattern or kind.__module__ == "typing" or kind is types.GenericAlias:
+        return ()
+    if kind is dataclasses.Field:
+        return [obj.default, obj.default_factory]
+    if kind.__module__ in ("dataclasses", "datetime", "decimal", "fractions", "pathlib", "uuid"):
+        return ()
+    return None
+
+
+def definition_token(
+    obj: Any, namespace: Mapping[str, Any], maker: str = "", maker_of: Callable[[Any], str] | None = None
+) -> Token:
+    """Name a notebook function or class by what it is: its qualified name, a digest of its definition, its maker.
+
+    Line numbers and file names do not count; with `maker_of` the makers of the definitions that it uses do. The digest
+    holds for one minor version of Python.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    _digest(obj, namespace, digest.update, [], maker_of)
+    return kind_of(obj), obj.__qualname__, digest.hexdigest(), maker
+
+
+def kind_of(obj: Any) -> str:
+    """The first word of a token."""
+    return "class" if issubclass(type(obj), type) else "function"
+
+
+def _digest(
+    obj: Any,
+    namespace: Mapping[str, Any],
+    put: Callable[[bytes], None],
+    path: list[Any],
+    maker_of: Callable[[Any], str] | None,
+) -> None:
+    """Feed what defines `obj` to `put`; `path` are the objects being looked into, to survive cycles."""
+    kind = type(obj)
+    put(b"(" + kind.__name__.encode())
+    if kind in ATOMS:
+        put(repr(obj).encode("utf-8", "surrogatepass"))
+    elif any(obj is outer for outer in path):
+        put(b"^%d" % next(i for i, outer in enumerate(path) if outer is obj))
+    else:
+        if path and maker_of is not None and is_named(obj, namespace):
+            put(maker_of(obj).encode())
+        path.append(obj)
+        for part in _digest_parts(obj, namespace):
+            _digest(part, namespace, put, path, maker_of)
+        path.pop()
+    put(b")")
+
+
+def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
+    """What defines `obj`, as objects that can be digested in turn. What can change in place is not entered."""
+    kind = type(obj)
+    if by_reference(obj):
+        return [name_of(obj)]
+    if kind is tuple:
+        return typing.cast("Iterable[Any]", obj)
+    if kind is types.CodeType:
+        return [repr([part for part in code_parts(obj) if part is not obj.co_consts]), obj.co_consts]
+    if kind is types.FunctionType:
+        where = "" if obj.__globals__ is namespace else str(obj.__globals__.get("__name__"))
+        named = sorted([*(obj.__kwdefaults__ or {}).items(), *vars(obj).items()], key=operator.itemgetter(0))
+        names = obj.__name__, obj.__qualname__, obj.__module__, obj.__doc__
+        annotations = annotation_texts(obj.__annotations__)
+        return [names, where, obj.__code__, obj.__defaults__, *named, *contents(obj), annotations]
+    if issubclass(kind, type):
+        attributes = sorted(attributes_of(obj, for_digest=True), key=operator.itemgetter(0))
+        return [obj.__qualname__, kind, obj.__bases__, *attributes]
+    if issubclass(kind, enum.Enum):
+        return [kind, str(obj._name_), repr(obj._value_)]
+    if kind is frozenset:
+        return sorted(map(repr, obj))
+    if kind is property:
+        return [obj.fget, obj.fset, obj.fdel]
+    if kind in (staticmethod, classmethod):
+        return [obj.__func__]
+    if kind is functools.cached_property:
+        return [obj.func]
+    if kind is dataclasses.Field:
+        return [obj.name, obj.default, obj.default_factory, repr((obj.init, obj.repr, obj.hash, obj.compare))]
+    text = repr(obj) if plain_parts(obj, namespace) == () else " at 0x"
+    return [name_of(obj) if " at 0x" in text else text]

@@ -1,0 +1,143 @@
+"""Opcodes back to contents. Knows no file."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import io
+import linecache
+import os
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from ckpt_magic.errors import CheckpointUnreadableError, DamagedError
+from ckpt_magic.values.forms import Forms, Token
+from ckpt_magic.values.pickling import Contents
+
+_PLAIN_TAIL: Final = b"t\x94K\x03\x86\x94R\x94."
+
+_TAILS: Final = (  # the end of the top form; a frame may begin where the pickler turns to the 3
+    _PLAIN_TAIL,
+    b"t\x94" + b"\x95" + (7).to_bytes(8, "little") + b"K\x03\x86\x94R\x94.",
+)
+
+
+def read(
+    skeleton: bytes,
+    buffers: Iterable[Any],
+    *,
+    kind: str,
+    globals: dict[str, Any],
+    live: Callable[[Token], Any | None] | None = None,
+    found: dict[Token, Any] | None = None,
+    original: Callable[[str], Any | None] = lambda place: None,
+    resizable: bool = False,
+) -> Contents:
+    """Read what `write` wrote.
+
+    Parameters
+    ----------
+    skeleton
+        The pickle, with or without its large payloads.
+    buffers
+        The payloads that are not in it, in order.
+    kind
+        What META says: ``cell``, ``method``, or ``foreign`` for a pickle that this package did not write.
+    globals
+        The globals of all functions that are loaded. Not changed here, but for a method without `live`: there they get
+        the values that its functions read.
+    live
+        Gives the object of this kernel that a token stands for.
+    found
+        Filled with the object that each token stands for now.
+    original
+        Gives what a place of a library (`textwrap:dedent`) held before this kernel put something else there.
+    resizable
+        Whether arrays shall own their memory, which costs a copy of it, so that `ndarray.resize` works.
+
+    Raises
+    ------
+    CheckpointUnreadableError
+        Something that the pickle needs is missing here, or raised.
+    """
+    forms = Forms(globals, live, {} if found is None else found, fill=kind == "method" and live is None)
+    collecting = gc.isenabled()
+    gc.disable()  # up to three times faster on many small objects
+    try:
+        if kind == "foreign":  # a pickle of another program: all of it is the value
+            return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms, original, resizable).load())
+        parts = _Reader(_four_parts(skeleton), buffers, forms, original, resizable).load()
+    except (CheckpointUnreadableError, DamagedError, MemoryError):
+        raise
+    except Exception as error:  # __setstate__ and the like are the users' code
+        missing = error.name if isinstance(error, ImportError) else None
+        raise CheckpointUnreadableError(_unreadable(error), name=missing) from error
+    finally:
+        if collecting:
+            gc.enable()
+    (_, sources, *_), ambient, extras, value = parts
+    _keep_sources(sources)
+    return Contents("cell" if kind == "cell" else "method", value, ambient, extras)
+
+
+def _four_parts(skeleton: bytes) -> io.BytesIO:
+    """The skeleton as a file that ends with the four parts, not with the choice of the last one."""
+    data = bytearray(skeleton)
+    for tail in _TAILS:
+        if data.endswith(tail):
+            data[len(data) - len(tail) + 1] = ord(".")  # the length stays: frames count it
+            return io.BytesIO(data)
+    raise DamagedError("the pickle does not end as a checkpoint does")
+
+
+class _Reader(pickle.Unpickler):
+    """Reads our forms, and says what is missing."""
+
+    def __init__(
+        self,
+        file: io.BytesIO,
+        buffers: Iterable[Any],
+        forms: Forms,
+        original: Callable[[str], Any | None],
+        resizable: bool,
+    ) -> None:
+        super().__init__(file, buffers=buffers)
+        self._forms = forms
+        self._original = original
+        self._resizable = resizable
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name == "call" and module in ("_operator", "operator"):
+            return self._forms
+        found = self._original(f"{module}:{name}")
+        if found is not None:
+            return found
+        try:
+            found = super().find_class(module, name)
+            return functools.partial(_own, found) if self._resizable and name == "_frombuffer" else found
+        except ModuleNotFoundError as error:
+            missing = error.name or module
+            text = f"module {missing} is missing here ({module}.{name} is needed)"
+            raise CheckpointUnreadableError(text, name=missing) from error
+        except (ImportError, AttributeError) as error:
+            raise CheckpointUnreadableError(f"{module}.{name} is missing here: {error}", name=module) from error
+
+
+def _own(from_buffer: Callable[..., Any], *args: Any) -> Any:
+    """Make an array that owns its memory; of one that is read-only nobody changes the size."""
+    array = from_buffer(*args)
+    return array.copy("K") if array.flags.writeable else array
+
+
+def _unreadable(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"module {error.name} is missing here"
+    return f"{type(error).__name__}: {error}"
+
+
+def _keep_sources(sources: Mapping[str, str]) -> None:
+    """Let tracebacks and `inspect` show the source of restored functions."""
+    for filename, source in sources.items():
+        if filename not in linecache.cache and not os.path.exists(filename):
+            linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)

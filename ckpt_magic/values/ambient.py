@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import gc
-import importlib
 import locale
 import os
 import re
@@ -23,6 +22,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import generators, options
+from ckpt_magic.values.libraries import CURE, needed
 
 SECRET_NAMES: Final = (
     *("KEY", "KEYS", "*APIKEY", "*ACCESSKEY", "*SECRETKEY", "*PRIVATEKEY", "*TOKEN", "TOKENS", "*SECRET", "*SECRETS"),
@@ -193,7 +193,7 @@ def _check_folder(folder: str) -> None:
         os.scandir(folder).close()
     except OSError as error:
         raise CheckpointUnreadableError(
-            f"the step changed to the folder {folder}: {error.strerror or error}; make it, or {options.CURE}",
+            f"the step changed to the folder {folder}: {error.strerror or error}; make it, or {CURE}",
             name=folder,
         ) from error
 
@@ -204,7 +204,7 @@ def _check_locale(name: str) -> None:
         locale.setlocale(locale.LC_ALL, name)
     except locale.Error as error:
         raise CheckpointUnreadableError(
-            f"the step set the locale {name}, which is not installed here; install it, or {options.CURE}", name=name
+            f"the step set the locale {name}, which is not installed here; install it, or {CURE}", name=name
         ) from error
     finally:
         locale.setlocale(locale.LC_ALL, old)
@@ -270,12 +270,13 @@ def _warning_filter(item: tuple[Any, ...], names: Mapping[str, Any]) -> tuple[An
     message, module = (re.compile(*t[1:]) if isinstance(t, tuple) else t for t in (message, module))
     library, _, path = category.partition(":")
     first, *rest = path.split(".")
-    found: Any = names[first] if library == "__main__" and first in names else getattr(_imported(library), first, None)
+    here = library == "__main__" and first in names
+    found: Any = names[first] if here else getattr(needed("the step filters warnings of", library), first, None)
     for part in rest:
         found = getattr(found, part, None)
     if found is None:
         raise CheckpointUnreadableError(
-            f"the step filters warnings of class {category}, which is not here; define it first, or {options.CURE}"
+            f"the step filters warnings of class {category}, which is not here; define it first, or {CURE}"
         )
     return (action, message, found, module, line)
 
@@ -295,14 +296,3 @@ def _put_list(name: str, change: Mapping[str, list[tuple[Any, Any]]]) -> None:
     if name == "warning filters":
         warnings.resetwarnings()  # the public way to tell the module that its filters are other ones
     live[:] = [item for _, item in change["front"]] + middle + [item for _, item in change["back"]]
-
-
-def _imported(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise CheckpointUnreadableError(
-            f"the step filters warnings of {name}, which cannot be imported here ({error}); install it, or "
-            f"{options.CURE}",
-            name=name,
-        ) from error

@@ -6,13 +6,16 @@ Read, compare, put back. Those of libraries only where they are imported already
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import random
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ckpt_magic.errors import CheckpointUnreadableError
+from ckpt_magic.values.libraries import needed
+
+_library: Final = functools.partial(needed, "the step drew random numbers of")
 
 States = Mapping[str, Any]
 
@@ -143,14 +146,3 @@ _SETTERS: Final[dict[str, Any]] = {
     "torch": _put_torch,
     "torch.cuda": _put_cuda,
 }
-
-
-def _library(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise CheckpointUnreadableError(
-            f"the step drew random numbers of {name}, and {name} cannot be imported here ({error}); install it, or "
-            "run the step instead: %%step … --force",
-            name=name,
-        ) from error

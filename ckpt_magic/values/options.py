@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
-import importlib
+import functools
 import json
 import logging
 import os
@@ -20,8 +20,9 @@ from typing import Any, ClassVar, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import shell
+from ckpt_magic.values.libraries import CURE, needed
 
-CURE: Final = "run the step instead: %%step … --force"
+_library: Final = functools.partial(needed, "the step set options of")
 
 Options = dict[str, dict[str, Any]]
 
@@ -453,13 +454,3 @@ _SOURCES: Final[dict[str, _Source]] = {
     "shell": _Shell(),
     "inline": _Inline(),
 }
-
-
-def _library(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise CheckpointUnreadableError(
-            f"the step set options of {name}, and {name} cannot be imported here ({error}); install it, or {CURE}",
-            name=name,
-        ) from error

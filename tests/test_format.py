@@ -398,6 +398,24 @@ def test_a_record_that_contradicts_the_file_is_damaged(path: Path, ring: Keyring
         read()
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [
+        [{"output_type": "stream"}],
+        [1],
+        [{"output_type": []}],
+        [{"output_type": "unknown"}],
+        [{"output_type": "stream", "name": "stdout", "text": None}],
+        [{"output_type": "display_data", "data": [], "metadata": {}}],
+        [{"output_type": "error", "ename": "E", "evalue": "", "traceback": "text"}],
+    ],
+)
+def test_what_cannot_be_shown_is_no_display(tmp_path: Path, ring: Keyring, shown: Any) -> None:
+    path = save(tmp_path / "m-v1-step1.pkl", 1, ring, shown)
+    with pytest.raises(DamagedError, match="not a list of displays"):
+        open_checkpoint(path, ring).outputs()
+
+
 def test_displays_never_grow_beyond_what_the_record_says(tmp_path: Path, ring: Keyring) -> None:
     """A bomb of a gigabyte in a megabyte."""
     path = save(tmp_path / "m-v1-step1.pkl", 1, ring)

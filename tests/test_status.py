@@ -231,6 +231,23 @@ def test_no_steps_are_said_in_words(tmp_path: Path) -> None:
     assert "no steps" in look(tmp_path / "none", tmp_path)._repr_html_()
 
 
+def test_a_record_of_absurd_numbers_and_depths_is_shown(tmp_path: Path) -> None:
+    deep: Any = 1
+    for _ in range(400):
+        deep = [deep]
+    row = {"name": "x", "type": "y", "shape": [10**400], "bytes": 10**400}
+    ring = making.some_keyring(tmp_path)
+    meta = {"seconds": float("inf"), "variables": [row], "marks": [deep], "other": deep}
+    making.save(Store(tmp_path).path("m", 1, 1), {}, ring, **meta)
+
+    (found,) = look(tmp_path, tmp_path)
+    assert (found["run_seconds"], found["variables"][0]["bytes"]) == (None, None)
+    assert repr(status.Rows([found])) and status.rows_html([found])
+    about = status.details(found, ring)
+    assert "x" in repr(about)
+    assert json.loads(status.rows_json([about.as_json()]))
+
+
 def test_details_tell_everything(tmp_path: Path) -> None:
     making.save(Store(tmp_path).path("m", 1, 1), {}, making.some_keyring(tmp_path), **META)
     (row,) = look(tmp_path, tmp_path)

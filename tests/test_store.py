@@ -263,6 +263,12 @@ def test_the_longest_names_fit_the_file_system(store: Store) -> None:
     assert [entry.name for entry in store.entries()] == ["n" * 100]
 
 
+def test_every_time_of_a_file_has_a_date() -> None:
+    assert store_module.date_text(0) == "1970-01-01T00:00:00Z"
+    assert store_module.date_text(1 << 62) == "9999-12-31T23:59:59Z"
+    assert store_module.date_text(-(1 << 62)).endswith("1-01-01T00:00:00Z")
+
+
 def test_a_url_is_refused() -> None:
     with pytest.raises(UsageError, match="URL"):
         Store("s3://bucket/folder")

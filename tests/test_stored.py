@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pytest
 
 import ckpt_magic
-from ckpt_magic import DamagedError, OtherKeyError, OtherWriterError, Outputs, StepNotFoundError, UsageError
+from ckpt_magic import Checkpoint, DamagedError, OtherKeyError, OtherWriterError, Outputs, StepNotFoundError, UsageError
 from ckpt_magic.files import format as checkpoint_format
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
@@ -159,6 +159,60 @@ def test_files_that_may_not_be_read_are_listed_and_raise_their_error(tmp_path: P
     with pytest.raises(OtherWriterError):
         outputs[4]
     assert repr(outputs).count("cannot be read") == 3
+
+
+def test_a_changed_payload_is_told_by_every_variable_that_holds_it(shell: InteractiveShell, tmp_path: Path) -> None:
+    run(
+        shell,
+        "%%step 1 --name m\nimport numpy as np\na = np.zeros(10_000)\nview = a[5:]\nheld = {'names': {'b': a}}\n"
+        "other = np.ones(10_000)",
+    )
+    Script("s", tmp_path / ".ckpt").run()
+    for name, changed in (("m", [{"a", "view", "held"}, {"other"}]), ("s", [{"self.weights"}, {"step_1"}])):
+        path = tmp_path / ".ckpt" / f"{name}-v1-step1.pkl"
+        whole = path.read_bytes()
+        for row, names in zip(
+            checkpoint_format.open_checkpoint(path, load_keyring()).meta["buffers"], changed, strict=True
+        ):
+            data = bytearray(whole)
+            data[row[0]] ^= 1
+            making.overwrite(path, bytes(data))
+            assert set(checkpoint_format.open_checkpoint(path, load_keyring()).check(pages.new_hash)) == names
+
+
+class Script(Checkpoint):
+    def step_1(self, outputs: Any) -> Any:
+        import numpy
+
+        self.weights = numpy.zeros(10_000)
+        return [numpy.ones(10_000)]
+
+
+def test_loaded_functions_may_call_c_code_that_imports(shell: InteractiveShell, tmp_path: Path) -> None:
+    """Such code looks for the builtins among the globals of the function that calls it."""
+    run(shell, "%%step 1 --name m\nimport numpy as np\ndef total():\n    return np.arange(4).sum()")
+
+    assert ckpt_magic.load("m", folder=tmp_path / ".ckpt")[1]["total"]() == 6
+
+
+@pytest.mark.parametrize(
+    ("meta", "wrong"),
+    [
+        ({"variables": [{"name": 1}]}, "variables"),
+        ({"reads": {"a": [1]}, "deleted": "ab"}, "reads, deleted"),
+        ({"seconds": 10**400}, "seconds"),
+        ({"kind": ["cell"]}, "kind"),
+    ],
+)
+def test_a_signed_record_that_makes_no_sense_is_damage(tmp_path: Path, meta: dict[str, Any], wrong: str) -> None:
+    keyring = making.some_keyring(tmp_path)
+    save(Store(tmp_path / "ck").path("m", 1, 1), {"a": 1}, keyring, **meta)
+
+    outputs = Outputs(tmp_path / "ck", "m", 1, keyring=keyring)
+
+    assert "its record makes no sense" in repr(outputs)
+    with pytest.raises(DamagedError, match=wrong):
+        outputs[1]
 
 
 def test_hostile_text_is_written_out(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ The states of a row:
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ from typing import Any
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
 from ckpt_magic.files import format as files
-from ckpt_magic.files.store import Entry, Store, natural
+from ckpt_magic.files.store import Entry, Store, date_text, natural
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
@@ -164,7 +165,7 @@ def _look(entry: Entry | None, keyring: Keyring) -> _Found:
         return _Found("missing")
     except StoreError as problem:
         return _Found("unreadable", str(problem))
-    modified = datetime.fromtimestamp(stored.mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    modified = date_text(stored.mtime)
     if stored.problem is not None:
         return _Found(stored.trust, str(stored.problem), stored.meta_unverified, stored.size, modified)
     if not files.belongs(stored.meta, entry.name, entry.version, entry.step) and stored.meta.get("kind") != "foreign":
@@ -190,12 +191,12 @@ _ALONE = {"run": "not before the start point"}
 
 def _variable(row: Mapping[str, Any]) -> dict[str, Any]:
     shape = row.get("shape")
-    whole = isinstance(shape, list) and all(isinstance(length, int) for length in shape)
+    whole = isinstance(shape, list) and all(_count(length) is not None for length in shape)
     return {
         "name": str(row.get("name")),
         "type": str(row.get("type")),
         "shape": shape if whole else None,
-        "bytes": row.get("bytes") if isinstance(row.get("bytes"), int) else None,
+        "bytes": _count(row.get("bytes")),
     }
 
 
@@ -219,9 +220,13 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < 1 << 63 else None
+
+
 def _number(meta: Mapping[str, Any], key: str) -> float | None:
     value = meta.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if type(value) is float and math.isfinite(value) else _count(value)
 
 
 # -- the table ----------------------------------------------------------------------------------------------------
@@ -344,8 +349,17 @@ def details(row: dict[str, Any], keyring: Keyring, here: StepRecord | None = Non
     if row["path"] is not None:
         with suppress(StepNotFoundError, StoreError):
             stored = files.open_checkpoint(row["path"], keyring)
-            meta = dict(stored.meta or stored.meta_unverified)
+            meta = _pruned(stored.meta or stored.meta_unverified)
     return Details(row, meta, here)
+
+
+def _pruned(value: Any, depth: int = 20) -> Any:
+    """The value without what is nested deeper than any record is."""
+    if isinstance(value, Mapping):
+        return {key: _pruned(one, depth - 1) for key, one in value.items()} if depth else {}
+    if isinstance(value, list):
+        return [_pruned(one, depth - 1) for one in value] if depth else []
+    return value
 
 
 def details_text(found: Details, *, now: datetime | None = None) -> str:

@@ -9,14 +9,13 @@ import argparse
 import shlex
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, UntrustedError, UsageError
 from ckpt_magic.faces import status
 from ckpt_magic.files import format as files
-from ckpt_magic.files.store import Store, trust
+from ckpt_magic.files.store import Store, date_text, trust
 from ckpt_magic.files.trust import Keyring, import_key, key_folder, read_key
 from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, StepCall, steps_text
@@ -392,13 +391,12 @@ def trust_path(path: Path, keyring: Keyring, before: MutableMapping[Path, str], 
 
 
 def _shown_lines(shown: files.Shown) -> list[str]:
-    date = datetime.fromtimestamp(shown.mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    meta = shown.meta
+    meta, kind = shown.meta, _KINDS.get(shown.trust, shown.trust)
     claims = f"step {meta.get('step')} of `{meta.get('name')}` version {meta.get('version')}" if meta else "nothing"
     called = ", ".join(shown.callables) or "nothing"
     return [
         printable(str(shown.path)),
-        printable(f"  {_KINDS.get(shown.trust, shown.trust)} · owner {shown.owner} · {size(shown.size)} · {date}"),
+        printable(f"  {kind} · owner {shown.owner} · {size(shown.size)} · {date_text(shown.mtime)}"),
         printable(f"  says of itself (anybody can write that): {claims}"),
         printable(f"  its pickle would import: {called}"),
     ]

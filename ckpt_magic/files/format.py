@@ -16,7 +16,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -123,8 +123,8 @@ class StoredStep:
             if _digest(data) != self._digests().get("outputs"):
                 raise DamagedError("the displays do not match their digest")
             outputs = _parse(_inflate(data, self.meta.get("outputs_length")))
-            if not isinstance(outputs, list):
-                raise DamagedError("the displays are not a list")
+            if not (isinstance(outputs, list) and all(map(_is_display, outputs))):
+                raise DamagedError("the displays are not a list of displays")
         return outputs
 
     def check(self, new_hash: Callable[[], Any]) -> list[str]:
@@ -141,7 +141,12 @@ class StoredStep:
             if digest != self._digests().get("skeleton"):
                 raise DamagedError("the pickle does not match its digest")
             bad = [index for index, row in enumerate(rows) if payload_digest(file, row, new_hash) != row.digest]
-        return payload_names(skeleton, rows, bad) if bad else []
+        return payload_names(skeleton, rows, bad, self.meta) if bad else []
+
+    def spoiled(self, reason: str) -> StoredStep:
+        """The same file as a damaged one, for who finds that its META makes no sense."""
+        problem = _damaged(self.path, reason)
+        return replace(self, meta={}, trust="damaged", problem=problem, meta_unverified=self.meta)
 
     def _opened(self) -> BinaryIO:
         """The file again, still the one that was authenticated."""
@@ -375,25 +380,44 @@ def resign(
             _write_end(file, footer.pickle, footer.outputs, content, keyring)
 
 
-def payload_names(skeleton: bytes, rows: Sequence[Row], wanted: Sequence[int]) -> list[str]:
+def payload_names(skeleton: bytes, rows: Sequence[Row], wanted: Sequence[int], meta: Mapping[str, Any]) -> list[str]:
     """Names of the variables that the payloads of the rows with the indices `wanted` belong to.
 
-    Reads the value dict out of the top form ``operator.getitem((definitions, ambient, extras, value), 3)``, where it
-    is the sixth thing on the pickle machine's stack. What is not in it is told by its position in the file.
+    A payload is written once, with the first variable that holds it; the others of its sharing group, of which META
+    tells, are named as well. What belongs to no variable is told by its position in the file.
+    """
+    owners = _owners(skeleton, f"step_{meta.get('step')}" if meta.get("kind") == "method" else None)
+    names = [owners.get(index, f"the payload at byte {rows[index].offset}") for index in wanted]
+    groups = meta.get("groups") or {}
+    tied = {groups[name] for name in names if name in groups}
+    return list(dict.fromkeys([*names, *(name for name, group in groups.items() if group in tied)]))
+
+
+def _owners(skeleton: bytes, returned: str | None) -> dict[int, str]:
+    """Which variable each payload is written with, read out of the opcodes.
+
+    The top form is ``operator.getitem((definitions, ambient, extras, value), 3)``. The value of a cell is the dict of
+    its variables, that of a method, named `returned`, is one value; its attributes lie under `names` in the extras.
     """
     owners: dict[int, str] = {}
     buffers = 0
-    for name, _, _, stack in walk(skeleton):
-        if name in ("SETITEM", "SETITEMS"):
-            pairs = stack[6 if name == "SETITEM" else 7 :]
-            dict_at = len(stack) - 3 if name == "SETITEM" else _last_mark(stack) - 1
-            if dict_at == 5 and stack[1].mark:
-                ends = [item.buffers for item in pairs[2::2]] + [buffers]
-                for key, end in zip(pairs[::2], ends, strict=True):
-                    owners.update((index, key.text) for index in range(key.buffers, end) if key.text is not None)
-        buffers += name == "NEXT_BUFFER"
-    names = [owners.get(index, f"the payload at byte {rows[index].offset}") for index in wanted]
-    return list(dict.fromkeys(names))
+    for opcode, _, _, stack in walk(skeleton):
+        if len(stack) > 5 and stack[1].mark:
+            if opcode in ("SETITEM", "SETITEMS"):
+                at = len(stack) - 3 if opcode == "SETITEM" else _last_mark(stack) - 1
+                if at in _DICTS_OF_NAMES or stack[at - 1].text == "names":
+                    pairs = stack[at + (1 if opcode == "SETITEM" else 2) :]
+                    ends = [item.buffers for item in pairs[2::2]] + [buffers]
+                    for key, end in zip(pairs[::2], ends, strict=True):
+                        owners.update((index, key.text) for index in range(key.buffers, end) if key.text is not None)
+            elif opcode == "TUPLE" and len(stack) == 6 and returned is not None:  # the four parts are complete
+                owners.update(dict.fromkeys(range(stack[5].buffers, buffers), returned))
+        buffers += opcode == "NEXT_BUFFER"
+    return owners
+
+
+_DICTS_OF_NAMES = (5, 8)
+"""Where on the stack: `value` alone, or in `call(operator.ior, shell, value)`, which makes it known to functions."""
 
 
 def _last_mark(stack: Sequence[Any]) -> int:
@@ -566,6 +590,21 @@ def _parse_meta(raw: bytes) -> dict[str, Any]:
     return meta
 
 
+def _is_display(output: Any) -> bool:
+    """Whether a JSON value is an nbformat v4 output with all that showing it takes."""
+    fields = _DISPLAYS.get(str(output.get("output_type"))) if isinstance(output, dict) else None
+    return fields is not None and all(isinstance(output.get(name), kind) for name, kind in fields.items())
+
+
+_SHOWN_DATA: Mapping[str, type] = {"data": dict, "metadata": dict}
+_DISPLAYS: Mapping[str, Mapping[str, type]] = {
+    "stream": {"name": str, "text": str},
+    "display_data": _SHOWN_DATA,
+    "execute_result": _SHOWN_DATA,
+    "error": {"ename": str, "evalue": str, "traceback": list},
+}
+
+
 def _inflate(data: bytes | bytearray, length: object) -> bytes:
     """Decompress to exactly `length` bytes and never more."""
     if not isinstance(length, int) or not 0 <= length <= MAX_OUTPUTS:
@@ -641,16 +680,22 @@ def _blame(path: Path) -> Iterator[None]:
     try:
         yield
     except DamagedError as error:
-        raise DamagedError(
-            f"{path} is damaged: {error}. Its step has to run again (`--force` on the step, or %ckpt_start none); the "
-            "damaged file is then kept beside it."
-        ) from error
+        raise _damaged(path, str(error)) from error
     except CheckpointError as error:
         if type(error) is FormatError:  # from `walk`, on a pickle that is not ours
             raise FormatError(f"{path} is {error}; there is nothing to trust in it") from error
         raise
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise StoreError(f"{path} cannot be read: there is not enough memory for it") from error
+
+
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(
+        f"{path} is damaged: {reason}. Its step has to run again (`--force` on the step, or %ckpt_start none); the "
+        "damaged file is then kept beside it."
+    )
 
 
 def _foreign(path: Path) -> ForeignError:

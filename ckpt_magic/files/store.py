@@ -362,16 +362,22 @@ def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> 
     path = Path(path).absolute()
     name, version, step = _read_name(path) or (path.stem, "", None)
     with _explain(path, "the file cannot be read"):
-        created = datetime.fromtimestamp(os.stat(path).st_mtime, UTC)
+        created = date_text(os.stat(path).st_mtime)
     foreign: dict[str, Any] = {
         "kind": "foreign",
         "name": name,
         "version": version,
         "step": step,
-        "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created": created,
         "variables": [],
     }
     Store(path.parent).publish(path, lambda file: format.resign(path, file, keyring, digest_shown, foreign))
+
+
+def date_text(seconds: float) -> str:
+    """A file's time as META has times, UTC; of a time that no calendar has the nearest one."""
+    seconds = min(max(seconds, -62_135_596_800), 253_402_300_799)  # the years 1 to 9999
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def natural(text: str) -> list[tuple[int, str]]:

@@ -111,9 +111,7 @@ class Kernel:
             stored = files.open_checkpoint(self.store(key.folder).path(key.name, key.version, step), self.keyring)
         except StepNotFoundError:
             return None
-        if stored.trust == "trusted":
-            stored.meta.update({**record.EMPTY, **stored.meta})
-        return stored
+        return record.completed(stored)
 
     def names(self, bound: Iterable[str] = ()) -> dict[str, Any]:
         """The user's names and values, in namespace order; `bound` are names that the code binds for sure."""

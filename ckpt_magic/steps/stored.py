@@ -6,6 +6,7 @@ definitions are never mapped by name onto live ones.
 
 from __future__ import annotations
 
+import builtins
 import html
 import importlib
 import re
@@ -162,7 +163,7 @@ class Outputs(Mapping[str, Any]):
                 self._keyring = load_keyring()
             entry = self._entries[step]
             try:
-                stored = files.open_checkpoint(entry.path, self._keyring)
+                stored = record.completed(files.open_checkpoint(entry.path, self._keyring))
             except (StepNotFoundError, StoreError) as error:
                 self._looks[step] = error
                 return error
@@ -181,7 +182,7 @@ class Outputs(Mapping[str, Any]):
             self._looks.pop(step)  # it may be mended before the next try
             raise look.with_traceback(None)
         if look.meta.get("kind") != "cell":
-            return self._unpickle(look, {"__name__": "__main__"})
+            return self._unpickle(look, _globals())
         names = _Globals(self, step)
         value = self._unpickle(look, names)
         names.update(value)
@@ -189,7 +190,7 @@ class Outputs(Mapping[str, Any]):
 
     def _unpickle(self, stored: files.StoredStep, names: dict[str, Any]) -> Any:
         """The value in a file; its functions get `names` as their globals."""
-        meta = {**record.EMPTY, **stored.meta}
+        meta = stored.meta
         for module in meta["imports"]:
             with suppress(ImportError):  # what the values need themselves is imported by the pickle, or missed there
                 importlib.import_module(module)
@@ -244,7 +245,7 @@ class _Globals(dict[str, Any]):
     """
 
     def __init__(self, outputs: Outputs, step: int) -> None:
-        super().__init__({"__name__": "__main__"})
+        super().__init__(_globals())
         self._outputs = outputs
         self._number = step
         self._holders: dict[str, int] | None = None
@@ -260,6 +261,11 @@ class _Globals(dict[str, Any]):
         value = self._outputs._unpickle(look, self)
         self.update({one: value[one] for one in value if self._holders.get(one) == holder})
         return self[name]
+
+
+def _globals() -> dict[str, Any]:
+    """Globals for functions that are loaded; C code that imports, such as numpy's, looks for the builtins there."""
+    return {"__name__": "__main__", "__builtins__": builtins}
 
 
 def load(name: str, version: str | int = 1, folder: str | Path = ".ckpt") -> Outputs:

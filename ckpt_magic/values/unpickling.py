@@ -76,8 +76,11 @@ def read(
     finally:
         if collecting:
             gc.enable()
-    (_, sources, *_), ambient, extras, value = parts
-    _keep_sources(sources)
+    try:
+        (_, sources, *_), ambient, extras, value = parts
+        _keep_sources(sources)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DamagedError("the pickle does not hold what a checkpoint holds") from error
     return Contents("cell" if kind == "cell" else "method", value, ambient, extras)
 
 

@@ -1,4 +1,4 @@
-"""Kills at random, system calls that fail: a checkpoint is at every moment the earlier one or the new one, whole."""
+"""Kills at random, system calls that fail, hostile files: nothing is lost, torn or executed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.durability import calls, kills
+from tests.durability import calls, fuzz, kills
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="not run: it takes fork and strace")
 
@@ -27,3 +27,14 @@ def test_a_save_survives_the_failure_of_any_of_its_system_calls(tmp_path: Path) 
     assert len(every) > 100
     found = {fault: calls.try_one(tmp_path, fault) for fault in every[::4]}
     assert {fault: text for fault, text in found.items() if text} == {}
+
+
+def test_every_broken_or_hostile_file_gives_a_named_error_its_values_or_a_difference_that_is_told(
+    tmp_path: Path,
+) -> None:
+    """A hundred thousand of them: `python -m tests.durability.fuzz`."""
+    report = fuzz.rounds(tmp_path, 5000, seed=1)
+    assert report.problems == []
+    came = {what.split(": ")[1] for what in report.seen if what.startswith("load: ")}
+    errors = {"DamagedError", "TamperedError", "OtherKeyError", "OtherWriterError", "ForeignError", "NewerFormatError"}
+    assert errors | {"valid", "payload"} <= came

@@ -103,10 +103,12 @@ def status(name: str | None = None, version: str | int | None = None, folder: st
     from pathlib import Path
 
     from ckpt_magic.faces.status import rows
+    from ckpt_magic.files.publishing import publisher
     from ckpt_magic.files.store import Store
     from ckpt_magic.files.trust import load_keyring
 
     store = Store(Path(folder).expanduser().absolute())
+    publisher().wait(store.folder)
     return rows(store, load_keyring(), name=name, version=None if version is None else str(version))
 
 

@@ -27,6 +27,8 @@ def execute(request: dict[str, Any]) -> dict[str, Any]:
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
+    from ckpt_magic.files.publishing import publisher
+
     config = Config()
     config.HistoryManager.enabled = False  # no database thread
     config.InteractiveShell.colors = "nocolor"
@@ -47,6 +49,7 @@ def execute(request: dict[str, Any]) -> dict[str, Any]:
         )
         if error is not None and not request["allow_errors"]:
             break
+    publisher().wait()  # a forked process ends without what the interpreter does at its exit
     names = {n: v for n, v in shell.user_ns.items() if n not in hidden and not n.startswith("_")}
     return {"cells": cells, "names": describe(names)}
 

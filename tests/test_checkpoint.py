@@ -217,7 +217,7 @@ def test_a_failed_save_warns_and_the_run_goes_on(tmp_path: Path, monkeypatch: py
     def full(*args: Any, **kwargs: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "publish", full)
+    monkeypatch.setattr(Store, "write", full)
     with pytest.warns(CheckpointWarning, match="No space left"):
         assert run(tmp_path)[10] == 6
 

@@ -669,7 +669,7 @@ def test_a_step_run_again_after_a_failed_save_is_as_good_as_any(folder: Path, mo
     cells = [(1, "x = [1]"), (2, "y = x")]
     kernel = Kernel(folder, 9)
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "publish", full)
+        patched.setattr(Store, "write", full)
         with pytest.warns(CheckpointWarning):
             play(kernel, cells[:1])
     assert actions(play(kernel, cells)) == ["saved", "saved"]

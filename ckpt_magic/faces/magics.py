@@ -26,6 +26,7 @@ from ckpt_magic.files.store import Store, check_name
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.push import push
 from ckpt_magic.steps.registry import PipelineKey, StartPoint, StepCall, parse_start, steps_text
+from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import pipelines_text
@@ -33,6 +34,7 @@ from ckpt_magic.steps.stored import pipelines_text
 T = TypeVar("T")
 
 _ATTRIBUTE = "_ckpt_magic"
+_PATIENCE = 10.0  # seconds that %ckpt_status waits for what is being published, before it says `saving`
 # names that IPython, its hosts and the interpreter make and remake; other dunder names are the user's
 _IPYTHONS = re.compile(
     r"_{1,3}|_i{1,3}|_i?\d+|_(?:ih|oh|dh|sh)|_exit_code|__(?:builtins?|cached|doc|file|loader|name|package|session|spec)__"
@@ -54,6 +56,7 @@ class CkptMagics(Magics):
         Unicode(), help="Patterns of environment names never stored, e.g. *KEY*; empty for the default ones."
     ).tag(config=True)
     output_cap = Integer(DEFAULT_CAP, min=0, help="Bytes of displays recorded per step.").tag(config=True)
+    sync = Bool(False, help="Whether a step ends only when its checkpoint is on the disk.").tag(config=True)
     handed_over = Unicode("", help="File with the options of `ckpt-magic run`; set by it.").tag(config=True)
 
     def __init__(self, shell: Any) -> None:
@@ -71,7 +74,7 @@ class CkptMagics(Magics):
             cap=self.output_cap,
         )
         self._shown: dict[Path, str] = {}
-        self.observe(self._apply_options, ["banner", "output_cap", "restore_random", "secrets"])
+        self.observe(self._apply_options, ["banner", "output_cap", "restore_random", "secrets", "sync"])
 
     def _new_session(self) -> Session:
         handed = _read_handed_over(self.handed_over)
@@ -95,6 +98,9 @@ class CkptMagics(Magics):
             is_hidden=self._is_hidden,
             restore_random=self.restore_random,
             secrets=self.secrets or None,
+            sync=self.sync,
+            # A kernel has the next cell in some milliseconds; a script that drives a shell looks for the file at once.
+            patience=0.002 if hasattr(self._shell, "kernel") else 0.1,
             cells_after=cells.after,
         )
 
@@ -109,6 +115,7 @@ class CkptMagics(Magics):
         self.hooks.cap = self.output_cap
         self.session.restore_random = self.restore_random
         self.session.secrets = self.secrets or None
+        self.session.sync = self.sync
 
     # -- the magics -----------------------------------------------------------------------------------------------
 
@@ -145,10 +152,12 @@ class CkptMagics(Magics):
     def ckpt_config(self, line: str) -> None:
         """Set or show the defaults of this kernel: name, version and folder.
 
-        Usage: %ckpt_config [--name NAME] [--version V] [--folder F]
+        Usage: %ckpt_config [--name NAME] [--version V] [--folder F] [--sync | --no-sync]
 
         `%%step` options win over them; they win over CKPT_NAME, CKPT_VERSION, CKPT_FOLDER and the IPython config.
         A relative folder is meant against the notebook's folder.
+
+          --sync   a step ends only when its checkpoint is on the disk; by default that goes on in the background
 
         Examples
         --------
@@ -159,6 +168,7 @@ class CkptMagics(Magics):
         """
         parser = verbs.Arguments("%ckpt_config")
         verbs.add_pipeline(parser)
+        parser.add_argument("--sync", action=argparse.BooleanOptionalAction)
         _usage(self._configure, parser, line)
 
     def _configure(self, parser: verbs.Arguments, line: str) -> None:
@@ -169,10 +179,13 @@ class CkptMagics(Magics):
             if getattr(given, option) is not None:
                 check_name(getattr(given, option), option)
         self.session.settings.configure(name=given.name, version=given.version, folder=given.folder)
+        if given.sync is not None:
+            self.sync = given.sync
         if line.strip():
             return  # a stored notebook should not hold where it ran
         for option, (value, source) in self.session.settings.shown().items():
             _say(f"{option.replace('_from', ' point'):<12}{value if value is not None else '(none)'}  ({source})")
+        _say(f"{'publishing':<12}{'before a step ends' if self.sync else 'in the background'}")
 
     @line_magic
     def ckpt_start(self, line: str) -> None:
@@ -286,6 +299,8 @@ class CkptMagics(Magics):
 
     def _status(self, parser: verbs.Arguments, line: str) -> Any:
         given = parser.parse_line(line)
+        self.session.wait(timeout=_PATIENCE)
+        self.session.tell()
         found = self._look(name=given.name, version=given.version, folder=given.folder)
         if given.step is None:
             return list(found) if given.json else found
@@ -430,6 +445,7 @@ class CkptMagics(Magics):
             self.session.forget_keys()
         else:
             path = base / Path(given.path).expanduser()
+            self.session.wait()
             lines = verbs.trust_path(path, self.session.keyring, self._shown, yes=given.yes)
         _say("\n".join(lines))
 
@@ -440,7 +456,9 @@ class CkptMagics(Magics):
         if settings.notebook is None and settings.is_default_name(call):
             there = pipelines_text(Store(settings.folder(given.folder)))
             parser.error(f"which pipeline? --name NAME{f'; stored: {there}' if there else ''}")
-        return settings.resolve(call)
+        key = settings.resolve(call)
+        self.session.wait(key.folder)
+        return key
 
     # -- completion -----------------------------------------------------------------------------------------------
 
@@ -480,7 +498,7 @@ class CkptMagics(Magics):
 _PIPELINE = ("--name", "--version", "--folder")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "step": (*_PIPELINE, "--title", "--save", "--drop", "--require", "--force"),
-    "ckpt_config": _PIPELINE,
+    "ckpt_config": (*_PIPELINE, "--sync", "--no-sync"),
     "ckpt_start": ("--name",),
     "ckpt_load": (*_PIPELINE, "--push", "--force", "--json"),
     "ckpt_status": (*_PIPELINE, "--json"),
@@ -577,6 +595,22 @@ def unload(shell: Any) -> None:
     shell.magics_manager.registry.pop(CkptMagics.__name__, None)
     if magics in shell.configurables:
         shell.configurables.remove(magics)
+
+
+def unsaved(shell: Any) -> list[str]:
+    """What `ckpt-magic run` asks at the end: the steps of this kernel without a checkpoint, when all is published."""
+    magics = _installed(shell)
+    if magics is None:
+        return []
+    magics.session.wait()
+    magics.session.tell()
+    found = magics.session.registry.pipelines().items()
+    return [
+        not_saved(key, record.step, record.reason)
+        for key, pipeline in found
+        for record in pipeline.steps.values()
+        if record.state == "not saved"
+    ]
 
 
 def _installed(shell: Any) -> CkptMagics | None:

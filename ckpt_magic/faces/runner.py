@@ -15,8 +15,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -36,6 +36,8 @@ from ckpt_magic.steps.stored import printable
 
 _STEP = re.compile(r"(?:[ \t]*(?:#.*)?\n)*[ \t]*%%step[ \t]+(\d+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_DYING_SECONDS = 5
+_UNSAVED = "__import__('sys').modules['ckpt_magic.faces.magics'].unsaved(get_ipython())"  # an error if it is not loaded
 _IDLE_SECONDS = 600  # a kernel that printed much needs a while until its last message is here
 
 
@@ -68,7 +70,8 @@ def run(notebook: Path, output: Path, options: Options, *, stream: TextIO | None
     Returns
     -------
     int
-        0; 1 if a cell failed or the kernel died; 128 plus the number of the signal that ended the run.
+        0; 1 if a cell failed, a checkpoint was not saved or the kernel died; 128 plus the number of the signal that
+        ended the run.
 
     Raises
     ------
@@ -115,6 +118,7 @@ class _Client(NotebookClient):
         self._output = output
         self._progress = progress
         self._signal: int | None = None
+        self._unsaved: list[str] = []
 
     def run(self) -> int:
         """Run all; return the exit status."""
@@ -135,7 +139,35 @@ class _Client(NotebookClient):
             self.set_widgets_metadata()
             write(self.nb, self._output)
         self._progress.done(self._output)
-        return 0
+        return 1 if self._unsaved else 0
+
+    @asynccontextmanager
+    async def async_setup_kernel(self, **options: Any) -> AsyncGenerator[None, None]:
+        """Start the kernel; before it is shut down, which it survives for some seconds only, all is published."""
+        async with super().async_setup_kernel(**options):
+            try:
+                yield
+            finally:
+                with suppress(DeadKernelError, RuntimeError, TimeoutError):  # gone already, or it will be killed
+                    await (self._publish() if self._signal is None else self._terminate())
+
+    async def _publish(self) -> None:
+        """Wait until all checkpoints are published; tell what could not be saved."""
+        if self.kc is None:
+            return
+        msg_id = self.kc.execute("", silent=True, user_expressions={"unsaved": _UNSAVED})
+        reply = await self.async_wait_for_reply(msg_id)
+        answer = (reply or {"content": {}})["content"].get("user_expressions", {}).get("unsaved", {})
+        if answer.get("status") == "ok":
+            self._unsaved = list(ast.literal_eval(answer["data"]["text/plain"]))
+        for text in self._unsaved:
+            self._progress.say(text)
+
+    async def _terminate(self) -> None:
+        """Let the kernel put in place what it has written, before it is killed."""
+        if self.km is not None and self.km.provisioner is not None:
+            await self.km.provisioner.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(self.km.provisioner.wait(), _DYING_SECONDS)
 
     async def async_execute_cell(
         self, cell: NotebookNode, cell_index: int, execution_count: int | None = None, store_history: bool = True

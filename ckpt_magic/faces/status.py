@@ -9,6 +9,8 @@ The states of a row:
     There is a checkpoint that this user accepts.
 `missing`
     The step was seen in this kernel and has no checkpoint.
+`saving`
+    It ran in this kernel, and its checkpoint is on its way to the disk. Size and age are of the older file.
 `failed`
     It ran in this kernel and left no checkpoint: the cell failed, or saving did. Size and age are of the older file.
 `other key`, `tampered`, `foreign`, `damaged`, `newer`
@@ -33,6 +35,7 @@ from typing import Any
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
 from ckpt_magic.files import format as files
+from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Entry, Store, date_text, natural
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.record import size
@@ -106,9 +109,18 @@ def rows(
             found.update(dict.fromkeys((key, step) for step in pipeline.steps))
     for entry in store.entries(name, version):
         found[PipelineKey(store.folder, entry.name, entry.version), entry.step] = entry
+    saving = {one.path for one in publisher().pending(store.folder)}
     ordered = sorted(found, key=lambda one: (one[0].name, natural(one[0].version), one[1]))
     return Rows(
-        _row(key, step, found[key, step], keyring, here[key].steps.get(step) if key in here else None, outlook)
+        _row(
+            key,
+            step,
+            found[key, step],
+            keyring,
+            here[key].steps.get(step) if key in here else None,
+            outlook,
+            is_saving=store.path(key.name, key.version, step) in saving,
+        )
         for key, step in ordered
     )
 
@@ -120,12 +132,16 @@ def _row(
     keyring: Keyring,
     seen: StepRecord | None,
     outlook: Callable[[PipelineKey, int], Decision] | None,
+    *,
+    is_saving: bool,
 ) -> dict[str, Any]:
     found = _look(entry, keyring)
     meta = found.meta
     state, reason = found.state, found.reason
     if seen is not None and seen.state in ("failed", "not saved"):
         state, reason = "failed", seen.reason
+    if is_saving:
+        state, reason, outlook = "saving", "", None  # what the next run does depends on it
     action, why = _next(key, step, outlook)
     return {
         "step": step,

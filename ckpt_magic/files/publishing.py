@@ -15,10 +15,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from ckpt_magic.errors import CheckpointError
 from ckpt_magic.files.store import Draft
@@ -160,13 +161,23 @@ class Publisher:
 
         Does nothing where the program has a handler of its own, and in other threads than the main one.
         """
-        if threading.current_thread() is not threading.main_thread():
-            return
-        handler = signal.getsignal(signal.SIGTERM)
-        if handler == signal.SIG_DFL and self._queue:
-            signal.signal(signal.SIGTERM, self._terminated)
-        elif handler == self._terminated and not self._queue:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self._queue:
+            self._replace_handler(signal.SIG_DFL, self._terminated)
+        else:
+            self._replace_handler(self._terminated, signal.SIG_DFL)
+
+    @contextmanager
+    def unguarded(self) -> Iterator[None]:
+        """Without the handler of `guard`, for those who look at the handlers of the program."""
+        self._replace_handler(self._terminated, signal.SIG_DFL)
+        try:
+            yield
+        finally:
+            self.guard()
+
+    def _replace_handler(self, old: Any, new: Any) -> None:
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == old:
+            signal.signal(signal.SIGTERM, new)
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         """Hurry, since SIGKILL may follow; then end the process as if there had been no handler."""

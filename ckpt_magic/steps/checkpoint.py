@@ -98,6 +98,7 @@ class Checkpoint:
             main=main,
             owner=self,
             lives=lambda token: _live(token, main),
+            sync=False,
             cells_after=lambda key, step, cell: [self._cell(s, m) for s, m in names_of.items() if s > step],
         )
         pipeline = session.registry.pipeline(settings.resolve(StepCall(0)))
@@ -107,6 +108,8 @@ class Checkpoint:
             for step, method in names_of.items():
                 self._step(session, names, names_of, step, method)
         finally:
+            session.wait()
+            session.tell()
             self._earlier = Pipeline(
                 producers={name: made for name, made in pipeline.producers.items() if name.startswith("self.")},
                 written={name: steps for name, steps in pipeline.written.items() if name.startswith("self.")},

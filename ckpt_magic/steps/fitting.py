@@ -73,6 +73,7 @@ class Fitting:
         """Which value that the checkpoint lacks is needed later, and by whom."""
         kernel = self._kernel
         metas, elsewhere = {}, set()
+        kernel.wait(key.folder)
         for entry in kernel.store(key.folder).entries():
             other = PipelineKey(key.folder, entry.name, entry.version)
             stored = kernel.open(other, entry.step)

@@ -12,7 +12,7 @@ from ckpt_magic.errors import StepNotFoundError
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
-from ckpt_magic.steps import record, registry
+from ckpt_magic.steps import progress, record, registry, saves
 from ckpt_magic.steps.chance import Chance
 from ckpt_magic.steps.mapped import Mapped
 from ckpt_magic.steps.plan import Plan
@@ -47,6 +47,12 @@ class Kernel:
         Whether random generators are put back.
     secrets
         Patterns of environment names whose values are never stored; None for the default ones.
+    sync
+        Whether a step ends only when its checkpoint is published; else that goes on in the background.
+    patience
+        Of `Saves`.
+    progress
+        Shows how far something is that takes long.
     """
 
     def __init__(
@@ -60,6 +66,9 @@ class Kernel:
         owner: object = None,
         restore_random: bool = True,
         secrets: Sequence[str] | None = None,
+        sync: bool = True,
+        patience: float = 0.0,
+        progress: progress.Progress = progress.silent,
     ) -> None:
         self.namespace = namespace
         self.main: dict[str, Any] = main if main is not None else namespace  # type: ignore[assignment]
@@ -69,8 +78,11 @@ class Kernel:
         self.owner = owner
         self.restore_random = restore_random
         self.secrets = secrets
+        self.sync = sync
+        self.progress = progress
         self.id = uuid.uuid4().hex
         self.registry = registry.Registry()
+        self.saves = saves.Saves(self.registry, patience)
         self.active: Plan | None = None
         self.mapped = Mapped()
         self.makers = Makers(self.main)
@@ -105,10 +117,16 @@ class Kernel:
         """The store of a checkpoint folder; nothing is made before the first save."""
         return Store(folder)
 
+    def wait(self, where: Path | None = None, *, timeout: float = float("inf")) -> bool:
+        """Wait until nothing is on its way to a folder or file; None for everywhere. False if the time was up."""
+        return saves.wait(where, self.progress, timeout=timeout)
+
     def open(self, key: PipelineKey, step: int) -> files.StoredStep | None:
-        """FOOTER and META of a stored step; None if it is not there."""
+        """FOOTER and META of a stored step, once it is published; None if it is not there."""
+        path = self.store(key.folder).path(key.name, key.version, step)
+        self.wait(path)
         try:
-            stored = files.open_checkpoint(self.store(key.folder).path(key.name, key.version, step), self.keyring)
+            stored = files.open_checkpoint(path, self.keyring)
         except StepNotFoundError:
             return None
         return record.completed(stored)

@@ -85,6 +85,7 @@ class Loader:
         kernel = self._kernel
         key = PipelineKey(stored.path.parent, stored.meta["name"], stored.meta["version"])
         if key not in self._resizing:
+            kernel.wait(key.folder)
             steps = [kernel.open(key, entry.step) for entry in kernel.store(key.folder).entries(key.name, key.version)]
             texts = [step.meta.get("source", "") for step in steps if step is not None]
             with suppress(OSError, UnicodeError):

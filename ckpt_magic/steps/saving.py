@@ -7,7 +7,8 @@ from typing import Any, BinaryIO
 
 from ckpt_magic.errors import LostValueError, NotPicklableError
 from ckpt_magic.files import format as files
-from ckpt_magic.steps import interrupts, record, registry
+from ckpt_magic.files.store import Draft
+from ckpt_magic.steps import interrupts, record, refusals, registry
 from ckpt_magic.steps.buffers import Buffers
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
@@ -51,6 +52,10 @@ class Saver:
             The file cannot be written, or a file changed that values were restored from.
         """
         kernel = self._kernel
+        with released():
+            kernel.wait()
+        for text in kernel.saves.settle(plan):
+            refusals.warn(text)
         kernel.mapped.refuse_changed(plan.code.names.binds)
         if plan.used:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
@@ -128,30 +133,34 @@ class Saver:
         buffers = Buffers(kernel.pages)
 
         def write(file: BinaryIO) -> pickling.Written:
-            written: pickling.Written = files.write(
-                file,
-                dump,
-                outputs=outcome.outputs,
-                meta=complete,
-                keyring=kernel.keyring,
-                new_hash=new_hash,
-                known=buffers.known,
-            )
-            buffers.written(path, file)
+            with released():
+                written: pickling.Written = files.write(
+                    file,
+                    dump,
+                    outputs=outcome.outputs,
+                    meta=complete,
+                    keyring=kernel.keyring,
+                    new_hash=new_hash,
+                    known=buffers.known,
+                )
+                buffers.written(path, file)
             return written
 
         store = kernel.store(plan.key.folder)
         path = store.path(plan.key.name, plan.key.version, plan.call.step)
-        with released():
-            store.publish(path, write, keep=plan.keep)
-            self._loader.published(plan.key)
-        kernel.note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=path.stat().st_size)
+        draft, _ = store.write(path, write, keep=plan.keep)
+        if kernel.sync:
+            _publish(draft, released)
+        self._loader.published(plan.key)
+        kernel.note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=draft.size)
         kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
+        if not kernel.sync:
+            kernel.saves.submit(plan, draft, meta["groups"])
         notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome) + _carried(found, saved)
         if result is not None and shown is None:
             notes.append(f"the result ({result['type']}) cannot be saved")
         return facts_of(
-            plan, "saved", notes, variables=len(meta["variables"]), size=path.stat().st_size, seconds=outcome.seconds
+            plan, "saved", notes, variables=len(meta["variables"]), size=draft.size, seconds=outcome.seconds
         )
 
     def _result(self, found: delta.Delta, outcome: Outcome) -> tuple[dict[str, Any], str]:
@@ -236,6 +245,15 @@ class Saver:
         if outcome.outputs_cut is not None:
             notes.append("displayed more than is recorded")
         return notes
+
+
+def _publish(draft: Draft, released: interrupts.Released) -> None:
+    """Publish at once; an interrupt leaves the earlier file."""
+    try:
+        with released():
+            draft.publish()
+    finally:
+        draft.discard()
 
 
 def _carried(found: delta.Delta, saved: Mapping[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ from ckpt_magic.errors import (
     UsageError,
 )
 from ckpt_magic.files import format as files
+from ckpt_magic.files.publishing import publisher
 from ckpt_magic.steps import interrupts, record, refusals, registry
 from ckpt_magic.steps.fitting import CellsAfter, Fitting
 from ckpt_magic.steps.kernel import Kernel
@@ -29,6 +30,7 @@ from ckpt_magic.steps.loading import Loader
 from ckpt_magic.steps.looks import RESULT, Looks
 from ckpt_magic.steps.plan import Body, Code, Loaded, Outcome, Plan, Restored, facts_of
 from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
+from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.values import delta, fingerprint, placeholder, sharing, source
@@ -96,6 +98,7 @@ class Session(Kernel):
 
     def _begin(self, call: StepCall, code: Code) -> Plan:
         plan = Plan(call, self.settings.resolve(call), code)
+        self.tell()
         refusals.refuse_unknown_names(self, plan)
         start = self.settings.start(plan.key.name)
         stored = self.open(plan.key, call.step)
@@ -119,8 +122,11 @@ class Session(Kernel):
         refusals.note_renamed(self, plan)
         if plan.action == "run":
             self._stop_auto(plan, meta, start)
+            if "signal" in code.source:
+                self.wait()  # the handlers that the code sees must be the program's own
             try:
-                plan.before = self._looks.before(plan)
+                with publisher().unguarded():
+                    plan.before = self._looks.before(plan)
             except Exception as error:  # noqa: BLE001  # looking runs user code; the cell must run all the same
                 plan.unseen = _told(error, "")
         self.active = plan
@@ -166,7 +172,7 @@ class Session(Kernel):
                 return None
             self.chance.ran(lambda: source.seeds(plan.code.source, plan.code.names.reads, self.namespace))
             try:
-                with released():
+                with released(), publisher().unguarded():
                     found, surroundings = self._looks.after(plan, outcome)
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # looking runs user code; the cell ran
                 return self._not_looked_at(plan, outcome, _told(error, "interrupted while looking at what changed"))
@@ -209,16 +215,24 @@ class Session(Kernel):
         self.clear()
         self._fitting.forget()
 
+    def tell(self) -> None:
+        """Warn of saves that failed in the background since the last time."""
+        publisher().guard()
+        for text in self.saves.settle(self.active):
+            refusals.warn(text)
+
     # -- unmarked cells -------------------------------------------------------------------------------------
 
     def cell_begins(self, tree: ast.Module | None = None) -> None:
         """Note what an unmarked cell can reach, so that its changes are not taken for a step's."""
+        self.tell()
         self._fitting.forget()
         self._cell = tree
         self.watch.cell_begins(tree)
 
     def cell_ends(self) -> None:
         """Attribute what changed to the unmarked cell that just ended."""
+        self.tell()
         self.watch.cell_ends()
         cell, self._cell = self._cell, None
         self.chance.ran(lambda: cell is None or source.seeds(cell, source.names(cell).reads, self.namespace))
@@ -323,7 +337,7 @@ class Session(Kernel):
         return self._not_saved(plan, outcome, reason) if outcome.success else None
 
     def _not_saved(self, plan: Plan, outcome: Outcome, reason: str) -> dict[str, Any]:
-        refusals.warn(f"step {plan.call.step} of `{plan.key.name}` ran, but its checkpoint was not saved: {reason}")
+        refusals.warn(not_saved(plan.key, plan.call.step, reason))
         return facts_of(plan, "not saved", [reason], variables=0, size=0, seconds=outcome.seconds)
 
     def _finish_restored(self, plan: Plan) -> dict[str, Any]:

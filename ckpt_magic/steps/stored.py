@@ -18,6 +18,7 @@ from typing import Any
 
 from ckpt_magic.errors import CheckpointError, NotPicklableError, StepNotFoundError, StoreError
 from ckpt_magic.files import format as files
+from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store, check_name, natural
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import record
@@ -78,6 +79,7 @@ class Outputs(Mapping[str, Any]):
         self._keyring = keyring
         self._values: dict[int, Any] = {}
         chosen = None if steps is None else set(steps)
+        publisher().wait(self._folder)
         entries = Store(self._folder).entries(self._name, self._version)
         self._entries = {entry.step: entry for entry in entries if chosen is None or entry.step in chosen}
         self._looks: dict[int, files.StoredStep | CheckpointError] = {}
@@ -162,6 +164,7 @@ class Outputs(Mapping[str, Any]):
             if self._keyring is None:
                 self._keyring = load_keyring()
             entry = self._entries[step]
+            publisher().wait(entry.path)
             try:
                 stored = record.completed(files.open_checkpoint(entry.path, self._keyring))
             except (StepNotFoundError, StoreError) as error:

@@ -65,6 +65,8 @@ class Point:
 
 def interrupted(point: Point) -> dict[str, Any]:
     """Interrupt step 2 at one point, look at what is left, then run it and the rest."""
+    from ckpt_magic.files.publishing import publisher
+
     signal.signal(signal.SIGINT, signal.default_int_handler)
     shell = new_shell(point.folder, point.start)
     for number in range(1, INTERRUPTED):
@@ -84,6 +86,7 @@ def interrupted(point: Point) -> dict[str, Any]:
         again = shell.run_cell(STEPS[number])
         if not again.success:
             wrong.append(f"step {number} does not run afterwards: {again.error_in_exec or again.error_before_exec!r}")
+    publisher().wait()
     files = [name for name in os.listdir(point.folder) if not name.endswith((".pkl", ".lock", ".gitignore"))]
     return {
         "before": before,

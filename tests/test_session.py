@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import random
 import sqlite3
@@ -670,6 +671,20 @@ def test_nothing_is_saved_after_a_mapped_file_was_written_to(folder: Path) -> No
         assert kernel.step(2, "y = x.sum()")["action"] == "not saved"
     assert kernel.step(1, source, force=True)["action"] == "saved"
     assert kernel.step(2, "y = x.sum()")["action"] == "saved"
+
+
+def test_what_was_cut_short_under_its_map_is_not_read_by_a_step(folder: Path) -> None:
+    """Reading it would end the process with a signal; that can only be helped before."""
+    pytest.importorskip("numpy")
+    source = "import numpy as np\nx = np.ones(100_000)"
+    Kernel(folder).step(1, source)
+    kernel = Kernel(folder, 2)
+    kernel.step(1, source)
+    file(folder, 1).chmod(0o600)
+    os.truncate(file(folder, 1), 4096)
+    with pytest.warns(CheckpointWarning, match=r"cut short after it was restored, and to touch `x` .*restart"):
+        assert kernel.step(2, "y = 1")["action"] == "not saved"
+    assert kernel.names["y"] == 1
 
 
 def test_a_replaced_file_leaves_mapped_arrays_valid(folder: Path) -> None:

@@ -71,6 +71,10 @@ class Map:
         """A descriptor of its own for the mapped file, which may have lost its path; see `extents.Source`."""
         return None if self._descriptor is None or self.changed() else os.dup(self._descriptor)
 
+    def cut_short(self) -> bool:
+        """Whether the mapped file ends earlier than it did: who touches what is missing gets a signal (SIGBUS)."""
+        return self._descriptor is not None and os.fstat(self._descriptor).st_size < self._size
+
     def changed(self) -> bool:
         """Whether the mapped file was written to since: its size or modification time differs."""
         return self._descriptor is not None and _identity(self._descriptor) != (self._size, self._mtime_ns)

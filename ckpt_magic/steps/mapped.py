@@ -38,6 +38,16 @@ class Mapped:
         """Forget all files."""
         self._held.clear()
 
+    def refuse_cut_short(self) -> None:
+        """Nothing may be read of a file that became shorter under its map: the first read ends the kernel."""
+        for (key, step), (mapped, names) in self._held.items():
+            if mapped.cut_short():
+                raise StoreError(
+                    f"the checkpoint of step {step} in {key.folder} was cut short after it was restored, and to touch "
+                    f"{', '.join(f'`{name}`' for name in sorted(names))} may end this kernel; restart it, and run the "
+                    f"step again with `%%step {step} --force`"
+                )
+
     def refuse_changed(self, renewed: Set[str]) -> None:
         """A file that was written to under its map may have changed the values that were restored from it."""
         for (key, step), (mapped, held) in self._held.items():

@@ -9,7 +9,7 @@ import contextlib
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -80,21 +80,24 @@ class Known:
     Attributes
     ----------
     digest
-        Of its bytes, in hexadecimal digits.
+        Of its bytes, in hexadecimal digits; None if it has to be found.
     still
         Tells whether the buffer was not written to since; asked after the bytes are in the file.
     extent
         Where the same bytes lie, all but the `stale` ones; None if nobody knows.
     stale
         Parts of the buffer, from and to, ascending, that are other ones now.
+    pieces
+        The bytes, if they lie scattered and the buffer only stands for them.
     written_at
         Set to the offset of the payload once it is written and is known to be what `digest` says.
     """
 
-    digest: str
-    still: Callable[[], bool]
+    digest: str | None
+    still: Callable[[], bool] = lambda: False
     extent: Extent | None = None
     stale: Sequence[tuple[int, int]] = ()
+    pieces: Iterable[memoryview] | None = None
     written_at: int | None = field(default=None, init=False)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pickle import PickleBuffer
@@ -155,18 +155,22 @@ class PayloadWriter:
         self._hash.update(_reference(raw.readonly))
         self._put(header)
         offset, known = self._position, self._known(buffer)
-        digest = self._put_hashed(raw) if known is None else self._put_known(raw, known)
+        if known is None or known.digest is None:
+            scattered = known.pieces if known is not None else None
+            digest = self._put_hashed(_slices(raw) if scattered is None else scattered)
+        else:
+            digest = self._put_known(raw, known, known.digest)
         self._rows.append(Row(offset, len(raw), len(header), raw.readonly, digest))
         return len(raw)
 
-    def _put_hashed(self, raw: memoryview) -> str:
+    def _put_hashed(self, parts: Iterable[memoryview]) -> str:
         digest = self._new_hash()
-        for part in _slices(raw):
+        for part in parts:
             digest.update(part)
             self._put(part)
         return str(digest.hexdigest())
 
-    def _put_known(self, raw: memoryview, known: Known) -> str:
+    def _put_known(self, raw: memoryview, known: Known, digest: str) -> str:
         """Write what is known already, or let the file share it; return the digest of what the file has then."""
         start = self._position
         if known.extent is None:
@@ -176,7 +180,7 @@ class PayloadWriter:
             self._share(raw, known.extent, known.stale)
         if known.still():
             known.written_at = start
-            return known.digest
+            return digest
         row = Row(start, len(raw), 0, raw.readonly, "")  # a thread wrote to it meanwhile
         digest = payload_digest(self._file, row, self._new_hash)
         self._file.seek(self._position)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ckpt_magic.files.extents import Extent, Known, Published
+from ckpt_magic.values.gathered import Gathered
 from ckpt_magic.values.pages import Content, Pages, Stored
 
 
@@ -16,14 +17,22 @@ class Buffers:
     ----------
     pages
         What is known of the large buffers of this process.
+
+    Attributes
+    ----------
+    gathered
+        Where scattered arrays are noted when they are pickled.
     """
 
     def __init__(self, pages: Pages) -> None:
+        self.gathered = Gathered()
         self._pages = pages
         self._met: list[tuple[Known, Content]] = []
 
     def known(self, buffer: Any) -> Known | None:
         """What is known of a buffer: none if it may have been written to since the look."""
+        if (pieces := self.gathered.pieces(buffer)) is not None:
+            return Known(None, pieces=pieces)
         content = self._pages.known(buffer)
         if content is None or not content.is_read:
             return None

@@ -102,6 +102,8 @@ class Saver:
             chance=self._chance_of(plan, surroundings),
         )
 
+        buffers = Buffers(kernel.pages)
+
         def dump(file: BinaryIO) -> pickling.Written:
             return pickling.write(
                 contents,
@@ -111,6 +113,7 @@ class Saver:
                 views=found.views,
                 owned=found.owned,
                 originals=kernel.places.originals(),
+                gathered=buffers.gathered,
             )
 
         def complete(written: pickling.Written) -> dict[str, Any]:
@@ -129,8 +132,6 @@ class Saver:
                     and references.at(qualified, kernel.main) is defined
                 },
             }
-
-        buffers = Buffers(kernel.pages)
 
         def write(file: BinaryIO) -> pickling.Written:
             with released():

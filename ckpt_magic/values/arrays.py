@@ -13,6 +13,7 @@ from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import memmaps
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import PROTOCOL, Form
+from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered
 
 _OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
 
@@ -43,18 +44,23 @@ class Arrays:
         The definitions of the pickle.
     views
         Plan for arrays that share memory.
+    gathered
+        Who gives the bytes of scattered arrays to the file; None copies them.
     """
 
-    def __init__(self, known: Definitions, views: Iterable[View]) -> None:
+    def __init__(self, known: Definitions, views: Iterable[View], gathered: Gathered | None = None) -> None:
         self._known = known
+        self._gathered = gathered
         self._views = sorted(views, key=lambda view: view.low)
         self._lows = [view.low for view in self._views]
         self._blocks: dict[int, Any] = {}
+        self._copies: dict[int, Any] = {}  # arrays whose memory is written once more
         self.inner: dict[int, Any] = {}  # plain arrays that are written for others
 
     def clear(self) -> None:
         """Forget what was met: objects are told by `id`."""
         self._blocks.clear()
+        self._copies.clear()
         self.inner.clear()
 
     def array(self, array: Any) -> Any:
@@ -63,7 +69,8 @@ class Arrays:
             return reduced
         if array.base is not None and (over := memmaps.root(array)) is not None:
             return memmaps.part(array, over, self._known)
-        if self._views and array.size and (reduced := self._view(array)) is not None:
+        seen = self._views and array.size and id(array) not in self._copies
+        if seen and (reduced := self._view(array)) is not None:
             return reduced
         if array.dtype.hasobject:
             return NotImplemented
@@ -98,15 +105,36 @@ class Arrays:
     def whole_array(self, array: Any) -> Any:
         """Write an array that has its memory for itself, or owns what others are views of."""
         if not array.flags.writeable:
-            return self._owner(array) if any(array is view.owner for view in self._views) else _read_only(array)
+            return self._owner(array) if any(array is view.owner for view in self._views) else self._read_only(array)
         if array.base is None and array.nbytes < _OWNS_DATA:
             return array.__reduce__()
-        return NotImplemented  # protocol 5: its buffer, out of the stream
+        return self._buffer_of(array)
+
+    def _buffer_of(self, array: Any) -> Any:
+        """Let the buffer of an array be written out of the stream, from where it lies; a small one may be copied."""
+        if self._gathered is not None and is_scattered(array):
+            return self._gathered.reduce(array)
+        return contiguous(array) if array.nbytes >= _OWNS_DATA else NotImplemented
+
+    def _read_only(self, array: Any) -> Any:
+        """Write a read-only array so that it can be made writable again, if the array itself can."""
+        alias = _writable_alias(array)
+        if alias is None:
+            return self._buffer_of(array)
+        setflags = type(array).setflags
+        if (reduced := self._buffer_of(alias)) is not NotImplemented:
+            return (*reduced, False, None, None, setflags)
+        if array.nbytes >= _OWNS_DATA and (array.flags.c_contiguous or array.flags.f_contiguous):
+            return (*alias.__reduce_ex__(PROTOCOL), False, None, None, setflags)
+        return type(array).copy, (alias, "K"), False, None, None, setflags
 
     def _owner(self, array: Any) -> Any:
         """The memory that views lie in is writable if it can be: each view has its own flag."""
         alias = _writable_alias(array)
-        return NotImplemented if alias is None else alias.__reduce_ex__(PROTOCOL)
+        if alias is None:
+            return NotImplemented
+        reduced = contiguous(alias)
+        return alias.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
 
     def _view(self, array: Any) -> Any:
         start = array.__array_interface__["data"][0]
@@ -173,7 +201,11 @@ class Arrays:
         if not copies_on_write() or not any(id(part) in self._blocks for part in parts):
             self._blocks.update((id(part), part) for part in parts)
             return values
-        return values.copy("K") if type(values) is sys.modules["numpy"].ndarray else values.copy()
+        if type(values) is not sys.modules["numpy"].ndarray:
+            return values.copy()
+        once_more = values.view()  # another array for the pickler, over the same memory
+        self._copies[id(once_more)] = once_more
+        return once_more
 
 
 ARRAY_PARTS: Final = ("_ndarray", "_data", "_mask", "_codes", "_left", "_right")  # of the arrays of extension types
@@ -231,17 +263,6 @@ def array_of(part: Any) -> Any:
         raise NotPicklableError("an element of a structured array of odd layout")
     plain = whole.reshape(-1).view(numpy.ndarray)
     return numpy.ndarray((), part.dtype, plain.view("u1") if not plain.dtype.hasobject else plain, start - low)
-
-
-def _read_only(array: Any) -> Any:
-    """Write a read-only array so that it can be made writable again, if the array itself can."""
-    alias = _writable_alias(array)
-    if alias is None:
-        return NotImplemented
-    setflags = type(array).setflags
-    if array.nbytes >= _OWNS_DATA and (array.flags.c_contiguous or array.flags.f_contiguous):
-        return (*alias.__reduce_ex__(PROTOCOL), False, None, None, setflags)
-    return type(array).copy, (alias, "K"), False, None, None, setflags
 
 
 def _writable_alias(array: Any) -> Any | None:

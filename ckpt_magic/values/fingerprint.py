@@ -27,6 +27,7 @@ from typing import Any
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import makers, owned, references, tensors, tokens, tracebacks
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
+from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
 from ckpt_magic.values.parts import annotated, annotation_texts, code_parts
@@ -508,7 +509,7 @@ class Look(ValuePickler):
 
     # memory
 
-    def _made_arrays(self, views: Iterable[View]) -> Arrays:
+    def _made_arrays(self, views: Iterable[View], gathered: Gathered | None) -> Arrays:
         return _ArraysAsTheyAre(self.definitions, views)
 
     def _note_array(self, array: Any) -> None:
@@ -531,7 +532,8 @@ class Look(ValuePickler):
         self._guards[id(frame._metadata)] = id(frame)  # a list that all frames have in common
 
     def _note_index(self, index: Any) -> None:
-        self._guard(getattr(index, "_data", None), id(index))
+        if not hasattr(index, "_range"):  # a range of millions would make an array of them, and keep it
+            self._guard(getattr(index, "_data", None), id(index))
         for codes in getattr(index, "codes", ()) if hasattr(index, "levels") else ():
             self._guard(codes, id(index))
 
@@ -586,7 +588,12 @@ class _ArraysAsTheyAre(Arrays):
     """Looks at the arrays themselves: what would be written in their place is none of the value's."""
 
     def whole_array(self, array: Any) -> Any:
-        return NotImplemented
+        if not is_scattered(array):
+            return contiguous(array) if array.nbytes >= LARGE else NotImplemented
+        digest = new_hash()
+        for piece in pieces(array):
+            digest.update(piece)
+        return _Form, ("scattered", array.shape, array.dtype, digest.digest())
 
     def apart(self, values: Any) -> Any:
         return values

@@ -25,6 +25,7 @@ from ckpt_magic.values import handles, instances, iterators, reducers, tensors, 
 from ckpt_magic.values.arrays import Arrays, View, is_plain_subarray
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, Form, Owned
+from ckpt_magic.values.gathered import Gathered, arrow_column
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import by_reference, importable
@@ -45,6 +46,8 @@ class ValuePickler(pickle.Pickler):
         As of `pickle.Pickler`.
     views
         Plan for arrays that share memory.
+    gathered
+        As of `pickling.write`.
     """
 
     def __init__(
@@ -55,19 +58,20 @@ class ValuePickler(pickle.Pickler):
         makers: Makers | None = None,
         buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
         views: Iterable[View] = (),
+        gathered: Gathered | None = None,
     ) -> None:
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
         self.namespace = namespace
         self.definitions = Definitions(namespace, makers=makers)
-        self._arrays = self._made_arrays(views)
+        self._arrays = self._made_arrays(views, gathered)
         self._owned = _owned()
         self._held_weakly: dict[int, Any] = {}
         self._claiming = False
         self.met_builtins = False
         self._reducers = self._known_reducers()
 
-    def _made_arrays(self, views: Iterable[View]) -> Arrays:
-        return Arrays(self.definitions, views)
+    def _made_arrays(self, views: Iterable[View], gathered: Gathered | None) -> Arrays:
+        return Arrays(self.definitions, views, gathered)
 
     def reducer_override(self, obj: Any) -> Any:
         """Reduce `obj`, or leave it to the pickler. Called for all but atoms and exact builtin containers."""
@@ -150,6 +154,9 @@ class ValuePickler(pickle.Pickler):
             return reducer
         if module == "pyarrow.lib" and issubclass(kind, sys.modules["pyarrow"].Buffer):
             return self._arrays.arrow
+        columns: Any = getattr(sys.modules.get("pandas.core.arrays.arrow.array"), "ArrowExtensionArray", None)
+        if columns is not None and issubclass(kind, columns) and kind.__getstate__ is columns.__getstate__:
+            return arrow_column
         if module == "matplotlib.cbook" and kind.__name__ == "CallbackRegistry":
             return reducers.callbacks
         if module.startswith("matplotlib.") and kind.__name__ == "Figure":

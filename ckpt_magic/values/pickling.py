@@ -20,6 +20,7 @@ from ckpt_magic.values import generators
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import CALL, Form, Later, Owned, Reduced, Token
+from ckpt_magic.values.gathered import Gathered
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.owned import Path, at
 from ckpt_magic.values.pickler import ValuePickler
@@ -79,6 +80,7 @@ def write(
     views: Iterable[View] = (),
     owned: Iterable[Path] = (),
     originals: Iterable[Owned] = (),
+    gathered: Gathered | None = None,
 ) -> Written:
     """Write `contents` as one pickle; buffers go in band, large ones as a `pickle.PickleBuffer` of their own.
 
@@ -98,13 +100,17 @@ def write(
         Where libraries hold what is theirs: it is written as a way to get at it, wherever `contents` hold it.
     originals
         Definitions of libraries in whose places something else is now: they are met by their places.
+    gathered
+        Where `file` asks for the bytes of scattered arrays; without it they are copied.
 
     Raises
     ------
     NotPicklableError
         Something in `contents` cannot be saved; the file is then of no use.
     """
-    with contextlib.closing(ValuePickler(file, namespace=namespace, makers=makers, views=tuple(views))) as pickler:
+    with contextlib.closing(
+        ValuePickler(file, namespace=namespace, makers=makers, views=tuple(views), gathered=gathered)
+    ) as pickler:
         pickler.set_aside(originals)
         known = pickler.definitions
         known.by_name = contents.kind == "method"
@@ -117,6 +123,8 @@ def write(
             raise NotPicklableError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
         if pickler.met_builtins and id(namespace) in pickler.memo.copy():  # only namespaces hold `builtins`, as a rule
             raise NotPicklableError("a container holds globals(), the whole namespace")
+        if gathered is not None and not gathered.complete:
+            raise NotPicklableError("the file did not ask for the bytes of an array")
         modules = frozenset(known.modules - sys.stdlib_module_names - {"__main__", "builtins"})
         return Written(dict(known.tokens), modules, tuple(sorted(known.needs)))
 

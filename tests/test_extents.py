@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import itertools
 import os
 import pickle
 import random
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +19,7 @@ from ckpt_magic.files.extents import BLOCK, Extent, Known, Published
 from ckpt_magic.files.payloads import PayloadWriter
 from ckpt_magic.files.store import Store
 from ckpt_magic.values.pages import LARGE, Pages, Stored
+from tests import loops
 from tests.kernels import Kernel
 from tests.making import new_hash
 
@@ -35,29 +33,14 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CKPT_KEY", "tests")
 
 
-@pytest.fixture(params=["xfs", "btrfs"])
+@pytest.fixture(params=loops.SHARING)
 def sharing_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system in a loop file that shares extents."""
-    make = {"xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"], "btrfs": ["mkfs.btrfs", "-q"]}[request.param]
-    if shutil.which(make[0]) is None:
-        pytest.skip(f"not run: there is no {make[0]}")
-    image, mount = tmp_path / "image", tmp_path / "mount"
-    mount.mkdir()
-    with image.open("wb") as file:
-        file.truncate(400 * MIB)
-    subprocess.run([*make, image], check=True, capture_output=True)
-    made = subprocess.run(["mount", "-o", "loop", image, mount], check=False, capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"not run: loop files cannot be mounted here: {made.stderr.strip()}")
-    yield mount
-    gc.collect()  # what is still mapped keeps it busy
-    subprocess.run(["umount", "--lazy", mount], check=True)
-
-
-def used(folder: Path) -> int:
-    os.sync()
-    status = os.statvfs(folder)
-    return (status.f_blocks - status.f_bfree) * status.f_frsize
+    try:
+        with loops.mounted(request.param, tmp_path, 400 * MIB) as root:
+            yield root
+    except loops.NotHereError as why:
+        pytest.skip(f"not run: {why}")
 
 
 def value(folder: Path, step: int, name: str) -> Any:
@@ -83,25 +66,25 @@ def test_steps_that_change_a_hundredth_take_the_room_of_a_hundredth(sharing_fold
     part = size // 100
     kernel = Kernel(folder)
     kernel.step(1, f"import numpy\na = numpy.arange({size}.0)")
-    before, changed = used(sharing_folder), 0
+    before, changed = loops.used(sharing_folder), 0
     for step in range(2, 6):
         first = step * 1_000_003 % (size - part)
         kernel.step(step, f"a[{first} : {first + part}] += {step}")
         changed += 8 * part
-    assert used(sharing_folder) - before < 1.2 * changed
+    assert loops.used(sharing_folder) - before < 1.2 * changed
     expected = kernel.names["a"].copy()
     again = Kernel(folder, 6)
     for step in range(1, 6):
         assert again.step(step, "...")["action"] == "restored"
     for step in range(6, 8):
-        before = used(sharing_folder)
+        before = loops.used(sharing_folder)
         again.step(step, f"a[{step * 100_000} : {step * 100_000 + part}] = {step}")
         expected[step * 100_000 : step * 100_000 + part] = step
-        assert used(sharing_folder) - before < 1.2 * 8 * part
+        assert loops.used(sharing_folder) - before < 1.2 * 8 * part
         assert (value(folder, step, "a") == expected).all()
-    before = used(sharing_folder)
+    before = loops.used(sharing_folder)
     again.step(8, "b = a")
-    assert used(sharing_folder) - before < MIB // 2
+    assert loops.used(sharing_folder) - before < MIB // 2
     assert (value(folder, 8, "b") == expected).all()
     Kernel(folder, 9)
 

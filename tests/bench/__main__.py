@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import arrays, cells, untouched
+from tests.bench import arrays, cells, large, untouched
 from tests.bench.measure import Row
 
 
@@ -34,7 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     rounds = max(5, options.rounds)
     with tempfile.TemporaryDirectory(prefix="ckpt-bench-", dir=options.folder) as folder:
         rows = list(_rows(Path(folder), rounds, quick=options.quick))
+        figures = _figures(Path(folder), rounds, quick=options.quick)
     _print(rows, rounds)
+    for name, figure in figures.items():
+        print(f"{name:60} {figure if isinstance(figure, str) else format(figure, '.4g')}")
     if options.json:
         about = {
             "python": platform.python_version(),
@@ -43,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
             "quick": options.quick,
         }
         options.json.write_text(
-            json.dumps({**about, "rows": [row.as_dict() for row in rows]}, indent=1), encoding="utf-8"
+            json.dumps({**about, "rows": [row.as_dict() for row in rows], "figures": figures}, indent=1),
+            encoding="utf-8",
         )
     return 0
 
@@ -62,6 +66,19 @@ def _rows(folder: Path, rounds: int, *, quick: bool) -> Iterator[Row]:
         for row in benchmark():
             print(f"  {row.what}: {row.ratio:.3g}", file=sys.stderr)
             yield row
+
+
+def _figures(folder: Path, rounds: int, *, quick: bool) -> dict[str, float | str]:
+    """What is told beside the limits of the machine, by name."""
+    mebibytes = 128 if quick else 1024
+    found: dict[str, float | str] = {}
+    for benchmark in (
+        lambda: large.machine(folder, mebibytes, rounds),
+        lambda: large.array(folder, mebibytes, rounds),
+        lambda: large.hundredths(folder, mebibytes),
+    ):
+        found |= benchmark()
+    return found
 
 
 def _print(rows: list[Row], rounds: int) -> None:

@@ -16,6 +16,7 @@ from ckpt_magic.errors import CheckpointError, UsageError
 from ckpt_magic.faces import status, verbs
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import export_key, import_key, key_folder, load_keyring
+from ckpt_magic.steps.failures import load_failed
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import pipelines_text, printable
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     load = add("load", help="show what is stored; with steps, read and print their values")
     _add_place(load)
     load.add_argument("--json", action="store_true", help="a list of objects about the steps")
+    load.add_argument("--failed", action="store_true", help="what the last failed run of a step had made")
     load.set_defaults(verb=_load)
 
     diff = add("diff", help="compare two versions of a pipeline: code and values, step by step")
@@ -161,6 +163,10 @@ def _status(given: argparse.Namespace) -> int:
 def _load(given: argparse.Namespace) -> int:
     settings, spans = _place(given)
     key, keyring = _pipeline(settings, given), load_keyring()
+    if given.failed:
+        failed = load_failed(key, verbs.one_step(spans), keyring)
+        print(json.dumps(failed.as_row(), indent=2) if given.json else repr(failed))
+        return 0
     outputs = verbs.load(key, spans, keyring)
     if given.json:
         rows = status.rows(Store(key.folder), keyring, name=key.name, version=key.version)

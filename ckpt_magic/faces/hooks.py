@@ -458,7 +458,8 @@ class Hooks:
         if step.value:
             has_result, value = step.value[0] is not None, step.value[0]
         if not success:
-            return Outcome(False, [], None, False, None, seconds)
+            error = None if result is None else result.error_in_exec
+            return Outcome(False, [], None, False, None, seconds, error)
         return Outcome(True, outputs.result(), outputs.cut, has_result, value, seconds)
 
     def _publish(self, facts: dict[str, Any]) -> None:

@@ -23,8 +23,10 @@ from ckpt_magic.faces import status, verbs
 from ckpt_magic.faces.hooks import Hooks
 from ckpt_magic.faces.notebook import Notebook, pipeline_of
 from ckpt_magic.files.store import Store, check_name
+from ckpt_magic.steps.failures import load_failed
+from ckpt_magic.steps.kernel import FAILED_CAP
 from ckpt_magic.steps.outputs import DEFAULT_CAP
-from ckpt_magic.steps.push import push
+from ckpt_magic.steps.push import push, push_failed
 from ckpt_magic.steps.registry import PipelineKey, StartPoint, StepCall, parse_start, steps_text
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.session import Session
@@ -57,6 +59,9 @@ class CkptMagics(Magics):
     ).tag(config=True)
     output_cap = Integer(DEFAULT_CAP, min=0, help="Bytes of displays recorded per step.").tag(config=True)
     sync = Bool(False, help="Whether a step ends only when its checkpoint is on the disk.").tag(config=True)
+    failed_cap = Integer(
+        FAILED_CAP, min=0, help="Bytes kept of what a failed step had made, for %ckpt_load --failed; 0 keeps nothing."
+    ).tag(config=True)
     handed_over = Unicode("", help="File with the options of `ckpt-magic run`; set by it.").tag(config=True)
 
     def __init__(self, shell: Any) -> None:
@@ -64,6 +69,7 @@ class CkptMagics(Magics):
         self._shell = shell
         self.session: Session = getattr(shell, _ATTRIBUTE, None) or self._new_session()
         setattr(shell, _ATTRIBUTE, self.session)
+        self.session.failed_cap = self.failed_cap
         self.hooks = Hooks(
             shell,
             self.session,
@@ -74,7 +80,7 @@ class CkptMagics(Magics):
             cap=self.output_cap,
         )
         self._shown: dict[Path, str] = {}
-        self.observe(self._apply_options, ["banner", "output_cap", "restore_random", "secrets", "sync"])
+        self.observe(self._apply_options, ["banner", "failed_cap", "output_cap", "restore_random", "secrets", "sync"])
 
     def _new_session(self) -> Session:
         handed = _read_handed_over(self.handed_over)
@@ -114,6 +120,7 @@ class CkptMagics(Magics):
         self.hooks.banner = self.banner and os.environ.get("CKPT_BANNER") != "0"
         self.hooks.cap = self.output_cap
         self.session.restore_random = self.restore_random
+        self.session.failed_cap = self.failed_cap
         self.session.secrets = self.secrets or None
         self.session.sync = self.sync
 
@@ -229,6 +236,7 @@ class CkptMagics(Magics):
         """Return the stored outputs, or put them into this kernel.
 
         Usage: %ckpt_load [STEP …] [--name NAME] [--version V] [--folder F] [--push [--force]] [--json]
+               %ckpt_load --failed [STEP] [--push [--force]] [--json]
 
         Returns a mapping that reads a step when it is looked at: `outputs["step_1"]`, `outputs[1]` and
         `outputs.step_1` are the dict of that step's variables (for a method of a script: its return value).
@@ -236,6 +244,7 @@ class CkptMagics(Magics):
           STEP      only these: 2, 1-3
           --push    put them into this kernel's variables, one line per step; nothing is displayed again
           --force   push although names exist here with other values
+          --failed  what the last failed run of a step had made up to its error, with the traceback: a dict
           --json    a list of objects about the steps instead of their values (with --push: of the receipts)
 
         Examples
@@ -250,7 +259,7 @@ class CkptMagics(Magics):
         parser = verbs.Arguments("%ckpt_load")
         verbs.add_steps(parser)
         verbs.add_pipeline(parser)
-        for option in ("--push", "--force", "--json"):
+        for option in ("--push", "--force", "--failed", "--json"):
             parser.add_argument(option, action="store_true")
         return _usage(self._load, parser, line)
 
@@ -259,6 +268,8 @@ class CkptMagics(Magics):
         if given.force and not given.push:
             parser.error("--force goes with --push")
         key = self._key(parser, given)
+        if given.failed:
+            return self._load_failed(key, given)
         if not given.push:
             outputs = verbs.load(key, given.steps, self.session.keyring)
             return self._rows(key, set(outputs)) if given.json else outputs
@@ -268,6 +279,15 @@ class CkptMagics(Magics):
         for row in receipts:
             _say(verbs.receipt(row))
         return None
+
+    def _load_failed(self, key: PipelineKey, given: Any) -> Any:
+        step = verbs.one_step(given.steps)
+        found = (
+            push_failed(self.session, key, step, force=given.force)
+            if given.push
+            else load_failed(key, step, self.session.keyring)
+        )
+        return found.as_row() if given.json else found
 
     def _rows(self, key: PipelineKey, wanted: set[str]) -> list[dict[str, Any]]:
         found = self._look(name=key.name, version=key.version, folder=str(key.folder))
@@ -500,7 +520,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "step": (*_PIPELINE, "--title", "--save", "--drop", "--require", "--force"),
     "ckpt_config": (*_PIPELINE, "--sync", "--no-sync"),
     "ckpt_start": ("--name",),
-    "ckpt_load": (*_PIPELINE, "--push", "--force", "--json"),
+    "ckpt_load": (*_PIPELINE, "--push", "--force", "--failed", "--json"),
     "ckpt_status": (*_PIPELINE, "--json"),
     "ckpt_verify": _PIPELINE,
     "ckpt_diff": ("--name", "--folder", "--json"),

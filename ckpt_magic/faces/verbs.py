@@ -136,6 +136,20 @@ def choose(spans: Sequence[Span], there: Sequence[int], where: str) -> list[int]
     return sorted(chosen if spans else there)
 
 
+def one_step(spans: Sequence[Span]) -> int | None:
+    """The one step that `--failed` is about; None for the one that failed last.
+
+    Raises
+    ------
+    UsageError
+        More than one is given.
+    """
+    steps = {step for span in spans for step in span}
+    if len(steps) > 1:
+        raise UsageError("--failed takes one step, or none for the one that failed last")
+    return next(iter(steps), None)
+
+
 # -- load -----------------------------------------------------------------------------------------------------------
 
 

@@ -41,6 +41,7 @@ _OLD = 86400.0  # and one of another machine this long
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _FILE = re.compile(r"(?P<stem>.+)-step(?P<step>0|[1-9][0-9]{0,8})\.pkl")
 _ASIDE = re.compile(r".+\.pkl\.(?:bad|kept)-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)?")
+_FAILED = ".failed"
 _TEMPORARY = re.compile(r"\.ckpt-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}\.tmp")
 
 
@@ -171,6 +172,18 @@ class Store:
     def kept(self) -> list[Path]:
         """The files that were set aside, oldest first for each checkpoint."""
         return sorted(self.folder / e.name for e in self._scan() if _ASIDE.fullmatch(e.name))
+
+    def failed(self, name: str, version: str) -> dict[int, Path]:
+        """Per step of a pipeline the file about its failed run."""
+        prefix = f"{name}-v{version}-step"
+        names = [e.name for e in self._scan() if e.name.startswith(prefix) and e.name.endswith(_FAILED)]
+        found = ((_FILE.fullmatch(one.removesuffix(_FAILED)), one) for one in names)
+        return {int(match["step"]): self.folder / one for match, one in found if match}
+
+    @staticmethod
+    def failed_path(path: Path) -> Path:
+        """Where what a failed run of a step had made is kept, given the path of its checkpoint."""
+        return path.with_name(path.name + _FAILED)
 
     def set_aside(self, path: Path, suffix: Literal["bad", "kept"]) -> Path:
         """Rename a checkpoint so that it no longer counts and is not replaced; return its new path."""

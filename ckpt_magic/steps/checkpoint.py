@@ -159,7 +159,7 @@ class Checkpoint:
             self._show_attributes(names)
             session.narrow_reads(plan, outputs.read | self._readable(method))
             if not success:
-                session.finish(plan, Outcome(False, [], None, False, None, seconds))
+                session.finish(plan, Outcome(False, [], None, False, None, seconds, sys.exception()))
         session.finish(plan, Outcome(True, [], None, False, None, seconds))
         return seconds
 

@@ -23,6 +23,7 @@ from ckpt_magic.values import places
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.pages import Pages
 
+FAILED_CAP = 100_000_000  # bytes that are kept of what a failed run had made
 SMALL = 1 << 20  # bytes of a checkpoint whose values are cheap to look at before each decision
 
 
@@ -90,6 +91,7 @@ class Kernel:
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
         self.places = places.Places(self.main)
         self.chance = Chance()
+        self.failed_cap = FAILED_CAP
         self.loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None  # where the notebook's tasks run
         self._keyring: Keyring | None = None
 
@@ -167,6 +169,12 @@ class Kernel:
         pipeline.producers.update({name: (step, digest) for name, digest in groups.items()})
         for name in deleted:
             pipeline.producers.pop(name, None)
+
+    def note_failed(self, key: PipelineKey, step: int, names: Iterable[str], deleted: Iterable[str] = ()) -> None:
+        """Note what a failed run of a step changed: it counts as written by the step; the next save contains it."""
+        names, deleted = list(names), list(deleted)
+        self.note_written(key, step, {name: f"failed:{uuid.uuid4().hex}" for name in names}, deleted)
+        self.registry.pipeline(key).failed.update(dict.fromkeys((*names, *deleted), step))
 
     def remember(
         self,

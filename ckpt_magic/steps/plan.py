@@ -37,7 +37,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a step cell ended: its displays as nbformat outputs, the last value, the time it took."""
+    """How a step ended: its displays as nbformat outputs, the last value, the time it took, the error if it failed."""
 
     success: bool
     outputs: list[dict[str, Any]]
@@ -45,6 +45,7 @@ class Outcome:
     has_result: bool
     result: Any
     seconds: float
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)

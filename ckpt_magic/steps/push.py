@@ -8,6 +8,8 @@ from typing import Any
 
 from ckpt_magic.errors import StepNotFoundError, UsageError
 from ckpt_magic.files import format as files
+from ckpt_magic.steps import failures
+from ckpt_magic.steps.failures import FailedRun
 from ckpt_magic.steps.plan import Loaded
 from ckpt_magic.steps.registry import PipelineKey, StepRecord
 from ckpt_magic.steps.session import Session
@@ -55,6 +57,27 @@ def push(session: Session, key: PipelineKey, steps: Sequence[int], *, force: boo
         _refuse_to_overwrite(session, key, [loaded for loaded, _ in loads])
     runs_here = bool(session.registry.pipeline(key).steps)
     return [_push_one(session, key, loaded, seconds, runs_here) for loaded, seconds in loads]
+
+
+def push_failed(session: Session, key: PipelineKey, step: int | None, *, force: bool = False) -> FailedRun:
+    """Put what a failed run of a step had made into this kernel; of the step that failed last, if `step` is None.
+
+    It counts as written by a failed run of that step here: the next save of the step contains it.
+
+    Raises
+    ------
+    UsageError
+        Names would be overwritten; they are listed.
+    StepNotFoundError
+        No failed run is kept.
+    """
+    found = failures.opened(key, step, session.keyring)
+    loaded = session.load(found)
+    if not force:
+        _refuse_to_overwrite(session, key, [loaded])
+    session.namespace.update(loaded.values)
+    session.note_failed(key, found.meta["step"], loaded.values)
+    return FailedRun(loaded.values, found.meta)
 
 
 def _load(session: Session, key: PipelineKey, step: int, earlier: Mapping[Token, Any]) -> tuple[Loaded, float]:

@@ -319,7 +319,7 @@ _FORMS: Mapping[str, _Form] = {
     "name": _is_text,
     "version": _is_text,
     "step": _maybe(_is_whole),
-    "kind": lambda value: value in ("cell", "method", "foreign"),
+    "kind": lambda value: value in ("cell", "method", "foreign", "failed"),
     "seconds": _is_number,
     "result": _maybe(_row(variable=_maybe(_is_text), type=_is_text, reason=_is_text)),
     "variables": _several(

@@ -23,7 +23,7 @@ from ckpt_magic.errors import (
 )
 from ckpt_magic.files import format as files
 from ckpt_magic.files.publishing import publisher
-from ckpt_magic.steps import interrupts, record, refusals, registry
+from ckpt_magic.steps import failures, interrupts, record, refusals, registry
 from ckpt_magic.steps.fitting import CellsAfter, Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import Loader
@@ -177,7 +177,10 @@ class Session(Kernel):
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # looking runs user code; the cell ran
                 return self._not_looked_at(plan, outcome, _told(error, "interrupted while looking at what changed"))
             if not outcome.success:
-                self._note_failed(plan, found)
+                self.note_failed(plan.key, plan.call.step, found.changed - {RESULT}, found.deleted)
+                with released():
+                    why = failures.keep(self, plan, outcome, found)
+                self.remember(plan, "failed", f"the cell failed; {why}" if why else "the cell failed")
                 return None
             try:
                 facts = self._saver.save(plan, outcome, found, surroundings, released)
@@ -187,6 +190,7 @@ class Session(Kernel):
                 if isinstance(error, NotPicklableError) and (plan.call.require or self.kind == "method"):
                     raise
                 return self._not_saved(plan, outcome, reason)
+            failures.forget(self, plan)
             if unknown := self._saver.unknown(plan, found):
                 raise UsageError(
                     f"step {plan.call.step}: --save or --drop names {', '.join(f'`{name}`' for name in unknown)}, not "
@@ -312,15 +316,6 @@ class Session(Kernel):
         self._loader.put(key, loaded, ambient_too=ambient_too)
 
     # -- what did not go as it should -----------------------------------------------------------------------
-
-    def _note_failed(self, plan: Plan, found: delta.Delta) -> None:
-        """What a failed run changed counts as written by its step; the next save contains it."""
-        changed = found.changed - {RESULT}
-        groups = {name: f"failed:{uuid.uuid4().hex}" for name in changed}
-        self.note_written(plan.key, plan.call.step, groups, found.deleted)
-        pipeline = self.registry.pipeline(plan.key)
-        pipeline.failed.update(dict.fromkeys((*changed, *found.deleted), plan.call.step))
-        self.remember(plan, "failed", "the cell failed")
 
     def _note_unsaved(self, plan: Plan, found: delta.Delta, outcome: Outcome, reason: str) -> None:
         names = (found.values.keys() | found.lost.keys()) - {RESULT}

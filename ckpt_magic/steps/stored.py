@@ -185,20 +185,11 @@ class Outputs(Mapping[str, Any]):
             self._looks.pop(step)  # it may be mended before the next try
             raise look.with_traceback(None)
         if look.meta.get("kind") != "cell":
-            return self._unpickle(look, _globals())
+            return unpickle(look, new_globals())
         names = _Globals(self, step)
-        value = self._unpickle(look, names)
+        value = unpickle(look, names)
         names.update(value)
         return value
-
-    def _unpickle(self, stored: files.StoredStep, names: dict[str, Any]) -> Any:
-        """The value in a file; its functions get `names` as their globals."""
-        meta = stored.meta
-        for module in meta["imports"]:
-            with suppress(ImportError):  # what the values need themselves is imported by the pickle, or missed there
-                importlib.import_module(module)
-        parts = stored.parts()
-        return unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
 
     def _holders(self, step: int) -> dict[str, int]:
         """Per name the step, up to `step`, that gave it the value it had then."""
@@ -248,7 +239,7 @@ class _Globals(dict[str, Any]):
     """
 
     def __init__(self, outputs: Outputs, step: int) -> None:
-        super().__init__(_globals())
+        super().__init__(new_globals())
         self._outputs = outputs
         self._number = step
         self._holders: dict[str, int] | None = None
@@ -261,12 +252,12 @@ class _Globals(dict[str, Any]):
         look = self._outputs._look(holder) if holder is not None else None
         if not isinstance(look, files.StoredStep):
             raise KeyError(name)
-        value = self._outputs._unpickle(look, self)
+        value = unpickle(look, self)
         self.update({one: value[one] for one in value if self._holders.get(one) == holder})
         return self[name]
 
 
-def _globals() -> dict[str, Any]:
+def new_globals() -> dict[str, Any]:
     """Globals for functions that are loaded; C code that imports, such as numpy's, looks for the builtins there."""
     return {"__name__": "__main__", "__builtins__": builtins}
 
@@ -302,6 +293,16 @@ def load(name: str, version: str | int = 1, folder: str | Path = ".ckpt") -> Out
     if not outputs:
         raise nothing_stored(Store(Path(folder).expanduser().absolute()), name, version)
     return outputs
+
+
+def unpickle(stored: files.StoredStep, names: dict[str, Any]) -> Any:
+    """Read the value in a file; its functions get `names` as their globals."""
+    meta = stored.meta
+    for module in meta["imports"]:
+        with suppress(ImportError):  # what the values need themselves is imported by the pickle, or missed there
+            importlib.import_module(module)
+    parts = stored.parts()
+    return unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
 
 
 def nothing_stored(store: Store, name: str, version: str | int) -> StepNotFoundError:

@@ -101,7 +101,7 @@ def test_nothing_is_unpickled_before_a_step_is_looked_at(pipeline: Path, monkeyp
         reads.append(1)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(pickling, "read", read)
+    monkeypatch.setattr(unpickling, "read", read)
 
     outputs = ckpt_magic.load("m", folder=pipeline)
     assert "step_2" in outputs and "rows list 2" in repr(outputs) and outputs._repr_html_()

@@ -530,7 +530,7 @@ def test_publishing_works_where_there_are_no_locks(store: Store, monkeypatch: py
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_module, "_alive", lambda pid: False)
+        patch.setattr(store_module, "is_alive", lambda pid: False)
         (dead := temporary_of(store, 123)).write_bytes(b"x")
         store.publish(store.path("m", 1, 1), put(b"x"))
     assert not dead.exists()
@@ -577,7 +577,7 @@ def test_temporary_files_of_dead_processes_are_swept(store: Store) -> None:
 
 def test_a_temporary_file_being_written_is_never_swept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even if its process looks dead from here, as one in another container does, or the clock jumped."""
-    monkeypatch.setattr(store_module, "_alive", lambda pid: False)
+    monkeypatch.setattr(store_module, "is_alive", lambda pid: False)
 
     def publish_another(file: BinaryIO) -> int:
         (mine,) = (store.folder / name for name in left_over(store.folder))

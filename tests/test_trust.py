@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import collections
+import errno
 import io
 import os
 import pickle
@@ -100,6 +101,28 @@ def test_the_environment_can_give_the_key(tmp_path: Path) -> None:
     assert len(by_text.signing.secret) == 32
     assert by_text.signing != load_keyring({"CKPT_KEY": "another"}, tmp_path / "k").signing
     assert not (tmp_path / "k").exists()  # nothing is made where it is not needed
+
+
+def test_what_a_process_left_that_died_while_making_a_key_is_deleted(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    left, living = (tmp_path / f".signing.key.{pid}-0123abcd.tmp" for pid in (dead.pid, os.getpid()))
+    for path in (left, living):
+        path.touch()
+    load_keyring({}, tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([living.name, "signing.key"])
+
+
+def test_a_key_that_could_not_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StoreError, match="the disk is full; mend that, or set CKPT_KEY or CKPT_KEY_FILE"):
+            load_keyring({}, tmp_path)
+    assert os.listdir(tmp_path) == []
+    load_keyring({}, tmp_path)
 
 
 def test_an_empty_variable_is_no_key(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Every face reads the same rows and calls the same functions. Knows no shell, pri
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, UntrustedError, UsageError
 from ckpt_magic.faces import status
 from ckpt_magic.files import format as files
+from ckpt_magic.files.disk import explained
 from ckpt_magic.files.store import Store, date_text, trust
 from ckpt_magic.files.trust import Keyring, import_key, key_folder, read_key
 from ckpt_magic.steps.record import size
@@ -335,7 +337,8 @@ def clear(key: PipelineKey, spans: Sequence[Span], *, all_steps: bool, kept: boo
     if kept:
         prefix = f"{key.name}-v{key.version}-step"
         paths += [path for path in store.kept() if path.name.startswith(prefix)]
-    total = sum(path.lstat().st_size for path in paths)
+    with explained(key.folder, "the files cannot be looked at", reading=True):
+        total = sum(path.lstat().st_size for path in paths)
     if yes:
         store.delete(paths)
     return Cleared(paths, total, yes)
@@ -359,7 +362,7 @@ def look_at_untrusted(path: Path, keyring: Keyring) -> tuple[list[files.Shown], 
     CheckpointError
         The one file cannot be signed.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [files.show(path, keyring)], []
     shown, refused = [], []
     for one in Store(path).pickles():

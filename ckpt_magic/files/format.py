@@ -34,6 +34,7 @@ from ckpt_magic.errors import (
     TamperedError,
     UntrustedError,
 )
+from ckpt_magic.files.disk import explained
 from ckpt_magic.files.extents import Known
 from ckpt_magic.files.maps import Map, open_map
 from ckpt_magic.files.payloads import PayloadWriter, Row, payload_digest, read_skeleton, rows_from
@@ -640,13 +641,14 @@ def _open(path: Path) -> BinaryIO:
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
     try:
-        descriptor = os.open(path, flags)
-    except FileNotFoundError as error:
-        raise StepNotFoundError(f"there is no file {path}") from error
-    except OSError as error:
-        if path.is_symlink():
+        with explained(path, "the file cannot be opened", reading=True):
+            descriptor = os.open(path, flags)
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise StepNotFoundError(f"there is no file {path}") from error
+        if os.path.islink(path):
             raise StoreError(f"{path} is a symbolic link; checkpoints are never read through links") from error
-        raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
+        raise
     try:
         with _blame(path):
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -678,17 +680,16 @@ def _owner(status: os.stat_result) -> str:
 def _blame(path: Path) -> Iterator[None]:
     """Name the file, and what to do, in errors of the code below, which does not know it."""
     try:
-        yield
+        with explained(path, "the file cannot be read", reading=True):
+            yield
     except DamagedError as error:
         raise _damaged(path, str(error)) from error
     except CheckpointError as error:
         if type(error) is FormatError:  # from `walk`, on a pickle that is not ours
             raise FormatError(f"{path} is {error}; there is nothing to trust in it") from error
         raise
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     except MemoryError as error:
-        raise StoreError(f"{path} cannot be read: there is not enough memory for it") from error
+        raise StoreError(f"{path}: the file cannot be read: there is not enough memory for it; free some") from error
 
 
 def _damaged(path: Path, reason: str) -> DamagedError:

@@ -12,6 +12,7 @@ import platform
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ckpt_magic.files.extents import Extent
@@ -33,7 +34,7 @@ class Map:
         self._descriptor = descriptor
         if descriptor is not None:  # kept open: a replaced path is fine, what counts is the file that was mapped
             self._size, self._mtime_ns = _identity(descriptor)
-            self._closing = weakref.finalize(self, os.close, descriptor)
+            self._closing = weakref.finalize(self, _close, descriptor)
 
     @property
     def mapped(self) -> bool:
@@ -78,6 +79,11 @@ class Map:
     def changed(self) -> bool:
         """Whether the mapped file was written to since: its size or modification time differs."""
         return self._descriptor is not None and _identity(self._descriptor) != (self._size, self._mtime_ns)
+
+
+def _close(descriptor: int) -> None:
+    with suppress(OSError):  # it was only read
+        os.close(descriptor)
 
 
 def open_map(path_or_fd: str | os.PathLike[str] | int, progress: Progress | None = None) -> Map:

@@ -26,6 +26,7 @@ from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from ckpt_magic.errors import CheckpointError, StoreError, UsageError
 from ckpt_magic.files import format
+from ckpt_magic.files.disk import explained, is_alive, settle_folder
 from ckpt_magic.files.trust import Keyring
 
 fcntl: Any = None
@@ -82,7 +83,7 @@ class Store:
 
     def create(self) -> None:
         """Make the folder and its parents, for this user only; folders that exist are left as they are."""
-        with _explain(self.folder, "the folder cannot be made"):
+        with explained(self.folder, "the folder cannot be made"):
             missing = []
             folder = self.folder.absolute()
             while not folder.exists():
@@ -137,10 +138,11 @@ class Store:
         temporary = self.folder / f".ckpt-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
         file = None
         try:
-            with _explain(path, "the checkpoint cannot be written"):
+            with explained(path, "the checkpoint cannot be written"):
                 file = _Temporary(os.open(temporary, _new_flags(), 0o600), path)
             result = write(cast(BinaryIO, file))
-            return Draft(self, path, temporary, file, keep), result
+            with explained(path, "the checkpoint cannot be written"):
+                return Draft(self, path, temporary, file, keep), result
         except BaseException:  # an interrupt must not leave the temporary file either
             _drop(temporary, file)
             raise
@@ -188,7 +190,7 @@ class Store:
     def set_aside(self, path: Path, suffix: Literal["bad", "kept"]) -> Path:
         """Rename a checkpoint so that it no longer counts and is not replaced; return its new path."""
         self._refuse(path)
-        with _explain(path, "the file cannot be set aside"), self._locked(path):
+        with explained(path, "the file cannot be set aside"), self._locked(path):
             aside = _link_aside(path, suffix)
             if aside is not None:
                 os.unlink(path)
@@ -199,11 +201,11 @@ class Store:
         """Delete checkpoints or files set aside; one that is gone already is no error. Maps of them stay valid."""
         for path in paths:
             self._inside(path)
-            with _explain(path, "the file cannot be deleted"), contextlib.suppress(FileNotFoundError):
+            with explained(path, "the file cannot be deleted"), contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-        if self.folder.is_dir():
-            with _explain(self.folder, "the deletion may not survive a power failure"):
-                _settle_folder(self.folder)
+        gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)  # then there was nothing to delete
+        with explained(self.folder, "the deletion may not survive a power failure"), gone:
+            settle_folder(self.folder)
 
     @contextlib.contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
@@ -226,12 +228,13 @@ class Store:
         for entry in self._scan():
             if entry.name.startswith(".ckpt-") and (match := _TEMPORARY.fullmatch(entry.name)):
                 with contextlib.suppress(OSError):  # gone, or another user's
-                    age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+                    # a file from the future is of a clock that was set back since: as strange as one that old
+                    age = abs(time.time() - entry.stat(follow_symlinks=False).st_mtime)
                     if _is_stale(self.folder / entry.name, match["host"], int(match["pid"]), age):
                         os.unlink(self.folder / entry.name)
 
     def _scan(self) -> Iterator[os.DirEntry[str]]:
-        with _explain(self.folder, "the folder cannot be listed"):
+        with explained(self.folder, "the folder cannot be listed", reading=True):
             try:
                 with os.scandir(self.folder) as entries:
                     yield from entries
@@ -245,7 +248,7 @@ class Store:
     def _refuse(self, path: Path) -> None:
         """A path outside, or a link that leads outside, is never written to or renamed."""
         self._inside(path)
-        if path.is_symlink():
+        if os.path.islink(path):
             raise StoreError(f"{path} is a symbolic link; checkpoints are never written through links: remove it")
 
 
@@ -280,7 +283,7 @@ class Draft:
             The earlier file is whole, unless the message says that the new one is in place.
         """
         try:
-            with _explain(self.path, "the checkpoint cannot be written"):
+            with explained(self.path, "the checkpoint cannot be written"):
                 try:
                     _settle(self._file.fileno())
                 except BaseException:
@@ -288,8 +291,8 @@ class Draft:
                     raise
                 with self._store._locked(self.path):
                     self._place(keep=self._keep)
-            with _explain(self.path, "the checkpoint is in place, but may not survive a power failure"):
-                _settle_folder(self.path.parent)
+            with explained(self.path, "the checkpoint is in place, but may not survive a power failure"):
+                settle_folder(self.path.parent)
             if self._aside is not None and not self._keep:
                 with contextlib.suppress(OSError):
                     os.unlink(self._aside)
@@ -302,7 +305,7 @@ class Draft:
         A power failure could now cost it. So the earlier file keeps a second name, ``.kept-{UTC}``, until `publish`
         has come to its end.
         """
-        with _explain(self.path, "the checkpoint cannot be written"):
+        with explained(self.path, "the checkpoint cannot be written"):
             self._place(keep=True)
 
     def discard(self) -> None:
@@ -374,7 +377,7 @@ def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> 
     """
     path = Path(path).absolute()
     name, version, step = _read_name(path) or (path.stem, "", None)
-    with _explain(path, "the file cannot be read"):
+    with explained(path, "the file cannot be read", reading=True):
         created = date_text(os.stat(path).st_mtime)
     foreign: dict[str, Any] = {
         "kind": "foreign",
@@ -409,16 +412,20 @@ class _Temporary(io.FileIO):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, data: Any) -> int:
-        with _explain(self._path, "the checkpoint cannot be written"):
+        with explained(self._path, "the checkpoint cannot be written"):
             return super().write(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        with _explain(self._path, "the checkpoint cannot be written"):
+        with explained(self._path, "the checkpoint cannot be written"):
             return super().seek(offset, whence)
 
     def tell(self) -> int:
-        with _explain(self._path, "the checkpoint cannot be written"):
+        with explained(self._path, "the checkpoint cannot be written"):
             return super().tell()
+
+    def truncate(self, size: int | None = None, /) -> int:
+        with explained(self._path, "the checkpoint cannot be written"):
+            return super().truncate(size)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # all was synced before; and if it was not, that error is on its way
@@ -458,36 +465,6 @@ def _told_by_meta(path: Path, splits: list[tuple[str, str]]) -> tuple[str, str]:
     return next((split for split in splits if split == said), splits[-1])
 
 
-@contextlib.contextmanager
-def _explain(path: Path, what: str) -> Iterator[None]:
-    """Turn an error of the operating system into one that says where, what, and what to do."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except OSError as error:
-        cause, remedy = _CAUSES.get(error.errno or 0, (error.strerror or str(error), "see to it and save again"))
-        explained = StoreError(f"{path}: {what}: {cause}; {remedy}")
-        explained.errno = error.errno
-        raise explained from error
-
-
-_ELSEWHERE = "choose another --folder"
-_CAUSES = {
-    errno.ENOSPC: ("the disk is full", f"free some space (%ckpt_clear) or {_ELSEWHERE}"),
-    errno.EDQUOT: ("your disk quota is used up", f"free some space (%ckpt_clear) or {_ELSEWHERE}"),
-    errno.EFBIG: ("the file would be larger than this process or file system allows", "see `ulimit -f`"),
-    errno.EROFS: ("the file system is read-only", _ELSEWHERE),
-    errno.EACCES: ("permission denied", f"make the folder writable or {_ELSEWHERE}"),
-    errno.EPERM: ("not permitted", f"make the folder writable or {_ELSEWHERE}"),
-    errno.ENOENT: ("the folder or the file is gone", "save again to make it anew"),
-    errno.ENOTDIR: ("there is a file where the folder should be", f"remove it or {_ELSEWHERE}"),
-    errno.EIO: ("the disk reports an error", f"check it, or {_ELSEWHERE}"),
-    errno.ENAMETOOLONG: ("the file name is too long here", "choose a shorter --name or --version"),
-    errno.ETIMEDOUT: ("another process holds the lock of this pipeline", "find it, or save again later"),
-}
-
-
 def _new_flags() -> int:
     """A new file or an error: never one that exists, never through a link."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -502,20 +479,6 @@ def _settle(descriptor: int) -> None:
     if os.name != "nt":  # a read-only file cannot be replaced there
         with contextlib.suppress(OSError):  # file systems without modes; the checkpoint is as good
             os.fchmod(descriptor, stat.S_IRUSR)
-
-
-def _settle_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # file systems that cannot
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _lock(path: Path) -> int | None:
@@ -579,7 +542,7 @@ def _is_stale(path: Path, host: str, pid: int, age: float) -> bool:
     container a living one has none. Its lock does, where there are locks.
     """
     here = host == _host()
-    if age < (_YOUNG if here else _OLD) and not (here and not _alive(pid)):
+    if age < (_YOUNG if here else _OLD) and not (here and not is_alive(pid)):
         return False
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     try:
@@ -587,21 +550,9 @@ def _is_stale(path: Path, host: str, pid: int, age: float) -> bool:
     except BlockingIOError:
         return False
     except (OSError, AttributeError):  # no locks here, or on Windows
-        return age >= _OLD or (here and not _alive(pid))
+        return age >= _OLD or (here and not is_alive(pid))
     finally:
         os.close(descriptor)
-    return True
-
-
-def _alive(pid: int) -> bool:
-    if os.name == "nt":  # os.kill would end the process there
-        return True
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
     return True
 
 

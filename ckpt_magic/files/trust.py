@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, cast
 import platformdirs
 
 from ckpt_magic.errors import FormatError, StoreError, UntrustedError, UsageError
+from ckpt_magic.files.disk import cause, is_alive, settle_folder
 
 KEY_BYTES = 32
 MAC_BYTES = 32
@@ -106,7 +107,7 @@ def load_keyring(environ: Mapping[str, str] | None = None, folder: Path | None =
         others = [own] if own.exists() else []
         others += sorted((folder / "accepted").glob("*.key"))
     except OSError as error:
-        raise StoreError(f"the keys in {folder} cannot be listed: {error.strerror}") from error
+        raise StoreError(f"the keys in {folder} cannot be listed: {cause(error)}; {_ANOTHER}") from error
     return Keyring(signing, tuple(dict.fromkeys([signing, *map(read_key, others)])))
 
 
@@ -130,7 +131,7 @@ def read_key(path: Path) -> Key:
         except UntrustedError:
             raise
         except OSError as error:
-            raise StoreError(f"the key {path} cannot be read: {error.strerror}") from error
+            raise StoreError(f"the key {path} cannot be read: {cause(error)}; {_ANOTHER}") from error
         if re.fullmatch(rb"[0-9a-f]{%d}" % (2 * KEY_BYTES), text):
             return Key(bytes.fromhex(text.decode()))
         if text:
@@ -144,7 +145,7 @@ def export_key(key: Key, path: Path) -> None:
     try:
         _write_key(path, key)
     except OSError as error:
-        raise StoreError(f"the key cannot be written to {path}: {error.strerror}") from error
+        raise StoreError(f"the key cannot be written to {path}: {cause(error)}; choose another file") from error
 
 
 def import_key(path: Path, folder: Path | None = None) -> Key:
@@ -157,7 +158,7 @@ def import_key(path: Path, folder: Path | None = None) -> Key:
         with contextlib.suppress(FileExistsError):  # accepted already
             _write_key(target, key)
     except OSError as error:
-        raise StoreError(f"the key cannot be copied to {target}: {error.strerror}") from error
+        raise StoreError(f"the key cannot be copied to {target}: {cause(error)}; see to it and try again") from error
     return key
 
 
@@ -287,17 +288,28 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else ascii(text)
 
 
+_ANOTHER = "mend that, or set CKPT_KEY or CKPT_KEY_FILE to use another key"
+
+
 def _make_key(path: Path) -> None:
     """Make a key unless there is one; of two processes that do so at once, one makes it."""
+    _sweep(path)
     try:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):  # the other process was first: its key counts
                 _write_key(path, Key(secrets.token_bytes(KEY_BYTES)))
     except OSError as error:
-        raise StoreError(
-            f"no signing key can be made at {path}: {error.strerror}; set CKPT_KEY or CKPT_KEY_FILE to use another"
-        ) from error
+        raise StoreError(f"no signing key can be made at {path}: {cause(error)}; {_ANOTHER}") from error
+
+
+def _sweep(path: Path) -> None:
+    """Delete what processes left that died while they made that key."""
+    with contextlib.suppress(OSError):
+        for left in path.parent.glob(f".{path.name}.*.tmp"):
+            pid = left.name.split(".")[-2].partition("-")[0]
+            if not (pid.isdecimal() and is_alive(int(pid))):
+                left.unlink(missing_ok=True)
 
 
 def _write_key(path: Path, key: Key) -> None:
@@ -312,14 +324,23 @@ def _write_key(path: Path, key: Key) -> None:
     except OSError:  # no hard links here; readers wait until the text is there
         _write_new(path, text)
     finally:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):  # `_sweep` deletes it later
+            os.unlink(temporary)
+    settle_folder(path.parent)  # a key that a power failure takes would make all checkpoints somebody else's
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a file that must not exist yet; after an error it does not."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
 
 
 def _refuse_shared(path: Path, status: os.stat_result) -> None:

@@ -206,7 +206,7 @@ def show_rows(one: Round) -> str:
     found = status.rows(Store(one.folder), one.ring)
     assert "<script" not in found._repr_html_()
     json.loads(status.rows_json(found))
-    if one.chance.random() < 0.1:  # takes long
+    if one.chance.random() < 0.1:
         assert not HARMFUL & set(repr(found))
     return next((row["state"] for row in found if row["path"] == str(one.path)), "not listed")
 
@@ -269,7 +269,7 @@ WAYS: dict[str, Callable[[Round], str]] = {
     "trust": trust,
     "restore": restore,
 }
-SHARE = {"details": 0.05, "show": 0.3, "trust": 0.1, "restore": 0.15}
+SHARE = {"rows": 0.2, "details": 0.02, "show": 0.1, "trust": 0.05, "restore": 0.06}
 UNMAPPED = ("read", "displays", "rows", "details", "show")
 """Ways that touch no mapped page: a file cut short under a map is a signal, and nothing that Python could catch."""
 

@@ -12,20 +12,23 @@ from tests.durability import calls, fuzz, kills
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="not run: it takes fork and strace")
 
 
-def test_two_hundred_kills_leave_the_earlier_or_the_new_checkpoint_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", list(kills.SAVES))
+def test_a_hundred_kills_leave_the_earlier_or_the_new_checkpoint_whole(tmp_path: Path, name: str) -> None:
     """Ten thousand of them: `python -m tests.durability.kills`."""
-    found = kills.rounds(tmp_path / "ck", 200, seed=1)
-    assert found.total() - found["left a temporary file"] == 200
-    assert found["killed, the old one is there"] > 20
+    found = kills.rounds(kills.SAVES[name], tmp_path / "ck", 100, seed=1)
+    assert found.total() - found["left a temporary file"] == 100
+    assert found["killed, the old one is there"] > 10
 
 
-def test_a_save_survives_the_failure_of_any_of_its_system_calls(tmp_path: Path) -> None:
-    """One error for each call, in turns; each call with each error: `python -m tests.durability.calls`."""
+@pytest.mark.parametrize(("name", "every"), [("session", 8), ("publish", 2), ("clear", 2), ("trust", 12), ("key", 4)])
+def test_what_writes_to_the_disk_survives_the_failure_of_any_system_call(tmp_path: Path, name: str, every: int) -> None:
+    """Some calls, with errors in turns; each call with each error: `python -m tests.durability.calls`."""
     if why := calls.available():
         pytest.skip(f"not run: {why}")
-    every = list(calls.faults(calls.calls_of_a_save(tmp_path), ("ENOSPC", "EIO", "EACCES")))
-    assert len(every) > 100
-    found = {fault: calls.try_one(tmp_path, fault) for fault in every[::4]}
+    deed = calls.DEEDS[name]
+    faults = list(calls.faults(calls.calls_of(deed, tmp_path), ("ENOSPC", "EIO", "EACCES")))[::every]
+    assert len(faults) > 10
+    found = {fault: calls.try_one(deed, tmp_path, fault) for fault in faults}
     assert {fault: text for fault, text in found.items() if text} == {}
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import pickle
@@ -671,6 +672,30 @@ def test_nothing_is_saved_after_a_mapped_file_was_written_to(folder: Path) -> No
         assert kernel.step(2, "y = x.sum()")["action"] == "not saved"
     assert kernel.step(1, source, force=True)["action"] == "saved"
     assert kernel.step(2, "y = x.sum()")["action"] == "saved"
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["a[0] = 5", "c = a[:5]\ndel a", "c = [a]\na = 1", "raise ValueError"],
+    ids=["changed", "a view is left", "held by another", "the step failed"],
+)
+def test_what_still_lies_in_a_file_that_was_written_to_is_not_saved(folder: Path, between: str) -> None:
+    pytest.importorskip("numpy")
+    source = "import numpy as np\na = np.ones(100_000)"
+    Kernel(folder).step(1, source)
+    kernel = Kernel(folder, 2)
+    kernel.step(1, source)
+    with contextlib.suppress(ValueError):
+        kernel.step(2, between)
+    file(folder, 1).chmod(0o600)
+    with file(folder, 1).open("r+b") as out:
+        out.seek(5000)
+        out.write(b"1234")
+    with pytest.warns(CheckpointWarning, match=r"restored, and `a` may have changed.*--force"):
+        assert kernel.step(3, "d = 1")["action"] == "not saved"
+    kernel.names.update(a=0, c=0)
+    kernel.plan = None
+    assert kernel.step(4, "e = 1")["action"] == "saved"
 
 
 def test_what_was_cut_short_under_its_map_is_not_read_by_a_step(folder: Path) -> None:

@@ -85,7 +85,7 @@ class Kernel:
         self.registry = registry.Registry()
         self.saves = saves.Saves(self.registry, patience)
         self.active: Plan | None = None
-        self.mapped = Mapped()
+        self.mapped = Mapped(namespace)
         self.makers = Makers(self.main)
         self.pages = Pages()
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
@@ -160,7 +160,6 @@ class Kernel:
         self, key: PipelineKey, step: int, groups: Mapping[str, str], deleted: Iterable[str], *, size: int = SMALL + 1
     ) -> None:
         """Note that a step gave names their values here, by running or by a restore."""
-        self.mapped.renewed((*groups, *deleted))
         pipeline = self.registry.pipeline(key)
         self.watch.wrote(key, (*groups, *deleted), small=size <= SMALL)
         for name in (*groups, *deleted):

@@ -110,8 +110,8 @@ class Loader:
         kernel.note_written(key, meta["step"], meta["groups"], meta["deleted"], size=loaded.size)
         if loaded.map.mapped:
             kernel.pages.mapped(loaded.map.memory, loaded.map.contents())
-            loaded.map.release()
             kernel.mapped.add(key, meta["step"], loaded.map, loaded.values)
+            loaded.map.release()
 
     def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any], names: Mapping[str, Any]) -> None:
         kernel = self._kernel

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+import gc
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ckpt_magic.errors import StoreError
@@ -11,50 +14,70 @@ from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import references
 
 
-class Mapped:
-    """Which names still hold what was restored from which file."""
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A mapped file, the memory that lives as long as anything lies in it, and the `id` of what was restored."""
 
-    def __init__(self) -> None:
-        self._held: dict[tuple[PipelineKey, int], tuple[Map, set[str]]] = {}
+    key: PipelineKey
+    step: int
+    map: Map
+    memory: Callable[[], Any]
+    idents: Mapping[str, int]
+
+
+class Mapped:
+    """The files that some value of the namespace is still a map of, whatever it is called by now.
+
+    Parameters
+    ----------
+    namespace
+        Names and values of the notebook.
+    """
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self._namespace = namespace
+        self._files: list[_File] = []
 
     def add(self, key: PipelineKey, step: int, mapped: Map, values: Mapping[str, Any]) -> None:
-        """Note that `values` were restored from the file of a step."""
-        held = {
-            name
+        """Note that `values` were restored from the file of a step; its map is not released yet."""
+        idents = {
+            name: id(value)
             for name, value in values.items()
             if not (type(value) in references.ATOMS or references.by_reference(value))
         }
-        self._held[key, step] = mapped, held
-
-    def renewed(self, names: Iterable[str]) -> None:
-        """Note that names got other values."""
-        gone = set(names)
-        for at, (_, held) in list(self._held.items()):
-            held -= gone
-            if not held:
-                del self._held[at]
+        self._files = [*self._in_use(), _File(key, step, mapped, weakref.ref(mapped.memory), idents)]
 
     def clear(self) -> None:
         """Forget all files."""
-        self._held.clear()
+        self._files.clear()
 
     def refuse_cut_short(self) -> None:
         """Nothing may be read of a file that became shorter under its map: the first read ends the kernel."""
-        for (key, step), (mapped, names) in self._held.items():
-            if mapped.cut_short():
+        for file in self._in_use():
+            if file.map.cut_short():
                 raise StoreError(
-                    f"the checkpoint of step {step} in {key.folder} was cut short after it was restored, and to touch "
-                    f"{', '.join(f'`{name}`' for name in sorted(names))} may end this kernel; restart it, and run the "
-                    f"step again with `%%step {step} --force`"
+                    f"the checkpoint of step {file.step} in {file.key.folder} was cut short after it was restored, and "
+                    f"to touch {self._names(file)} may end this kernel; restart it, and run the step again with "
+                    f"`%%step {file.step} --force`"
                 )
 
-    def refuse_changed(self, renewed: Set[str]) -> None:
+    def refuse_changed(self) -> None:
         """A file that was written to under its map may have changed the values that were restored from it."""
-        for (key, step), (mapped, held) in self._held.items():
-            names = held - renewed
-            if names and mapped.changed():
+        if not any(file.map.changed() for file in self._in_use()):
+            return
+        gc.collect()  # what nobody can reach any more may still be there
+        for file in self._in_use():
+            if file.map.changed():
                 raise StoreError(
-                    f"the checkpoint of step {step} in {key.folder} was written to after it was restored, and "
-                    f"{', '.join(f'`{name}`' for name in sorted(names))} may have changed with it; run it again with "
-                    f"`%%step {step} --force`"
+                    f"the checkpoint of step {file.step} in {file.key.folder} was written to after it was restored, "
+                    f"and {self._names(file)} may have changed with it; run it again with `%%step {file.step} --force`"
                 )
+
+    def _in_use(self) -> list[_File]:
+        self._files = [file for file in self._files if file.memory() is not None]
+        return self._files
+
+    def _names(self, file: _File) -> str:
+        """The names that still hold what was restored; all of them if only parts of it are held."""
+        names = [name for name, ident in file.idents.items() if id(self._namespace.get(name)) == ident]
+        return ", ".join(f"`{name}`" for name in sorted(names or file.idents))

@@ -56,7 +56,7 @@ class Saver:
             kernel.wait()
         for text in kernel.saves.settle(plan):
             refusals.warn(text)
-        kernel.mapped.refuse_changed(plan.code.names.binds)
+        kernel.mapped.refuse_changed()
         if plan.used:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
         for name in sorted(found.changed & found.lost.keys()):

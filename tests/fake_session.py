@@ -104,7 +104,7 @@ class FakeSession:
     def cell_begins(self, tree: Any = None) -> None:
         self.log.append("cell begins")
 
-    def cell_ends(self) -> None:
+    def cell_ends(self, *, failed: bool = False) -> None:
         self.log.append("cell ends")
 
     def reset(self) -> None:

@@ -45,10 +45,12 @@ class Kernel:
         tree = ast.parse(source)
         with self._as_main():
             self.session.cell_begins(tree)
+            failed = True
             try:
                 exec(self._compile(source), self.names)
+                failed = False
             finally:
-                self.session.cell_ends()
+                self.session.cell_ends(failed=failed)
 
     def step(self, number: int, source: str, *, outputs: list[dict[str, Any]] | None = None, **options: Any) -> Any:
         """Run or restore a step cell; returns the facts of the banner."""

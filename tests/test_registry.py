@@ -125,10 +125,10 @@ def test_saved_codes_start_anew_at_an_identical_body() -> None:
 
 def test_marks_say_what_was_out_of_the_ordinary() -> None:
     pipeline = Pipeline(producers={"x": (3, "d")}, failed={"y": 1}, steps={1: StepRecord(1, "ran")})
-    assert registry.marks(StepCall(2), ["x"], pipeline, [1]) == ["out of order"]
-    assert registry.marks(StepCall(4), ["x"], pipeline, [1]) == []
-    assert registry.marks(StepCall(4), ["y"], pipeline, [1]) == ["after a failed run"]
-    assert registry.marks(StepCall(4), [], pipeline, [1, 2, 3]) == ["without steps 2, 3"]
+    assert registry.marks(StepCall(2), ["x"], pipeline, []) == ["out of order"]
+    assert registry.marks(StepCall(4), ["x"], pipeline, []) == []
+    assert registry.marks(StepCall(4), ["y"], pipeline, []) == ["after a failed run"]
+    assert registry.marks(StepCall(4), [], pipeline, [2, 3]) == ["without steps 2, 3"]
 
 
 @pytest.mark.parametrize(("steps", "text"), [([3], "step 3"), ([1, 3], "steps 1, 3"), ([1, 2, 3], "steps 1–3")])

@@ -395,6 +395,7 @@ class Hooks:
                 cell = self._ended(result)
                 if cell is None:
                     return
+                cell.failed = not getattr(result, "success", False)
                 step = self._active
                 if step is not None and step.cell is cell:
                     self._finish(step, result)
@@ -525,7 +526,7 @@ class Hooks:
                 if cell.info is None:
                     self.session.outside_ran()
                 else:
-                    self.session.cell_ends()
+                    self.session.cell_ends(failed=cell.failed)
             except Exception as error:  # noqa: BLE001
                 _warn(f"after the cell: {error!r}")
 
@@ -606,6 +607,7 @@ class _Cell:
     tree: ast.Module | None = None
     filename: str = "<ckpt_magic step>"
     names: list[str] = field(default_factory=list)
+    failed: bool = False
 
 
 @dataclass(eq=False)

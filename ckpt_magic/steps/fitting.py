@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ckpt_magic.steps import activity, needs, record, registry
+from ckpt_magic.steps import activity, needs, record, registry, uses
 from ckpt_magic.steps.kernel import Kernel
-from ckpt_magic.steps.plan import Code
+from ckpt_magic.steps.plan import Code, Plan
 from ckpt_magic.steps.registry import Known, PipelineKey
-from ckpt_magic.values import delta, fingerprint, references
+from ckpt_magic.values import delta, fingerprint, references, source
 
 CellsAfter = Callable[[PipelineKey, int, str | None], Sequence[needs.Cell] | None]
 
@@ -43,6 +44,27 @@ class Fitting:
         self._kernel.watch.suspect_all()
         self._kernel.chance.ran(lambda: True)  # nobody knows whether it seeds them
 
+    def absent(self, plan: Plan) -> list[int]:
+        """Stored lower steps that neither ran nor were restored here, although they are part of the notebook.
+
+        One that this notebook wrote, and whose cell is not in it any more, is missed by nobody.
+        """
+        kernel = self._kernel
+        found = [step for step in kernel.stored_below(plan) if step not in kernel.registry.pipeline(plan.key).steps]
+        cells = self._cells_after(plan.key, -1, None) if found else None
+        if cells is None:
+            return found
+        there = {cell.step for cell in cells}
+        return [step for step in found if step in there or not self._is_of_this_notebook(plan.key, step)]
+
+    def _is_of_this_notebook(self, key: PipelineKey, step: int) -> bool:
+        kernel = self._kernel
+        stored = kernel.open(key, step)
+        if stored is None or stored.trust != "trusted" or stored.meta["kind"] != kernel.kind:
+            return False
+        mine = record.notebook_path(kernel.settings.notebook, key.folder)
+        return kernel.kind == "method" or (mine is not None and stored.meta["notebook"] == mine)
+
     def known(self, key: PipelineKey, code: Code, meta: Mapping[str, Any] | None, start: registry.StartPoint) -> Known:
         """All that the decision about a step rests on; `meta` is None if no checkpoint may be read."""
         kernel = self._kernel
@@ -58,6 +80,7 @@ class Fitting:
         return replace(
             known,
             elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},
+            unmarked={name for name in meta["reads"] if name in here and kernel.watch.code_of(name) is not None},
             values={name: self.fingerprint(name) for name in meta["seen"] if kernel.is_users(name)},
             definitions={n: digest for n in meta["definitions"] if (digest := self._defined(n)) is not None},
             before={
@@ -66,8 +89,21 @@ class Fitting:
                 if name in here
             },
             generators=kernel.chance.misfits(meta),
+            around=self._around(key, code, meta),
             needed=self._needed(key, code, meta, start) if meta["unsaved"] or meta["result"] else "",
         )
+
+    def _around(self, key: PipelineKey, code: Code, meta: Mapping[str, Any]) -> Sequence[str]:
+        """What of the surroundings is not as the step found it."""
+        kernel = self._kernel
+
+        @functools.cache
+        def use() -> uses.Use:
+            same = code.tree is not None and code.digest == meta["code"]
+            tree = code.tree if same else source.parsed(meta["source"])
+            return uses.use_of_tree(tree, kernel.namespace, meta["shown"])
+
+        return kernel.around.misfits(meta, key, use, [one.secret for one in kernel.keyring.accepted])
 
     def _needed(self, key: PipelineKey, code: Code, meta: Mapping[str, Any], start: registry.StartPoint) -> str:
         """Which value that the checkpoint lacks is needed later, and by whom."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -13,13 +14,14 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import progress, record, registry, saves
+from ckpt_magic.steps.around import Around
 from ckpt_magic.steps.chance import Chance
 from ckpt_magic.steps.mapped import Mapped
 from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
-from ckpt_magic.values import places
+from ckpt_magic.values import placeholder, places
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.pages import Pages
 
@@ -92,7 +94,10 @@ class Kernel:
         self.places = places.Places(self.main)
         self.chance = Chance()
         self.failed_cap = FAILED_CAP
+        self.around = Around(self.main)
         self.loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None  # where the notebook's tasks run
+        self.in_cell = False
+        self.used: dict[str, tuple[PipelineKey, int]] = {}  # lost names that the unmarked cell has used that runs
         self._keyring: Keyring | None = None
 
     def clear(self) -> None:
@@ -151,10 +156,22 @@ class Kernel:
         entries = self.store(plan.key.folder).entries(plan.key.name, plan.key.version)
         return [entry.step for entry in entries if entry.step < plan.call.step]
 
-    def placeholder_used(self, name: str) -> None:
-        """Note that the running step used the placeholder of a lost name."""
-        if self.active is not None and name not in self.active.used:
-            self.active.used.append(name)
+    def placeholder(self, name: str, key: PipelineKey, step: int, was: str) -> Any:
+        """What stands for a value that a step had lost; see `placeholder.make_placeholder`."""
+        return placeholder.make_placeholder(
+            name, step, was, functools.partial(self.placeholder_used, key=key, step=step)
+        )
+
+    def placeholder_used(self, name: str, key: PipelineKey, step: int) -> None:
+        """Note that the running step, or unmarked cell, used the placeholder of a name that `step` had lost.
+
+        What looks at variables outside of cells (a front end) makes nothing of it.
+        """
+        if self.active is not None:
+            if name not in self.active.used:
+                self.active.used.append(name)
+        elif self.in_cell:
+            self.used[name] = key, step
 
     def note_written(
         self, key: PipelineKey, step: int, groups: Mapping[str, str], deleted: Iterable[str], *, size: int = SMALL + 1

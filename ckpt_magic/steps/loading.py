@@ -13,7 +13,7 @@ from ckpt_magic.steps import record
 from ckpt_magic.steps.kernel import SMALL, Kernel
 from ckpt_magic.steps.plan import Loaded, values_of
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import ambient, placeholder, unpickling
+from ckpt_magic.values import ambient, unpickling
 from ckpt_magic.values.forms import Token
 
 LEFT_OUT = "left out by --save or --drop"
@@ -98,10 +98,12 @@ class Loader:
         kernel = self._kernel
         meta = loaded.meta
         if ambient_too and loaded.contents.ambient is not None:
+            before = ambient.look()
             self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
+            kernel.around.step_ran(key, meta["step"], meta["code"], meta["sets"], before)
         for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             kernel.namespace.pop(name, None)
-        values = loaded.values | {name: self._placeholder(name, meta) for name in meta["unsaved"]}
+        values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}
         kernel.namespace.update({name: values[name] for name in meta["order"]} | values)
         same_python = record.is_same_python(meta)
         for token, found in loaded.found.items():
@@ -124,7 +126,7 @@ class Loader:
         kernel.places.follow(tuple(path) for path, _ in meta["owned"])
         kernel.chance.was_put_back(meta, back)
 
-    def _placeholder(self, name: str, meta: Mapping[str, Any]) -> Any:
+    def _placeholder(self, name: str, key: PipelineKey, meta: Mapping[str, Any]) -> Any:
         rows = {row["name"]: row for row in meta["lost"]}
-        why = rows[name]["type"] if name in rows else LEFT_OUT
-        return placeholder.make_placeholder(name, meta["step"], why, self._kernel.placeholder_used)
+        row = rows.get(name, {"type": LEFT_OUT})
+        return self._kernel.placeholder(name, key, row.get("step", meta["step"]), row["type"])

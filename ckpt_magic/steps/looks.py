@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any
 
-from ckpt_magic.steps import activity, record
+from ckpt_magic.steps import activity, around, record, uses
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
@@ -55,6 +55,7 @@ class Looks:
         kernel.watch.uses(used)
         reached = None if reads is None else sharing.closure(state.links, reads & names.keys())
         reads = {*names, "*"} if reads is None else reads
+        use = uses.use_of(plan.code.names, words, reads, kernel.namespace, is_open="*" in reads)
         producers = dict(kernel.registry.pipeline(plan.key).producers)
         unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
         self._fitting.forget()
@@ -73,7 +74,19 @@ class Looks:
         reads &= names.keys()
         seeded = kernel.chance.seeded
         return Before(
-            state, surroundings, outside, words, producers, reads, reached, seen, unmade, seeded=seeded, strays=strays
+            state,
+            surroundings,
+            outside,
+            words,
+            producers,
+            reads,
+            reached,
+            seen,
+            unmade,
+            use,
+            kernel.around.before_step(surroundings),
+            seeded=seeded,
+            strays=strays,
         )
 
     def after(self, plan: Plan, outcome: Outcome) -> tuple[delta.Delta, ambient.Change]:
@@ -87,7 +100,12 @@ class Looks:
             names[RESULT] = outcome.result  # a variable shown by its name is no second value
         outside = self._look_outside(plan.code, before.words)
         options = {} if kernel.secrets is None else {"secrets": kernel.secrets}
-        change = ambient.compare(before.ambient, surroundings, **options)
+        last = kernel.registry.pipeline(plan.key).steps.get(plan.call.step)
+        same_code = last is not None and last.code == plan.code.digest
+        began, set_before, doubtful = kernel.around.again(
+            before.ambient, plan.key, plan.call.step, before.use, same_code=same_code
+        )
+        change = ambient.compare(began, surroundings, **options)
         moved = kernel.places.compare(before.places, outside, before.words, change.values)
         values = {**names, **moved.values}
         after = self._look(values, kernel.watch.untouched(names))
@@ -102,12 +120,17 @@ class Looks:
             after,
             values,
             kernel.main,
-            adds=plan.code.names.binds | own | (before.strays & before.reads),
+            adds=plan.code.names.binds | own | (before.strays & before.reads) | set_before,
             renewed=plan.code.names.renews,
             reached=names.keys() if before.reached is None else before.reached,
             outside=moved.values.keys(),
         )
         change = self._with_places(change, moved, before, found, after, names)
+        plan.sets = around.sets(began, surroundings, (row[0] for row in change.state["places"]), before.use)
+        plan.doubtful = [
+            part for part in doubtful if part not in plan.sets and kernel.around.is_left(part, surroundings)
+        ]
+        kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient)
         after.forget()
         hosts = [name for name, value in names.items() if kernel.is_hidden(name, value)]  # `for _ in …`: looked at once
         for name in (RESULT, *moved.values, *hosts):

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ckpt_magic.files.maps import Map
+from ckpt_magic.steps.around import Part
 from ckpt_magic.steps.registry import PipelineKey, StepCall
+from ckpt_magic.steps.uses import Use
 from ckpt_magic.values import ambient, delta, forms, pickling, places
 from ckpt_magic.values.source import Names, Words
 
@@ -93,6 +95,8 @@ class Before:
         Random generators whose state follows from code alone.
     strays
         Names that were changed outside any cell since the last step ran.
+    use, around
+        What the code uses besides names, and what code of this kernel had set there.
     """
 
     state: delta.State
@@ -104,6 +108,8 @@ class Before:
     reached: set[str] | None
     seen: dict[str, str]
     unmade: set[str]
+    use: Use
+    around: Mapping[str, Part]
     seeded: Sequence[str] = ()
     strays: Set[str] = frozenset()
 
@@ -125,6 +131,12 @@ class Plan:
     unseen: str = ""
     """Why the namespace could not be looked at before the step."""
     used: list[str] = field(default_factory=list)
+    absent: list[int] = field(default_factory=list)
+    """Lower steps of the notebook that have a checkpoint, and neither ran nor were restored here."""
+    sets: Mapping[str, bool] = field(default_factory=dict)
+    """What the step set in its surroundings; False for what only an import may have set."""
+    doubtful: list[str] = field(default_factory=list)
+    """What an earlier text of the cell set here, while nobody knows whether this one does."""
     restore_seconds: float | None = None
 
 

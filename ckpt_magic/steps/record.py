@@ -51,6 +51,9 @@ EMPTY: Mapping[str, Any] = {
     "definitions": {},
     "marks": (),
     "ambient": (),
+    "sets": {},
+    "around": {},
+    "shown": (),
     "moved": (),
     "drawn": {},
     "seeded": (),
@@ -80,6 +83,7 @@ def meta_of(
     unmarked: Mapping[str, tuple[int, str]],
     marks: Sequence[str],
     chance: Mapping[str, Any],
+    around: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write META of a step that ran; what the file itself adds (digests, versions) is not in it.
 
@@ -104,6 +108,8 @@ def meta_of(
         Why the checkpoint holds for this kernel only.
     chance
         What it did to the random generators.
+    around
+        What code of this kernel had set around it, and what it set itself.
     """
     before = plan.before
     assert before is not None
@@ -148,6 +154,7 @@ def meta_of(
         },
         "marks": list(marks),
         "ambient": list(surroundings.names),
+        **around,
         **chance,
         "refused": list(surroundings.refused),
         "outputs_cut": outcome.outputs_cut,

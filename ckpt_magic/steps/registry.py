@@ -83,6 +83,8 @@ class Pipeline:
         Per name every step that ever wrote it here.
     failed
         Per name the step whose failed run wrote it.
+    used
+        Per name of a lost value that an unmarked cell has used all the same, the step that had made it.
     stopped
         For `auto`: the lowest step that was missing or had other code.
     """
@@ -91,6 +93,7 @@ class Pipeline:
     producers: dict[str, tuple[int, str]] = field(default_factory=dict)
     written: dict[str, set[int]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
     stopped: int | None = None
 
 
@@ -114,6 +117,8 @@ class Known:
         What happened here so far.
     elsewhere
         Digests, as they are now, of names in META `reads` that are here but come from no step of the pipeline.
+    unmarked
+        Names that an unmarked cell has bound.
     values
         Fingerprints of the names, made by no step, that the checkpoint has seen (META `seen`), as they are now.
     definitions
@@ -122,6 +127,8 @@ class Known:
         Digests, as they are now, of names that META `before` lists and that come from no step of the pipeline.
     generators
         Random generators that are not in the state that the step drew from.
+    around
+        What of the surroundings is not as the step found it, for people.
     needed
         Which value that the checkpoint lacks is needed later, and by whom; empty if none is.
     """
@@ -133,10 +140,12 @@ class Known:
     kind: str
     pipeline: Pipeline
     elsewhere: Mapping[str, str | None] = field(default_factory=dict)
+    unmarked: Set[str] = frozenset()
     values: Mapping[str, str | None] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
     generators: Sequence[str] = ()
+    around: Sequence[str] = ()
     needed: str = ""
 
 
@@ -250,7 +259,9 @@ def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any
             return f"`{name}` of step {step} is not what it was"
         if name in known.elsewhere:
             if known.elsewhere[name] != digest:
-                return f"`{name}` comes from no step, was from step {step}"
+                if name in known.unmarked:
+                    return f"`{name}` comes from an unmarked cell, was from step {step}"
+                return f"`{name}` is not what step {step} left"
         elif step == call.step:
             if meta["groups"].get(name) != digest:
                 return f"it was run on its own earlier work (`{name}`)"
@@ -285,6 +296,10 @@ def _other_definition(call: StepCall, known: Known, meta: Mapping[str, Any]) -> 
 
 def _other_random_state(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     return f"`{known.generators[0]}` was seeded otherwise" if known.generators else ""
+
+
+def _other_surroundings(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    return f"`{known.around[0]}` was set otherwise" if known.around else ""
 
 
 def _unmarked_cell_wrote(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
@@ -339,6 +354,7 @@ _RULES: Sequence[Callable[[StepCall, Known, Mapping[str, Any]], str]] = (
     _other_definition,
     _other_value_seen,
     _other_random_state,
+    _other_surroundings,
     _unmarked_cell_wrote,
     _leftovers,
     _lost_values,
@@ -349,7 +365,7 @@ def marks(
     call: StepCall,
     reads: Sequence[str],
     pipeline: Pipeline,
-    stored_below: Sequence[int],
+    absent: Sequence[int],
     outside: Set[str] = frozenset(),
 ) -> list[str]:
     """Why the checkpoint of a step that just ran holds for this kernel only; empty if it does not.
@@ -358,8 +374,8 @@ def marks(
     ----------
     reads
         Names that the step read or held jointly.
-    stored_below
-        Lower steps that have a checkpoint.
+    absent
+        Lower steps that have a checkpoint, and neither ran nor were restored here.
     outside
         Names that were changed outside any cell.
     """
@@ -371,14 +387,11 @@ def marks(
         found.append("after a failed run")
     if changed := [name for name in reads if name in outside]:
         found.append(f"after a change outside any cell (`{changed[0]}`)")
-    if absent(pipeline, stored_below):
-        found.append(f"without {steps_text(absent(pipeline, stored_below))}")
+    if used := [name for name, step in pipeline.used.items() if step < call.step]:
+        found.append(f"after an unmarked cell used `{used[0]}`, which was lost")
+    if absent:
+        found.append(f"without {steps_text(absent)}")
     return found
-
-
-def absent(pipeline: Pipeline, stored_below: Sequence[int]) -> list[int]:
-    """Stored lower steps that neither ran nor were restored in this kernel."""
-    return [step for step in stored_below if step not in pipeline.steps]
 
 
 def steps_text(steps: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from ckpt_magic.errors import LostValueError, NotPicklableError
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Draft
-from ckpt_magic.steps import interrupts, record, refusals, registry
+from ckpt_magic.steps import around, interrupts, record, refusals, registry
 from ckpt_magic.steps.buffers import Buffers
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
@@ -61,7 +61,9 @@ class Saver:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
         for name in sorted(found.changed & found.lost.keys()):
             if found.lost[name] == placeholder.LOST_EARLIER and not self._was_here(plan, name):
-                raise LostValueError(f"`{name}` holds a value that was lost")
+                origin = placeholder.lost_origin(kernel.namespace.get(name))
+                which = "a value that" if origin is None else f"the {origin[0]} of step {origin[1]}, which"
+                raise LostValueError(f"`{name}` holds {which} was lost")
         extras, why = self._result(found, outcome)
         saved, unsaved, lost = self._choose(plan, found)
         if (shown := extras.get("result_name")) in unsaved:
@@ -72,9 +74,10 @@ class Saver:
             plan.call,
             sorted(self._used_names(plan, found)),
             kernel.registry.pipeline(plan.key),
-            kernel.stored_below(plan),
+            plan.absent,
             plan.before.strays if plan.before is not None else frozenset(),
         )
+        marks += [f"on what an earlier text of it set (`{around.label(part)}`)" for part in plan.doubtful[:1]]
         meta = record.meta_of(
             plan,
             outcome,
@@ -86,20 +89,13 @@ class Saver:
             saved=saved,
             unsaved=unsaved,
             order=[name for name in kernel.namespace if name in saved or name in unsaved],
-            lost=[
-                {
-                    "name": name,
-                    "type": record.type_name(kernel.namespace[name]),
-                    "reason": why,
-                    "via": self._ways_to(name),
-                }
-                for name, why in lost.items()
-            ],
+            lost=[self._lost_row(plan, name, why) for name, why in lost.items()],
             result=result,
             used=self._used_names(plan, found),
             unmarked=kernel.watch.read_by_cells(plan.key),
             marks=marks,
             chance=self._chance_of(plan, surroundings),
+            around=self._around_of(plan, outcome),
         )
 
         buffers = Buffers(kernel.pages)
@@ -214,6 +210,20 @@ class Saver:
         assert before is not None
         return self._kernel.chance.of_step(before.ambient.generators, surroundings.state["generators"], before.seeded)
 
+    def _around_of(self, plan: Plan, outcome: Outcome) -> dict[str, Any]:
+        before = plan.before
+        assert before is not None
+        use = before.use.having_shown(outcome.outputs)
+        secret = self._kernel.keyring.signing.secret
+        rows = around.rows(before.around, use, plan.key, plan.call.step, plan.sets, secret)
+        return {"around": rows, "sets": dict(plan.sets), "shown": sorted(use.shown)}
+
+    def _lost_row(self, plan: Plan, name: str, why: str) -> dict[str, Any]:
+        """For META; what was lost earlier, and is only passed on, is told as it was then."""
+        value = self._kernel.namespace[name]
+        kind, step = placeholder.lost_origin(value) or (record.type_name(value), plan.call.step)
+        return {"name": name, "type": kind, "reason": why, "step": step, "via": self._ways_to(name)}
+
     def _ways_to(self, lost: str) -> list[str]:
         """Names of functions, classes and objects whose code reads a lost name."""
         kernel = self._kernel
@@ -234,10 +244,12 @@ class Saver:
     def _save_notes(
         self, plan: Plan, lost: Mapping[str, str], surroundings: ambient.Change, marks: Sequence[str], outcome: Outcome
     ) -> list[str]:
+        rows = [self._lost_row(plan, name, why) for name, why in lost.items() if f"`{name}`" not in plan.reason]
         notes = [
-            f"`{name}` ({record.type_name(self._kernel.namespace[name])}) cannot be saved"
-            for name in lost
-            if f"`{name}`" not in plan.reason  # it ran for that
+            f"`{row['name']}` ({row['type']}) cannot be saved"
+            if row["step"] == plan.call.step
+            else f"`{row['name']}` ({row['type']} of step {row['step']}) was lost"
+            for row in rows  # but those that it ran for
         ]
         notes += [f"{name} cannot be restored" for name in surroundings.refused]
         notes += [mark for mark in marks if not mark.startswith("without")]

@@ -33,7 +33,7 @@ from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import delta, fingerprint, placeholder, sharing, source
+from ckpt_magic.values import delta, fingerprint, sharing, source
 from ckpt_magic.values.forms import Token
 
 _TRIES = 8
@@ -143,7 +143,7 @@ class Session(Kernel):
         extras, missing = loaded.contents.extras, loaded.meta["result"]
         result = self.namespace.get(extras["result_name"]) if "result_name" in extras else extras.get("result")
         if missing:
-            result = placeholder.make_placeholder("_", plan.call.step, missing["type"], self.placeholder_used)
+            result = self.placeholder("_", plan.key, plan.call.step, missing["type"])
         plan.restore_seconds = (plan.restore_seconds or 0.0) + time.perf_counter() - began
         return Restored(loaded.outputs, bool(missing or "result" in extras or "result_name" in extras), result)
 
@@ -231,14 +231,23 @@ class Session(Kernel):
         """Note what an unmarked cell can reach, so that its changes are not taken for a step's."""
         self.tell()
         self._fitting.forget()
-        self._cell = tree
-        self.watch.cell_begins(tree)
+        self._cell, self.in_cell = tree, True
+        found = self.watch.cell_begins(tree)
+        self.around.cell_begins(tree, found, self.places)
 
-    def cell_ends(self) -> None:
-        """Attribute what changed to the unmarked cell that just ended."""
+    def cell_ends(self, *, failed: bool = False) -> None:
+        """Attribute what changed to the unmarked cell that just ended.
+
+        One that used a lost value and ended well has caught the error and gone on without the value.
+        """
         self.tell()
+        self.in_cell = False
+        used, self.used = {} if failed else self.used, {}
+        for name, (key, step) in used.items():
+            self.registry.pipeline(key).used[name] = step
         self.watch.cell_ends()
         cell, self._cell = self._cell, None
+        self.around.cell_ends(self.places, lambda: self.watch.lineage(cell))
         self.chance.ran(lambda: cell is None or source.seeds(cell, source.names(cell).reads, self.namespace))
 
     def outside_ran(self) -> None:
@@ -297,10 +306,10 @@ class Session(Kernel):
             pipeline.stopped = min(plan.call.step, pipeline.stopped or plan.call.step)
 
     def _note_absent_steps(self, plan: Plan) -> None:
-        absent = registry.absent(self.registry.pipeline(plan.key), self.stored_below(plan))
-        if absent:
-            verb = "is" if len(absent) == 1 else "are"
-            plan.notes.append(f"{registry.steps_text(absent)} {verb} not in this kernel · %ckpt_load --push")
+        plan.absent = self._fitting.absent(plan)
+        if plan.absent:
+            verb = "is" if len(plan.absent) == 1 else "are"
+            plan.notes.append(f"{registry.steps_text(plan.absent)} {verb} not in this kernel · %ckpt_load --push")
 
     # -- loading --------------------------------------------------------------------------------------------
 

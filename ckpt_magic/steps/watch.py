@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import types
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from typing import Any
 
@@ -19,6 +20,8 @@ from ckpt_magic.values import delta, holders, makers, sharing, source
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
+
+Touched = tuple[source.Names, frozenset[str], list[types.CodeType]]
 
 
 class Watch:
@@ -69,16 +72,16 @@ class Watch:
 
     # -- unmarked cells -------------------------------------------------------------------------------------
 
-    def cell_begins(self, tree: ast.Module | None) -> None:
-        """Note what an unmarked cell can reach; None if its code is not known."""
+    def cell_begins(self, tree: ast.Module | None) -> Touched | None:
+        """Note what an unmarked cell can reach; None if its code is not known. Returns what `touches` does."""
         made = self._made()
         found = self.touches(tree)
         if found is None:
             self._cell, self._suspects = None, self._suspects | made
             self._note_reads(made)
             self._changeable = None
-            return
-        names, reachable = found
+            return None
+        names, reachable, _ = found
         if names.dynamic or source.reaches_all(reachable):
             reached = made
             self._note_reads(made)
@@ -94,20 +97,21 @@ class Watch:
             self._trees.update(dict.fromkeys(names.binds, tree))
         if self._changeable is not None:
             self._changeable |= names.binds | names.deletes | reachable | reached
+        return found
 
-    def touches(self, tree: ast.Module | None) -> tuple[source.Names, frozenset[str]] | None:
-        """Note what code uses that runs between two looks; return its names, and with them what they lead to."""
+    def touches(self, tree: ast.Module | None) -> Touched | None:
+        """Note what code uses that runs between two looks; return its names, what they lead to, the code on the way."""
         if tree is None:
             self._touched = None
             return None
         names = source.names(tree)
-        reachable = source.reachable(names.reads, self._namespace)
+        reachable, codes = source.reach(names.reads, self._namespace)
         used = names.binds | names.deletes | names.words | reachable
         if names.dynamic or source.reaches_all(reachable) or holders.hidden_ways(used | names.imports, self._namespace):
             self._touched = None
         elif self._touched is not None:
             self._touched |= used
-        return names, reachable
+        return names, reachable, codes
 
     def uses(self, names: set[str] | None) -> None:
         """Note what the step uses that comes next; None for everything."""
@@ -141,6 +145,21 @@ class Watch:
     def code_of(self, name: str) -> str | None:
         """Digest of the unmarked cell that bound a name; None if none did."""
         return source.digest(self._trees[name]) if name in self._trees else None
+
+    def lineage(self, tree: ast.Module | None) -> str:
+        """The code of a cell, as digests, and what it rests on: cells that bound what it reads, results of steps."""
+        if tree is None:
+            return uuid.uuid4().hex
+        found, done = [source.digest(tree)], set[str]()
+        todo = set(source.reachable(source.names(tree).reads, self._namespace))
+        while todo:
+            name = todo.pop()
+            done.add(name)
+            found += [one.producers[name][1] for one in self._registry.pipelines().values() if name in one.producers]
+            if name in self._trees:
+                found.append(source.digest(self._trees[name]))
+                todo |= source.names(self._trees[name]).reads - done
+        return " ".join(sorted(set(found)))
 
     def _look_once(self, names: set[str]) -> None:
         """Look at names before a cell can change them, where that was not done since their step."""

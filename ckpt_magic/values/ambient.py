@@ -17,12 +17,16 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import generators, options
 from ckpt_magic.values.libraries import CURE, needed
+
+SETTING: Final = "setting"
+LIST: Final = "list"
+"""Sources, as `changes` calls them, that are no options of a library."""
 
 SECRET_NAMES: Final = (
     *("KEY", "KEYS", "*APIKEY", "*ACCESSKEY", "*SECRETKEY", "*PRIVATEKEY", "*TOKEN", "TOKENS", "*SECRET", "*SECRETS"),
@@ -72,6 +76,56 @@ def look() -> Ambient:
     )
 
 
+def changes(before: Ambient, after: Ambient) -> dict[tuple[str, str], Any]:
+    """What is another one than before, random generators aside: by source and name; None for an option that is gone."""
+    found: dict[tuple[str, str], Any] = {}
+    for name, value in after.settings.items():
+        if value != before.settings.get(name) and (value is not None or name == "socket timeout"):
+            found[SETTING, name] = value
+    for name, items in after.lists.items():
+        if items != before.lists.get(name):
+            found[LIST, name] = items
+    for source, read in after.options.items():
+        for name, value in options.changes(source, before.options.get(source), read).items():
+            found[source, name] = value
+    return found
+
+
+def value(look: Ambient, source: str, name: str) -> Any:
+    """One of the values of a look, by its key in `changes`; None if it is not there."""
+    if source in (SETTING, LIST):
+        return (look.settings if source == SETTING else look.lists).get(name)
+    return look.options.get(source, {}).get(name)
+
+
+def with_values(look: Ambient, values: Mapping[tuple[str, str], Any]) -> Ambient:
+    """The same look, with other values of some parts; None for one that was not there."""
+    found = {
+        SETTING: dict(look.settings),
+        LIST: dict(look.lists),
+        **{name: dict(o) for name, o in look.options.items()},
+    }
+    for (source, name), value in values.items():
+        read = found.setdefault(source, {})
+        if value is None and source not in (SETTING, LIST):
+            read.pop(name, None)
+        else:
+            read[name] = value
+    return replace(look, settings=found.pop(SETTING), lists=found.pop(LIST), options=found)
+
+
+def plain(source: str, name: str, value: Any) -> Any:
+    """Such a value in builtins; TypeError if it has no such form."""
+    if source == LIST:
+        return [_encoded(name, item) for item in value or ()]
+    return value if source == SETTING else options.plain(value)
+
+
+def label(source: str, name: str) -> str:
+    """Call a part of the ambient state by what people know it as."""
+    return name if source in (SETTING, LIST) else options.label(source, name)
+
+
 def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_NAMES) -> Change:
     """Describe what changed.
 
@@ -86,29 +140,27 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
     changed: list[str] = []
     refused: list[str] = []
     values: dict[tuple[str, str], Any] = {}
-    for name, value in after.settings.items():
-        if value != before.settings.get(name) and (value is not None or name == "socket timeout"):
+    for (source, name), value in changes(before, after).items():
+        text = label(source, name)
+        if source == SETTING:
             state["settings"][name] = value
-            changed.append(name)
-    for name, items in after.lists.items():
-        if items != before.lists.get(name):
-            state["lists"][name] = _list_change(name, before.lists.get(name, ()), items)
-            changed.append(name)
-    for name, found in after.options.items():
-        for key, value in options.changes(name, before.options.get(name), found).items():
-            label = options.label(name, key)
-            if options.is_worth_saying(name, key, value):
-                changed.append(label)
-            if name == "environ" and value is not None and is_secret(key, secrets):
-                refused.append(f"{label} (looks like a secret)")
+            changed.append(text)
+        elif source == LIST:
+            state["lists"][name] = _list_change(name, before.lists.get(name, ()), value)
+            changed.append(text)
+        else:
+            if options.is_worth_saying(source, name, value):
+                changed.append(text)
+            if source == "environ" and value is not None and is_secret(name, secrets):
+                refused.append(f"{text} (looks like a secret)")
                 continue
             try:
-                state["options"].setdefault(name, {})[key] = options.plain(value)
+                state["options"].setdefault(source, {})[name] = options.plain(value)
             except TypeError:
-                if options.takes_objects(name):
-                    values[name, key] = value
+                if options.takes_objects(source):
+                    values[source, name] = value
                 else:
-                    refused.append(f"{label} (a {type(value).__name__})")
+                    refused.append(f"{text} (a {type(value).__name__})")
     moved = not generators.equal(before.generators, after.generators)
     return Change(state, tuple(changed), moved, tuple(refused), values)
 

@@ -128,11 +128,22 @@ def is_handled(value: Any) -> bool:
 
 def is_original(place: str, value: Any) -> bool:
     """Whether a value is what the import of the owner puts in this place."""
-    if place[0] == "@" or type(value) in ATOMS or not by_reference(value):
+    return type(value) not in ATOMS and is_named_after(place, value) and by_reference(value)
+
+
+def is_named_after(place: str, value: Any) -> bool:
+    """Whether a value has the name of this place, which something else may be in now."""
+    if place[0] == "@" or _is_of_notebook(value):
         return False
     module, _, path = place.partition(":")
     name = getattr(value, "__qualname__", getattr(value, "__name__", None))
     return getattr(value, "__module__", None) == module and name == path
+
+
+def _is_of_notebook(value: Any) -> bool:
+    """Whether the notebook made a function or its class: `functools.wraps` gives it the name of what it wraps."""
+    made = type(value) is types.FunctionType and value.__globals__.get("__name__") == "__main__"
+    return made or module_name(type(value)) == "__main__"
 
 
 def inside_of(value: Any) -> Any:

@@ -16,7 +16,7 @@ class Placeholder:
     Use ``type(value) is Placeholder`` to recognise one; anything else counts as a use.
     """
 
-    __slots__ = ("_message", "_name", "_used")
+    __slots__ = ("_message", "_name", "_step", "_used", "_was")
 
     def __getattribute__(self, attribute: str) -> NoReturn:
         _raise_lost(self)
@@ -63,6 +63,14 @@ def make_placeholder(name: str, step: int, reason: str, used: Callable[[str], No
         f"step {step}: `{name}` ({reason}) was not saved; run the step again: `%%step {step} --force`, "
         f"or `%ckpt_start {step}` and all from there"
     )
-    for attribute, value in (("_message", message), ("_name", name), ("_used", used)):
+    state = {"_message": message, "_name": name, "_step": step, "_used": used, "_was": reason}
+    for attribute, value in state.items():
         object.__setattr__(placeholder, attribute, value)
     return placeholder
+
+
+def lost_origin(value: Any) -> tuple[str, int] | None:
+    """What a placeholder stands for, and the step that made that; None for any other value."""
+    if type(value) is not Placeholder:
+        return None
+    return object.__getattribute__(value, "_was"), object.__getattribute__(value, "_step")

@@ -38,6 +38,7 @@ from ckpt_magic.values.owners import (
     inside_of,
     is_handled,
     is_host,
+    is_named_after,
     is_original,
     is_same_package,
     module_name,
@@ -226,6 +227,22 @@ class Places:
                     self._remember(place_of(name, key), (old or {})[key])
         found.gone += [place for place in before.values if place not in found.values and place not in found.gone]
         found.gone = [place for place in found.gone if (now := read(place)) is ABSENT or (place[0] == "@" and not now)]
+        return found
+
+    def moved(self, before: Look, after: Look, words: Words) -> dict[str, bool]:
+        """Places where something else is now, as far as identity tells, each with whether nothing was there before."""
+        found = {}
+        for name, attributes in after.owners.items():
+            old = before.owners.get(name)
+            for key, value in attributes.items():
+                was = ABSENT if old is None else old.get(key, ABSENT)
+                if was is not value and self._counts(name, key, was, value, words, is_new=old is None):
+                    found[place_of(name, key)] = was is ABSENT and old is not None
+            gone = (old or {}).keys() - attributes.keys()
+            found.update({place_of(name, key): False for key in gone if is_own(name) or key in words.stored})
+        for place, value in after.values.items():
+            if has_other_parts(before.parts.get(place), after.live.get(place, value)):
+                found.setdefault(place, False)
         return found
 
     def rows(self, found: Found, before: Look, delta: Changed) -> tuple[Rows, list[str]]:
@@ -467,7 +484,7 @@ class Places:
         """Keep what a place held before anybody set it, if that is a definition of the library, or nothing."""
         if place[0] == "@" or place in self._originals:
             return
-        if value is ABSENT or place in _STREAMS or (type(value) not in ATOMS and is_original(place, value)):
+        if value is ABSENT or place in _STREAMS or (type(value) not in ATOMS and is_named_after(place, value)):
             self._originals[place] = value
 
     def _is_ours(self, value: Any) -> bool:

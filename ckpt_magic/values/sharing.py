@@ -321,6 +321,7 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
         if all(memmaps.root(span.array) is not None for span in union):
             continue  # each is written as a part of the map of its file
         if not free or len(free) + len({span.guard for span in union if span.guard}) < 2:
+            plan += [_owner(union)] if _has_a_form_of_its_own(union) else []
             continue
         if len(frames) > 1:
             # a view that cannot be written cannot tell: the frames stay apart, and so does it
@@ -333,6 +334,26 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
         else:
             plan.append(_owner(union))
     return plan, refused
+
+
+def _has_a_form_of_its_own(union: Sequence[Span]) -> bool:
+    """Whether an array that nothing shares with lies in its memory as numpy would not write it, at a fair price.
+
+    Reversed, broadcast, part of one in Fortran's order: by its strides code can tell, also from the order of a copy.
+    """
+    array = union[0].array
+    if (
+        any(span.array is not array for span in union)
+        or type(array) is not sys.modules["numpy"].ndarray
+        or array.dtype.hasobject
+    ):
+        return False
+    stretch = union[0].high - union[0].low
+    return not array.flags.forc and stretch <= max(_GAPS * array.nbytes, _SMALL_STRETCH)
+
+
+_GAPS = 2  # bytes that may be written per byte of an array, for the sake of its strides
+_SMALL_STRETCH = 1 << 16
 
 
 def _unwritable(union: Sequence[Span]) -> str:

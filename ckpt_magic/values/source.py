@@ -137,6 +137,8 @@ class Words:
     """Attributes that are set or deleted, globals that a function sets."""
     touched: frozenset[str] = frozenset()
     """Attributes whose value may be changed in place: something is set in it, called of it, or is given it."""
+    keys: frozenset[str] | None = frozenset()
+    """Variables of the environment that the code asks for; None if any may be among them."""
 
     @property
     def by_name(self) -> bool:
@@ -144,7 +146,8 @@ class Words:
         return not _SETTERS.isdisjoint(self.read)
 
     def __or__(self, other: Words) -> Words:
-        return Words(self.read | other.read, self.stored | other.stored, self.touched | other.touched)
+        keys = None if self.keys is None or other.keys is None else self.keys | other.keys
+        return Words(self.read | other.read, self.stored | other.stored, self.touched | other.touched, keys)
 
 
 _SETTERS: Final = frozenset({"setattr", "delattr", "vars", "__dict__", "__setattr__", "patch"})
@@ -160,6 +163,8 @@ def words(tree: ast.Module) -> Words:
         node = todo.pop()
         children = list(ast.iter_child_nodes(node))
         todo += children
+        if isinstance(node, ast.keyword) and node.arg:
+            read.add(node.arg)
         if isinstance(node, ast.Name):
             read.add(node.id)
         elif isinstance(node, ast.Attribute):
@@ -183,7 +188,31 @@ def words(tree: ast.Module) -> Words:
                 touched |= _last_attribute(getattr(child, "value", None) if called else child)
             code = _code_in(node) if isinstance(node, ast.Call) else None
             todo += [] if code is None else [code]
-    return Words(frozenset(read), frozenset(stored), frozenset(touched))
+    return Words(frozenset(read), frozenset(stored), frozenset(touched), _keys(tree))
+
+
+_ENVIRON: Final = frozenset({"environ", "environb", "getenv"})
+
+
+def _keys(tree: ast.Module) -> frozenset[str] | None:
+    """Variables of the environment that a cell asks for by texts; None if it does so in another way."""
+    keys: set[str] = set()
+    asks = 0
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(attr=name) | ast.Name(id=name) if name in _ENVIRON:
+                asks -= 1
+        match node:
+            case (
+                ast.Subscript(value=owner, slice=key)
+                | ast.Call(func=ast.Attribute(value=owner, attr="get" | "pop" | "setdefault"), args=[key, *_])
+                | ast.Call(func=owner, args=[key, *_])
+                | ast.Compare(left=key, comparators=[owner])
+            ) if getattr(owner, "attr", getattr(owner, "id", "")) in _ENVIRON:
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    keys.add(key.value)
+                    asks += 1
+    return frozenset(keys) if asks == 0 else None
 
 
 def _code_in(call: ast.Call) -> ast.Module | None:
@@ -193,7 +222,7 @@ def _code_in(call: ast.Call) -> ast.Module | None:
         return None
     magic, line, *cell = found[1]
     code = _magic_code(magic, line, cell)
-    return None if code is None else _parsed(code)
+    return None if code is None else parsed(code)
 
 
 def _last_attribute(node: ast.AST | None) -> set[str]:
@@ -213,22 +242,27 @@ def words_of(codes: Iterable[types.CodeType]) -> Words:
     """Find the identifiers in functions, those nested in them included."""
     read: set[str] = set()
     stored: set[str] = set()
+    keys: set[str] | None = set()
     todo = list(codes)
     while todo:
         code = todo.pop()
         read.update(code.co_names)
+        if not _ENVIRON.isdisjoint(code.co_names):  # which texts are keys cannot be seen here: those that look like it
+            found = {const for const in code.co_consts if type(const) is str and const.isupper()}
+            keys = None if keys is None or not found else keys | found
         for const in code.co_consts:
             if type(const) is types.CodeType:
                 todo.append(const)
-            elif type(const) is str:
-                read.update(_identifiers(const))
+            for text in const if type(const) is tuple else (const,):  # a tuple: names of arguments
+                if type(text) is str:
+                    read.update(_identifiers(text))
         extension, instructions = 0, code.co_code
         for position in range(0, len(instructions), 2):
             operation, argument = instructions[position], instructions[position + 1] | extension
             extension = argument << 8 if operation == _EXTENDED_ARG else 0
             if operation in _SETTING_OPS:
                 stored.add(code.co_names[argument])
-    return Words(frozenset(read), frozenset(stored), frozenset(read))
+    return Words(frozenset(read), frozenset(stored), frozenset(read), None if keys is None else frozenset(keys))
 
 
 def digest(tree: ast.Module) -> str:
@@ -370,7 +404,7 @@ def _in_order(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
         call = _shell_call(statement.value) if isinstance(statement, ast.Expr) else None  # type: ignore[arg-type]
         magic, line, *cell = call[1] if call is not None and call[0].startswith("run_") else ("", "")
         code = _magic_code(magic, line, cell) if magic in ("time", "capture") and "no-raise" not in line else None
-        tree = _parsed(code) if code is not None else None
+        tree = parsed(code) if code is not None else None
         if tree is None:
             yield statement
         else:
@@ -636,7 +670,7 @@ class _Finder:
             for word in line.split():
                 if word.isidentifier():
                     self.bind(word, scope)
-        tree = _parsed(code)
+        tree = parsed(code)
         if tree is None:
             self.dynamic = True
         elif magic == "timeit":  # runs in a function of its own, so what it binds is gone at the end
@@ -654,7 +688,7 @@ class _Finder:
         except ValueError:  # a lone brace, of awk or a JSON text; IPython leaves such a line as it is
             return
         for text in fields:
-            tree = _parsed(text.strip())
+            tree = parsed(text.strip())
             if tree is not None:
                 self.push(tree.body, scope)
 
@@ -749,7 +783,8 @@ def _magic_code(magic: str, line: str, cell: list[str]) -> str | None:
     return "\n".join([line[match.end() :] if match else line, *cell])
 
 
-def _parsed(code: str) -> ast.Module | None:
+def parsed(code: str) -> ast.Module | None:
+    """The tree of some code; None if it is no plain Python."""
     try:
         return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # MemoryError: what the parser says to deep nesting
@@ -830,7 +865,7 @@ def _magic_parts(method: str, arguments: list[str]) -> list[Any] | None:
         return None
     magic, line, *cell = arguments
     code = _magic_code(magic, line, cell)
-    tree = _parsed(code) if code is not None else None
+    tree = parsed(code) if code is not None else None
     if code is None or tree is None:
         return None
     options = line.strip() if magic == "capture" else line[: len(line) - len(code.split("\n", 1)[0])].strip()

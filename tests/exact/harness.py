@@ -14,6 +14,7 @@ import abc
 import ast
 import contextlib
 import enum
+import functools
 import gc
 import hashlib
 import importlib
@@ -33,7 +34,7 @@ import typing
 import warnings
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -281,15 +282,12 @@ def compare(where: str, full: Mapping[str, Any], other: Mapping[str, Any], diffe
     return problems
 
 
-MAY = "?"  # a step that runs again in some kernels, and is right either way
-
-
 def unexpected(run: Mapping[str, Any], start: int | str, runs: Mapping[str, str]) -> Iterator[str]:
     """Steps that ran although they could have been restored, or the other way round."""
     for step, action, reason in run["actions"]:
         below = start == "auto" or (isinstance(start, int) and step < start)
         expected = "restored" if below and str(step) not in runs else "saved"
-        if (start == "auto" and runs) or runs.get(str(step)) == MAY:
+        if start == "auto" and runs:
             continue
         if action != expected or (below and str(step) in runs and runs[str(step)] not in reason):
             yield f"step {step} was {action} ({reason})"
@@ -299,21 +297,27 @@ def in_child(
     cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str], without: str = ""
 ) -> dict[str, Any]:
     """Run the cells in a forked process, perhaps without a rule of the package."""
+    text = aside(lambda: in_this_process(cells, folder, start, lost, without))
+    found: dict[str, Any] = json.loads(text) if text else {"failed": "the process ended early"}
+    return found
+
+
+def aside(tell: Callable[[], str]) -> str:
+    """Call a function in a forked process: what it does here changes nothing; empty if that ended early."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reading)
             with os.fdopen(writing, "w") as pipe:
-                pipe.write(in_this_process(cells, folder, start, lost, without))
+                pipe.write(tell())
         finally:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
         text = pipe.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    found: dict[str, Any] = json.loads(text) if text else {"failed": f"the process ended with {status}"}
-    return found
+    os.waitpid(child, 0)
+    return text
 
 
 def in_this_process(
@@ -393,7 +397,10 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost
         else:
             has_result, result = execute(tree, filename, namespace)
         if has_result and result is not None:
-            results[f"of step {step}"] = Witness(namespace).describe({"result": result})["result"]
+            # drawing a figure, for one, changes it
+            text = aside(functools.partial(result_text, namespace, result))
+            assert text, "the result could not be described"
+            results[f"of step {step}"] = text
         outcome = plans.Outcome(True, [], None, has_result, result, 0.5)
         facts = session.finish(plan, outcome)
         assert facts is not None
@@ -409,6 +416,10 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost
         "actions": actions,
         "warned": warned,
     }
+
+
+def result_text(namespace: dict[str, Any], result: Any) -> str:
+    return Witness(namespace).describe({"result": result})["result"]
 
 
 def cells_after(cells: list[tuple[int | None, str]], step: int, *, probe: bool) -> list[Any]:
@@ -589,8 +600,8 @@ class Witness:
             return f"<typing.{form}>"  # `typing.Literal`; its caches are its own business
         if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)) and importable(value):
             return f"<{value.__module__}.{value.__qualname__}>"
-        if kind is tuple and all(type(part) is typing.TypeVar for part in value):
-            return f"tuple {[self.text(part) for part in value]}"  # `typing` makes them anew as it likes
+        if kind is tuple and all(isinstance(part, (type, typing.TypeVar)) or self.is_atom(part) for part in value):
+            return f"tuple {[self.text(part) for part in value]}"  # `typing` makes them anew as it likes; documented
         if id(value) in self.places:
             return f"<same as {self.places[id(value)]}>"
         place = self.places[id(value)] = f"{self.name}#{self.position}"
@@ -647,7 +658,6 @@ class Witness:
     def contents(self, value: Any) -> Iterator[str]:
         """What is inside a container, beside its attributes."""
         import collections
-        import functools
 
         if isinstance(value, dict):
             if isinstance(value, collections.defaultdict):

@@ -648,17 +648,19 @@ r2 = sv.tolist(), pl.tolist()
 """,
 )
 scenario(
-    "the memory of an array that was broadcast, whose base has no name",
+    "the memory of an array that was broadcast, and the order of parts, whose bases have no name",
     """
 %%step 1
 import numpy as np
-a = np.broadcast_to(np.arange(3.), (2, 3))
+a = np.broadcast_to(np.arange(3.), (2, 3)); f = np.ones((3, 2), order='F'); f = f[1:]
+r = np.arange(6.).reshape(2, 3)[::-1]; big = np.arange(60000.).reshape(200, 300)[::-1]
 %%step 2
-c = a
+c = a; d = f.T; s = r.T; r[0] = 7
 %%step 3
-a = a[1:]
+a = a[1:]; order = [one.copy('K').strides for one in (d, s, r)]; big[0] = -1
+%%step 4
+e = big.T; g = big.strides
 """,
-    known="alone it is written as numpy writes it: its rows do not lie over each other any more",
 )
 
 

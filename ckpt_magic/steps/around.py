@@ -1,0 +1,282 @@
+"""What the code of this kernel set in its surroundings, and whether a checkpoint fits that.
+
+An unmarked cell that sets `os.environ`, an option of pandas or an attribute of a module changes what the steps below
+it do, although no variable tells. Per part of the surroundings (`uses`) two things count: its value, and the code
+that set it.
+
+1. The same value fits, whoever set it.
+2. Another value, set by the same code as then, is one that differs by itself: a path of this machine, a random
+   name. It matters to a step whose code names the part.
+3. Another value, set by other code, matters to each step that may read the part.
+
+META holds no values, only digests with the key that signs: they may be secrets.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ckpt_magic.steps.registry import PipelineKey
+from ckpt_magic.steps.uses import PLACE, Use, part_of, split, use_of
+from ckpt_magic.values import ambient, fingerprint, options, places, source, spots
+from ckpt_magic.values.owners import ABSENT
+from ckpt_magic.values.source import Names, Words
+
+Rows = dict[str, list[str] | None]  # META: per part the digests of its value and of the code that set it
+
+
+@dataclass(frozen=True, slots=True)
+class Setter:
+    """The code that gave a part its value.
+
+    Attributes
+    ----------
+    code
+        A digest, equal for equal code on equal data.
+    step
+        The step, if it was one.
+    is_added
+        For an attribute: whether its owner had none of that name.
+    """
+
+    code: str
+    step: tuple[PipelineKey, int] | None = None
+    is_added: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part as it was before a step: its value as text (None if it has no plain form), and who set it."""
+
+    value: str | None
+    setter: Setter
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """An unmarked cell on its way."""
+
+    use: Use
+    reads: Sequence[str]
+    imports: Set[str]
+    ambient: ambient.Ambient
+    places: places.Look
+    prints: Mapping[str, str | None]
+
+
+class Around:
+    """The surroundings of one kernel, as far as code of the notebook set them.
+
+    Parameters
+    ----------
+    namespace
+        The globals of the notebook's functions.
+    """
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self._namespace = namespace
+        self._first = ambient.look()
+        self._set: dict[str, Setter] = {}
+        self._olds: dict[str, dict[tuple[PipelineKey, int], Any]] = {}  # what steps had found, by the step
+        self._cell: _Cell | None = None
+
+    # -- unmarked cells -------------------------------------------------------------------------------------
+
+    def cell_begins(
+        self, tree: ast.Module | None, found: tuple[Names, Set[str], Sequence[Any]] | None, spots_of: places.Places
+    ) -> None:
+        """Look before an unmarked cell; `found` are its names, and what they lead to with the code on the way."""
+        if tree is None or found is None:
+            names, words, use = _NO_NAMES, Words(), Use(Words(), is_open=True)
+        else:
+            names, reached, codes = found
+            words = source.words(tree) | source.words_of(codes)
+            use = use_of(names, words, reached, self._namespace)
+        look = spots_of.look(words, names.reads, names.imports)
+        self._cell = _Cell(use, list(names.reads), names.imports, ambient.look(), look, _prints(look))
+
+    def cell_ends(self, spots_of: places.Places, code: Callable[[], str]) -> None:
+        """Note what the cell set; `code` gives a digest of it."""
+        cell, self._cell = self._cell, None
+        if cell is None:
+            return
+        parts = _parts(cell.ambient, ambient.look(), cell.use)
+        look = spots_of.look(cell.use.words, cell.reads, cell.imports)
+        added = {part: False for part, is_set in parts.items() if is_set}
+        for place, is_added in spots_of.moved(cell.places, look, cell.use.words).items():
+            added[part_of(PLACE, place)] = is_added
+        for place, print_ in _prints(look).items():
+            before = cell.prints.get(place)
+            if print_ != before or (print_ is None and place.rpartition(".")[2] in cell.use.words.touched):
+                added.setdefault(part_of(PLACE, place), False)
+        for part in (*parts, *added):
+            self._olds.pop(part, None)
+        if added:
+            digest = code()
+            self._set.update({part: Setter(digest, is_added=is_new) for part, is_new in added.items()})
+
+    # -- steps ----------------------------------------------------------------------------------------------
+
+    def before_step(self, look: ambient.Ambient) -> dict[str, Part]:
+        """All parts that code of this kernel set, as they are now."""
+        return {part: Part(self._value(part, look), setter) for part, setter in self._set.items()}
+
+    def again(
+        self, look: ambient.Ambient, key: PipelineKey, step: int, use: Use, *, same_code: bool
+    ) -> tuple[ambient.Ambient, set[str], list[str]]:
+        """Make up for what a step that runs a second time had set already: it would set it, and nothing would change.
+
+        Parameters
+        ----------
+        look
+            At the surroundings, before the step.
+        key, step, use
+            Which step, and what its code uses.
+        same_code
+            Whether that is the code that ran here before.
+
+        Returns
+        -------
+        Ambient, set of str, list of str
+            The look as if the step had not run yet; places that count as changed; parts that an earlier text of the
+            cell set, while nobody knows whether this one does.
+        """
+        olds: dict[tuple[str, str], Any] = {}
+        set_before: set[str] = set()
+        doubtful = []
+        for part, by_step in self._olds.items():
+            if (key, step) not in by_step:
+                continue
+            origin, name = split(part)
+            if not same_code and not use.names(part):
+                doubtful.append(part)
+            elif origin == PLACE:
+                set_before.add(name)
+            else:
+                olds[origin, name] = next(old for (one, at), old in by_step.items() if one == key and at >= step)
+        return ambient.with_values(look, olds) if olds else look, set_before, doubtful
+
+    def is_left(self, part: str, look: ambient.Ambient) -> bool:
+        """Whether a part is as a step has left it, and not as that step had found it."""
+        origin, name = split(part)
+        now = spots.read(name) if origin == PLACE else ambient.value(look, origin, name)
+        return origin == PLACE or any(old != now for old in self._olds[part].values())
+
+    def step_ran(
+        self, key: PipelineKey, step: int, code: str, sets: Mapping[str, bool], before: ambient.Ambient
+    ) -> None:
+        """Note that a step ran, or was restored, and what it set; `before` is a look from before that."""
+        for part, is_set in sets.items():
+            self._olds.setdefault(part, {}).setdefault((key, step), ambient.value(before, *split(part)))
+            if is_set:
+                self._set[part] = Setter(f"step {step} {code}", (key, step))
+
+    def misfits(
+        self, meta: Mapping[str, Any], key: PipelineKey, use: Callable[[], Use], secrets: Iterable[bytes]
+    ) -> list[str]:
+        """What is not as it was before a step, and matters to it: for people.
+
+        Parameters
+        ----------
+        meta
+            META of its checkpoint.
+        key
+            Its pipeline.
+        use
+            Gives what the code that made the checkpoint uses.
+        secrets
+            Those of the keys that are accepted.
+        """
+        rows: Mapping[str, list[str] | None] = meta["around"]
+        if not rows and not self._set:
+            return []
+        look, secrets = ambient.look(), list(secrets)
+        found = []
+        for part, row in rows.items():
+            value, setter = self._value(part, look), self._set.get(part)
+            if row is None or (value is not None and _is_one_of(row[0], value, secrets)):
+                continue
+            if setter is None or not _is_one_of(row[1], setter.code, secrets) or (row[0] and row[2:]):
+                found.append(part)
+        for part, setter in self._set.items():
+            if part not in rows and _matters(part, setter, use(), key, meta["step"], meta["sets"]):
+                found.append(part)
+        return [label(part) for part in found]
+
+    def _value(self, part: str, look: ambient.Ambient) -> str | None:
+        """A text that is equal for equal values; None for a value that has no plain form."""
+        origin, name = split(part)
+        if origin == PLACE:
+            value = spots.read(name)
+            return "absent" if value is ABSENT else fingerprint.fingerprint(value)
+        first = ambient.value(self._first, origin, name)
+        try:
+            plain = ambient.plain(origin, name, ambient.value(look, origin, name))
+            if origin == ambient.LIST:  # what an installation begins with is its own
+                old = ambient.plain(origin, name, first)
+                plain = [item for item in plain if item not in old], [item for item in old if item not in plain]
+        except TypeError:
+            return None
+        if name == "cwd" and plain and first:  # seen from where the kernel began: a project may be moved
+            plain = os.path.relpath(plain, first)
+        return fingerprint.fingerprint(plain)
+
+
+def rows(before: Mapping[str, Part], use: Use, key: PipelineKey, step: int, sets: Iterable[str], secret: bytes) -> Rows:
+    """For META: what of the surroundings a step may have read; None for a part that it did not."""
+    found: Rows = {}
+    for part, one in before.items():
+        found[part] = None
+        if _matters(part, one.setter, use, key, step, sets):
+            value = "" if one.value is None else _signed(one.value, secret)
+            named = ["named"] if use.names(part) else []
+            found[part] = [value, _signed(one.setter.code, secret), *named]
+    return found
+
+
+def sets(before: ambient.Ambient, after: ambient.Ambient, placed: Iterable[str], use: Use) -> dict[str, bool]:
+    """For META: what a step set, `placed` being the places among that; False for what only an import may have set."""
+    return {**_parts(before, after, use), **{part_of(PLACE, place): True for place in placed}}
+
+
+def _parts(before: ambient.Ambient, after: ambient.Ambient, use: Use) -> dict[str, bool]:
+    found = {}
+    for (origin, name), value in ambient.changes(before, after).items():
+        part = part_of(origin, name)
+        own = origin in (ambient.SETTING, ambient.LIST) or options.is_worth_saying(origin, name, value)
+        found[part] = own and use.may_set(part)
+    return found
+
+
+def _matters(part: str, setter: Setter, use: Use, key: PipelineKey, step: int, sets: Iterable[str]) -> bool:
+    """Whether a step may rest on a part; on what it or a later step set only if it names that and does not set it."""
+    if setter.step is not None and setter.step[0] == key and setter.step[1] >= step:
+        return use.names(part) and part not in sets
+    return use.may_read(part, is_added=setter.is_added)
+
+
+def _prints(look: places.Look) -> dict[str, str | None]:
+    """Digests of what may change in place."""
+    return {place: fingerprint.fingerprint(value) for place, value in look.values.items()}
+
+
+def _signed(text: str, secret: bytes) -> str:
+    return hashlib.blake2b(text.encode(), key=secret, digest_size=8, person=b"ckpt_magic part").hexdigest()
+
+
+def _is_one_of(signed: str, text: str, secrets: Iterable[bytes]) -> bool:
+    return any(_signed(text, secret) == signed for secret in secrets)
+
+
+def label(part: str) -> str:
+    """Call a part by what people know it as."""
+    origin, name = split(part)
+    return spots.label(name) if origin == PLACE else ambient.label(origin, name)
+
+
+_NO_NAMES: Final = Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=True)

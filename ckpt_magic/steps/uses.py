@@ -1,0 +1,215 @@
+"""What code may read or set of its surroundings: the environment, options of libraries, attributes of modules.
+
+A part of the surroundings is called by its source and name: `environ|MODE`, `pandas|display.max_rows`,
+`setting|cwd`, `place|math:tau`. Sources are those of `ambient.changes`, and `place`. Most code never names what it
+reads of them: `read_csv("x.csv")` rests on the working directory. Where it cannot be told, the code may read it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import types
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ckpt_magic.values import ambient, owned, owners, references, source
+from ckpt_magic.values.source import Names, Words
+
+PLACE: Final = "place"
+
+
+def part_of(source: str, name: str) -> str:
+    """Call a part of the surroundings."""
+    return f"{source}|{name}"
+
+
+def split(part: str) -> tuple[str, str]:
+    """Source and name of a part."""
+    source, _, name = part.partition("|")
+    return source, name
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a piece of code uses.
+
+    Attributes
+    ----------
+    words
+        Its identifiers, those of the notebook's functions that it reaches included.
+    libraries
+        Top-level packages of what it reads and imports.
+    imports
+        Whether it imports anything.
+    holds
+        Whether it reads containers, or objects of the notebook's own classes: who knows of what.
+    is_open
+        It may do what is not written in it (`exec`, a magic).
+    shown
+        What it displayed: `text`, `errors`, `image`.
+    """
+
+    words: Words
+    libraries: frozenset[str] = frozenset()
+    imports: bool = False
+    holds: bool = False
+    is_open: bool = False
+    shown: frozenset[str] = frozenset()
+
+    def having_shown(self, outputs: Iterable[Mapping[str, Any]]) -> Use:
+        """The same, with what it displayed as nbformat outputs."""
+        return replace(self, shown=frozenset(_kinds(outputs)))
+
+    def names(self, part: str) -> bool:
+        """Whether the code names a part: what it holds matters then, wherever that came from."""
+        source, name = split(part)
+        words = self.words.read
+        if source == "environ":
+            keys = self.words.keys
+            return keys is None or name in keys or name in words
+        if part == part_of(ambient.SETTING, "cwd"):
+            return not words.isdisjoint(_CWD)
+        if part == part_of(ambient.LIST, "sys.path"):
+            return words >= {"sys", "path"}
+        if part == part_of(ambient.LIST, "warning filters"):
+            return any("filter" in word or "warn" in word for word in words)
+        if source == PLACE:
+            return re.split(r"[.: ]", name)[-1] in words
+        return not words.isdisjoint({name, *(word for word in re.split(r"\W+", name) if len(word) > 2)} - _COMMON)
+
+    def may_read(self, part: str, *, is_added: bool = False) -> bool:
+        """Whether the result of the code may rest on a part; `is_added`: an attribute that its owner had not before."""
+        source, name = split(part)
+        if self.is_open or self.names(part):
+            return True
+        if source == PLACE:
+            return self._may_read_place(name, is_added)
+        if source in _TEXT or name.startswith(("display.", "print option ")):
+            shows = "text" in self.shown or self._has(_SHOWING)
+            return shows and (source == "shell" or self.holds or bool(self.libraries - sys.stdlib_module_names))
+        if source in _DRAWING:
+            return self._draws
+        if source in _LIBRARIES:
+            return source in self.libraries or bool(self._strange)
+        if source == "logging":
+            return bool(self.shown) or any("log" in word for word in self.words.read)
+        if source == "environ" or part == part_of(ambient.SETTING, "cwd"):
+            return self._reaches_out
+        if source == ambient.LIST:
+            return (self.imports or bool(self._strange)) if name == "sys.path" else self._warns
+        if source == "decimal":
+            return self.holds or bool(self._strange) or any("decimal" in word.lower() for word in self.words.read)
+        return name not in _OF_THE_INTERPRETER
+
+    def may_set(self, part: str) -> bool:
+        """Whether the code itself may have set a part, and not only an import of it."""
+        source, name = split(part)
+        if source == "environ" and name.startswith("CKPT_"):
+            return False  # ours
+        if self.is_open or any(owned.is_own(library) for library in self.libraries):
+            return True
+        if source == "environ":
+            return any("env" in word.lower() for word in self.words.read)
+        if source == ambient.LIST:
+            return self._has(_PATH) if name == "sys.path" else any("warn" in word for word in self.words.read)
+        return source != "logging" or any("log" in word.lower() for word in self.words.read)
+
+    def _may_read_place(self, place: str, is_added: bool) -> bool:
+        if place.startswith(("@handlers", "@filters")):
+            return bool(self.shown) or any("log" in word for word in self.words.read)
+        if place == "@open figures":
+            return self._draws
+        if place[0] == "@":
+            return not place.startswith(("@signal", "@trace", "@profile")) or place == "@umask"
+        library = place.partition(":")[0].partition(".")[0]
+        if library in self.libraries:
+            return owned.is_own(place) or not is_added
+        return bool(self._strange) and owned.is_own(place)
+
+    def _has(self, words: Set[str]) -> bool:
+        return not self.words.read.isdisjoint(words)
+
+    @property
+    def _strange(self) -> frozenset[str]:
+        """Libraries of which nobody knows what they read."""
+        return self.libraries - sys.stdlib_module_names - _CALM
+
+    @property
+    def _draws(self) -> bool:
+        if "image" in self.shown or "matplotlib" in self.libraries or self._strange:
+            return True
+        return any(part in word for word in self.words.read for part in ("plot", "hist", "fig"))
+
+    @property
+    def _warns(self) -> bool:
+        return "errors" in self.shown or any("warn" in word for word in self.words.read)
+
+    @property
+    def _reaches_out(self) -> bool:
+        """Whether the code opens files, starts programs, or uses a library that may."""
+        if self._strange or self._has(_FILES):
+            return True
+        return any(word.startswith(_READING) for word in self.words.read)
+
+
+def use_of(
+    names: Names, words: Words, reached: Set[str], namespace: Mapping[str, Any], *, is_open: bool = False
+) -> Use:
+    """What code uses that has these names and words and reaches these names."""
+    libraries = {name.partition(".")[0] for name in names.imports}
+    holds = False
+    for name in reached - names.renews:
+        if name in namespace:
+            value = namespace[name]
+            module = value.__name__ if type(value) is types.ModuleType else owners.module_name(value)
+            libraries.add(module.partition(".")[0])
+            holds = holds or (module in ("builtins", "__main__") and type(value) not in references.ATOMS)
+    is_open = is_open or names.dynamic or source.reaches_all(reached)
+    return Use(words, frozenset(libraries - _NOBODYS), bool(names.imports), holds, is_open)
+
+
+def use_of_tree(tree: ast.Module | None, namespace: Mapping[str, Any], shown: Iterable[str] = ()) -> Use:
+    """What the code of a step uses that displayed these kinds; all, if it is not known."""
+    if tree is None:
+        return Use(Words(), is_open=True)
+    names = source.names(tree)
+    reached, codes = source.reach(names.reads, namespace)
+    use = use_of(names, source.words(tree) | source.words_of(codes), reached, namespace)
+    return replace(use, shown=frozenset(shown))
+
+
+def _kinds(outputs: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    for output in outputs:
+        if output.get("output_type") == "stream":
+            yield "errors" if output.get("name") == "stderr" else "text"
+        else:
+            yield "image" if any(kind.startswith("image/") for kind in output.get("data", ())) else "text"
+
+
+_NOBODYS: Final = frozenset({"", "builtins", "__main__", "__mp_main__", references.__name__.partition(".")[0]})
+_CALM: Final = frozenset(
+    {"numpy", "pandas", "scipy", "pyarrow", "polars", "matplotlib", "sklearn", "dateutil", "pytz", "IPython"}
+)
+"""Libraries that read files and the environment only when they are asked to."""
+_LIBRARIES: Final = frozenset({"pandas", "sklearn", "polars", "torch"})
+_TEXT: Final = frozenset({"numpy printing", "shell"})
+_DRAWING: Final = frozenset({"matplotlib", "inline"})
+_CWD: Final = frozenset({"getcwd", "cwd", "abspath", "realpath", "resolve", "absolute", "chdir", "curdir"})
+_PATH: Final = frozenset({"path", "addsitedir", "site"})
+_FILES: Final = frozenset(
+    {"open", "Path", "PurePath", "glob", "rglob", "iglob", "listdir", "scandir", "walk", "expandvars", "expanduser"}
+    | {"subprocess", "Popen", "system", "popen", "getoutput", "check_output", "connect", "urlopen", "memmap", "exists"}
+    | {"shutil", "tempfile", "fromfile", "genfromtxt", "tofile", "savefig", "imread", "imsave"}
+)
+_READING: Final = ("read_", "to_", "scan_", "write_", "load", "save", "fetch")
+_SHOWING: Final = frozenset(
+    {"str", "repr", "format", "print", "display", "to_string", "to_html", "to_latex", "to_markdown", "info"}
+    | {"array2string", "array_str", "array_repr", "get_option", "option_context", "options", "get_printoptions"}
+)
+_OF_THE_INTERPRETER: Final = frozenset(
+    {"recursion limit", "switch interval", "garbage collection", "garbage collection thresholds"}
+)
+_COMMON: Final = frozenset({"option", "options", "set", "get", "display", "figure", "default", "name", "size", "path"})

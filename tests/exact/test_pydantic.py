@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 
 import pytest
 
 from tests.exact.harness import Scenarios, Server
 
-if importlib.util.find_spec("pydantic") is None:
-    pytest.skip("not run: pydantic is not installed", allow_module_level=True)
+pytest.importorskip("pydantic", reason="not run: pydantic is not installed")
 
 scenarios = Scenarios()
 scenario = scenarios.add

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
 from tests.exact.harness import Scenarios, Server
 
-if importlib.util.find_spec("torch") is None:
-    pytest.skip("not run: torch is not installed", allow_module_level=True)
+pytest.importorskip("torch", reason="not run: torch is not installed")
 
 scenarios = Scenarios()
 scenario = scenarios.add

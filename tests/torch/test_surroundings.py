@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
-
 import pytest
 
 from tests.exact.harness import Scenarios, Server
 
-if importlib.util.find_spec("torch") is None:
-    pytest.skip("not run: torch is not installed", allow_module_level=True)
+pytest.importorskip("torch", reason="not run: torch is not installed")
 
 scenarios = Scenarios()
 scenario = scenarios.add
@@ -30,13 +26,6 @@ c = 'no draw'; w = (torch.ones(2, requires_grad=True) * 2).requires_grad; torch.
 d = torch.rand(2).tolist(), str(torch.tensor(1 / 3)), str(torch.get_default_dtype()); torch.set_grad_enabled(True)
 """,
 )
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -17,6 +17,7 @@ Modules of the user's own, outside of where packages are installed, are looked a
 from __future__ import annotations
 
 import abc
+import operator
 import sys
 import types
 from collections.abc import Iterable, Mapping, Set
@@ -234,6 +235,12 @@ class Places:
         found = {}
         for name, attributes in after.owners.items():
             old = before.owners.get(name)
+            if (
+                old is not None
+                and list(old) == list(attributes)
+                and all(map(operator.is_, old.values(), attributes.values()))
+            ):
+                continue
             for key, value in attributes.items():
                 was = ABSENT if old is None else old.get(key, ABSENT)
                 if was is not value and self._counts(name, key, was, value, words, is_new=old is None):

@@ -37,7 +37,7 @@ from ckpt_magic.errors import (
 from ckpt_magic.files.disk import explained
 from ckpt_magic.files.extents import Known
 from ckpt_magic.files.maps import Map, open_map
-from ckpt_magic.files.payloads import PayloadWriter, Row, payload_digest, read_skeleton, rows_from
+from ckpt_magic.files.payloads import PayloadWriter, Row, payload_digest, read_skeleton, rows_from, skeleton_digest
 from ckpt_magic.files.streams import SLICE, Progress, read_exactly, write_all
 from ckpt_magic.files.trust import MAC_BYTES, Keyring, callables, walk
 
@@ -129,7 +129,14 @@ class StoredStep:
         return outputs
 
     def check(self, new_hash: Callable[[], Any]) -> list[str]:
-        """Compare every payload with its digest, reading at the speed of the disk.
+        """Compare the pickle, the displays and every payload with their digests, reading at the speed of the disk.
+
+        Memory stays small, whatever the size of the file.
+
+        Parameters
+        ----------
+        new_hash
+            Makes the hash of a payload, as `write` got it.
 
         Returns
         -------
@@ -137,12 +144,33 @@ class StoredStep:
             Names of the variables whose bytes changed; empty if all is well. Raises as `parts` does.
         """
         with self._opened() as file, _blame(self.path):
-            rows = self._rows()
-            skeleton, digest = read_skeleton(file, self._footer().pickle, rows)
-            if digest != self._digests().get("skeleton"):
+            footer, rows, digests = self._footer(), self._rows(), self._digests()
+            if skeleton_digest(file, footer.pickle, rows) != digests.get("skeleton"):
                 raise DamagedError("the pickle does not match its digest")
+            if _digest_of(file, footer.pickle, footer.outputs) != digests.get("outputs"):
+                raise DamagedError("the displays do not match their digest")
             bad = [index for index, row in enumerate(rows) if payload_digest(file, row, new_hash) != row.digest]
+            skeleton = read_skeleton(file, footer.pickle, rows)[0] if bad else b""
+            self._refuse_changed(file)
         return payload_names(skeleton, rows, bad, self.meta) if bad else []
+
+    def copy_to(self, target: BinaryIO) -> None:
+        """Copy the whole file as it is, with its signature; of someone else's checkpoint too.
+
+        Raises
+        ------
+        StoreError
+            The file was replaced or changed since it was opened.
+        """
+        with _open(self.path) as source:
+            with _blame(self.path):
+                self._refuse_changed(source)
+            for offset in range(0, self.size, SLICE):
+                with _blame(self.path):
+                    part = read_exactly(source, offset, min(SLICE, self.size - offset))
+                write_all(target, part)
+            with _blame(self.path):
+                self._refuse_changed(source)
 
     def spoiled(self, reason: str) -> StoredStep:
         """The same file as a damaged one, for who finds that its META makes no sense."""
@@ -272,6 +300,12 @@ def claimed(path: str | os.PathLike[str]) -> dict[str, Any]:
         return _unverified(file, os.fstat(file.fileno()).st_size, _Footer.of(file))
 
 
+def is_complete(file: BinaryIO) -> bool:
+    """Whether an open file ends as a checkpoint does, of this or a newer format, and has the length that it says."""
+    footer = _Footer.of(file)
+    return footer is not None and (footer.version > FORMAT or footer.fits(file.seek(0, os.SEEK_END)))
+
+
 def belongs(meta: Mapping[str, Any], name: str, version: str, step: int) -> bool:
     """Whether META speaks of that step of that pipeline, whatever the file is called."""
     return (meta.get("name"), meta.get("version"), meta.get("step")) == (name, str(version), step)
@@ -379,6 +413,33 @@ def resign(
             file.truncate(end)
             file.seek(end)
             _write_end(file, footer.pickle, footer.outputs, content, keyring)
+
+
+def sign_again(stored: StoredStep, file: BinaryIO, keyring: Keyring) -> None:
+    """Copy a trusted checkpoint and sign the copy with the signing key; all but key id and MAC stays as it is.
+
+    Parameters
+    ----------
+    stored
+        The checkpoint, as `open_checkpoint` gave it.
+    file
+        Where the copy goes: empty, open for writing.
+
+    Raises
+    ------
+    UntrustedError, FormatError, StoreError
+        As `StoredStep.parts`; also if the file changed since it was opened.
+    """
+    with stored._opened() as source, _blame(stored.path):
+        footer = stored._footer()
+        raw = _raw_meta(source, stored.size, footer)
+        key = keyring.find(footer.key_id)
+        if key is None or not key.verify(footer.mac, footer.signed(), raw):  # only now these bytes are private
+            raise _tampered(stored.path)
+        end = footer.pickle + footer.outputs
+        for offset in range(0, end, SLICE):
+            write_all(file, read_exactly(source, offset, min(SLICE, end - offset)))
+        _write_signed(file, footer.pickle, footer.outputs, raw, keyring)
 
 
 def payload_names(skeleton: bytes, rows: Sequence[Row], wanted: Sequence[int], meta: Mapping[str, Any]) -> list[str]:
@@ -543,6 +604,10 @@ def _write_end(file: BinaryIO, pickle: int, outputs: int, content: Mapping[str, 
     raw = _encode(content)
     if len(raw) > MAX_META:
         raise FormatError(f"the record of the step takes {len(raw)} bytes; a checkpoint holds at most {MAX_META}")
+    _write_signed(file, pickle, outputs, raw, keyring)
+
+
+def _write_signed(file: BinaryIO, pickle: int, outputs: int, raw: bytes, keyring: Keyring) -> None:
     unsigned = _Footer(pickle, outputs, len(raw), keyring.signing.id, b"", FORMAT)
     mac = keyring.signing.sign(unsigned.signed(), raw)
     write_all(file, raw)
@@ -748,3 +813,8 @@ _TRUST: dict[type[CheckpointError], Trust] = {
     DamagedError: "damaged",
     NewerFormatError: "newer",
 }
+
+
+def state_of(problem: CheckpointError) -> str:
+    """The word for a file that raised `problem`; one that is no checkpoint of ours may be just not readable."""
+    return _TRUST.get(type(problem), "unreadable")

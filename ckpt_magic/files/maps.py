@@ -12,7 +12,7 @@ import platform
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ckpt_magic.files.extents import Extent
@@ -33,8 +33,9 @@ class Map:
         self._rows: Sequence[Row] = ()
         self._descriptor = descriptor
         if descriptor is not None:  # kept open: a replaced path is fine, what counts is the file that was mapped
-            self._size, self._mtime_ns = _identity(descriptor)
-            self._closing = weakref.finalize(self, _close, descriptor)
+            self._size, self._mtime_ns = _identity(os.fstat(descriptor))
+            # as long as the views: an open file keeps its bytes on the disk, as they do
+            self._closing = weakref.finalize(memory, _close, descriptor)
 
     @property
     def mapped(self) -> bool:
@@ -70,15 +71,39 @@ class Map:
 
     def reopened(self) -> int | None:
         """A descriptor of its own for the mapped file, which may have lost its path; see `extents.Source`."""
-        return None if self._descriptor is None or self.changed() else os.dup(self._descriptor)
+        with self._kept() as descriptor:
+            unchanged = descriptor is not None and not self._differs(os.fstat(descriptor))
+            return os.dup(descriptor) if unchanged and descriptor is not None else None
 
     def cut_short(self) -> bool:
         """Whether the mapped file ends earlier than it did: who touches what is missing gets a signal (SIGBUS)."""
-        return self._descriptor is not None and os.fstat(self._descriptor).st_size < self._size
+        with self._kept() as descriptor:
+            return descriptor is not None and os.fstat(descriptor).st_size < self._size
 
     def changed(self) -> bool:
-        """Whether the mapped file was written to since: its size or modification time differs."""
-        return self._descriptor is not None and _identity(self._descriptor) != (self._size, self._mtime_ns)
+        """Whether views are left and the mapped file was written to since: its size or modification time differs."""
+        with self._kept() as descriptor:
+            return descriptor is not None and self._differs(os.fstat(descriptor))
+
+    @property
+    def is_used(self) -> bool:
+        """Whether views are left whose pages come from the file."""
+        return self._descriptor is not None and self._closing.alive
+
+    def held(self) -> int:
+        """Bytes that stay on the disk for the views though the file was deleted or replaced."""
+        with self._kept() as descriptor:
+            status = os.fstat(descriptor) if descriptor is not None else None
+        return status.st_size if status is not None and status.st_nlink == 0 else 0
+
+    @contextmanager
+    def _kept(self) -> Iterator[int | None]:
+        """The descriptor, which stays open meanwhile; None if nothing is mapped any more."""
+        memory = self._closing.peek() if self._descriptor is not None else None
+        yield None if memory is None else self._descriptor
+
+    def _differs(self, status: os.stat_result) -> bool:
+        return _identity(status) != (self._size, self._mtime_ns)
 
 
 def _close(descriptor: int) -> None:
@@ -129,9 +154,8 @@ def _no_reserve() -> int:
     return {**dict.fromkeys(usual, 0x4000), "ppc64le": 0x40}.get(platform.machine(), 0)
 
 
-def _identity(descriptor: int) -> tuple[int, int]:
+def _identity(status: os.stat_result) -> tuple[int, int]:
     """Size and modification time; not ctime, which changes when the path is replaced."""
-    status = os.fstat(descriptor)
     return status.st_size, status.st_mtime_ns
 
 

@@ -242,8 +242,7 @@ def read_skeleton(file: BinaryIO, end: int, rows: Sequence[Row], progress: Progr
         for row in rows:
             gap = row.offset - row.header - position
             read_into(file, position, view[done : done + gap], progress, done)
-            if read_exactly(file, row.offset - row.header, row.header) != row.header_bytes():
-                raise DamagedError(f"the header of the payload at byte {row.offset} is not what it was")
+            _refuse_other_header(file, row)
             mark = _reference(row.read_only)
             view[done + gap : done + gap + len(mark)] = mark
             done += gap + len(mark)
@@ -254,14 +253,38 @@ def read_skeleton(file: BinaryIO, end: int, rows: Sequence[Row], progress: Progr
     return skeleton.getvalue(), digest.hexdigest()
 
 
+def skeleton_digest(file: BinaryIO, end: int, rows: Sequence[Row]) -> str:
+    """The digest that `read_skeleton` gives, without holding the skeleton in memory. Raises as it does."""
+    digest, position = _skeleton_hash(), 0
+    for row in rows:
+        gap = row.offset - row.header - position
+        _digest_into(digest, file, position, gap)
+        _refuse_other_header(file, row)
+        digest.update(_reference(row.read_only))
+        position = row.offset + row.length
+    _digest_into(digest, file, position, end - position)
+    return str(digest.hexdigest())
+
+
 def payload_digest(file: BinaryIO, row: Row, new_hash: Callable[[], Any]) -> str:
     """Digest of a payload as it lies in the file now, read in slices."""
-    digest, part = new_hash(), memoryview(bytearray(min(SLICE, row.length)))
-    for offset in range(0, row.length, SLICE):
-        piece = part[: min(SLICE, row.length - offset)]
-        read_into(file, row.offset + offset, piece)
-        digest.update(piece)
+    digest = new_hash()
+    _digest_into(digest, file, row.offset, row.length)
     return str(digest.hexdigest())
+
+
+def _digest_into(digest: Any, file: BinaryIO, start: int, length: int) -> None:
+    """Let a hash take a part of a file, read in slices."""
+    part = memoryview(bytearray(min(SLICE, max(length, 0))))
+    for offset in range(0, length, SLICE):
+        piece = part[: min(SLICE, length - offset)]
+        read_into(file, start + offset, piece)
+        digest.update(piece)
+
+
+def _refuse_other_header(file: BinaryIO, row: Row) -> None:
+    if read_exactly(file, row.offset - row.header, row.header) != row.header_bytes():
+        raise DamagedError(f"the header of the payload at byte {row.offset} is not what it was")
 
 
 def _slices(data: memoryview) -> Iterator[memoryview]:

@@ -21,12 +21,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from ckpt_magic.errors import CheckpointError, StoreError, UsageError
 from ckpt_magic.files import format
-from ckpt_magic.files.disk import explained, is_alive, settle_folder
+from ckpt_magic.files.disk import explained, is_alive, remedy, settle_folder
 from ckpt_magic.files.trust import Keyring
 
 fcntl: Any = None
@@ -135,7 +135,7 @@ class Store:
         self.create()
         self._refuse(path)
         self._sweep()
-        temporary = self.folder / f".ckpt-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        temporary = temporary_name(self.folder)
         file = None
         try:
             with explained(path, "the checkpoint cannot be written"):
@@ -146,6 +146,32 @@ class Store:
         except BaseException:  # an interrupt must not leave the temporary file either
             _drop(temporary, file)
             raise
+
+    def refuse_without_room(self, needed: int) -> None:
+        """Say that the disk has too little room for `needed` bytes before the work of writing them starts.
+
+        Raises
+        ------
+        StoreError
+            There is too little. Nothing was written.
+        """
+        if not hasattr(os, "statvfs"):  # Windows: a full disk is said when it is full
+            return
+        folder = self.folder.absolute()
+        while not os.path.exists(folder):
+            folder = folder.parent
+        try:
+            found = os.statvfs(folder)
+        except OSError:  # nobody knows; the writing will tell
+            return
+        free = found.f_bavail * found.f_frsize
+        if found.f_blocks and needed > free:  # file systems without a size (some FUSE) report no blocks
+            short = StoreError(
+                f"{self.folder}: {needed:,} bytes have to be written at least, and {free:,} are free on its "
+                f"disk; {remedy(errno.ENOSPC)}, or leave out what need not be kept (--drop)"
+            )
+            short.errno = errno.ENOSPC
+            raise short
 
     def entries(self, name: str | None = None, version: str | int | None = None) -> list[Entry]:
         """The checkpoints of the folder, or of one pipeline or version, in the order of their steps.
@@ -171,9 +197,16 @@ class Store:
         found = (e for e in self._scan() if e.name.endswith(".pkl") and not e.name.startswith("."))
         return sorted(self.folder / e.name for e in found if e.is_file(follow_symlinks=False))
 
-    def kept(self) -> list[Path]:
-        """The files that were set aside, oldest first for each checkpoint."""
-        return sorted(self.folder / e.name for e in self._scan() if _ASIDE.fullmatch(e.name))
+    def kept(self, name: str | None = None, version: str | None = None) -> list[Path]:
+        """The files that were set aside, of all or of one pipeline or version, oldest first for each checkpoint."""
+        found = []
+        for entry in self._scan():
+            if _ASIDE.fullmatch(entry.name):
+                match = _FILE.fullmatch(entry.name.rpartition(".pkl.")[0] + ".pkl")
+                splits = _splits(match["stem"]) if match else ()
+                if name is None or any(name == n and version in (None, v) for n, v in splits):
+                    found.append(self.folder / entry.name)
+        return sorted(found)
 
     def failed(self, name: str, version: str) -> dict[int, Path]:
         """Per step of a pipeline the file about its failed run."""
@@ -214,7 +247,7 @@ class Store:
         Where the file system has no locks, go on without: replacing is atomic by itself, the lock only keeps two
         processes from setting the same file aside.
         """
-        name = (_read_name(path) or (path.name,))[0]
+        name = (read_name(path) or (path.name,))[0]
         descriptor = _lock(self.folder / f".{name}.lock")
         try:
             yield
@@ -261,10 +294,13 @@ class Draft:
         Where it will be.
     size
         Bytes.
+    is_locked
+        Whether files of the folder can be locked.
     """
 
     def __init__(self, store: Store, path: Path, temporary: Path, file: _Temporary, keep: bool) -> None:
         self.path = path
+        self.is_locked = file.is_locked
         self.size = os.fstat(file.fileno()).st_size
         self._store = store
         self._temporary = temporary
@@ -363,6 +399,11 @@ def _is_name(text: str) -> bool:
     return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
+def temporary_name(folder: Path) -> Path:
+    """A name for a new file that is swept when the process that writes it has died."""
+    return folder / f".ckpt-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+
+
 def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> None:
     """Sign a file that `format.show` showed: replace it by the same pickle, signed with this user's key.
 
@@ -376,7 +417,7 @@ def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> 
         It cannot be replaced; it is then as it was.
     """
     path = Path(path).absolute()
-    name, version, step = _read_name(path) or (path.stem, "", None)
+    name, version, step = read_name(path) or (path.stem, "", None)
     with explained(path, "the file cannot be read", reading=True):
         created = date_text(os.stat(path).st_mtime)
     foreign: dict[str, Any] = {
@@ -388,6 +429,20 @@ def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> 
         "variables": [],
     }
     Store(path.parent).publish(path, lambda file: format.resign(path, file, keyring, digest_shown, foreign))
+
+
+def sign_again(path: Path, keyring: Keyring) -> None:
+    """Sign a trusted checkpoint with the signing key; it is replaced, so arrays mapped from it stay valid.
+
+    Raises
+    ------
+    UntrustedError, FormatError
+        It is not trusted, damaged or newer.
+    StoreError
+        It cannot be replaced; it is then as it was.
+    """
+    stored = format.open_checkpoint(path, keyring)
+    Store(path.parent).publish(path, lambda file: format.sign_again(stored, file, keyring))
 
 
 def date_text(seconds: float) -> str:
@@ -407,9 +462,12 @@ class _Temporary(io.FileIO):
     def __init__(self, descriptor: int, path: Path) -> None:
         super().__init__(descriptor, "r+b")
         self._path = path
+        self.is_locked = True
         if fcntl is not None:  # shows other processes that the writer lives, whatever its number is there
-            with contextlib.suppress(OSError):
+            try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # a file system without locks
+                self.is_locked = False
 
     def write(self, data: Any) -> int:
         with explained(self._path, "the checkpoint cannot be written"):
@@ -440,7 +498,7 @@ def _drop(temporary: Path, file: _Temporary | None) -> None:
         file.close()
 
 
-def _read_name(path: Path) -> tuple[str, str, int] | None:
+def read_name(path: PurePath) -> tuple[str, str, int] | None:
     """Name, version and step out of a file name, by its last ``-v``."""
     match = _FILE.fullmatch(path.name)
     splits = list(_splits(match["stem"])) if match else []

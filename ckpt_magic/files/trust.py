@@ -162,6 +162,43 @@ def import_key(path: Path, folder: Path | None = None) -> Key:
     return key
 
 
+def new_key(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> tuple[Key, Key]:
+    """Make another signing key; the one so far stays accepted, in ``accepted/``.
+
+    Returns
+    -------
+    tuple of Key
+        The key so far and the new one.
+
+    Raises
+    ------
+    UsageError
+        The signing key comes from the environment: it is changed there.
+    StoreError
+        The key cannot be written; the one so far still signs.
+    """
+    environ = os.environ if environ is None else environ
+    folder = key_folder() if folder is None else folder
+    for name in ("CKPT_KEY_FILE", "CKPT_KEY"):
+        if environ.get(name):
+            raise UsageError(
+                f"the signing key comes from {name}: change it there. To go on accepting the one so far, "
+                "`ckpt-magic key export FILE` before and `ckpt-magic key import FILE` afterwards"
+            )
+    old, new = load_keyring({}, folder).signing, Key(secrets.token_bytes(KEY_BYTES))
+    own = folder / "signing.key"
+    import_key(own, folder)  # first: at no moment are files of the old key someone else's
+    temporary = own.with_name(f".{own.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        _write_new(temporary, _text(new))
+        os.replace(temporary, own)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise StoreError(f"the key cannot be written to {own}: {error.strerror}") from error
+    return old, new
+
+
 def callables(pickle_bytes: bytes | BinaryIO) -> list[str]:
     """Names of everything a pickle would import, such as ``builtins.eval``; nothing is loaded.
 
@@ -314,7 +351,7 @@ def _sweep(path: Path) -> None:
 
 def _write_key(path: Path, key: Key) -> None:
     """Write a new key file, whole or not at all where hard links exist; `FileExistsError` if there is one."""
-    text = key.secret.hex().encode() + b"\n"
+    text = _text(key)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     _write_new(temporary, text)
     try:
@@ -327,6 +364,10 @@ def _write_key(path: Path, key: Key) -> None:
         with contextlib.suppress(OSError):  # `_sweep` deletes it later
             os.unlink(temporary)
     settle_folder(path.parent)  # a key that a power failure takes would make all checkpoints somebody else's
+
+
+def _text(key: Key) -> bytes:
+    return key.secret.hex().encode() + b"\n"
 
 
 def _write_new(path: Path, data: bytes) -> None:

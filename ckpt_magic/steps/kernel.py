@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -50,6 +51,8 @@ class Kernel:
         Whether random generators are put back.
     secrets
         Patterns of environment names whose values are never stored; None for the default ones.
+    quota
+        Bytes that the checkpoints of a folder may take; beyond, a save deletes those that were least recently used.
     sync
         Whether a step ends only when its checkpoint is published; else that goes on in the background.
     patience
@@ -69,6 +72,7 @@ class Kernel:
         owner: object = None,
         restore_random: bool = True,
         secrets: Sequence[str] | None = None,
+        quota: int | None = None,
         sync: bool = True,
         patience: float = 0.0,
         progress: progress.Progress = progress.silent,
@@ -81,9 +85,11 @@ class Kernel:
         self.owner = owner
         self.restore_random = restore_random
         self.secrets = secrets
+        self.quota = quota
         self.sync = sync
         self.progress = progress
         self.id = uuid.uuid4().hex
+        self.began = time.time()
         self.registry = registry.Registry()
         self.saves = saves.Saves(self.registry, patience)
         self.active: Plan | None = None
@@ -134,6 +140,9 @@ class Kernel:
         self.wait(path)
         try:
             stored = files.open_checkpoint(path, self.keyring)
+            if stored.trust == "other key" and (keyring := load_keyring()) != self._keyring:
+                self._keyring = keyring  # accepted meanwhile, or changed, in a terminal
+                stored = files.open_checkpoint(path, keyring)
         except StepNotFoundError:
             return None
         return record.completed(stored)

@@ -1,27 +1,30 @@
-"""The checkpoint files that values of this kernel are maps of: watched, since such a file must not change."""
+"""The checkpoint files that values of this kernel are maps of.
+
+They are watched, since such a file must not change, and needed: its bytes stay on the disk when it is deleted.
+"""
 
 from __future__ import annotations
 
 import gc
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ckpt_magic.errors import StoreError
 from ckpt_magic.files.maps import Map
+from ckpt_magic.files.store import Store
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import references
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A mapped file, the memory that lives as long as anything lies in it, and the `id` of what was restored."""
+    """A mapped file, and the `id` of what was restored from it."""
 
     key: PipelineKey
     step: int
     map: Map
-    memory: Callable[[], Any]
     idents: Mapping[str, int]
 
 
@@ -37,6 +40,7 @@ class Mapped:
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
         self._files: list[_File] = []
+        self._needed: list[tuple[Path, Map]] = []  # also for values that no step restored
 
     def add(self, key: PipelineKey, step: int, mapped: Map, values: Mapping[str, Any]) -> None:
         """Note that `values` were restored from the file of a step; its map is not released yet."""
@@ -45,7 +49,25 @@ class Mapped:
             for name, value in values.items()
             if not (type(value) in references.ATOMS or references.by_reference(value))
         }
-        self._files = [*self._in_use(), _File(key, step, mapped, weakref.ref(mapped.memory), idents)]
+        self._files = [*self._in_use(), _File(key, step, mapped, idents)]
+        self.need(Store(key.folder).path(key.name, key.version, step), mapped)
+
+    def need(self, path: Path, mapped: Map) -> None:
+        """Note that arrays lie over the file at `path`, whoever holds them."""
+        self._needed = [one for one in self._needed if one[1].is_used]
+        self._needed.append((path, mapped))
+
+    def needed(self) -> set[Path]:
+        """The files that arrays lie over, if they were not deleted."""
+        return {path for path, mapped in self._needed if mapped.is_used and not mapped.held()}
+
+    def deleted(self) -> dict[Path, int]:
+        """Bytes that arrays keep on the disk, by the path of the file that was deleted or replaced."""
+        held: dict[Path, int] = {}
+        for path, mapped in self._needed:
+            if size := mapped.held():
+                held[path] = held.get(path, 0) + size
+        return held
 
     def clear(self) -> None:
         """Forget all files."""
@@ -74,7 +96,7 @@ class Mapped:
                 )
 
     def _in_use(self) -> list[_File]:
-        self._files = [file for file in self._files if file.memory() is not None]
+        self._files = [file for file in self._files if file.map.is_used]
         return self._files
 
     def _names(self, file: _File) -> str:

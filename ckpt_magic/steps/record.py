@@ -6,6 +6,7 @@ import importlib.metadata
 import math
 import os
 import platform
+import re
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ckpt_magic.errors import UsageError
 from ckpt_magic.files.format import StoredStep
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import saved_codes
@@ -27,6 +29,7 @@ EMPTY: Mapping[str, Any] = {
     "title": None,
     "notebook": None,
     "kernel": "",
+    "writer": None,
     "created": None,
     "seconds": 0.0,
     "source": "",
@@ -126,6 +129,7 @@ def meta_of(
         "title": plan.call.title,
         "notebook": notebook,
         "kernel": kernel,
+        "writer": process(),
         "created": now(),
         "seconds": round(outcome.seconds, 6),
         "python": platform.python_version(),
@@ -229,6 +233,51 @@ def size(count: float | None) -> str:
     return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
+def process() -> dict[str, Any]:
+    """What tells this process from all others."""
+    return {"host": platform.node(), "pid": os.getpid(), "started": started(os.getpid())}
+
+
+def started(pid: int) -> int | None:
+    """When a process of this machine started, in ticks since the machine did; None if it is gone, or nobody tells."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def parse_size(text: str) -> int:
+    """Read bytes as people write them: `20 GB`, `500MB`, `1.5 TiB`; the inverse of `size`.
+
+    Raises
+    ------
+    UsageError
+        It is no size.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(|bytes?|[kKMGT]i?B?|B)\s*", text)
+    if match is None:
+        raise UsageError(f"{text!r} is no size: use a number with kB, MB, GB or TB, such as 20GB")
+    unit = match[2]
+    power = "kMGT".find(unit[:1].replace("K", "k")) + 1 if unit[:1] not in ("", "b", "B") else 0
+    return int(float(match[1]) * (1024 if "i" in unit else 1000) ** power)
+
+
+def parse_age(text: str) -> float:
+    """Read an age such as `14d`, `6 h`, `2w` or `30m` (minutes); in seconds.
+
+    Raises
+    ------
+    UsageError
+        It is no age.
+    """
+    match = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([mhdw])\s*", text)
+    if match is None:
+        raise UsageError(f"{text!r} is no age: use a number with m (minutes), h, d or w, such as 14d")
+    return float(match[1]) * {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}[match[2]]
+
+
 def now() -> str:
     """The time now, UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -327,6 +376,7 @@ _FORMS: Mapping[str, _Form] = {
     "version": _is_text,
     "step": _maybe(_is_whole),
     "kind": lambda value: value in ("cell", "method", "foreign", "failed"),
+    "writer": _maybe(_row(host=_is_text, pid=_is_whole, started=_maybe(_is_whole))),
     "seconds": _is_number,
     "result": _maybe(_row(variable=_maybe(_is_text), type=_is_text, reason=_is_text)),
     "variables": _several(

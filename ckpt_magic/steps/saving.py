@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ckpt_magic.errors import LostValueError, NotPicklableError
 from ckpt_magic.files import format as files
-from ckpt_magic.files.store import Draft
-from ckpt_magic.steps import around, interrupts, record, refusals, registry
+from ckpt_magic.files.store import Draft, Store
+from ckpt_magic.steps import around, interrupts, record, refusals, registry, upkeep
 from ckpt_magic.steps.buffers import Buffers
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
@@ -26,6 +27,7 @@ class Saver:
     def __init__(self, kernel: Kernel, loader: Loader) -> None:
         self._kernel = kernel
         self._loader = loader
+        self._unlocked: set[Path] = set()
 
     def save(
         self,
@@ -145,7 +147,9 @@ class Saver:
 
         store = kernel.store(plan.key.folder)
         path = store.path(plan.key.name, plan.key.version, plan.call.step)
+        upkeep.refuse_without_room(store, found, saved)
         draft, _ = store.write(path, write, keep=plan.keep)
+        others = upkeep.replaced(path, kernel.keyring, kernel.id, kernel.began) + self._without_locks(draft)
         if kernel.sync:
             _publish(draft, released)
         self._loader.published(plan.key)
@@ -154,11 +158,26 @@ class Saver:
         if not kernel.sync:
             kernel.saves.submit(plan, draft, meta["groups"])
         notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome) + _carried(found, saved)
+        notes += others + self._keep_to_quota(store, {path: draft.size})
         if result is not None and shown is None:
             notes.append(f"the result ({result['type']}) cannot be saved")
         return facts_of(
             plan, "saved", notes, variables=len(meta["variables"]), size=draft.size, seconds=outcome.seconds
         )
+
+    def _without_locks(self, draft: Draft) -> list[str]:
+        """Say once per folder that its file system has no locks."""
+        folder = draft.path.parent
+        if draft.is_locked or folder in self._unlocked:
+            return []
+        self._unlocked.add(folder)
+        return [f"file locks do not work in {folder}: save a pipeline from one kernel at a time"]
+
+    def _keep_to_quota(self, store: Store, coming: Mapping[Path, int]) -> list[str]:
+        kernel = self._kernel
+        if kernel.quota is None:
+            return []
+        return upkeep.keep_to_quota(store, kernel.keyring, kernel.quota, coming=coming, spared=kernel.mapped.needed())
 
     def _result(self, found: delta.Delta, outcome: Outcome) -> tuple[dict[str, Any], str]:
         """The last expression's value, by name where it is a variable's; and why it cannot be saved, if it cannot."""

@@ -22,6 +22,7 @@ from ckpt_magic.errors import (
     UsageError,
 )
 from ckpt_magic.files import format as files
+from ckpt_magic.files import usage
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.steps import failures, interrupts, record, refusals, registry
 from ckpt_magic.steps.fitting import CellsAfter, Fitting
@@ -323,6 +324,7 @@ class Session(Kernel):
         """Put what was loaded in place; see `Loader.put`."""
         self._fitting.forget()
         self._loader.put(key, loaded, ambient_too=ambient_too)
+        usage.note(self.store(key.folder).path(key.name, key.version, loaded.meta["step"]))
 
     # -- what did not go as it should -----------------------------------------------------------------------
 

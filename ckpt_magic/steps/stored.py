@@ -11,13 +11,15 @@ import html
 import importlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ckpt_magic.errors import CheckpointError, NotPicklableError, StepNotFoundError, StoreError
 from ckpt_magic.files import format as files
+from ckpt_magic.files import usage
+from ckpt_magic.files.maps import Map
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store, check_name, natural
 from ckpt_magic.files.trust import Keyring, load_keyring
@@ -53,6 +55,8 @@ class Outputs(Mapping[str, Any]):
         Only these steps; None for all.
     keyring
         The keys of this user; read when first needed if not given.
+    need
+        Told of each file that values are maps of.
 
     Raises
     ------
@@ -71,12 +75,14 @@ class Outputs(Mapping[str, Any]):
         full_names: Mapping[int, str] | None = None,
         steps: Iterable[int] | None = None,
         keyring: Keyring | None = None,
+        need: Callable[[Path, Map], None] = lambda path, mapped: None,
     ) -> None:
         self._folder = Path(folder).expanduser().absolute()
         self._name = check_name(name, "name")
         self._version = check_name(str(version), "version")
         self._methods = dict(full_names or {})
         self._keyring = keyring
+        self._need = need
         self._values: dict[int, Any] = {}
         chosen = None if steps is None else set(steps)
         publisher().wait(self._folder)
@@ -185,11 +191,15 @@ class Outputs(Mapping[str, Any]):
             self._looks.pop(step)  # it may be mended before the next try
             raise look.with_traceback(None)
         if look.meta.get("kind") != "cell":
-            return unpickle(look, new_globals())
+            return self._unpickle(look, new_globals())
         names = _Globals(self, step)
-        value = unpickle(look, names)
+        value = self._unpickle(look, names)
         names.update(value)
         return value
+
+    def _unpickle(self, look: files.StoredStep, names: dict[str, Any]) -> Any:
+        usage.note(look.path)
+        return unpickle(look, names, self._need)
 
     def _holders(self, step: int) -> dict[str, int]:
         """Per name the step, up to `step`, that gave it the value it had then."""
@@ -252,7 +262,7 @@ class _Globals(dict[str, Any]):
         look = self._outputs._look(holder) if holder is not None else None
         if not isinstance(look, files.StoredStep):
             raise KeyError(name)
-        value = unpickle(look, self)
+        value = self._outputs._unpickle(look, self)
         self.update({one: value[one] for one in value if self._holders.get(one) == holder})
         return self[name]
 
@@ -295,21 +305,27 @@ def load(name: str, version: str | int = 1, folder: str | Path = ".ckpt") -> Out
     return outputs
 
 
-def unpickle(stored: files.StoredStep, names: dict[str, Any]) -> Any:
-    """Read the value in a file; its functions get `names` as their globals."""
+def unpickle(
+    stored: files.StoredStep, names: dict[str, Any], need: Callable[[Path, Map], None] = lambda path, mapped: None
+) -> Any:
+    """Read the value in a file; its functions get `names` as their globals, and `need` is told of the map."""
     meta = stored.meta
     for module in meta["imports"]:
         with suppress(ImportError):  # what the values need themselves is imported by the pickle, or missed there
             importlib.import_module(module)
     parts = stored.parts()
-    return unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
+    value = unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
+    parts.map.release()
+    need(stored.path, parts.map)
+    return value
 
 
-def nothing_stored(store: Store, name: str, version: str | int) -> StepNotFoundError:
-    """The error for a pipeline without checkpoints: it lists the pipelines of the folder."""
+def nothing_stored(store: Store, name: str | None = None, version: str | int | None = None) -> StepNotFoundError:
+    """The error for a pipeline (or a folder) without checkpoints: it lists the pipelines of the folder."""
     there = pipelines_text(store)
+    what = "" if name is None else f" of `{name}`" + ("" if version is None else f" version {version}")
     return StepNotFoundError(
-        f"nothing is stored of `{name}` version {version} in {store.folder}; "
+        f"nothing is stored{what} in {store.folder}; "
         + (f"stored there: {there}" if there else "there are no checkpoints at all in that folder")
     )
 

@@ -141,6 +141,8 @@ class Delta:
         How arrays over one buffer are written.
     carried
         Per saved name the bytes of its large buffers that are as they were before the step.
+    buffers
+        Per saved name where its large buffers lie: address and bytes.
     owned
         What libraries own of what the saved names reach, and digests of it; empty for what is not compared.
     refused
@@ -155,6 +157,7 @@ class Delta:
     groups: dict[str, str]
     views: list[View] = field(default_factory=list)
     carried: dict[str, int] = field(default_factory=dict)
+    buffers: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     owned: dict[owned.Path, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
@@ -369,6 +372,7 @@ def compare(
         groups=group_digests(values.keys() - outside, after, tied),
         views=views,
         carried=_carried(before, after, values),
+        buffers={name: [content.place for content in after.looks[name].contents] for name in values},
         owned=held,
         refused=refused_paths,
     )

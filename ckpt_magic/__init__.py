@@ -1,8 +1,8 @@
 """Checkpointed Jupyter notebooks: numbered steps that are restored instead of executed.
 
 In a notebook: `%load_ext ckpt_magic`, then `%%step 1 --name model-training` on top of a cell. In a script: the class
-`Checkpoint`. `load` and `status` look at what is stored. Importing this imports neither IPython nor the libraries of
-the values.
+`Checkpoint`. `load`, `status`, `diff`, `check`, `clear`, `export`, `import_`, `trust` are verbs for what is stored.
+Importing this imports neither IPython nor the libraries of the values.
 """
 
 from __future__ import annotations
@@ -29,11 +29,7 @@ from ckpt_magic.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from ckpt_magic.faces.status import Rows
-    from ckpt_magic.faces.versions import VersionRows
+    from ckpt_magic.faces.functions import check, clear, diff, export, import_, status, trust
     from ckpt_magic.steps.checkpoint import Checkpoint
     from ckpt_magic.steps.stored import Outputs, load
 
@@ -58,15 +54,21 @@ __all__ = [
     "TamperedError",
     "UntrustedError",
     "UsageError",
+    "check",
+    "clear",
     "diff",
+    "export",
+    "import_",
     "load",
     "status",
+    "trust",
 ]
 
 _LAZY = {
     "Checkpoint": "ckpt_magic.steps.checkpoint",
     "Outputs": "ckpt_magic.steps.stored",
     "load": "ckpt_magic.steps.stored",
+    **dict.fromkeys(("check", "clear", "diff", "export", "import_", "status", "trust"), "ckpt_magic.faces.functions"),
 }
 
 
@@ -82,72 +84,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_LAZY])
-
-
-def status(name: str | None = None, version: str | int | None = None, folder: str | Path = ".ckpt") -> Rows:
-    """Look at the stored steps of a folder without loading any.
-
-    Parameters
-    ----------
-    name, version
-        Only these; None for all.
-    folder
-        Folder of the checkpoints.
-
-    Returns
-    -------
-    Rows
-        A list of dicts, one per step, as `%ckpt_status --json` gives; shows itself as a table. `next` is None: what
-        the next run will do is known in a kernel only.
-    """
-    from pathlib import Path
-
-    from ckpt_magic.faces.status import rows
-    from ckpt_magic.files.publishing import publisher
-    from ckpt_magic.files.store import Store
-    from ckpt_magic.files.trust import load_keyring
-
-    store = Store(Path(folder).expanduser().absolute())
-    publisher().wait(store.folder)
-    return rows(store, load_keyring(), name=name, version=None if version is None else str(version))
-
-
-def diff(
-    name: str, old: str | int, new: str | int, steps: Iterable[int] = (), folder: str | Path = ".ckpt"
-) -> VersionRows:
-    """Compare two versions of a pipeline: the code of each step, and the values that it left.
-
-    Parameters
-    ----------
-    name
-        The pipeline.
-    old, new
-        The versions.
-    steps
-        Only these; by default all.
-    folder
-        Folder of the checkpoints.
-
-    Returns
-    -------
-    VersionRows
-        A list of dicts, one per step, as `%ckpt_diff --json` gives; shows itself as text and as HTML.
-
-    Raises
-    ------
-    StepNotFoundError
-        A version, or a step that was asked for, is not stored.
-    """
-    from pathlib import Path
-
-    from ckpt_magic.faces.versions import differ
-    from ckpt_magic.files.store import check_name
-    from ckpt_magic.files.trust import load_keyring
-    from ckpt_magic.steps.registry import PipelineKey
-
-    place = Path(folder).expanduser().absolute(), check_name(name, "name")
-    keys = [PipelineKey(*place, check_name(str(one), "version")) for one in (old, new)]
-    return differ(keys[0], keys[1], load_keyring(), list(steps))
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -383,6 +383,20 @@ def test_clearing_nothing_in_particular_is_refused(run: Any, capsys: pytest.Capt
     assert "not both" in usage(run, capsys, "%ckpt_clear 1 --all")
 
 
+@pytest.mark.usefixtures("three")
+def test_clearing_takes_ages_versions_and_a_quota(run: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    store = Store(tmp_path / ".ckpt")
+    capsys.readouterr()
+    run("%ckpt_clear --older 14d --yes", "%ckpt_clear --keep 1 --yes", "%ckpt_clear --quota 1GB --dry-run")
+    assert capsys.readouterr().out == "there is nothing to delete\n" * 3
+    rows = run("%ckpt_clear --quota 0 --json")
+    assert [(row["step"], row["deleted"]) for row in rows] == [(1, False), (2, False), (3, False)]
+    assert len(store.entries()) == 3
+    assert "'soon' is no age: use a number with m" in usage(run, capsys, "%ckpt_clear --older soon")
+    assert "give --yes or --dry-run, not both" in usage(run, capsys, "%ckpt_clear 1 --yes --dry-run")
+    assert "leave out --version" in usage(run, capsys, "%ckpt_clear --keep 1 --version 2")
+
+
 # --- %ckpt_trust ---
 
 

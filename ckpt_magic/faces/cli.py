@@ -13,9 +13,9 @@ from pathlib import Path
 
 import ckpt_magic
 from ckpt_magic.errors import CheckpointError, UsageError
-from ckpt_magic.faces import status, verbs
+from ckpt_magic.faces import bundles, checking, clearing, status, trusting, verbs
 from ckpt_magic.files.store import Store
-from ckpt_magic.files.trust import export_key, import_key, key_folder, load_keyring
+from ckpt_magic.files.trust import export_key, import_key, key_folder, load_keyring, new_key
 from ckpt_magic.steps.failures import load_failed
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.steps.settings import Settings
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if something failed; 2 if an argument is wrong.
+        0; 1 if something failed, or `check` found something; 2 if an argument is wrong.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
@@ -43,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return verb(given)
     except UsageError as error:
-        print(f"ckpt-magic: {error}", file=sys.stderr)
+        _complain(error)
         return 2
     except CheckpointError as error:
-        print(f"ckpt-magic: {error}", file=sys.stderr)
+        _complain(error)
         return 1
     except BrokenPipeError:  # `ckpt-magic status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,17 +110,41 @@ def _parser() -> argparse.ArgumentParser:
 
     clear = add("clear", help="delete checkpoints; without --yes only say which")
     _add_place(clear)
-    clear.add_argument("--all", action="store_true", help="all steps of the pipeline")
-    clear.add_argument("--kept", action="store_true", help="its files that were set aside (.bad-, .kept-)")
-    clear.add_argument("--yes", action="store_true")
+    clearing.add_arguments(clear)
     clear.set_defaults(verb=_clear)
 
+    check = add("check", help="compare files with their signatures and digests; status 1 if something is not well")
+    check.add_argument("what", nargs="*", metavar="NOTEBOOK", help="the notebook that wrote them")
+    verbs.add_pipeline(check)
+    check.add_argument("--json", action="store_true", help="a list of objects about the files")
+    check.set_defaults(verb=_check)
+
+    export = add(
+        "export", help="write all steps of a version into one zip file; without -o only show what it would hold"
+    )
+    export.add_argument(
+        "pipeline", nargs="?", metavar="NAME|NOTEBOOK", help="the pipeline, or the notebook that wrote it"
+    )
+    verbs.add_pipeline(export)
+    export.add_argument("-o", "--output", type=Path, metavar="FILE.zip")
+    export.add_argument("--force", action="store_true", help="replace FILE.zip if it is there")
+    export.add_argument("--json", action="store_true", help="a list of objects about the steps")
+    export.set_defaults(verb=_export)
+
+    import_ = add("import", help="put the checkpoints of a zip file into a folder; who wrote them has to be trusted")
+    import_.add_argument("file", type=Path, metavar="FILE.zip")
+    import_.add_argument("--folder", help="folder of the checkpoints")
+    import_.add_argument("--yes", action="store_true", help="sign them after showing what they would import")
+    import_.add_argument("--force", action="store_true", help="where checkpoints are in the way: keep those aside")
+    import_.add_argument("--json", action="store_true", help="a list of objects about the files")
+    import_.set_defaults(verb=_import)
+
     trust = add("trust", help="accept checkpoint files of others, or their key")
-    verbs.add_trust(trust)
+    trusting.add_arguments(trust)
     trust.set_defaults(verb=_trust)
 
-    key = add("key", help="show, export or import the keys that sign checkpoints")
-    key.add_argument("action", choices=("show", "export", "import"))
+    key = add("key", help="show, export, import or change the keys that sign checkpoints")
+    key.add_argument("action", choices=("show", "export", "import", "new"))
     key.add_argument("file", nargs="?", type=Path, metavar="FILE")
     key.set_defaults(verb=_key)
     return parser
@@ -202,27 +226,81 @@ def _verify(given: argparse.Namespace) -> int:
 
 def _clear(given: argparse.Namespace) -> int:
     settings, spans = _place(given)
-    key = _pipeline(settings, given)
-    print(verbs.clear(key, spans, all_steps=given.all, kept=given.kept, yes=given.yes).text())
+    cleared = clearing.clear_given(
+        given,
+        spans,
+        folder=settings.folder(given.folder),
+        key=lambda: _pipeline(settings, given),
+        keyring=load_keyring(),
+    )
+    print(status.rows_json(cleared) if given.json else cleared)
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    settings, spans = _place(given)
+    if spans:
+        raise UsageError("check: name a notebook, or a pipeline with --name and --version")
+    shown = settings.shown()
+    name, version = (shown[one][0] if shown[one][1] != "default" else None for one in ("name", "version"))
+    store = Store(settings.folder(given.folder))
+    found = checking.check(store, load_keyring(), given.name or name, given.version or version)
+    print(status.rows_json(found) if given.json else found)
+    return 0 if found.well else 1
+
+
+def _export(given: argparse.Namespace) -> int:
+    is_notebook = given.pipeline is not None and given.pipeline.endswith(".ipynb")
+    if given.pipeline is not None and not is_notebook:
+        if given.name is not None:
+            raise UsageError("export: give the name once")
+        given.name = given.pipeline
+    given.what = [given.pipeline] if is_notebook else []
+    settings, _ = _place(given)
+    key, keyring = _pipeline(settings, given), load_keyring()
+    found, _ = bundles.contents(key, keyring)
+    if not given.json:
+        print(found)
+    if given.output is not None:
+        written = bundles.export(key, given.output, keyring, force=given.force)
+        if not given.json:
+            print(written.receipt())
+    if given.json:
+        print(status.rows_json(found))
+    return 0
+
+
+def _import(given: argparse.Namespace) -> int:
+    store = Store(Settings(Path.cwd(), environ=os.environ).folder(given.folder))
+    shown = bundles.import_(given.file, store, load_keyring(), yes=given.yes, force=given.force)
+    print(status.rows_json(shown) if given.json else shown)
     return 0
 
 
 def _trust(given: argparse.Namespace) -> int:
-    if (given.path is None) == (given.key is None):
-        raise UsageError("trust: give a file or a folder, or --key FILE")
+    trusting.refuse_nonsense(given)
     if given.key is not None:
-        lines = verbs.trust_key(Path(given.key), yes=given.yes)
+        print("\n".join(trusting.trust_key(Path(given.key), yes=given.yes)))
+    elif given.resign:
+        folder = Settings(Path.cwd(), environ=os.environ).folder(given.path)
+        print(trusting.resign(folder, load_keyring()))
     else:
-        lines = verbs.trust_path(Path(given.path), load_keyring(), {}, yes=given.yes)
-    print("\n".join(lines))
+        print(trusting.trust_path(Path(given.path), load_keyring(), {}, yes=given.yes))
     return 0
 
 
 def _key(given: argparse.Namespace) -> int:
-    if (given.action == "show") != (given.file is None):
-        raise UsageError(f"key {given.action}: " + ("takes no file" if given.action == "show" else "name a FILE"))
+    alone = given.action in ("show", "new")
+    if alone != (given.file is None):
+        raise UsageError(f"key {given.action}: " + ("takes no file" if alone else "name a FILE"))
     if given.action == "import":
         print(f"accepted from now on: {import_key(given.file).id.hex()}")
+        return 0
+    if given.action == "new":
+        old, new = new_key()
+        print(f"signs from now on: {new.id.hex()}; {old.id.hex()} stays accepted (in {key_folder() / 'accepted'})")
+        print("`ckpt-magic trust --resign FOLDER` signs with it what is trusted in a folder; running kernels sign with")
+        print("the key so far until they are restarted")
         return 0
     keyring = load_keyring()
     if given.action == "export":
@@ -282,6 +360,11 @@ def _pipeline(settings: Settings, given: argparse.Namespace, version: str | None
         there = pipelines_text(Store(settings.folder(given.folder)))
         raise UsageError(f"which pipeline? --name NAME, or a notebook's path{f'; stored: {there}' if there else ''}")
     return settings.resolve(call)
+
+
+def _complain(error: CheckpointError) -> None:
+    """Show an error; it may hold names out of files that anybody wrote."""
+    print("ckpt-magic: " + "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
 
 
 def _brief(value: object) -> str:

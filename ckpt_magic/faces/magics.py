@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError as ShellUsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
-from traitlets import Bool, Integer, List, Unicode
+from traitlets import Bool, Integer, List, TraitError, Unicode, validate
 
 from ckpt_magic.errors import CheckpointError, StoreError, UsageError
-from ckpt_magic.faces import status, verbs
+from ckpt_magic.faces import clearing, status, trusting, verbs
 from ckpt_magic.faces.hooks import Hooks
 from ckpt_magic.faces.notebook import Notebook, pipeline_of
 from ckpt_magic.files.store import Store, check_name
@@ -27,6 +27,7 @@ from ckpt_magic.steps.failures import load_failed
 from ckpt_magic.steps.kernel import FAILED_CAP
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.push import push, push_failed
+from ckpt_magic.steps.record import parse_size
 from ckpt_magic.steps.registry import PipelineKey, StartPoint, StepCall, parse_start, steps_text
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.session import Session
@@ -57,6 +58,9 @@ class CkptMagics(Magics):
     secrets = List(
         Unicode(), help="Patterns of environment names never stored, e.g. *KEY*; empty for the default ones."
     ).tag(config=True)
+    quota = Unicode("", help="Bytes that the checkpoints of a folder may take, e.g. 20 GB; empty for no limit.").tag(
+        config=True
+    )
     output_cap = Integer(DEFAULT_CAP, min=0, help="Bytes of displays recorded per step.").tag(config=True)
     sync = Bool(False, help="Whether a step ends only when its checkpoint is on the disk.").tag(config=True)
     failed_cap = Integer(
@@ -80,7 +84,10 @@ class CkptMagics(Magics):
             cap=self.output_cap,
         )
         self._shown: dict[Path, str] = {}
-        self.observe(self._apply_options, ["banner", "failed_cap", "output_cap", "restore_random", "secrets", "sync"])
+        self.observe(
+            self._apply_options,
+            ["banner", "failed_cap", "output_cap", "quota", "restore_random", "secrets", "sync"],
+        )
 
     def _new_session(self) -> Session:
         handed = _read_handed_over(self.handed_over)
@@ -104,6 +111,7 @@ class CkptMagics(Magics):
             is_hidden=self._is_hidden,
             restore_random=self.restore_random,
             secrets=self.secrets or None,
+            quota=self._quota(),
             sync=self.sync,
             # A kernel has the next cell in some milliseconds; a script that drives a shell looks for the file at once.
             patience=0.002 if hasattr(self._shell, "kernel") else 0.1,
@@ -122,7 +130,19 @@ class CkptMagics(Magics):
         self.session.restore_random = self.restore_random
         self.session.failed_cap = self.failed_cap
         self.session.secrets = self.secrets or None
+        self.session.quota = self._quota()
         self.session.sync = self.sync
+
+    @validate("quota")
+    def _refuse_other_quotas(self, proposal: Any) -> Any:
+        try:
+            parse_size(proposal["value"] or "0")
+        except UsageError as error:
+            raise TraitError(f"CkptMagics.quota: {error}") from None
+        return proposal["value"]
+
+    def _quota(self) -> int | None:
+        return parse_size(self.quota) if self.quota else None
 
     # -- the magics -----------------------------------------------------------------------------------------------
 
@@ -271,7 +291,7 @@ class CkptMagics(Magics):
         if given.failed:
             return self._load_failed(key, given)
         if not given.push:
-            outputs = verbs.load(key, given.steps, self.session.keyring)
+            outputs = verbs.load(key, given.steps, self.session.keyring, need=self.session.mapped.need)
             return self._rows(key, set(outputs)) if given.json else outputs
         receipts = push(self.session, key, verbs.chosen_steps(key, given.steps), force=given.force)
         if given.json:
@@ -336,6 +356,7 @@ class CkptMagics(Magics):
             session.keyring,
             pipelines=dict(session.registry.pipelines()),
             outlook=session.outlook,
+            held=session.mapped.deleted(),
             **scope,
         )
 
@@ -407,15 +428,21 @@ class CkptMagics(Magics):
         _say(done.stdout.rstrip())
 
     @line_magic
-    def ckpt_clear(self, line: str) -> None:
+    def ckpt_clear(self, line: str) -> Any:
         """Delete checkpoints; without --yes only say which.
 
-        Usage: %ckpt_clear [STEP … | --all] [--kept] [--name NAME] [--version V] [--folder F] [--yes]
+        Usage: %ckpt_clear [STEP … | --all] [--kept] [--older AGE] [--keep N] [--name NAME] [--version V] [--folder F]
+                           [--dry-run | --yes] [--json]
+               %ckpt_clear --quota SIZE [--folder F] [--dry-run | --yes] [--json]
 
-          --all    all steps of the pipeline
-          --kept   its files that were set aside (.bad-…, .kept-…)
+          --all          all steps of the pipeline
+          --kept         its files that were set aside (.bad-…, .kept-…)
+          --older AGE    only what was saved longer ago than 30m, 6h, 14d, 2w; alone: of all steps
+          --keep N       of all versions of the pipeline but the newest N; alone: all steps
+          --quota SIZE   what was least recently saved or restored in the folder, of all pipelines, until the rest
+                         takes no more than SIZE, such as 20GB; never a file that this kernel restored from
 
-        Values that were restored from a deleted file stay valid.
+        Values that were restored from a deleted file stay valid: `held` are the bytes that stay on the disk for them.
 
         Examples
         --------
@@ -423,15 +450,30 @@ class CkptMagics(Magics):
 
             %ckpt_clear 3
             %ckpt_clear --all --name model-training --version 1 --yes
+            %ckpt_clear --keep 2 --older 14d --name model-training
         """
         parser = verbs.Arguments("%ckpt_clear")
-        verbs.add_clear(parser)
-        _usage(self._clear, parser, line)
+        verbs.add_steps(parser)
+        verbs.add_pipeline(parser)
+        clearing.add_arguments(parser)
+        return _usage(self._clear, parser, line)
 
-    def _clear(self, parser: verbs.Arguments, line: str) -> None:
+    def _clear(self, parser: verbs.Arguments, line: str) -> Any:
         given = parser.parse_line(line)
-        key = self._key(parser, given)
-        _say(verbs.clear(key, given.steps, all_steps=given.all, kept=given.kept, yes=given.yes).text())
+        self.session.wait()
+        cleared = clearing.clear_given(
+            given,
+            given.steps,
+            folder=self.session.settings.folder(given.folder),
+            key=lambda: self._key(parser, given),
+            keyring=self.session.keyring,
+            held=self.session.mapped.deleted,
+            spared=self.session.mapped.needed,
+        )
+        if given.json:
+            return list(cleared)
+        _say(repr(cleared))
+        return None
 
     @line_magic
     def ckpt_trust(self, line: str) -> None:
@@ -439,9 +481,11 @@ class CkptMagics(Magics):
 
         Usage: %ckpt_trust FILE|FOLDER [--yes]
                %ckpt_trust --key FILE [--yes]
+               %ckpt_trust --resign [FOLDER]
 
         Reading a checkpoint can run code that its writer chose. This shows owner, date, size and all that the file
-        would import, without loading it; `--yes` then signs the bytes that were shown.
+        would import, without loading it; `--yes` then signs the bytes that were shown. `--resign` signs what is trusted
+        in a folder with the signing key of now (after `ckpt-magic key new`); what is not trusted stays as it is.
 
         Examples
         --------
@@ -452,22 +496,23 @@ class CkptMagics(Magics):
             %ckpt_trust --key colleague.key --yes
         """
         parser = verbs.Arguments("%ckpt_trust")
-        verbs.add_trust(parser)
+        trusting.add_arguments(parser)
         _usage(self._trust, parser, line)
 
     def _trust(self, parser: verbs.Arguments, line: str) -> None:
         given = parser.parse_line(line)
-        if (given.path is None) == (given.key is None):
-            parser.error("give a file or a folder, or --key FILE")
-        base = self.session.settings.base
+        trusting.refuse_nonsense(given)
+        settings = self.session.settings
         if given.key is not None:
-            lines = verbs.trust_key(base / Path(given.key).expanduser(), yes=given.yes)
+            _say("\n".join(trusting.trust_key(settings.base / Path(given.key).expanduser(), yes=given.yes)))
             self.session.forget_keys()
-        else:
-            path = base / Path(given.path).expanduser()
+        elif given.resign:
             self.session.wait()
-            lines = verbs.trust_path(path, self.session.keyring, self._shown, yes=given.yes)
-        _say("\n".join(lines))
+            _say(repr(trusting.resign(settings.folder(given.path), self.session.keyring)))
+        else:
+            path = settings.base / Path(given.path).expanduser()
+            self.session.wait()
+            _say(repr(trusting.trust_path(path, self.session.keyring, self._shown, yes=given.yes)))
 
     def _key(self, parser: verbs.Arguments, given: Any) -> PipelineKey:
         """The pipeline that a magic is about."""
@@ -524,8 +569,11 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "ckpt_status": (*_PIPELINE, "--json"),
     "ckpt_verify": _PIPELINE,
     "ckpt_diff": ("--name", "--folder", "--json"),
-    "ckpt_clear": (*_PIPELINE, "--all", "--kept", "--yes"),
-    "ckpt_trust": ("--key", "--yes"),
+    "ckpt_clear": (
+        *_PIPELINE,
+        *("--all", "--kept", "--older", "--keep", "--quota", "--dry-run", "--yes", "--json"),
+    ),
+    "ckpt_trust": ("--key", "--resign", "--yes"),
 }
 
 

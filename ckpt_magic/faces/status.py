@@ -9,6 +9,8 @@ The states of a row:
     There is a checkpoint that this user accepts.
 `missing`
     The step was seen in this kernel and has no checkpoint.
+`held`
+    So, too; but arrays that were restored from it keep its bytes on the disk until this kernel lets go of them.
 `saving`
     It ran in this kernel, and its checkpoint is on its way to the disk. Size and age are of the older file.
 `failed`
@@ -31,6 +33,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
@@ -57,7 +60,7 @@ class Rows(list[dict[str, Any]]):
     Attributes
     ----------
     note
-        A line that is shown below the table.
+        Lines that are shown below the table.
     """
 
     note = ""
@@ -81,6 +84,7 @@ def rows(
     version: str | None = None,
     pipelines: Mapping[PipelineKey, Pipeline] | None = None,
     outlook: Callable[[PipelineKey, int], Decision] | None = None,
+    held: Mapping[Path, int] | None = None,
 ) -> Rows:
     """Look at the steps of a folder: those stored in it, and those that this kernel has seen.
 
@@ -96,6 +100,8 @@ def rows(
         What happened in this kernel.
     outlook
         Tells what the next run of a step will do.
+    held
+        Bytes that arrays of this kernel keep on the disk, by the path of the file that was deleted or replaced.
 
     Raises
     ------
@@ -111,8 +117,10 @@ def rows(
         found[PipelineKey(store.folder, entry.name, entry.version), entry.step] = entry
     saving = {one.path for one in publisher().pending(store.folder)}
     ordered = sorted(found, key=lambda one: (one[0].name, natural(one[0].version), one[1]))
-    return Rows(
-        _row(
+    held = {path: size for path, size in (held or {}).items() if path.parent == store.folder}
+    made = Rows()
+    for key, step in ordered:
+        row = _row(
             key,
             step,
             found[key, step],
@@ -121,8 +129,15 @@ def rows(
             outlook,
             is_saving=store.path(key.name, key.version, step) in saving,
         )
-        for key, step in ordered
-    )
+        if row["state"] == "missing" and (kept := held.get(store.path(key.name, key.version, step))):
+            row |= {"state": "held", "bytes": kept}
+        made.append(row)
+    if held:
+        made.note = (
+            f"held: {size(sum(held.values()))} of files that were deleted or replaced stay on the disk until this "
+            f"kernel lets go of the arrays over them ({', '.join(sorted(path.name for path in held))})"
+        )
+    return made
 
 
 def _row(
@@ -155,7 +170,7 @@ def _row(
         "restore_seconds": seen.restore_seconds if seen is not None else None,
         "bytes": found.bytes,
         "saved_at": _text(meta.get("created")) or found.modified,
-        "variables": [_variable(row) for row in _dicts(meta.get("variables"))],
+        "variables": variables_of(meta),
         "lost": [_lost(row) for row in (*_dicts(meta.get("lost")), *_result(meta))],
         "path": str(entry.path) if entry is not None else None,
     }
@@ -203,6 +218,11 @@ def _next(
 
 
 _ALONE = {"run": "not before the start point"}
+
+
+def variables_of(meta: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows about variables of a META that may be a lie."""
+    return [_variable(row) for row in _dicts(meta.get("variables"))]
 
 
 def _variable(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,7 +340,7 @@ def _remarks(found: Sequence[Mapping[str, Any]]) -> list[str]:
         if row["state"] in _UNTRUSTED:
             remarks.append(f"{label} (?): what is shown of it is not authenticated: {_first_line(row['reason'])}")
     note = getattr(found, "note", "")
-    return [*remarks, *([note] if note else [])]
+    return [*remarks, *note.splitlines()]
 
 
 def _first_line(text: str | None) -> str:

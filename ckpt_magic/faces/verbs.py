@@ -1,4 +1,4 @@
-"""What the magics and the command line share: their arguments, and what load, status, clear and trust do.
+"""What the magics and the command line share: their arguments, and what load, status and diff do.
 
 Every face reads the same rows and calls the same functions. Knows no shell, prints nothing.
 """
@@ -6,19 +6,15 @@ Every face reads the same rows and calls the same functions. Knows no shell, pri
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ckpt_magic.errors import CheckpointError, StepNotFoundError, UntrustedError, UsageError
+from ckpt_magic.errors import StepNotFoundError, UsageError
 from ckpt_magic.faces import status
-from ckpt_magic.files import format as files
-from ckpt_magic.files.disk import explained
-from ckpt_magic.files.store import Store, date_text, trust
-from ckpt_magic.files.trust import Keyring, import_key, key_folder, read_key
+from ckpt_magic.files.store import Store
+from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, StepCall, steps_text
 from ckpt_magic.steps.settings import Settings
@@ -155,9 +151,9 @@ def one_step(spans: Sequence[Span]) -> int | None:
 # -- load -----------------------------------------------------------------------------------------------------------
 
 
-def load(key: PipelineKey, spans: Sequence[Span], keyring: Keyring) -> Outputs:
-    """The stored outputs of a pipeline, or of some of its steps."""
-    return Outputs(key.folder, key.name, key.version, steps=chosen_steps(key, spans), keyring=keyring)
+def load(key: PipelineKey, spans: Sequence[Span], keyring: Keyring, **options: Any) -> Outputs:
+    """The stored outputs of a pipeline, or of some of its steps; `options` are those of `Outputs`."""
+    return Outputs(key.folder, key.name, key.version, steps=chosen_steps(key, spans), keyring=keyring, **options)
 
 
 def chosen_steps(key: PipelineKey, spans: Sequence[Span]) -> list[int]:
@@ -201,6 +197,7 @@ def look(
     folder: str | None = None,
     pipelines: Mapping[PipelineKey, Pipeline] | None = None,
     outlook: Any = None,
+    held: Mapping[Path, int] | None = None,
 ) -> status.Rows:
     """Rows about the steps that are meant.
 
@@ -216,13 +213,15 @@ def look(
     folders = [settings.folder(folder)]
     if folder is None:
         folders += [key.folder for key in seen]
-    found = status.Rows()
+    found, notes = status.Rows(), []
     for one in dict.fromkeys(folders):
-        found += status.rows(Store(one), keyring, name=name, version=version, pipelines=seen, outlook=outlook)
+        part = status.rows(Store(one), keyring, name=name, version=version, pipelines=seen, outlook=outlook, held=held)
+        notes.append(part.note)
+        found += part
     mine = {key.name for key in seen} | {str(shown["name"][0])}
     if name is None and any(row["name"] in mine for row in found):
         found = status.Rows(row for row in found if row["name"] in mine)
-    found.note = _besides(Store(folders[0]), found)
+    found.note = "\n".join(filter(None, [*notes, _besides(Store(folders[0]), found)]))
     return found
 
 
@@ -271,163 +270,3 @@ def diff(old: PipelineKey, new: PipelineKey, spans: Sequence[Span], keyring: Key
 
     there = {entry.step for key in (old, new) for entry in Store(key.folder).entries(key.name, key.version)}
     return versions.differ(old, new, keyring, choose(spans, sorted(there), f"`{old.name}` in {old.folder}"))
-
-
-# -- clear ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Cleared:
-    """Files that were deleted, or would be."""
-
-    paths: list[Path]
-    bytes: int
-    deleted: bool
-
-    def text(self) -> str:
-        """What happened, in words."""
-        if not self.paths:
-            return "there is nothing to delete"
-        lines = [f"  {printable(str(path))}" for path in self.paths]
-        count = f"{len(self.paths)} file{'' if len(self.paths) == 1 else 's'}, {size(self.bytes)}"
-        if self.deleted:
-            return "\n".join([f"deleted {count}:", *lines])
-        return "\n".join([f"would delete {count}:", *lines, "nothing was deleted; --yes deletes"])
-
-
-def add_clear(parser: argparse.ArgumentParser) -> None:
-    """Add what `clear` takes."""
-    add_steps(parser)
-    parser.add_argument("--all", action="store_true", help="all steps of the pipeline")
-    parser.add_argument("--kept", action="store_true", help="files that were set aside (.bad-, .kept-)")
-    add_pipeline(parser)
-    parser.add_argument("--yes", action="store_true", help="delete; without it only say what would be deleted")
-
-
-def clear(key: PipelineKey, spans: Sequence[Span], *, all_steps: bool, kept: bool, yes: bool) -> Cleared:
-    """Delete checkpoints of a pipeline, or say which.
-
-    Parameters
-    ----------
-    spans
-        These steps.
-    all_steps
-        All of them.
-    kept
-        The files of this pipeline that were set aside.
-    yes
-        Really.
-
-    Raises
-    ------
-    UsageError
-        It is not said what to delete.
-    StepNotFoundError
-        A step is not stored.
-    """
-    if not spans and not all_steps and not kept:
-        raise UsageError("say what to delete: steps such as 2 or 1-3, --all, or --kept for files that were set aside")
-    if spans and all_steps:
-        raise UsageError("give steps or --all, not both")
-    store = Store(key.folder)
-    paths = []
-    if spans or all_steps:
-        there = {entry.step: entry.path for entry in store.entries(key.name, key.version)}
-        paths = [there[step] for step in choose(spans, list(there), pipeline_text(key))]
-    if kept:
-        prefix = f"{key.name}-v{key.version}-step"
-        paths += [path for path in store.kept() if path.name.startswith(prefix)]
-    with explained(key.folder, "the files cannot be looked at", reading=True):
-        total = sum(path.lstat().st_size for path in paths)
-    if yes:
-        store.delete(paths)
-    return Cleared(paths, total, yes)
-
-
-# -- trust ----------------------------------------------------------------------------------------------------------
-
-
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add what `trust` takes."""
-    parser.add_argument("path", nargs="?", metavar="FILE|FOLDER", help="a checkpoint file, or a folder of them")
-    parser.add_argument("--key", metavar="FILE", help="accept the key in this file")
-    parser.add_argument("--yes", action="store_true", help="sign; without it only show what would be signed")
-
-
-def look_at_untrusted(path: Path, keyring: Keyring) -> tuple[list[files.Shown], list[str]]:
-    """What is not trusted in a file or folder, and lines about what cannot be signed.
-
-    Raises
-    ------
-    CheckpointError
-        The one file cannot be signed.
-    """
-    if not os.path.isdir(path):
-        return [files.show(path, keyring)], []
-    shown, refused = [], []
-    for one in Store(path).pickles():
-        try:
-            shown.append(files.show(one, keyring))
-        except CheckpointError as error:
-            refused.append(printable(f"{one.name}: {str(error).splitlines()[0]}"))
-    return [one for one in shown if one.trust != "trusted"], refused
-
-
-def trust_shown(
-    shown: Iterable[files.Shown], keyring: Keyring, before: MutableMapping[Path, str], *, yes: bool
-) -> list[str]:
-    """Show files and, with `yes`, sign the very bytes that were shown.
-
-    Parameters
-    ----------
-    before
-        Digests of what was shown earlier; filled here. A file that changed since is not signed.
-    """
-    lines: list[str] = []
-    for one in shown:
-        if one.trust == "trusted":
-            lines.append(f"{printable(str(one.path))} is trusted already")
-            continue
-        lines += _shown_lines(one)
-        path = one.path.absolute()
-        if yes and before.get(path, one.digest) != one.digest:
-            before[path] = one.digest
-            raise UntrustedError("\n".join([*lines, f"{path} changed since it was shown first; nothing was signed"]))
-        before[path] = one.digest
-        if yes:
-            trust(path, keyring, one.digest)
-        lines.append("  signed: it is trusted now" if yes else "  not signed; --yes signs these bytes")
-    return lines
-
-
-def trust_path(path: Path, keyring: Keyring, before: MutableMapping[Path, str], *, yes: bool) -> list[str]:
-    """Show, and with `yes` sign, a file or what is not trusted in a folder; see `trust_shown`."""
-    shown, refused = look_at_untrusted(path, keyring)
-    lines = [*trust_shown(shown, keyring, before, yes=yes), *refused]
-    return lines or [f"all checkpoints in {printable(str(path))} are trusted already"]
-
-
-def _shown_lines(shown: files.Shown) -> list[str]:
-    meta, kind = shown.meta, _KINDS.get(shown.trust, shown.trust)
-    claims = f"step {meta.get('step')} of `{meta.get('name')}` version {meta.get('version')}" if meta else "nothing"
-    called = ", ".join(shown.callables) or "nothing"
-    return [
-        printable(str(shown.path)),
-        printable(f"  {kind} · owner {shown.owner} · {size(shown.size)} · {date_text(shown.mtime)}"),
-        printable(f"  says of itself (anybody can write that): {claims}"),
-        printable(f"  its pickle would import: {called}"),
-    ]
-
-
-_KINDS: Mapping[str, str] = {
-    "other key": "someone else's checkpoint",
-    "tampered": "TAMPERED: signed with a key of yours, changed afterwards",
-    "foreign": "a pickle that ckpt_magic did not write",
-}
-
-
-def trust_key(path: Path, *, yes: bool) -> list[str]:
-    """Accept the key of a file, or say which it is."""
-    key = import_key(path) if yes else read_key(path)
-    done = f"accepted from now on (kept in {key_folder() / 'accepted'})" if yes else "not accepted yet; --yes accepts"
-    return [f"key {key.id.hex()}: {done}. Whoever has it can run code here through checkpoints."]

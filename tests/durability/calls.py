@@ -27,7 +27,7 @@ from typing import Any
 
 from ckpt_magic import Checkpoint
 from ckpt_magic.errors import CheckpointError
-from ckpt_magic.faces import verbs
+from ckpt_magic.faces import clearing, trusting
 from ckpt_magic.files.format import open_checkpoint
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store
@@ -180,7 +180,8 @@ def look_at_script(folder: Path, done: bool) -> str:
 
 
 def clear(folder: Path) -> Callable[[], bool]:
-    return lambda: verbs.clear(PipelineKey(folder, "p", "1"), [(1, 1)], all_steps=False, kept=False, yes=True).deleted
+    key, ring = PipelineKey(folder, "p", "1"), load_keyring()
+    return lambda: clearing.clear(key, clearing.Wanted(((1, 1),)), ring, yes=True)[0]["deleted"]
 
 
 def look_at_cleared(folder: Path, done: bool) -> str:
@@ -202,7 +203,7 @@ def of_somebody(folder: Path) -> None:
 
 def trust(folder: Path) -> Callable[[], bool]:
     ring = load_keyring()
-    return lambda: "signed" in verbs.trust_path(folder / "p-v1-step1.pkl", ring, {}, yes=True)[-1]
+    return lambda: trusting.trust_path(folder / "p-v1-step1.pkl", ring, {}, yes=True)[0]["signed"]
 
 
 def look_at_trusted(folder: Path, done: bool) -> str:
@@ -211,7 +212,7 @@ def look_at_trusted(folder: Path, done: bool) -> str:
         return f"the file is {stored.trust}"
     if stored.trust == "trusted":
         return look_at_step(folder, False) if stored.check(new_hash) == [] else "its payloads are damaged"
-    verbs.trust_path(stored.path, load_keyring(), {}, yes=True)
+    trusting.trust_path(stored.path, load_keyring(), {}, yes=True)
     return look_at_step(folder, False)
 
 

@@ -31,7 +31,7 @@ from typing import Any
 
 from ckpt_magic import Checkpoint
 from ckpt_magic.errors import CheckpointError
-from ckpt_magic.faces import status, verbs
+from ckpt_magic.faces import status, trusting
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Entry, Store
 from ckpt_magic.files.trust import Keyring, load_keyring
@@ -223,10 +223,10 @@ def show_details(one: Round) -> str:
 
 def show_trust(one: Round) -> str:
     """Show what signing the file would sign, and now and then all of the folder."""
-    lines = verbs.trust_path(one.path, one.ring, {}, yes=False)
+    text = repr(trusting.trust_path(one.path, one.ring, {}, yes=False))
     if one.chance.random() < 0.1:
-        lines += verbs.trust_path(one.folder, one.ring, {}, yes=False)
-    assert not HARMFUL & set("\n".join(lines))
+        text += repr(trusting.trust_path(one.folder, one.ring, {}, yes=False))
+    assert not HARMFUL & set(text)
     return "shown"
 
 
@@ -237,9 +237,9 @@ def trust(one: Round) -> str:
     place.mkdir()
     copy = place / one.path.name
     copy.write_bytes(one.data)
-    lines = verbs.trust_path(copy, one.ring, {}, yes=True)
+    shown = trusting.trust_path(copy, one.ring, {}, yes=True)
     signed = copy.read_bytes()
-    assert hostile.signed_by(one.world.mine, signed), lines
+    assert hostile.signed_by(one.world.mine, signed), shown
     assert one.data.startswith(Parts.of(signed).pickle)
     return "signed"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.durability import calls, fuzz, kills
+from tests.durability import calls, fuzz, kernels, kills
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="not run: it takes fork and strace")
 
@@ -41,3 +41,10 @@ def test_every_broken_or_hostile_file_gives_a_named_error_its_values_or_a_differ
     came = {what.split(": ")[1] for what in report.seen if what.startswith("load: ")}
     errors = {"DamagedError", "TamperedError", "OtherKeyError", "OtherWriterError", "ForeignError", "NewerFormatError"}
     assert errors | {"valid", "payload"} <= came
+
+
+def test_two_processes_that_save_one_step_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    """A thousand rounds: `python -m tests.durability.kernels`."""
+    found = kernels.rounds(tmp_path / "ck", 20, seed=3)
+    assert found["rounds"] == 20
+    assert found["killed one of the two"] > 0

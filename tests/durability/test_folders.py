@@ -23,7 +23,7 @@ from typing import BinaryIO
 import pytest
 
 from ckpt_magic.errors import CheckpointError, CheckpointWarning, StoreError
-from ckpt_magic.faces import status, verbs
+from ckpt_magic.faces import status, trusting
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import load_keyring
 from ckpt_magic.steps.stored import Outputs
@@ -181,7 +181,7 @@ def test_what_is_no_file_is_a_named_error_and_never_waited_for(tmp_path: Path, w
             lambda: Kernel(folder).step(1, "n = 1"),
         ]
         if what != "folder":
-            looks.append(lambda: verbs.trust_path(path, ring, {}, yes=True))
+            looks.append(lambda: trusting.trust_path(path, ring, {}, yes=True))
         for look in looks:
             with pytest.raises(StoreError, match=str(path)):
                 look()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ckpt_magic.values import pages
+from ckpt_magic.values import delta, pages
 from ckpt_magic.values.pages import Content, Pages
 
 np = pytest.importorskip("numpy")
@@ -260,3 +260,15 @@ def test_what_is_gone_is_forgotten(tracked: Pages) -> None:
     assert tracked.content(buffer(array)) is content
     tracked.prune(set())
     assert tracked.content(buffer(array)) is not content
+
+
+def test_no_look_begins_where_memory_must_not_be_read() -> None:
+    def guard() -> None:
+        raise LookupError("the file was cut short")
+
+    class Touched:
+        def __reduce__(self) -> Any:
+            raise AssertionError
+
+    with pytest.raises(LookupError, match="cut short"):
+        delta.look({"a": Touched()}, {}, Pages(guard=guard))

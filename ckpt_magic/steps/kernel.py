@@ -95,7 +95,7 @@ class Kernel:
         self.active: Plan | None = None
         self.mapped = Mapped(namespace)
         self.makers = Makers(self.main)
-        self.pages = Pages()
+        self.pages = Pages(guard=self.mapped.refuse_cut_short)
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
         self.places = places.Places(self.main)
         self.chance = Chance()

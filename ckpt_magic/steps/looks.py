@@ -141,7 +141,6 @@ class Looks:
 
     def _look(self, names: dict[str, Any], known: Mapping[str, Seen]) -> delta.State:
         kernel = self._kernel
-        kernel.mapped.refuse_cut_short()
         state = delta.look(names, kernel.main, kernel.pages, kernel.makers, known)
         if kernel.owner is not None:
             for seen in state.looks.values():

@@ -191,6 +191,8 @@ def look(
     known
         Looks that are taken as they are.
     """
+    if pages is not None:
+        pages.guard()
     with _no_collection(), generators.kept():
         known = {name: seen for name, seen in (known or {}).items() if name in names}
         fallen = [one for one in _closed(known) if not one.stands(known, namespace)]

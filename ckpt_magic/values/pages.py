@@ -110,10 +110,13 @@ class Pages:
     ----------
     tracking
         Whether to try to track writes; without it only maps of files are proofs.
+    guard
+        Called before memory is looked at; raises if that must not be.
     """
 
-    def __init__(self, *, tracking: bool = True) -> None:
+    def __init__(self, *, tracking: bool = True, guard: Callable[[], None] = lambda: None) -> None:
         self._tracking = tracking
+        self.guard = guard
         self._forget_all()
 
     def _forget_all(self) -> None:

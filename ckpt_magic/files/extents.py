@@ -19,6 +19,7 @@ from ckpt_magic.files.streams import SLICE
 BLOCK = 4096
 _LEAST = 4 * BLOCK  # a shorter part is written: each shared one is an extent of its own
 _CLONE_RANGE = 0x4020940D  # FICLONERANGE of Linux
+_COPIED = 64 * SLICE  # bytes copied by one call, between which an interrupt is heard
 
 
 class Source(Protocol):
@@ -125,18 +126,18 @@ class Sharing:
     Parameters
     ----------
     source
-        Where the bytes are; None gives a sharing that shares nothing.
+        Where the bytes are. If it is not what it was, or on another file system, nothing is shared.
     file
         The file being written, unbuffered. What is shared lies at the position given, whatever its own one is.
     """
 
-    def __init__(self, source: Source | None, file: BinaryIO) -> None:
+    def __init__(self, source: Source, file: BinaryIO) -> None:
         self._source, self._file = source, file
         self._from = self._to = -1
         self._clones = True
 
     def __enter__(self) -> Sharing:
-        if self._source is not None and sys.platform == "linux":
+        if sys.platform == "linux":
             with contextlib.suppress(OSError):  # io.UnsupportedOperation too: a file in memory
                 self._to = self._file.fileno()
                 found = self._source.reopened()
@@ -166,7 +167,7 @@ class Sharing:
                 return length
             except OSError:  # another file system, or one that cannot; a full one says so when it is written to
                 self._clones = False
-        if self._source is None or self._source.resident:
+        if self._source.resident:
             return 0
         done = 0
         with contextlib.suppress(OSError):  # as above
@@ -177,6 +178,3 @@ class Sharing:
             ):
                 done += copied
         return done
-
-
-_COPIED = 64 * SLICE

@@ -102,6 +102,18 @@ def resident(array: Any) -> int:
     raise LookupError("the memory is not mapped")
 
 
+def test_pages_here_and_there_take_the_room_of_what_changed(sharing_folder: Path) -> None:
+    """The pages of memory lie across the blocks of the file; the inodes and extents of the file system count too."""
+    tracked()
+    folder, blocks = sharing_folder / "ck", 8 * MIB // 512
+    kernel = Kernel(folder)
+    kernel.step(1, f"import numpy\na = numpy.arange({8 * MIB}.0)")
+    before = loops.used(sharing_folder)
+    kernel.step(2, f"for k in range(7, {blocks}, 100):\n    a[k * 512 : k * 512 + 512] = k")
+    assert loops.used(sharing_folder) - before < 1.5 * blocks // 100 * BLOCK
+    assert (value(folder, 2, "a") == kernel.names["a"]).all()
+
+
 @pytest.mark.parametrize("clones", [True, False])
 def test_saving_a_mapped_array_again_does_not_read_it_into_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clones: bool
@@ -160,16 +172,24 @@ def test_parts_cover_a_buffer_and_leave_out_what_is_stale() -> None:
         length = chance.randrange(1, 60 * BLOCK)
         edges = sorted(chance.sample(range(length + 1), min(length + 1, 2 * chance.randrange(5))))
         stale = list(zip(edges[::2], edges[1::2], strict=False))
-        found = list(extents.parts(length, stale))
+        equal = {block for block in range(0, length, BLOCK) if chance.randrange(3) == 0}
+        found = list(extents.parts(length, stale, equal.__contains__))
         assert [low for low, _, _ in found] == [0, *(high for _, high, _ in found[:-1])]
         assert found[-1][1] == length
         for low, high, same in found:
             if same:
                 assert low % BLOCK == high % BLOCK == 0
                 assert high - low >= 4 * BLOCK
-                assert not any(low < last and first < high for first, last in stale)
-        assert not any(one[2] == other[2] for one, other in itertools.pairwise(found))
+                for first, last in stale:
+                    over = range(max(low, first // BLOCK * BLOCK), min(high, last), BLOCK)
+                    assert equal.issuperset(over)
+                    assert all(first > block or last < block + BLOCK for block in over)
+        assert all(one[2] or other[2] for one, other in itertools.pairwise(found))
     assert list(extents.parts(64 * BLOCK, [])) == [(0, 64 * BLOCK, True)]
+    told = list(extents.parts(64 * BLOCK + 9, [(64 * BLOCK + 3, 64 * BLOCK + 9)], lambda at: True))
+    assert told == [(0, 64 * BLOCK, True), (64 * BLOCK, 64 * BLOCK + 9, False)]
+    told = list(extents.parts(64 * BLOCK, [(100, 30 * BLOCK + 7)], lambda at: at == 30 * BLOCK))
+    assert told == [(0, 30 * BLOCK, False), (30 * BLOCK, 64 * BLOCK, True)]
 
 
 def test_a_buffer_that_changes_while_it_is_written_gets_the_digest_of_what_was_written(tmp_path: Path) -> None:

@@ -102,20 +102,36 @@ class Known:
     written_at: int | None = field(default=None, init=False)
 
 
-def parts(length: int, stale: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, bool]]:
+def parts(
+    length: int, stale: Sequence[tuple[int, int]], is_same: Callable[[int], bool] = lambda at: False
+) -> Iterator[tuple[int, int, bool]]:
     """Cut a buffer of `length` bytes into parts, from and to, that can be shared or have to be written.
 
     Sharing goes by whole blocks, so that the last one, if it is no whole one, is always written.
+
+    Parameters
+    ----------
+    length
+        Bytes of the buffer.
+    stale
+        Parts that may be other ones.
+    is_same
+        Tells whether the block at an offset, of which only a part is stale, is as it was: memory is written to by
+        pages of its own, which lie across the blocks.
     """
     done = position = 0  # up to where parts were told, and up to where bytes are known to be stale
     for low, high in (*stale, (length // BLOCK * BLOCK, length)):
-        low = low // BLOCK * BLOCK
-        if low - position >= _LEAST:
+        first, last = low // BLOCK * BLOCK, -(-high // BLOCK) * BLOCK
+        if first < low and first + BLOCK <= length and is_same(first):
+            first += BLOCK
+        if high < last <= length and first < last and is_same(last - BLOCK):
+            last -= BLOCK
+        if first - position >= _LEAST:
             if position > done:
                 yield done, position, False
-            yield position, low, True
-            done = low
-        position = max(position, min(length, -(-high // BLOCK) * BLOCK))
+            yield position, first, True
+            done = first
+        position = max(position, min(length, last))
     if done < length:
         yield done, length, False
 
@@ -147,6 +163,13 @@ class Sharing:
     def __exit__(self, *error: object) -> None:
         if self._from >= 0:
             os.close(self._from)
+
+    def holds(self, offset: int, block: memoryview) -> bool:
+        """Whether the source has these bytes at `offset`."""
+        try:
+            return self._from >= 0 and os.pread(self._from, len(block), offset) == block
+        except OSError:
+            return False
 
     def share(self, offset: int, position: int, length: int) -> int:
         """Let the file have `length` bytes of the source's `offset` at its own `position`.

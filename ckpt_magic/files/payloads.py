@@ -15,7 +15,7 @@ from pickle import PickleBuffer
 from typing import Any, BinaryIO
 
 from ckpt_magic.errors import DamagedError
-from ckpt_magic.files.extents import Extent, Known, Sharing, parts
+from ckpt_magic.files.extents import BLOCK, Extent, Known, Sharing, parts
 from ckpt_magic.files.streams import SLICE, Progress, read_exactly, read_into, say_nothing, write_all
 
 PAGE = 4096
@@ -189,7 +189,11 @@ class PayloadWriter:
     def _share(self, raw: memoryview, extent: Extent, stale: Sequence[tuple[int, int]]) -> None:
         start = self._position
         with Sharing(extent.source, self._file) as sharing:
-            for low, high, same in parts(len(raw), stale):
+
+            def is_same(at: int) -> bool:
+                return sharing.holds(extent.offset + at, raw[at : at + BLOCK])
+
+            for low, high, same in parts(len(raw), stale, is_same):
                 if same and (done := sharing.share(extent.offset + low, start + low, high - low)):
                     low += done
                     self._position += done

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ckpt_magic.steps.around import Around
 from tests.kernels import Kernel
 from tests.test_rule import Cells, actions, play
 
@@ -254,6 +255,25 @@ def test_what_only_an_earlier_text_of_a_step_set_is_not_saved_with_it(tmp_path: 
     anew()
     facts, _ = run(tmp_path / "ckpt", [(1, "import os, pandas as pd; pd.set_option('display.max_rows', 7)")], 2)
     assert actions(facts) == ["saved"]
+
+
+@pytest.mark.parametrize("first", ["", "import pandas as pd"])
+def test_what_the_cell_that_loads_the_extension_sets_counts_too(tmp_path: Path, first: str) -> None:
+    def begin(mode: str, rows: int, start: int | str) -> Kernel:
+        kernel = Kernel(tmp_path / "ckpt", start)
+        exec(before := f"import pandas as pd; pd.set_option('display.max_rows', {rows})", kernel.names)
+        loading = f"import os; os.environ['MODE'] = '{mode}'"
+        kernel.names["In"] = ["", before, loading]
+        kernel.session.around = Around(kernel.names)
+        exec(loading, kernel.names)  # the lines below `%load_ext`
+        return kernel
+
+    cells: Cells = [*([first] if first else []), (1, "a = os.environ['MODE']"), (2, "b = str(pd.Series(range(9)))")]
+    facts: list[list[str]] = []
+    for mode, rows in (("x", 5), ("x", 5), ("y", 5), ("y", 6)):
+        facts.append(actions(play(begin(mode, rows, 9 if facts else "none"), cells)))
+        anew()
+    assert facts == [["saved", "saved"], ["restored", "restored"], ["saved", "restored"], ["restored", "saved"]]
 
 
 def test_an_import_more_in_an_unmarked_cell_runs_nothing(tmp_path: Path) -> None:

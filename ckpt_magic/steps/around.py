@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.steps.uses import PLACE, Use, part_of, split, use_of
+from ckpt_magic.steps.uses import PLACE, Use, part_of, split, use_of, use_of_tree
 from ckpt_magic.values import ambient, fingerprint, options, places, source, spots
 from ckpt_magic.values.owners import ABSENT
 from ckpt_magic.values.source import Names, Words
@@ -81,16 +81,33 @@ class Around:
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
         self._first = ambient.look()
+        self._earlier = [text for text in namespace.get("In", ()) if text]  # cells up to the one that loads us
         self._set: dict[str, Setter] = {}
         self._olds: dict[str, dict[tuple[PipelineKey, int], Any]] = {}  # what steps had found, by the step
         self._cell: _Cell | None = None
 
     # -- unmarked cells -------------------------------------------------------------------------------------
 
+    def _look_back(self) -> None:
+        """Note what the cells have set that ran before anybody looked, and the rest of the one that loaded us.
+
+        What was there before them is known of libraries alone: what a fresh import has.
+        """
+        texts, self._earlier = self._earlier, []
+        if not texts:
+            return
+        tree = source.parsed("\n".join(texts))
+        use = use_of_tree(tree, self._namespace)
+        digest = " ".join(texts) if tree is None else source.digest(tree)
+        for part, is_set in _parts(ambient.as_imported(self._first), ambient.look(), use).items():
+            if is_set:
+                self._set[part] = Setter(digest)
+
     def cell_begins(
         self, tree: ast.Module | None, found: tuple[Names, Set[str], Sequence[Any]] | None, spots_of: places.Places
     ) -> None:
         """Look before an unmarked cell; `found` are its names, and what they lead to with the code on the way."""
+        self._look_back()
         if tree is None or found is None:
             names, words, use = _NO_NAMES, Words(), Use(Words(), is_open=True)
         else:
@@ -124,6 +141,7 @@ class Around:
 
     def before_step(self, look: ambient.Ambient) -> dict[str, Part]:
         """All parts that code of this kernel set, as they are now."""
+        self._look_back()
         return {part: Part(self._value(part, look), setter) for part, setter in self._set.items()}
 
     def again(
@@ -192,6 +210,7 @@ class Around:
         secrets
             Those of the keys that are accepted.
         """
+        self._look_back()
         rows: Mapping[str, list[str] | None] = meta["around"]
         if not rows and not self._set:
             return []

@@ -114,6 +114,11 @@ def with_values(look: Ambient, values: Mapping[tuple[str, str], Any]) -> Ambient
     return replace(look, settings=found.pop(SETTING), lists=found.pop(LIST), options=found)
 
 
+def as_imported(look: Ambient) -> Ambient:
+    """The same look, with options of libraries as a fresh import has them, where that is known."""
+    return replace(look, options={name: read for name, read in look.options.items() if not options.has_defaults(name)})
+
+
 def plain(source: str, name: str, value: Any) -> Any:
     """Such a value in builtins; TypeError if it has no such form."""
     if source == LIST:

@@ -43,6 +43,11 @@ def changes(name: str, before: Mapping[str, Any] | None, after: dict[str, Any]) 
     return found
 
 
+def has_defaults(name: str) -> bool:
+    """Tell whether it is known what a fresh import of the library has, whatever the host made of it."""
+    return name in _IMPORTED_AS
+
+
 def label(name: str, key: str) -> str:
     """Call an option by what people know it as."""
     return _SOURCES[name].label.format(key)
@@ -439,6 +444,8 @@ class _Inline(_Source):
 
 _NEW_LOGGER: Final = (logging.NOTSET, True, False)
 _LEVELS: Final = frozenset({0, 10, 20, 30, 40, 50})
+
+_IMPORTED_AS: Final = frozenset({"pandas", "numpy printing", "numpy errors", "matplotlib", "sklearn", "decimal"})
 
 _SOURCES: Final[dict[str, _Source]] = {
     "environ": _Environ(),

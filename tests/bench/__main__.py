@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import arrays, cells, large, untouched
+from tests.bench import arrays, cells, large, objects, untouched
 from tests.bench.measure import Row
 
 
@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run all benchmarks; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="64 MiB instead of 512 MiB, 200 variables instead of 1,000"
+        "--quick",
+        action="store_true",
+        help="64 MiB instead of 512 MiB, 200 variables instead of 1,000, a tenth of the objects",
     )
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each measurement, at least 5 (default: 7)")
     parser.add_argument("--folder", type=Path, help="where the files are written (default: a temporary folder)")
@@ -59,6 +61,7 @@ def _rows(folder: Path, rounds: int, *, quick: bool) -> Iterator[Row]:
         lambda: arrays.save(folder, mebibytes, rounds),
         lambda: cells.empty_step(folder, variables, rounds),
         lambda: cells.small_variables(folder, variables, rounds),
+        lambda: objects.rows(folder, rounds, quick=quick),
         lambda: untouched.beside_arrays(folder, 1 if quick else 8, rounds),
         lambda: untouched.beside_objects(folder, 200_000 if quick else 10_000_000, rounds),
     ]
@@ -82,9 +85,7 @@ def _figures(folder: Path, rounds: int, *, quick: bool) -> dict[str, float | str
 
 
 def _print(rows: list[Row], rounds: int) -> None:
-    table = Table(
-        title=f"ckpt_magic against peers, median of {rounds} rounds", caption="ratio: our time / the peer's time"
-    )
+    table = Table(title=f"ckpt_magic against peers, median of {rounds} rounds", caption="ratio: ours / the peer's")
     table.add_column("what")
     table.add_column("ours", justify="right")
     table.add_column("peer")
@@ -92,7 +93,8 @@ def _print(rows: list[Row], rounds: int) -> None:
     table.add_column("ratio", justify="right")
     for row in rows:
         shown = row.as_dict()
-        ours, theirs = _milliseconds(shown["seconds"]), _milliseconds(shown["peer_seconds"])
+        show = _milliseconds if row.unit == "seconds" else _mebibytes
+        ours, theirs = show(shown[row.unit]), show(shown[f"peer_{row.unit}"])
         table.add_row(row.what, ours, row.peer, theirs, f"{row.ratio:.3g}")
     console = Console()
     console.width = max(console.width, 110)  # a ratio that is wrapped or cut tells nothing
@@ -101,6 +103,10 @@ def _print(rows: list[Row], rounds: int) -> None:
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:,.2f} ms" if seconds < 0.1 else f"{seconds * 1e3:,.0f} ms"
+
+
+def _mebibytes(size: float) -> str:
+    return f"{size / (1 << 20):,.1f} MiB"
 
 
 if __name__ == "__main__":

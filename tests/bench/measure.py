@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison; times are seconds, one per round."""
+    """One comparison: seconds, one per round; or bytes."""
 
     what: str
     ours: list[float]
     peer: str
     theirs: list[float]
+    unit: Literal["seconds", "bytes"] = "seconds"
 
     @property
     def ratio(self) -> float:
         """Our time divided by the peer's: the median over the rounds, since both of a round met the same machine."""
-        return statistics.median(mine / other for mine, other in zip(self.ours, self.theirs, strict=True))
+        return statistics.median(mine / max(other, 1e-9) for mine, other in zip(self.ours, self.theirs, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         """The row for a JSON file."""
         ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
-        return {"what": self.what, "seconds": ours, "peer": self.peer, "peer_seconds": theirs, "ratio": self.ratio}
+        return {
+            "what": self.what,
+            self.unit: ours,
+            "peer": self.peer,
+            f"peer_{self.unit}": theirs,
+            "ratio": self.ratio,
+        }
 
 
 def rounds_of(rounds: int, measurements: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
@@ -70,3 +79,19 @@ def fsync_time() -> Iterator[list[float]]:
         yield spent
     finally:
         os.fsync = native
+
+
+def peak_of(act: Callable[[], object]) -> int:
+    """Bytes of memory that `act` takes at its peak beyond what was taken before; what it returns counts too."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is what is resident now
+    before = _status("VmRSS")
+    result = act()
+    peak = _status("VmHWM") - before
+    del result
+    return max(0, peak)
+
+
+def _status(name: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) << 10

@@ -134,6 +134,36 @@ def test_the_collector_rests_while_reading_and_only_if_it_ran() -> None:
         gc.enable()
 
 
+def test_the_collector_does_not_go_through_all_that_was_read_at_its_next_turn() -> None:
+    data = written([[k] for k in range(5_000)])
+    value = read(data, (), kind="method", globals=SPACE).value
+    young = {id(one) for generation in (0, 1) for one in gc.get_objects(generation)}
+    assert gc.get_freeze_count() == 0 and not any(id(one) in young for one in value)
+    assert sum(map(gc.is_tracked, value)) == len(value)
+
+
+def test_what_the_user_froze_stays_frozen() -> None:
+    kept = [[k] for k in range(100)]
+    gc.collect()
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        again([[1], [2]])
+        assert gc.get_freeze_count() == frozen and kept
+    finally:
+        gc.unfreeze()
+
+
+def test_the_collector_is_on_again_after_a_pickle_that_cannot_be_read_or_written() -> None:
+    data = written([[1]])
+    for broken in (data[:-30] + data[-20:], data[:-1]):
+        with pytest.raises((CheckpointUnreadableError, DamagedError)):
+            read(broken, (), kind="method", globals=SPACE)
+        assert gc.isenabled()
+    refusal([threading.current_thread()])
+    assert gc.isenabled()
+
+
 def test_a_users_operator_call_is_not_taken_for_ours() -> None:
     value = {"call": operator.call, "again": [operator.call], "partial": functools.partial(operator.call, len, "abc")}
     for kind in ("cell", "method"):

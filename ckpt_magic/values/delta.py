@@ -35,14 +35,12 @@ The rules, each with a test that a laxer rule would fail:
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import fingerprint, generators, holders, makers, owned, references, sharing
+from ckpt_magic.values import collector, fingerprint, generators, holders, makers, owned, references, sharing
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages, new_hash
@@ -193,7 +191,7 @@ def look(
     """
     if pages is not None:
         pages.guard()
-    with _no_collection(), generators.kept():
+    with collector.off(), generators.kept():
         known = {name: seen for name, seen in (known or {}).items() if name in names}
         fallen = [one for one in _closed(known) if not one.stands(known, namespace)]
         found: dict[str, Seen] = {}
@@ -207,18 +205,6 @@ def look(
                 break
         looks = {name: known[name] if name in known else found[name] for name in names}
         return State(looks, _links(looks, namespace), pages, list(namespace))
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """All that is met is held for a moment: a collection would go through all of it, and find nothing."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _closed(looks: Mapping[str, Seen]) -> list[Closed]:
@@ -270,7 +256,7 @@ def find_closed(state: State, spaces: Sequence[dict[str, Any]], touched: Iterabl
 
     That takes about as long as the look. The parameters are those of `find_alone`.
     """
-    with _no_collection():
+    with collector.off():
         _find_closed(state, spaces, set(touched))
 
 

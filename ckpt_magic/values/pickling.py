@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, Literal
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import generators
+from ckpt_magic.values import collector, generators
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import CALL, Form, Later, Owned, Reduced, Token
@@ -115,7 +115,7 @@ def write(
         known = pickler.definitions
         known.by_name = contents.kind == "method"
         try:
-            with generators.kept():
+            with collector.off(), generators.kept():
                 pickler.dump(_top_form(contents, pickler, owned))
         except (NotPicklableError, MemoryError, OSError):
             raise

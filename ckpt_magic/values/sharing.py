@@ -137,9 +137,11 @@ def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> dict[Names, list[R
     # Millions of objects may be shared: what is done for each of them is done by C.
     seen: set[int] = set()
     shared: set[int] = set()
-    for one in looks.values():
-        shared |= seen.intersection(one.met)
-        seen.update(one.met)  # `seen |= one.met.keys()` would make a new set each time
+    *rest, largest = sorted((one.met for one in looks.values()), key=len) or [{}]
+    for met in rest:
+        shared |= seen & met.keys()
+        seen.update(met)  # `seen |= met.keys()` would make a new set each time
+    shared |= seen & largest.keys()
     del seen
     if shared:
         shared = _tying(looks, shared - _guarded_everywhere(looks, shared), ties)
@@ -158,6 +160,7 @@ def _guarded_everywhere(looks: Mapping[str, Seen], shared: set[int]) -> set[int]
 def _tying(looks: Mapping[str, Seen], shared: set[int], ties: Ties) -> set[int]:
     """Those of the shared objects that tie the names that hold them."""
     found: set[int] = set()
+    shared.discard(id(ties.namespace))
     for one in looks.values():
         ids = shared & one.met.keys()
         if ids:
@@ -207,22 +210,23 @@ class Ties:
     """Tells whether sharing an object can be observed by changing it."""
 
     def __init__(self, namespace: dict[str, Any], tying: frozenset[int] = frozenset()) -> None:
-        self._namespace, self._tying = namespace, tying
+        self.namespace, self._tying = namespace, tying
         self._by_type: dict[Any, Callable[[Any], bool] | bool] = dict.fromkeys(ATOMS, False)
         self._by_type |= {
             tuple: self._any_item,
             frozenset: self._any_item,
-            dict: lambda one: one is not namespace,
             types.FunctionType: self._definition,
             types.BuiltinFunctionType: lambda one: not references.by_reference(one),
         }
 
     def __call__(self, obj: Any) -> bool:
+        if obj is self.namespace:
+            return False
         answer = self._answer(type(obj))
         return answer if isinstance(answer, bool) else answer(obj)
 
     def always(self, kind: type) -> bool:
-        """Whether all objects of a type tie."""
+        """Whether all objects of a type tie, the namespace aside."""
         return self._answer(kind) is True
 
     def _answer(self, kind: type) -> Callable[[Any], bool] | bool:
@@ -255,7 +259,7 @@ class Ties:
     def _definition(self, obj: Any) -> bool:
         if id(obj) in self._tying:
             return True
-        return not references.by_reference(obj) and not tokens.is_plain_definition(obj, self._namespace)
+        return not references.by_reference(obj) and not tokens.is_plain_definition(obj, self.namespace)
 
 
 _IMMUTABLE = frozenset({Placeholder, types.CodeType, slice, *forms.FORMS, type(forms.CALL)})

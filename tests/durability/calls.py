@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import json
 import os
 import re
@@ -105,6 +106,9 @@ def step_in_shell(folder: Path) -> Callable[[], bool]:
     shell = InteractiveShell.instance(config=config)
     shell.run_cell("%load_ext ckpt_magic")
     shell.run_cell(f"%ckpt_config --name p --folder {folder}")
+    sys.stdout = io.StringIO()  # the banners
+    shell.run_cell(f"%%step 1 --folder {folder}-other\nimport numpy")  # what the first step imports is not its save
+    publisher().wait()
 
     def act() -> bool:
         with warnings.catch_warnings(record=True) as warned:

@@ -6,11 +6,13 @@ What needs root, a mount or another user runs where that is allowed; else the su
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -24,6 +26,7 @@ import pytest
 
 from ckpt_magic.errors import CheckpointError, CheckpointWarning, StoreError
 from ckpt_magic.faces import status, trusting
+from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import load_keyring
 from ckpt_magic.steps.stored import Outputs
@@ -144,6 +147,41 @@ def test_a_folder_that_is_gone_between_write_and_publish_is_told(tmp_path: Path)
         with pytest.raises(StoreError, match="the folder or the file is gone; save again"):
             draft.publish()
         assert not swap or os.listdir(store.folder) in ([], [".p.lock"])
+
+
+def test_a_child_of_a_process_that_is_publishing_touches_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends as any process does, and saves a step of its own, which sweeps the folder."""
+    folder, go, real = tmp_path / "ck", threading.Event(), os.fsync
+
+    def slow(descriptor: int) -> None:
+        assert go.wait(20)
+        real(descriptor)
+
+    saved(folder, 0)
+    kernel = Kernel(folder)
+    kernel.session.sync = False
+    monkeypatch.setattr(os, "fsync", slow)
+    kernel.step(1, BODY.format(1))
+    (temporary,) = left(folder)
+    os.utime(folder / temporary, (0, 0))  # old enough to be swept, were its writer dead
+    child = os.fork()
+    if child == 0:
+        try:
+            monkeypatch.undo()
+            publisher()._at_exit()
+            Kernel(folder).step(2, "m = 2")
+            publisher()._at_exit()
+        finally:
+            os._exit(0 if left(folder) == [temporary] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with (folder / "p-v1-step1.pkl").open("rb") as file:
+        assert pickle.load(file)["n"] == 0
+    go.set()
+    publisher().wait()
+    assert restored(folder) == 1
+    assert left(folder) == []
 
 
 # -- what is no file of ours ------------------------------------------------------------------------------------------

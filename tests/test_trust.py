@@ -9,6 +9,7 @@ import random
 import stat
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,18 @@ def test_what_is_no_pickle_is_a_named_error(text: bytes, tmp_path: Path) -> None
     (tmp_path / "x").write_bytes(text)
     with (tmp_path / "x").open("rb") as file, pytest.raises(FormatError):
         callables(file)
+
+
+@pytest.mark.parametrize("text", [b"N\x94" * 50_000, b"(" * 100_000, b"]" * 100_000, b"\x88q\x00" * 30_000])
+def test_a_pickle_of_millions_of_things_takes_little_memory_to_look_at(text: bytes) -> None:
+    """A hostile one must not take down the kernel that shows what is in it."""
+    tracemalloc.start()
+    try:
+        callables(text + b".")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * len(text) + 100_000
 
 
 def test_any_change_to_a_pickle_gives_callables_or_a_named_error() -> None:

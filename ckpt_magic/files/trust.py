@@ -252,46 +252,80 @@ def walk(pickle_bytes: bytes | BinaryIO) -> Iterator[tuple[str, Any, int, list[I
     FormatError
         These bytes are not a complete pickle.
     """
-    stack: list[Item] = []
-    memo: dict[int, Item] = {}
-    buffers = 0
+    machine = _Machine()
     file = BytesIO(pickle_bytes) if isinstance(pickle_bytes, bytes) else pickle_bytes
     try:
         for opcode, argument, position in pickletools.genops(cast(BinaryIO, _Bounded(file))):
-            yield opcode.name, argument, position or 0, stack
-            _step(opcode, argument, stack, memo, buffers)
-            buffers += opcode.name == "NEXT_BUFFER"
+            yield opcode.name, argument, position or 0, machine.stack
+            machine.step(opcode, argument)
     except (ValueError, IndexError, KeyError) as error:  # what genops and a stack that runs empty raise
         raise FormatError(f"not a complete pickle: {error}") from error
 
 
-def _step(opcode: Any, argument: Any, stack: list[Item], memo: dict[int, Item], buffers: int) -> None:
-    """Do to the stack what the opcode does."""
-    name = opcode.name
-    if name == "MARK":
-        stack.append(Item(None, buffers, mark=True))
-    elif name == "MEMOIZE":
-        memo[len(memo)] = stack[-1]
-    elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
-        memo[int(argument)] = stack[-1]
-    elif name in ("GET", "BINGET", "LONG_BINGET"):
-        stack.append(Item(memo[int(argument)].text, buffers))
-    elif name == "DUP":
-        stack.append(stack[-1])
-    elif name in _TEXTS:
-        text = argument if isinstance(argument, str) else None
-        stack.append(Item(text, buffers))
-    else:
-        first = buffers
-        takes = list(opcode.stack_before)
-        if any(taken is pickletools.markobject for taken in takes):
-            while not stack[-1].mark:
-                first = stack.pop().buffers
-            first = stack.pop().buffers
-            takes = takes[: takes.index(pickletools.markobject)]
-        for _ in takes:
-            first = stack.pop().buffers
-        stack.extend(Item(None, first) for _ in opcode.stack_after)
+class _Machine:
+    """The pickle machine, without its values.
+
+    It takes little for each thing on the stack or in the memo: a hostile pickle has millions of them.
+    """
+
+    def __init__(self) -> None:
+        self.stack: list[Item] = []
+        self._mark, self._blank = Item(None, 0, mark=True), Item(None, 0)
+        self._known = 0  # so many numbers of the memo are in use, from 0 on
+        self._known_beyond: set[int] = set()
+        self._texts: dict[int, str] = {}
+
+    def step(self, opcode: Any, argument: Any) -> None:
+        """Do to the stack what the opcode does."""
+        name, stack = opcode.name, self.stack
+        if name == "MARK":
+            stack.append(self._mark)
+        elif name == "MEMOIZE":
+            self._put(self._known + len(self._known_beyond), stack[-1])
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self._put(int(argument), stack[-1])
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(self._with_text(self._get(int(argument))))
+        elif name == "DUP":
+            stack.append(stack[-1])
+        elif name in _TEXTS:
+            stack.append(self._with_text(argument if isinstance(argument, str) else None))
+        else:
+            first = self._blank
+            takes = list(opcode.stack_before)
+            if any(taken is pickletools.markobject for taken in takes):
+                while not stack[-1].mark:
+                    first = stack.pop()
+                first = stack.pop()
+                takes = takes[: takes.index(pickletools.markobject)]
+            for _ in takes:
+                first = stack.pop()
+            made = self._blank if first.buffers == self._blank.buffers else Item(None, first.buffers)
+            stack.extend(made for _ in opcode.stack_after)
+            if name == "NEXT_BUFFER":
+                used = self._blank.buffers + 1
+                self._mark, self._blank = Item(None, used, mark=True), Item(None, used)
+
+    def _with_text(self, text: str | None) -> Item:
+        return self._blank if text is None else Item(text, self._blank.buffers)
+
+    def _put(self, number: int, item: Item) -> None:
+        if number == self._known:
+            self._known += 1
+            while self._known in self._known_beyond:
+                self._known_beyond.remove(self._known)
+                self._known += 1
+        elif number > self._known:
+            self._known_beyond.add(number)
+        if item.text is not None:
+            self._texts[number] = item.text
+        else:
+            self._texts.pop(number, None)
+
+    def _get(self, number: int) -> str | None:
+        if not 0 <= number < self._known and number not in self._known_beyond:
+            raise KeyError(number)
+        return self._texts.get(number)
 
 
 _TEXTS = frozenset(

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pytest
 
 import ckpt_magic
-from ckpt_magic import Checkpoint, DamagedError, OtherKeyError, OtherWriterError, Outputs, StepNotFoundError, UsageError
+from ckpt_magic import (
+    Checkpoint,
+    CheckpointUnreadableError,
+    DamagedError,
+    OtherKeyError,
+    OtherWriterError,
+    Outputs,
+    StepNotFoundError,
+    UsageError,
+)
 from ckpt_magic.files import format as checkpoint_format
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
@@ -213,6 +222,24 @@ def test_a_signed_record_that_makes_no_sense_is_damage(tmp_path: Path, meta: dic
     assert "its record makes no sense" in repr(outputs)
     with pytest.raises(DamagedError, match=wrong):
         outputs[1]
+
+
+def test_what_cannot_be_read_here_is_named_with_its_file(tmp_path: Path) -> None:
+    keyring, store = making.some_keyring(tmp_path), Store(tmp_path / "ck")
+    whole = making.save(store.path("m", 1, 1), {"a": 1}, keyring, variables=[])
+    save(store.path("m", 1, 2), {"a": Unreadable()}, keyring, step=2)
+
+    outputs = Outputs(tmp_path / "ck", "m", 1, keyring=keyring)
+
+    with pytest.raises(DamagedError, match=f"{whole} is damaged: the pickle does not hold what a checkpoint holds"):
+        outputs[1]
+    with pytest.raises(CheckpointUnreadableError, match="step2.pkl cannot be read here: KeyError.*run the step again"):
+        outputs[2]
+
+
+class Unreadable:
+    def __reduce__(self) -> Any:
+        return {}.__getitem__, ("nothing",)
 
 
 def test_hostile_text_is_written_out(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ class StoredStep:
 
     def spoiled(self, reason: str) -> StoredStep:
         """The same file as a damaged one, for who finds that its META makes no sense."""
-        problem = _damaged(self.path, reason)
+        problem = damaged(self.path, reason)
         return replace(self, meta={}, trust="damaged", problem=problem, meta_unverified=self.meta)
 
     def _opened(self) -> BinaryIO:
@@ -748,7 +748,7 @@ def _blame(path: Path) -> Iterator[None]:
         with explained(path, "the file cannot be read", reading=True):
             yield
     except DamagedError as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     except CheckpointError as error:
         if type(error) is FormatError:  # from `walk`, on a pickle that is not ours
             raise FormatError(f"{path} is {error}; there is nothing to trust in it") from error
@@ -757,7 +757,8 @@ def _blame(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: the file cannot be read: there is not enough memory for it; free some") from error
 
 
-def _damaged(path: Path, reason: str) -> DamagedError:
+def damaged(path: Path, reason: str) -> DamagedError:
+    """The error for a file whose bytes are not what they should be."""
     return DamagedError(
         f"{path} is damaged: {reason}. Its step has to run again (`--force` on the step, or %ckpt_start none); the "
         "damaged file is then kept beside it."

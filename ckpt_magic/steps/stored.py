@@ -16,7 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ckpt_magic.errors import CheckpointError, NotPicklableError, StepNotFoundError, StoreError
+from ckpt_magic.errors import (
+    CheckpointError,
+    CheckpointUnreadableError,
+    DamagedError,
+    NotPicklableError,
+    StepNotFoundError,
+    StoreError,
+)
 from ckpt_magic.files import format as files
 from ckpt_magic.files import usage
 from ckpt_magic.files.maps import Map
@@ -311,10 +318,18 @@ def unpickle(
     """Read the value in a file; its functions get `names` as their globals, and `need` is told of the map."""
     meta = stored.meta
     for module in meta["imports"]:
-        with suppress(ImportError):  # what the values need themselves is imported by the pickle, or missed there
+        with suppress(Exception):  # what the values need themselves is imported by the pickle, or missed there
             importlib.import_module(module)
     parts = stored.parts()
-    value = unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
+    try:
+        value = unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
+    except DamagedError as error:
+        raise files.damaged(stored.path, str(error)) from error
+    except CheckpointUnreadableError as error:
+        raise CheckpointUnreadableError(
+            f"{stored.path} cannot be read here: {error}; install what is missing, or run the step again here",
+            name=error.name,
+        ) from error
     parts.map.release()
     need(stored.path, parts.map)
     return value

@@ -136,6 +136,8 @@ class Round:
                 came = way(self)
             except CheckpointError as error:
                 came = type(error).__name__
+                if name in TELLING and str(self.path) not in str(error):
+                    self.problems.append(f"{name}: the message names no file: {error}")
             except BaseException:
                 came = "another error"
                 self.problems.append(f"{name}: {traceback.format_exc()}")
@@ -270,6 +272,7 @@ WAYS: dict[str, Callable[[Round], str]] = {
     "restore": restore,
 }
 SHARE = {"rows": 0.2, "details": 0.02, "show": 0.1, "trust": 0.05, "restore": 0.06}
+TELLING = ("read", "displays", "load", "show")
 UNMAPPED = ("read", "displays", "rows", "details", "show")
 """Ways that touch no mapped page: a file cut short under a map is a signal, and nothing that Python could catch."""
 

@@ -72,3 +72,16 @@ def test_a_quota_takes_nothing_that_this_kernel_restored_from(run: Any, tmp_path
     assert [entry.step for entry in Store(tmp_path / ".ckpt").entries()] == [1, 2]
     run("del a1", "%ckpt_clear --quota 0 --yes")
     assert [entry.step for entry in Store(tmp_path / ".ckpt").entries()] == [2]
+
+
+def test_the_quota_of_the_config_holds_from_the_next_save_on(
+    run: Any, capsys: Capsys, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    run("%config CkptMagics.quota = 'much'")
+    assert "CkptMagics.quota: 'much' is no size" in caplog.text
+    cells = [f"%%step {step} --name m\nt{step} = 'x' * 100_000" for step in (1, 2, 3)]
+    run(*cells[:2])
+    assert "deleted" not in capsys.readouterr().out
+    run("%config CkptMagics.quota = '250 kB'", cells[2])
+    assert "kB to keep to the quota of 250 kB: m-v1-step1.pkl" in capsys.readouterr().out
+    assert [entry.step for entry in Store(tmp_path / ".ckpt").entries()] == [2, 3]

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from ckpt_magic.errors import OtherWriterError
 from ckpt_magic.files import usage
+from ckpt_magic.files.format import open_checkpoint
 from ckpt_magic.files.store import Store
+from ckpt_magic.files.trust import load_keyring
 from ckpt_magic.steps import record
 from tests.kernels import Kernel
 
@@ -155,6 +158,24 @@ def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
         while process.poll() is None and record.started(process.pid) is not None:
             time.sleep(0.01)  # a dead process that nobody asked for yet counts as gone
         assert record.started(process.pid) is None
+
+
+@pytest.mark.parametrize("start", ["none", "auto", "end"])
+def test_a_file_of_another_step_or_pipeline_is_never_taken_and_never_lost(folder: Path, start: str) -> None:
+    """Its signature is right: it was copied there, or the names of two pipelines look the same as files."""
+    Kernel(folder).step(1, "x = 1")
+    store = Store(folder)
+    copied = store.path("p", 1, 2)
+    copied.write_bytes(store.path("p", 1, 1).read_bytes())
+    whole = copied.read_bytes()
+    kernel = Kernel(folder, start)
+    with pytest.raises(OtherWriterError, match="holds step 1 of pipeline 'p'"):
+        kernel.step(2, "y = 1")
+    assert copied.read_bytes() == whole
+    assert kernel.step(2, "y = 1", force=True)["action"] == "saved"
+    (kept,) = store.kept()
+    assert kept.read_bytes() == whole
+    assert open_checkpoint(copied, load_keyring()).meta["step"] == 2
 
 
 # --- quota ---

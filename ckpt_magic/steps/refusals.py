@@ -24,9 +24,10 @@ def readable_meta(
         return None
     call, key = plan.call, plan.key
     if stored.trust == "trusted":
-        if not files.belongs(stored.meta, key.name, key.version, call.step) and not call.force:
+        if files.belongs(stored.meta, key.name, key.version, call.step):
+            return stored.meta
+        if not call.force:
             raise files.other_writer(stored.path, stored.meta)
-        return stored.meta
     plan.keep = True
     if call.force or not registry.lets(start, call.step):
         return None

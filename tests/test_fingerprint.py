@@ -360,7 +360,7 @@ def test_what_is_held_weakly_is_met() -> None:
 
 
 def test_numpy_scalars_have_no_memory() -> None:
-    assert look([np.float64(1), np.int8(2)], {}).spans == []
+    assert not look([np.float64(1), np.int8(2)], {}).spans
 
 
 def test_arrays_inside_frames_are_guarded_and_others_are_not() -> None:
@@ -459,6 +459,7 @@ def test_names_of_seen_are_documented() -> None:
         "guarded",
         "held",
         "is_name",
+        "is_small",
         "made",
         "met",
         "owned",

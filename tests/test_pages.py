@@ -51,6 +51,19 @@ def test_what_is_not_written_to_is_the_same_content_and_is_not_read_again(tracke
     assert content.is_read
 
 
+def test_a_lasting_buffer_is_read_only_where_it_cannot_be_tracked(tracked: Pages) -> None:
+    array = np.arange(SIZE // 8)
+    for known, is_read in ((tracked, False), (Pages(tracking=False), True)):
+        content = known.content(buffer(array))
+        known.keep([content], lasting={content.place})
+        content.forget()
+        assert content.is_read is is_read
+        assert content.equals(known.content(buffer(array)))
+        array[5] = -1
+        assert not content.equals(known.content(buffer(array)))
+        array[5] = 5
+
+
 def test_a_buffer_that_was_made_for_the_look_is_the_same_at_another_place(tracked: Pages) -> None:
     """pandas makes some of its buffers anew each time it is pickled."""
     array = np.arange(SIZE // 8)

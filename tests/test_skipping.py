@@ -5,6 +5,7 @@ Each case changes a large value in a step that does not name it. A laxer rule wo
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import pickle
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.files.store import Store
-from ckpt_magic.values import fingerprint
+from ckpt_magic.values import fingerprint, holders, pages
 from tests.kernels import Kernel
 
 MADE = "big = [[i] for i in range(300)]"
@@ -29,9 +30,10 @@ def lowered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def library() -> Iterator[types.ModuleType]:
+def library(tmp_path: Path) -> Iterator[types.ModuleType]:
     """A module that keeps what it is given."""
     made = types.ModuleType("a_library")
+    made.folder = str(tmp_path)  # type: ignore[attr-defined]
     made.__spec__ = types.SimpleNamespace(name="a_library")  # type: ignore[assignment]
     exec(
         "kept = []\nhooks = []\n"
@@ -41,6 +43,7 @@ def library() -> Iterator[types.ModuleType]:
         "def every(f, n):\n    return [f(i) for i in range(n)]\n",
         made.__dict__,
     )
+    made.memset = ctypes.memset  # type: ignore[attr-defined]
     sys.modules["a_library"] = made
     yield made
     del sys.modules["a_library"]
@@ -235,6 +238,38 @@ HIDDEN: dict[str, tuple[list[str], str]] = {
         ["class Seen:\n    every = big\nitem = Seen()"],
         "item.every.append(1)",
     ),
+    "a callback that puts the name together": (
+        ["def f():\n    name = 'bi'\n    globals()[name + 'g'].append(1)\na_library.hooks.append(f)\ndel f"],
+        "a_library.fire()",
+    ),
+    "a callback that runs a text": (
+        ["def f():\n    name = 'bi'\n    exec(name + 'g.append(1)')\na_library.hooks.append(f)\ndel f"],
+        "a_library.fire()",
+    ),
+    "a callback that asks the collector": (
+        ["def f():\n    import gc\n    for one in gc.get_objects():\n"
+         "        if type(one) is list and len(one) == 300: one.append(1)\na_library.hooks.append(f)\ndel f"],
+        "a_library.fire()",
+    ),
+    "a callback made by an older function": (
+        ["def make(n):\n    def f():\n        big.append(n)\n    return f", "x = 1",
+         "a_library.hooks.append(make(5))\ndel make"],
+        "a_library.fire()",
+    ),
+    "memory that a library has, too": (
+        ["import numpy\nwhole = numpy.arange(300.0)\na_library.kept.append(whole)\n"
+         "big = [whole[i : i + 1] for i in range(300)]\ndel whole"],
+        "a_library.kept[0][7] = 1000.0",
+    ),
+    "memory that a library has, too, of a part": (
+        ["import numpy\nwhole = numpy.arange(300.0)\na_library.kept.append(whole)\nbig.append(whole[5:])\ndel whole"],
+        "a_library.kept[0][7] = 1000.0",
+    ),
+    "memory of a row": (
+        ["import numpy\nwhole = numpy.zeros(3, dtype='i4,i4')\na_library.kept.append(whole)\nbig.append(whole[1])\n"
+         "del whole"],
+        "a_library.kept[0][1] = (5, 5)",
+    ),
 }  # fmt: skip
 
 
@@ -369,6 +404,28 @@ ARRAYS: dict[str, tuple[str, str]] = {
         "a_library.view = memoryview(big).cast('B')",
         "with open('/dev/urandom', 'rb', buffering=0) as f: f.readinto(a_library.view[80000:80008])",
     ),
+    "its view's memory": ("a_library.kept.append(big)\nbig = big[5:]", "a_library.kept[0][9999] = 7.0"),
+    "the memory of a view's view": (
+        "a_library.kept.append(big)\nbig = big.reshape(2, -1)[:, 5:].T",
+        "a_library.kept[0][9999] = 7.0",
+    ),
+    "a buffer below it": (
+        "a_library.kept.append(bytearray(1 << 21))\nbig = numpy.frombuffer(a_library.kept[0])",
+        "a_library.kept[0][9999] = 7",
+    ),
+    "a file below it": (
+        "place = a_library.folder + '/data'\nbig = numpy.memmap(place, shape=1 << 18, dtype='f8', mode='w+')",
+        "with open(place, 'r+b') as file: file.write(b'12345678')",
+    ),
+    "an address that a library has": (
+        "import ctypes\na_library.poke = lambda at, f=ctypes.memset: f(at, 7, 1)\nplace = big.ctypes.data + 9000\n"
+        "del ctypes",
+        "a_library.poke(place)",
+    ),
+    "an address in what describes it": (
+        "place = big.__array_interface__['data'][0] + 9000\na_library.poke = a_library.memset",
+        "a_library.poke(place, 7, 1)",
+    ),
     "the block of a frame": (
         "import pandas\nframe = pandas.DataFrame(big.reshape(2, -1).T, copy=False)\na_library.kept.append(frame)",
         "a_library.kept[0].iloc[9999, 0] = 7.0",
@@ -392,6 +449,67 @@ def test_a_write_to_a_large_buffer_is_found(kernel: Kernel, way: str) -> None:
     meta = kernel.session.open(kernel.plan.key, 3)
     assert meta is not None
     assert "big" in [row["name"] for row in (*meta.meta["variables"], *meta.meta["lost"])]
+
+
+LARGE = {
+    "an array": ("import numpy\nbig = numpy.ones(1 << 18)", "big[5] = 7"),
+    "a list of arrays": ("import numpy\nbig = [numpy.ones(1 << 18), numpy.ones((512, 512)).T]", "big[1][5] = 7"),
+    "a view of nothing else": ("import numpy\nbig = numpy.ones((512, 512))[3:]", "big[5] = 7"),
+    "a frame": ("import numpy, pandas\nbig = pandas.DataFrame(numpy.ones((1 << 17, 3)))", "big.iloc[5, 0] = 7"),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_large_buffer_that_nobody_else_holds_is_not_asked_after(
+    kernel: Kernel, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, change = LARGE[kind]
+    kernel.cell(made)
+    kernel.step(1, "x = 1")
+    assert is_skipped(kernel)
+    asked: list[Any] = []
+    monkeypatch.setattr(pages.Pages, "content", lambda self, buffer: asked.append(buffer))
+    kernel.cell("y = x + 1")
+    kernel.step(2, "x += y")
+    assert not asked
+    monkeypatch.undo()
+    kernel.step(3, "y = 2 if big is None else 3")
+    assert stored(kernel, 3) == {"y": 3}
+    kernel.step(4, change)
+    assert list(stored(kernel, 4)) == ["big"]
+    assert kernel.session.watch.last.looks["big"].digest == fingerprint.look(kernel.names["big"], {}).digest
+    kernel.cell(change.replace("7", "8"))
+    kernel.step(5, "n = len(big)")
+    assert kernel.plan is not None
+    stray = kernel.session.open(kernel.plan.key, 5)
+    assert stray is not None
+    assert not [mark for mark in stray.meta["marks"] if "outside" in mark]
+
+
+def test_a_large_array_that_changes_outside_of_all_cells_is_found_when_it_is_used(kernel: Kernel) -> None:
+    kernel.cell("import numpy\nbig = numpy.ones(1 << 18)")
+    kernel.step(1, "x = 1")
+    assert is_skipped(kernel)
+    kernel.names["big"][5] = 2
+    kernel.session.outside_ran()
+    kernel.step(2, "y = float(big[5])")
+    assert stored(kernel, 2).keys() == {"big", "y"}
+    assert kernel.plan is not None
+    meta = kernel.session.open(kernel.plan.key, 2)
+    assert meta is not None
+    assert any("outside" in mark for mark in meta.meta["marks"])
+
+
+def test_code_outside_of_all_cells_that_leaves_a_large_array_alone_is_no_change(kernel: Kernel) -> None:
+    kernel.cell("import numpy\nbig = numpy.ones(1 << 18)")
+    kernel.step(1, "x = 1")
+    kernel.session.outside_ran()
+    kernel.step(2, "y = float(big[5])")
+    assert stored(kernel, 2).keys() == {"y"}
+    assert kernel.plan is not None
+    meta = kernel.session.open(kernel.plan.key, 2)
+    assert meta is not None
+    assert not meta.meta["marks"]
 
 
 def test_what_was_restored_and_written_to_is_saved(tmp_path: Path) -> None:
@@ -549,6 +667,62 @@ def test_a_figure_that_pyplot_knows_is_looked_at(kernel: Kernel) -> None:
     kernel.step(5, "x = 2")
     kernel.step(6, "x = 2")
     assert is_found_closed(kernel, "fig", "axes", "ax", "line")
+
+
+def test_a_search_that_fails_is_repeated_ever_less_until_something_is_used(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[list[str]] = []
+    search = holders.openings
+
+    def openings(looks: Any, ties: Any, spaces: Any, names: list[str]) -> Any:
+        searched.append(names)
+        return search(looks, ties, spaces, names)
+
+    monkeypatch.setattr(holders, "openings", openings)
+    kernel.cell(f"{CLOSED}\na_library.kept.append(line)")
+    for number in range(1, 9):
+        kernel.step(number, "x = 1")
+    assert len(searched) == 4
+    kernel.cell("a_library.kept.clear()\nplt.rcParams")
+    kernel.step(9, "x = 2")
+    assert is_found_closed(kernel, "fig", "axes", "ax", "line")
+    monkeypatch.undo()
+
+
+def test_living_functions_are_searched_for_only_after_code_that_makes_some(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+    search = holders.named_by_code
+
+    def named(namespace: dict[str, Any]) -> Any:
+        searched.append(1)
+        return search(namespace)
+
+    monkeypatch.setattr(holders, "named_by_code", named)
+    kernel.cell(MADE)
+    kernel.step(1, "big.append([1])")
+    kernel.step(2, "big.append([2])")
+    kernel.step(3, "big.append([3])")
+    assert len(searched) == 1
+    kernel.cell("a_library.hooks.append(lambda: other.append(1))")
+    kernel.step(4, "other = [[i] for i in range(300)]")
+    assert len(searched) == 2
+    assert not kernel.session.watch.last.looks["other"].alone
+    kernel.step(5, "a_library.fire()")
+    assert stored(kernel, 5).keys() == {"other"}
+
+
+def test_what_the_user_froze_may_hold_functions_that_nobody_finds(kernel: Kernel) -> None:
+    kernel.cell(f"{MADE}\na_library.hooks.append(lambda: big.append(1))")
+    gc.freeze()
+    try:
+        kernel.step(1, "x = 1")
+        kernel.step(2, "a_library.fire()")
+    finally:
+        gc.unfreeze()
+    assert stored(kernel, 2).keys() == {"big"}
 
 
 def test_arrays_over_the_memory_of_others_are_looked_at(kernel: Kernel) -> None:

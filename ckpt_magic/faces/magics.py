@@ -120,8 +120,10 @@ class CkptMagics(Magics):
 
     def _is_hidden(self, name: str, value: Any) -> bool:
         """Whether a name of the namespace is IPython's, not the user's."""
+        if name.startswith("_") and _IPYTHONS.fullmatch(name) is not None:
+            return True
         hidden = self._shell.user_ns_hidden
-        return _IPYTHONS.fullmatch(name) is not None or (name in hidden and hidden[name] is value)
+        return name in hidden and hidden[name] is value
 
     def _apply_options(self, change: Any) -> None:
         """`%config CkptMagics.… = …` holds from the next step on."""

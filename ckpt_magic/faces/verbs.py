@@ -6,6 +6,7 @@ Every face reads the same rows and calls the same functions. Knows no shell, pri
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,8 +71,9 @@ def add_steps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("steps", nargs="*", type=span, metavar="STEP", help="a step such as 2, or a range such as 1-3")
 
 
+@functools.cache
 def step_arguments() -> Arguments:
-    """The arguments of `%%step`."""
+    """The arguments of `%%step`; made once, for that takes longer than to read a line with them."""
     parser = Arguments("%%step")
     parser.add_argument("step", type=_step_number, metavar="N")
     add_pipeline(parser)

@@ -11,7 +11,7 @@ from ckpt_magic.steps import activity, around, record, uses
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
-from ckpt_magic.values import ambient, delta, holders, places, sharing, source, spots
+from ckpt_magic.values import alone, ambient, delta, holders, places, sharing, source, spots
 from ckpt_magic.values.fingerprint import Seen
 
 RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so
@@ -43,7 +43,7 @@ class Looks:
         known = kernel.watch.untouched(names)
         passed = set(known)
         while True:
-            state = self._look(values, known)
+            state = self._look(values, known, kernel.watch.last)
             reads = self._reads(plan.code.names, state, reached)
             used = None if reads is None else self._used(plan.code.names, reads)
             woken = passed if used is None else passed & used
@@ -67,9 +67,12 @@ class Looks:
         # rule 11; if all is reached, what is not written to costs nothing, and what is counts as changed
         state.read([*(reached or ()), *outside.values])
         if used is not None:
-            delta.find_alone(state, (kernel.main, names, values), used)
-            delta.find_closed(state, (kernel.main, names, values), used)
+            around = self._around(names, values)
+            alone.find_alone(state, around, used)
+            alone.find_closed(state, around, used)
         state.forget()
+        kernel.watch.living.runs(plan.code.tree, dynamic=used is None)
+        kernel.watch.living.used(used or ())
         unmade -= {name for name, digest in seen.items() if digest != record.ABSENT}
         reads &= names.keys()
         seeded = kernel.chance.seeded
@@ -108,9 +111,9 @@ class Looks:
         change = ambient.compare(began, surroundings, **options)
         moved = kernel.places.compare(before.places, outside, before.words, change.values)
         values = {**names, **moved.values}
-        after = self._look(values, kernel.watch.untouched(names))
+        after = self._look(values, kernel.watch.untouched(names), before.state)
         after.track()
-        delta.find_alone(after, (kernel.main, names, values))  # before the values are held anywhere else
+        alone.find_alone(after, self._around(names, values))  # before the values are held anywhere else
         pipeline = kernel.registry.pipeline(plan.key)
         own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}
         if before.reached is not None and kernel.kind == "cell":
@@ -132,22 +135,30 @@ class Looks:
         ]
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient)
         after.forget()
-        hosts = [name for name, value in names.items() if kernel.is_hidden(name, value)]  # `for _ in …`: looked at once
+        hosts = names.keys() - kernel.names().keys()  # `for _ in …`: looked at once
         for name in (RESULT, *moved.values, *hosts):
             after.looks.pop(name, None)
         kernel.watch.looked_after(after)
         going_on = activity.going_on(kernel.main, kernel.loop())
         return found, replace(change, refused=(*change.refused, *found.refused, *going_on))
 
-    def _look(self, names: dict[str, Any], known: Mapping[str, Seen]) -> delta.State:
+    def _look(self, names: dict[str, Any], known: Mapping[str, Seen], last: delta.State) -> delta.State:
         kernel = self._kernel
-        state = delta.look(names, kernel.main, kernel.pages, kernel.makers, known)
+        one_by_one = kernel.owner is not None  # whether a value holds it is asked of each
+        state = delta.look(names, kernel.main, kernel.pages, kernel.makers, known, None if one_by_one else last)
         if kernel.owner is not None:
             for seen in state.looks.values():
                 if id(kernel.owner) in seen.met:  # a restore would make a second instance of it
                     seen.refuse("it holds the pipeline object (`self`); keep only what you need of it")
         kernel.pages.prune({content.place for seen in state.looks.values() for content in seen.contents})
         return state
+
+    def _around(self, *spaces: dict[str, Any]) -> alone.Surroundings:
+        kernel = self._kernel
+        living = kernel.watch.living
+        return alone.Surroundings(
+            (kernel.main, *spaces), living.named, living.addresses, kernel.pages.maps(), living.entered
+        )
 
     def _look_outside(self, code: Code, words: source.Words) -> places.Look:
         kernel = self._kernel

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from typing import Any
 
 from ckpt_magic.steps import record
+from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import delta, holders, makers, sharing, source
+from ckpt_magic.values import alone, delta, holders, makers, sharing, source
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
@@ -69,6 +70,7 @@ class Watch:
         self._strays: set[str] = set()  # names that were seen to be changed outside any cell since the last look
         self._small: set[str] = set()  # names of steps that are cheap enough to be looked at before each decision
         self._read: dict[PipelineKey, dict[str, tuple[int, str]]] = {}  # by unmarked cells, of what was not saved
+        self.living = Living(self._main)
 
     # -- unmarked cells -------------------------------------------------------------------------------------
 
@@ -103,23 +105,33 @@ class Watch:
         """Note what code uses that runs between two looks; return its names, what they lead to, the code on the way."""
         if tree is None:
             self._touched = None
+            self.living.unknown()
             return None
         names = source.names(tree)
         reachable, codes = source.reach(names.reads, self._namespace)
         used = names.binds | names.deletes | names.words | reachable
-        if names.dynamic or source.reaches_all(reachable) or holders.hidden_ways(used | names.imports, self._namespace):
+        everything = names.dynamic or source.reaches_all(reachable)
+        everything = everything or holders.hidden_ways(used | names.imports, self._namespace)
+        if everything:
             self._touched = None
         elif self._touched is not None:
             self._touched |= used
+        self.living.runs(tree, dynamic=everything)
+        self.living.used(used)
         return names, reachable, codes
 
     def uses(self, names: set[str] | None) -> None:
         """Note what the step uses that comes next; None for everything."""
         self._touched = None if names is None or self._touched is None else self._touched | names
 
+    @property
+    def last(self) -> delta.State:
+        """The last look at the whole namespace."""
+        return self._last
+
     def untouched(self, names: Mapping[str, Any]) -> dict[str, Seen]:
         """Looks at large values that still stand (rule 10 of `delta`)."""
-        return {} if self._touched is None else delta.untouched(self._last, names, self._touched)
+        return {} if self._touched is None else alone.untouched(self._last, names, self._touched)
 
     def cell_ends(self) -> None:
         """Attribute what the unmarked cell that just ended has bound or deleted to it."""
@@ -208,7 +220,7 @@ class Watch:
         definitions_touched = {id(self._namespace[name]) for name in touched & self._namespace.keys()}
         return {
             name
-            for name in names - touched
+            for name in self._moved(names - touched, state)
             if name not in self._baseline
             or (self._differs(name, state) and not self._reaches(name, state, definitions_touched))
         }
@@ -225,6 +237,7 @@ class Watch:
         """Count on nothing: code ran outside any cell."""
         self._suspects |= self._made()
         self._touched = None
+        self.living.unknown()
 
     def lost_track(self) -> None:
         """Count on nothing: a step ran, and nobody looked."""
@@ -244,6 +257,7 @@ class Watch:
     def restored(self, names: Iterable[str], *, small: bool) -> None:
         """Forget what was known of names: a restore gave them their values, looked at where they are small."""
         self._touched = None  # it may have brought functions that name anything
+        self.living.unknown()
         names = set(names)
         for name in names:
             self._baseline.pop(name, None)
@@ -271,11 +285,16 @@ class Watch:
                     pipeline.producers.pop(name, None)
 
     def _compare(self, names: set[str], state: delta.State) -> set[str]:
-        changed = {name for name in names if self._is_changed(name, state)}
+        changed = {name for name in self._moved(names, state) if self._is_changed(name, state)}
         self.attribute(changed)
         self._suspects -= names
         self._baseline.update({name: state.looks[name] for name in names if name in state.looks})
         return changed
+
+    def _moved(self, names: Set[str], state: delta.State) -> Set[str]:
+        """Names that have another look than they had."""
+        same = {n for n, seen in state.looks.items() if seen is self._baseline.get(n) and seen.is_comparable}
+        return names - same
 
     def _is_changed(self, name: str, state: delta.State) -> bool:
         if name not in state.looks:

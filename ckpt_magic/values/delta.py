@@ -3,7 +3,9 @@
 The rules, each with a test that a laxer rule would fail:
 
 1. Every name is looked at before and after a step; nothing is guessed from the code (but see 10). A name counts as
-   changed when it is new, its digest differs, its links to other names differ, or it names another definition.
+   changed when it is new, its digest differs, its links to other names differ, or it names another definition. Small
+   values are looked at many at a time (`batches`): one stream over all of them is as it was only if each of them, and
+   what they share with each other, is; and no other name may hold what can be changed of them.
 2. The code only *adds* names: what it binds is saved even if the value is equal.
 3. A value that cannot be pickled cannot be compared. It counts as changed when it is another object, or when
    the step could reach it (`reached`).
@@ -19,8 +21,9 @@ The rules, each with a test that a laxer rule would fail:
 9. Looking and saving draw no random numbers, whatever a `__getstate__` of the user does.
 10. A value of very many objects (`fingerprint.MANY`, `MUCH`) is not looked at again while all of this holds:
    - at its last look nothing but one name led into it: no other name shares with it, Python counts no reference to
-     what can be changed in it but its own (libraries, threads, closures, `Out`), nothing refers to it weakly, it holds
-     no definitions of the notebook, and no living function of the notebook mentions the name, in code or in a text;
+     what can be changed in it, or to what its arrays have their memory from, but its own (libraries, threads, closures,
+     `Out`), nothing refers to it weakly, it holds no definitions of the notebook, and no living function of the
+     notebook mentions the name, in code or in a text, or can find things without naming them (`globals`, `gc`);
    - the name still means that very object;
    - no cell that ran since, and not the step, reads or binds the name, itself or by what it calls, or has it in a text;
    - they are not dynamic (`exec`, `globals`, magics, …), use nothing that finds objects without a name (`gc`, `ctypes`,
@@ -29,8 +32,12 @@ The rules, each with a test that a laxer rule would fail:
    The same goes for names that share with each other alone (a figure and its axes): for all of them or for none. What
    they hold of what others hold too, such as the lists of a library's settings, is looked at each time; where another
    name has come to hold some of that, all is looked at.
+   The same goes for values with large buffers (`pages.LARGE`), if their memory is their own (no view of what others
+   hold, no file, nothing of Arrow's) and no code of the notebook ever asked for an address: nobody asks even for their
+   pages.
 11. A large buffer is not read again where the kernel of the system proves that nobody wrote to it (`pages`). A step
    that reaches it had it read before, so that writing the same bytes is no change; else what was written is changed.
+   One that nothing but its name leads into (10) is not read before some code uses that name.
 """
 
 from __future__ import annotations
@@ -40,7 +47,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import collector, fingerprint, generators, holders, makers, owned, references, sharing
+from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, references, sharing
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages, new_hash
@@ -58,12 +65,18 @@ class State:
         Which names share mutable state.
     order
         All names of the notebook in order, also those that are not the user's.
+    batches
+        How small values can be looked at again.
+    lasting
+        Places of large buffers of values that nothing but their name leads into.
     """
 
     looks: dict[str, Seen]
     links: sharing.Links
     pages: Pages | None = None
     order: Sequence[str] = ()
+    batches: Sequence[batches.Batch] = ()
+    lasting: set[tuple[int, int]] = field(default_factory=set)
 
     def read(self, names: Iterable[str]) -> None:
         """Read the large buffers of `names`, so that a change of theirs can turn out to be none."""
@@ -79,42 +92,12 @@ class State:
     def forget(self) -> None:
         """Let go of the values looked at; what compares them, and the links, stay."""
         if self.pages is not None:
-            self.pages.keep(content for seen in self.looks.values() for content in seen.contents)
+            self.pages.keep((one for seen in self.looks.values() for one in seen.contents), lasting=self.lasting)
         for seen in self.looks.values():
-            seen.forget()
-
-
-@dataclass(eq=False, frozen=True, slots=True)
-class Closed:
-    """Names that nothing else leads into (rule 10).
-
-    Attributes
-    ----------
-    idents
-        Per name the `id` of its value.
-    links
-        What they share with each other.
-    opening
-        Objects that they hold and that others hold too.
-    content
-        A look at those.
-    """
-
-    idents: Mapping[str, int]
-    links: sharing.Links
-    opening: list[Any]
-    content: Seen
-
-    def stands(self, known: Mapping[str, Seen], namespace: dict[str, Any]) -> bool:
-        """Whether no name of the group has to be looked at, and nobody changed what is open to others."""
-        if not all(name in known and known[name].closed is self for name in self.idents):
-            return False
-        return self.content.equals(fingerprint.look(self.opening, namespace))
-
-    def is_met(self, looks: Iterable[Seen]) -> bool:
-        """Whether other names hold some of what is open."""
-        idents = set(map(id, self.opening))
-        return not all(idents.isdisjoint(seen.met) for seen in looks)
+            if seen.met:
+                seen.forget()
+        for batch in self.batches:
+            batch.seen.forget()
 
 
 @dataclass(slots=True)
@@ -173,6 +156,7 @@ def look(
     pages: Pages | None = None,
     makers: makers.Makers | None = None,
     known: Mapping[str, Seen] | None = None,
+    last: State | None = None,
 ) -> State:
     """Look at every name once.
 
@@ -188,115 +172,58 @@ def look(
         Tells who made the notebook's definitions.
     known
         Looks that are taken as they are.
+    last
+        An earlier look: small values that are as they were then need no look of their own.
     """
     if pages is not None:
         pages.guard()
-    with collector.off(), generators.kept():
+    with collector.off(), generators.kept(), fingerprint.looking(namespace, pages, makers) as looking:
         known = {name: seen for name, seen in (known or {}).items() if name in names}
         fallen = [one for one in _closed(known) if not one.stands(known, namespace)]
+        taken, made = _batches(last or State({}, sharing.Links()), names, known, looking)
         found: dict[str, Seen] = {}
         while True:
             known = {name: seen for name, seen in known.items() if seen.closed not in fallen}
-            rest = {name: value for name, value in names.items() if name not in known and name not in found}
-            found |= fingerprint.look_at_all(rest, namespace, pages, makers)
+            small = {name: last.looks[name] for batch in taken for name in batch.names} if last is not None else {}
+            looks = {**known, **small, **found}
+            found |= looking({name: value for name, value in names.items() if name not in looks})
             fresh = [*found.values(), *(seen for seen in known.values() if not seen.alone)]
-            fallen = [one for one in _closed(known) if one.is_met(fresh)]
-            if not fallen:
+            tied = batches.tied_outside(taken, fresh, sharing.Ties(namespace)) if taken else []
+            taken = [batch for batch in taken if batch not in tied]
+            met = [*fresh, *(batch.seen for batch in taken)]
+            fallen = [one for one in _closed(known) if one.is_met(met)]
+            if not fallen and not tied:
                 break
-        looks = {name: known[name] if name in known else found[name] for name in names}
-        return State(looks, _links(looks, namespace), pages, list(namespace))
+        made = batches.unchanged(made, names, looking)  # else a thread changed them in between
+        looks = {**known, **small, **found}
+        links = _links(looks, namespace)
+        if last is not None:
+            links.add(last.links.among(small))
+        return State({name: looks[name] for name in names}, links, pages, list(namespace), [*taken, *made])
 
 
-def _closed(looks: Mapping[str, Seen]) -> list[Closed]:
+def _batches(
+    last: State, names: Mapping[str, Any], known: Mapping[str, Seen], looking: batches.Looking
+) -> tuple[list[batches.Batch], list[batches.Batch]]:
+    """Small values: those that are as they were in the last look, and those that the next look need not part."""
+    earlier = [batch for batch in last.batches if all(map(last.looks.__contains__, batch.names))]
+    taken = batches.unchanged(earlier, names, looking)
+    rest = names.keys() - known.keys() - {name for batch in taken for name in batch.names}
+    made = batches.made(last.looks, last.links, {name: names[name] for name in names if name in rest}, looking)
+    return taken, list(made)
+
+
+def _closed(looks: Mapping[str, Seen]) -> list[Any]:
+    """The groups of names (`alone.Closed`) that are taken as they were."""
     return list({id(seen.closed): seen.closed for seen in looks.values() if seen.closed is not None}.values())
 
 
 def _links(looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset[int] = frozenset()) -> sharing.Links:
     """What names share; of those that were not looked at again, what they did."""
-    found = sharing.links(looks, namespace, tying)
+    found = sharing.links({name: seen for name, seen in looks.items() if seen.met}, namespace, tying)
     for one in _closed(looks):
         found.add(one.links)
     return found
-
-
-def find_alone(state: State, spaces: Sequence[dict[str, Any]], touched: Iterable[str] = ()) -> None:
-    """Find out of values that are large to walk through whether anything but their name leads into them (rule 10).
-
-    Parameters
-    ----------
-    state
-        A look at the whole namespace that still holds what it met.
-    spaces
-        The globals of the notebook's functions, and the mappings of names that were made for the look; nothing else
-        may hold the values for our sake.
-    touched
-        Names that are looked at again anyway.
-    """
-    namespace = spaces[0]
-    large = set()
-    for name, seen in state.looks.items():
-        if seen.is_large:
-            large.add(name)
-        elif type(namespace.get(name)) in (str, bytes) and len(namespace[name]) > fingerprint.MUCH:
-            seen.alone = id(namespace[name])  # nobody can change it
-    large -= set(touched).union(*state.links.objects, *state.links.memory)
-    if not large:
-        return
-    large -= holders.named_by_code(namespace)
-    ties = sharing.Ties(namespace)
-    for name in large & namespace.keys():
-        seen, ident = state.looks[name], id(namespace[name])
-        ours = sum(id(space.get(name)) == ident for space in spaces)
-        if not (seen.functions or seen.owned) and next(iter(seen.met)) == ident and holders.is_alone(seen, ties, ours):
-            seen.alone = ident
-
-
-def find_closed(state: State, spaces: Sequence[dict[str, Any]], touched: Iterable[str]) -> None:
-    """Find groups of names that nothing else leads into, for those that `find_alone` did not find.
-
-    That takes about as long as the look. The parameters are those of `find_alone`.
-    """
-    with collector.off():
-        _find_closed(state, spaces, set(touched))
-
-
-def _find_closed(state: State, spaces: Sequence[dict[str, Any]], used: set[str]) -> None:
-    namespace = spaces[0]
-    named: set[str] | None = None
-    for group in sharing.groups(state.links, state.looks):
-        looks = [state.looks[name] for name in group]
-        if sum(len(seen.met) for seen in looks) < fingerprint.MANY // 2 or not used.isdisjoint(group):
-            continue
-        idents = {name: id(namespace.get(name)) for name in group}
-        if any(one.alone or not one.is_comparable or one.functions or one.owned or one.guarded for one in looks):
-            continue
-        if any(next(iter(seen.met), 0) != ident for seen, ident in zip(looks, idents.values(), strict=True)):
-            continue
-        named = holders.named_by_code(namespace) if named is None else named
-        if not named.isdisjoint(group):
-            continue
-        for seen in looks:
-            seen.held = []  # it is not needed any more, and would be gone through
-        opening = holders.openings(looks, sharing.Ties(namespace), spaces, group)
-        if opening is None:
-            continue
-        content = fingerprint.look(opening, namespace)
-        if not content.is_comparable or content.functions or content.owned:
-            continue
-        content.forget()
-        closed = Closed(idents, state.links.among(group), opening, content)
-        for seen, ident in zip(looks, idents.values(), strict=True):
-            seen.alone, seen.closed = ident, closed
-
-
-def untouched(state: State, names: Mapping[str, Any], touched: Iterable[str]) -> dict[str, Seen]:
-    """The looks that still stand, since their values are led into by nothing but names that no code used."""
-    used = set(touched)
-    return {
-        name: seen
-        for name, seen in state.looks.items()
-        if seen.alone and name in names and name not in used and id(names[name]) == seen.alone
-    }
 
 
 def compare(
@@ -331,7 +258,10 @@ def compare(
         Those of the names that are places outside the namespace: digests of groups leave them out.
     """
     within = after.looks.keys() if reached is None else set(reached)
-    changed = {name for name in after.looks if _is_changed(name, before, after, names, within)}
+    others = [
+        name for name, seen in after.looks.items() if before.looks.get(name) is not seen or not seen.is_comparable
+    ]
+    changed = {name for name in others if _is_changed(name, before, after, names, within)}
     tied = _links_with_changed_definitions(before, after, changed, names, namespace)
     # a link that only ended because the other name is gone, or surely bound anew, is no change: `del alias` must not
     # save a gigabyte
@@ -439,7 +369,12 @@ def _links_with_changed_definitions(
         and before.looks[name].is_same_object(names[name])
         and not references.by_reference(names[name])
     }
-    return _links(after.looks, namespace, frozenset(tying)) if tying else after.links
+    if not tying:
+        return after.links
+    found = _links(after.looks, namespace, frozenset(tying))
+    for batch in after.batches:
+        found.add(after.links.among(batch.names))
+    return found
 
 
 def group_digests(names: Iterable[str], state: State, tied: sharing.Links | None = None) -> dict[str, str]:

@@ -21,21 +21,22 @@ import struct
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import makers, owned, references, tensors, tokens, tracebacks
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
-from ckpt_magic.values.pages import LARGE, Content, Pages, new_hash, place_of
+from ckpt_magic.values.pages import LARGE, Content, Pages, hash_at_once, new_hash, place_of
 from ckpt_magic.values.parts import annotated, annotation_texts, code_parts
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
 
-MANY = 100_000  # references, and
+Key = TypeVar("Key")
+MANY = 10_000  # references, and
 MUCH = 1 << 25  # bytes outside of buffers; a value with more takes longer to look at than to find out who holds it
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
 
@@ -79,11 +80,11 @@ class Seen:
     met
         Every object that the value reaches, atoms aside, by `id` in the order met; kept alive until `forget`.
     held
-        Of a value that is large to walk through, every reference that was met, in order; until `forget`.
+        Of a value that takes long to look at, every reference that was met, in order; until `forget`.
     alone
         Of such a value, the `id` of the object that was found to be led into by nothing but its name; else 0.
     closed
-        The names together with which it was found to be led into by nothing else (`delta.Closed`); None if by its
+        The names together with which it was found to be led into by nothing else (`alone.Closed`); None if by its
         own name, or by others.
     guarded
         `id` of the objects that pandas holds for itself: it never lets a change of them through to another holder.
@@ -98,6 +99,9 @@ class Seen:
         it is not to be compared. Not met: it is the same object in every checkpoint, and ties no names.
     is_name
         Whether the value is written as a name.
+    is_small
+        Whether the value is an atom or a builtin container and reaches few objects, none of which needs more than the
+        digest to be compared.
     """
 
     __slots__ = (
@@ -111,6 +115,7 @@ class Seen:
             "guarded",
             "held",
             "is_name",
+            "is_small",
             "made",
             "met",
             "owned",
@@ -120,15 +125,16 @@ class Seen:
 
     def __init__(self, value: Any, rest: str | None, why: str = "", contents: tuple[Content, ...] = ()) -> None:
         self._rest, self.why, self.contents = rest, why, contents
-        self.met: dict[int, Any] = {}
-        self.held: list[Any] = []
+        self.met: Mapping[int, Any] = _NO_OBJECTS
+        self.held: Sequence[Any] = ()
         self.alone = 0
         self.closed: Any = None
-        self.guarded: frozenset[int] = frozenset()
-        self.spans: list[Span] = []
-        self.functions: list[Any] = []
+        self.guarded: Set[int] = _NO_IDENTS
+        self.spans: Sequence[Span] = ()
+        self.functions: Sequence[Any] = ()
         self.made: tuple[int, ...] = ()
-        self.owned: dict[owned.Path, str | None] = {}
+        self.owned: Mapping[owned.Path, str | None] = _NO_PATHS
+        self.is_small = False
         kind = type(value)
         self.is_name = kind not in ATOMS and kind not in _CONTAINERS and references.by_reference(value)
         self._ref = _reference(value) if self.is_name or rest is None else None
@@ -145,7 +151,7 @@ class Seen:
 
     @property
     def is_large(self) -> bool:
-        """Whether the value takes long to walk through; until `forget`."""
+        """Whether the value takes long to look at; until `forget`."""
         return bool(self.held)
 
     @property
@@ -178,7 +184,7 @@ class Seen:
 
     def forget(self) -> None:
         """Let go of everything met, so that a look does not keep a rebound gigabyte alive."""
-        self.met, self.guarded, self.spans, self.functions, self.held = {}, frozenset(), [], [], []
+        self.met, self.guarded, self.spans, self.functions, self.held = _NO_OBJECTS, _NO_IDENTS, (), (), ()
         for content in self.contents:
             content.forget()
 
@@ -199,11 +205,11 @@ def look(value: Any, namespace: dict[str, Any], makers: Makers | None = None) ->
 
 
 def look_at_all(
-    values: Mapping[str, Any],
+    values: Mapping[Key, Any],
     namespace: dict[str, Any],
     pages: Pages | None = None,
     makers: Makers | None = None,
-) -> dict[str, Seen]:
+) -> dict[Key, Seen]:
     """Look once at each value, as `look` does; what they have in common is prepared once.
 
     Parameters
@@ -218,31 +224,59 @@ def look_at_all(
     makers
         As for `look`.
     """
-    pickler: Look | None = None
-    found = {}
-    libraries = _Libraries()
+    with looking(namespace, pages, makers) as looks:
+        return looks(values)
+
+
+@contextlib.contextmanager
+def looking(
+    namespace: dict[str, Any], pages: Pages | None = None, makers: Makers | None = None
+) -> Iterator[Callable[[Mapping[Key, Any]], dict[Key, Seen]]]:
+    """Prepare `look_at_all` for several calls: gives a function of the values alone."""
+    passes = _Passes(namespace, pages, makers)
     limit = sys.getrecursionlimit()
     if limit > _DEEPEST:  # a user who raised it must not have the C stack overflow in the pickler
         sys.setrecursionlimit(_DEEPEST)
     try:
+        yield passes.look
+    finally:
+        passes.close()
+        sys.setrecursionlimit(limit)
+
+
+class _Passes:
+    """The pickler of several looks."""
+
+    def __init__(self, namespace: dict[str, Any], pages: Pages | None, makers: Makers | None) -> None:
+        self._namespace, self._pages, self._makers = namespace, pages, makers
+        self._pickler: Look | None = None
+        self._libraries = _Libraries()
+
+    def look(self, values: Mapping[Key, Any]) -> dict[Key, Seen]:
+        """Look once at each value."""
+        found = {}
+        of_libraries = self._libraries.paths.keys()
         for name, value in values.items():
             kind = type(value)
             if kind in ATOMS:
-                found[name] = Seen(value, _atom_digest(value))
+                found[name] = seen = Seen(value, _atom_digest(value))
+                seen.is_small = kind not in _TEXTS or len(value) < SMALL
                 continue
+            pickler = self._pickler
             if pickler is None:
-                pickler = Look(namespace, pages, makers)
+                pickler = self._pickler = Look(self._namespace, self._pages, self._makers)
             found[name] = seen = pickler.look(value)
-            if not libraries.paths.keys().isdisjoint(seen.met.keys()):
-                found[name] = _look_beside(value, pickler, seen, libraries)
+            if not of_libraries.isdisjoint(seen.met):
+                found[name] = _look_beside(value, pickler, seen, self._libraries)
             if not seen.is_comparable:
-                pickler.close()
-                pickler = None  # where it stopped, nobody knows
-    finally:
-        if pickler is not None:
-            pickler.close()
-        sys.setrecursionlimit(limit)
-    return found
+                self.close()  # where it stopped, nobody knows
+        return found
+
+    def close(self) -> None:
+        """Let go of all that was met."""
+        if self._pickler is not None:
+            self._pickler.close()
+            self._pickler = None
 
 
 def _look_beside(value: Any, look: Look, seen: Seen, libraries: _Libraries, *, inside: bool = False) -> Seen:
@@ -309,6 +343,7 @@ class Look(ValuePickler):
         makers: Makers | None = None,
         paths: Mapping[int, owned.Path] | None = None,
     ) -> None:
+        self._ident = id(namespace)
         self._pages = pages
         self._contents: list[Content] = []
         self._held: list[Any] = []
@@ -330,11 +365,8 @@ class Look(ValuePickler):
 
     def look(self, value: Any) -> Seen:
         """Look at one value."""
-        held, self._hash = self._held, new_hash()
-        self._arrays.clear()
-        self._guards.clear()  # they go by id, which means nothing once the value is let go of
-        self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
-        self._written = 0
+        held, self._written = self._held, 0
+        digest = self._hash = new_hash()
         try:
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
@@ -342,24 +374,35 @@ class Look(ValuePickler):
             held.extend(_reachable(value, self.namespace))
             self._note_graphs(held)
         else:
-            seen = Seen(value, self._hash.hexdigest(), contents=tuple(self._contents))
-        kept, seen.met = _met(held)
-        if id(self.namespace) in seen.met and value is not self.namespace:
+            seen = Seen(value, digest.hexdigest(), contents=tuple(self._contents))
+        met = [one for one in held if type(one) not in ATOMS]
+        seen.met = dict(zip(map(id, met), met, strict=True))
+        if self._ident in seen.met and value is not self.namespace:
             seen.refuse("it holds globals(), the whole namespace")
             self._spans, self._functions, self._made = [], [], []  # they are other names' as well
-            kept, seen.met = _met([value, *_reachable(value, self.namespace)])
-        if len(held) > MANY or self._written > MUCH:
-            seen.held = kept
+            met = [one for one in [value, *_reachable(value, self.namespace)] if type(one) not in ATOMS]
+            seen.met = dict(zip(map(id, met), met, strict=True))
+        if len(held) > MANY or self._written > MUCH or seen.contents:
+            seen.held = met
+        held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
+        self.clear_memo()
+        noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
+        if noted or self._paths:
+            self._hand_over(seen)
+        else:
+            seen.is_small = type(value) in _CONTAINERS and len(met) < _FEW and seen.is_comparable
+        return seen
+
+    def _hand_over(self, seen: Seen) -> None:
+        """Give what was noted on the way to the look, and forget it: ids mean nothing once a value is let go of."""
         seen.guarded = frozenset(self._guards)
         seen.spans, seen.functions, seen.made = self._spans, self._functions, tuple(self._made)
         seen.owned = self._beside
-        for ident in self._paths.keys() & seen.met.keys():  # a value that cannot be pickled may reach it as well
-            del seen.met[ident]
-        held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
-        self._spans, self._functions, self._contents = [], [], []
+        if not self._paths.keys().isdisjoint(seen.met):  # a value that cannot be pickled may reach it as well
+            seen.met = {ident: one for ident, one in seen.met.items() if ident not in self._paths}
+        self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
+        self._guards.clear()
         self._arrays.clear()
-        self.clear_memo()
-        return seen
 
     def beside(self, paths: Mapping[int, owned.Path]) -> Look:
         """Another look, which does not enter what is at `paths`."""
@@ -599,8 +642,13 @@ class _ArraysAsTheyAre(Arrays):
         return values
 
 
+_NO_OBJECTS: Final[Mapping[int, Any]] = types.MappingProxyType({})
+_NO_PATHS: Final[Mapping[owned.Path, str | None]] = types.MappingProxyType({})
+_NO_IDENTS: Final[frozenset[int]] = frozenset()
 ARROW = 1  # guard of all Arrow data: it cannot be written, so any number of its buffers may share
 _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
+_FEW = 100  # objects of a small value
+_TEXTS = frozenset({str, bytes})
 _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, bytearray, Placeholder})
 _NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__"})
 _MEMORY = (
@@ -625,12 +673,6 @@ def _virtual_subclasses(cls: abc.ABCMeta) -> tuple[str, ...]:
     """Classes that were registered with an abstract class; they are no attributes of it."""
     found = [sub for ref in _abc._get_dump(cls)[0] if (sub := ref()) is not None]
     return tuple(sorted(f"{sub.__module__}.{sub.__qualname__}" for sub in found))
-
-
-def _met(held: list[Any]) -> tuple[list[Any], dict[int, Any]]:
-    """What was met, atoms aside, in order, and by `id`."""
-    kept = [one for one in held if type(one) not in ATOMS]
-    return kept, dict(zip(map(id, kept), kept, strict=True))
 
 
 def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
@@ -766,9 +808,11 @@ def reason(error: BaseException) -> str:
 
 
 def _atom_digest(value: Any) -> str:
-    kind = type(value)
-    digest = new_hash(kind.__name__.encode())
-    digest.update(_atom_bytes(value))
+    name = type(value).__name__.encode()
+    if len(data := _atom_bytes(value)) < SMALL:
+        return hash_at_once(name + data)
+    digest = new_hash(name)
+    digest.update(data)
     return str(digest.hexdigest())
 
 

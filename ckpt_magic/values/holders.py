@@ -22,23 +22,31 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ckpt_magic.values import source
-from ckpt_magic.values.fingerprint import Seen, Span
+from ckpt_magic.values.fingerprint import ARROW, Seen, Span
 from ckpt_magic.values.forms import Form
-from ckpt_magic.values.pages import Content
+from ckpt_magic.values.pages import LARGE, Content
 from ckpt_magic.values.references import ATOMS
 
 
-def named_by_code(namespace: dict[str, Any]) -> set[str]:
-    """Names that living functions of the notebook mention, wherever those are held, in code or in texts."""
+def named_by_code(namespace: dict[str, Any]) -> set[str] | None:
+    """Names that living functions of the notebook mention, wherever those are held, in code or in texts.
+
+    None if one of them may find anything without naming it. Takes a look at every object of the process.
+    """
+    if gc.get_freeze_count():  # the user froze what is not gone through then
+        return None
     found: set[str] = set()
     for one in gc.get_referrers(namespace):
         if type(one) is types.FunctionType and one.__globals__ is namespace:
-            found |= source.mentioned(one.__code__)
+            used = source.uses(one.__code__)
+            if source.reaches_all(used) or hidden_ways(used, namespace) or source.takes_addresses(one.__code__):
+                return None
+            found |= used | source.mentioned(one.__code__)
     return found
 
 
-def is_alone(seen: Seen, ties: Callable[[Any], bool], names: int) -> bool:
-    """Tell whether nothing but one name leads into a value.
+def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set[int] = frozenset()) -> Set[int] | None:
+    """Find out whether nothing but one name leads into a value: None if something else may do.
 
     Parameters
     ----------
@@ -48,10 +56,24 @@ def is_alone(seen: Seen, ties: Callable[[Any], bool], names: int) -> bool:
         Tells which objects can be changed, so that it matters who holds them.
     names
         How many mappings hold the value itself: the namespace, and those made for the look.
+    maps
+        By `id`, maps of checkpoint files, over which only what was restored lies.
+
+    Returns
+    -------
+    set of int or None
+        By `id`, objects met that are no part of the value: pickling made them.
     """
     objects = seen.met.values()
-    if not objects or not all(map(_shows_its_references, set(map(type, objects)))):
-        return False
+    kinds = set(map(type, objects))
+    if not objects or not all(map(_shows_its_references, kinds)):
+        return None
+    if not _is_of_arrow_alone(seen, kinds):
+        return None
+    lent = _lent(seen, kinds, maps)
+    if lent is None:
+        return None
+    made: Set[int] = frozenset()
     counted = list(map(sys.getrefcount, objects))
     met = _times_met(seen)
     own = _own_references()
@@ -62,14 +84,63 @@ def is_alone(seen: Seen, ties: Callable[[Any], bool], names: int) -> bool:
         spans = Counter(id(span.array) for span in seen.spans)
         held = [n - times - own for n, times in zip(counted, met, strict=True)]
         for at in unusual:
-            held[at] -= spans[id(every[at])]
+            held[at] -= spans[id(every[at])] + lent[id(every[at])]
         _discount_what_the_look_made(every, held, unusual)
         met[0] += names - 1  # that the look began with it is no reference
         common = _common_to_all_frames()
         if any(held[at] > met[at] and id(every[at]) not in common and ties(every[at]) for at in unusual):
-            return False
+            return None
+        made = {id(one) for one, n in zip(every, held, strict=True) if n <= 0}
     held_weakly = itertools.compress(objects, map(weakref.getweakrefcount, objects))
-    return not any(ties(one) for one in held_weakly if not _is_held_weakly_by_itself(one))
+    others = any(ties(one) for one in held_weakly if not _is_held_weakly_by_itself(one))
+    return None if others else made
+
+
+def _is_of_arrow_alone(seen: Seen, kinds: Iterable[type]) -> bool:
+    """Whether data of Arrow lies in memory of its own: numbers may lie over an array, which it does not say.
+
+    Texts are copied into it as a rule; but that is no proof, and where much is at stake it does not do.
+    """
+    sizes = [span.high - span.low for span in seen.spans if span.guard == ARROW]
+    if not sizes:
+        return True
+    base = getattr(sys.modules.get("pyarrow"), "Array", ())
+    arrays = {kind.__name__ for kind in kinds if issubclass(kind, base)}
+    return max(sizes) < LARGE and arrays <= {"StringArray", "LargeStringArray"}
+
+
+def _lent(seen: Seen, kinds: Iterable[type], maps: Set[int]) -> Counter[int] | None:
+    """By `id`, to how many arrays of a value an object lends its memory; None if others can get at that memory."""
+    array, scalar = _ndarray(), getattr(sys.modules.get("numpy"), "void", memoryview)
+    views = tuple(kind for kind in kinds if issubclass(kind, (array, scalar)))
+    times: Counter[int] = Counter()
+    lenders: dict[int, Any] = {}
+    todo = [one for one in seen.met.values() if type(one) in views] if views else []
+    for content in seen.contents:
+        exporter = content.exporter()  # which the buffer holds; the array itself, or one that was made over it
+        if exporter is not None:
+            times[id(exporter)] += id(exporter) in seen.met
+            todo += [exporter] if id(exporter) not in seen.met and issubclass(type(exporter), array) else []
+    exporter = None
+    while todo:
+        one = todo.pop()
+        if issubclass(type(one), array) and one.base is None and not one.flags.owndata:
+            return None
+        base = one.obj if type(one) is memoryview else one.base
+        if base is None or id(base) in maps:
+            continue
+        if not issubclass(type(base), (array, memoryview, bytes, bytearray)) or type(one) is memoryview:
+            return None
+        times[id(base)] += 1
+        if id(base) not in lenders:
+            lenders[id(base)] = base
+            todo += [base] if not issubclass(type(base), (bytes, bytearray)) else []
+    outside = {ident: base for ident, base in lenders.items() if ident not in seen.met}
+    one = base = None
+    del lenders
+    own = _own_references()
+    counted = dict(zip(outside, map(sys.getrefcount, outside.values()), strict=True))
+    return times if all(n == own + times[ident] for ident, n in counted.items()) else None
 
 
 def openings(

@@ -17,13 +17,14 @@ import struct
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import xxhash
 
 new_hash: Final[Callable[..., Any]] = xxhash.xxh3_128
+hash_at_once: Final[Callable[[bytes], str]] = xxhash.xxh3_128_hexdigest
 LARGE: Final = 1 << 20
 """Bytes; a smaller buffer is simply hashed at each look."""
 
@@ -77,6 +78,13 @@ class Content:
     def equals(self, later: Content) -> bool:
         """Whether the bytes of `later` are the same; it is read only if that can tell."""
         return self is later or (self.is_read and later.digest() == self._digest)
+
+    def exporter(self) -> Any:
+        """What the buffer was had from, which it holds until `forget`."""
+        if self._buffer is None:
+            return None
+        with self._buffer.raw() if hasattr(self._buffer, "raw") else memoryview(self._buffer) as view:
+            return view.obj
 
     def hold(self, buffer: Any) -> None:
         """Keep the buffer, which is known to hold this content, until `forget`."""
@@ -158,16 +166,24 @@ class Pages:
         """Track what is not read yet, before it is: a write between the two would go unseen."""
         self._arm(one for one in contents if not (one.is_read or self._is_known(one) or self._spoiled[one.place]))
 
-    def keep(self, contents: Iterable[Content]) -> None:
+    def keep(self, contents: Iterable[Content], *, lasting: Set[tuple[int, int]] = frozenset()) -> None:
         """Make sure that what was looked at can be compared later: track the memory, and read it once.
 
         Tracking is no substitute for that: a buffer may have been made for the look alone, and the next look meets
         the same bytes at another place.
+
+        Parameters
+        ----------
+        contents
+            What was looked at.
+        lasting
+            Places of buffers that were not made for the look: those need not be read as long as they are tracked.
         """
         unread = [one for one in contents if not one.is_read]
         self._arm(one for one in unread if not self._is_known(one) and self._spoiled[one.place] < _PATIENCE)
         for one in unread:
-            one.digest()
+            if one.place not in lasting or not self._is_known(one):
+                one.digest()
 
     def mapped(self, owner: Any, parts: Iterable[tuple[Any, str, object]]) -> None:
         """Note what buffers of a private map of a file hold as long as their pages come from that file.
@@ -189,6 +205,10 @@ class Pages:
             if place[1] >= LARGE:
                 content = Content(place, digest=bytes.fromhex(digest), stored=Stored(where))
                 self._known[place] = _Mapped(content, weakref.ref(owner), kernel)
+
+    def maps(self) -> set[int]:
+        """The living private maps of files, by `id`."""
+        return {id(one) for owner in self._maps if (one := owner()) is not None}
 
     def prune(self, places: set[tuple[int, int]]) -> None:
         """Forget what is known of buffers that are no longer there."""

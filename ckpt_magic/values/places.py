@@ -380,7 +380,7 @@ class Places:
         for value in list(self._namespace.values()):
             if issubclass(type(value), types.ModuleType):
                 todo.add(value.__name__)
-            elif type(value) not in ATOMS:
+            elif type(value) not in _BUILTIN:
                 todo.add(module_name(value))
         while todo:
             name = todo.pop()
@@ -518,6 +518,7 @@ class _Module:
         self.words = words_of(codes(module))
 
 
+_BUILTIN: Final = ATOMS | {list, dict, tuple, set, frozenset}
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})
 _OWNERS: Final = 300
 _STREAMS: Final = frozenset({"sys:stdin", "sys:stdout", "sys:stderr"})

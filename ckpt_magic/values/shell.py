@@ -122,9 +122,10 @@ def _code(shell: Any) -> Iterator[tuple[str, Any]]:
 
 def _is_made_here(code: Any) -> bool:
     """Tell code of the notebook, and functions that a library made for it, from what a library has at its top level."""
-    code = _inner(code)
-    made = "<locals>" in getattr(code, "__qualname__", "") and not _module(code).startswith(("IPython.", "ckpt_magic."))
-    return made or _module(code) == "__main__"
+    module = _module(code)
+    if module.startswith(("IPython.", "ckpt_magic.")):  # as nearly all are
+        return False
+    return module == "__main__" or "<locals>" in getattr(_inner(code), "__qualname__", "")
 
 
 def _shown(kind: type | tuple[str, str]) -> str:

@@ -321,6 +321,21 @@ def reach(names: Iterable[str], namespace: Mapping[str, Any]) -> tuple[frozenset
     return walk.run(names), walk.codes
 
 
+def uses(code: types.CodeType) -> set[str]:
+    """Globals that a code object, and those nested in it, name, and modules that they import."""
+    return set(_global_names(code, {**_GLOBAL_OPS, opcode.opmap["IMPORT_NAME"]: 0}))
+
+
+def makes_functions(tree: ast.Module) -> bool:
+    """Whether code makes what can run later without being named: functions, classes, generators."""
+    return any(isinstance(node, (*_FUNCTIONS, ast.Lambda, ast.ClassDef, ast.GeneratorExp)) for node in ast.walk(tree))
+
+
+def takes_addresses(code: ast.Module | types.CodeType) -> bool:
+    """Whether code may get at memory by its address, without any reference to what has it."""
+    return not _ADDRESSES.isdisjoint((words_of([code]) if isinstance(code, types.CodeType) else words(code)).read)
+
+
 def mentioned(code: types.CodeType) -> set[str]:
     """Names that a code object, and those nested in it, may use: globals, and words in its texts."""
     found = set(_global_names(code))
@@ -980,11 +995,14 @@ _GLOBAL_OPS: Final = {
 _SETTING_OPS: Final = frozenset(
     opcode.opmap[name] for name in ("STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL")
 )
+_ADDRESSES: Final = frozenset(
+    ("ctypes", "cffi", "__array_interface__", "__array_struct__", "data_ptr", "addressof", "from_address")
+)
 _EXTENDED_ARG: Final = opcode.opmap["EXTENDED_ARG"]
 
 
-def _global_names(code: types.CodeType) -> Iterator[str]:
-    """Yield the globals that a code object and those nested in it name.
+def _global_names(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS) -> Iterator[str]:
+    """Yield the globals that a code object and those nested in it name, or what else some instructions name.
 
     Not simply `co_names`, which holds attributes as well: `row.data` would make a function depend on a
     variable `data`. The standard `dis` finds the same and takes ten times as long.
@@ -1000,5 +1018,5 @@ def _global_names(code: types.CodeType) -> Iterator[str]:
         for position in range(0, len(instructions), 2):
             operation, argument = instructions[position], instructions[position + 1] | extension
             extension = argument << 8 if operation == _EXTENDED_ARG else 0
-            if operation in _GLOBAL_OPS:
-                yield code.co_names[argument >> _GLOBAL_OPS[operation]]
+            if operation in instructions_of:
+                yield code.co_names[argument >> instructions_of[operation]]

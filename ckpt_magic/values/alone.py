@@ -1,0 +1,213 @@
+"""Values that nothing but their names leads into: they are not looked at again before code uses a name (rule 10).
+
+What `delta` says of the rule is done here: searching for them after a look, which `holders` does a value at a time, and
+giving out the looks that still stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from ckpt_magic.values import collector, fingerprint, holders, references, sharing
+from ckpt_magic.values.delta import State
+from ckpt_magic.values.fingerprint import Seen
+
+
+class Entered:
+    """Values that something else was found to lead into: they are searched for again after ever longer pauses.
+
+    What held a value may have been garbage. Code that uses one of the names, or the library that the values are of, may
+    have taken away what holds it, so they are searched for again at once.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[frozenset[tuple[str, int]], _Failure] = {}
+
+    def clear(self) -> None:
+        """Search for everything again."""
+        self._known.clear()
+
+    def waits(self, idents: Mapping[str, int]) -> bool:
+        """Whether it is too early to search again for these names, given with the `id` of what they mean."""
+        known = self._known.get(frozenset(idents.items()))
+        if known is None or not known.pause:
+            return False
+        known.pause -= 1
+        return True
+
+    def add(self, idents: Mapping[str, int], looks: Iterable[Seen]) -> None:
+        """Note that a search failed; the looks still hold what they met."""
+        kinds = {kind for seen in looks for kind in set(map(type, seen.met.values()))}
+        libraries = frozenset(map(references.library_of, kinds)) - {"builtins"}
+        known = self._known.setdefault(frozenset(idents.items()), _Failure(libraries))
+        known.pause = known.times
+        known.times = min(2 * known.times + 1, _LONGEST)
+
+    def used(self, names: Iterable[str], libraries: Set[str]) -> None:
+        """Note names that code uses, and the libraries that what they mean is of."""
+        names = set(names)
+        for key, known in list(self._known.items()):
+            if not (libraries.isdisjoint(known.libraries) and names.isdisjoint(name for name, _ in key)):
+                del self._known[key]
+
+
+@dataclass(slots=True)
+class _Failure:
+    """Failed searches: libraries of the values, looks that pass before the next, and that passed before the last."""
+
+    libraries: Set[str]
+    times: int = 0
+    pause: int = 0
+
+
+_LONGEST = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What decides, besides the values, whether anything but names leads into them.
+
+    Attributes
+    ----------
+    spaces
+        The globals of the notebook's functions, and the mappings of names that were made for the look; nothing else
+        may hold the values for our sake.
+    named
+        Gives the names that living functions mention (`holders.named_by_code`).
+    addresses
+        Whether some code of the notebook may know the address of memory.
+    maps
+        By `id`, maps of checkpoint files.
+    entered
+        What need not be searched for; added to.
+    """
+
+    spaces: Sequence[dict[str, Any]]
+    named: Callable[[], Set[str] | None]
+    addresses: bool = False
+    maps: Set[int] = frozenset()
+    entered: Entered = field(default_factory=Entered)
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class Closed:
+    """Names that nothing else leads into (rule 10).
+
+    Attributes
+    ----------
+    idents
+        Per name the `id` of its value.
+    links
+        What they share with each other.
+    opening
+        Objects that they hold and that others hold too.
+    content
+        A look at those.
+    """
+
+    idents: Mapping[str, int]
+    links: sharing.Links
+    opening: list[Any]
+    content: Seen
+
+    def stands(self, known: Mapping[str, Seen], namespace: dict[str, Any]) -> bool:
+        """Whether no name of the group has to be looked at, and nobody changed what is open to others."""
+        if not all(name in known and known[name].closed is self for name in self.idents):
+            return False
+        return self.content.equals(fingerprint.look(self.opening, namespace))
+
+    def is_met(self, looks: Iterable[Seen]) -> bool:
+        """Whether other names hold some of what is open."""
+        idents = set(map(id, self.opening))
+        return not all(idents.isdisjoint(seen.met) for seen in looks)
+
+
+def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) -> None:
+    """Find out of values that take long to look at whether anything but their name leads into them (rule 10).
+
+    Parameters
+    ----------
+    state
+        A look at the whole namespace that still holds what it met.
+    around
+        What else there is.
+    touched
+        Names that are looked at again anyway.
+    """
+    namespace = around.spaces[0]
+    large = set()
+    for name, seen in state.looks.items():
+        if seen.is_large and not (around.addresses and seen.spans):
+            large.add(name)
+        elif type(namespace.get(name)) in (str, bytes) and len(namespace[name]) > fingerprint.MUCH:
+            seen.alone = id(namespace[name])  # nobody can change it
+    large -= set(touched).union(*state.links.objects, *state.links.memory)
+    ties = sharing.Ties(namespace)
+    found = {}
+    for name in large & namespace.keys():
+        seen, ident = state.looks[name], id(namespace[name])
+        ours = sum(id(space.get(name)) == ident for space in around.spaces)
+        if seen.functions or seen.owned or next(iter(seen.met)) != ident or around.entered.waits({name: ident}):
+            continue
+        made = holders.made_for_look(seen, ties, ours, around.maps)
+        if made is None:
+            around.entered.add({name: ident}, [seen])
+        else:
+            found[name] = made
+    named = around.named() if found else None
+    for name in found.keys() - named if named is not None else ():
+        seen = state.looks[name]
+        seen.alone = id(namespace[name])
+        state.lasting |= {(span.low, span.high - span.low) for span in seen.spans if id(span.array) not in found[name]}
+
+
+def find_closed(state: State, around: Surroundings, touched: Iterable[str]) -> None:
+    """Find groups of names that nothing else leads into, for those that `find_alone` did not find.
+
+    That takes about as long as the look. The parameters are those of `find_alone`.
+    """
+    with collector.off():
+        _find_closed(state, around, set(touched))
+
+
+def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
+    namespace = around.spaces[0]
+    linked = {name for key in (*state.links.objects, *state.links.memory) for name in key}
+    large = {name for name, seen in state.looks.items() if len(seen.met) >= fingerprint.MANY // 2}
+    for group in sharing.groups(state.links, linked | large):
+        looks = [state.looks[name] for name in group]
+        if sum(len(seen.met) for seen in looks) < fingerprint.MANY // 2 or not used.isdisjoint(group):
+            continue
+        idents = {name: id(namespace.get(name)) for name in group}
+        if any(one.alone or not one.is_comparable or one.functions or one.owned or one.guarded for one in looks):
+            continue
+        if around.addresses and any(one.spans for one in looks):
+            continue
+        if any(next(iter(seen.met), 0) != ident for seen, ident in zip(looks, idents.values(), strict=True)):
+            continue
+        named = around.named()
+        if named is None or not named.isdisjoint(group) or around.entered.waits(idents):
+            continue
+        for seen in looks:
+            seen.held = []  # it is not needed any more, and would be gone through
+        opening = holders.openings(looks, sharing.Ties(namespace), around.spaces, group)
+        content = None if opening is None else fingerprint.look(opening, namespace)
+        if opening is None or content is None or not content.is_comparable or content.functions or content.owned:
+            around.entered.add(idents, looks)
+            continue
+        content.forget()
+        closed = Closed(idents, state.links.among(group), opening, content)
+        for seen, ident in zip(looks, idents.values(), strict=True):
+            seen.alone, seen.closed = ident, closed
+
+
+def untouched(state: State, names: Mapping[str, Any], touched: Iterable[str]) -> dict[str, Seen]:
+    """The looks that still stand, since their values are led into by nothing but names that no code used."""
+    used = set(touched)
+    return {
+        name: seen
+        for name, seen in state.looks.items()
+        if seen.alone and name in names and name not in used and id(names[name]) == seen.alone
+    }

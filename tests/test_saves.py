@@ -129,7 +129,7 @@ def test_who_reads_the_folder_waits(folder: Path, disk: SlowDisk, how: str) -> N
         assert Checkpoint("p", folder).load_outputs()[1] == {"x": "new"}
     else:
         (key,) = kernel.session.registry.pipelines()
-        assert kernel.session.outlook(key, 1).action == "restore"
+        assert kernel.session.outlook(key, 1, kernel.session.open(key, 1)).action == "restore"
     assert disk.go.is_set()
     assert value(folder, 1) == {"x": "new"}
     timer.join()

@@ -10,6 +10,7 @@ import pytest
 
 import ckpt_magic
 from ckpt_magic.faces import status
+from ckpt_magic.files.format import StoredStep
 from ckpt_magic.files.store import Store
 from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
@@ -121,7 +122,7 @@ def test_steps_of_this_kernel_and_of_the_folder_are_both_there(tmp_path: Path) -
     }
     key = PipelineKey(tmp_path, "m", "1")
 
-    def outlook(key: PipelineKey, step: int) -> Decision:
+    def outlook(key: PipelineKey, step: int, stored: StoredStep | None) -> Decision:
         if step == 2:
             raise ckpt_magic.ForeignError("may not be read\nmore")
         return Decision("restore") if step == 1 else Decision("run", "no checkpoint yet")

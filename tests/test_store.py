@@ -667,3 +667,18 @@ def test_a_checkpoint_is_published_whole_by_way_of_the_store(store: Store, tmp_p
     store.publish(path, lambda file: write(file, {"x": 1}, ring, []))
     with path.open("rb") as file:
         assert pickle.load(file) == {"x": 1}
+
+
+def test_steps_below_are_those_that_a_listing_gives(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name in ("p-v1-step1", "p-v1-step4", "p-v1-step9", "p-v1-step400", "p-v2-step2", "q-v1-step2", "p-v1-x-step3"):
+        (tmp_path / f"{name}.pkl").write_bytes(b"")
+    (tmp_path / "p-v1-step5.pkl").mkdir()
+    (tmp_path / "p-v1-step6.pkl").symlink_to(tmp_path / "p-v1-step1.pkl")
+    assert store.steps_below("p", "1", 9) == [1, 4]
+    assert store.steps_below("p", "1", 10**8) == [1, 4, 9, 400]
+    assert store.steps_below("p", "1", 0) == []
+    assert Store(tmp_path / "none").steps_below("p", "1", 5) == []
+    (tmp_path / "m-v1-v2-step1.pkl").write_bytes(b"")
+    assert store.steps_below("m-v1", "2", 5) == [1]
+    assert store.steps_below("m", "1-v2", 5) == []

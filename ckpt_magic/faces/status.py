@@ -25,12 +25,16 @@ The states of a row:
 
 from __future__ import annotations
 
+import gc
+import itertools
 import json
 import math
+import re
 import shutil
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +49,7 @@ from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
 from ckpt_magic.steps.stored import PLAIN, QUIET, html_table, html_text, printable, shape_text, variables_text
 
+Outlook = Callable[[PipelineKey, int, files.StoredStep | None], Decision]
 TEXT_WIDTH = 120
 _UNTRUSTED = frozenset({"other key", "tampered", "foreign", "damaged", "newer", "other pipeline", "unreadable"})
 _NONE = "no steps: nothing is stored, and none was seen in this kernel"
@@ -83,7 +88,7 @@ def rows(
     name: str | None = None,
     version: str | None = None,
     pipelines: Mapping[PipelineKey, Pipeline] | None = None,
-    outlook: Callable[[PipelineKey, int], Decision] | None = None,
+    outlook: Outlook | None = None,
     held: Mapping[Path, int] | None = None,
 ) -> Rows:
     """Look at the steps of a folder: those stored in it, and those that this kernel has seen.
@@ -99,7 +104,7 @@ def rows(
     pipelines
         What happened in this kernel.
     outlook
-        Tells what the next run of a step will do.
+        Tells what the next run of a step will do, given its file as far as it could be opened.
     held
         Bytes that arrays of this kernel keep on the disk, by the path of the file that was deleted or replaced.
 
@@ -113,25 +118,29 @@ def rows(
     for key, pipeline in here.items():
         if name in (None, key.name) and version in (None, key.version):
             found.update(dict.fromkeys((key, step) for step in pipeline.steps))
+    keys = {(key.name, key.version): key for key in here}
     for entry in store.entries(name, version):
-        found[PipelineKey(store.folder, entry.name, entry.version), entry.step] = entry
+        one = entry.name, entry.version
+        found[keys.get(one) or keys.setdefault(one, PipelineKey(store.folder, *one)), entry.step] = entry
     saving = {one.path for one in publisher().pending(store.folder)}
-    ordered = sorted(found, key=lambda one: (one[0].name, natural(one[0].version), one[1]))
+    ranks = {version: natural(version) for _, version in keys}
+    ordered = sorted(found, key=lambda one: (one[0].name, ranks[one[0].version], one[1]))
     held = {path: size for path, size in (held or {}).items() if path.parent == store.folder}
     made = Rows()
-    for key, step in ordered:
-        row = _row(
-            key,
-            step,
-            found[key, step],
-            keyring,
-            here[key].steps.get(step) if key in here else None,
-            outlook,
-            is_saving=store.path(key.name, key.version, step) in saving,
-        )
-        if row["state"] == "missing" and (kept := held.get(store.path(key.name, key.version, step))):
-            row |= {"state": "held", "bytes": kept}
-        made.append(row)
+    with _no_collection():
+        for key, step in ordered:
+            row = _row(
+                key,
+                step,
+                found[key, step],
+                keyring,
+                here[key].steps.get(step) if key in here else None,
+                outlook,
+                is_saving=bool(saving) and store.path(key.name, key.version, step) in saving,
+            )
+            if held and row["state"] == "missing" and (kept := held.get(store.path(key.name, key.version, step))):
+                row |= {"state": "held", "bytes": kept}
+            made.append(row)
     if held:
         made.note = (
             f"held: {size(sum(held.values()))} of files that were deleted or replaced stay on the disk until this "
@@ -140,13 +149,25 @@ def rows(
     return made
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Rows hold no cycles; that thousands of dicts are made would have garbage looked for all the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def _row(
     key: PipelineKey,
     step: int,
     entry: Entry | None,
     keyring: Keyring,
     seen: StepRecord | None,
-    outlook: Callable[[PipelineKey, int], Decision] | None,
+    outlook: Outlook | None,
     *,
     is_saving: bool,
 ) -> dict[str, Any]:
@@ -157,7 +178,7 @@ def _row(
         state, reason = "failed", seen.reason
     if is_saving:
         state, reason, outlook = "saving", "", None  # what the next run does depends on it
-    action, why = _next(key, step, outlook)
+    action, why = _next(key, step, found, outlook)
     return {
         "step": step,
         "name": key.name,
@@ -184,7 +205,12 @@ class _Found:
     reason: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
     bytes: int | None = None
-    modified: str | None = None
+    stored: files.StoredStep | None = None
+
+    @property
+    def modified(self) -> str | None:
+        """When the file was written."""
+        return date_text(self.stored.mtime) if self.stored is not None else None
 
 
 def _look(entry: Entry | None, keyring: Keyring) -> _Found:
@@ -196,22 +222,21 @@ def _look(entry: Entry | None, keyring: Keyring) -> _Found:
         return _Found("missing")
     except StoreError as problem:
         return _Found("unreadable", str(problem))
-    modified = date_text(stored.mtime)
     if stored.problem is not None:
-        return _Found(stored.trust, str(stored.problem), stored.meta_unverified, stored.size, modified)
+        return _Found(stored.trust, str(stored.problem), stored.meta_unverified, stored.size, stored)
     if not files.belongs(stored.meta, entry.name, entry.version, entry.step) and stored.meta.get("kind") != "foreign":
         other = files.other_writer(entry.path, stored.meta)
-        return _Found("other pipeline", str(other), stored.meta, stored.size, modified)
-    return _Found("stored", "", stored.meta, stored.size, modified)
+        return _Found("other pipeline", str(other), stored.meta, stored.size, stored)
+    return _Found("stored", "", stored.meta, stored.size, stored)
 
 
-def _next(
-    key: PipelineKey, step: int, outlook: Callable[[PipelineKey, int], Decision] | None
-) -> tuple[str | None, str]:
+def _next(key: PipelineKey, step: int, found: _Found, outlook: Outlook | None) -> tuple[str | None, str]:
     if outlook is None:
         return None, ""
+    if found.state == "unreadable":
+        return "error", found.reason
     try:
-        decision = outlook(key, step)
+        decision = outlook(key, step, found.stored)
     except CheckpointError as error:
         return "error", str(error)
     return decision.action, decision.reason or decision.note or _ALONE.get(decision.action, "")
@@ -575,26 +600,56 @@ def age(saved_at: str | None, now: datetime | None = None) -> str:
 
 
 def grid(headings: Sequence[str], lines: Iterable[Sequence[str]], *, width: int = TEXT_WIDTH) -> str:
-    """An aligned table as plain text; the last column is wrapped."""
-    from io import StringIO
+    """An aligned table as plain text; the last column is wrapped, and others that may hold long texts."""
+    cells = [[printable(cell) for cell in line] for line in lines]
+    table = [list(headings), *cells] if headings else cells
+    if not table:
+        return ""
+    wide = [max(map(_columns, column)) for column in zip(*table, strict=True)]
+    last = len(wide) - 1
+    flexible = [at for at in range(last + 1) if at == last or (headings and headings[at] in _WRAPPED)]
+    excess = sum(wide) + len(_GAP) * last - width
+    while excess > 0 and (widest := max(flexible, key=wide.__getitem__)) and wide[widest] > _NARROW:
+        wide[widest] -= 1
+        excess -= 1
+    return "\n".join(line for row in table for line in _grid_lines(row, wide))
 
-    from rich.console import Console  # here, since importing it takes longer than all of ours
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(headings))
-    for index, heading in enumerate(headings):
-        last = index == len(headings) - 1
-        table.add_column(heading, no_wrap=not last and heading not in _WRAPPED, overflow="fold")
-    for line in lines:
-        table.add_row(*(Text(printable(cell)) for cell in line))
-    file = StringIO()
-    Console(file=file, width=width, color_system=None, legacy_windows=False, force_jupyter=False).print(table)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+def _grid_lines(row: Sequence[str], wide: Sequence[int]) -> Iterator[str]:
+    """The lines that one row takes."""
+    wrapped = [_wrapped(cell, width) for cell, width in zip(row, wide, strict=True)]
+    for parts in itertools.zip_longest(*wrapped, fillvalue=""):
+        padded = (part + " " * (width - _columns(part)) for part, width in zip(parts, wide, strict=True))
+        yield _GAP.join(padded).rstrip()
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Break a text between words, and words that are too long."""
+    if _columns(text) <= width:
+        return [text]
+    lines = [""]
+    for word in re.findall(r"\S+\s*|\s+", text):
+        if _columns(lines[-1] + word.rstrip()) > width and lines[-1]:
+            lines.append("")
+        for char in word:
+            if _columns(lines[-1] + char) > width and char != " ":
+                lines.append("")
+            lines[-1] += char
+    return [line.rstrip() for line in lines]
+
+
+def _columns(text: str) -> int:
+    """How many columns a terminal takes for a text."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
 
 
 def _width() -> int:
     return shutil.get_terminal_size((TEXT_WIDTH, 24)).columns if sys.stdout.isatty() else TEXT_WIDTH
 
 
+_GAP = "  "
+_NARROW = 8  # columns of a terminal that a column of the table keeps
 _WRAPPED = frozenset({"title", "next run", "reason", "value", "content"})

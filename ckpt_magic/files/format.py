@@ -6,9 +6,11 @@ are compared when each is used. Knows neither folders nor values, and never unpi
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
+import operator
 import os
 import shlex
 import stat
@@ -702,12 +704,9 @@ def _begins_like_ours(head: bytes) -> bool:
 
 def _open(path: Path) -> BinaryIO:
     """Open a checkpoint unbuffered; a symbolic link is not followed, and a pipe not waited for."""
-    flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
-        flags |= getattr(os, name, 0)
     try:
         with explained(path, "the file cannot be opened", reading=True):
-            descriptor = os.open(path, flags)
+            descriptor = os.open(path, _READING)
     except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             raise StepNotFoundError(f"there is no file {path}") from error
@@ -722,6 +721,11 @@ def _open(path: Path) -> BinaryIO:
     except StoreError:
         os.close(descriptor)
         raise
+
+
+_READING = functools.reduce(
+    operator.or_, (getattr(os, name, 0) for name in ("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+)
 
 
 class _Reading(io.FileIO):

@@ -36,6 +36,7 @@ with contextlib.suppress(ImportError):  # Windows: no locks there, publishing is
 T = TypeVar("T")
 
 LONGEST_NAME = 100
+_ASKED_ONE_BY_ONE = 300  # numbers of steps; a folder with ten thousand files takes longer to list
 _LOCK_SECONDS = 30.0
 _YOUNG = 60.0  # a temporary file younger than this is left alone while a process of its number lives
 _OLD = 86400.0  # and one of another machine this long
@@ -180,17 +181,26 @@ class Store:
         without META the last ``-v`` does.
         """
         found = []
+        known: dict[str, list[tuple[str, str]]] = {}  # file names have few beginnings, as a rule
         for entry in self._scan():
             match = _FILE.fullmatch(entry.name)
             if match and entry.is_file(follow_symlinks=False):
-                splits = list(_splits(match["stem"]))
+                stem = match["stem"]
+                splits = known[stem] if stem in known else known.setdefault(stem, list(_splits(stem)))
                 if not any(name in (None, n) and (version is None or str(version) == v) for n, v in splits):
                     continue
                 path = self.folder / entry.name
                 read_as = _told_by_meta(path, splits) if len(splits) > 1 else splits[0]
                 found.append(Entry(*read_as, int(match["step"]), path))
-        wanted = (e for e in found if name in (None, e.name) and (version is None or str(version) == e.version))
-        return sorted(wanted, key=lambda e: (e.name, natural(e.version), e.step))
+        wanted = [e for e in found if name in (None, e.name) and (version is None or str(version) == e.version)]
+        ranks = {e.version: natural(e.version) for e in wanted}
+        return sorted(wanted, key=lambda e: (e.name, ranks[e.version], e.step))
+
+    def steps_below(self, name: str, version: str, step: int) -> list[int]:
+        """Numbers of the stored steps of a version before `step`; other files of the folder are not looked at."""
+        if step > _ASKED_ONE_BY_ONE or len(list(_splits(f"{name}-v{version}"))) > 1:
+            return [entry.step for entry in self.entries(name, version) if entry.step < step]
+        return [number for number in range(step) if _is_regular(self.path(name, version, number))]
 
     def pickles(self) -> list[Path]:
         """All files of the folder that end in ``.pkl``, whoever wrote them; what `trust` of a folder is about."""
@@ -496,6 +506,13 @@ def _drop(temporary: Path, file: _Temporary | None) -> None:
         os.unlink(temporary)
     if file is not None:
         file.close()
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:  # as a rule it is not there
+        return False
 
 
 def read_name(path: PurePath) -> tuple[str, str, int] | None:

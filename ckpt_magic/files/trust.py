@@ -21,8 +21,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import platformdirs
-
 from ckpt_magic.errors import FormatError, StoreError, UntrustedError, UsageError
 from ckpt_magic.files.disk import cause, is_alive, settle_folder
 
@@ -70,6 +68,8 @@ class Keyring:
 
 def key_folder() -> Path:
     """Where the user's keys lie; nothing is made."""
+    import platformdirs  # here: with a key in the environment it is not needed
+
     return platformdirs.user_data_path("ckpt_magic", appauthor=False)
 
 

@@ -6,13 +6,15 @@ debuggers and libraries, do not count unless notebook code is on their stack.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import sys
 import threading
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 def going_on(namespace: Mapping[str, Any], loop: asyncio.AbstractEventLoop | None = None) -> list[str]:
@@ -29,10 +31,10 @@ def going_on(namespace: Mapping[str, Any], loop: asyncio.AbstractEventLoop | Non
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+    """The loop that runs this thread; where nobody has imported asyncio, none does."""
+    find = getattr(sys.modules.get("asyncio"), "_get_running_loop", lambda: None)
+    found: asyncio.AbstractEventLoop | None = find()
+    return found
 
 
 # --- threads ---
@@ -110,6 +112,8 @@ def _is_of(work: Any, namespace: Mapping[str, Any]) -> bool:
 def _tasks(namespace: Mapping[str, Any], loop: asyncio.AbstractEventLoop | None) -> Iterator[str]:
     if loop is None:
         return
+    import asyncio  # here, for scripts that have no loop: it takes longer than all of ours
+
     current = asyncio.current_task(loop) if loop.is_running() else None
     known = {id(value) for value in list(namespace.values())}
     for task in asyncio.all_tasks(loop):

@@ -10,6 +10,7 @@ from typing import Any
 
 from ckpt_magic.steps import activity, needs, record, registry, uses
 from ckpt_magic.steps.kernel import Kernel
+from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Plan
 from ckpt_magic.steps.registry import Known, PipelineKey
 from ckpt_magic.values import delta, fingerprint, references, source
@@ -32,15 +33,17 @@ class Fitting:
     def __init__(self, kernel: Kernel, cells_after: CellsAfter) -> None:
         self._kernel = kernel
         self._cells_after = cells_after
+        self._neighbours = Neighbours(kernel)
         self._fingerprints: dict[str, str | None] = {}  # of names that no step made, until code runs
 
     def forget(self) -> None:
         """Take the fingerprints anew at the next question, since code ran."""
         self._fingerprints.clear()
+        self._neighbours.forget()
 
     def outside_ran(self) -> None:
         """Note that code ran outside any cell: the callback of a widget, a silent execution, a debug console."""
-        self.forget()
+        self._fingerprints.clear()
         self._kernel.watch.suspect_all()
         self._kernel.chance.ran(lambda: True)  # nobody knows whether it seeds them
 
@@ -108,17 +111,7 @@ class Fitting:
     def _needed(self, key: PipelineKey, code: Code, meta: Mapping[str, Any], start: registry.StartPoint) -> str:
         """Which value that the checkpoint lacks is needed later, and by whom."""
         kernel = self._kernel
-        metas, elsewhere = {}, set()
-        kernel.wait(key.folder)
-        for entry in kernel.store(key.folder).entries():
-            other = PipelineKey(key.folder, entry.name, entry.version)
-            stored = kernel.open(other, entry.step)
-            if stored is None or stored.trust != "trusted":
-                continue
-            if other == key:
-                metas[entry.step] = stored.meta
-            else:
-                elsewhere |= {value.removeprefix("group:") for value in stored.meta["seen"].values()}
+        metas = self._neighbours.of_pipeline(key)
 
         def value(name: str) -> str | None:
             return self.fingerprint(name) if kernel.is_users(name) else record.ABSENT
@@ -130,7 +123,7 @@ class Fitting:
             {step: one for step, one in sorted(metas.items()) if step > meta["step"] and one["kind"] == kernel.kind},
             self._cells_after(key, meta["step"], code.cell),
             kernel.watch.read_by_cells(key),
-            frozenset(elsewhere),
+            self._neighbours.read_elsewhere(key),
             value,
         )
         return needs.needed(meta, later)

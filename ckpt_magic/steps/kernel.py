@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ckpt_magic.errors import StepNotFoundError
 from ckpt_magic.files import format as files
@@ -25,6 +24,9 @@ from ckpt_magic.steps.watch import Watch
 from ckpt_magic.values import placeholder, places
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.pages import Pages
+
+if TYPE_CHECKING:
+    import asyncio
 
 FAILED_CAP = 100_000_000  # bytes that are kept of what a failed run had made
 SMALL = 1 << 20  # bytes of a checkpoint whose values are cheap to look at before each decision
@@ -162,8 +164,7 @@ class Kernel:
 
     def stored_below(self, plan: Plan) -> list[int]:
         """Numbers of the stored steps before the one of `plan`."""
-        entries = self.store(plan.key.folder).entries(plan.key.name, plan.key.version)
-        return [entry.step for entry in entries if entry.step < plan.call.step]
+        return self.store(plan.key.folder).steps_below(plan.key.name, plan.key.version, plan.call.step)
 
     def placeholder(self, name: str, key: PipelineKey, step: int, was: str) -> Any:
         """What stands for a value that a step had lost; see `placeholder.make_placeholder`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import os
 import platform
@@ -200,6 +199,8 @@ def packages(modules: Iterable[str]) -> dict[str, str]:
     for module in sorted(set(modules) - sys.stdlib_module_names):
         version = getattr(sys.modules.get(module), "__version__", None)
         if not isinstance(version, str):
+            import importlib.metadata  # here, since it takes longer than all of ours, and most say their version
+
             try:
                 version = importlib.metadata.version(module)
             except importlib.metadata.PackageNotFoundError:

@@ -108,7 +108,7 @@ def note_renamed(kernel: Kernel, plan: Plan) -> None:
     entries = store.entries()
     if any(entry.name == plan.key.name for entry in entries):
         return
-    for entry in entries:
+    for entry in {entry.name: entry for entry in entries}.values():
         stored = kernel.open(PipelineKey(plan.key.folder, entry.name, entry.version), entry.step)
         notebook = stored.meta.get("notebook") if stored is not None else None
         if notebook and not (plan.key.folder / notebook).exists():

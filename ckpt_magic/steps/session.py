@@ -261,9 +261,13 @@ class Session(Kernel):
 
     # -- deciding -------------------------------------------------------------------------------------------
 
-    def outlook(self, key: PipelineKey, step: int) -> Decision:
-        """What the next run of a step will do, and why, as far as can be told without its cell."""
-        stored = self.open(key, step)
+    def outlook(self, key: PipelineKey, step: int, stored: files.StoredStep | None) -> Decision:
+        """What the next run of a step will do, and why, as far as its file tells, without its cell."""
+        start = self.settings.start(key.name)
+        if stored is not None and stored.problem is None:
+            if not registry.lets(start, step):  # of thousands of rows nothing more is asked
+                return registry.decide(StepCall(step), self._fitting.known(key, _NO_CODE, None, start))
+            stored = record.completed(stored)
         meta = stored.meta if stored is not None and stored.trust == "trusted" else None
         seen = self.registry.pipeline(key).steps.get(step)
         digest = seen.code if seen is not None and seen.code else (meta["code"] if meta else "")
@@ -273,7 +277,7 @@ class Session(Kernel):
         lost = {row["name"] for row in meta["lost"]} if meta else set()
         dropped = tuple(name for name in meta["unsaved"] if name not in lost) if meta else ()
         call = StepCall(step, drop=dropped)  # the cell is taken to ask for what it asked for when it was saved
-        return registry.decide(call, self._fitting.known(key, code, meta, self.settings.start(key.name)))
+        return registry.decide(call, self._fitting.known(key, code, meta, start))
 
     def _try_to_load(
         self, plan: Plan, stored: files.StoredStep, start: registry.StartPoint, decision: Decision
@@ -369,3 +373,4 @@ def _told(error: BaseException, interrupted: str) -> str:
 
 
 _NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)
+_NO_CODE = Code("", "", _NO_NAMES)

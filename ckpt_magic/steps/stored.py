@@ -7,7 +7,6 @@ definitions are never mapped by name onto live ones.
 from __future__ import annotations
 
 import builtins
-import html
 import importlib
 import re
 import unicodedata
@@ -413,6 +412,8 @@ def shape_text(shape: Sequence[int] | None) -> str:
 
 def printable(text: str) -> str:
     """Write out control characters and others that could change what a terminal or a page shows."""
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() or unicodedata.category(char) == "Zs" else repr(char)[1:-1] for char in text
     )
@@ -420,6 +421,8 @@ def printable(text: str) -> str:
 
 def html_text(text: str) -> str:
     """The same, escaped for HTML."""
+    import html  # here, since a script shows no tables
+
     return html.escape(printable(text))
 
 

@@ -6,13 +6,11 @@ library is missing.
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import gc
 import locale
 import os
 import re
-import socket
 import sys
 import time
 import warnings
@@ -271,6 +269,18 @@ def _collect(enabled: bool) -> None:
     (gc.enable if enabled else gc.disable)()
 
 
+def _socket_timeout() -> float | None:
+    read = getattr(sys.modules.get("socket"), "getdefaulttimeout", lambda: None)  # before it is loaded there is none
+    seconds: float | None = read()
+    return seconds
+
+
+def _set_socket_timeout(seconds: float | None) -> None:
+    import socket
+
+    socket.setdefaulttimeout(seconds)
+
+
 _SETTINGS: Final[dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]] = {
     "cwd": (_cwd, os.chdir),
     "recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit),
@@ -280,7 +290,7 @@ _SETTINGS: Final[dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]] = {
     "digits of an int": (sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     "garbage collection": (gc.isenabled, _collect),
     "garbage collection thresholds": (gc.get_threshold, lambda thresholds: gc.set_threshold(*thresholds)),
-    "socket timeout": (socket.getdefaulttimeout, socket.setdefaulttimeout),
+    "socket timeout": (_socket_timeout, _set_socket_timeout),
 }
 _CHECKS: Final[dict[str, Callable[[Any], None]]] = {"cwd": _check_folder, "locale": _check_locale}
 
@@ -291,6 +301,8 @@ _CHECKS: Final[dict[str, Callable[[Any], None]]] = {"cwd": _check_folder, "local
 def _list_change(name: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> dict[str, Any]:
     """Describe a new list by what was put around the longest run of the old one that is still there."""
     old, new = ([_encoded(name, item) for item in items] for items in (before, after))
+    import difflib  # here, since lists change seldom
+
     block = difflib.SequenceMatcher(None, old, new, autojunk=False).find_longest_match()
     kept = new[block.b : block.b + block.size]
     front, back = new[: block.b], new[block.b + block.size :]

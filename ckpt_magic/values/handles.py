@@ -11,7 +11,6 @@ import io
 import itertools
 import queue
 import re
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -45,11 +44,12 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         re.Match: lambda match: _match(match, known),
         queue.SimpleQueue: lambda one: _queue(one, known),
         threading.local: lambda local: (threading.local, (), vars(local) or None),
-        socket.socket: lambda one: _socket(one, known),
         memoryview: lambda view: _memory(view, known),
         **dict.fromkeys((io.StringIO, io.BytesIO), lambda one: _buffer(one, known)),
     }
-    sqlite3 = sys.modules.get("sqlite3")
+    socket, sqlite3 = sys.modules.get("socket"), sys.modules.get("sqlite3")
+    if socket is not None:
+        found[socket.socket] = lambda one: _socket(one, known)
     if sqlite3 is not None:
         found[sqlite3.Connection] = lambda one: _connection(one, known)
     return found
@@ -83,7 +83,7 @@ def _buffer(one: Any, known: Definitions) -> Any:
     return (known.evaluated(_CLOSED_BUFFER), (type(one),)) if one.closed else NotImplemented
 
 
-def _socket(one: socket.socket, known: Definitions) -> Any:
+def _socket(one: Any, known: Definitions) -> Any:
     if one.fileno() != -1:
         raise NotPicklableError("an open socket")
     return known.evaluated(_CLOSED_SOCKET), (one.gettimeout(), int(one.family), int(one.type), one.proto)

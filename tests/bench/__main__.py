@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import arrays, cells, large, objects, untouched
+from tests.bench import arrays, cells, drawn, folders, large, objects, starting, untouched
 from tests.bench.measure import Row
 
 
@@ -64,6 +64,9 @@ def _rows(folder: Path, rounds: int, *, quick: bool) -> Iterator[Row]:
         lambda: objects.rows(folder, rounds, quick=quick),
         lambda: untouched.beside_arrays(folder, 1 if quick else 8, rounds),
         lambda: untouched.beside_objects(folder, 200_000 if quick else 10_000_000, rounds),
+        lambda: drawn.beside_figures(folder, rounds),
+        lambda: folders.crowded(folder, 1_000 if quick else 10_000, rounds),
+        lambda: starting.imports(rounds),
     ]
     for benchmark in benchmarks:
         for row in benchmark():

@@ -253,7 +253,8 @@ def restore(one: Round) -> str:
     kernel = Kernel(one.folder, one.chance.choice(("end", "auto", entry.step + 1)), name="p")
     with warnings.catch_warnings(record=True):
         with contextlib.suppress(CheckpointError):
-            kernel.session.outlook(PipelineKey(one.folder, "p", entry.version), entry.step)
+            key = PipelineKey(one.folder, "p", entry.version)
+            kernel.session.outlook(key, entry.step, kernel.session.open(key, entry.step))
         for step in range(1, entry.step + 1):
             facts = kernel.step(step, CELLS[step])
     if facts["action"] == "restored" and Parts.of(one.data).meta == one.file.parts.meta:

@@ -386,6 +386,8 @@ _FORMS: Mapping[str, _Form] = {
     "lost": _several(_row(name=_is_text, type=_is_text, reason=_is_text, via=_is_texts)),
     "reads": _table(_is_made),
     "unmarked": _table(_is_made),
+    "around": _table(_maybe(lambda value: _is_texts(value) and len(value) >= 2)),
+    "sets": _table(_is_flag),
     "owned": _several(_fixed(_is_texts, _maybe(_is_text))),
     "before": _table(_maybe(_is_text)),
     "moved": lambda value: _is_flag(value) or _is_texts(value),
@@ -394,6 +396,6 @@ _FORMS: Mapping[str, _Form] = {
     **dict.fromkeys(("method", "title", "notebook", "created"), _maybe(_is_text)),
     **dict.fromkeys(("kernel", "source", "code", "python"), _is_text),
     **dict.fromkeys(("codes", "imports", "deleted", "remade", "unsaved", "order", "joint", "unmade"), _is_texts),
-    **dict.fromkeys(("marks", "ambient", "seeded", "refused", "needs"), _is_texts),
+    **dict.fromkeys(("marks", "ambient", "seeded", "refused", "needs", "shown"), _is_texts),
     **dict.fromkeys(("groups", "seen", "definitions", "packages"), _table(_is_text)),
 }

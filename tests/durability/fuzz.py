@@ -31,7 +31,7 @@ from typing import Any
 
 from ckpt_magic import Checkpoint
 from ckpt_magic.errors import CheckpointError
-from ckpt_magic.faces import status, trusting
+from ckpt_magic.faces import bundles, checking, status, trusting
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Entry, Store
 from ckpt_magic.files.trust import Keyring, load_keyring
@@ -246,6 +246,40 @@ def trust(one: Round) -> str:
     return "signed"
 
 
+def check(one: Round) -> str:
+    """Check the folder as the command line does; it must not find well what cannot be read."""
+    found = checking.check(Store(one.folder), one.ring)
+    assert not HARMFUL & set(repr(found))
+    return next((row["state"] for row in found if row["path"] == str(one.path)), "not listed")
+
+
+def export(one: Round) -> str:
+    """Pack the version that the file is of."""
+    name, version, _ = one.path.stem.split("-")
+    packed = one.folder.with_name("packed.zip")
+    assert not HARMFUL & set(
+        repr(bundles.export(PipelineKey(one.folder, name, version[1:]), packed, one.ring, force=True))
+    )
+    return "packed"
+
+
+def unpack(one: Round) -> str:
+    """Unpack a hostile zip file: nothing lands outside of the folder, and only what has the name of a checkpoint."""
+    top = one.folder.parent
+    place, packed = top / "unpacked", top / "packed.zip"
+    shutil.rmtree(place, ignore_errors=True)
+    packed.write_bytes(hostile.zipped(one.file, one.data, one.chance))
+    there = {path.name for path in top.iterdir()} | {place.name}
+    try:
+        shown = bundles.import_(packed, Store(place), one.ring)
+        assert not HARMFUL & set(repr(shown))
+    finally:
+        assert {path.name for path in top.iterdir()} <= there
+        made = [path for path in place.iterdir() if path.suffix == ".pkl"] if place.exists() else []
+        assert all(path.is_file() and not path.is_symlink() and path in Store(place).pickles() for path in made)
+    return "unpacked"
+
+
 def restore(one: Round) -> str:
     """Restore the step as a notebook does, or run it and save."""
     if (entry := one.entry()) is None or entry.name != "p":
@@ -257,7 +291,7 @@ def restore(one: Round) -> str:
             kernel.session.outlook(key, entry.step, kernel.session.open(key, entry.step))
         for step in range(1, entry.step + 1):
             facts = kernel.step(step, CELLS[step])
-    if facts["action"] == "restored" and Parts.of(one.data).meta == one.file.parts.meta:
+    if facts["action"] == "restored" and one.steady and Parts.of(one.data).meta == one.file.parts.meta:
         return one.compare({name: kernel.names[name] for name in one.file.held})
     return str(facts["action"])
 
@@ -270,11 +304,23 @@ WAYS: dict[str, Callable[[Round], str]] = {
     "details": show_details,
     "show": show_trust,
     "trust": trust,
+    "check": check,
+    "export": export,
+    "unpack": unpack,
     "restore": restore,
 }
-SHARE = {"rows": 0.2, "details": 0.02, "show": 0.1, "trust": 0.05, "restore": 0.06}
+SHARE = {
+    "rows": 0.2,
+    "details": 0.02,
+    "show": 0.1,
+    "trust": 0.05,
+    "restore": 0.06,
+    "check": 0.1,
+    "export": 0.03,
+    "unpack": 0.05,
+}
 TELLING = ("read", "displays", "load", "show")
-UNMAPPED = ("read", "displays", "rows", "details", "show")
+UNMAPPED = ("read", "displays", "rows", "details", "show", "check", "export")
 """Ways that touch no mapped page: a file cut short under a map is a signal, and nothing that Python could catch."""
 
 

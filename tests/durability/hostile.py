@@ -7,11 +7,14 @@ the right key here has a signature that only the key's owner can make, over a re
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pickle
 import random
 import struct
+import warnings
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -284,6 +287,30 @@ def signed_outputs(world: World, file: Genuine, chance: random.Random) -> bytes:
     return sign(chance.choice((world.mine, world.mine, world.theirs)), file.parts.pickle, packed, _json(record))
 
 
+def zipped(file: Genuine, data: bytes, chance: random.Random) -> bytes:
+    """A zip file as `export` writes them, with names, kinds and sizes that it never writes, or broken."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # names that are twice there
+        for _ in range(chance.choice((1, 1, 2))):
+            info = zipfile.ZipInfo(chance.choice((file.path.name,) * 4 + ZIP_NAMES))
+            info.external_attr = chance.choice((0, 0o100600, 0o100600, 0o120777, 0o010600)) << 16
+            info.compress_type = chance.choice((zipfile.ZIP_STORED,) * 3 + (zipfile.ZIP_DEFLATED,))
+            archive.writestr(info, chance.choice((data, file.data, bytes(1 << 20), b"")))
+    made = bytearray(packed.getvalue())
+    for _ in range(chance.choice((0, 0, 1, 4))):
+        made[chance.choice((chance.randrange(len(made)), -chance.randrange(1, 100)))] ^= 1 << chance.randrange(8)
+    return bytes(made[: chance.choice((len(made), len(made), len(made), chance.randrange(len(made))))])
+
+
+ZIP_NAMES = (
+    "../p-v1-step1.pkl",
+    "/tmp/p-v1-step1.pkl",
+    "x/p-v1-step1.pkl",
+    "p-v1-step1.pkl\0x",
+    "x",
+    "p-v1-step99.pkl",
+)
 OUTPUT_TYPES = ("stream", "display_data", "execute_result", "error", "update_display_data", "")
 
 

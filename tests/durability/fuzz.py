@@ -393,6 +393,11 @@ class Report:
     problems: list[str] = field(default_factory=list)
     peak: int = 0  # KiB
 
+    def add(self, other: Report) -> None:
+        self.seen += other.seen
+        self.problems += other.problems
+        self.peak = max(self.peak, other.peak)
+
 
 def rounds(top: Path, count: int, seed: int, first: int = 0) -> Report:
     """Run rounds in forked processes, and go on after one that died."""
@@ -441,9 +446,7 @@ def _in_child(world: World, ring: Keyring, seed: int, first: int, end: int, here
         report.problems.append(f"round {died}: the process ended with {status}")
         return died + 1
     found = json.loads(text)
-    report.seen += Counter(found["seen"])
-    report.problems += found["problems"]
-    report.peak = max(report.peak, found["peak"])
+    report.add(Report(Counter(found["seen"]), found["problems"], found["peak"]))
     return end
 
 
@@ -454,8 +457,11 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first round, to see one again")
     asked = parser.parse_args()
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as top:
-        report = rounds(Path(top), asked.rounds, asked.seed, asked.first)
+    report = Report()
+    for done in range(0, asked.rounds, 10 * AT_ONCE):
+        with tempfile.TemporaryDirectory() as top:
+            report.add(rounds(Path(top), min(10 * AT_ONCE, asked.rounds - done), asked.seed, asked.first + done))
+        print(f"{done:,} rounds and more, {len(report.problems)} problems", file=sys.stderr, flush=True)
     for what, count in sorted(report.seen.items()):
         print(f"{count:7,} {what}")
     for problem in report.problems[:40]:

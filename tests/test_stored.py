@@ -250,11 +250,12 @@ class Unreadable:
 def test_hostile_text_is_written_out(tmp_path: Path) -> None:
     keyring = making.some_keyring(tmp_path)
     row = {"name": "a\x1b[31m<b>", "type": "int\n", "shape": None, "bytes": None}
-    save(Store(tmp_path).path("m", 1, 1), {}, keyring, variables=[row])
+    save(Store(tmp_path).path("m", 1, 1), {}, keyring, variables=[row], method="step_1\x1b[31m")
 
     outputs = Outputs(tmp_path, "m", 1, keyring=keyring)
 
     assert r"a\x1b[31m<b> int\n" in repr(outputs)
+    assert "\x1b" not in repr(outputs)
     assert r"a\x1b[31m&lt;b&gt; int\n" in outputs._repr_html_()
 
 

@@ -236,7 +236,7 @@ class Outputs(Mapping[str, Any]):
         if step not in self._entries:
             return [f"step_{step}", "", "", "missing"]
         look = self._look(step)
-        label = self._full_name(step) or f"step_{step}"
+        label = printable(self._full_name(step) or f"step_{step}")
         if isinstance(look, CheckpointError):
             return [label, "", "", f"cannot be read: {printable(str(look).split(chr(10), 1)[0])}"]
         rows = look.meta.get("variables", ())

@@ -373,3 +373,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(result.stdout) < 32 * KIB  # KiB, against 256 MiB of the array
+
+
+def test_a_file_that_is_cut_short_while_it_is_mapped_is_damaged(tmp_path: Path) -> None:
+    """Its length was asked for a moment before."""
+    (tmp_path / "short").write_bytes(b"x" * 100)
+    with (tmp_path / "short").open("rb") as file, pytest.raises(DamagedError, match="cut short"):
+        maps._private_map(file.fileno(), 100_000)

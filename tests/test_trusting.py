@@ -152,6 +152,9 @@ def test_what_a_file_says_reaches_no_terminal_as_it_is(
         notebook=nasty,
         lost=[{"name": nasty, "type": nasty, "reason": nasty}],
     )
+    save(
+        store.path("mine", 1, 1), {"n": 1}, load_keyring(), name="mine", method=nasty, title=nasty, variables=variables
+    )
     weird = store.folder / "x\x1b[31m\u202e.pkl"
     weird.write_bytes(b"\x80\x05c\x1b[31mos\nsys\x1btem\n.")
     assert main(["export", "m", "-o", "m.zip"]) == 0
@@ -160,6 +163,8 @@ def test_what_a_file_says_reaches_no_terminal_as_it_is(
         ["status", "1"],
         ["check"],
         ["load", "--name", "m"],
+        ["load", "--name", "mine"],
+        ["status", "--name", "mine"],
         ["load", "--name", "m", "1"],
         ["trust", str(store.folder)],
         ["trust", str(weird)],

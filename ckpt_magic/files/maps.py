@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ckpt_magic.errors import DamagedError
 from ckpt_magic.files.extents import Extent
 from ckpt_magic.files.payloads import Row
 from ckpt_magic.files.streams import Progress, read_into
@@ -143,7 +144,10 @@ def _private_map(descriptor: int, size: int) -> mmap.mmap:
     """Map without reserving memory, since otherwise the kernel refuses private maps larger than it has."""
     flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", _no_reserve())
     options: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
-    return mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE, **options)
+    try:
+        return mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE, **options)
+    except ValueError as error:  # it asks for the size itself
+        raise DamagedError("it was cut short while it was being mapped") from error
 
 
 def _no_reserve() -> int:

@@ -226,15 +226,18 @@ class Pages:
         return known is not None and known.content is content
 
     def _spoil(self, place: tuple[int, int], known: _Armed | _Mapped) -> None:
-        """Note that a buffer was written to. What is known of it stays: it tells where it was not."""
+        """Note that a buffer was written to. What is known of a stored one stays: it tells where it was not."""
         if known.spoiled:
             return
-        known.spoiled = True
         # found now: what is tracked for another buffer later on may look as if it had not been written to
         unwritten = known.unwritten()
-        known.written += _without([_page_bounds(place)], unwritten)
         if isinstance(known, _Armed) and _total(unwritten) < place[1] * _MOSTLY:
             self._spoiled[place] += 1
+        if known.content.stored is None or self._spoiled[place] >= _PATIENCE:
+            del self._known[place]
+            return
+        known.spoiled = True
+        known.written += _without([_page_bounds(place)], unwritten)
 
     def _kernel(self) -> _Kernel | None:
         if not self._sought:

@@ -87,7 +87,7 @@ def interrupted(point: Point) -> dict[str, Any]:
         if not again.success:
             wrong.append(f"step {number} does not run afterwards: {again.error_in_exec or again.error_before_exec!r}")
     publisher().wait()
-    files = [name for name in os.listdir(point.folder) if not name.endswith((".pkl", ".lock", ".gitignore"))]
+    files = [name for name in os.listdir(point.folder) if not name.endswith((".pkl", ".lock", ".gitignore", ".used"))]
     return {
         "before": before,
         "after": after,

@@ -87,6 +87,8 @@ class Use:
             return True
         if source == PLACE:
             return self._may_read_place(name, is_added)
+        if source == "shell" and name.startswith("alias "):
+            return False  # only a magic asks for it, and code with magics is open
         if source in _TEXT or name.startswith(("display.", "print option ")):
             shows = "text" in self.shown or self._has(_SHOWING)
             return shows and (source == "shell" or self.holds or bool(self.libraries - sys.stdlib_module_names))

@@ -63,6 +63,9 @@ class CkptMagics(Magics):
     )
     output_cap = Integer(DEFAULT_CAP, min=0, help="Bytes of displays recorded per step.").tag(config=True)
     sync = Bool(False, help="Whether a step ends only when its checkpoint is on the disk.").tag(config=True)
+    check_payloads = Bool(True, help="Whether restored files are compared with their digests, in the background.").tag(
+        config=True
+    )
     failed_cap = Integer(
         FAILED_CAP, min=0, help="Bytes kept of what a failed step had made, for %ckpt_load --failed; 0 keeps nothing."
     ).tag(config=True)
@@ -84,10 +87,8 @@ class CkptMagics(Magics):
             cap=self.output_cap,
         )
         self._shown: dict[Path, str] = {}
-        self.observe(
-            self._apply_options,
-            ["banner", "failed_cap", "output_cap", "quota", "restore_random", "secrets", "sync"],
-        )
+        options = ["banner", "failed_cap", "output_cap", "quota", "restore_random", "secrets", "sync", "check_payloads"]
+        self.observe(self._apply_options, options)
 
     def _new_session(self) -> Session:
         handed = _read_handed_over(self.handed_over)
@@ -115,6 +116,7 @@ class CkptMagics(Magics):
             sync=self.sync,
             # A kernel has the next cell in some milliseconds; a script that drives a shell looks for the file at once.
             patience=0.002 if hasattr(self._shell, "kernel") else 0.1,
+            check_payloads=self.check_payloads,
             cells_after=cells.after,
         )
 
@@ -134,6 +136,7 @@ class CkptMagics(Magics):
         self.session.secrets = self.secrets or None
         self.session.quota = self._quota()
         self.session.sync = self.sync
+        self.session.check_payloads = self.check_payloads
 
     @validate("quota")
     def _refuse_other_quotas(self, proposal: Any) -> Any:

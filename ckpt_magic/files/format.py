@@ -16,7 +16,7 @@ import shlex
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from io import BufferedReader, RawIOBase
@@ -40,7 +40,7 @@ from ckpt_magic.files.disk import explained
 from ckpt_magic.files.extents import Known
 from ckpt_magic.files.maps import Map, open_map
 from ckpt_magic.files.payloads import PayloadWriter, Row, payload_digest, read_skeleton, rows_from, skeleton_digest
-from ckpt_magic.files.streams import SLICE, Progress, read_exactly, write_all
+from ckpt_magic.files.streams import SLICE, Progress, read_exactly, read_into, write_all
 from ckpt_magic.files.trust import MAC_BYTES, Keyring, callables, walk
 
 FORMAT = 1
@@ -51,6 +51,7 @@ FOOTER = struct.Struct(f"<QQQ8s{MAC_BYTES}sI{len(MAGIC)}s")
 MAX_META = 256 << 20
 MAX_UNVERIFIED_META = 4 << 20
 MAX_OUTPUTS = 1 << 30
+_COMPARED = 4 << 20  # bytes read at a time in the background
 _TAIL = 16 << 10  # read at once from the end: FOOTER and, nearly always, all of META
 
 Trust = Literal["trusted", "other key", "tampered", "foreign", "damaged", "newer"]
@@ -178,6 +179,43 @@ class StoredStep:
         """The same file as a damaged one, for who finds that its META makes no sense."""
         problem = damaged(self.path, reason)
         return replace(self, meta={}, trust="damaged", problem=problem, meta_unverified=self.meta)
+
+    def comparing(
+        self, new_hash: Callable[[], Any], descriptor: Callable[[], int | None]
+    ) -> Generator[int, None, list[str]]:
+        """Do the part of `check` that is about payloads, a slice at a time.
+
+        Parameters
+        ----------
+        descriptor
+            Gives a descriptor of the file, closed at the end, if its path may lead to another one by now; else None.
+
+        Yields
+        ------
+        int
+            Bytes of payloads read so far.
+
+        Returns
+        -------
+        list of str
+            As `check`.
+        """
+        number = descriptor()
+        with self._opened() if number is None else _Reading(number, "rb") as file, _blame(self.path):
+            rows, bad, done = self._rows(), [], 0
+            part = memoryview(bytearray(max((min(_COMPARED, row.length) for row in rows), default=0)))
+            for index, row in enumerate(rows):
+                digest = new_hash()
+                for start in range(0, row.length, _COMPARED):
+                    piece = part[: min(_COMPARED, row.length - start)]
+                    read_into(file, row.offset + start, piece)
+                    digest.update(piece)
+                    done += len(piece)
+                    yield done
+                if digest.hexdigest() != row.digest:
+                    bad.append(index)
+            skeleton = read_skeleton(file, self._footer().pickle, rows)[0] if bad else b""
+        return payload_names(skeleton, rows, bad, self.meta) if bad else []
 
     def _opened(self) -> BinaryIO:
         """The file again, still the one that was authenticated."""

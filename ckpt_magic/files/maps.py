@@ -70,6 +70,14 @@ class Map:
         """Let go of the memory, which then lives as long as its views, and only go on watching the file."""
         self._memory = bytearray()
 
+    @property
+    def identity(self) -> tuple[int, ...]:
+        """What tells the mapped file from others and from what it may become; empty if the file was read."""
+        if self._descriptor is None:
+            return ()
+        status = os.fstat(self._descriptor)
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
     def reopened(self) -> int | None:
         """A descriptor of its own for the mapped file, which may have lost its path; see `extents.Source`."""
         with self._kept() as descriptor:

@@ -16,6 +16,7 @@ from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import progress, record, registry, saves
 from ckpt_magic.steps.around import Around
 from ckpt_magic.steps.chance import Chance
+from ckpt_magic.steps.compared import Compared
 from ckpt_magic.steps.mapped import Mapped
 from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import PipelineKey
@@ -59,6 +60,8 @@ class Kernel:
         Whether a step ends only when its checkpoint is published; else that goes on in the background.
     patience
         Of `Saves`.
+    check_payloads
+        Whether the payloads of restored files are compared with their digests.
     progress
         Shows how far something is that takes long.
     """
@@ -77,6 +80,7 @@ class Kernel:
         quota: int | None = None,
         sync: bool = True,
         patience: float = 0.0,
+        check_payloads: bool = True,
         progress: progress.Progress = progress.silent,
     ) -> None:
         self.namespace = namespace
@@ -89,6 +93,7 @@ class Kernel:
         self.secrets = secrets
         self.quota = quota
         self.sync = sync
+        self.check_payloads = check_payloads
         self.progress = progress
         self.id = uuid.uuid4().hex
         self.began = time.time()
@@ -96,6 +101,7 @@ class Kernel:
         self.saves = saves.Saves(self.registry, patience)
         self.active: Plan | None = None
         self.mapped = Mapped(namespace)
+        self.compared = Compared()
         self.makers = Makers(self.main)
         self.pages = Pages(guard=self.mapped.refuse_cut_short)
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
@@ -113,6 +119,7 @@ class Kernel:
         self.registry.clear()
         self.makers.clear()
         self.mapped.clear()
+        self.compared.clear()
         self.places = places.Places(self.main)
         self.watch.clear()
         self.active = None

@@ -9,12 +9,14 @@ from typing import Any
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.files import format as files
+from ckpt_magic.files.comparing import comparer
 from ckpt_magic.steps import record
 from ckpt_magic.steps.kernel import SMALL, Kernel
 from ckpt_magic.steps.plan import Loaded, values_of
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import ambient, unpickling
 from ckpt_magic.values.forms import Token
+from ckpt_magic.values.pages import new_hash
 
 LEFT_OUT = "left out by --save or --drop"
 
@@ -74,7 +76,7 @@ class Loader:
         if contents.ambient is not None and here:
             ambient.check(contents.ambient, generators_too=kernel.restore_random, names=values)
             kernel.places.check(contents.ambient.get("places", ()))
-        return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size)
+        return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size, stored)
 
     def _living(self, token: Token) -> Any | None:
         """What a token of a file stands for here: a definition of the notebook, or of a library that was set aside."""
@@ -110,6 +112,10 @@ class Loader:
             kernel.makers.adopt(token, found, same_python=same_python)
         kernel.watch.restored((*meta["groups"], *meta["deleted"]), small=loaded.size <= SMALL)
         kernel.note_written(key, meta["step"], meta["groups"], meta["deleted"], size=loaded.size)
+        kernel.compared.made_anew((*values, *meta["deleted"]))
+        if kernel.check_payloads and loaded.stored.payload_bytes:
+            comparison = comparer().submit(loaded.stored, loaded.map, new_hash)
+            kernel.compared.add(key, meta["step"], comparison, loaded.values)
         if loaded.map.mapped:
             kernel.pages.mapped(loaded.map.memory, loaded.map.contents())
             kernel.mapped.add(key, meta["step"], loaded.map, loaded.values)

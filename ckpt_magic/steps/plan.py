@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ckpt_magic.files.format import StoredStep
 from ckpt_magic.files.maps import Map
 from ckpt_magic.steps.around import Part
 from ckpt_magic.steps.registry import PipelineKey, StepCall
@@ -70,6 +71,7 @@ class Loaded:
     found: dict[forms.Token, Any]
     map: Map
     size: int
+    stored: StoredStep
 
 
 @dataclass(slots=True)

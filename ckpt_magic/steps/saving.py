@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -59,6 +59,8 @@ class Saver:
         for text in kernel.saves.settle(plan):
             refusals.warn(text)
         kernel.mapped.refuse_changed()
+        kernel.compared.refuse_damaged()
+        compare = kernel.compared.comparing()
         if plan.used:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
         for name in sorted(found.changed & found.lost.keys()):
@@ -151,12 +153,12 @@ class Saver:
         draft, _ = store.write(path, write, keep=plan.keep)
         others = upkeep.replaced(path, kernel.keyring, kernel.id, kernel.began) + self._without_locks(draft)
         if kernel.sync:
-            _publish(draft, released)
+            _publish(draft, released, compare)
         self._loader.published(plan.key)
         kernel.note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=draft.size)
         kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         if not kernel.sync:
-            kernel.saves.submit(plan, draft, meta["groups"])
+            kernel.saves.submit(plan, draft, meta["groups"], compare)
         notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome) + _carried(found, saved)
         notes += others + self._keep_to_quota(store, {path: draft.size})
         if result is not None and shown is None:
@@ -279,10 +281,12 @@ class Saver:
         return notes
 
 
-def _publish(draft: Draft, released: interrupts.Released) -> None:
+def _publish(draft: Draft, released: interrupts.Released, first: Callable[[], None] | None) -> None:
     """Publish at once; an interrupt leaves the earlier file."""
     try:
         with released():
+            if first is not None:
+                first()
             draft.publish()
     finally:
         draft.discard()

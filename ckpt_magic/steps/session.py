@@ -183,6 +183,7 @@ class Session(Kernel):
                     why = failures.keep(self, plan, outcome, found)
                 self.remember(plan, "failed", f"the cell failed; {why}" if why else "the cell failed")
                 return None
+            self._note_made_anew(plan)
             try:
                 facts = self._saver.save(plan, outcome, found, surroundings, released)
             except (Exception, KeyboardInterrupt) as error:  # pickling runs user code; the cell ran
@@ -221,9 +222,9 @@ class Session(Kernel):
         self._fitting.forget()
 
     def tell(self) -> None:
-        """Warn of saves that failed in the background since the last time."""
+        """Warn of saves that failed in the background, and of damage found there, since the last time."""
         publisher().guard()
-        for text in self.saves.settle(self.active):
+        for text in [*self.saves.settle(self.active), *self.compared.settle(self.registry)]:
             refusals.warn(text)
 
     # -- unmarked cells -------------------------------------------------------------------------------------
@@ -329,6 +330,14 @@ class Session(Kernel):
         self._fitting.forget()
         self._loader.put(key, loaded, ambient_too=ambient_too)
         usage.note(self.store(key.folder).path(key.name, key.version, loaded.meta["step"]))
+
+    def _note_made_anew(self, plan: Plan) -> None:
+        names = plan.code.names
+        if self.kind == "method":
+            self.compared.made_anew([f"step_{plan.call.step}"])
+        else:
+            self.compared.made_anew(names.renews)
+            self.compared.made_anew(names.binds, (plan.key, plan.call.step))  # run again, what it restored is gone
 
     # -- what did not go as it should -----------------------------------------------------------------------
 

@@ -45,7 +45,10 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
-    """Return a fresh InteractiveShell in an empty folder, ckpt_magic loaded; `get_ipython()` finds it."""
+    """Return a fresh InteractiveShell in an empty folder, ckpt_magic loaded; `get_ipython()` finds it.
+
+    Its checkpoints are there when a cell ends.
+    """
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
@@ -57,6 +60,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     config = Config()
     config.HistoryManager.enabled = False  # no database thread
     config.InteractiveShell.colors = "nocolor"
+    config.CkptMagics.sync = True
     InteractiveShell.clear_instance()
     made = InteractiveShell.instance(config=config)
     extensions: Any = made.extension_manager

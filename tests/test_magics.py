@@ -12,7 +12,6 @@ import pytest
 import ckpt_magic
 from ckpt_magic import LostValueError, StepNotFoundError, UntrustedError
 from ckpt_magic.faces import verbs
-from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Key, export_key, load_keyring
 from ckpt_magic.steps.registry import StepCall
@@ -105,7 +104,6 @@ def test_defaults_are_set_and_shown_with_their_source(
 
     assert "m  (%ckpt_config)" in out and "7  (CKPT_VERSION)" in out and f"{tmp_path / 'sub/ck'}" in out
     run("%%step 1\nx = 1")
-    publisher().wait()
     assert (tmp_path / "sub/ck/m-v7-step1.pkl").exists()
 
 
@@ -474,7 +472,6 @@ def complete(shell: InteractiveShell, line: str, below: str = "") -> list[str]:
 @pytest.mark.usefixtures("three")
 def test_completion_knows_options_names_versions_and_variables(run: Any, shell: InteractiveShell) -> None:
     run("%%step 1 --name other --version 2\nx = 1", "dataset = 1")
-    publisher().wait()
 
     assert complete(shell, "%ckpt_load --na") == ["--name"]
     assert complete(shell, "%ckpt_load --name ") == ["m", "other"]
@@ -550,7 +547,6 @@ def test_the_notebooks_name_is_the_default(shell: InteractiveShell, run: Any, tm
 
     run("%load_ext ckpt_magic", "%%step 1\nx = 1")
 
-    publisher().wait()
     assert (tmp_path / "nb/.ckpt/my-training-v1-step1.pkl").exists()
     assert run("%ckpt_status 1 --json")[0]["record"]["notebook"] == "../my training.ipynb"
 

@@ -17,8 +17,8 @@ from ckpt_magic import Checkpoint
 from ckpt_magic.errors import CheckpointWarning
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store
+from ckpt_magic.steps import saves
 from ckpt_magic.steps.push import push
-from ckpt_magic.steps.saves import Saves
 from tests.kernels import Kernel
 from tests.test_publishing import SlowDisk
 
@@ -26,6 +26,7 @@ from tests.test_publishing import SlowDisk
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CKPT_KEY", "tests")
+    monkeypatch.setattr(saves, "_QUICK", 0.0)
 
 
 @pytest.fixture
@@ -231,21 +232,16 @@ def test_run_tells_of_a_checkpoint_that_could_not_be_published(folder: Path, dis
     assert Store(folder).entries() == []
 
 
-def test_a_small_checkpoint_is_waited_for_a_little_and_its_failure_is_that_of_the_cell(
-    folder: Path, disk: SlowDisk
+def test_a_failure_that_is_known_at_once_is_that_of_the_cell(
+    folder: Path, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernel = background(folder)
-    kernel.session.saves = Saves(kernel.session.registry, 0.01)
-    assert kernel.step(1, "x = 1")["action"] == "saved"
-    disk.go.set()
-    kernel.session.wait()
+    monkeypatch.setattr(saves, "_QUICK", 20.0)
     disk.error = OSError(errno.ENOSPC, "full")
-    kernel.session.saves = Saves(kernel.session.registry, 20.0)
+    disk.go.set()
+    kernel = background(folder)
     with pytest.warns(CheckpointWarning, match="disk is full"):
-        assert kernel.step(2, "x = 1")["action"] == "not saved"
-    disk.go.clear()
-    disk.error = None
-    assert kernel.step(3, "x = bytes(2 << 20)")["action"] == "saved"
+        assert kernel.step(1, "x = 1")["action"] == "not saved"
+    kernel.cell("nothing = 'more is told'")
 
 
 def test_code_that_looks_at_signal_handlers_sees_the_programs_own(folder: Path, disk: SlowDisk) -> None:

@@ -34,6 +34,7 @@ from IPython.utils.text import DollarFormatter
 
 from ckpt_magic.errors import CheckpointError, CheckpointWarning, UsageError
 from ckpt_magic.faces import recording
+from ckpt_magic.faces.progress import Display
 from ckpt_magic.steps import interrupts
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.plan import Body, Outcome
@@ -110,6 +111,8 @@ class Hooks:
             "post_run_cell": self._post_run_cell,
         }
         self._patches = recording.Patches()
+        progress = getattr(session, "progress", None)
+        self._progress = progress if isinstance(progress, Display) else Display(shell)
 
     def install(self) -> None:
         """Register everything; harmless when repeated."""
@@ -268,11 +271,16 @@ class Hooks:
             self._active = step
         try:
             body = self._body(tree, cell)
+            self._progress.is_on = self.banner
+            self._progress.may_clear = not inner
             with released():
                 step.plan = self.session.begin(call, body)
         except BaseException:
             self._active = self.session.active = None
             raise
+        finally:
+            self._progress.may_clear = False
+            self._progress.take()  # the banner stands below all that the step shows, so not there
         if step.plan.action == "restore":
             statement = ast.Expr(ast.Call(func=self._name(lambda: self._restore(step)), args=[], keywords=[]))
             tree.body = [ast.fix_missing_locations(ast.copy_location(statement, head))]
@@ -436,6 +444,7 @@ class Hooks:
             _warn(f"step {step.call.step}: no checkpoint was saved, its results are alive: {error!r}")
         finally:
             self._active = None
+            self._progress.take()
             if step.plan is not None and self.session.active is step.plan:
                 self.session.abandon(step.plan, "its end was not told")
 
@@ -467,7 +476,10 @@ class Hooks:
         data = {"text/plain": self._banner_text(facts)}
         if self._banner_html is not None:
             data["text/html"] = self._banner_html(facts)
-        self.shell.display_pub.publish(data, {"ckpt_magic": facts})
+        options = {}
+        if (shown := self._progress.take()) is not None:  # nothing is left of it
+            options = {"transient": {"display_id": shown}, "update": True}
+        self.shell.display_pub.publish(data, {"ckpt_magic": facts}, **options)
 
     # -- cells of this thread, outermost first --------------------------------------------------------------------
 

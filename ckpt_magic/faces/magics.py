@@ -22,9 +22,11 @@ from ckpt_magic.errors import CheckpointError, StoreError, UsageError
 from ckpt_magic.faces import clearing, status, trusting, verbs
 from ckpt_magic.faces.hooks import Hooks
 from ckpt_magic.faces.notebook import Notebook, pipeline_of
+from ckpt_magic.faces.progress import Display
 from ckpt_magic.files.store import Store, check_name
 from ckpt_magic.steps.failures import load_failed
 from ckpt_magic.steps.kernel import FAILED_CAP
+from ckpt_magic.steps.lines import terminal
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.push import push, push_failed
 from ckpt_magic.steps.record import parse_size
@@ -114,9 +116,8 @@ class CkptMagics(Magics):
             secrets=self.secrets or None,
             quota=self._quota(),
             sync=self.sync,
-            # A kernel has the next cell in some milliseconds; a script that drives a shell looks for the file at once.
-            patience=0.002 if hasattr(self._shell, "kernel") else 0.1,
             check_payloads=self.check_payloads,
+            progress=Display(self._shell) if hasattr(self._shell, "kernel") else terminal,
             cells_after=cells.after,
         )
 

@@ -28,6 +28,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from ckpt_magic.errors import StepNotFoundError, StoreError, UsageError
+from ckpt_magic.faces.progress import progress_in
 from ckpt_magic.faces.status import duration
 from ckpt_magic.files.store import check_name
 from ckpt_magic.steps.outputs import PRIVATE, fold, is_banner
@@ -151,10 +152,17 @@ class _Client(NotebookClient):
                 with suppress(DeadKernelError, RuntimeError, TimeoutError):  # gone already, or it will be killed
                     await (self._publish() if self._signal is None else self._terminate())
 
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        """Take a message of the kernel; what it says of progress is shown here too."""
+        if text := progress_in(msg):
+            self._progress.goes_on(text)
+        return super().process_message(msg, cell, cell_index)
+
     async def _publish(self) -> None:
         """Wait until all checkpoints are published; tell what could not be saved."""
         if self.kc is None:
             return
+        self._progress.publishes()
         msg_id = self.kc.execute("", silent=True, user_expressions={"unsaved": _UNSAVED})
         reply = await self.async_wait_for_reply(msg_id)
         answer = (reply or {"content": {}})["content"].get("user_expressions", {}).get("unsaved", {})
@@ -241,6 +249,15 @@ class _Progress:
     def ended(self, cell: NotebookNode) -> None:
         self._stop_task()
         self.say(f"{self._label} · {_how(cell)} · {duration(time.monotonic() - self._began)}")
+
+    def goes_on(self, text: str) -> None:
+        if self._task is not None:
+            self._live.update(self._task, description=printable(f"{self._label} · {text}"))
+
+    def publishes(self) -> None:
+        self._stop_task()
+        if self._console.is_terminal:
+            self._task = self._live.add_task("waiting until all checkpoints are on the disk", total=None)
 
     def failed(self, what: str, traceback: str) -> None:
         self._stop_task()

@@ -47,7 +47,7 @@ class Comparison:
 
     def __init__(self, stored: StoredStep, mapped: Map, new_hash: Callable[[], Any]) -> None:
         self.path = stored.path
-        self.size = sum(row[1] for row in stored.meta["buffers"])
+        self.size = stored.payload_bytes
         self.done = 0
         self.is_over = False
         self.differs: list[str] = []

@@ -180,6 +180,12 @@ class StoredStep:
         problem = damaged(self.path, reason)
         return replace(self, meta={}, trust="damaged", problem=problem, meta_unverified=self.meta)
 
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of all payloads; `DamagedError` if META does not tell them."""
+        with _blame(self.path):
+            return sum(row.length for row in self._rows())
+
     def comparing(
         self, new_hash: Callable[[], Any], descriptor: Callable[[], int | None]
     ) -> Generator[int, None, list[str]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ckpt_magic.files.store import check_name
 from ckpt_magic.steps import methods, registry, stored
+from ckpt_magic.steps.lines import terminal
 from ckpt_magic.steps.needs import Cell
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import Pipeline, StepCall
@@ -99,6 +100,7 @@ class Checkpoint:
             owner=self,
             lives=lambda token: _live(token, main),
             sync=False,
+            progress=terminal,
             cells_after=lambda key, step, cell: [self._cell(s, m) for s, m in names_of.items() if s > step],
         )
         pipeline = session.registry.pipeline(settings.resolve(StepCall(0)))
@@ -108,12 +110,14 @@ class Checkpoint:
             for step, method in names_of.items():
                 self._step(session, names, names_of, step, method)
         finally:
-            session.wait()
-            session.tell()
-            self._earlier = Pipeline(
-                producers={name: made for name, made in pipeline.producers.items() if name.startswith("self.")},
-                written={name: steps for name, steps in pipeline.written.items() if name.startswith("self.")},
-            )
+            try:
+                session.wait()
+                session.tell()
+            finally:
+                self._earlier = Pipeline(
+                    producers={name: made for name, made in pipeline.producers.items() if name.startswith("self.")},
+                    written={name: steps for name, steps in pipeline.written.items() if name.startswith("self.")},
+                )
         return RunOutputs(names, names_of)
 
     def load_outputs(self) -> stored.Outputs:

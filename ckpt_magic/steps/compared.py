@@ -126,9 +126,9 @@ def _wait(comparison: Comparison, progress: Progress) -> None:
 
 def _damaged(step: int, file: _File) -> str:
     why = f": {file.comparison.problem}" if file.comparison.problem is not None else ""
-    names = file.damage()
+    names = ", ".join(f"`{name}`" for name in sorted(file.damage()))
     return (
-        f"{file.comparison.path} is damaged: {', '.join(f'`{name}`' for name in sorted(names))}, restored from it by "
-        f"step {step}, {'are' if len(names) > 1 else 'is'} not what was saved{why}. Nothing is saved until that step is "
-        f"run again: `%%step {step} --force`"
+        f"{file.comparison.path} is damaged: {names}, restored from it by step {step}, "
+        f"{'are' if ',' in names else 'is'} not what was saved{why}. Nothing is saved until that step is run again: "
+        f"`%%step {step} --force`"
     )

@@ -58,8 +58,6 @@ class Kernel:
         Bytes that the checkpoints of a folder may take; beyond, a save deletes those that were least recently used.
     sync
         Whether a step ends only when its checkpoint is published; else that goes on in the background.
-    patience
-        Of `Saves`.
     check_payloads
         Whether the payloads of restored files are compared with their digests.
     progress
@@ -79,7 +77,6 @@ class Kernel:
         secrets: Sequence[str] | None = None,
         quota: int | None = None,
         sync: bool = True,
-        patience: float = 0.0,
         check_payloads: bool = True,
         progress: progress.Progress = progress.silent,
     ) -> None:
@@ -98,7 +95,7 @@ class Kernel:
         self.id = uuid.uuid4().hex
         self.began = time.time()
         self.registry = registry.Registry()
-        self.saves = saves.Saves(self.registry, patience)
+        self.saves = saves.Saves(self.registry)
         self.active: Plan | None = None
         self.mapped = Mapped(namespace)
         self.compared = Compared()

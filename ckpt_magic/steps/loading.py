@@ -49,7 +49,8 @@ class Loader:
         `earlier` are definitions of other checkpoints that are read with it.
         """
         kernel = self._kernel
-        parts = stored.parts()
+        with kernel.progress(f"reading step {stored.meta['step']}", stored.size - stored.payload_bytes) as advance:
+            parts = stored.parts(advance)
         found: dict[Token, Any] = {}
         kernel.makers.notice()
         lives = self._living

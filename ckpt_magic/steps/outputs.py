@@ -31,11 +31,18 @@ def fold(text: str) -> str:
 
 
 def is_banner(metadata: object) -> bool:
-    """Whether this is the metadata of one of our banners, which no step records."""
-    if not isinstance(metadata, Mapping):
-        return False
-    mine = metadata.get(PRIVATE)
-    return isinstance(mine, Mapping) and "action" in mine
+    """Whether this is the metadata of one of our banners."""
+    return "action" in _private(metadata)
+
+
+def is_ours(metadata: object) -> bool:
+    """Whether this is the metadata of a banner or of progress, which no step records."""
+    return not _private(metadata).keys().isdisjoint(("action", "progress"))
+
+
+def _private(metadata: object) -> Mapping[str, Any]:
+    mine = metadata.get(PRIVATE) if isinstance(metadata, Mapping) else None
+    return mine if isinstance(mine, Mapping) else {}
 
 
 def split(output: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, bool]:
@@ -119,7 +126,7 @@ class OutputList:
         elif msg_type == "update_display_data":
             self._update(content)
         elif msg_type in ("stream", "display_data", "execute_result", "error"):
-            if msg_type != "stream" and is_banner(content.get("metadata")):
+            if msg_type != "stream" and is_ours(content.get("metadata")):
                 return
             if self._clear_next:
                 self._clear()
@@ -178,7 +185,7 @@ class OutputList:
 
     def _update(self, content: Mapping[str, Any]) -> None:
         new = _Shown.from_message("display_data", content)
-        if new.display_id is None or is_banner(new.content.get("metadata")):
+        if new.display_id is None or is_ours(new.content.get("metadata")):
             return
         targets = self._displays.get(new.display_id)
         if targets is None:

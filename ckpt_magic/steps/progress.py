@@ -1,4 +1,4 @@
-"""How far something is that takes long: what is told to whoever shows it, and the display of a terminal."""
+"""How far something is that takes long: what those who do it call, and those who show it provide."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 Advance = Callable[[int], None]
-"""Called with the bytes done so far, often, or each second of a wait."""
+"""Called with the bytes done so far, as often as one likes; each second where one only waits."""
 Progress = Callable[[str, int | None], AbstractContextManager[Advance]]
 """Called with what is done, in words, and its bytes if they are known; open as long as it goes on."""
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ckpt_magic.files.comparing import comparer
 from ckpt_magic.files.publishing import Publishing, publisher
 from ckpt_magic.files.store import Draft
 from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.progress import Progress
 from ckpt_magic.steps.registry import PipelineKey, Registry, StepRecord
 
-_SMALL = 1 << 20  # bytes of a checkpoint that a quick disk takes at once
+_QUICK = 0.002  # seconds; where the disk is quick, a small checkpoint is published before its cell ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +30,10 @@ class _Save:
 
 
 class Saves:
-    """The saves of one kernel that are not published yet.
+    """The saves of one kernel that are not published yet."""
 
-    Parameters
-    ----------
-    registry
-        Learns of those that fail.
-    patience
-        Seconds that a step waits for a small checkpoint to be published, which on a quick disk are enough.
-    """
-
-    def __init__(self, registry: Registry, patience: float) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._patience = patience
         self._going_on: list[_Save] = []
 
     def submit(
@@ -66,8 +58,7 @@ class Saves:
             It is known already that it cannot be published.
         """
         publishing = publisher().submit(draft, first)
-        patience = self._patience if draft.size <= _SMALL else 0.0
-        if publisher().wait(draft.path, timeout=patience) and publishing.error is not None:
+        if publisher().wait(draft.path, timeout=_QUICK) and publishing.error is not None:
             publishing.is_told = True
             raise publishing.error
         record = self._registry.pipeline(plan.key).steps[plan.call.step]
@@ -112,8 +103,13 @@ def wait(where: Path | None, progress: Progress, *, timeout: float = float("inf"
     pending = publisher().pending(where)
     if not pending:
         return True
-    with progress(f"waiting until {pending[-1].path.name} is on the disk", None) as advance:
-        return publisher().wait(where, timeout=timeout, told=lambda: advance(0))
+    comparison = comparer().wanted()  # which the publishing waits for
+    what, total = f"waiting until {pending[-1].path.name} is on the disk", None
+    if comparison is not None:
+        what, total = f"comparing {comparison.path.name} with its digests", comparison.size
+    with progress(what, total) as advance:
+        told = lambda: advance(0 if comparison is None else comparison.done)
+        return publisher().wait(where, timeout=timeout, told=told)
 
 
 def not_saved(key: PipelineKey, step: int, reason: str) -> str:

@@ -134,7 +134,8 @@ class Saver:
             }
 
         def write(file: BinaryIO) -> pickling.Written:
-            with released():
+            told = sum(row["bytes"] or 0 for row in meta["variables"])
+            with released(), kernel.progress(f"saving step {plan.call.step}", told) as advance:
                 written: pickling.Written = files.write(
                     file,
                     dump,
@@ -142,6 +143,7 @@ class Saver:
                     meta=complete,
                     keyring=kernel.keyring,
                     new_hash=new_hash,
+                    progress=advance,
                     known=buffers.known,
                 )
                 buffers.written(path, file)
@@ -153,7 +155,7 @@ class Saver:
         draft, _ = store.write(path, write, keep=plan.keep)
         others = upkeep.replaced(path, kernel.keyring, kernel.id, kernel.began) + self._without_locks(draft)
         if kernel.sync:
-            _publish(draft, released, compare)
+            _publish(draft, released, lambda: compare and compare(kernel.progress))
         self._loader.published(plan.key)
         kernel.note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=draft.size)
         kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
@@ -281,12 +283,11 @@ class Saver:
         return notes
 
 
-def _publish(draft: Draft, released: interrupts.Released, first: Callable[[], None] | None) -> None:
+def _publish(draft: Draft, released: interrupts.Released, first: Callable[[], None]) -> None:
     """Publish at once; an interrupt leaves the earlier file."""
     try:
         with released():
-            if first is not None:
-                first()
+            first()
             draft.publish()
     finally:
         draft.discard()

@@ -91,6 +91,14 @@ class Session(Kernel):
 
     def begin_code(self, call: StepCall, code: Code) -> Plan:
         """Do `begin` for code of any kind."""
+        news = self._news()
+        try:
+            return self._begin_in_turns(call, code)
+        finally:  # not earlier: what was waited for meanwhile is cleared away, with all that the cell showed before
+            for text in news:
+                refusals.warn(text)
+
+    def _begin_in_turns(self, call: StepCall, code: Code) -> Plan:
         for turn in range(1, _TRIES):
             with suppress(StoreError):  # another process replaced the file between two reads of it
                 return self._begin(call, code)
@@ -99,7 +107,6 @@ class Session(Kernel):
 
     def _begin(self, call: StepCall, code: Code) -> Plan:
         plan = Plan(call, self.settings.resolve(call), code)
-        self.tell()
         refusals.refuse_unknown_names(self, plan)
         start = self.settings.start(plan.key.name)
         stored = self.open(plan.key, call.step)
@@ -223,9 +230,12 @@ class Session(Kernel):
 
     def tell(self) -> None:
         """Warn of saves that failed in the background, and of damage found there, since the last time."""
-        publisher().guard()
-        for text in [*self.saves.settle(self.active), *self.compared.settle(self.registry)]:
+        for text in self._news():
             refusals.warn(text)
+
+    def _news(self) -> list[str]:
+        publisher().guard()
+        return [*self.saves.settle(self.active), *self.compared.settle(self.registry)]
 
     # -- unmarked cells -------------------------------------------------------------------------------------
 

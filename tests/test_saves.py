@@ -14,7 +14,7 @@ import pytest
 
 import ckpt_magic
 from ckpt_magic import Checkpoint
-from ckpt_magic.errors import CheckpointWarning
+from ckpt_magic.errors import CheckpointWarning, StoreError
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store
 from ckpt_magic.steps import saves
@@ -242,6 +242,21 @@ def test_a_failure_that_is_known_at_once_is_that_of_the_cell(
     with pytest.warns(CheckpointWarning, match="disk is full"):
         assert kernel.step(1, "x = 1")["action"] == "not saved"
     kernel.cell("nothing = 'more is told'")
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_what_goes_wrong_between_writing_and_publishing_leaves_no_temporary_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, sync: bool
+) -> None:
+    def broken(*_: Any) -> None:
+        raise StoreError("broken")
+
+    monkeypatch.setattr("ckpt_magic.steps.upkeep.replaced", broken)
+    kernel = background(folder)
+    kernel.session.sync = sync
+    with pytest.warns(CheckpointWarning, match="not saved: broken"):
+        kernel.step(1, "x = 1")
+    assert list(folder.glob("*.pkl")) == list(folder.glob(".ckpt-*.tmp")) == []
 
 
 def test_code_that_looks_at_signal_handlers_sees_the_programs_own(folder: Path, disk: SlowDisk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -153,12 +153,19 @@ class Saver:
         path = store.path(plan.key.name, plan.key.version, plan.call.step)
         upkeep.refuse_without_room(store, found, saved)
         draft, _ = store.write(path, write, keep=plan.keep)
-        others = upkeep.replaced(path, kernel.keyring, kernel.id, kernel.began) + self._without_locks(draft)
-        if kernel.sync:
-            _publish(draft, released, lambda: compare and compare(kernel.progress))
-        self._loader.published(plan.key)
-        kernel.note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=draft.size)
-        kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
+        try:
+            others = upkeep.replaced(path, kernel.keyring, kernel.id, kernel.began) + self._without_locks(draft)
+            if kernel.sync:
+                with released():
+                    if compare is not None:
+                        compare(kernel.progress)
+                    draft.publish()
+            self._loader.published(plan.key)
+            kernel.note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=draft.size)
+            kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
+        except BaseException:  # nobody else knows of it yet
+            draft.discard()
+            raise
         if not kernel.sync:
             kernel.saves.submit(plan, draft, meta["groups"], compare)
         notes = plan.notes + self._save_notes(plan, lost, surroundings, marks, outcome) + _carried(found, saved)
@@ -281,16 +288,6 @@ class Saver:
         if outcome.outputs_cut is not None:
             notes.append("displayed more than is recorded")
         return notes
-
-
-def _publish(draft: Draft, released: interrupts.Released, first: Callable[[], None]) -> None:
-    """Publish at once; an interrupt leaves the earlier file."""
-    try:
-        with released():
-            first()
-            draft.publish()
-    finally:
-        draft.discard()
 
 
 def _carried(found: delta.Delta, saved: Mapping[str, Any]) -> list[str]:

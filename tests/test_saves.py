@@ -18,6 +18,7 @@ from ckpt_magic.errors import CheckpointWarning, StoreError
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store
 from ckpt_magic.steps import saves
+from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.push import push
 from tests.kernels import Kernel
 from tests.test_publishing import SlowDisk
@@ -133,6 +134,15 @@ def test_who_reads_the_folder_waits(folder: Path, disk: SlowDisk, how: str) -> N
         assert kernel.session.outlook(key, 1, kernel.session.open(key, 1)).action == "restore"
     assert disk.go.is_set()
     assert value(folder, 1) == {"x": "new"}
+    timer.join()
+
+
+def test_a_step_that_is_on_its_way_is_among_the_neighbours_of_others(folder: Path, disk: SlowDisk) -> None:
+    kernel = background(folder)
+    kernel.step(1, "x = 1")
+    timer = later(disk)
+    (key,) = kernel.session.registry.pipelines()
+    assert [*Neighbours(kernel.session).of_pipeline(key)] == [1]
     timer.join()
 
 

@@ -45,6 +45,7 @@ class Neighbours:
 
     def _folder(self, folder: Path) -> _Folder:
         if folder not in self._read:
+            self._kernel.wait(folder)
             self._read[folder] = found = _Folder(_stamp(folder))
             for entry in self._kernel.store(folder).entries():
                 key = PipelineKey(folder, entry.name, entry.version)

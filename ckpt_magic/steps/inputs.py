@@ -1,0 +1,193 @@
+"""Files and folders as evidence: what one was, as a row of META, and whether it still is that.
+
+A path inside the project is told relative to it, so that moving the project changes nothing.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import site
+import stat
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ckpt_magic.values.pages import new_hash
+
+Row = Mapping[str, Any]
+
+LARGE: Final = 64 << 20  # bytes; of a larger file size and times count
+_SMALL: Final = 1 << 20  # bytes; a smaller one is read each time, whatever its times say
+_MUCH: Final = 256 << 20  # bytes that are read for one step
+_MANY: Final = 1000  # names of a folder that are kept, and files whose contents are looked at for one step
+_NO_FILES: Final = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".pytest_cache", ".mypy_cache"})
+_OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/etc/", "/usr/", "/lib", "/bin/", "/run/", "/var/lib/", "/dev/null")
+_DEVICES: Final = ("/dev/random", "/dev/urandom", "/dev/zero", "/dev/tty", "/dev/pts/", "/dev/fd/", "/dev/std")
+_OF_THE_USER: Final = (".ipython", ".jupyter", ".matplotlib", ".cache/matplotlib", ".config/matplotlib")
+_OF_PACKAGES: Final = ("/site-packages/", "/dist-packages/")
+_FILE_NAME: Final = re.compile(r"[^\s:*?\"<>|]*\.[A-Za-z]\w{0,8}")
+
+
+class Files:
+    """The files of one project.
+
+    Parameters
+    ----------
+    base
+        The folder of the project.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.base = os.fspath(base)
+        self._elsewhere = _elsewhere()
+
+    def counts(self, path: str) -> bool:
+        """Whether a file is the user's: not one of Python, of a package, of the system, nor a checkpoint."""
+        if path.endswith(".pyc") or path.startswith(self._elsewhere) or any(part in path for part in _OF_PACKAGES):
+            return False
+        if _is_inside(path, self.base):
+            return True
+        home = f"{os.path.expanduser('~')}{os.sep}"
+        own = path.startswith(home) and path.removeprefix(home).startswith(_OF_THE_USER)
+        return not own and not path.startswith((*_OF_THE_SYSTEM, *_DEVICES))
+
+    def is_temporary(self, path: str) -> bool:
+        """Whether a file lies where temporary ones do, outside of the project."""
+        return _is_inside(path, tempfile.gettempdir()) and not _is_inside(path, self.base)
+
+    def name(self, path: str) -> str:
+        """A path as META has it."""
+        return os.path.relpath(path, self.base) if _is_inside(path, self.base) else path
+
+    def path(self, name: str) -> str:
+        """The path that a name in META means here."""
+        return os.path.normpath(os.path.join(self.base, name))
+
+    def rows(self, paths: Iterable[str], *, hidden: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """What these paths are now, as rows of META; `hidden` are folders whose names do not count in others."""
+        room, found = _MUCH, []
+        for number, path in enumerate(paths):
+            row = self._row(path, hidden, deep=number < _MANY and room > 0)
+            room -= row["size"] if "digest" in row else 0
+            found.append(row)
+        return found
+
+    def row(self, path: str) -> dict[str, Any]:
+        """What one path is now."""
+        return self._row(path, (), deep=True)
+
+    def is_same(self, row: Row, *, hidden: Sequence[str] = (), also: Iterable[str] = ()) -> bool | None:
+        """Whether a path is what its row says; None if that cannot be told.
+
+        `also` are names that a folder may have got since.
+        """
+        path = self.path(row["path"])
+        if "pattern" in row:
+            return bool(self.matches(row["pattern"]) == list(row["names"]))
+        now = self._row(path, hidden, deep=False)
+        if row.get("absent") or now.get("absent") or ("count" in row) != ("count" in now):
+            return bool(row.get("absent")) and bool(now.get("absent"))
+        if "count" in row:
+            if row["names"] == now["names"]:
+                return True
+            if isinstance(row["names"], str) or isinstance(now["names"], str):
+                return False
+            return set(row["names"]) == set(now["names"]) - set(also)
+        if row["size"] != now["size"]:
+            return False
+        same_times = (row["mtime"], row["ctime"]) == (now["mtime"], now["ctime"])
+        if "digest" in row and (row["size"] <= _SMALL or not same_times):
+            return bool(_digest(path) == row["digest"])
+        return True if same_times else None if row["mtime"] == now["mtime"] else False
+
+    def depends(self, given: Iterable[str], *, hidden: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Rows of what `--depends` names: files, folders with all below them, patterns with all that match."""
+        rows: dict[str, dict[str, Any]] = {}
+        for text in given:
+            if glob.has_magic(text):
+                names = self.matches(text)
+                rows[text] = {"path": text, "pattern": text, "names": names}
+            else:
+                names = [self.path(os.path.expanduser(text))]
+            every = [inner for name in names for inner in self._below(self.path(name), hidden)]
+            rows.update({row["path"]: row for row in self.rows(every, hidden=hidden)})
+        return list(rows.values())
+
+    def matches(self, pattern: str) -> list[str]:
+        """Names of the files that a pattern matches."""
+        return sorted(glob.glob(os.path.expanduser(pattern), root_dir=self.base, recursive=True))
+
+    def mentioned(self, texts: Iterable[str], folders: Iterable[str] = ()) -> Iterator[str]:
+        """Paths that texts seem to mean: those that exist, alone or below one of `folders`, and those like files."""
+        texts = [text for text in dict.fromkeys(texts) if 0 < len(text) < 500 and text.isprintable()]
+        tops = [os.getcwd(), *(os.path.abspath(folder) for folder in folders)]
+        for text in texts:
+            if "://" in text or text in (".", "..", "/"):
+                continue
+            for top in tops:
+                path = os.path.normpath(os.path.join(top, os.path.expanduser(text)))
+                if glob.has_magic(text):
+                    yield from sorted(glob.glob(path, recursive=True))[:_MANY]
+                elif os.path.isfile(path):
+                    yield path
+                elif os.path.isdir(path) and (os.sep in text or top != tops[0]):
+                    yield from self._below(path, ())
+                elif top == tops[0] and _FILE_NAME.fullmatch(text):
+                    yield path
+
+    def _below(self, path: str, hidden: Sequence[str]) -> Iterator[str]:
+        yield path
+        if os.path.isdir(path):
+            for folder, folders, files in os.walk(path):
+                folders[:] = sorted(f for f in folders if f not in _NO_FILES and os.path.join(folder, f) not in hidden)
+                yield from (os.path.join(folder, name) for name in (*folders, *sorted(files)))
+
+    def _row(self, path: str, hidden: Sequence[str], *, deep: bool) -> dict[str, Any]:
+        row: dict[str, Any] = {"path": self.name(path)}
+        try:
+            status = os.stat(path)
+            if stat.S_ISDIR(status.st_mode):
+                names = sorted(_names(path, hidden))
+                return {**row, "count": len(names), "names": names if len(names) <= _MANY else _hash(names)}
+        except (OSError, ValueError):
+            return {**row, "absent": True}
+        row |= {"size": status.st_size, "mtime": status.st_mtime_ns, "ctime": status.st_ctime_ns}
+        if deep and stat.S_ISREG(status.st_mode) and status.st_size <= LARGE and (digest := _digest(path)) is not None:
+            row["digest"] = digest
+        return row
+
+
+def _names(path: str, hidden: Sequence[str]) -> Iterator[str]:
+    for name in os.listdir(path):
+        if name not in _NO_FILES and os.path.join(path, name) not in hidden:
+            yield name
+
+
+def _digest(path: str) -> str | None:
+    digest = new_hash()
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return None
+    return str(digest.hexdigest())
+
+
+def _hash(names: Iterable[str]) -> str:
+    return str(new_hash("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest())
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
+
+
+def _elsewhere() -> tuple[str, ...]:
+    """Folders of Python and of its packages."""
+    paths = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), site.getusersitepackages()}
+    return tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in paths if path)

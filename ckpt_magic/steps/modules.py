@@ -1,0 +1,123 @@
+"""The modules of the user's own that code runs through: what they were when they were loaded, what they are now."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from ckpt_magic.values import essence, owned
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A module as it was when it was met: `spec` is another one after a reload."""
+
+    spec: Any
+    digest: str | None
+
+
+class Modules:
+    """The user's own modules of one kernel.
+
+    A module that was edited after it was loaded is not what its file says, and only who saw it being loaded can tell.
+    So they are noticed as soon as they are there.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, _Loaded] = {}
+        self._texts: dict[str, tuple[tuple[int, int, int], str, frozenset[str]]] = {}
+        self._count = 0
+        self._last: str | None = None
+
+    def notice(self) -> None:
+        """Meet the modules that were loaded, or loaded again, since."""
+        last = next(reversed(sys.modules), None)
+        if (len(sys.modules), last) != (self._count, self._last):
+            self._count, self._last = len(sys.modules), last
+            for name in list(sys.modules):
+                if name not in self._loaded and name != "__main__" and owned.is_own(name):
+                    self._loaded[name] = _Loaded(None, None)
+        for name, known in self._loaded.items():
+            module = sys.modules.get(name)
+            spec = getattr(module, "__spec__", None)
+            if module is not None and (known.spec is None or spec is not known.spec):
+                self._loaded[name] = _Loaded(spec, self._digest(module.__file__))
+
+    def names(self) -> list[str]:
+        """Those that were met."""
+        return [name for name in self._loaded if name in sys.modules]
+
+    def loaded(self, name: str) -> str | None:
+        """Digest of a module as it was loaded here; None if it is not."""
+        known = self._loaded.get(name)
+        return known.digest if known is not None and name in sys.modules else None
+
+    def of_file(self, path: str | os.PathLike[str]) -> str | None:
+        """Digest of the text of a module as its file is now; None if it cannot be read."""
+        return self._digest(path)
+
+    def found(self, name: str) -> str | None:
+        """Path of the file that an import of this module would load now; None if there is none."""
+        module = sys.modules.get(name)
+        if module is not None:
+            return getattr(module, "__file__", None)
+        parts, places, spec = name.split("."), None, None
+        for number in range(len(parts)):  # not by `importlib.util.find_spec`, which imports the packages above
+            spec = PathFinder.find_spec(".".join(parts[: number + 1]), places)
+            if spec is None:
+                return None
+            places = spec.submodule_search_locations
+        return spec.origin if spec is not None else None
+
+    def behind(self, names: Iterable[str]) -> dict[str, str]:
+        """The modules of the user's own among `names`, and all that they import, with their files."""
+        found: dict[str, str] = {}
+        todo = list(names)
+        while todo:
+            name = todo.pop()
+            parent = name.rpartition(".")[0]
+            if name in found or name not in self._loaded or name not in sys.modules:
+                if parent and name not in found:
+                    todo.append(parent)  # `from package import name`, of what is no module
+                continue
+            module = sys.modules[name]
+            file = str(module.__file__)
+            found[name] = file
+            self._digest(file)
+            imported = self._texts[file][2] if file in self._texts else frozenset()
+            todo += [parent] if parent else []
+            todo += _absolute(module, imported)
+            todo += [one.__name__ for one in vars(module).values() if type(one) is types.ModuleType]
+        return found
+
+    def _digest(self, path: Any) -> str | None:
+        try:
+            status = os.stat(path)
+            stamp = status.st_mtime_ns, status.st_size, status.st_ctime_ns
+            known = self._texts.get(str(path))
+            if known is None or known[0] != stamp:
+                text = Path(path).read_text("utf-8", "surrogateescape")
+                known = self._texts[str(path)] = stamp, essence.of_module(text), essence.imports(text)
+        except (OSError, TypeError):
+            return None
+        return known[1]
+
+
+def _absolute(module: types.ModuleType, names: Iterable[str]) -> Iterator[str]:
+    """Imported names, those relative to `module` made absolute."""
+    package = getattr(module, "__package__", None) or ""
+    for name in names:
+        if not name.startswith("."):
+            yield name
+            continue
+        try:
+            yield importlib.util.resolve_name(name, package)
+        except ImportError:
+            continue

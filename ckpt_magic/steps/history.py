@@ -1,0 +1,53 @@
+"""What ran in a kernel, in order: the statements of unmarked cells, and the steps with what they left."""
+
+from __future__ import annotations
+
+import ast
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from ckpt_magic.values import origins
+from ckpt_magic.values.origins import Event, Statement, Step
+
+_MANY: Final = 2000  # events that are kept: beyond them nobody knows where a name came from
+
+
+class History:
+    """The history of one kernel, for the origins of names (see `values.origins`)."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._known = True
+        self._last = 0
+
+    def cell(self, tree: ast.Module | None) -> None:
+        """Note an unmarked cell; None if its code is not known."""
+        if tree is None or len(self._events) > _MANY:
+            self.lost_track()
+        else:
+            self._last = len(self._events)
+            self._events += origins.statements(tree)
+
+    def cell_failed(self) -> None:
+        """Note that the last cell did not come to its end: what it bound has no origin that could come again."""
+        self._events[self._last :] = [
+            replace(event, digest=uuid.uuid4().hex) if isinstance(event, Statement) else event
+            for event in self._events[self._last :]
+        ]
+
+    def step(self, number: int, left: Mapping[str, str | None], deleted: Iterable[str]) -> None:
+        """Note a step that ran or was restored, and the digests of what it left."""
+        self._events.append(Step(number, dict(left), frozenset(deleted)))
+
+    def lost_track(self) -> None:
+        """Note that code ran that nobody saw, or that did not come to its end."""
+        self._known = False
+
+    def origins(self, names: Iterable[str]) -> dict[str, str] | None:
+        """Digests of the origins of names, of those that have any; None if they are not known."""
+        if not self._known:
+            return None
+        found = {name: origins.origin(self._events, name).digest for name in sorted(names)}
+        return {name: digest for name, digest in found.items() if digest != origins.NOTHING.digest}

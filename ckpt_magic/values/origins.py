@@ -1,0 +1,220 @@
+"""Where the values of names come from, by code alone: the statements, and the steps, that lead to a name.
+
+A history is what ran, or will run, above a place: statements of unmarked cells, and steps with what they left. The
+*origin* of a name is a digest of the part of a history that can have made its value. It is the same for two
+histories only if they have the same code on the way to the name, in the same order.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ckpt_magic.values import essence, source
+
+CHANCE: Final = "<random>"
+"""Stands for the random generators."""
+
+SURROUNDINGS: Final = "<surroundings>"
+"""Stands for the environment, the working directory and options of libraries."""
+
+_UNKNOWN: Final = object()
+# Calls that change none of their arguments.
+_HARMLESS: Final = frozenset(
+    {"print", "display", "len", "str", "repr", "int", "float", "bool", "sum", "min", "max", "abs", "round", "sorted"}
+    | {"range", "isinstance", "type", "id", "hash", "tuple", "frozenset", "any", "all", "format", "ord", "chr"}
+)
+_OF_CHANCE: Final = frozenset(
+    {"random", "seed", "default_rng", "RandomState", "setstate", "set_state", "manual_seed", "set_rng_state", "shuffle"}
+)
+_OF_SURROUNDINGS: Final = frozenset(
+    {"environ", "putenv", "unsetenv", "load_dotenv", "set_env", "env", "chdir", "cd", "setlocale", "tzset", "umask"}
+    | {"getcontext", "setcontext", "set_option", "reset_option", "options", "seterr", "seterrcall", "set_printoptions"}
+    | {"rcParams", "rc", "set_config", "simplefilter", "filterwarnings", "path", "basicConfig", "setLevel", "Config"}
+    | {"set_default_dtype", "set_grad_enabled", "use_deterministic_algorithms", "setrecursionlimit"}
+)
+# Words of code whose outcome may be another one each time, whatever its text.
+_OPEN: Final = frozenset(
+    {"open", "read_text", "read_bytes", "environ", "getenv", "now", "today", "utcnow", "time", "time_ns", "uuid1"}
+    | {"uuid4", "urandom", "token_hex", "urlopen", "urlretrieve", "requests", "httpx", "connect", "input", "getpass"}
+    | {"listdir", "scandir", "glob", "rglob", "iterdir", "walk", "perf_counter", "monotonic", "getcwd", "system", "run"}
+    | {"Popen", "check_output", "getoutput", "fromfile", "loadtxt", "genfromtxt", "memmap", "load", "loads_from"}
+)
+_OPEN_STARTS: Final = ("read_", "scan_", "load_", "fetch_", "open_")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of an unmarked cell."""
+
+    digest: str
+    binds: Set[str]
+    sure: Set[str]
+    """Bound whatever they held before."""
+    reads: Set[str]
+    touches: Set[str]
+    """Names whose values it may change in place."""
+    asleep: Mapping[str, Set[str]]
+    """What functions read that it defines."""
+    imports: Set[str]
+    anything: bool
+    """It may bind and change names that are not written in it."""
+    opens: str
+    """A word that makes its outcome depend on more than its code; empty if there is none."""
+    value: Any = _UNKNOWN
+    """What it binds, if that is written down in it."""
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the value that it binds is written down in it."""
+        return self.value is not _UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step: per name the digest of what it left; None for a step that will run, and leaves nobody knows what."""
+
+    number: int
+    left: Mapping[str, str | None]
+    deleted: Set[str] = frozenset()
+
+
+Event = Statement | Step
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the value of a name comes from."""
+
+    digest: str
+    opens: tuple[str, ...] = ()
+    """Words on the way that make it depend on more than code."""
+    imports: frozenset[str] = frozenset()
+    runs: tuple[int, ...] = ()
+    """Steps on the way that will run."""
+    last: Statement | None = field(default=None, compare=False)
+    """The statement that bound it, if that is all there is."""
+
+
+def statements(tree: ast.Module) -> Iterator[Statement]:
+    """Take an unmarked cell apart."""
+    for node in tree.body:
+        yield _statement(node)
+
+
+def origin(history: Sequence[Event], name: str) -> Origin:
+    """Where the value comes from that a name has after a history."""
+    asleep: dict[str, Set[str]] = {}
+    for event in history:
+        if isinstance(event, Statement):
+            asleep.update(event.asleep)
+    needed = _woken({name}, asleep)
+    on_the_way: list[Event] = []
+    digest = hashlib.blake2b(digest_size=12)
+    others = _aliases(history, needed)
+    opens: dict[str, None] = {}
+    imports: set[str] = set()
+    runs: dict[int, None] = {}
+    for event in reversed(history):
+        if isinstance(event, Step):
+            left = needed & (event.left.keys() | event.deleted)
+            for one in sorted(left):
+                made = event.left.get(one, "deleted")
+                digest.update(f"step {event.number} {one} {made};".encode())
+                if made is None:
+                    runs[event.number] = None
+            needed -= left
+            if left:
+                on_the_way.append(event)
+            continue
+        if not event.anything and not needed & event.binds and not (needed | others) & event.touches:
+            continue
+        on_the_way.append(event)
+        digest.update(f"{event.digest};".encode())
+        opens.update(dict.fromkeys([event.opens] if event.opens else ()))
+        imports |= event.imports
+        needed = (needed - event.sure) | _woken(event.reads, asleep)
+    single = on_the_way[0] if len(on_the_way) == 1 else None
+    last = single if isinstance(single, Statement) and single.is_literal else None
+    return Origin(digest.hexdigest(), tuple(opens), frozenset(imports), tuple(sorted(runs)), last)
+
+
+def _statement(node: ast.stmt) -> Statement:
+    module = ast.Module([node], [])
+    names = source.names(module)
+    words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
+    touches = set(_touched(node))
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
+        if words & _OF_CHANCE:
+            touches.add(CHANCE)
+        if words & _OF_SURROUNDINGS:
+            touches.add(SURROUNDINGS)
+        opens = next((word for word in sorted(words) if word in _OPEN or word.startswith(_OPEN_STARTS)), "")
+    else:
+        opens = ""
+    return Statement(
+        essence.digest(module).partition(":")[0],
+        names.binds | names.deletes,
+        names.renews,
+        names.awake,
+        touches,
+        names.asleep,
+        names.imports,
+        names.dynamic,
+        "code that may change any name" if names.dynamic else opens,
+        _literal(node),
+    )
+
+
+def _touched(node: ast.stmt) -> Iterator[str]:
+    """Names whose values a statement may change in place."""
+    for part in ast.walk(node):
+        if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
+            yield from _base(part)
+        elif isinstance(part, ast.AugAssign):
+            yield from _base(part.target)
+        elif isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id in _HARMLESS):
+            yield from _base(part.func)
+            for argument in (*part.args, *(keyword.value for keyword in part.keywords)):
+                yield from (one.id for one in ast.walk(argument) if isinstance(one, ast.Name))
+
+
+def _base(node: ast.expr) -> Iterator[str]:
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    if isinstance(node, ast.Name):
+        yield node.id
+
+
+def _literal(node: ast.stmt) -> Any:
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        try:
+            return ast.literal_eval(node.value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return _UNKNOWN
+    return _UNKNOWN
+
+
+def _woken(names: Iterable[str], asleep: Mapping[str, Set[str]]) -> set[str]:
+    found: set[str] = set()
+    todo = set(names)
+    while todo:
+        found |= todo
+        todo = set().union(*(asleep.get(name, ()) for name in todo)) - found
+    return found
+
+
+def _aliases(history: Sequence[Event], names: Set[str]) -> set[str]:
+    """Names that may hold the same objects: bound by code that reads one of them, or read by code that binds one."""
+    found = set(names)
+    for event in (*history, *history):
+        if isinstance(event, Statement) and event.binds and not event.is_literal and event.reads & found:
+            found |= event.binds - event.asleep.keys()
+    return found - names
+
+
+NOTHING: Final = origin([], "")
+"""The origin of a name that nothing leads to."""

@@ -16,6 +16,7 @@
     │   └── ForeignError                    a pickle that ckpt_magic did not write
     ├── OtherWriterError                    the file belongs to another notebook, kind or pipeline
     ├── CheckpointUnreadableError (ImportError)  a whole file that this environment cannot read
+    ├── StaleError                          a stale checkpoint, and --stale error
     └── LostValueError (RuntimeError)       a placeholder was used
     CheckpointWarning (UserWarning)         a result is alive but its checkpoint is not as it should be
 """
@@ -77,6 +78,10 @@ class OtherWriterError(CheckpointError):
 
 class CheckpointUnreadableError(CheckpointError, ImportError):
     """A whole and trusted file that this environment cannot read; `name` is the module that is missing, if one is."""
+
+
+class StaleError(CheckpointError):
+    """A stale checkpoint would have been restored, and `--stale error` asks for an error."""
 
 
 class LostValueError(CheckpointError, RuntimeError):

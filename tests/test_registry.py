@@ -49,16 +49,33 @@ def test_force_runs_and_never_restores() -> None:
     assert decide(StepCall(2, force=True), known()).action == "run"
 
 
-def test_new_code_is_restored_by_a_number_and_said() -> None:
-    decision = decide(StepCall(2), known(code="B"))
+def test_a_stale_step_is_restored_by_a_number_and_said() -> None:
+    decision = decide(StepCall(2), known(stale="code differs"))
     assert decision.action == "restore"
-    assert decision.note == "code differs from the checkpoint"
+    assert decision.note == "stale: code differs"
 
 
-def test_auto_runs_other_code_and_everything_after_it() -> None:
-    assert action(start="auto", code="B") == "run"
-    assert action(start="auto", pipeline=Pipeline(stopped=1)) == "run"
-    assert action(start="auto", pipeline=Pipeline(stopped=2)) == "restore"
+def test_auto_runs_a_stale_step_and_restores_a_fresh_one() -> None:
+    assert action(start="auto", stale="code differs") == "run"
+    assert action(start="auto") == "restore"
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("restore", "restore"), ("run", "run"), ("error", "refuse")])
+def test_what_becomes_of_a_stale_step_can_be_chosen(policy: Any, expected: str) -> None:
+    assert action(stale="code differs", policy=policy) == expected
+    assert decide(StepCall(2, stale=policy), known(stale="code differs")).action == expected
+
+
+def test_stale_restore_on_the_step_vouches_for_changed_values_and_for_nothing_else() -> None:
+    vouched = StepCall(2, stale="restore")
+    assert decide(vouched, known(meta=meta(seen={"lr": "f1"}), values={"lr": "f2"})).action == "restore"
+    upstream = known(meta=meta(reads={"x": [1, "d1"]}), pipeline=Pipeline(producers={"x": (1, "d2")}))
+    assert decide(vouched, upstream).action == "run"
+    assert action(meta=meta(seen={"lr": "f1"}), values={"lr": "f2"}, policy="restore") == "run"
+
+
+def test_always_never_restores() -> None:
+    assert decide(StepCall(2, always=True), known()).action == "run"
 
 
 def test_other_content_upstream_runs() -> None:

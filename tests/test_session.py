@@ -373,7 +373,7 @@ def test_new_code_is_restored_by_a_number_in_a_fresh_kernel_and_said(folder: Pat
     kernel = Kernel(folder, 2)
     facts = kernel.step(1, "x = 2")
     assert (facts["action"], kernel.names["x"]) == ("restored", 1)
-    assert "code differs from the checkpoint" in facts["notes"]
+    assert "stale: code differs from the checkpoint" in facts["notes"]
 
 
 def test_two_cells_with_one_number_do_not_get_each_others_values(folder: Path) -> None:

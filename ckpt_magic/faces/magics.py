@@ -30,7 +30,7 @@ from ckpt_magic.steps.lines import terminal
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.push import push, push_failed
 from ckpt_magic.steps.record import parse_size
-from ckpt_magic.steps.registry import PipelineKey, StartPoint, StepCall, parse_start, steps_text
+from ckpt_magic.steps.registry import POLICIES, PipelineKey, StartPoint, StepCall, parse_start, steps_text
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
@@ -55,6 +55,7 @@ class CkptMagics(Magics):
     name = Unicode("", help="Name of the pipeline.").tag(config=True)
     version = Unicode("", help="Version of the pipeline.").tag(config=True)
     folder = Unicode("", help="Folder of the checkpoints.").tag(config=True)
+    stale = Unicode("", help="What a number does with a stale step: restore, run or error.").tag(config=True)
     banner = Bool(True, help="Whether each step ends with a line that says what happened.").tag(config=True)
     restore_random = Bool(True, help="Whether a restored step puts the random generators back.").tag(config=True)
     secrets = List(
@@ -98,7 +99,7 @@ class CkptMagics(Magics):
         settings = Settings(
             notebook.parent if notebook else Path.cwd(),
             environ=os.environ,
-            traits={option: getattr(self, option) for option in ("name", "version", "folder", "start_from")},
+            traits={option: getattr(self, option) for option in ("name", "version", "folder", "start_from", "stale")},
             handed=handed,
             notebook=notebook,
         )
@@ -157,7 +158,8 @@ class CkptMagics(Magics):
         """Run the cell as step N of a pipeline and keep a checkpoint, or restore it.
 
         Usage: %%step N [--name NAME] [--version V] [--folder F] [--title T]
-                        [--save a b] [--drop a b] [--require a] [--force]
+                        [--save a b] [--drop a b] [--require a] [--depends PATH …] [--key EXPR]
+                        [--always] [--stale restore|run|error] [--force]
 
         A step before the start point (see %ckpt_start) is restored if its checkpoint fits what this kernel holds:
         variables, random numbers and displays are as if it had run. Else it runs, and leaves a checkpoint.
@@ -167,6 +169,11 @@ class CkptMagics(Magics):
           --save a b     save only these of the variables that the step made or changed
           --drop a b     leave these out
           --require a    the cell fails if this one cannot be saved
+          --depends P …  files, folders or patterns that it depends on, beside those that it is seen to open
+          --key EXPR     evaluated before the step; another value makes the step run
+          --always       never restored: what it reads (a database, the network) may always be new
+          --stale S      what a number does if code, files or packages changed: restore (and say so), run, or error;
+                         `restore` typed here also vouches for changed variables
           --force        run whatever the start point, and save even over a file that is not ours (it is kept)
 
         Examples
@@ -183,9 +190,9 @@ class CkptMagics(Magics):
 
     @line_magic
     def ckpt_config(self, line: str) -> None:
-        """Set or show the defaults of this kernel: name, version and folder.
+        """Set or show the defaults of this kernel: name, version, folder, and what becomes of stale steps.
 
-        Usage: %ckpt_config [--name NAME] [--version V] [--folder F] [--sync | --no-sync]
+        Usage: %ckpt_config [--name NAME] [--version V] [--folder F] [--stale restore|run|error] [--sync | --no-sync]
 
         `%%step` options win over them; they win over CKPT_NAME, CKPT_VERSION, CKPT_FOLDER and the IPython config.
         A relative folder is meant against the notebook's folder.
@@ -201,6 +208,7 @@ class CkptMagics(Magics):
         """
         parser = verbs.Arguments("%ckpt_config")
         verbs.add_pipeline(parser)
+        parser.add_argument("--stale", choices=POLICIES)
         parser.add_argument("--sync", action=argparse.BooleanOptionalAction)
         _usage(self._configure, parser, line)
 
@@ -211,7 +219,7 @@ class CkptMagics(Magics):
         for option in ("name", "version"):
             if getattr(given, option) is not None:
                 check_name(getattr(given, option), option)
-        self.session.settings.configure(name=given.name, version=given.version, folder=given.folder)
+        self.session.settings.configure(name=given.name, version=given.version, folder=given.folder, stale=given.stale)
         if given.sync is not None:
             self.sync = given.sync
         if line.strip():
@@ -227,7 +235,7 @@ class CkptMagics(Magics):
         Usage: %ckpt_start [N | auto | end | none] [--name NAME]
 
           N      steps below N are restored where they can be
-          auto   those before the first that is missing or has other code
+          auto   every step that is fresh: nothing that it came from has changed
           end    every step that can be
           none   nothing is restored (the default)
 
@@ -552,6 +560,8 @@ class CkptMagics(Magics):
             found = self.session.names()
         elif last == "%ckpt_start":
             found = ("auto", "end", "none")
+        elif last == "--stale":
+            found = POLICIES
         fitting = sorted(one for one in set(found) if one.startswith(context.token))
         completions = [SimpleCompletion(text=one, type="magic") for one in fitting]
         return SimpleMatcherResult(completions=completions, suppress=bool(completions))
@@ -568,8 +578,11 @@ class CkptMagics(Magics):
 
 _PIPELINE = ("--name", "--version", "--folder")
 _OPTIONS: dict[str, tuple[str, ...]] = {
-    "step": (*_PIPELINE, "--title", "--save", "--drop", "--require", "--force"),
-    "ckpt_config": (*_PIPELINE, "--sync", "--no-sync"),
+    "step": (
+        *(*_PIPELINE, "--title", "--save", "--drop", "--require", "--depends", "--key", "--always", "--stale"),
+        "--force",
+    ),
+    "ckpt_config": (*_PIPELINE, "--stale", "--sync", "--no-sync"),
     "ckpt_start": ("--name",),
     "ckpt_load": (*_PIPELINE, "--push", "--force", "--failed", "--json"),
     "ckpt_status": (*_PIPELINE, "--json"),
@@ -597,7 +610,7 @@ def _start_text(start: StartPoint, name: str | None) -> str:
         meaning = f"{below} {'is' if start == 2 else 'are'} restored where possible" if below else "nothing is restored"
     else:
         meaning = {
-            "auto": "steps are restored up to the first that is missing or has other code",
+            "auto": "every fresh step is restored",
             "end": "every step that can be is restored",
             "none": "nothing is restored",
         }[start]

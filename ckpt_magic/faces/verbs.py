@@ -17,7 +17,7 @@ from ckpt_magic.faces import status
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.record import size
-from ckpt_magic.steps.registry import Pipeline, PipelineKey, StepCall, steps_text
+from ckpt_magic.steps.registry import POLICIES, Pipeline, PipelineKey, StepCall, steps_text
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import Outputs, nothing_stored, pipelines_text, printable, shown_folder
 
@@ -80,7 +80,11 @@ def step_arguments() -> Arguments:
     parser.add_argument("--title")
     for option in ("--save", "--drop", "--require"):
         parser.add_argument(option, nargs="+", action="extend", default=[], type=_variable, metavar="NAME")
-    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--depends", nargs="+", action="extend", default=[], metavar="PATH")
+    parser.add_argument("--key", action="append", default=[], type=_expression, metavar="EXPR")
+    parser.add_argument("--stale", choices=POLICIES)
+    for option in ("--always", "--force"):
+        parser.add_argument(option, action="store_true")
     return parser
 
 
@@ -93,7 +97,7 @@ def parse_step(line: str) -> StepCall:
         An argument is wrong.
     """
     given: dict[str, Any] = vars(step_arguments().parse_line(line))
-    given.update({option: tuple(given[option]) for option in ("save", "drop", "require")})
+    given.update({option: tuple(given[option]) for option in ("save", "drop", "require", "depends", "key")})
     return StepCall(**given)
 
 
@@ -109,6 +113,14 @@ def _step_number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no step number: use a whole number from 1")
     return int(text)
+
+
+def _expression(text: str) -> str:
+    try:
+        compile(text, "--key", "eval")
+    except (SyntaxError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no expression; put quotes around one with spaces") from error
+    return text
 
 
 def _variable(text: str) -> str:

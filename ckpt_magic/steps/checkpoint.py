@@ -73,8 +73,8 @@ class Checkpoint:
         Parameters
         ----------
         start_from
-            A number: steps below it are restored where they can be. `auto`: those before the first that is
-            missing or has other code. `end`: every step that can be. None or `none`: all steps run.
+            A number: steps below it are restored where they can be. `auto`: every step that is fresh. `end`:
+            every step that can be. None or `none`: all steps run.
 
         Returns
         -------

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ckpt_magic.steps import activity, needs, record, registry, uses
+from ckpt_magic.steps import activity, freshness, needs, record, registry, uses
+from ckpt_magic.steps.judging import CellsAfter, Judge
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import Neighbours
-from ckpt_magic.steps.plan import Code, Plan
-from ckpt_magic.steps.registry import Known, PipelineKey
+from ckpt_magic.steps.plan import Code, Look, Plan
+from ckpt_magic.steps.registry import Known, PipelineKey, StepCall
 from ckpt_magic.values import delta, fingerprint, references, source
-
-CellsAfter = Callable[[PipelineKey, int, str | None], Sequence[needs.Cell] | None]
 
 
 class Fitting:
@@ -34,6 +33,7 @@ class Fitting:
         self._kernel = kernel
         self._cells_after = cells_after
         self._neighbours = Neighbours(kernel)
+        self.judge = Judge(kernel, cells_after)
         self._fingerprints: dict[str, str | None] = {}  # of names that no step made, until code runs
 
     def forget(self) -> None:
@@ -68,8 +68,20 @@ class Fitting:
         mine = record.notebook_path(kernel.settings.notebook, key.folder)
         return kernel.kind == "method" or (mine is not None and stored.meta["notebook"] == mine)
 
-    def known(self, key: PipelineKey, code: Code, meta: Mapping[str, Any] | None, start: registry.StartPoint) -> Known:
-        """All that the decision about a step rests on; `meta` is None if no checkpoint may be read."""
+    def known(
+        self,
+        key: PipelineKey,
+        code: Code,
+        meta: Mapping[str, Any] | None,
+        start: registry.StartPoint,
+        *,
+        call: StepCall | None = None,
+        look: Look | None = None,
+    ) -> Known:
+        """All that the decision about a step rests on; `meta` is None if no checkpoint may be read.
+
+        `call` and `look` are None where the cell is not known.
+        """
         kernel = self._kernel
         pipeline = kernel.registry.pipeline(key)
         known = Known(start, meta, code.digest, kernel.id, kernel.kind, pipeline)
@@ -80,11 +92,25 @@ class Fitting:
         unmade = set(kernel.namespace if "*" in meta["unmade"] else meta["unmade"])
         kernel.watch.settle({*meta["reads"], *meta["before"], *meta["seen"]} | unmade)
         here = kernel.namespace.keys() - pipeline.producers.keys()
+        evidence = meta["evidence"] or {}
+        causes = freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look))
+        made_by_cells = ("function", "name", "key") if kernel.kind == "cell" else ()
         return replace(
             known,
             elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},
             unmarked={name for name in meta["reads"] if name in here and kernel.watch.code_of(name) is not None},
-            values={name: self.fingerprint(name) for name in meta["seen"] if kernel.is_users(name)},
+            values={
+                name: self.fingerprint(name)
+                for name in meta["seen"]
+                if kernel.is_users(name) and not (name in evidence.get("covered", ()) and self._defines(name))
+            },
+            shown={
+                name: (text, kernel.evidence.shown(name, kernel.secrets))
+                for name, text in evidence.get("shown", {}).items()
+            },
+            changed=freshness.in_one_line(cause for cause in causes if cause.kind in made_by_cells),
+            stale=freshness.in_one_line(causes),
+            policy=kernel.settings.stale(),
             definitions={n: digest for n in meta["definitions"] if (digest := self._defined(n)) is not None},
             before={
                 name: fingerprint.look(kernel.namespace[name], kernel.main, kernel.makers).digest
@@ -125,6 +151,8 @@ class Fitting:
             kernel.watch.read_by_cells(key),
             self._neighbours.read_elsewhere(key),
             value,
+            start == "auto" or kernel.settings.stale() != "restore",
+            lambda other: self.judge.is_fresh(key, other),
         )
         return needs.needed(meta, later)
 
@@ -152,6 +180,11 @@ class Fitting:
             digest = f"look:{looked}" if looked is not None else f"code:{code}" if code is not None else None
         self._fingerprints[name] = digest
         return digest
+
+    def _defines(self, name: str) -> bool:
+        """Whether a name means a function or class of the notebook: what that is, is compared by its code."""
+        value = self._kernel.namespace.get(name)
+        return issubclass(type(value), (type, types.FunctionType)) and not references.importable(value)
 
     def _defined(self, qualified: str) -> str | None:
         """Digest of the definition that a qualified name means in the namespace now, if it means one."""

@@ -17,6 +17,8 @@ from ckpt_magic.steps import progress, record, registry, saves
 from ckpt_magic.steps.around import Around
 from ckpt_magic.steps.chance import Chance
 from ckpt_magic.steps.compared import Compared
+from ckpt_magic.steps.evidence import Evidence
+from ckpt_magic.steps.history import History
 from ckpt_magic.steps.mapped import Mapped
 from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import PipelineKey
@@ -104,12 +106,14 @@ class Kernel:
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
         self.places = places.Places(self.main)
         self.chance = Chance()
+        self.history = History()
         self.failed_cap = FAILED_CAP
         self.around = Around(self.main)
         self.loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None  # where the notebook's tasks run
         self.in_cell = False
         self.used: dict[str, tuple[PipelineKey, int]] = {}  # lost names that the unmarked cell has used that runs
         self._keyring: Keyring | None = None
+        self.evidence = Evidence(settings.base, namespace, self.main, self.makers, lambda: self.keyring)
 
     def clear(self) -> None:
         """Forget everything that the namespace held."""
@@ -117,6 +121,7 @@ class Kernel:
         self.makers.clear()
         self.mapped.clear()
         self.compared.clear()
+        self.history = History()
         self.places = places.Places(self.main)
         self.watch.clear()
         self.active = None
@@ -192,6 +197,7 @@ class Kernel:
     ) -> None:
         """Note that a step gave names their values here, by running or by a restore."""
         pipeline = self.registry.pipeline(key)
+        self.history.step(step, groups, deleted)
         self.watch.wrote(key, (*groups, *deleted), small=size <= SMALL)
         for name in (*groups, *deleted):
             pipeline.written.setdefault(name, set()).add(step)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ckpt_magic.steps import activity, around, record, uses
+from ckpt_magic.steps.evidence import Reach
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
@@ -32,11 +33,11 @@ class Looks:
         self._kernel = kernel
         self._fitting = fitting
 
-    def before(self, plan: Plan) -> Before:
+    def before(self, plan: Plan, reach: Reach) -> Before:
         """Look before a step runs: what there is, and what its code can read and reach of it."""
         kernel = self._kernel
         surroundings = ambient.look()
-        reached, words = self._reach(plan.code)
+        reached, words, _ = reach
         outside = self._look_outside(plan.code, words)
         names = kernel.names()  # what the code binds and IPython had bound before is IPython's until then
         values = {**names, **outside.values}
@@ -165,18 +166,18 @@ class Looks:
         names = code.names if kernel.kind == "cell" or code.tree is None else source.names(code.tree)
         return kernel.places.look(words, list(kernel.main) if names.dynamic else names.reads, names.imports)
 
-    def _reach(self, code: Code) -> tuple[Set[str] | None, source.Words]:
-        """Names that the code reads through the functions that it mentions, None for all, and all its identifiers."""
-        kernel = self._kernel
+    def reach(self, code: Code) -> Reach:
+        """Names that the code reads through the functions that it mentions, None for all; its words; what it met."""
         if code.tree is None:
-            return None, source.Words()
+            return None, source.Words(), None
+        kernel = self._kernel
         names = code.names if kernel.kind == "cell" else source.names(code.tree)
         if names.dynamic or kernel.kind == "method":
-            _, codes = source.reach(list(kernel.main) if names.dynamic else names.reads, kernel.main)
-            return None, source.words(code.tree) | source.words_of(codes)
+            found = source.reach(list(kernel.main) if names.dynamic else names.reads, kernel.main)
+            return None, source.words(code.tree) | source.words_of(found.codes), found
         start = (names.woken_by(names.awake) | names.deletes) - names.renews
-        reached, codes = source.reach(start, kernel.namespace)
-        return reached, source.words(code.tree) | source.words_of(codes)
+        found = source.reach(start, kernel.namespace)
+        return found.names, source.words(code.tree) | source.words_of(found.codes), found
 
     def _reads(self, names: source.Names, state: delta.State, reached: Set[str] | None) -> set[str] | None:
         """Add names that are read through what the values hold; None for all."""

@@ -53,6 +53,10 @@ class Later:
         Digests of sharing groups that steps of other pipelines have read.
     value
         Gives the fingerprint of a name as it is now, None if it has none, `ABSENT` if it is not here.
+    only_fresh
+        Whether only fresh steps will be restored.
+    fresh
+        Tells whether the evidence of a later step, its code aside, is surely as it was.
     """
 
     start: StartPoint
@@ -63,6 +67,8 @@ class Later:
     here: Mapping[str, tuple[int, str]]
     elsewhere: frozenset[str]
     value: Callable[[str], str | None]
+    only_fresh: bool
+    fresh: Callable[[Meta], bool]
 
 
 def needed(meta: Meta, later: Later) -> str:
@@ -144,7 +150,7 @@ def _may(meta: Meta, later: Later) -> bool:
     earlier = later.pipeline.steps.get(step)
     if not registry.lets(later.start, step) or meta["refused"] or (meta["marks"] and meta["kernel"] != later.kernel):
         return False
-    if later.start == "auto" and (codes != {meta["code"]} or later.pipeline.stopped is not None):
+    if later.only_fresh and (codes != {meta["code"]} or not later.fresh(meta)):
         return False
     if earlier is not None and earlier.code and (codes or {meta["code"]}) != {earlier.code}:
         return False

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ckpt_magic.files.format import StoredStep
 from ckpt_magic.files.maps import Map
 from ckpt_magic.steps.around import Part
+from ckpt_magic.steps.opened import Trail
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.steps.uses import Use
 from ckpt_magic.values import ambient, delta, forms, pickling, places
@@ -116,6 +117,61 @@ class Before:
     strays: Set[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the code of a step comes to, as it is before the step; see `evidence`.
+
+    Attributes
+    ----------
+    functions
+        Per function and class of the notebook that no step made: digests of its code and of its values, and its text.
+    covered
+        Names of the notebook that mean one of them, and which.
+    modules
+        Modules that the code runs through.
+    words
+        Identifiers in all of the code.
+    texts
+        Texts in all of the code, and among the values that it reads.
+    keys
+        Per `--key` expression the digest of its value.
+    settings
+        The working directory, which counts where files are opened. For what code sets around a step see `around`.
+    unclear
+        What cannot be told, in words.
+    """
+
+    functions: Mapping[str, Mapping[str, Any]]
+    covered: Mapping[str, str]
+    modules: Set[str]
+    words: Set[str]
+    texts: Sequence[str]
+    keys: Mapping[str, str]
+    settings: Mapping[str, str]
+    unclear: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What is noted of a step while it runs.
+
+    Attributes
+    ----------
+    began
+        Nanoseconds since the epoch.
+    loaded
+        Modules that were loaded before.
+    depends
+        Rows of what `--depends` names.
+    """
+
+    trail: Trail
+    look: Look
+    began: int
+    loaded: Set[str]
+    depends: Sequence[Mapping[str, Any]]
+
+
 @dataclass(slots=True)
 class Plan:
     """One step on its way; made by `Session.begin`, ended by `finish` or `abandon`."""
@@ -129,7 +185,9 @@ class Plan:
     keep: bool = False
     history: list[str] = field(default_factory=list)
     loaded: Loaded | None = None
+    look: Look | None = None
     before: Before | None = None
+    running: Running | None = None
     unseen: str = ""
     """Why the namespace could not be looked at before the step."""
     used: list[str] = field(default_factory=list)

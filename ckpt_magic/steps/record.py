@@ -64,6 +64,7 @@ EMPTY: Mapping[str, Any] = {
     "python": "",
     "packages": {},
     "needs": (),
+    "evidence": None,
 }
 
 
@@ -86,6 +87,7 @@ def meta_of(
     marks: Sequence[str],
     chance: Mapping[str, Any],
     around: Mapping[str, Any],
+    evidence: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write META of a step that ran; what the file itself adds (digests, versions) is not in it.
 
@@ -112,6 +114,8 @@ def meta_of(
         What it did to the random generators.
     around
         What code of this kernel had set around it, and what it set itself.
+    evidence
+        How it came about, see `evidence`.
     """
     before = plan.before
     assert before is not None
@@ -161,6 +165,7 @@ def meta_of(
         **chance,
         "refused": list(surroundings.refused),
         "outputs_cut": outcome.outputs_cut,
+        "evidence": evidence,
     }
 
 

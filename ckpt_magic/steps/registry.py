@@ -15,6 +15,8 @@ from typing import Any, Literal, SupportsIndex
 from ckpt_magic.errors import UsageError
 
 StartPoint = int | Literal["auto", "end", "none"]
+Policy = Literal["restore", "run", "error"]  # what a number does with a stale step
+POLICIES: tuple[Policy, ...] = ("restore", "run", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class StepCall:
     drop: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
     force: bool = False
+    always: bool = False
+    key: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
+    stale: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +91,6 @@ class Pipeline:
         Per name the step whose failed run wrote it.
     used
         Per name of a lost value that an unmarked cell has used all the same, the step that had made it.
-    stopped
-        For `auto`: the lowest step that was missing or had other code.
     """
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
@@ -94,7 +98,6 @@ class Pipeline:
     written: dict[str, set[int]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
-    stopped: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,15 @@ class Known:
         What of the surroundings is not as the step found it, for people.
     needed
         Which value that the checkpoint lacks is needed later, and by whom; empty if none is.
+    changed
+        How functions, classes and `--key` expressions that the step used differ, in one line; empty if they do not.
+    shown
+        Small values of names in `values` as people write them: what they were when the checkpoint was made, what they
+        are now.
+    stale
+        Why the checkpoint is not fresh, in one line: what the rules below do not say; empty if it is.
+    policy
+        What is done with a stale step where the start point is no `auto`.
     """
 
     start: StartPoint
@@ -147,13 +159,17 @@ class Known:
     generators: Sequence[str] = ()
     around: Sequence[str] = ()
     needed: str = ""
+    changed: str = ""
+    shown: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    stale: str = ""
+    policy: Policy = "restore"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Run or restore, with the reason a person understands; `note` goes into the banner of a restore."""
+    """Run, restore or neither, with the reason a person understands; `note` goes into the banner of a restore."""
 
-    action: Literal["run", "restore"]
+    action: Literal["run", "restore", "refuse"]
     reason: str = ""
     note: str = ""
 
@@ -206,6 +222,19 @@ def parse_start(text: object) -> StartPoint:
     return start
 
 
+def parse_policy(text: str) -> Policy:
+    """Read what is to be done with a stale step.
+
+    Raises
+    ------
+    UsageError
+        It is none of `restore`, `run`, `error`.
+    """
+    if text not in POLICIES:
+        raise UsageError(f"--stale {text!r}: use restore, run or error")
+    return text
+
+
 def lets(start: StartPoint, step: int) -> bool:
     """Whether the start point alone lets the step be restored."""
     if isinstance(start, int):
@@ -217,7 +246,8 @@ def decide(call: StepCall, known: Known) -> Decision:
     """Decide whether a step runs or is restored.
 
     The rule: it is restored if and only if the start point lets it, its checkpoint exists, and the
-    checkpoint fits what this kernel holds.
+    checkpoint fits what this kernel holds. With `auto` it must be fresh, too; with a number or `end` a stale one is
+    restored, and the banner says so.
 
     Parameters
     ----------
@@ -230,20 +260,29 @@ def decide(call: StepCall, known: Known) -> Decision:
         return Decision("run", "--force")
     if not lets(known.start, call.step):
         return Decision("run", "")
+    if call.always:
+        return Decision("run", "--always")
     meta = known.meta
     if meta is None:
         return Decision("run", "no checkpoint yet")
-    same_code = meta["code"] == known.code
-    if known.start == "auto":
-        if known.pipeline.stopped is not None and known.pipeline.stopped < call.step:
-            return Decision("run", f"step {known.pipeline.stopped} ran")
-        if not same_code:
-            return Decision("run", "code differs from the checkpoint")
-    for rule in _RULES:
-        misfit = rule(call, known, meta)
-        if misfit:
-            return Decision("run", misfit)
-    return Decision("restore", note="" if same_code else "code differs from the checkpoint")
+    found = misfit(call, known, meta)
+    if found:
+        return Decision("run", found[1])
+    if not known.stale:
+        return Decision("restore")
+    policy = "run" if known.start == "auto" and call.stale is None else call.stale or known.policy
+    if policy == "restore":
+        return Decision("restore", note=f"stale: {known.stale}")
+    return Decision("run" if policy == "run" else "refuse", known.stale)
+
+
+def misfit(call: StepCall, known: Known, meta: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first rule by which a checkpoint does not fit this kernel: a kind of `freshness`, and the reason."""
+    for kind, rule in _RULES:
+        found = rule(call, known, meta)
+        if found:
+            return kind, found
+    return None
 
 
 def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
@@ -280,10 +319,14 @@ def _made_by_a_step_now(call: StepCall, known: Known, meta: Mapping[str, Any]) -
 
 
 def _other_value_seen(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    if call.stale == "restore":
+        return ""  # the user vouches for it
     for name, fingerprint in meta["seen"].items():
         now = known.values.get(name)
         if now is not None and now != fingerprint:
-            return f"`{name}` has another value" if fingerprint else f"`{name}` was not there"
+            was, is_now = known.shown.get(name, ("", ""))
+            shown = f" (was {was}, is {is_now})" if was and is_now else ""
+            return f"`{name}` has another value{shown}" if fingerprint else f"`{name}` was not there"
     return ""
 
 
@@ -292,6 +335,10 @@ def _other_definition(call: StepCall, known: Known, meta: Mapping[str, Any]) -> 
         if known.definitions.get(name, digest) != digest:
             return f"`{name}` is defined otherwise"
     return ""
+
+
+def _changed(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    return "" if call.stale == "restore" else known.changed
 
 
 def _other_random_state(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
@@ -345,19 +392,20 @@ def _lost_values(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     return f"{meta['refused'][0]} cannot be restored" if meta["refused"] else known.needed
 
 
-_RULES: Sequence[Callable[[StepCall, Known, Mapping[str, Any]], str]] = (
-    _edited_here,
-    _saved_over,
-    _marked_elsewhere,
-    _other_content_upstream,
-    _made_by_a_step_now,
-    _other_definition,
-    _other_value_seen,
-    _other_random_state,
-    _other_surroundings,
-    _unmarked_cell_wrote,
-    _leftovers,
-    _lost_values,
+_RULES: Sequence[tuple[str, Callable[[StepCall, Known, Mapping[str, Any]], str]]] = (
+    ("code", _edited_here),
+    ("code", _saved_over),
+    ("mark", _marked_elsewhere),
+    ("input", _other_content_upstream),
+    ("input", _made_by_a_step_now),
+    ("function", _other_definition),
+    ("function", _changed),
+    ("value", _other_value_seen),
+    ("random", _other_random_state),
+    ("setting", _other_surroundings),
+    ("value", _unmarked_cell_wrote),
+    ("input", _leftovers),
+    ("unclear", _lost_values),
 )
 
 

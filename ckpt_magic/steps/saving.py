@@ -11,11 +11,13 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Draft, Store
 from ckpt_magic.steps import around, interrupts, record, refusals, registry, upkeep
 from ckpt_magic.steps.buffers import Buffers
+from ckpt_magic.steps.judging import hidden
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
 from ckpt_magic.values import ambient, delta, pickling, placeholder, references, source
+from ckpt_magic.values.origins import CHANCE, SURROUNDINGS
 from ckpt_magic.values.pages import new_hash
 
 MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
@@ -100,6 +102,7 @@ class Saver:
             marks=marks,
             chance=self._chance_of(plan, surroundings),
             around=self._around_of(plan, outcome),
+            evidence=self._evidence_of(plan),
         )
 
         buffers = Buffers(kernel.pages)
@@ -234,6 +237,21 @@ class Saver:
         assert before is not None
         held = found.values.keys() | found.lost.keys() | set(found.deleted)
         return before.reads | (held & before.state.looks.keys()) - plan.code.names.renews
+
+    def _evidence_of(self, plan: Plan) -> dict[str, Any]:
+        before, running, kernel = plan.before, plan.running, self._kernel
+        assert before is not None
+        assert running is not None
+        return kernel.evidence.of_step(
+            plan.code,
+            running,
+            hidden=hidden(plan.key),
+            secrets=kernel.secrets,
+            seen=before.seen,
+            unmade=before.unmade,
+            always=plan.call.always,
+            origins=kernel.history.origins({*before.seen, *before.unmade, CHANCE, SURROUNDINGS} - {"*"}),
+        )
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:
         before = plan.before

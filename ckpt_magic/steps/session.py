@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import time
 import uuid
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,14 +18,18 @@ from ckpt_magic.errors import (
     CheckpointUnreadableError,
     DamagedError,
     NotPicklableError,
+    StaleError,
     StoreError,
     UsageError,
 )
 from ckpt_magic.files import format as files
 from ckpt_magic.files import usage
 from ckpt_magic.files.publishing import publisher
-from ckpt_magic.steps import failures, interrupts, record, refusals, registry
-from ckpt_magic.steps.fitting import CellsAfter, Fitting
+from ckpt_magic.steps import failures, foresight, freshness, interrupts, record, refusals, registry
+from ckpt_magic.steps.fitting import Fitting
+from ckpt_magic.steps.foresight import PlannedCell
+from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
+from ckpt_magic.steps.judging import CellsAfter, hidden, unknown_code
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import Loader
 from ckpt_magic.steps.looks import RESULT, Looks
@@ -85,9 +89,13 @@ class Session(Kernel):
         CheckpointError
             The checkpoint may not be restored or replaced; the message says what to do.
         """
+        return self.begin_code(call, self.code(body))
+
+    @staticmethod
+    def code(body: Body) -> Code:
+        """What is known of the code of a step cell before it runs."""
         digest = source.digest(body.tree) + (";" if source.is_quiet(body.source) else "")
-        code = Code(body.source, digest, source.names(body.tree), tree=body.tree, cell=body.cell)
-        return self.begin_code(call, code)
+        return Code(body.source, digest, source.names(body.tree), tree=body.tree, cell=body.cell)
 
     def begin_code(self, call: StepCall, code: Code) -> Plan:
         """Do `begin` for code of any kind."""
@@ -114,12 +122,19 @@ class Session(Kernel):
         if meta is not None:
             refusals.refuse_other_kind(self, plan, meta)
             plan.history = list(meta["codes"])
-        decision = registry.decide(call, self._fitting.known(plan.key, code, meta, start))
+        reach = self._looks.reach(code)
+        look = self.evidence.look(call, code, reach, self.watch.made())
+        decision = registry.decide(call, self._fitting.known(plan.key, code, meta, start, call=call, look=look))
+        if decision.action == "refuse":
+            raise StaleError(
+                f"step {call.step}: its checkpoint is stale: {decision.reason}; run the step (`--stale run`), or "
+                "restore it all the same (`--stale restore`)"
+            )
         if meta is not None:
             refusals.refuse_other_notebook(self, plan, meta, decision)
         if decision.action == "restore" and stored is not None:
             decision = self._try_to_load(plan, stored, start, decision)
-        plan.action, plan.reason = decision.action, decision.reason
+        plan.action, plan.reason = "run" if decision.action == "run" else "restore", decision.reason
         if decision.note:
             plan.notes.append(decision.note)
         if meta is not None and decision.action == "restore":
@@ -129,12 +144,12 @@ class Session(Kernel):
         self._note_absent_steps(plan)
         refusals.note_renamed(self, plan)
         if plan.action == "run":
-            self._stop_auto(plan, meta, start)
             if "signal" in code.source:
                 self.wait()  # the handlers that the code sees must be the program's own
             try:
                 with publisher().unguarded():
-                    plan.before = self._looks.before(plan)
+                    plan.before = self._looks.before(plan, reach)
+                plan.running = self.evidence.begins(call, look, hidden=hidden(plan.key))
             except Exception as error:  # noqa: BLE001  # looking runs user code; the cell must run all the same
                 plan.unseen = _told(error, "")
         self.active = plan
@@ -172,6 +187,7 @@ class Session(Kernel):
         """
         with interrupts.held() as released, self.makers.step(f"{plan.key.name}:{plan.call.step}"):
             self.active = None
+            self.evidence.ends(plan.running)
             if plan.action == "restore":
                 return self._finish_restored(plan) if outcome.success else None
             if plan.unseen:
@@ -220,6 +236,7 @@ class Session(Kernel):
     def abandon(self, plan: Plan, reason: str) -> None:
         """Give up a step whose end was not seen: nothing is saved, and it counts as failed."""
         self.active = None
+        self.evidence.ends(plan.running)
         self.watch.lost_track()
         self.remember(plan, "failed", reason)
 
@@ -244,6 +261,7 @@ class Session(Kernel):
         self.tell()
         self._fitting.forget()
         self._cell, self.in_cell = tree, True
+        self.history.cell(tree)
         found = self.watch.cell_begins(tree)
         self.around.cell_begins(tree, found, self.places)
 
@@ -254,16 +272,20 @@ class Session(Kernel):
         """
         self.tell()
         self.in_cell = False
+        if failed:
+            self.history.cell_failed()
         used, self.used = {} if failed else self.used, {}
         for name, (key, step) in used.items():
             self.registry.pipeline(key).used[name] = step
         self.watch.cell_ends()
+        self.evidence.modules.notice()
         cell, self._cell = self._cell, None
         self.around.cell_ends(self.places, lambda: self.watch.lineage(cell))
         self.chance.ran(lambda: cell is None or source.seeds(cell, source.names(cell).reads, self.namespace))
 
     def outside_ran(self) -> None:
         """Note that code ran outside any cell: the callback of a widget, a silent execution, a debug console."""
+        self.history.lost_track()
         self._fitting.outside_ran()
 
     def cell_inside(self, tree: ast.Module | None) -> None:
@@ -282,13 +304,50 @@ class Session(Kernel):
         meta = stored.meta if stored is not None and stored.trust == "trusted" else None
         seen = self.registry.pipeline(key).steps.get(step)
         digest = seen.code if seen is not None and seen.code else (meta["code"] if meta else "")
-        code = Code("", digest, _NO_NAMES)
+        code = unknown_code(meta, digest)
         if stored is not None and stored.problem is not None:
             return Decision("run", str(stored.problem))
         lost = {row["name"] for row in meta["lost"]} if meta else set()
         dropped = tuple(name for name in meta["unsaved"] if name not in lost) if meta else ()
         call = StepCall(step, drop=dropped)  # the cell is taken to ask for what it asked for when it was saved
         return registry.decide(call, self._fitting.known(key, code, meta, start))
+
+    def verdict(
+        self, key: PipelineKey, step: int, *, call: StepCall | None = None, code: Code | None = None
+    ) -> Verdict:
+        """Judge the checkpoint of a step by what this kernel knows; `call` and `code` are its cell's, if that is known.
+
+        It is meant for the moment before the step is met: the steps above it have run or were restored here.
+        """
+        stored = self.open(key, step)
+        meta = stored.meta if stored is not None and stored.trust == "trusted" else None
+        if meta is None:
+            return freshness.verdict(None, Now({}))
+        call, look = call or StepCall(step), None
+        if code is not None:
+            look = self.evidence.look(call, code, self._looks.reach(code), self.watch.made())
+        code = code or unknown_code(meta)
+        found = registry.misfit(call, self._fitting.known(key, code, meta, "end", call=call, look=look), meta)
+        causes = [Cause(found[0], "", found[1])] if found else []
+        return freshness.verdict(
+            meta, self._fitting.judge.now(key, meta, code=code, call=call, look=look, causes=causes)
+        )
+
+    def foresee(
+        self,
+        key: PipelineKey,
+        cells: Sequence[PlannedCell],
+        *,
+        will_run: Callable[[int, Verdict], bool] = lambda step, verdict: verdict.state != "fresh",
+    ) -> dict[int, Verdict]:
+        """Judge all steps of a notebook in advance; see `foresight.foresee`. A session that ran nothing will do."""
+        judge = self._fitting.judge
+        metas = {meta["step"]: meta for meta in judge.metas(key)}
+
+        def facts(meta: Mapping[str, Any], call: StepCall, code: Code) -> Mapping[str, Mapping[str, Fact]]:
+            return judge.now(key, meta, code=code, call=call, look=None).facts
+
+        return foresight.foresee(cells, metas, facts, will_run=will_run)
 
     def _try_to_load(
         self, plan: Plan, stored: files.StoredStep, start: registry.StartPoint, decision: Decision
@@ -315,11 +374,6 @@ class Session(Kernel):
             return Decision("run", f"`{other}` is not what it was")
         plan.restore_seconds = time.perf_counter() - began
         return decision
-
-    def _stop_auto(self, plan: Plan, meta: Mapping[str, Any] | None, start: registry.StartPoint) -> None:
-        if start == "auto" and (meta is None or meta["code"] != plan.code.digest or plan.call.force):
-            pipeline = self.registry.pipeline(plan.key)
-            pipeline.stopped = min(plan.call.step, pipeline.stopped or plan.call.step)
 
     def _note_absent_steps(self, plan: Plan) -> None:
         plan.absent = self._fitting.absent(plan)
@@ -391,5 +445,4 @@ def _told(error: BaseException, interrupted: str) -> str:
     return str(error) if isinstance(error, CheckpointError) else fingerprint.reason(error)
 
 
-_NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)
-_NO_CODE = Code("", "", _NO_NAMES)
+_NO_CODE = unknown_code(None)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.store import check_name
-from ckpt_magic.steps.registry import PipelineKey, StartPoint, StepCall, parse_start
+from ckpt_magic.steps.registry import PipelineKey, Policy, StartPoint, StepCall, parse_policy, parse_start
 
 _VARIABLES = {
     "name": "CKPT_NAME",
@@ -19,7 +19,7 @@ _VARIABLES = {
     "folder": "CKPT_FOLDER",
     "start_from": "CKPT_START_FROM",
 }
-_DEFAULTS = {"version": "1", "folder": ".ckpt", "start_from": "none"}
+_DEFAULTS = {"version": "1", "folder": ".ckpt", "start_from": "none", "stale": "restore"}
 
 
 class Settings:
@@ -56,12 +56,20 @@ class Settings:
         self._configured: dict[str, str] = {}
         self._starts: dict[str | None, StartPoint] = {}
 
-    def configure(self, *, name: str | None = None, version: str | None = None, folder: str | None = None) -> None:
+    def configure(
+        self,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        folder: str | None = None,
+        stale: str | None = None,
+    ) -> None:
         """Set defaults for the steps that follow (`%ckpt_config`)."""
-        given = {"name": name, "version": version, "folder": folder}
+        given = {"name": name, "version": version, "folder": folder, "stale": stale}
+        checks: Mapping[str, Callable[[str], str]] = {"folder": str, "stale": parse_policy}
         for option, value in given.items():
             if value is not None:
-                self._configured[option] = value if option == "folder" else check_name(value, option)
+                self._configured[option] = checks[option](value) if option in checks else check_name(value, option)
 
     def set_start(self, start: StartPoint, name: str | None = None) -> None:
         """Set the start point of the pipeline `name`, or of all that have none of their own (`%ckpt_start`)."""
@@ -115,10 +123,14 @@ class Settings:
                 return self._starts[scope]
         return parse_start(self._find("start_from", None)[0])
 
+    def stale(self) -> Policy:
+        """What is done with a stale step that a number or `end` lets be restored."""
+        return parse_policy(str(self._find("stale", None)[0]))
+
     def shown(self) -> dict[str, tuple[Any, str]]:
         """Each setting that holds now, and where it comes from."""
         shown: dict[str, tuple[Any, str]] = {}
-        for option in ("name", "version", "folder", "start_from"):
+        for option in ("name", "version", "folder", "start_from", "stale"):
             value, source = self._find(option, None)
             if option == "name" and value is None and self.notebook is not None:
                 value, source = default_name(self.notebook), "notebook"
@@ -134,7 +146,7 @@ class Settings:
             (self._handed.get(option), "ckpt-magic run"),
             (given, "%%step"),
             (self._configured.get(option), "%ckpt_config"),
-            (self._environ.get(_VARIABLES[option]), _VARIABLES[option]),
+            (self._environ.get(_VARIABLES.get(option, "")), _VARIABLES.get(option, "")),
             (self._traits.get(option), "config"),
         )
         for value, source in places:

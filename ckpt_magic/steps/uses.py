@@ -178,8 +178,8 @@ def use_of_tree(tree: ast.Module | None, namespace: Mapping[str, Any], shown: It
     if tree is None:
         return Use(Words(), is_open=True)
     names = source.names(tree)
-    reached, codes = source.reach(names.reads, namespace)
-    use = use_of(names, source.words(tree) | source.words_of(codes), reached, namespace)
+    found = source.reach(names.reads, namespace)
+    use = use_of(names, source.words(tree) | source.words_of(found.codes), found.names, namespace)
     return replace(use, shown=frozenset(shown))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import alone, delta, holders, makers, sharing, source
+from ckpt_magic.values import alone, delta, essence, holders, makers, sharing, source
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
@@ -76,7 +76,7 @@ class Watch:
 
     def cell_begins(self, tree: ast.Module | None) -> Touched | None:
         """Note what an unmarked cell can reach; None if its code is not known. Returns what `touches` does."""
-        made = self._made()
+        made = self.made()
         found = self.touches(tree)
         if found is None:
             self._cell, self._suspects = None, self._suspects | made
@@ -108,7 +108,8 @@ class Watch:
             self.living.unknown()
             return None
         names = source.names(tree)
-        reachable, codes = source.reach(names.reads, self._namespace)
+        found = source.reach(names.reads, self._namespace)
+        reachable = found.names
         used = names.binds | names.deletes | names.words | reachable
         everything = names.dynamic or source.reaches_all(reachable)
         everything = everything or holders.hidden_ways(used | names.imports, self._namespace)
@@ -118,7 +119,7 @@ class Watch:
             self._touched |= used
         self.living.runs(tree, dynamic=everything)
         self.living.used(used)
-        return names, reachable, codes
+        return names, reachable, found.codes
 
     def uses(self, names: set[str] | None) -> None:
         """Note what the step uses that comes next; None for everything."""
@@ -140,7 +141,7 @@ class Watch:
         (bound, mentioned, reached), self._cell = self._cell, None
         self.attribute(bound)
         self._strays -= bound
-        for name in mentioned - self._made():
+        for name in mentioned - self.made():
             if _can_hold(self._namespace.get(name)):
                 self._holds.setdefault(name, set()).update(reached)
 
@@ -153,6 +154,10 @@ class Watch:
     def read_by_cells(self, key: PipelineKey) -> Mapping[str, tuple[int, str]]:
         """Names of a pipeline without a saved value that unmarked cells have read, with their producers."""
         return self._read.get(key, {})
+
+    def reads_documentation(self) -> bool:
+        """Whether an unmarked cell that ran here reads documentation or annotations."""
+        return any(essence.reads_documentation(source.words(tree).read) for tree in set(self._trees.values()))
 
     def code_of(self, name: str) -> str | None:
         """Digest of the unmarked cell that bound a name; None if none did."""
@@ -196,7 +201,7 @@ class Watch:
         changed = self._compare(some, state)
         state.forget()
         if any(issubclass(type(here.get(name)), (type, types.FunctionType)) for name in changed):
-            self._suspects |= self._made()  # what a changed class has instances of is changed with it
+            self._suspects |= self.made()  # what a changed class has instances of is changed with it
             self.settle(names - some)
 
     def looked_before(self, state: delta.State) -> set[str]:
@@ -235,7 +240,7 @@ class Watch:
 
     def suspect_all(self) -> None:
         """Count on nothing: code ran outside any cell."""
-        self._suspects |= self._made()
+        self._suspects |= self.made()
         self._touched = None
         self.living.unknown()
 
@@ -313,7 +318,8 @@ class Watch:
         """Whether a name reaches a class or function that a cell may have changed, and with it all that has it."""
         return name in state.looks and any(id(one) in touched for one in state.looks[name].functions)
 
-    def _made(self) -> set[str]:
+    def made(self) -> set[str]:
+        """Names that hold what a step left in them, of any pipeline."""
         return {name for pipeline in self._registry.pipelines().values() for name in pipeline.producers}
 
     def _groups(self, names: set[str]) -> set[str]:

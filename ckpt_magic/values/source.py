@@ -18,7 +18,7 @@ import sys
 import tokenize
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -215,6 +215,11 @@ def _keys(tree: ast.Module) -> frozenset[str] | None:
     return frozenset(keys) if asks == 0 else None
 
 
+def texts(tree: ast.Module) -> list[str]:
+    """The texts in a transformed cell."""
+    return [one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+
+
 def _code_in(call: ast.Call) -> ast.Module | None:
     """The code that a magic runs."""
     found = _shell_call(call)
@@ -312,13 +317,27 @@ def reachable(names: Iterable[str], namespace: Mapping[str, Any]) -> frozenset[s
     frozenset of str
         `names` and what was found, builtins included.
     """
-    return reach(names, namespace)[0]
+    return reach(names, namespace).names
 
 
-def reach(names: Iterable[str], namespace: Mapping[str, Any]) -> tuple[frozenset[str], list[types.CodeType]]:
-    """Do `reachable`, and return the code of the notebook's functions on the way, too."""
-    walk = _Reach(namespace)
-    return walk.run(names), walk.codes
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What code comes to from some names, see `reachable`."""
+
+    names: frozenset[str]
+    codes: list[types.CodeType]
+    """The code of the notebook's functions on the way."""
+    definitions: list[Any]
+    """Those functions, and the notebook's classes."""
+    modules: frozenset[str]
+    """Modules on the way, and those of the functions and types that are not the notebook's."""
+
+
+def reach(names: Iterable[str], namespace: Mapping[str, Any], closed: Set[str] = frozenset()) -> Reached:
+    """Do `reachable`, and return all that was met on the way; the values of `closed` names are not entered."""
+    walk = _Reach(namespace, closed)
+    found = walk.run(names)
+    return Reached(found, walk.codes, walk.definitions, frozenset(walk.modules))
 
 
 def uses(code: types.CodeType) -> set[str]:
@@ -917,8 +936,9 @@ _class_mro = type.__dict__["__mro__"].__get__
 class _Reach:
     """One breadth-first walk over objects; holds what it has met, so that no id is used twice."""
 
-    def __init__(self, namespace: Mapping[str, Any]) -> None:
+    def __init__(self, namespace: Mapping[str, Any], closed: Set[str]) -> None:
         self.namespace = namespace
+        self.closed = closed
         self.module = namespace.get("__name__")
         self.found: set[str] = set()
         self.met: dict[int, Any] = {id(namespace): namespace}
@@ -926,6 +946,8 @@ class _Reach:
         self.data: deque[Any] = deque()  # everything else: until _WALK_LIMIT
         self.walked = 0
         self.codes: list[types.CodeType] = []
+        self.definitions: list[Any] = []
+        self.modules: set[str] = set()
 
     def run(self, names: Iterable[str]) -> frozenset[str]:
         for name in names:
@@ -940,12 +962,16 @@ class _Reach:
     def add_name(self, name: str) -> None:
         if name not in self.found:
             self.found.add(name)
-            if name in self.namespace:
+            if name in self.namespace and name not in self.closed:
                 self.add(self.namespace[name])
 
     def add(self, value: Any) -> None:
         kind = type(value)
         if kind in _ATOMS or id(value) in self.met:
+            if kind is types.ModuleType:
+                self.add_module(vars(value).get("__name__"))
+            elif kind is types.BuiltinFunctionType:
+                self.add_module(value.__module__)
             return
         self.met[id(value)] = value
         if kind is types.FunctionType or issubclass(kind, type):
@@ -956,14 +982,26 @@ class _Reach:
     def walk_definition(self, value: Any) -> None:
         if type(value) is types.FunctionType:
             if value.__globals__ is self.namespace:
+                self.definitions.append(value)
                 self.add_code(value.__code__)
+            else:
+                self.add_module(value.__globals__.get("__name__"))
             for part in (value.__defaults__, value.__kwdefaults__, value.__closure__, value.__dict__):
                 if part:
                     self.add(part)
-        elif self.module is not None and _class_dict(value).get("__module__") == self.module:
+            return
+        module = _class_dict(value).get("__module__")
+        if self.module is None or module != self.module:
+            self.add_module(module)
+        else:
+            self.definitions.append(value)
             self.add(type(value))
             for part in (*_class_mro(value), *tuple(_class_dict(value).values())):
                 self.add(part)
+
+    def add_module(self, name: Any) -> None:
+        if type(name) is str:
+            self.modules.add(name)
 
     def walk_data(self, value: Any) -> None:
         kind = type(value)

@@ -1,0 +1,515 @@
+"""How a checkpoint came about, for META, and the same facts as they are now: what `freshness` judges by.
+
+Knows the namespace and the files of one kernel; decides nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import sys
+import time
+import types
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from ckpt_magic.errors import UsageError
+from ckpt_magic.files.trust import Keyring
+from ckpt_magic.steps import record
+from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
+from ckpt_magic.steps.inputs import Files
+from ckpt_magic.steps.modules import Modules
+from ckpt_magic.steps.opened import Trail, watcher
+from ckpt_magic.steps.plan import Code, Look, Running
+from ckpt_magic.steps.registry import StepCall
+from ckpt_magic.values import ambient, essence, fingerprint, references, source
+from ckpt_magic.values.essence import Texts
+from ckpt_magic.values.makers import Makers
+from ckpt_magic.values.parts import attributes_of
+
+Reach = tuple[Set[str] | None, source.Words, source.Reached | None]
+Written = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
+
+MUCH_TEXT: Final = 64_000  # characters of functions that META keeps, to show later how they differ
+_SHOWN: Final = 80  # characters of a value that META keeps, to show later what it was
+
+# Libraries that open files without Python's knowing, and what reads files of theirs.
+_NATIVE: Final = frozenset(
+    {"polars", "pyarrow", "duckdb", "h5py", "netCDF4", "tables", "cv2", "rasterio", "pyogrio", "fiona", "soundfile"}
+    | {"lightgbm", "xgboost", "catboost", "tensorflow", "torchvision", "torchaudio", "vaex", "datatable", "lance"}
+)
+_NATIVE_READERS: Final = frozenset(
+    {"dataset", "Dataset", "ParquetFile", "ParquetDataset", "memory_map", "OSFile", "File", "DMatrix", "sql", "imread"}
+    | {"open_dataset", "open_mfdataset", "open_zarr", "open_file", "VideoCapture", "Booster", "load_model", "connect"}
+    | {"execute", "query", "from_parquet", "from_csv_auto", "Pool", "RecordBatchFileReader", "LocalFileSystem"}
+)
+_PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore"})
+_READER_STARTS: Final = ("read_", "scan_")
+_LOOKERS: Final = frozenset(
+    {"exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "stat", "lstat", "getsize", "getmtime", "getctime"}
+    | {"access", "samefile"}
+)
+# Environment variables that differ from one kernel to the next; they count only where they are asked for by name.
+_VOLATILE: Final = (
+    *("_", "SHLVL", "PWD", "OLDPWD", "TERM", "COLUMNS", "LINES", "JPY_", "CKPT_", "PYDEVD", "PYTEST", "SSH_", "DBUS"),
+    *("XDG_SESSION", "WINDOWID", "VSCODE", "KERNEL_", "TMUX", "INVOCATION_ID", "JOURNAL_STREAM"),
+)
+
+
+class Evidence:
+    """The evidence of one kernel.
+
+    Parameters
+    ----------
+    base
+        Folder of the project.
+    namespace, main
+        Where the notebook's variables live; globals of the functions that the user wrote.
+    makers
+        Tells which definitions steps made.
+    keyring
+        Gives the keys by which environment variables are concealed.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        namespace: Mapping[str, Any],
+        main: dict[str, Any],
+        makers: Makers,
+        keyring: Callable[[], Keyring],
+    ) -> None:
+        self.files = Files(base)
+        self.modules = Modules()
+        self._namespace = namespace
+        self._main = main
+        self._makers = makers
+        self._keyring = keyring
+        self._texts = Texts()
+        self._versions: dict[str, str | None] = {}
+
+    # -- before a step --------------------------------------------------------------------------------------
+
+    def look(self, call: StepCall, code: Code, reach: Reach, made: Set[str]) -> Look:
+        """Look at what a step's code comes to, before the step runs or is restored; `made` are names of steps."""
+        self.modules.notice()
+        names, words, way = reach
+        found = way.definitions if way is not None else []
+        if way is not None and not made.isdisjoint(way.names):
+            # what steps made is told by the digests of what they left
+            found = source.reach(way.names, self._namespace, made).definitions
+        functions, covered, unclear = self._functions(found)
+        values = [self._namespace[name] for name in (names or ()) if name in self._namespace]
+        texts = [*(source.texts(code.tree) if code.tree is not None else ())]
+        texts += _constants(way.codes) if way is not None else ()
+        texts += [os.fspath(value) for value in values if issubclass(type(value), (str, Path))]
+        modules = code.names.imports | (way.modules if way is not None else frozenset())
+        keys = {text: self._key(call, text) for text in call.key}
+        settings = {CWD: self.files.name(os.getcwd())}
+        return Look(functions, covered, modules, words.read, texts, keys, settings, unclear)
+
+    def begins(self, call: StepCall, look: Look, *, hidden: Sequence[str]) -> Running:
+        """A step is about to run: note what it opens."""
+        trail = Trail(self.files.row)
+        running = Running(trail, look, time.time_ns(), {*sys.modules}, self.files.depends(call.depends, hidden=hidden))
+        watcher().start(trail)
+        return running
+
+    def ends(self, running: Running | None) -> None:
+        """The step is over, whatever became of it."""
+        if running is not None:
+            watcher().stop(running.trail)
+        self.modules.notice()
+
+    # -- for META -------------------------------------------------------------------------------------------
+
+    def of_step(
+        self,
+        code: Code,
+        running: Running,
+        *,
+        hidden: Sequence[str],
+        secrets: Sequence[str] | None,
+        seen: Mapping[str, str],
+        unmade: Iterable[str],
+        always: bool,
+        origins: Mapping[str, str] | None,
+    ) -> dict[str, Any]:
+        """What META records of a step that has just run."""
+        look, trail = running.look, running.trail
+        unclear = list(look.unclear)
+        files, written = self._opened(running, hidden, unclear)
+        loaded = {*look.modules, *code.names.imports}
+        loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
+        behind = self.modules.behind(loaded)
+        named = [name for name in unmade if name not in seen and name in self._namespace]
+        unclear += [f"`{name}` cannot be compared" for name in sorted(named)]
+        if always:
+            unclear.append("--always")
+        return {
+            "code": essence_of(code),
+            "functions": _short_of_text(look.functions),
+            "covered": dict(look.covered),
+            "origins": origins,
+            "shown": self._shown(seen, secrets),
+            "key": dict(look.keys),
+            "settings": dict(look.settings) if files or written else {},
+            "files": files,
+            "written": written,
+            "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
+            "environ": self._environ(trail),
+            "python": platform.python_version(),
+            "packages": self._packages(loaded),
+            "unclear": unclear,
+        }
+
+    # -- the same, now --------------------------------------------------------------------------------------
+
+    def now(
+        self,
+        meta: Mapping[str, Any],
+        *,
+        code: Code | None = None,
+        look: Look | None = None,
+        call: StepCall | None = None,
+        hidden: Sequence[str] = (),
+        written: Written = dict,
+        documentation: Callable[[], str] = str,
+    ) -> dict[str, dict[str, Fact]]:
+        """The facts of a checkpoint as they are now, those of them that can be told.
+
+        Parameters
+        ----------
+        code, look, call
+            Of the step, where its cell is known.
+        written
+            Gives, per path, the rows of what the steps of the pipeline left there.
+        documentation
+            Says who reads documentation or annotations; empty if nobody does.
+        """
+        evidence = meta["evidence"]
+        of = _Codes(documentation)
+        facts = {
+            "file": self._files_now(evidence, call, hidden, written),
+            "module": {
+                name: of.fact(f"module {name}", then, self._module_now(name, then))
+                for name, then in evidence["modules"].items()
+            },
+            "environment": {name: self._variable_now(name, then) for name, then in evidence["environ"].items()},
+            "python": {"": Fact(platform.python_version(), platform.python_version())},
+            "package": {
+                name: Fact(version, version)
+                for name in evidence["packages"]
+                if (version := self._version(name)) is not None
+            },
+        }
+        if code is not None:
+            facts["code"] = {"": of.fact("the code", evidence["code"], Fact(essence_of(code), code.source))}
+        facts["function"] = {
+            name: with_values(of.fact(f"`{name}`", then["digest"], Fact(now["digest"], now["text"])), now["values"])
+            for name, (then, now) in self._functions_now(evidence["functions"], look).items()
+        }
+        if look is not None:
+            facts["name"] = {
+                name: Fact(value.__qualname__)
+                for name in evidence["covered"]
+                if (value := self._definition(name)) is not None
+            }
+            facts["setting"] = {
+                name: Fact(one, one) for name, one in look.settings.items() if name in evidence["settings"]
+            }
+            facts["key"] = {text: Fact(digest, text) for text, digest in look.keys.items()}
+        return facts
+
+    def shown(self, name: str, secrets: Sequence[str] | None) -> str:
+        """A short value as people write it; empty for any other, and for what may be a secret."""
+        value = self._namespace.get(name)
+        if ambient.is_secret(name, ambient.SECRET_NAMES if secrets is None else secrets) or name not in self._namespace:
+            return ""
+        if isinstance(value, (str, bytes)) and (len(value) > _SHOWN or _is_in_environ(value, secrets)):
+            return ""
+        text = repr(value) if type(value) in references.ATOMS else ""
+        return text if len(text) <= _SHOWN else ""
+
+    # -- functions ------------------------------------------------------------------------------------------
+
+    def _functions(self, found: Iterable[Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[str]]:
+        met: dict[str, list[tuple[str, str | None, str]]] = {}
+        idents = set()
+        for one in found:
+            if self._makers.maker(one):
+                continue  # a step made it: the digest of what that step left says it all
+            idents.add(id(one))
+            definition = self._texts.of(one)
+            text = "" if definition is None else definition.text
+            if definition is not None and definition.plain:
+                digest = definition.digest
+            else:
+                digest = self._makers.digest(one)
+                digest = f"{digest}:{digest}"
+            met.setdefault(one.__qualname__, []).append((digest, self._values(one), text))
+        functions = {}
+        for name, several in sorted(met.items()):
+            several.sort(key=lambda one: (one[0], one[1] or ""))
+            values = [one[1] for one in several]
+            functions[name] = {
+                "digest": " ".join(one[0] for one in several),
+                "values": None if None in values else " ".join(str(one) for one in values),
+                "text": "\n".join(dict.fromkeys(one[2] for one in several)),
+            }
+        unclear = [
+            f"what `{name}` holds cannot be compared" for name, one in functions.items() if one["values"] is None
+        ]
+        covered = {name: value.__qualname__ for name, value in list(self._namespace.items()) if id(value) in idents}
+        return functions, covered, unclear
+
+    def _functions_now(
+        self, then: Mapping[str, Mapping[str, Any]], look: Look | None
+    ) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """What was used and is here, as it was and as it is.
+
+        What a look does not come to, or comes to anew, does not count: either what leads there differs, and that is
+        told, or a value on the way is a placeholder now. See `covered` for the names that lead there.
+        """
+        used = look.functions if look is not None else {}
+        others = [self._definition(name) for name in then if name not in used]
+        here, _, _ = self._functions(one for one in others if one is not None)
+        found = {**then, **here, **used}
+        return {name: (one, found[name]) for name, one in then.items()}
+
+    def _definition(self, name: str) -> Any:
+        """The function or class that a qualified name means, if it does."""
+        found = references.at(name, self._namespace)
+        return found if issubclass(type(found), (type, types.FunctionType)) else None
+
+    def has_all_functions(self, meta: Mapping[str, Any]) -> bool:
+        """Whether all functions and classes that a step used are here."""
+        names = meta["evidence"]["functions"] if meta["evidence"] is not None else ()
+        return all(self._definition(name) is not None for name in names)
+
+    def _values(self, one: Any) -> str | None:
+        """Digest of default values, closure and attributes; None if they cannot be compared."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name, value in _parts(one):
+            token = self._token(value)
+            if token is None:
+                return None
+            digest.update(f"{name}={token};".encode())
+        return digest.hexdigest()
+
+    def _token(self, value: Any) -> str | None:
+        kind = type(value)
+        if kind is types.FunctionType or issubclass(kind, type) or kind is types.ModuleType:
+            return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}"
+        small = fingerprint.fingerprint(value)
+        if small is not None:
+            return small
+        return fingerprint.look(value, self._main, self._makers).digest
+
+    def _key(self, call: StepCall, text: str) -> str:
+        """Digest of the value of a `--key` expression."""
+        try:
+            value = eval(text, self._main, self._namespace)  # noqa: S307  # the user's own expression, in the own namespace
+        except Exception as error:
+            reason = fingerprint.reason(error)
+            raise UsageError(f"step {call.step}: --key {text} cannot be evaluated: {reason}; correct it") from error
+        token = self._token(value)
+        return token if token is not None else f"{record.UNKNOWN}{uuid.uuid4().hex}"
+
+    # -- files ----------------------------------------------------------------------------------------------
+
+    def _opened(
+        self, running: Running, hidden: Sequence[str], unclear: list[str]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Rows of the files that a step read, and of those that it wrote."""
+        trail, look = running.trail, running.look
+        read: dict[str, Any] = {path: row for path, row in trail.read.items() if self._counts(path, hidden)}
+        written = dict.fromkeys(path for path in trail.written if self._counts(path, hidden))
+        looked = not look.words.isdisjoint(_LOOKERS)
+        native = self._native_readers(look)
+        if native or looked:
+            folders = [text for text in look.texts if os.path.isdir(text)][:20]
+            mentioned = [path for path in self.files.mentioned(look.texts, folders) if self._counts(path, hidden)]
+            read |= {path: None for path in mentioned if path not in written and path not in read}
+            if native and not running.depends and not any(os.path.exists(path) for path in (*mentioned, *trail.read)):
+                unclear.append(f"which files `{native[0]}` reads cannot be told; name them with --depends")
+        listed = [path for path in trail.listed if self._counts(path, hidden)]
+        before = {path: row for path, row in read.items() if row is not None}
+        after = {
+            row["path"]: row for row in self.files.rows([*(p for p in read if p not in before), *listed], hidden=hidden)
+        }
+        for path in [path for path in read if path not in before]:
+            row = after[self.files.name(path)]
+            if row.get("ctime", 0) >= running.began and "count" not in row:
+                del after[self.files.name(path)]
+                if trail.commands or native:
+                    written[path] = None  # by a program or library that it called
+                else:
+                    unclear.append(f"`{row['path']}` changed while the step ran")
+        # what was not there before the step wrote it is its own
+        rows = [row for path, row in before.items() if not (row.get("absent") and path in written)]
+        left = self.files.rows([path for path in written if not self.files.is_temporary(path)], hidden=hidden)
+        known = {row["path"]: row for row in (*rows, *after.values(), *running.depends)}
+        return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row]
+
+    def _counts(self, path: str, hidden: Sequence[str]) -> bool:
+        return self.files.counts(path) and not any(path == one or path.startswith(f"{one}{os.sep}") for one in hidden)
+
+    def _native_readers(self, look: Look) -> list[str]:
+        """Words of the code that may stand for reading a file behind Python's back."""
+        tops = {name.partition(".")[0] for name in look.modules}
+        found = look.words & _PANDAS_READERS if "pandas" in tops else set()
+        if tops & _NATIVE:
+            found |= {word for word in look.words if word in _NATIVE_READERS or word.startswith(_READER_STARTS)}
+        return sorted(found)
+
+    def _files_now(
+        self,
+        evidence: Mapping[str, Any],
+        call: StepCall | None,
+        hidden: Sequence[str],
+        written: Written,
+    ) -> dict[str, Fact]:
+        facts: dict[str, Fact] = {}
+        for row in (*evidence["files"], *evidence["written"]):
+            path = row["path"]
+            if facts.get(path, Fact(path)).token != path:
+                continue
+            same = self.files.is_same(row, hidden=hidden)
+            if same is False:
+                same = self._is_of_other_steps(row, written(), hidden)
+            shown = "" if same or "pattern" in row else file_text(self.files.row(self.files.path(path)))
+            facts[path] = Fact(path if same else None if same is None else "", shown)
+        if call is not None:
+            for row in self.files.depends(call.depends, hidden=hidden):
+                facts.setdefault(row["path"], Fact("", file_text(row)))
+        return facts
+
+    def _is_of_other_steps(
+        self, row: Mapping[str, Any], written: Mapping[str, Sequence[Mapping[str, Any]]], hidden: Sequence[str]
+    ) -> bool:
+        """Whether a path is what another step of the pipeline left there, after this one had left or found it so."""
+        if "count" in row:
+            return bool(self.files.is_same(row, hidden=hidden, also=_names_below(row["path"], written)))
+        rows = written.get(row["path"], ())
+        return any(_is_equal(one, row) for one in rows) and any(self.files.is_same(one) for one in rows)
+
+    # -- modules, packages, environment ---------------------------------------------------------------------
+
+    def _module_now(self, name: str, then: str | None) -> Fact:
+        path = self.modules.found(name)
+        in_file = self.modules.of_file(path) if path is not None else None
+        loaded = self.modules.loaded(name)
+        if loaded is not None and loaded != then and in_file == then:
+            return Fact(loaded, text=f"module {name} was edited after it was loaded here")
+        if path is None and name not in sys.modules:
+            return Fact(None, text=f"module {name} is not found")
+        return Fact(in_file if loaded in (None, then) else loaded)
+
+    def _packages(self, modules: Iterable[str]) -> dict[str, str]:
+        tops = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names - {"__main__", "ckpt_magic", ""}
+        versions = {top: self._version(top) for top in sorted(tops)}
+        return {top: version for top, version in versions.items() if version is not None}
+
+    def _version(self, top: str) -> str | None:
+        if top not in self._versions or top in sys.modules:
+            self._versions[top] = record.packages([top]).get(top)
+        return self._versions[top]
+
+    def _environ(self, trail: Trail) -> dict[str, str | None]:
+        key = self._keyring().signing
+        return {
+            name: None if value is None else f"{key.id.hex()}:{key.conceal(value)}"
+            for name, value in sorted(trail.environ.items())
+            if not (trail.all_of_environ and name.startswith(_VOLATILE))
+        }
+
+    def _variable_now(self, name: str, then: str | None) -> Fact:
+        value = os.environ.get(name)
+        if value is None or then is None:
+            return Fact("not set" if value is None else "set")
+        key = self._keyring().find(bytes.fromhex(then.partition(":")[0]))
+        return Fact(None if key is None else f"{key.id.hex()}:{key.conceal(value)}")
+
+    def _shown(self, seen: Mapping[str, str], secrets: Sequence[str] | None) -> dict[str, str]:
+        return {name: text for name in sorted(seen) if (text := self.shown(name, secrets))}
+
+
+class _Codes:
+    """Compares code: what differs in documentation alone is the same where nobody reads that."""
+
+    def __init__(self, reader: Callable[[], str]) -> None:
+        self._reader = functools.cache(reader)
+
+    def fact(self, what: str, then: str | None, now: Fact) -> Fact:
+        """What is to be said of code that is `now`, and was `then`."""
+        if then is None or now.token is None or not essence.differ_in_documentation(then, now.token):
+            return now
+        if reader := self._reader():
+            return replace(now, text=f"the documentation of {what} changed, and {reader} reads documentation")
+        return replace(now, token=then)
+
+
+def essence_of(code: Code) -> str:
+    """Digest of what the code of a step does."""
+    if code.tree is None:
+        return code.digest
+    digest = essence.digest(code.tree, code.source)
+    return digest.replace(":", ";:") + ";" if code.digest.endswith(";") else digest
+
+
+def _parts(one: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(one, types.FunctionType):
+        for number, value in enumerate(one.__defaults__ or ()):
+            yield f"default {number}", value
+        yield from sorted((one.__kwdefaults__ or {}).items())
+        for name, cell in zip(one.__code__.co_freevars, one.__closure__ or (), strict=True):
+            try:
+                yield name, cell.cell_contents
+            except ValueError:  # empty
+                continue
+        yield from sorted(item for item in vars(one).items() if item[0] != "__wrapped__")
+        return
+    for name, value in sorted(attributes_of(one, for_digest=True)):
+        if not isinstance(value, (types.FunctionType, staticmethod, classmethod, property)) and name != "__doc__":
+            yield name, value
+
+
+def _constants(codes: Iterable[types.CodeType]) -> Iterator[str]:
+    todo = list(codes)
+    while todo:
+        for const in todo.pop().co_consts:
+            if type(const) is types.CodeType:
+                todo.append(const)
+            elif type(const) is str:
+                yield const
+
+
+def _short_of_text(functions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    room, kept = MUCH_TEXT, {}
+    for name, one in functions.items():
+        room -= len(one["text"])
+        kept[name] = {**one, "text": one["text"] if room >= 0 else ""}
+    return kept
+
+
+def _names_below(folder: str, written: Iterable[str]) -> set[str]:
+    """The names in a folder that files among `written` bring about."""
+    top = "" if folder == "." else f"{folder}{os.sep}"
+    return {path.removeprefix(top).partition(os.sep)[0] for path in written if path.startswith(top)}
+
+
+def _is_equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return "digest" in one and one.get("digest") == other.get("digest")
+
+
+def _is_in_environ(value: str | bytes, secrets: Sequence[str] | None) -> bool:
+    """Whether a text is the value of an environment variable that looks like a secret."""
+    patterns = ambient.SECRET_NAMES if secrets is None else secrets
+    text = os.fsdecode(value) if isinstance(value, bytes) else value
+    return any(text == held for name, held in os.environ.items() if ambient.is_secret(name, patterns))

@@ -1,0 +1,171 @@
+"""All steps of a notebook judged in advance, from its cells and the stored files, without executing anything.
+
+What a step read of unmarked cells is judged by the code that leads there (`values.origins`): the same code is taken
+to give the same value, unless it opens files, asks for the time and the like, which nobody can tell in advance. A
+step that is met decides by the values themselves, so it may turn out fresh where this says stale.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ckpt_magic.steps import freshness
+from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
+from ckpt_magic.steps.plan import Code
+from ckpt_magic.steps.registry import StepCall
+from ckpt_magic.values import essence, fingerprint, origins
+from ckpt_magic.values.origins import CHANCE, NOTHING, SURROUNDINGS, Event, Origin, Step
+
+Meta = Mapping[str, Any]
+Facts = Callable[[Meta, StepCall, Code], Mapping[str, Mapping[str, Fact]]]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCell:
+    """A cell of a notebook, transformed: unmarked, or a step with what it asks for and its code."""
+
+    tree: ast.Module
+    call: StepCall | None = None
+    code: Code | None = None
+
+
+def foresee(
+    cells: Sequence[PlannedCell],
+    metas: Mapping[int, Meta],
+    facts: Facts,
+    *,
+    will_run: Callable[[int, Verdict], bool] = lambda step, verdict: verdict.state != "fresh",
+) -> dict[int, Verdict]:
+    """Judge the steps of one pipeline.
+
+    Parameters
+    ----------
+    cells
+        The cells of the notebook, in order; steps of other pipelines as unmarked ones.
+    metas
+        META of the stored steps.
+    facts
+        Gives what is known now of files, modules, environment and versions, and of the step's code (`Evidence.now`).
+    will_run
+        Tells whether a step will run, given its verdict: later steps are judged by that.
+
+    Returns
+    -------
+    dict
+        A verdict for each step of the notebook.
+    """
+    verdicts: dict[int, Verdict] = {}
+    rewritten: dict[str, int] = {}  # files that will be written anew, and by which step
+    history: list[Event] = []
+    functions: dict[str, essence.Definition] = {}
+    for cell in cells:
+        if cell.call is None or cell.code is None:
+            history += origins.statements(cell.tree)
+            functions.update(essence.definitions(cell.tree))
+            continue
+        step, meta = cell.call.step, metas.get(cell.call.step)
+        verdict = Verdict("missing")
+        if meta is not None:
+            found = _Above(history, functions, rewritten).causes(meta)
+            if cell.call.always:
+                found.append(Cause("unclear", "", "--always"))
+            verdict = freshness.verdict(meta, Now(facts(meta, cell.call, cell.code), found))
+        verdicts[step] = verdict
+        if meta is not None and not will_run(step, verdict):
+            history.append(Step(step, meta["groups"], frozenset(meta["deleted"])))
+        else:
+            names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
+            history.append(Step(step, dict.fromkeys(names), cell.code.names.deletes))
+            rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
+            rewritten.update({row["path"]: step for row in rows})
+    return verdicts
+
+
+class _Above:
+    """What stands above a step."""
+
+    def __init__(
+        self,
+        history: Sequence[Event],
+        functions: Mapping[str, essence.Definition],
+        rewritten: Mapping[str, int],
+    ) -> None:
+        self._history = history
+        self._functions = functions
+        self._rewritten = rewritten
+
+    def causes(self, meta: Meta) -> list[Cause]:
+        """What has changed above a step, of all that it used."""
+        evidence = meta["evidence"]
+        if evidence is None:
+            return []
+        found = [cause for name, made in sorted(meta["reads"].items()) if (cause := self._input(name, *made))]
+        paths = {row["path"] for row in evidence["files"]}
+        found += [
+            Cause("file", path, f"`{path}` is written by step {step}, which will run")
+            for path, step in self._rewritten.items()
+            if path in paths or os.path.dirname(path) in paths
+        ]
+        if evidence["origins"] is None:
+            return [*found, Cause("unclear", "", "what ran above it is not recorded")]
+        names = {*meta["seen"], *meta["unmade"]} - {"*"}
+        found += [cause for name in sorted(names) if (cause := self._value(name, meta))]
+        if any(seeded for _, seeded in meta["drawn"].values()) and self._differs(CHANCE, meta):
+            found.append(Cause("random", "", "other code above it seeds or draws random numbers"))
+        if self._differs(SURROUNDINGS, meta):
+            found.append(Cause("setting", "", "other code above it sets the environment, the folder or options"))
+        return found
+
+    def _differs(self, name: str, meta: Meta) -> bool:
+        then = meta["evidence"]["origins"].get(name, NOTHING.digest)
+        return bool(origins.origin(self._history, name).digest != then)
+
+    def _input(self, name: str, step: int, digest: str) -> Cause | None:
+        """A name that a step made."""
+        maker = next((event for event in reversed(self._history) if _writes(event, name)), None)
+        if not isinstance(maker, Step):
+            who = "an unmarked cell" if maker is not None else "no step"
+            return Cause("input", name, f"`{name}` comes from {who}, was from step {step}")
+        if maker.number != step:
+            return Cause("input", name, f"`{name}` comes from step {maker.number}, was from step {step}")
+        if maker.left.get(name) is None:
+            return Cause("input", name, f"step {step}, which makes `{name}`, will run")
+        if maker.left[name] != digest:
+            return Cause("input", name, f"`{name}` of step {step} is not what it was")
+        return None
+
+    def _value(self, name: str, meta: Meta) -> Cause | None:
+        """A name of unmarked cells."""
+        evidence, origin = meta["evidence"], origins.origin(self._history, name)
+        if origin.runs:
+            return Cause("input", name, f"`{name}` is made from what step {origin.runs[0]} leaves, which will run")
+        if origin.digest == evidence["origins"].get(name, NOTHING.digest):
+            return _cannot_tell(name, origin)
+        if origin.last is not None:
+            if fingerprint.fingerprint(origin.last.value) == meta["seen"].get(name):
+                return None
+            was, now = evidence["shown"].get(name, ""), repr(origin.last.value)
+            shown = f" (was {was}, is {now})" if was else ""
+            return Cause("value", name, f"`{name}` has another value{shown}", was, now)
+        then, defined = evidence["functions"].get(name), self._functions.get(name)
+        if then is not None and defined is not None:
+            line = f"`{name}`, or what it uses, is defined otherwise"
+            return Cause("function", name, line, then["text"], defined.text)
+        return Cause("value", name, f"`{name}` is made by other code")
+
+
+def _writes(event: Event, name: str) -> bool:
+    if isinstance(event, Step):
+        return name in event.left or name in event.deleted
+    return event.anything or name in event.binds or name in event.touches
+
+
+def _cannot_tell(name: str, origin: Origin) -> Cause | None:
+    """The code is the same: may its outcome be another one all the same?"""
+    if origin.opens:
+        return Cause("unclear", name, f"`{name}` may have another value each time (`{origin.opens[0]}`)")
+    return None

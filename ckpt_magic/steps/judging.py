@@ -1,0 +1,109 @@
+"""What this kernel and the stored files know of how a checkpoint came about, as `freshness` wants it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ckpt_magic.files.trust import key_folder
+from ckpt_magic.steps import freshness, needs
+from ckpt_magic.steps.freshness import Cause, Now
+from ckpt_magic.steps.kernel import Kernel
+from ckpt_magic.steps.plan import Code, Look
+from ckpt_magic.steps.registry import PipelineKey, StepCall
+from ckpt_magic.values import essence, source
+
+CellsAfter = Callable[[PipelineKey, int, str | None], Sequence[needs.Cell] | None]
+
+_WORD = re.compile(r"\w+")
+_NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)
+
+
+class Judge:
+    """Asks for the evidence of one kernel.
+
+    Parameters
+    ----------
+    kernel
+        The kernel.
+    cells_after
+        Gives the cells that come after a step, see `Fitting`.
+    """
+
+    def __init__(self, kernel: Kernel, cells_after: CellsAfter) -> None:
+        self._kernel = kernel
+        self._cells_after = cells_after
+
+    def now(
+        self,
+        key: PipelineKey,
+        meta: Mapping[str, Any],
+        *,
+        code: Code,
+        call: StepCall | None,
+        look: Look | None,
+        causes: Sequence[Cause] = (),
+    ) -> Now:
+        """What is known now of what META of a step says.
+
+        Parameters
+        ----------
+        code, call, look
+            Of the cell, see `unknown_code` where it is not known.
+        causes
+            What was found in another way.
+        """
+        if meta["evidence"] is None:
+            return Now({}, causes)
+        facts = self._kernel.evidence.now(
+            meta,
+            call=call,
+            code=code if code.tree is not None else None,
+            look=look,
+            hidden=hidden(key),
+            written=lambda: self._written(key),
+            documentation=lambda: self._documentation(key, meta["step"], code),
+        )
+        return Now(facts, causes)
+
+    def is_fresh(self, key: PipelineKey, meta: Mapping[str, Any]) -> bool:
+        """Whether the evidence of a step whose cell is not known is surely as it was, its code aside."""
+        now = self.now(key, meta, code=unknown_code(meta), call=None, look=None)
+        return self._kernel.evidence.has_all_functions(meta) and not freshness.causes(meta, now)
+
+    def _written(self, key: PipelineKey) -> dict[str, list[Mapping[str, Any]]]:
+        """Per path what the steps of a pipeline left there."""
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for meta in self.metas(key):
+            for row in (meta["evidence"] or {}).get("written", ()):
+                found.setdefault(row["path"], []).append(row)
+        return found
+
+    def _documentation(self, key: PipelineKey, step: int, code: Code) -> str:
+        """Who reads documentation or annotations, of the code that is known; empty if nobody does."""
+        if essence.reads_documentation(_WORD.findall(code.source)):
+            return "the step"
+        for meta in self.metas(key):
+            if essence.reads_documentation(_WORD.findall(meta["source"])):
+                return f"step {meta['step']}"
+        cells = self._cells_after(key, step, code.cell) or ()
+        if any(essence.reads_documentation(cell.names.reads | cell.names.imports) for cell in cells):
+            return "a later cell"
+        return "an unmarked cell" if self._kernel.watch.reads_documentation() else ""
+
+    def metas(self, key: PipelineKey) -> list[Mapping[str, Any]]:
+        """META of the stored steps of a pipeline."""
+        entries = self._kernel.store(key.folder).entries(key.name, key.version)
+        found = (self._kernel.open(key, entry.step) for entry in entries)
+        return [stored.meta for stored in found if stored is not None and stored.trust == "trusted"]
+
+
+def unknown_code(meta: Mapping[str, Any] | None, digest: str = "") -> Code:
+    """What stands for the code of a step whose cell is not known: that of its checkpoint."""
+    return Code("", digest or (meta["code"] if meta is not None else ""), _NO_NAMES)
+
+
+def hidden(key: PipelineKey) -> list[str]:
+    """Folders whose files are no evidence."""
+    return [str(key.folder), str(key_folder())]

@@ -1,0 +1,116 @@
+"""A small project on disk, and kernels on it that share this process: what an edit makes run, and what is true.
+
+Cells are `(step, text)` or, unmarked, `(None, text)`; options of a step come third.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import random
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ckpt_magic.steps.foresight import PlannedCell
+from ckpt_magic.steps.plan import Body
+from ckpt_magic.steps.registry import StepCall, parse_start
+from ckpt_magic.steps.session import Session
+from ckpt_magic.steps.settings import Settings
+from tests.kernels import Kernel
+
+Cells = Sequence[tuple[Any, ...]]
+
+
+class ProjectKernel(Kernel):
+    """A kernel whose notebook lies in a folder of its own, the checkpoints below it."""
+
+    def __init__(self, project: Path, start: int | str, folder: str = ".ckpt") -> None:
+        super().__init__(project / folder)
+        settings = Settings(project, environ={})
+        settings.configure(name="p", folder=folder)
+        settings.set_start(parse_start(start))
+        hidden = dict(self.names)
+        self.session = Session(
+            self.names, settings, is_hidden=lambda name, value: name in hidden or name == "__builtins__"
+        )
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of the cells: facts per step, and the variables at the end."""
+
+    facts: Mapping[int, Any]
+    names: Mapping[str, Any]
+
+    @property
+    def steps(self) -> set[int]:
+        """The steps that ran."""
+        return {step for step, facts in self.facts.items() if facts["action"] != "restored"}
+
+    def why(self, step: int) -> str:
+        """What the banner says of a step."""
+        return "; ".join([self.facts[step]["reason"], *self.facts[step]["notes"]])
+
+
+def play(project: Path, cells: Cells, start: int | str, folder: str = ".ckpt") -> Ran:
+    """Run a notebook in a new kernel."""
+    forget_modules(project)
+    random.seed()  # as in a new process
+    kernel, facts = ProjectKernel(project, start, folder), {}
+    for step, text, *options in cells:
+        if step is None:
+            kernel.cell(text)
+        else:
+            facts[step] = kernel.step(step, text, **(options[0] if options else {}))
+    names = {name: value for name, value in kernel.names.items() if not name.startswith("__")}
+    return Ran(facts, names)
+
+
+def foresee(project: Path, cells: Cells) -> set[int]:
+    """The steps that are told not to be fresh before anything runs."""
+    forget_modules(project)
+    session = ProjectKernel(project, "auto").session
+    planned = []
+    for step, text, *options in cells:
+        tree = ast.parse(text)
+        if step is None:
+            planned.append(PlannedCell(tree))
+        else:
+            call = StepCall(step, **(options[0] if options else {}))
+            planned.append(PlannedCell(tree, call, session.code(Body(text, tree, "", text))))
+    key = session.settings.resolve(StepCall(0))
+    return {step for step, verdict in session.foresee(key, planned).items() if verdict.state != "fresh"}
+
+
+def truth(project: Path, cells: Cells) -> Mapping[str, Any]:
+    """Run a notebook as if this package did not exist."""
+    forget_modules(project)
+    names: dict[str, Any] = {}
+    for _, text, *_options in cells:
+        exec(compile(text, "<cell>", "exec"), names)
+    return {name: value for name, value in names.items() if not name.startswith("__")}
+
+
+def forget_modules(project: Path) -> None:
+    """Let the modules of a project be imported anew, from that project."""
+    importlib.invalidate_caches()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if file.startswith(str(project.parent)):
+            del sys.modules[name]
+
+
+def copy(project: Path, to: Path) -> Path:
+    """A copy of a project, its checkpoints included."""
+    shutil.copytree(project, to)
+    return to
+
+
+def comparable(names: Mapping[str, Any]) -> dict[str, str]:
+    """The data among variables, as text."""
+    data = (int, float, str, bytes, bool, list, dict, tuple, set, type(None))
+    return {name: repr(value) for name, value in names.items() if isinstance(value, data)}

@@ -36,7 +36,10 @@ def explained(path: Path, what: str, *, reading: bool = False) -> Iterator[None]
         remedy = _REMEDIES.get(error.errno or 0, _AGAIN)[reading]
         explanation = StoreError(f"{path}: {what}: {why}; {remedy}")
         explanation.errno = error.errno
-        raise explanation from error
+        try:
+            raise explanation from error
+        finally:
+            del explanation  # its traceback holds this frame, and all that called it, values to be saved too
 
 
 def cause(error: OSError) -> str:

@@ -154,9 +154,27 @@ def test_an_array_under_a_frame_is_shared_with_it() -> None:
     assert refused == {}
 
 
-def test_an_array_under_two_frames_is_refused() -> None:
+def test_frames_that_were_each_made_over_one_array_are_shared() -> None:
     array = np.zeros((5, 2))
-    plan, refused = planned({"a": array, "d": pd.DataFrame(array, copy=False), "e": pd.DataFrame(array, copy=False)})
+    names = {"a": array, "d": pd.DataFrame(array, copy=False), "e": pd.DataFrame(array, copy=False)}
+    for some in (names, {name: names[name] for name in "de"}):
+        assert groups(some) == [sorted(some)]
+        plan, refused = planned(some)
+        assert (len(plan), refused) == (1, {})
+
+
+def test_frames_over_one_array_of_which_some_know_of_each_other_are_refused() -> None:
+    array = np.zeros((5, 2))
+    one, other = (pd.DataFrame(array, copy=False) for _ in range(2))
+    plan, refused = planned({"d": one, "e": other, "f": one.iloc[1:]})
+    assert plan == []
+    assert set(refused.values()) == {"memory that several pandas objects lie over"}
+
+
+def test_an_array_under_two_frames_that_know_of_each_other_is_refused() -> None:
+    array = np.zeros((5, 2))
+    frame = pd.DataFrame(array, copy=False)
+    plan, refused = planned({"a": array, "d": frame, "e": frame.iloc[1:]})
     assert plan == []
     assert refused == {id(array): "an array that several pandas objects lie over"}
 

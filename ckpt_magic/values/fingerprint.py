@@ -53,14 +53,18 @@ class Span:
     guard
         0 for an array that anybody may write; else `id` of the pandas manager or the Arrow data that it belongs to,
         which never lets a write through to another one.
+    refs
+        `id` of what pandas counts the blocks over one memory by; 0 for what is no block, or cannot be written. It
+        knows nothing of a block that was made over the memory by itself (`Series(array, copy=False)`): such two
+        write into each other.
     owner
         What has the memory: the array, or the storage of tensors that it was made for.
     """
 
-    __slots__ = ("_storage", "array", "guard", "high", "low")
+    __slots__ = ("_storage", "array", "guard", "high", "low", "refs")
 
-    def __init__(self, low: int, high: int, array: Any, guard: int, storage: Any = None) -> None:
-        self.low, self.high, self.array, self.guard = low, high, array, guard
+    def __init__(self, low: int, high: int, array: Any, guard: int, storage: Any = None, refs: int = 0) -> None:
+        self.low, self.high, self.array, self.guard, self.refs = low, high, array, guard, refs
         self._storage = storage  # one reference to the array, as `holders` counts them
 
     @property
@@ -360,6 +364,7 @@ class Look(ValuePickler):
         self._makers = makers
         self._made: list[int] = []
         self._guards: dict[int, int] = {}
+        self._refs: dict[int, int] = {}
         self._guarding = copies_on_write()
         super().__init__(self, namespace=namespace, buffer_callback=self._buffer)
 
@@ -401,6 +406,7 @@ class Look(ValuePickler):
         if not self._paths.keys().isdisjoint(seen.met):  # a value that cannot be pickled may reach it as well
             seen.met = {ident: one for ident, one in seen.met.items() if ident not in self._paths}
         self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
+        self._refs.clear()
         self._guards.clear()
         self._arrays.clear()
 
@@ -558,7 +564,8 @@ class Look(ValuePickler):
     def _note_array(self, array: Any) -> None:
         if array.size and id(array) not in self._arrays.inner:
             low, high = _bounds(array.__array_interface__, array.dtype.itemsize)
-            self._spans.append(Span(low, high, array, self._guards.get(id(array), 0)))
+            refs = self._refs.get(id(array), 0) if array.flags.writeable else 0
+            self._spans.append(Span(low, high, array, self._guards.get(id(array), 0), refs=refs))
 
     def _note_part(self, part: Any) -> None:
         array = array_of(part)
@@ -569,7 +576,7 @@ class Look(ValuePickler):
         """Remember the arrays that pandas guards by copy-on-write: they come to the pickler next."""
         if self._guarding:
             for block in manager.blocks:
-                self._guard(block.values, id(manager))
+                self._guard(block.values, id(manager), id(block.refs))
 
     def _note_frame(self, frame: Any) -> None:
         self._guards[id(frame._metadata)] = id(frame)  # a list that all frames have in common
@@ -580,13 +587,13 @@ class Look(ValuePickler):
         for codes in getattr(index, "codes", ()) if hasattr(index, "levels") else ():
             self._guard(codes, id(index))
 
-    def _guard(self, values: Any, guard: int) -> None:
-        self._guards[id(values)] = guard
+    def _guard(self, values: Any, guard: int, refs: int = 0) -> None:
+        self._guards[id(values)], self._refs[id(values)] = guard, refs
         for owner, parts in ((values, ARRAY_PARTS), (getattr(values, "dtype", None), ("categories",))):
             for part in parts:
                 inner = getattr(owner, part, None)
                 if inner is not None:
-                    self._guards[id(inner)] = guard
+                    self._guards[id(inner)], self._refs[id(inner)] = guard, refs
 
     def _note_arrow(self, buffer: Any) -> None:
         """Arrow data lies over the memory of the arrays that it was made from, and sees what is written there."""

@@ -289,15 +289,16 @@ _IMMUTABLE_BASES = (
 
 def _shared_memory(looks: Mapping[str, Seen]) -> dict[Names, list[Row]]:
     spans = sorted(
-        ((span.low, span.high, name, span.guard) for name, one in looks.items() for span in one.spans),
+        ((span.low, span.high, name, span.guard, span.refs) for name, one in looks.items() for span in one.spans),
     )
     found: dict[Names, set[Row]] = {}
-    for index, (low, high, name, guard) in enumerate(spans):
+    for index, (low, high, name, guard, refs) in enumerate(spans):
         for at in range(index + 1, len(spans)):
-            other_low, _, other, other_guard = spans[at]
+            other_low, _, other, other_guard, other_refs = spans[at]
             if other_low >= high:
                 break
-            if name != other and not (guard and other_guard):
+            apart = guard and other_guard and not (refs and other_refs and refs != other_refs)
+            if name != other and not apart:
                 forward = name < other
                 key = (name, other) if forward else (other, name)
                 found.setdefault(key, set()).add((high - low, other_low - low if forward else low - other_low))
@@ -307,8 +308,8 @@ def _shared_memory(looks: Mapping[str, Seen]) -> dict[Names, list[Row]]:
 def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
     """Plan how arrays over one buffer are written: one owner for each overlapping stretch of memory.
 
-    The blocks of pandas never share with each other: without pandas' own reference links, writes to
-    one frame would leak into the other.
+    Blocks of pandas that know of each other never share: without pandas' own reference links, writes to one frame
+    would leak into the other. Those that were made over an array each by itself do share, and write into each other.
 
     Returns
     -------
@@ -324,6 +325,14 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
         frames = {span.guard for span in union if span.guard > ARROW}
         if all(memmaps.root(span.array) is not None for span in union):
             continue  # each is written as a part of the map of its file
+        if len({span.refs for span in union if span.refs}) > 1:
+            mixed = _are_mixed(union)
+            why = "memory that several pandas objects lie over" if mixed else _unwritable(union)
+            if why:
+                refused.update(dict.fromkeys((id(span.array) for span in union), why))
+            else:
+                plan.append(_owner(union))
+            continue
         if not free or len(free) + len({span.guard for span in union if span.guard}) < 2:
             plan += [_owner(union)] if _has_a_form_of_its_own(union) else []
             continue
@@ -338,6 +347,14 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
         else:
             plan.append(_owner(union))
     return plan, refused
+
+
+def _are_mixed(union: Sequence[Span]) -> bool:
+    """Whether some of the pandas objects over one memory know of each other, and others do not."""
+    guards = {(span.guard, span.refs) for span in union if span.guard > ARROW}
+    return len({guard for guard, _ in guards}) != len({refs for _, refs in guards if refs}) or any(
+        not refs for _, refs in guards
+    )
 
 
 def _has_a_form_of_its_own(union: Sequence[Span]) -> bool:

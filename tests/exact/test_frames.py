@@ -186,9 +186,10 @@ a = np.zeros((1000, 2)); d1 = pd.DataFrame(a, copy=False); d2 = pd.DataFrame(a, 
 %%step 2
 a[0, 0] = 5
 %%step 3
-r = d1.iloc[0, 0], d2.iloc[0, 0]
+r = d1.iloc[0, 0], d2.iloc[0, 0]; d1.iloc[1, 1] = 7
+%%step 4
+r2 = a[1, 1], d2.iloc[1, 1]
 """,
-    runs={1: "could not be saved", 2: "`a`"},
 )
 scenario(
     "a view of a frame that cannot be written, and a second frame",
@@ -531,6 +532,40 @@ a[4] = -1; r0 = t2['x'].to_pylist(); sch = t.schema
 r = t['x'].to_pylist(), rb.column(0).to_pylist(), arr.to_pylist(), f(ch, 1).to_pylist(), t.schema.metadata, np.frombuffer(buf).tolist(), t2.to_pydict(), sc.as_py()
 """,
     differs="t t2 arr buf ch rb sc sch",  # the witness does not look into Arrow; `r` does
+)
+scenario(
+    "pandas objects that were made over one array, each by itself, write into each other",
+    """
+%%step 1
+import numpy as np, pandas as pd
+arr = np.arange(6.)
+b = pd.DataFrame({'n': arr}, copy=False); s = pd.Series(arr, copy=False); del arr
+%%
+s.iloc[5] = 8
+%%step 2
+s.iloc[0] = 9
+%%step 3
+r = b.n.tolist(); b.iloc[1, 0] = 5
+%%step 4
+r2 = s.tolist()
+""",
+)
+scenario(
+    "of pandas objects over one array some know of each other: that is named",
+    """
+%%step 1
+import numpy as np, pandas as pd
+arr = np.arange(6.)
+b = pd.DataFrame({'n': arr}, copy=False); s = pd.Series(arr, copy=False); part = s.iloc[1:]; del arr
+%%step 2
+s.iloc[0] = 9
+%%step 3
+r = b.n.tolist(), part.tolist()
+%%step 4
+b.iloc[2, 0] = 1; r2 = s.tolist(), part.tolist()
+""",
+    runs={1: "could not be saved, and step 2 reads it"},
+    starts=(2,),
 )
 
 

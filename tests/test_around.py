@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import json.encoder
 import os
 import sys
 import warnings
@@ -47,6 +48,7 @@ def anew() -> None:
     np.set_printoptions(precision=8)
     np.seterr(all="warn", under="ignore")
     decimal.getcontext().prec = 28
+    json.encoder.ESCAPE_DCT.pop("x", None)
     math.tau = 2 * math.pi  # type: ignore[misc]
     for name in ("MODE", "OTHER", "TOKEN"):
         os.environ.pop(name, None)
@@ -216,11 +218,13 @@ SETS = (
     "import os, math, decimal, sys, warnings, pandas as pd, numpy as np\n"
     "os.environ['MODE'] = 'a'; math.tau = 3; decimal.getcontext().prec = 5; sys.path.append('extra')\n"
     "pd.set_option('display.max_rows', 7); np.set_printoptions(precision=3); pd.DataFrame.total = lambda self: 1\n"
+    "import json.encoder; json.encoder.ESCAPE_DCT['x'] = 'y'\n"
     "warnings.simplefilter('error'); os.makedirs('data', exist_ok=True); os.chdir(top + '/data')"
 )
 SEES = (
     "found = (os.environ['MODE'], math.tau, decimal.getcontext().prec, sys.path[-1], pd.get_option('display.max_rows'),"
-    " np.get_printoptions()['precision'], pd.DataFrame().total(), warnings.filters[0][0], os.path.relpath('.', top))"
+    " np.get_printoptions()['precision'], pd.DataFrame().total(), warnings.filters[0][0], os.path.relpath('.', top),"
+    " json.dumps('x'), json.encoder.ESCAPE_DCT.get('x'))"
 )
 
 
@@ -244,7 +248,7 @@ def test_a_step_that_runs_again_in_one_kernel_saves_all_that_it_sets(tmp_path: P
     anew()
     facts, names = run(tmp_path / "ckpt", [top, (1, last), (3, SEES)], 2)
     assert actions(facts)[0] == "restored", facts[0]["reason"]
-    assert names["found"] == ("a", 3, 5, "extra", 7, 3, 1, "error", "data")
+    assert names["found"] == ("a", 3, 5, "extra", 7, 3, 1, "error", "data", '"x"', "y")
 
 
 def test_what_only_an_earlier_text_of_a_step_set_is_not_saved_with_it(tmp_path: Path) -> None:

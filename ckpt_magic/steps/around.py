@@ -24,7 +24,7 @@ from typing import Any, Final
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, use_of, use_of_tree
 from ckpt_magic.values import ambient, fingerprint, options, places, source, spots
-from ckpt_magic.values.owners import ABSENT
+from ckpt_magic.values.owners import ABSENT, parts_of
 from ckpt_magic.values.source import Names, Words
 
 Rows = dict[str, list[str] | None]  # META: per part the digests of its value and of the code that set it
@@ -146,7 +146,7 @@ class Around:
 
     def again(
         self, look: ambient.Ambient, key: PipelineKey, step: int, use: Use, *, same_code: bool
-    ) -> tuple[ambient.Ambient, set[str], list[str]]:
+    ) -> tuple[ambient.Ambient, dict[str, Any], list[str]]:
         """Make up for what a step that runs a second time had set already: it would set it, and nothing would change.
 
         Parameters
@@ -160,12 +160,12 @@ class Around:
 
         Returns
         -------
-        Ambient, set of str, list of str
-            The look as if the step had not run yet; places that count as changed; parts that an earlier text of the
-            cell set, while nobody knows whether this one does.
+        Ambient, dict, list of str
+            The look as if the step had not run yet; places that count as changed, with what was in them before; parts
+            that an earlier text of the cell set, while nobody knows whether this one does.
         """
         olds: dict[tuple[str, str], Any] = {}
-        set_before: set[str] = set()
+        placed: dict[str, Any] = {}
         doubtful = []
         for part, by_step in self._olds.items():
             if (key, step) not in by_step:
@@ -173,24 +173,34 @@ class Around:
             origin, name = split(part)
             if not same_code and not use.names(part):
                 doubtful.append(part)
-            elif origin == PLACE:
-                set_before.add(name)
+                continue
+            old = next(old for (one, at), old in by_step.items() if one == key and at >= step)
+            if origin == PLACE:
+                placed[name] = old
             else:
-                olds[origin, name] = next(old for (one, at), old in by_step.items() if one == key and at >= step)
-        return ambient.with_values(look, olds) if olds else look, set_before, doubtful
+                olds[origin, name] = old
+        return ambient.with_values(look, olds) if olds else look, placed, doubtful
 
     def is_left(self, part: str, look: ambient.Ambient) -> bool:
         """Whether a part is as a step has left it, and not as that step had found it."""
         origin, name = split(part)
-        now = spots.read(name) if origin == PLACE else ambient.value(look, origin, name)
-        return origin == PLACE or any(old != now for old in self._olds[part].values())
+        olds = self._olds[part].values()
+        return origin == PLACE or any(not options.equal(old, ambient.value(look, origin, name)) for old in olds)
 
     def step_ran(
-        self, key: PipelineKey, step: int, code: str, sets: Mapping[str, bool], before: ambient.Ambient
+        self,
+        key: PipelineKey,
+        step: int,
+        code: str,
+        sets: Mapping[str, bool],
+        before: ambient.Ambient,
+        parts: Mapping[str, Any],
     ) -> None:
-        """Note that a step ran, or was restored, and what it set; `before` is a look from before that."""
+        """Note that a step ran, or was restored, and what it set; `before` and `parts` of places are from before."""
         for part, is_set in sets.items():
-            self._olds.setdefault(part, {}).setdefault((key, step), ambient.value(before, *split(part)))
+            origin, name = split(part)
+            old = parts.get(name) if origin == PLACE else ambient.value(before, origin, name)
+            self._olds.setdefault(part, {}).setdefault((key, step), old)
             if is_set:
                 self._set[part] = Setter(f"step {step} {code}", (key, step))
 
@@ -244,6 +254,12 @@ class Around:
         if name == "cwd" and plain and first:  # seen from where the kernel began: a project may be moved
             plain = os.path.relpath(plain, first)
         return fingerprint.fingerprint(plain)
+
+
+def parts_before(sets: Iterable[str]) -> dict[str, Any]:
+    """What is in the places that a restore will set."""
+    names = [name for origin, name in map(split, sets) if origin == PLACE]
+    return {name: parts_of(spots.read(name)) for name in names}
 
 
 def rows(before: Mapping[str, Part], use: Use, key: PipelineKey, step: int, sets: Iterable[str], secret: bytes) -> Rows:

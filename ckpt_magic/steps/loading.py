@@ -10,7 +10,7 @@ from typing import Any
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.files import format as files
 from ckpt_magic.files.comparing import comparer
-from ckpt_magic.steps import record
+from ckpt_magic.steps import around, record
 from ckpt_magic.steps.kernel import SMALL, Kernel
 from ckpt_magic.steps.plan import Loaded, values_of
 from ckpt_magic.steps.registry import PipelineKey
@@ -101,9 +101,9 @@ class Loader:
         kernel = self._kernel
         meta = loaded.meta
         if ambient_too and loaded.contents.ambient is not None:
-            before = ambient.look()
+            before, parts = ambient.look(), around.parts_before(meta["sets"])
             self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
-            kernel.around.step_ran(key, meta["step"], meta["code"], meta["sets"], before)
+            kernel.around.step_ran(key, meta["step"], meta["code"], meta["sets"], before, parts)
         for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             kernel.namespace.pop(name, None)
         values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}

@@ -106,10 +106,12 @@ class Looks:
         options = {} if kernel.secrets is None else {"secrets": kernel.secrets}
         last = kernel.registry.pipeline(plan.key).steps.get(plan.call.step)
         same_code = last is not None and last.code == plan.code.digest
-        began, set_before, doubtful = kernel.around.again(
+        began, placed, doubtful = kernel.around.again(
             before.ambient, plan.key, plan.call.step, before.use, same_code=same_code
         )
         change = ambient.compare(began, surroundings, **options)
+        parts = dict(before.places.parts)
+        before.places.parts.update(placed)
         moved = kernel.places.compare(before.places, outside, before.words, change.values)
         values = {**names, **moved.values}
         after = self._look(values, kernel.watch.untouched(names), before.state)
@@ -124,7 +126,7 @@ class Looks:
             after,
             values,
             kernel.main,
-            adds=plan.code.names.binds | own | (before.strays & before.reads) | set_before,
+            adds=plan.code.names.binds | own | (before.strays & before.reads) | placed.keys(),
             renewed=plan.code.names.renews,
             reached=names.keys() if before.reached is None else before.reached,
             outside=moved.values.keys(),
@@ -134,7 +136,7 @@ class Looks:
         plan.doubtful = [
             part for part in doubtful if part not in plan.sets and kernel.around.is_left(part, surroundings)
         ]
-        kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient)
+        kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)
         after.forget()
         hosts = names.keys() - kernel.names().keys()  # `for _ in …`: looked at once
         for name in (RESULT, *moved.values, *hosts):

@@ -125,7 +125,7 @@ class Use:
         if place == "@open figures":
             return self._draws
         if place[0] == "@":
-            return not place.startswith(("@signal", "@trace", "@profile")) or place == "@umask"
+            return not place.startswith(("@signal", "@trace", "@profile"))
         library = place.partition(":")[0].partition(".")[0]
         if library in self.libraries:
             return owned.is_own(place) or not is_added

@@ -37,7 +37,7 @@ def changes(name: str, before: Mapping[str, Any] | None, after: dict[str, Any]) 
     source = _SOURCES[name]
     if before is None or before.keys() != after.keys():  # loaded by the step, or loaded more of itself
         before = {**source.defaults(), **(before or {})}
-    found = {key: value for key, value in after.items() if key not in before or not _equal(before[key], value)}
+    found = {key: value for key, value in after.items() if key not in before or not equal(before[key], value)}
     if source.is_open:
         found |= dict.fromkeys(before.keys() - after.keys())
     return found
@@ -126,7 +126,7 @@ def _rebuilt(value: Any) -> Any:
     return value
 
 
-def _equal(a: Any, b: Any) -> bool:
+def equal(a: Any, b: Any) -> bool:
     """Compare two option values, among which True and 1 differ."""
     if a is b:
         return True

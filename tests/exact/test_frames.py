@@ -540,8 +540,6 @@ scenario(
 import numpy as np, pandas as pd
 arr = np.arange(6.)
 b = pd.DataFrame({'n': arr}, copy=False); s = pd.Series(arr, copy=False); del arr
-%%
-s.iloc[5] = 8
 %%step 2
 s.iloc[0] = 9
 %%step 3

@@ -100,7 +100,7 @@ RULES: dict[str, Rule] = {
         (("test_in_place", "the categories of a series are held by a name as well"),),
     ),
     "frames over one memory are written apart": Rule(
-        "values.pickling:ValuePickler._apart",
+        "values.arrays:Arrays.apart",
         lambda _: lambda self, values: values,
         (("test_frames", "frames made from each other over steps"),),
     ),
@@ -153,7 +153,7 @@ RULES: dict[str, Rule] = {
         (("test_names", "a submodule is imported in a later step"),),
     ),
     "attributes that somebody else holds as a dict stay that dict": Rule(
-        "values.pickling:_instance",
+        "values.instances:instance",
         _always(NotImplemented),
         (("test_in_place", "a dict that is its own attributes, and objects that have their attributes in common"),),
     ),

@@ -123,8 +123,8 @@ RULES: dict[str, Rule] = {
         ),
     ),
     "functions reach what their code names": Rule(
-        "values.source:reachable",
-        lambda _: lambda names, namespace: frozenset(names),
+        "values.source:reach",
+        lambda _: lambda names, namespace: (frozenset(names), []),
         (("test_names", "an unmarked cell changes a variable through functions"),),
     ),
     "what an unmarked cell may have changed is looked at before a decision": Rule(

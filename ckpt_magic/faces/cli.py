@@ -80,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(verb=_run)
 
+    plan = add("plan", help="what the next run would do with each step; status 0: restore all, 10: run some")
+    plan.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    plan.add_argument("--start-from", metavar="N|auto|end|none", help="by default what the notebook says, else auto")
+    verbs.add_pipeline(plan)
+    plan.add_argument("--json", action="store_true")
+    plan.set_defaults(verb=_plan)
+
     look = add("status", help="show the steps: state, times, sizes, variables")
     _add_place(look)
     look.add_argument("--json", action="store_true")
@@ -170,6 +177,17 @@ def _run(given: argparse.Namespace) -> int:
     output = notebook if given.inplace else given.output or notebook.with_suffix(".out.ipynb")
     options = runner.Options(given.start_from, given.name, given.version, given.folder, dict(given.parameter))
     return runner.run(notebook, output, options)
+
+
+def _plan(given: argparse.Namespace) -> int:
+    from ckpt_magic.faces.plan import plan  # only this verb needs it
+
+    given.what = [str(given.notebook)]
+    settings, _ = _place(given)
+    pipeline = {option: getattr(given, option) for option in ("name", "version", "folder")}
+    found = plan(given.notebook, settings, load_keyring(), pipeline=pipeline, start=given.start_from)
+    print(status.rows_json(found) if given.json else found)
+    return 10 if any(row["next"] == "run" for row in found) else 0
 
 
 def _status(given: argparse.Namespace) -> int:
@@ -339,12 +357,9 @@ def _place(given: argparse.Namespace) -> tuple[Settings, list[verbs.Span]]:
 
 def _said_in(notebook: Path) -> dict[str, str]:
     """Name, version and folder that the lines of a notebook give, where they all give the same."""
-    import nbformat
-
     said: dict[str, set[str]] = {}
-    document = nbformat.read(notebook, as_version=4)
-    for cell in document.cells:
-        for line in _MAGIC.findall(cell.source) if cell.cell_type == "code" else ():
+    for text in verbs.code_cells(notebook):
+        for line in _MAGIC.findall(text):
             for option, value in _OPTION.findall(line):
                 said.setdefault(option, set()).add(value.strip("\"'"))
     return {option: values.pop() for option, values in said.items() if len(values) == 1}

@@ -233,12 +233,14 @@ class CkptMagics(Magics):
         """Set or show the start point: the first step that must execute.
 
         Usage: %ckpt_start [N | auto | end | none] [--name NAME]
+               %ckpt_start --changed VARIABLE … [--name NAME]
 
           N      steps below N are restored where they can be
           auto   every step that is fresh: nothing that it came from has changed
           end    every step that can be
           none   nothing is restored (the default)
 
+        With --changed: say which stored steps read these variables, and from which step to start.
         Without --name it holds for every pipeline of this kernel that has no start point of its own.
 
         Examples
@@ -247,10 +249,12 @@ class CkptMagics(Magics):
 
             %ckpt_start 3
             %ckpt_start auto --name model-training
+            %ckpt_start --changed lr
         """
         parser = verbs.Arguments("%ckpt_start")
         parser.add_argument("start", nargs="?", metavar="N|auto|end|none")
         parser.add_argument("--name")
+        parser.add_argument("--changed", nargs="+", default=[], metavar="VARIABLE")
         _usage(self._start, parser, line)
 
     def _start(self, parser: verbs.Arguments, line: str) -> None:
@@ -258,6 +262,13 @@ class CkptMagics(Magics):
         settings = self.session.settings
         if given.name is not None:
             check_name(given.name, "name")
+        if given.changed:
+            if given.start is not None:
+                parser.error("--changed gives advice; set the start point in a line of its own")
+            key = settings.resolve(StepCall(0, name=given.name))
+            advice = verbs.advise(key, given.changed, self.session.keyring)
+            _say("\n".join(verbs.advice_text(one) for one in advice))
+            return
         if given.start is not None:
             settings.set_start(parse_start(given.start), given.name)
         holds = settings.start(given.name or "")
@@ -583,7 +594,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
         "--force",
     ),
     "ckpt_config": (*_PIPELINE, "--stale", "--sync", "--no-sync"),
-    "ckpt_start": ("--name",),
+    "ckpt_start": ("--name", "--changed"),
     "ckpt_load": (*_PIPELINE, "--push", "--force", "--failed", "--json"),
     "ckpt_status": (*_PIPELINE, "--json"),
     "ckpt_verify": _PIPELINE,

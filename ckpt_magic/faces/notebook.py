@@ -7,14 +7,14 @@ there either, every cell counts as coming after it.
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ckpt_magic.errors import CheckpointError
+from ckpt_magic.errors import CheckpointError, UsageError
 from ckpt_magic.faces.hooks import split_step
+from ckpt_magic.faces.verbs import code_cells
 from ckpt_magic.steps.needs import Cell
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.values import source
@@ -89,9 +89,8 @@ class Notebook:
             state = self._path.stat()
             stamp = state.st_mtime_ns, state.st_size
             if self._read[0] != stamp:
-                cells = json.loads(self._path.read_text(encoding="utf-8"))["cells"]
-                self._read = stamp, ["".join(one["source"]) for one in cells if one["cell_type"] == "code"]
-        except (OSError, ValueError, LookupError, TypeError):  # being written just now, or no notebook
+                self._read = stamp, code_cells(self._path)
+        except (OSError, UsageError):  # being written just now, or no notebook
             return None
         return self._read[1]
 

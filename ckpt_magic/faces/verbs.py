@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ckpt_magic.errors import StepNotFoundError, UsageError
 from ckpt_magic.faces import status
+from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
-from ckpt_magic.steps.record import size
+from ckpt_magic.steps import advice
+from ckpt_magic.steps.advice import Advice
+from ckpt_magic.steps.record import completed, size
 from ckpt_magic.steps.registry import POLICIES, Pipeline, PipelineKey, StepCall, steps_text
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import Outputs, nothing_stored, pipelines_text, printable, shown_folder
@@ -129,6 +133,17 @@ def _variable(text: str) -> str:
     return text
 
 
+def code_cells(path: Path) -> list[str]:
+    """Texts of the code cells of a notebook's file; `UsageError` if it cannot be read or is none."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return ["".join(one["source"]) for one in cells if one["cell_type"] == "code"]
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError):
+        raise UsageError(f"{path} is not a notebook") from None
+
+
 def choose(spans: Sequence[Span], there: Sequence[int], where: str) -> list[int]:
     """The steps that are meant, in numeric order; none given means all.
 
@@ -160,6 +175,27 @@ def one_step(spans: Sequence[Span]) -> int | None:
     if len(steps) > 1:
         raise UsageError("--failed takes one step, or none for the one that failed last")
     return next(iter(steps), None)
+
+
+# -- start ----------------------------------------------------------------------------------------------------------
+
+
+def advise(key: PipelineKey, names: Sequence[str], keyring: Keyring) -> list[Advice]:
+    """From which step on a notebook must run again after names got other values."""
+    metas = {}
+    for entry in Store(key.folder).entries(key.name, key.version):
+        stored = completed(files.open_checkpoint(entry.path, keyring))
+        if stored.trust == "trusted":
+            metas[entry.step] = stored.meta
+    return advice.advise(names, metas)
+
+
+def advice_text(one: Advice) -> str:
+    """One line of advice."""
+    if one.start is None:
+        return f"`{one.name}` is read by no stored step"
+    saves = f" (saves {status.duration(one.saves)})" if one.saves else ""
+    return f"`{one.name}` is read by {steps_text(list(one.steps))}: start from {one.start}{saves}"
 
 
 # -- load -----------------------------------------------------------------------------------------------------------

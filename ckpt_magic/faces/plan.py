@@ -1,0 +1,309 @@
+"""`ckpt-magic plan`: what the next run of a notebook would do with each step, and what it would cost.
+
+Reads the notebook's file and the records of its checkpoints; executes nothing and loads no value.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ckpt_magic.errors import CheckpointError
+from ckpt_magic.faces import verbs
+from ckpt_magic.faces.hooks import split_step
+from ckpt_magic.faces.status import duration, grid
+from ckpt_magic.files import format as files
+from ckpt_magic.files.store import Store
+from ckpt_magic.files.trust import Keyring
+from ckpt_magic.steps import record
+from ckpt_magic.steps.evidence import Evidence
+from ckpt_magic.steps.foresight import PlannedCell, foresee
+from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
+from ckpt_magic.steps.judging import hidden
+from ckpt_magic.steps.needs import Cell, Later, needed
+from ckpt_magic.steps.plan import Code
+from ckpt_magic.steps.registry import Pipeline, PipelineKey, Policy, StartPoint, StepCall, lets, parse_start
+from ckpt_magic.steps.settings import Settings
+from ckpt_magic.steps.stored import printable
+from ckpt_magic.values import essence, source
+from ckpt_magic.values.makers import Makers
+
+_MISFITS = frozenset({"mark", "value", "input", "random"})  # such a checkpoint fits no kernel, whatever the start point
+_WORD = re.compile(r"\w+")
+_START = re.compile(r"^[ \t]*%ckpt_start[ \t]+(\d+|auto|end|none)\b", re.MULTILINE)
+_MAP_SECONDS = 0.003  # what a restore takes besides reading the skeleton
+_READ_RATE = 200e6  # bytes of a skeleton per second, unpickled
+
+
+class PlanRows(list[dict[str, Any]]):
+    """What the next run would do, a row per step: a list of dicts that shows itself as a table.
+
+    Each row has the keys `step`, `name`, `version`, `title`, `next` (`run`, `restore`), `state` (`fresh`, `stale`,
+    `missing`, `foreign`), `reasons` (dicts with `kind`, `thing`, `line`, `old`, `new`), `reason` (why it would run, in
+    one line), `run_seconds` (what the run took that was saved), `restore_seconds` (an estimate) and `bytes`.
+
+    Parameters
+    ----------
+    found
+        The rows.
+    title
+        What is planned.
+    """
+
+    def __init__(self, found: Iterable[dict[str, Any]], title: str) -> None:
+        super().__init__(found)
+        self._title = title
+
+    def __repr__(self) -> str:
+        lines = [
+            [
+                str(row["step"]),
+                row["title"] or "",
+                row["next"],
+                row["state"],
+                duration(row["run_seconds"]),
+                duration(row["restore_seconds"]) if row["next"] == "restore" else "",
+                row["reason"] or "; ".join(cause["line"] for cause in row["reasons"]),
+            ]
+            for row in self
+        ]
+        headings = ["step", "title", "next", "state", "ran", "restore", "reason"]
+        if not any(row["title"] for row in self):
+            headings.remove("title")
+            lines = [[*line[:1], *line[2:]] for line in lines]
+        table = grid(headings, lines) if self else "the notebook has no steps"
+        return "\n".join([printable(self._title), table, self._total()])
+
+    def _total(self) -> str:
+        restored = [row for row in self if row["next"] == "restore"]
+        saved = sum((row["run_seconds"] or 0) - (row["restore_seconds"] or 0) for row in restored)
+        again = [row["run_seconds"] for row in self if row["next"] == "run"]
+        runs = f"{len(again)} to run"
+        if any(again):
+            known = "" if None not in again else " and more"
+            runs += f" ({duration(sum(seconds or 0 for seconds in again))} last time{known})"
+        return f"{len(restored)} to restore (saves {duration(max(saved, 0))}), {runs}"
+
+
+def plan(
+    notebook: Path, settings: Settings, keyring: Keyring, *, pipeline: Mapping[str, Any], start: str | None = None
+) -> PlanRows:
+    """Plan the next run of a notebook.
+
+    Parameters
+    ----------
+    notebook
+        Its file.
+    settings
+        As they hold in it.
+    keyring
+        The keys of this user.
+    pipeline
+        `name`, `version` and `folder` as they were typed, which win over what the cells say; None where they were not.
+    start
+        The start point; by default that of the notebook's last `%ckpt_start` or of the settings, else `auto`.
+
+    Raises
+    ------
+    UsageError
+        It is no notebook, or a line in it is wrong.
+    """
+    sources = verbs.code_cells(notebook)
+    said = next((match[1] for text in reversed(sources) for match in _START.finditer(text)), None)
+    configured = settings.start("")
+    point = parse_start(start or (configured if configured != "none" else said or "auto"))
+    cells = list(_cells(sources, settings, pipeline))
+    rows: list[dict[str, Any]] = []
+    for key in dict.fromkeys(cell.key for cell in cells if cell.key is not None):
+        rows += _of_pipeline(key, cells, notebook, settings, keyring, point)
+    return PlanRows(rows, f"{notebook.name}, start point {point}: nothing is executed")
+
+
+def _of_pipeline(
+    key: PipelineKey, cells: Sequence[_Cell], notebook: Path, settings: Settings, keyring: Keyring, start: StartPoint
+) -> Iterator[dict[str, Any]]:
+    stored = {entry.step: _stored(entry.path, key, entry.step, keyring) for entry in _entries(key)}
+    metas = {step: one.meta for step, one in stored.items() if one.meta is not None}
+    mine = [cell.planned if cell.key in (None, key) else PlannedCell(cell.planned.tree) for cell in cells]
+    deciding = _Deciding(start, settings.stale(), mine, metas)
+    evidence = Evidence(notebook.absolute().parent, {}, {}, Makers({}), lambda: keyring)
+    written = _written(metas.values())
+    readers = _readers(cell.text for cell in cells)
+
+    def facts(meta: Mapping[str, Any], call: StepCall, code: Code) -> dict[str, dict[str, Fact]]:
+        found = evidence.now(
+            meta, call=call, code=code, hidden=hidden(key), written=lambda: written, documentation=lambda: readers
+        )
+        if keys := (*call.key, *(meta["evidence"] or {}).get("key", ())):
+            found["key"] = {
+                text: Fact(None, text=f"what `--key {text}` gives is known in the run alone") for text in keys
+            }
+        return found
+
+    verdicts = foresee(mine, metas, facts, will_run=lambda step, found: deciding.decide(step, found)[0] == "run")
+    for cell in mine:
+        if cell.call is not None:
+            step, one = cell.call.step, stored.get(cell.call.step, _Stored())
+            found = verdicts[step]
+            if one.problem:
+                found = Verdict("foreign", (Cause("evidence", "", one.problem),))
+            yield _row(key, cell.call, found, deciding.decide(step, found), one)
+
+
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    """Decides as a kernel would, as far as that can be told: see `registry.decide`."""
+
+    start: StartPoint
+    policy: Policy
+    cells: Sequence[PlannedCell]
+    metas: Mapping[int, Mapping[str, Any]]
+
+    def decide(self, step: int, verdict: Verdict) -> tuple[str, str]:
+        """`run` or `restore`, and why it would run; nothing if the start point alone says so."""
+        at = next(at for at, cell in enumerate(self.cells) if cell.call is not None and cell.call.step == step)
+        call = self.cells[at].call
+        assert call is not None
+        if verdict.state in ("missing", "foreign"):
+            return "run", verdict.line or "no checkpoint yet"
+        for option in ("force", "always"):
+            if getattr(call, option):
+                return "run", f"--{option}"
+        if not lets(self.start, step):
+            return "run", ""
+        if lacking := self._lacking(at, self.metas[step]):
+            return "run", lacking
+        if verdict.state == "fresh":
+            return "restore", ""
+        misfits = [cause for cause in verdict.causes if cause.kind in _MISFITS]
+        if misfits and call.stale != "restore":
+            return "run", in_one_line(misfits)
+        policy = call.stale or ("run" if self.start == "auto" else self.policy)
+        return "restore" if policy == "restore" else "run", verdict.line
+
+    def _lacking(self, at: int, meta: Mapping[str, Any]) -> str:
+        """Which value that the checkpoint lacks is needed below, and by whom."""
+        if not (meta["unsaved"] or meta["result"]):
+            return ""
+        below = [
+            Cell(source.names(cell.tree))
+            if cell.call is None or cell.code is None
+            else Cell(cell.code.names, cell.call.step, cell.code.digest)
+            for cell in self.cells[at + 1 :]
+        ]
+        later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}
+        return needed(
+            meta,
+            Later(
+                self.start,
+                "",
+                Pipeline(),
+                later,
+                below,
+                {},
+                frozenset(),
+                lambda name: None,
+                self.start == "auto",
+                lambda meta: False,
+            ),
+        )
+
+
+def _written(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Per path what the steps of the pipeline left there."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for meta in metas:
+        for row in (meta["evidence"] or {}).get("written", ()):
+            found.setdefault(row["path"], []).append(row)
+    return found
+
+
+def _readers(texts: Iterable[str]) -> str:
+    """Who may read documentation or annotations; empty if no cell does."""
+    return "a cell" if any(essence.reads_documentation(_WORD.findall(text)) for text in texts) else ""
+
+
+def _entries(key: PipelineKey) -> list[Any]:
+    return Store(key.folder).entries(key.name, key.version)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What is stored of a step: META, size in bytes; `problem` says why it may not be read."""
+
+    meta: Mapping[str, Any] | None = None
+    size: int = 0
+    problem: str = ""
+
+
+def _stored(path: Path, key: PipelineKey, step: int, keyring: Keyring) -> _Stored:
+    try:
+        found = record.completed(files.open_checkpoint(path, keyring))
+    except CheckpointError as error:
+        return _Stored(None, problem=str(error).splitlines()[0])
+    if found.problem is not None:
+        return _Stored(None, found.size, str(found.problem).splitlines()[0])
+    if not files.belongs(found.meta, key.name, key.version, step):
+        return _Stored(None, found.size, "the file belongs to another pipeline")
+    return _Stored(found.meta, found.size)
+
+
+def _row(
+    key: PipelineKey, call: StepCall, verdict: Verdict, decided: tuple[str, str], stored: _Stored
+) -> dict[str, Any]:
+    meta = stored.meta or {}
+    return {
+        "step": call.step,
+        "name": key.name,
+        "version": key.version,
+        "title": call.title,
+        "next": decided[0],
+        **verdict.as_row(),
+        "reason": decided[1],
+        "run_seconds": meta.get("seconds"),
+        "restore_seconds": _restore_seconds(meta, stored.size) if meta else None,
+        "bytes": stored.size or None,
+    }
+
+
+def _restore_seconds(meta: Mapping[str, Any], size: int) -> float:
+    """Estimate what a restore takes: payloads are mapped, only the rest is read."""
+    mapped: int = sum(row[1] for row in meta.get("buffers", ()))
+    return round(_MAP_SECONDS + max(size - mapped, 0) / _READ_RATE, 4)
+
+
+# -- the notebook's cells -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A cell, its text, and the pipeline if it is a step."""
+
+    key: PipelineKey | None
+    planned: PlannedCell
+    text: str
+
+
+def _cells(sources: Sequence[str], settings: Settings, pipeline: Mapping[str, Any]) -> Iterator[_Cell]:
+    """The cells of a notebook; what is no code that could run is left out."""
+    from IPython.core.inputtransformer2 import TransformerManager  # as `!ls` and `%time` are
+
+    transform = TransformerManager().transform_cell
+    given = {option: value for option, value in pipeline.items() if value is not None}
+    for text in sources:
+        line, body = split_step(text)
+        try:
+            tree = ast.parse(transform(body))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        if line is None:
+            yield _Cell(None, PlannedCell(tree), text)
+            continue
+        call = verbs.parse_step(line)
+        digest = source.digest(tree) + (";" if source.is_quiet(body) else "")
+        code = Code(body, digest, source.names(tree), tree=tree, cell=text)
+        yield _Cell(settings.resolve(replace(call, **given)), PlannedCell(tree, call, code), text)

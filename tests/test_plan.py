@@ -1,0 +1,150 @@
+"""`ckpt-magic plan`: its verdicts for edits of a notebook, and that what it calls restorable is restored by `auto`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ckpt_magic.faces.cli import main
+from tests.test_runner import save
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+CELLS = {
+    "setup": "%load_ext ckpt_magic\n%ckpt_config --name m",
+    "values": "lr = 0.1\nlabels = {'a': 1}\nbase = 2\nwide = base * 10",
+    "tools": "import math, random, os\ndef scale(x, by=1):\n    '''Scale.'''\n    return [v * by for v in x]",
+    "seed": "random.seed(3)",
+    "one": "%%step 1 --title load\ndata = [1, 2, 3]\nos.environ['MODE'] = 'fast'",
+    "look": "print(data[0])",
+    "two": "%%step 2\nmodel = [lr * v for v in scale(data)]\nmodel.append(random.random())",
+    "three": "%%step 3\nout = sum(model) + labels['a'] + wide",
+    "end": "print(out)",
+}
+
+
+@pytest.fixture
+def stored(shell: InteractiveShell, tmp_path: Path) -> Any:
+    """All steps stored; gives a function that edits cells, plans, and then runs with `auto` to see what is true."""
+
+    def run(cells: dict[str, str]) -> list[str]:
+        shell.run_cell("%reset -f")
+        os.environ.pop("MODE", None)
+        for cell in cells.values():
+            assert shell.run_cell(cell).success
+            if "%ckpt_config" in cell:
+                shell.run_cell("%ckpt_start auto")
+        pipelines: Any = shell._ckpt_magic.registry.pipelines()  # type: ignore[attr-defined]
+        (pipeline,) = pipelines.values()
+        return [pipeline.steps[step].state for step in sorted(pipeline.steps)]
+
+    assert run(CELLS) == ["ran", "ran", "ran"]
+    shell.run_cell("%ckpt_status")  # waits until all is published
+
+    def judge(edits: dict[str, str], *options: str) -> tuple[list[dict[str, Any]], Any]:
+        cells = {name: text for name, text in (CELLS | edits).items() if text}
+        path = save(tmp_path / "nb.ipynb", *cells.values())
+        return json_of(path, *options), lambda: run(cells)
+
+    return judge
+
+
+def json_of(path: Path, *options: str) -> list[dict[str, Any]]:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        status = main(["plan", str(path), "--folder", str(path.parent / ".ckpt"), "--json", *options])
+    rows: list[dict[str, Any]] = json.loads(out.getvalue())
+    assert status == (10 if any(row["next"] == "run" for row in rows) else 0)
+    return rows
+
+
+EDITS: list[tuple[dict[str, str], str, str]] = [
+    # what is edited, which steps must run, what is said of the first of them
+    ({}, "", ""),
+    ({"values": "lr = 0.1  # rate\n\nlabels = {'a': 1}\nbase = 2\nwide = (base * 10)"}, "", ""),
+    ({"end": "print(out, 'again')"}, "", ""),
+    ({"look": "print(len(data))"}, "", ""),
+    ({"look": "data.append(4)"}, "2 3", "`data` comes from an unmarked cell, was from step 1"),
+    ({"tools": CELLS["tools"].replace("Scale.", "Multiply.")}, "", ""),
+    ({"values": CELLS["values"].replace("0.1", "0.2")}, "2 3", "`lr` has another value (was 0.1, is 0.2)"),
+    ({"values": CELLS["values"].replace("'a': 1", "'a': 2")}, "3", "`labels` has another value"),
+    ({"values": CELLS["values"].replace("base = 2", "base = 3")}, "3", "`wide` is made by other code"),
+    ({"tools": CELLS["tools"].replace("v * by", "v + by")}, "2 3", "`scale`, or what it uses, is defined otherwise"),
+    ({"tools": CELLS["tools"].replace("by=1", "by=lr")}, "2 3", "`scale`, or what it uses, is defined otherwise"),
+    ({"seed": "random.seed(4)"}, "1 2 3", ""),
+    ({"two": CELLS["two"] + "\nmodel.sort()"}, "2 3", "code differs from the checkpoint"),
+    ({"two": CELLS["two"] + "  # sorted"}, "", ""),
+    ({"one": CELLS["one"].replace("1, 2, 3", "1, 2, 4")}, "1 2 3", "code differs from the checkpoint"),
+    ({"one": ""}, "2 3", "`data` comes from no step, was from step 1"),
+    ({"two": CELLS["two"].replace("%%step 2", "%%step 2 --force")}, "2 3", "--force"),
+    ({"two": CELLS["two"].replace("%%step 2", "%%step 2 --always")}, "2 3", "--always"),
+    ({"three": CELLS["three"].replace("%%step 3", "%%step 4")}, "4", "no checkpoint yet"),
+]
+
+
+@pytest.mark.parametrize(("edits", "runs", "why"), EDITS, ids=[f"{n}-{[*e][:1]}" for n, (e, _, _) in enumerate(EDITS)])
+def test_edits_are_judged_before_anything_runs(stored: Any, edits: dict[str, str], runs: str, why: str) -> None:
+    rows, truth = stored(edits)
+
+    if "seed" not in edits:  # step 1 draws nothing: whether it may be told apart is not what this is about
+        assert [str(row["step"]) for row in rows if row["next"] == "run"] == runs.split()
+    first = next((row for row in rows if row["next"] == "run"), None)
+    assert first is None or why in first["reason"]
+    if edits.get("one") != "":  # without it the notebook fails
+        for row, state in zip(rows, truth(), strict=True):
+            assert row["next"] == "run" or state == "restored", row
+
+
+def test_a_number_rules_over_code_and_not_over_values(stored: Any) -> None:
+    edits = {"two": CELLS["two"] + "\nmodel.sort()", "values": CELLS["values"].replace("'a': 1", "'a': 2")}
+
+    rows, _ = stored(edits, "--start-from", "4")
+
+    assert [(row["next"], row["state"]) for row in rows] == [
+        ("restore", "fresh"),
+        ("restore", "stale"),
+        ("run", "stale"),
+    ]
+    assert [row["next"] for row in stored(edits, "--start-from", "none")[0]] == ["run", "run", "run"]
+    assert [row["next"] for row in stored({"setup": CELLS["setup"] + "\n%ckpt_start 2"})[0]] == [
+        "restore",
+        "run",
+        "run",
+    ]
+
+
+def test_the_table_says_what_is_saved(stored: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored({"values": CELLS["values"].replace("0.1", "0.2")})
+
+    assert main(["plan", str(tmp_path / "nb.ipynb"), "--folder", str(tmp_path / ".ckpt")]) == 10
+
+    shown = capsys.readouterr().out
+    assert "nb.ipynb, start point auto: nothing is executed" in shown
+    assert "(was 0.1, is 0.2)" in " ".join(shown.split()) and "1 to restore (saves " in shown and "2 to run (" in shown
+
+
+def test_what_is_no_notebook_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "nb.ipynb").write_text("{}")
+
+    assert main(["plan", str(tmp_path / "nb.ipynb")]) == 2
+    assert "is not a notebook" in capsys.readouterr().err
+    path = save(tmp_path / "wrong.ipynb", "%%step 1 --nmae x\ny = 1")
+    assert main(["plan", str(path)]) == 2
+
+
+@pytest.mark.usefixtures("stored")
+def test_the_start_after_a_change_is_advised(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert shell.run_cell("%ckpt_start --changed lr labels scale nothing --name m").success
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("`lr` is read by step 2: start from 2 (saves ")
+    assert lines[1].startswith("`labels` is read by step 3: start from 3 (saves ")
+    assert lines[2].startswith("`scale` is read by step 2: start from 2")
+    assert lines[3] == "`nothing` is read by no stored step"

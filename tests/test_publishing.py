@@ -211,7 +211,7 @@ from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store
 fsync = os.fsync
 def slow(descriptor):
-    print("syncing", flush=True)
+    os.write(1, b"syncing\\n")
     time.sleep({seconds})
     {then}
     fsync(descriptor)
@@ -219,6 +219,7 @@ os.fsync = slow
 store = Store(Path({folder!r}))
 for step in (1, 2):
     publisher().submit(store.write(store.path("m", 1, step), lambda file: file.write(b"new"))[0])
+os.write(1, b"submitted\\n")
 {last}
 """
 
@@ -231,7 +232,8 @@ def run(store: Store, last: str, *, seconds: float = 0.1, then: str = "") -> sub
     started = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert started.stdout is not None and started.stdout.readline() == "syncing\n"
+    assert started.stdout is not None
+    assert {started.stdout.readline() for _ in range(2)} == {"syncing\n", "submitted\n"}
     return started
 
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import makers, owned, references, tensors, tokens, tracebacks
+from ckpt_magic.values import makers, owned, references, tensors, tokens, tracebacks, trees
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
@@ -370,6 +370,9 @@ class Look(ValuePickler):
 
     def look(self, value: Any) -> Seen:
         """Look at one value."""
+        tree = trees.look(value) if type(value) in trees.KINDS and not self._paths else None
+        if tree is not None and id(self.namespace) not in tree.containers:
+            return _of_tree(value, tree)
         held, self._written = self._held, 0
         digest = self._hash = new_hash()
         try:
@@ -632,6 +635,14 @@ class Look(ValuePickler):
             content = self._pages.content(buffer)
         self._contents.append(content)
         return False
+
+
+def _of_tree(value: Any, tree: trees.Tree) -> Seen:
+    seen = Seen(value, tree.digest)
+    seen.met = tree.containers
+    if tree.references > MANY or tree.size > MUCH:
+        seen.held = list(seen.met.values())
+    return seen
 
 
 class _ArraysAsTheyAre(Arrays):

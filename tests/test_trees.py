@@ -1,0 +1,121 @@
+"""Large trees of plain containers: looked at without a memory, and told from all that is no tree."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ckpt_magic.values import trees
+from ckpt_magic.values.fingerprint import look, look_at_all
+from ckpt_magic.values.sharing import links
+
+Rows = list[dict[str, Any]]
+
+
+def rows() -> Rows:
+    return [{"id": k, "name": f"name {k}", "part": [k / 7, (k, None)]} for k in range(trees.LARGE)]
+
+
+def nan(bits: int) -> float:
+    return float(struct.unpack("<d", struct.pack("<Q", 0x7FF8 << 48 | bits))[0])
+
+
+CHANGES: dict[str, Callable[[Rows], object]] = {
+    "an item of an item": lambda some: some[500]["part"].append(1),
+    "a number for a flag": lambda some: some[1].update(id=True),
+    "a float for a number": lambda some: some[1].update(id=1.0),
+    "the sign of zero": lambda some: some[0]["part"].__setitem__(0, -0.0),
+    "one nan for another": lambda some: some[0]["part"].__setitem__(0, math.nan),
+    "bytes for a string": lambda some: some[3].update(name=b"name 3"),
+    "the order of keys": lambda some: some[7].update(id=some[7].pop("id")),
+    "a list for a tuple": lambda some: some[9]["part"].__setitem__(1, [9, None]),
+    "one row less": lambda some: some.pop(),
+    "rows in another order": lambda some: some.reverse(),
+    "a string that is cut in two": lambda some: some.__setitem__(4, {**some[4], "name": "nam", "e 4": 1}),
+    "a row that is held twice": lambda some: some.__setitem__(4, some[5]),
+    "a part that is held twice": lambda some: some[4].update(part=some[5]["part"]),
+    "a set": lambda some: some[4].update(part={1}),
+    "a row that holds all": lambda some: some[4].update(part=some),
+    "a subclass": lambda some: some.__setitem__(4, OrderedDict(some[4])),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_of_a_large_tree_is_seen(change: Callable[[Rows], object]) -> None:
+    value = rows()
+    before = look(value, {})
+    assert before.equals(look(rows(), {})) and trees.look(value) is not None
+    change(value)
+    after = look(value, {})
+    assert after.is_comparable and not before.equals(after)
+
+
+def test_nans_are_told_apart() -> None:
+    some, others = ([nan(bits)] * trees.LARGE for bits in (1, 2))
+    assert look(some, {}).equals(look([nan(1)] * trees.LARGE, {})) and not look(some, {}).equals(look(others, {}))
+
+
+def test_a_look_meets_the_containers_of_a_tree_and_each_once() -> None:
+    value = rows()
+    met = look({"rows": value}, {}).met
+    assert len(met) == 2 + 3 * len(value) and next(iter(met.values())) == {"rows": value}
+    assert all(id(part) in met for row in value for part in (row, row["part"], row["part"][1]))
+
+
+@pytest.mark.parametrize("held", [lambda value: value[-1], lambda value: value[3]["part"]], ids=["row", "part"])
+def test_who_else_holds_a_part_of_a_tree_changes_nothing_of_its_digest_and_ties(held: Callable[[Rows], Any]) -> None:
+    value = rows()
+    alone = look(value, {})
+    part = held(value)
+    looks = look_at_all({"value": value, "part": part}, {})
+    assert looks["value"].equals(alone)
+    assert links(looks, {}).objects and not links({"value": looks["value"]}, {}).objects
+
+
+def test_what_holds_itself_or_goes_deep_is_no_tree() -> None:
+    deep: list[Any] = [0] * trees.LARGE
+    for _ in range(60):
+        deep = [deep, [0] * trees.LARGE]
+    cycle: list[Any] = [0] * trees.LARGE
+    cycle.append(cycle)
+    assert trees.look(deep) is None and trees.look(cycle) is None
+    assert look(deep, {}).is_comparable and look(cycle, {}).is_comparable
+
+
+def test_a_long_text_that_comes_again_and_again_is_written_once() -> None:
+    text = "x" * (1 << 20)
+    value = [text] * trees.LARGE
+    assert trees.look(value) is None
+    before = look(value, {})
+    value[-1] = "y" * (1 << 20)
+    assert not before.equals(look(value, {}))
+
+
+def test_a_value_that_holds_the_whole_namespace_is_refused() -> None:
+    namespace: dict[str, Any] = {f"name_{k}": k for k in range(trees.LARGE)}
+    assert not look([namespace], namespace).is_comparable
+    assert look([dict(namespace)], namespace).is_comparable
+
+
+def test_small_values_are_not_asked() -> None:
+    assert (
+        trees.look([[k] for k in range(trees.LARGE - 1)]) is None and trees.look({"a": [0] * (trees.LARGE - 1)}) is None
+    )
+    assert trees.look({"a": [0] * trees.LARGE}) is not None
+
+
+def test_a_tree_that_a_thread_changes_meanwhile_is_left_to_the_pickler(monkeypatch: pytest.MonkeyPatch) -> None:
+    value: list[Any] = [0] * trees.LARGE
+    found = trees._containers(value)
+
+    def containers(one: Any) -> Any:
+        one.append(lambda: None)
+        return found
+
+    monkeypatch.setattr(trees, "_containers", containers)
+    assert trees.look(value) is None

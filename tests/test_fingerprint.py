@@ -10,7 +10,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -421,31 +420,7 @@ def test_what_is_large_deep_cyclic_or_unknown_has_no_fingerprint() -> None:
     assert [fingerprint.fingerprint(value) for value in values] == [None] * len(values)
 
 
-# --- what it costs ---
-
-
-def fastest(work: Callable[[], Any], *, times: int = 5) -> float:
-    """Return the best of some runs, in seconds."""
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - began)
-    return min(found)
-
-
-def test_small_variables_cost_microseconds() -> None:
-    """Measured 0.15 ms for 50 and 2 ms for 1,000; the limits leave room for a busy machine."""
-    values: dict[str, Any] = {f"v{i}": [i, "x", [i], {"a": i}, (1, i)][i % 5] for i in range(1000)}
-    few = dict(list(values.items())[:50])
-    assert fastest(lambda: look_at_all(few, {})) < 0.002
-    assert fastest(lambda: look_at_all(values, {})) < 0.02
-
-
-def test_objects_are_noted_at_the_speed_of_c() -> None:
-    """Noting a million floats costs some tens of milliseconds; a method in Python would cost half a second."""
-    values = [float(i) for i in range(300_000)]
-    assert fastest(lambda: look(values, {}), times=3) < 0.15
+# --- the record ---
 
 
 def test_names_of_seen_are_documented() -> None:

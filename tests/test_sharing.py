@@ -76,7 +76,7 @@ def test_what_cannot_change_ties_no_names(value: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [[1], {}, set(), bytearray(), (1, [2]), np.zeros(1), pd.DataFrame(), object(), Exception(), iter([1])],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_can_change_ties_names(value: Any) -> None:
     assert groups({"a": [value], "b": (1, value), "c": [1]}) == [["a", "b"]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,9 +106,11 @@ class Watcher:
 
     def __init__(self) -> None:
         self._trails: tuple[Trail, ...] = ()  # of all threads: whose thread opens a file does not tell whose file it is
+        self._lock = threading.Lock()
+        self._plain: dict[Any, Any] | None = None  # what lies below `os.environ` while nothing is noted
+        self._asked = _asked(self)
         sys.addaudithook(self._hook())
         os.register_at_fork(after_in_child=self._stop)
-        self._environ()
 
     @contextmanager
     def laying(self, trail: Trail) -> Iterator[None]:
@@ -120,16 +123,23 @@ class Watcher:
 
     def start(self, trail: Trail) -> None:
         """Note on `trail` what is opened from now on."""
-        self._environ()  # somebody may have replaced it
-        self._trails = (*self._trails, trail)
+        with self._lock:
+            self._trails = (*self._trails, trail)
+            self._watch_environ()
 
     def stop(self, trail: Trail) -> None:
         """Note nothing more on `trail`."""
-        self._trails = tuple(one for one in self._trails if one is not trail)
+        with self._lock:
+            self._trails = tuple(one for one in self._trails if one is not trail)
+            if not self._trails:
+                self._leave_environ()
         trail.settle()
 
     def _stop(self) -> None:
+        """Be inert in a forked child."""
+        self._lock = threading.Lock()
         self._trails = ()
+        self._leave_environ()
 
     def _hook(self) -> Callable[[str, tuple[Any, ...]], None]:
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -150,15 +160,21 @@ class Watcher:
 
         return hook
 
-    def _environ(self) -> None:
+    def _watch_environ(self) -> None:
         """Put our dict below `os.environ` (and `os.environb`), which stay the objects that they are."""
         data = os.environ._data  # type: ignore[attr-defined]
         if type(data) is dict:
-            made = _asked(self)(data)
-            mappings: list[Any] = [os.environ, getattr(os, "environb", os.environ)]
-            for mapping in mappings:
-                if mapping._data is data:
-                    mapping._data = made
+            self._plain = data
+            _put_below_environ(data, self._asked(data))
+
+    def _leave_environ(self) -> None:
+        """Put the dict back that was there, with what the environment holds now."""
+        data, plain = os.environ._data, self._plain  # type: ignore[attr-defined]
+        if type(data) is self._asked and plain is not None:
+            plain.clear()
+            plain.update(data)
+            _put_below_environ(data, plain)
+        self._plain = None
 
     def asks_for_all(self) -> None:
         """Code goes through all environment variables."""
@@ -189,6 +205,13 @@ class Watcher:
 def watcher() -> Watcher:
     """The watcher of this process: an audit hook cannot be taken away again, so there is one."""
     return Watcher()
+
+
+def _put_below_environ(old: dict[Any, Any], new: dict[Any, Any]) -> None:
+    mappings: list[Any] = [os.environ, getattr(os, "environb", os.environ)]
+    for mapping in mappings:
+        if mapping._data is old:
+            mapping._data = new
 
 
 def _asked(watcher: Watcher) -> type[dict[Any, Any]]:

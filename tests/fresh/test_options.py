@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from ckpt_magic.errors import StaleError, UsageError
 from ckpt_magic.faces.verbs import parse_step
+from ckpt_magic.steps.opened import Trail, watcher
 from tests.fresh import project as projects
 
 
@@ -129,3 +131,17 @@ def test_a_verdict_is_json(project: Path) -> None:
     row = kernel.session.verdict(key, 1).as_row()
     assert json.loads(json.dumps(row)) == {"state": "fresh", "reasons": []}
     assert kernel.session.verdict(key, 7).state == "missing"
+
+
+def test_what_is_put_below_the_environment_is_there_for_the_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OF_THE_STEP", raising=False)
+    environ: Any = os.environ
+    before, trail = environ._data, Trail(lambda path: {"path": path})
+
+    with watcher().laying(trail):
+        os.environ["OF_THE_STEP"] = "1"
+        assert type(environ._data) is not dict
+
+    assert environ._data is before and type(before) is dict
+    assert os.environ["OF_THE_STEP"] == "1" and trail.environ_set == {"OF_THE_STEP"}
+    monkeypatch.delenv("OF_THE_STEP")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
@@ -17,10 +18,10 @@ from ckpt_magic.values import essence, owned
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A module as it was when it was met: `spec` is another one after a reload."""
+    """A module as it was when it was met: `spec` is another one after a reload. Parsed only when it is asked after."""
 
     spec: Any
-    digest: str | None
+    text: str | None
 
 
 class Modules:
@@ -32,7 +33,8 @@ class Modules:
 
     def __init__(self) -> None:
         self._loaded: dict[str, _Loaded] = {}
-        self._texts: dict[str, tuple[tuple[int, int, int], str, frozenset[str]]] = {}
+        self._others: set[str] = set()  # modules of Python and of packages
+        self._texts: dict[str, tuple[tuple[int, int, int], str]] = {}
         self._count = 0
         self._last: str | None = None
 
@@ -42,13 +44,16 @@ class Modules:
         if (len(sys.modules), last) != (self._count, self._last):
             self._count, self._last = len(sys.modules), last
             for name in list(sys.modules):
-                if name not in self._loaded and name != "__main__" and owned.is_own(name):
-                    self._loaded[name] = _Loaded(None, None)
+                if name not in self._loaded and name not in self._others:
+                    if name != "__main__" and owned.is_own(name):
+                        self._loaded[name] = _Loaded(None, None)
+                    else:
+                        self._others.add(name)
         for name, known in self._loaded.items():
             module = sys.modules.get(name)
             spec = getattr(module, "__spec__", None)
             if module is not None and (known.spec is None or spec is not known.spec):
-                self._loaded[name] = _Loaded(spec, self._digest(module.__file__))
+                self._loaded[name] = _Loaded(spec, self._text(module.__file__))
 
     def names(self) -> list[str]:
         """Those that were met."""
@@ -57,11 +62,12 @@ class Modules:
     def loaded(self, name: str) -> str | None:
         """Digest of a module as it was loaded here; None if it is not."""
         known = self._loaded.get(name)
-        return known.digest if known is not None and name in sys.modules else None
+        return _read(known.text)[0] if known is not None and known.text is not None and name in sys.modules else None
 
     def of_file(self, path: str | os.PathLike[str]) -> str | None:
         """Digest of the text of a module as its file is now; None if it cannot be read."""
-        return self._digest(path)
+        text = self._text(path)
+        return None if text is None else _read(text)[0]
 
     def found(self, name: str) -> str | None:
         """Path of the file that an import of this module would load now; None if there is none."""
@@ -88,26 +94,30 @@ class Modules:
                     todo.append(parent)  # `from package import name`, of what is no module
                 continue
             module = sys.modules[name]
-            file = str(module.__file__)
-            found[name] = file
-            self._digest(file)
-            imported = self._texts[file][2] if file in self._texts else frozenset()
+            found[name] = str(module.__file__)
+            text = self._text(module.__file__)
+            imported = frozenset[str]() if text is None else _read(text)[1]
             todo += [parent] if parent else []
             todo += _absolute(module, imported)
             todo += [one.__name__ for one in vars(module).values() if type(one) is types.ModuleType]
         return found
 
-    def _digest(self, path: Any) -> str | None:
+    def _text(self, path: Any) -> str | None:
         try:
             status = os.stat(path)
             stamp = status.st_mtime_ns, status.st_size, status.st_ctime_ns
             known = self._texts.get(str(path))
             if known is None or known[0] != stamp:
-                text = Path(path).read_text("utf-8", "surrogateescape")
-                known = self._texts[str(path)] = stamp, essence.of_module(text), essence.imports(text)
+                known = self._texts[str(path)] = stamp, Path(path).read_text("utf-8", "surrogateescape")
         except (OSError, TypeError):
             return None
         return known[1]
+
+
+@functools.lru_cache(maxsize=1024)  # scripts run many pipelines over the same modules
+def _read(text: str) -> tuple[str, frozenset[str]]:
+    """Digest of the text of a module, and the modules that it imports."""
+    return essence.of_module(text), essence.imports(text)
 
 
 def _absolute(module: types.ModuleType, names: Iterable[str]) -> Iterator[str]:

@@ -135,7 +135,7 @@ def test_the_collector_rests_while_reading_and_only_if_it_ran() -> None:
 
 
 def test_the_collector_does_not_go_through_all_that_was_read_at_its_next_turn() -> None:
-    data = written([[k] for k in range(5_000)])
+    data = written([[k] for k in range(50_000)])
     value = read(data, (), kind="method", globals=SPACE).value
     young = {id(one) for generation in (0, 1) for one in gc.get_objects(generation)}
     assert gc.get_freeze_count() == 0 and not any(id(one) in young for one in value)
@@ -148,7 +148,7 @@ def test_what_the_user_froze_stays_frozen() -> None:
     gc.freeze()
     try:
         frozen = gc.get_freeze_count()
-        again([[1], [2]])
+        again([[k] for k in range(50_000)])
         assert gc.get_freeze_count() == frozen and kept
     finally:
         gc.unfreeze()

@@ -23,6 +23,9 @@ _TAILS: Final = (  # the end of the top form; a frame may begin where the pickle
 )
 
 
+_MANY = 1 << 16  # bytes of a skeleton that makes so many objects that the next collection would take long
+
+
 def read(
     skeleton: bytes,
     buffers: Iterable[Any],
@@ -67,7 +70,8 @@ def read(
             if kind == "foreign":  # a pickle of another program: all of it is the value
                 return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms, original, resizable).load())
             parts = _Reader(_FourParts(skeleton), buffers, forms, original, resizable).load()
-            collector.spare_the_young()
+            if len(skeleton) > _MANY:
+                collector.spare_the_young()
     except (CheckpointUnreadableError, DamagedError, MemoryError):
         raise
     except Exception as error:  # __setstate__ and the like are the users' code

@@ -154,6 +154,7 @@ def test_each_setting_is_shown_with_where_it_comes_from(tmp_path: Path) -> None:
         "version": ("7", "CKPT_VERSION"),
         "folder": (tmp_path / "f", "ckpt-magic run"),
         "start_from": ("none", "default"),
+        "stale": ("restore", "default"),
     }
     made.configure(version="8")
     made.set_start(3)

@@ -199,7 +199,10 @@ class Around:
         """Note that a step ran, or was restored, and what it set; `before` and `parts` of places are from before."""
         for part, is_set in sets.items():
             origin, name = split(part)
-            old = parts.get(name) if origin == PLACE else ambient.value(before, origin, name)
+            if name.startswith("@"):
+                old = None  # such as the open figures, which nobody may keep alive
+            else:
+                old = parts.get(name) if origin == PLACE else ambient.value(before, origin, name)
             self._olds.setdefault(part, {}).setdefault((key, step), old)
             if is_set:
                 self._set[part] = Setter(f"step {step} {code}", (key, step))

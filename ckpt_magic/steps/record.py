@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import platform
@@ -204,14 +205,30 @@ def packages(modules: Iterable[str]) -> dict[str, str]:
     for module in sorted(set(modules) - sys.stdlib_module_names):
         version = getattr(sys.modules.get(module), "__version__", None)
         if not isinstance(version, str):
-            import importlib.metadata  # here, since it takes longer than all of ours, and most say their version
-
-            try:
-                version = importlib.metadata.version(module)
-            except importlib.metadata.PackageNotFoundError:
+            version = _installed_version(module)
+            if version is None:
                 continue
         versions[module] = version
     return versions
+
+
+@functools.cache
+def _installed_version(module: str) -> str | None:
+    """Version of the package that a module that is not loaded, or does not tell, belongs to; None if none is known."""
+    import importlib.metadata  # here, since it takes longer than all of ours, and most say their version
+
+    try:
+        return importlib.metadata.version(module)
+    except importlib.metadata.PackageNotFoundError:
+        distributions = _distributions().get(module, ())  # `attr` is of `attrs`, `sklearn` of `scikit-learn`
+        return importlib.metadata.version(distributions[0]) if distributions else None
+
+
+@functools.cache
+def _distributions() -> Mapping[str, Sequence[str]]:
+    import importlib.metadata
+
+    return importlib.metadata.packages_distributions()
 
 
 def is_same_environment(meta: Mapping[str, Any]) -> bool:

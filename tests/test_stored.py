@@ -22,7 +22,7 @@ from ckpt_magic import (
 from ckpt_magic.files import format as checkpoint_format
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
-from ckpt_magic.steps import record
+from ckpt_magic.steps import record, shapes
 from ckpt_magic.values import pages, pickling, unpickling
 from tests import making
 
@@ -212,6 +212,7 @@ def test_loaded_functions_may_call_c_code_that_imports(shell: InteractiveShell, 
         ({"reads": {"a": [1]}, "deleted": "ab"}, "reads, deleted"),
         ({"seconds": 10**400}, "seconds"),
         ({"kind": ["cell"]}, "kind"),
+        ({"step": None}, "step"),
     ],
 )
 def test_a_signed_record_that_makes_no_sense_is_damage(tmp_path: Path, meta: dict[str, Any], wrong: str) -> None:
@@ -226,7 +227,7 @@ def test_a_signed_record_that_makes_no_sense_is_damage(tmp_path: Path, meta: dic
 
 
 def test_every_key_of_a_record_has_a_form_that_is_looked_at() -> None:
-    assert record.EMPTY.keys() <= record._FORMS.keys()
+    assert record.EMPTY.keys() <= shapes.FORMS.keys()
 
 
 def test_what_cannot_be_read_here_is_named_with_its_file(tmp_path: Path) -> None:

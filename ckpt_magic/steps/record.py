@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 import platform
 import re
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.format import StoredStep
+from ckpt_magic.steps import shapes
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import saved_codes
 from ckpt_magic.values import ambient, delta, references
@@ -171,14 +171,11 @@ def meta_of(
 
 
 def completed(stored: StoredStep) -> StoredStep:
-    """A file of which META has all its keys, each of the form it should have; else it counts as damaged.
-
-    A signature says who wrote META, not that it makes sense: a file of a broken program is signed, too.
-    """
+    """A file of which META has all its keys, each of the form it should have; else it counts as damaged."""
     if stored.trust != "trusted":
         return stored
     stored.meta.update({**EMPTY, **stored.meta})
-    wrong = [key for key, fits in _FORMS.items() if not fits(stored.meta.get(key))]
+    wrong = shapes.misfits(stored.meta)
     return stored.spoiled(f"its record makes no sense ({', '.join(wrong)})") if wrong else stored
 
 
@@ -345,79 +342,3 @@ def _bytes(value: Any) -> int | None:
     if top == "polars" and kind.__name__ == "DataFrame":
         return int(value.estimated_size())
     return None
-
-
-# -- the forms of META ------------------------------------------------------------------------------------------------
-
-_Form = Callable[[Any], bool]
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_whole(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 1 << 63
-
-
-def _is_number(value: Any) -> bool:
-    return _is_whole(value) or (type(value) is float and math.isfinite(value))
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _maybe(fits: _Form) -> _Form:
-    return lambda value: value is None or fits(value)
-
-
-def _several(fits: _Form) -> _Form:
-    return lambda value: isinstance(value, list | tuple) and all(map(fits, value))
-
-
-def _fixed(*forms: _Form) -> _Form:
-    return lambda value: (
-        isinstance(value, list | tuple)
-        and len(value) == len(forms)
-        and all(fits(one) for fits, one in zip(forms, value, strict=True))
-    )
-
-
-def _table(fits: _Form) -> _Form:
-    return lambda value: isinstance(value, Mapping) and all(map(fits, value.values()))
-
-
-def _row(**forms: _Form) -> _Form:
-    return lambda value: isinstance(value, Mapping) and all(fits(value.get(key)) for key, fits in forms.items())
-
-
-_is_texts = _several(_is_text)
-_is_made = _fixed(_is_whole, _is_text)  # by which step, and the digest
-_FORMS: Mapping[str, _Form] = {
-    "name": _is_text,
-    "version": _is_text,
-    "step": _maybe(_is_whole),
-    "kind": lambda value: value in ("cell", "method", "foreign", "failed"),
-    "writer": _maybe(_row(host=_is_text, pid=_is_whole, started=_maybe(_is_whole))),
-    "seconds": _is_number,
-    "result": _maybe(_row(variable=_maybe(_is_text), type=_is_text, reason=_is_text)),
-    "variables": _several(
-        _row(name=_is_text, type=_is_text, shape=_maybe(_several(_is_whole)), bytes=_maybe(_is_whole))
-    ),
-    "lost": _several(_row(name=_is_text, type=_is_text, reason=_is_text, via=_is_texts)),
-    "reads": _table(_is_made),
-    "unmarked": _table(_is_made),
-    "around": _table(_maybe(lambda value: _is_texts(value) and len(value) >= 2)),
-    "sets": _table(_is_flag),
-    "owned": _several(_fixed(_is_texts, _maybe(_is_text))),
-    "before": _table(_maybe(_is_text)),
-    "moved": lambda value: _is_flag(value) or _is_texts(value),
-    "drawn": _table(_fixed(_is_text, _is_flag)),
-    "outputs_cut": _maybe(_is_whole),
-    **dict.fromkeys(("method", "title", "notebook", "created"), _maybe(_is_text)),
-    **dict.fromkeys(("kernel", "source", "code", "python"), _is_text),
-    **dict.fromkeys(("codes", "imports", "deleted", "remade", "unsaved", "order", "joint", "unmade"), _is_texts),
-    **dict.fromkeys(("marks", "ambient", "seeded", "refused", "needs", "shown"), _is_texts),
-    **dict.fromkeys(("groups", "seen", "definitions", "packages"), _table(_is_text)),
-}

@@ -1,0 +1,117 @@
+"""The forms of META: what each of its keys must be before anything is done with it.
+
+A signature says who wrote META, not that it makes sense.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def misfits(meta: Mapping[str, Any]) -> list[str]:
+    """The keys whose values have another form than they should have."""
+    return [key for key, fits in FORMS.items() if not fits(meta.get(key))]
+
+
+_Form = Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) or (type(value) is float and math.isfinite(value))
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _maybe(fits: _Form) -> _Form:
+    return lambda value: value is None or fits(value)
+
+
+def _several(fits: _Form) -> _Form:
+    return lambda value: isinstance(value, list | tuple) and all(map(fits, value))
+
+
+def _fixed(*forms: _Form) -> _Form:
+    return lambda value: (
+        isinstance(value, list | tuple)
+        and len(value) == len(forms)
+        and all(fits(one) for fits, one in zip(forms, value, strict=True))
+    )
+
+
+def _table(fits: _Form) -> _Form:
+    return lambda value: isinstance(value, Mapping) and all(map(fits, value.values()))
+
+
+def _row(**forms: _Form) -> _Form:
+    return lambda value: (
+        isinstance(value, Mapping) and all(key in value and fits(value[key]) for key, fits in forms.items())
+    )
+
+
+def _is_file(row: Any) -> bool:
+    """Whether that is a row about a file, a folder, a pattern, or what was not there."""
+    if not (_has_path(row) and all(_maybe(_is_text)(row.get(key)) for key in ("pattern", "digest"))):
+        return False
+    names = row.get("names")
+    if "pattern" in row:
+        return _is_texts(names)
+    if "count" in row:
+        return _is_text(names) or _is_texts(names)
+    return row.get("absent") is True or all(type(row.get(key)) is int for key in ("size", "mtime", "ctime"))
+
+
+_is_texts = _several(_is_text)
+_has_path = _row(path=_is_text)
+_is_made = _fixed(_is_whole, _is_text)  # by which step, and the digest
+FORMS: Mapping[str, _Form] = {
+    "name": _is_text,
+    "version": _is_text,
+    "step": _is_whole,
+    "kind": lambda value: value in ("cell", "method", "foreign", "failed"),
+    "writer": _maybe(_row(host=_is_text, pid=_is_whole, started=_maybe(_is_whole))),
+    "seconds": _is_number,
+    "result": _maybe(_row(variable=_maybe(_is_text), type=_is_text, reason=_is_text)),
+    "variables": _several(
+        _row(name=_is_text, type=_is_text, shape=_maybe(_several(_is_whole)), bytes=_maybe(_is_whole))
+    ),
+    "lost": _several(_row(name=_is_text, type=_is_text, reason=_is_text, via=_is_texts)),
+    "reads": _table(_is_made),
+    "unmarked": _table(_is_made),
+    "around": _table(_maybe(lambda value: _is_texts(value) and len(value) >= 2)),
+    "sets": _table(_is_flag),
+    "evidence": _maybe(
+        _row(
+            functions=_table(_row(digest=_is_text, values=_maybe(_is_text), text=_is_text)),
+            origins=_maybe(_table(_is_text)),
+            files=_several(_is_file),
+            written=_several(_is_file),
+            modules=_table(_maybe(_is_text)),
+            environ=_table(_maybe(_is_text)),
+            unclear=_is_texts,
+            **dict.fromkeys(("code", "python"), _is_text),
+            **dict.fromkeys(("covered", "shown", "key", "settings", "packages"), _table(_is_text)),
+        )
+    ),
+    "owned": _several(_fixed(_is_texts, _maybe(_is_text))),
+    "before": _table(_maybe(_is_text)),
+    "moved": lambda value: _is_flag(value) or _is_texts(value),
+    "drawn": _table(_fixed(_is_text, _is_flag)),
+    "outputs_cut": _maybe(_is_whole),
+    **dict.fromkeys(("method", "title", "notebook", "created"), _maybe(_is_text)),
+    **dict.fromkeys(("kernel", "source", "code", "python"), _is_text),
+    **dict.fromkeys(("codes", "imports", "deleted", "remade", "unsaved", "order", "joint", "unmade"), _is_texts),
+    **dict.fromkeys(("marks", "ambient", "seeded", "refused", "needs", "shown"), _is_texts),
+    **dict.fromkeys(("groups", "seen", "definitions", "packages"), _table(_is_text)),
+}

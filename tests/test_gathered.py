@@ -52,6 +52,7 @@ def restored(folder: Path, code: str) -> tuple[Any, Any, Any]:
     kernel.cell(GIVEN)
     kernel.step(1, f"x = {code}")
     again = Kernel(folder, 2)
+    again.cell(GIVEN)
     assert again.step(1, "...")["action"] == "restored"
     with Store(folder).path("p", "1", 1).open("rb") as file:
         return kernel.names["x"], again.names["x"], pickle.load(file)["x"]

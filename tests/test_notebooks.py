@@ -138,7 +138,7 @@ def test_a_restored_run_shows_what_is_stored(cold: Path) -> None:
             name,
             marks=pytest.mark.xfail(
                 name == "async-and-plots",
-                reason="a cold run under nbval records another axes.grid than nbclient finds: steps that draw run again",
+                reason="a cold run under nbval records another axes.grid: steps that draw run again",
                 strict=False,
             ),
         )

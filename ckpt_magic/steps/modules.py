@@ -33,7 +33,7 @@ class Modules:
 
     def __init__(self) -> None:
         self._loaded: dict[str, _Loaded] = {}
-        self._others: set[str] = set()  # modules of Python and of packages
+        self._others: dict[str, int] = {}  # modules of Python and of packages, each by its id: a name may get another
         self._texts: dict[str, tuple[tuple[int, int, int], str]] = {}
         self._count = 0
         self._last: str | None = None
@@ -44,11 +44,12 @@ class Modules:
         if (len(sys.modules), last) != (self._count, self._last):
             self._count, self._last = len(sys.modules), last
             for name in list(sys.modules):
-                if name not in self._loaded and name not in self._others:
+                module_id = id(sys.modules.get(name))
+                if name not in self._loaded and self._others.get(name) != module_id:
                     if name != "__main__" and owned.is_own(name):
                         self._loaded[name] = _Loaded(None, None)
                     else:
-                        self._others.add(name)
+                        self._others[name] = module_id
         for name, known in self._loaded.items():
             module = sys.modules.get(name)
             spec = getattr(module, "__spec__", None)

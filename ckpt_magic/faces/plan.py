@@ -23,7 +23,7 @@ from ckpt_magic.steps import record
 from ckpt_magic.steps.evidence import Evidence
 from ckpt_magic.steps.foresight import PlannedCell, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
-from ckpt_magic.steps.judging import hidden
+from ckpt_magic.steps.judging import hidden, written
 from ckpt_magic.steps.needs import Cell, Later, needed
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Policy, StartPoint, StepCall, lets, parse_start
@@ -131,12 +131,12 @@ def _of_pipeline(
     mine = [cell.planned if cell.key in (None, key) else PlannedCell(cell.planned.tree) for cell in cells]
     deciding = _Deciding(start, settings.stale(), mine, metas)
     evidence = Evidence(notebook.absolute().parent, {}, {}, Makers({}), lambda: keyring)
-    written = _written(metas.values())
+    left = written(metas.values())
     readers = _readers(cell.text for cell in cells)
 
     def facts(meta: Mapping[str, Any], call: StepCall, code: Code) -> dict[str, dict[str, Fact]]:
         found = evidence.now(
-            meta, call=call, code=code, hidden=hidden(key), written=lambda: written, documentation=lambda: readers
+            meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=lambda: readers
         )
         if keys := (*call.key, *(meta["evidence"] or {}).get("key", ())):
             found["key"] = {
@@ -211,15 +211,6 @@ class _Deciding:
                 lambda meta: False,
             ),
         )
-
-
-def _written(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Per path what the steps of the pipeline left there."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for meta in metas:
-        for row in (meta["evidence"] or {}).get("written", ()):
-            found.setdefault(row["path"], []).append(row)
-    return found
 
 
 def _readers(texts: Iterable[str]) -> str:

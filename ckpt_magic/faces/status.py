@@ -25,7 +25,6 @@ The states of a row:
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
 import math
@@ -34,7 +33,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +47,7 @@ from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
 from ckpt_magic.steps.stored import PLAIN, QUIET, html_table, html_text, printable, shape_text, variables_text
+from ckpt_magic.values import collector
 
 Outlook = Callable[[PipelineKey, int, files.StoredStep | None], Decision]
 TEXT_WIDTH = 120
@@ -127,7 +127,7 @@ def rows(
     ordered = sorted(found, key=lambda one: (one[0].name, ranks[one[0].version], one[1]))
     held = {path: size for path, size in (held or {}).items() if path.parent == store.folder}
     made = Rows()
-    with _no_collection():
+    with collector.off():  # rows hold no cycles, and thousands of dicts are made
         for key, step in ordered:
             row = _row(
                 key,
@@ -147,18 +147,6 @@ def rows(
             f"kernel lets go of the arrays over them ({', '.join(sorted(path.name for path in held))})"
         )
     return made
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Rows hold no cycles; that thousands of dicts are made would have garbage looked for all the time."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _row(

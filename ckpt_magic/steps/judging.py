@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ckpt_magic.files.trust import key_folder
@@ -62,7 +62,7 @@ class Judge:
             code=code if code.tree is not None else None,
             look=look,
             hidden=hidden(key),
-            written=lambda: self._written(key),
+            written=lambda: written(self.metas(key)),
             documentation=lambda: self._documentation(key, meta["step"], code),
         )
         return Now(facts, causes)
@@ -71,14 +71,6 @@ class Judge:
         """Whether the evidence of a step whose cell is not known is surely as it was, its code aside."""
         now = self.now(key, meta, code=unknown_code(meta), call=None, look=None)
         return self._kernel.evidence.has_all_functions(meta) and not freshness.causes(meta, now)
-
-    def _written(self, key: PipelineKey) -> dict[str, list[Mapping[str, Any]]]:
-        """Per path what the steps of a pipeline left there."""
-        found: dict[str, list[Mapping[str, Any]]] = {}
-        for meta in self.metas(key):
-            for row in (meta["evidence"] or {}).get("written", ()):
-                found.setdefault(row["path"], []).append(row)
-        return found
 
     def _documentation(self, key: PipelineKey, step: int, code: Code) -> str:
         """Who reads documentation or annotations, of the code that is known; empty if nobody does."""
@@ -102,6 +94,15 @@ class Judge:
 def unknown_code(meta: Mapping[str, Any] | None, digest: str = "") -> Code:
     """What stands for the code of a step whose cell is not known: that of its checkpoint."""
     return Code("", digest or (meta["code"] if meta is not None else ""), _NO_NAMES)
+
+
+def written(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Per path what steps left there, by their META."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for meta in metas:
+        for row in (meta["evidence"] or {}).get("written", ()):
+            found.setdefault(row["path"], []).append(row)
+    return found
 
 
 def hidden(key: PipelineKey) -> list[str]:

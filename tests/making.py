@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ckpt_magic.files import format as checkpoint_format
-from ckpt_magic.files.format import StoredStep
+from ckpt_magic.files.format import FOOTER, MAGIC, StoredStep
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
 
@@ -60,3 +60,19 @@ def overwrite(path: Path, data: bytes) -> None:
     """Change a published file in place, as no part of the package ever does."""
     path.chmod(0o600)
     path.write_bytes(data)
+
+
+def sections(path: Path) -> tuple[bytes, bytes, bytes, bytes]:
+    """Pickle, OUTPUTS, META and footer."""
+    data = path.read_bytes()
+    pickle_length, outputs, meta, *_ = FOOTER.unpack(data[-FOOTER.size :])
+    ends = (pickle_length, pickle_length + outputs, pickle_length + outputs + meta)
+    return data[: ends[0]], data[ends[0] : ends[1]], data[ends[1] : ends[2]], data[ends[2] :]
+
+
+def sign_by_hand(path: Path, ring: Keyring, meta: bytes, *, pickle_length: int | None = None) -> None:
+    """Put other META into a file and sign it rightly, as only the key's owner could."""
+    begin, outputs, _, _ = sections(path)
+    lengths = (len(begin) if pickle_length is None else pickle_length, len(outputs), len(meta), ring.signing.id)
+    mac = ring.signing.sign(FOOTER.pack(*lengths, b"", 1, MAGIC), meta)
+    overwrite(path, begin + outputs + meta + FOOTER.pack(*lengths, mac, 1, MAGIC))

@@ -33,7 +33,7 @@ from ckpt_magic.files.format import FOOTER, MAGIC, belongs, claimed, open_checkp
 from ckpt_magic.files.payloads import PAGE
 from ckpt_magic.files.streams import read_exactly
 from ckpt_magic.files.trust import Keyring
-from tests.making import load, new_hash, overwrite, pickle_to, save, some_keyring, write
+from tests.making import load, new_hash, overwrite, pickle_to, save, sections, sign_by_hand, some_keyring, write
 
 OUTPUTS = [{"output_type": "stream", "name": "stdout", "text": "hello é \ud800\n"}]
 
@@ -60,21 +60,6 @@ class Run:
 
     def __reduce__(self) -> Any:
         return os.mkdir, (str(self.folder / "ran"),)
-
-
-def sections(path: Path) -> tuple[bytes, bytes, bytes, bytes]:
-    data = path.read_bytes()
-    pickle_length, outputs, meta, *_ = FOOTER.unpack(data[-FOOTER.size :])
-    ends = (pickle_length, pickle_length + outputs, pickle_length + outputs + meta)
-    return data[: ends[0]], data[ends[0] : ends[1]], data[ends[1] : ends[2]], data[ends[2] :]
-
-
-def sign_by_hand(path: Path, ring: Keyring, meta: bytes, *, pickle_length: int | None = None) -> None:
-    """Put other META into a file and sign it rightly, as only the key's owner could."""
-    begin, outputs, _, _ = sections(path)
-    lengths = (len(begin) if pickle_length is None else pickle_length, len(outputs), len(meta), ring.signing.id)
-    mac = ring.signing.sign(FOOTER.pack(*lengths, b"", 1, MAGIC), meta)
-    overwrite(path, begin + outputs + meta + FOOTER.pack(*lengths, mac, 1, MAGIC))
 
 
 def test_what_was_written_comes_back(path: Path, ring: Keyring) -> None:

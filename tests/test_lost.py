@@ -18,6 +18,7 @@ from ckpt_magic.files.format import open_checkpoint
 from ckpt_magic.files.trust import load_keyring
 from ckpt_magic.steps.registry import StepCall
 from tests.kernels import Kernel
+from tests.making import sections, sign_by_hand
 from tests.test_rule import Cells, actions, meta, play
 
 
@@ -54,6 +55,17 @@ def test_what_is_saved_after_an_unmarked_cell_caught_the_use_of_a_lost_value_hol
     facts = play(kernel, [CONNECTS, CATCHES, (2, "m = len(rows)")])
     assert (actions(facts), kernel.names["m"]) == (["saved", "saved"], 1)  # now it is known that the cell reads it
     assert meta(folder, 2)["marks"] == []
+
+
+def test_an_order_that_names_what_is_not_there_restores_what_is(folder: Path) -> None:
+    play(Kernel(folder), [CONNECTS])
+    (path,) = folder.glob("*.pkl")
+    facts = json.loads(sections(path)[2])
+    assert set(facts["order"]) == {"conn", "n", "sqlite3"}
+    sign_by_hand(path, load_keyring(), json.dumps(facts | {"order": ["absent", "n", "conn"]}).encode())
+    kernel = Kernel(folder, 2)
+    assert actions(play(kernel, [CONNECTS])) == ["restored"]
+    assert (kernel.names["n"], list(kernel.names)[-3:]) == (1, ["n", "conn", "sqlite3"])
 
 
 def test_a_cell_that_failed_on_a_lost_value_marks_nothing(folder: Path) -> None:

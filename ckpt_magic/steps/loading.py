@@ -107,7 +107,7 @@ class Loader:
         for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             kernel.namespace.pop(name, None)
         values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}
-        kernel.namespace.update({name: values[name] for name in meta["order"]} | values)
+        kernel.namespace.update({name: values[name] for name in meta["order"] if name in values} | values)
         same_python = record.is_same_python(meta)
         for token, found in loaded.found.items():
             kernel.makers.adopt(token, found, same_python=same_python)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ckpt_magic.values import owned
 from ckpt_magic.values.pages import new_hash
 
 Row = Mapping[str, Any]
@@ -29,7 +30,6 @@ _NO_FILES: Final = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".pyt
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/etc/", "/usr/", "/lib", "/bin/", "/run/", "/var/lib/", "/dev/null")
 _DEVICES: Final = ("/dev/random", "/dev/urandom", "/dev/zero", "/dev/tty", "/dev/pts/", "/dev/fd/", "/dev/std")
 _OF_THE_USER: Final = (".ipython", ".jupyter", ".matplotlib", ".cache/matplotlib", ".config/matplotlib")
-_OF_PACKAGES: Final = ("/site-packages/", "/dist-packages/")
 _FILE_NAME: Final = re.compile(r"[^\s:*?\"<>|]*\.[A-Za-z]\w{0,8}")
 
 
@@ -48,7 +48,7 @@ class Files:
 
     def counts(self, path: str) -> bool:
         """Whether a file is the user's: not one of Python, of a package, of the system, nor a checkpoint."""
-        if path.endswith(".pyc") or path.startswith(self._elsewhere) or any(part in path for part in _OF_PACKAGES):
+        if path.endswith(".pyc") or path.startswith(self._elsewhere) or any(part in path for part in owned.OF_PACKAGES):
             return False
         if _is_inside(path, self.base):
             return True

@@ -56,7 +56,7 @@ def disown(path: Path) -> None:
         del _paths[ident]
 
 
-_OF_PACKAGES: Final = frozenset({"site-packages", "dist-packages"})
+OF_PACKAGES: Final = tuple(f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "dist-packages"))
 
 
 def is_own(name: str) -> bool:
@@ -65,7 +65,7 @@ def is_own(name: str) -> bool:
     file = getattr(module, "__file__", None)
     if not isinstance(file, str) or name.partition(".")[0] in _NOT_OWN:
         return False
-    if not _OF_PACKAGES.isdisjoint(pathlib.PurePath(file).parts):  # also those of another environment, by a .pth file
+    if any(folder in file for folder in OF_PACKAGES):  # also those of another environment, by a .pth file
         return False
     return file.endswith(".py") and not file.startswith(_installed())
 

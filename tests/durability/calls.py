@@ -221,6 +221,8 @@ def look_at_trusted(folder: Path, done: bool) -> str:
 
 
 def make_key(folder: Path) -> Callable[[], bool]:
+    import platformdirs  # noqa: F401  # a file of Python's own that cannot be read is no business of ours
+
     os.environ.pop("CKPT_KEY", None)
     os.environ["XDG_DATA_HOME"] = str(folder)
     return lambda: bool(load_keyring())
@@ -370,6 +372,12 @@ def faults(counted: Counter[str], errors: Sequence[str] = ERRORS) -> Iterator[Fa
     for call, times in sorted(counted.items()):
         for nth in range(1, times + 1):
             yield from (Fault(call, nth, error) for error in errors)
+
+
+def try_some(name: str, top: Path, errors: Sequence[str], every: int) -> dict[Fault, str]:
+    """Let every so many-th of all calls fail; what is wrong after each, or nothing."""
+    deed = DEEDS[name]
+    return {fault: try_one(deed, top, fault) for fault in list(faults(calls_of(deed, top), errors))[::every]}
 
 
 def main() -> None:

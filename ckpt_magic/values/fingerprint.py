@@ -29,7 +29,8 @@ from ckpt_magic.values import makers, owned, references, tensors, tokens, traceb
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
-from ckpt_magic.values.pages import LARGE, Content, Pages, hash_at_once, new_hash, place_of
+from ckpt_magic.values.memory import place_of
+from ckpt_magic.values.pages import LARGE, Content, Pages, hash_at_once, new_hash
 from ckpt_magic.values.parts import annotated, annotation_texts, code_parts
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder

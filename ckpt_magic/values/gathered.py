@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ckpt_magic.values.pages import place_of
+from ckpt_magic.values.memory import place_of
 
 _GATHERED: Final = 1 << 20  # bytes; a smaller array is copied
 _PIECE: Final = 1 << 20

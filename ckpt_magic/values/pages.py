@@ -23,6 +23,8 @@ from typing import Any, Final
 
 import xxhash
 
+from ckpt_magic.values.memory import place_of
+
 new_hash: Final[Callable[..., Any]] = xxhash.xxh3_128
 hash_at_once: Final[Callable[[bytes], str]] = xxhash.xxh3_128_hexdigest
 LARGE: Final = 1 << 20
@@ -375,33 +377,6 @@ def _total(ranges: Iterable[tuple[int, int]]) -> int:
 
 
 # --- places ---
-
-
-class _View(ctypes.Structure):
-    """A `Py_buffer` of C."""
-
-    _fields_ = (
-        ("buf", ctypes.c_void_p),
-        ("obj", ctypes.c_void_p),
-        ("len", ctypes.c_ssize_t),
-        ("itemsize", ctypes.c_ssize_t),
-        ("readonly", ctypes.c_int),
-        ("ndim", ctypes.c_int),
-        ("format", ctypes.c_char_p),
-        ("shape", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("suboffsets", ctypes.c_void_p),
-        ("internal", ctypes.c_void_p),
-    )
-
-
-def place_of(buffer: Any) -> tuple[int, int]:
-    """Address and length of contiguous memory."""
-    view = _View()
-    with buffer.raw() if hasattr(buffer, "raw") else memoryview(buffer) as raw:
-        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(raw), ctypes.byref(view), 0)
-        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
-    return view.buf or 0, view.len
 
 
 def _whole_pages(place: tuple[int, int]) -> tuple[int, int]:

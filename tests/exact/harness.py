@@ -21,6 +21,7 @@ import importlib
 import io
 import json
 import linecache
+import logging
 import os
 import random
 import re
@@ -459,7 +460,6 @@ def around() -> dict[str, str]:
     """What a process has besides names."""
     import decimal
     import locale
-    import logging
     import signal
     import socket
     import tempfile
@@ -801,7 +801,7 @@ class Witness:
 
     def of_library(self, value: Any, place: str) -> str | None:
         numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
-        if type(value).__name__ in ("Logger", "RootLogger"):
+        if isinstance(value, logging.Logger):
             return f"{value.name} {value.level}"
         if type(value).__name__ == "PydanticRecursiveRef":
             return re.sub(r":\d+", "", value.type_ref)  # addresses of classes

@@ -1,0 +1,33 @@
+"""Where the memory of a buffer lies."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+
+class _View(ctypes.Structure):
+    """A `Py_buffer` of C."""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("obj", ctypes.c_void_p),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    )
+
+
+def place_of(buffer: Any) -> tuple[int, int]:
+    """Address and length of contiguous memory."""
+    view = _View()
+    with buffer.raw() if hasattr(buffer, "raw") else memoryview(buffer) as raw:
+        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(raw), ctypes.byref(view), 0)
+        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
+    return view.buf or 0, view.len

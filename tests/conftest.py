@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import hashlib
 import json
 import os
@@ -29,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, or one process works on it when the others have nothing left."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("long", "venv"))))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,6 +49,13 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Kernels and forks test this working tree, not what may be installed.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _swept() -> Iterator[None]:
+    """Leave no dead kernels behind: the garbage collector seldom comes by, and looks go through all objects."""
+    yield
+    gc.collect()
 
 
 # --- in this process ---

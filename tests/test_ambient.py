@@ -220,6 +220,16 @@ def test_the_module_path_comes_back(change: Callable[[list[str]], None]) -> None
     assert sys.path == expected
 
 
+@pytest.mark.parametrize("at", [0, 1, 2, 9])
+def test_a_module_path_with_folders_that_are_in_it_twice_comes_back(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    old = ["/a", "/b", "/a", "/c", "/a"]
+    monkeypatch.setattr(sys, "path", old[:])
+    run(lambda: sys.path.insert(at, "/new"), lambda: sys.path.__setitem__(slice(None), old))
+    expected = old[:]
+    expected.insert(at, "/new")
+    assert sys.path == expected
+
+
 def test_the_module_path_keeps_what_this_kernel_has() -> None:
     old = sys.path[:]
     state = changing(lambda: sys.path.insert(0, "/new")).state

@@ -257,7 +257,7 @@ def test_what_is_not_stale_is_what_was_stored(tmp_path: Path) -> None:
                 del array, content
                 array = np.random.default_rng(turn).integers(0, 255, size + 64, "u1")[seed % 3 :][:size]
                 pages.prune({place})
-    assert told > 30
+    assert told > 10  # how many depends on where the arrays happen to lie
 
 
 def look(pages: Pages, array: Any) -> Any:

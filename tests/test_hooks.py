@@ -10,7 +10,6 @@ import re
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -494,18 +493,22 @@ def test_a_syntax_error_in_a_step_begins_nothing(nb: Notebook) -> None:
 
 
 def test_an_interrupt_while_awaiting_is_a_failed_step(nb: Notebook) -> None:
+    over = threading.Event()
+
     def interrupt() -> None:
-        time.sleep(0.3)
-        os.kill(os.getpid(), signal.SIGINT)
+        while not over.wait(0.5):  # again if it is lost: what a callback of the garbage collector raises, Python drops
+            os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
-        result = nb.run("%%step 1\nimport asyncio\nawait asyncio.sleep(5)\ndone = 1")
+        result = nb.run("%%step 1\nimport asyncio\nawait asyncio.sleep(30)\ndone = 1")
         success = result.success
     except KeyboardInterrupt:
         success = False
-    thread.join()
+    finally:
+        over.set()
+        thread.join()
     assert not success
     assert nb.log == [("begin", 1), ("finish", 1, False)]
     nb.run("after = 1")

@@ -27,6 +27,9 @@ UNFOLLOWED = {"update-display", "clear-output", "interact"}  # updates, Output w
 WIDGET = "application/vnd.jupyter.widget-view+json"  # holds a random model id
 
 
+pytestmark = pytest.mark.long
+
+
 def environment(start: str) -> dict[str, str]:
     """The environment of a kernel with this start point and nothing of the caller's settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CKPT_", "PYTEST_"))}

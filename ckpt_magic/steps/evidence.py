@@ -233,6 +233,8 @@ class Evidence:
             return ""
         if isinstance(value, (str, bytes)) and (len(value) > _SHOWN or _is_in_environ(value, secrets)):
             return ""
+        if isinstance(value, int) and value.bit_length() > 4 * _SHOWN:  # Python makes no text of some that are longer
+            return ""
         text = repr(value) if type(value) in references.ATOMS else ""
         return text if len(text) <= _SHOWN else ""
 

@@ -311,7 +311,8 @@ def _list_change(name: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> 
         "front": front,
         "back": back,
         "removed": [item for item in old if item in gone and item not in front + back],
-        "twice": [item for item in kept if item in gone],  # an entry that is in the list more than once
+        # entries that are in the list more than once, each with how many like it come before
+        "twice": [(item, old[: block.a + at].count(item)) for at, item in enumerate(kept) if item in gone],
     }
 
 
@@ -352,16 +353,15 @@ def _warning_filter(item: tuple[Any, ...], names: Mapping[str, Any]) -> tuple[An
 
 def _put_list(name: str, change: Mapping[str, list[tuple[Any, Any]]]) -> None:
     live: list[Any] = sys.path if name == "sys.path" else warnings.filters  # type: ignore[assignment]
-    gone = [encoded for pairs in change.values() for encoded, _ in pairs]
-    kept = [encoded for encoded, _ in change["twice"]]
-    middle = []
-    for item in live:
-        encoded = _encoded(name, item)
-        if encoded not in gone:
-            middle.append(item)
-        elif encoded in kept:
-            kept.remove(encoded)
-            middle.append(item)
+    gone = [entry for part in ("front", "back", "removed") for entry, _ in change[part]]
+    gone += [entry for (entry, _), _ in change["twice"]]
+    old = [_encoded(name, item) for item in live]
+    kept = [entry for entry, _ in change["twice"]]
+    middle = [
+        item
+        for at, (item, entry) in enumerate(zip(live, old, strict=True))
+        if entry not in gone or (entry, old[:at].count(entry)) in kept
+    ]
     if name == "warning filters":
         warnings.resetwarnings()  # the public way to tell the module that its filters are other ones
     live[:] = [item for _, item in change["front"]] + middle + [item for _, item in change["back"]]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.forms import Token
 from ckpt_magic.values.parts import function_in, maker_of
-from ckpt_magic.values.references import at, importable
+from ckpt_magic.values.references import at, importable, is_displaced
 from ckpt_magic.values.tokens import definition_token, is_named, is_plain_definition, kind_of, plain_parts
 
 
@@ -163,7 +163,7 @@ class Makers:
         if made is not None and made.ref() is obj:
             return made
         maker = ""
-        if self._step:
+        if self._step and not (issubclass(type(obj), type) and is_displaced(obj)):
             name = kind_of(obj), obj.__qualname__
             number, self._met[name] = self._met[name], self._met[name] + 1
             maker = f"{self._step}.{number}" if number else self._step

@@ -34,6 +34,16 @@ def importable(obj: Any) -> bool:
     return found is obj and (type(obj) is not types.FunctionType or obj.__globals__.get("__name__") != "__main__")
 
 
+def is_displaced(cls: type) -> bool:
+    """Whether something else is now where this class of a library was: a patch keeps it aside."""
+    name: object = cls.__module__
+    module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" else None
+    if module is None:
+        return False
+    there = at(cls.__qualname__, vars(module))
+    return there is not None and there is not cls
+
+
 def library_of(kind: type) -> str:
     """The top package of a class; none for a class that has no name for its module."""
     module: object = kind.__module__

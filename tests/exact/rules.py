@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ RULES: dict[str, Rule] = {
     ),
     "functions reach what their code names": Rule(
         "values.source:reach",
-        lambda _: lambda names, namespace: (frozenset(names), []),
+        lambda reach: lambda names, *_: dataclasses.replace(reach((), {}), names=frozenset(names)),
         (("test_names", "an unmarked cell changes a variable through functions"),),
     ),
     "what an unmarked cell may have changed is looked at before a decision": Rule(

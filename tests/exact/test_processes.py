@@ -126,6 +126,6 @@ def test_children_save_nothing_of_the_step_and_all_is_restored(run_cells: RunCel
     left = [
         path.name
         for path in (tmp_path / "ck").iterdir()
-        if not re.fullmatch(r".*\.pkl|\.gitignore|.*\.lock", path.name)
+        if not re.fullmatch(r".*\.pkl|\.gitignore|\.used|.*\.lock", path.name)
     ]
     assert left == []

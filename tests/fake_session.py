@@ -104,8 +104,9 @@ class FakeSession:
     def cell_begins(self, tree: Any = None) -> None:
         self.log.append("cell begins")
 
-    def cell_ends(self, *, failed: bool = False) -> None:
+    def cell_ends(self, *, failed: bool = False, text: str | None = None) -> list[Any]:
         self.log.append("cell ends")
+        return []
 
     def reset(self) -> None:
         self.log.append("reset")

@@ -22,7 +22,7 @@ import threading
 import time
 import tokenize
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -41,6 +41,7 @@ from ckpt_magic.steps.plan import Body, Outcome
 from ckpt_magic.values.placeholder import Placeholder
 
 if TYPE_CHECKING:
+    from ckpt_magic.steps.advice import Advice
     from ckpt_magic.steps.plan import Plan
     from ckpt_magic.steps.registry import StepCall
     from ckpt_magic.steps.session import Session
@@ -71,6 +72,8 @@ class Hooks:
         Turns the text after `%%step` into a call; raises `UsageError`.
     banner_text, banner_html
         Render the facts that `session.finish` returns.
+    advice_data
+        Renders the advice that `session.cell_ends` returns: data to display, by MIME type.
     banner
         Whether to publish the banner at all; may be changed later, as an attribute.
     cap
@@ -85,6 +88,7 @@ class Hooks:
         *,
         banner_text: Callable[[dict[str, Any]], str],
         banner_html: Callable[[dict[str, Any]], str] | None = None,
+        advice_data: Callable[[Sequence[Advice]], dict[str, str]] | None = None,
         banner: bool = True,
         cap: int = DEFAULT_CAP,
     ) -> None:
@@ -95,6 +99,7 @@ class Hooks:
         self._parse = parse
         self._banner_text = banner_text
         self._banner_html = banner_html
+        self._advice_data = advice_data
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._threads = threading.local()
@@ -538,7 +543,10 @@ class Hooks:
                 if cell.info is None:
                     self.session.outside_ran()
                 else:
-                    self.session.cell_ends(failed=cell.failed)
+                    found = self.session.cell_ends(failed=cell.failed, text=cell.info.raw_cell)
+                    if found and self.banner and self._advice_data is not None:
+                        rows = [one.as_row() for one in found]
+                        self.shell.display_pub.publish(self._advice_data(found), {"ckpt_magic": {"advice": rows}})
             except Exception as error:  # noqa: BLE001
                 _warn(f"after the cell: {error!r}")
 

@@ -69,6 +69,7 @@ class CkptMagics(Magics):
     check_payloads = Bool(True, help="Whether restored files are compared with their digests, in the background.").tag(
         config=True
     )
+    advice = Bool(True, help="Whether it is said where to start after a cell changed what steps read.").tag(config=True)
     failed_cap = Integer(
         FAILED_CAP, min=0, help="Bytes kept of what a failed step had made, for %ckpt_load --failed; 0 keeps nothing."
     ).tag(config=True)
@@ -86,12 +87,22 @@ class CkptMagics(Magics):
             verbs.parse_step,
             banner_text=status.banner_text,
             banner_html=status.banner_html,
+            advice_data=verbs.safe_start,
             banner=self.banner and os.environ.get("CKPT_BANNER") != "0",
             cap=self.output_cap,
         )
         self._shown: dict[Path, str] = {}
-        options = ["banner", "failed_cap", "output_cap", "quota", "restore_random", "secrets", "sync", "check_payloads"]
-        self.observe(self._apply_options, options)
+        options = [
+            "advice",
+            "banner",
+            "check_payloads",
+            "failed_cap",
+            "output_cap",
+            "quota",
+            "restore_random",
+            "secrets",
+        ]
+        self.observe(self._apply_options, [*options, "sync"])
 
     def _new_session(self) -> Session:
         handed = _read_handed_over(self.handed_over)
@@ -118,6 +129,7 @@ class CkptMagics(Magics):
             quota=self._quota(),
             sync=self.sync,
             check_payloads=self.check_payloads,
+            advice=self.advice,
             progress=Display(self._shell) if hasattr(self._shell, "kernel") else terminal,
             cells_after=cells.after,
         )
@@ -139,6 +151,7 @@ class CkptMagics(Magics):
         self.session.quota = self._quota()
         self.session.sync = self.sync
         self.session.check_payloads = self.check_payloads
+        self.session.advice = self.advice
 
     @validate("quota")
     def _refuse_other_quotas(self, proposal: Any) -> Any:

@@ -532,7 +532,15 @@ def banner_text(facts: Mapping[str, Any]) -> str:
 def banner_html(facts: Mapping[str, Any]) -> str:
     """Render the same line for notebooks."""
     first, second, *rest = (html_text(part) for part in _banner_parts(facts))
-    line = " · ".join([first, f"<b>{second}</b>", *rest])
+    return _quiet(" · ".join([first, f"<b>{second}</b>", *rest]))
+
+
+def line_html(text: str) -> str:
+    """Render any other line in the same way."""
+    return _quiet(html_text(text))
+
+
+def _quiet(line: str) -> str:
     return f'<div style="{QUIET};font-size:var(--jp-ui-font-size1,13px)">{line}</div>'
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -196,6 +197,16 @@ def advice_text(one: Advice) -> str:
         return f"`{one.name}` is read by no stored step"
     saves = f" (saves {status.duration(one.saves)})" if one.saves else ""
     return f"`{one.name}` is read by {steps_text(list(one.steps))}: start from {one.start}{saves}"
+
+
+def safe_start(found: Sequence[Advice]) -> dict[str, str]:
+    """One line of advice after a cell, to be displayed: what steps read of what it changed, and where to start."""
+    parts = []
+    for (start, saves), group in itertools.groupby(found, lambda one: (one.start, one.saves)):
+        read = ", ".join(f"`{one.name}` is read by {steps_text(one.steps)}" for one in group)
+        parts.append(f"{read}: start from {start} (saves {status.duration(saves)})")
+    line = printable("; ".join(parts))
+    return {"text/plain": line, "text/html": status.line_html(line)}
 
 
 # -- load -----------------------------------------------------------------------------------------------------------

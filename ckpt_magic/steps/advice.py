@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ckpt_magic.steps.registry import StartPoint, lets
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -20,7 +22,7 @@ class Advice:
     start
         The first of them; None if no stored step does.
     saves
-        Seconds that the steps before it took, which need not run again.
+        Seconds that the steps before it took, which need not run.
     """
 
     name: str
@@ -47,9 +49,13 @@ def advise(names: Iterable[str], metas: Mapping[int, Mapping[str, Any]]) -> list
     for name in names:
         readers = tuple(step for step, meta in sorted(metas.items()) if _reads(meta, name))
         start = readers[0] if readers else None
-        seconds = sum(meta["seconds"] for step, meta in metas.items() if start is not None and step < start)
-        advice.append(Advice(name, readers, start, seconds))
+        advice.append(Advice(name, readers, start, 0.0 if start is None else seconds_before(start, metas)))
     return advice
+
+
+def seconds_before(start: int, metas: Mapping[int, Mapping[str, Any]], point: StartPoint = "none") -> float:
+    """How long the stored steps below `start` took, of those that the start point that holds would run."""
+    return sum(float(meta["seconds"]) for step, meta in metas.items() if step < start and not lets(point, step))
 
 
 def _reads(meta: Mapping[str, Any], name: str) -> bool:

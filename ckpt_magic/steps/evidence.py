@@ -294,6 +294,20 @@ class Evidence:
         names = meta["evidence"]["functions"] if meta["evidence"] is not None else ()
         return all(self._definition(name) is not None for name in names)
 
+    def is_defined_so(self, name: str, meta: Mapping[str, Any]) -> bool:
+        """Whether a name means the function or class that it meant to a step, documentation aside."""
+        evidence = meta["evidence"]
+        qualified = evidence["covered"][name]
+        if getattr(self._namespace.get(name), "__qualname__", None) != qualified:
+            return False
+        parts = {one: then for one, then in evidence["functions"].items() if f"{one}.".startswith(f"{qualified}.")}
+        of = _Codes(str)
+        return all(
+            with_values(of.fact(one, then["digest"], Fact(now["digest"])), now["values"]).token
+            == with_values(Fact(then["digest"]), then["values"]).token
+            for one, (then, now) in self._functions_now(parts, None).items()
+        )
+
     def _values(self, one: Any) -> str | None:
         """Digest of default values, closure and attributes; None if they cannot be compared."""
         digest = hashlib.blake2b(digest_size=8)

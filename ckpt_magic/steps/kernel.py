@@ -62,6 +62,8 @@ class Kernel:
         Whether a step ends only when its checkpoint is published; else that goes on in the background.
     check_payloads
         Whether the payloads of restored files are compared with their digests.
+    advice
+        Whether it is said where to start after an unmarked cell changed what steps read.
     progress
         Shows how far something is that takes long.
     """
@@ -80,6 +82,7 @@ class Kernel:
         quota: int | None = None,
         sync: bool = True,
         check_payloads: bool = True,
+        advice: bool = True,
         progress: progress.Progress = progress.silent,
     ) -> None:
         self.namespace = namespace
@@ -93,6 +96,7 @@ class Kernel:
         self.quota = quota
         self.sync = sync
         self.check_payloads = check_payloads
+        self.advice = advice
         self.progress = progress
         self.id = uuid.uuid4().hex
         self.began = time.time()

@@ -26,6 +26,8 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files import usage
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.steps import failures, foresight, freshness, interrupts, record, refusals, registry
+from ckpt_magic.steps.advice import Advice
+from ckpt_magic.steps.advising import Advising
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.foresight import PlannedCell
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
@@ -69,6 +71,7 @@ class Session(Kernel):
     ) -> None:
         super().__init__(namespace, settings, **options)
         self._fitting = Fitting(self, cells_after)
+        self._advising = Advising(self, cells_after)
         self._looks = Looks(self, self._fitting)
         self._loader = Loader(self, lives or self.makers.find)
         self._saver = Saver(self, self._loader)
@@ -244,6 +247,7 @@ class Session(Kernel):
         """Forget everything that the namespace held (`%reset`)."""
         self.clear()
         self._fitting.forget()
+        self._advising.forget()
 
     def tell(self) -> None:
         """Warn of saves that failed in the background, and of damage found there, since the last time."""
@@ -265,10 +269,22 @@ class Session(Kernel):
         found = self.watch.cell_begins(tree)
         self.around.cell_begins(tree, found, self.places)
 
-    def cell_ends(self, *, failed: bool = False) -> None:
+    def cell_ends(self, *, failed: bool = False, text: str | None = None) -> list[Advice]:
         """Attribute what changed to the unmarked cell that just ended.
 
         One that used a lost value and ended well has caught the error and gone on without the value.
+
+        Parameters
+        ----------
+        failed
+            Whether it raised.
+        text
+            The whole text of the cell, if it is known.
+
+        Returns
+        -------
+        list of Advice
+            Where to start, if what it changed is read by stored steps and that was not said yet.
         """
         self.tell()
         self.in_cell = False
@@ -277,11 +293,12 @@ class Session(Kernel):
         used, self.used = {} if failed else self.used, {}
         for name, (key, step) in used.items():
             self.registry.pipeline(key).used[name] = step
-        self.watch.cell_ends()
+        changed = self.watch.cell_ends()
         self.evidence.modules.notice()
         cell, self._cell = self._cell, None
         self.around.cell_ends(self.places, lambda: self.watch.lineage(cell))
         self.chance.ran(lambda: cell is None or source.seeds(cell, source.names(cell).reads, self.namespace))
+        return self._advising.after_cell(changed, text) if self.advice and not failed else []
 
     def outside_ran(self) -> None:
         """Note that code ran outside any cell: the callback of a widget, a silent execution, a debug console."""

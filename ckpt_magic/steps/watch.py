@@ -134,16 +134,20 @@ class Watch:
         """Looks at large values that still stand (rule 10 of `delta`)."""
         return {} if self._touched is None else alone.untouched(self._last, names, self._touched)
 
-    def cell_ends(self) -> None:
-        """Attribute what the unmarked cell that just ended has bound or deleted to it."""
+    def cell_ends(self) -> set[str]:
+        """Attribute what the unmarked cell that just ended has bound or deleted to it; return what it can have changed.
+
+        That are no names if its code is not known.
+        """
         if self._cell is None:
-            return
+            return set()
         (bound, mentioned, reached), self._cell = self._cell, None
         self.attribute(bound)
         self._strays -= bound
         for name in mentioned - self.made():
             if _can_hold(self._namespace.get(name)):
                 self._holds.setdefault(name, set()).update(reached)
+        return mentioned
 
     def _note_reads(self, names: Set[str]) -> None:
         for key, pipeline in self._registry.pipelines().items():

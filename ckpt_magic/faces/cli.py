@@ -115,6 +115,14 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true")
     verify.set_defaults(verb=_verify)
 
+    accept = add("accept", help="vouch for a stale checkpoint: it is fresh until something else changes")
+    accept.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    accept.add_argument("--step", type=int, required=True, metavar="N")
+    accept.add_argument("--reason", default="", metavar="TEXT")
+    verbs.add_pipeline(accept)
+    accept.add_argument("--json", action="store_true")
+    accept.set_defaults(verb=_accept)
+
     clear = add("clear", help="delete checkpoints; without --yes only say which")
     _add_place(clear)
     clearing.add_arguments(clear)
@@ -240,6 +248,17 @@ def _verify(given: argparse.Namespace) -> int:
     report = verify(given.notebook, _pipeline(settings, given), given.step, load_keyring())
     print(json.dumps(report.as_row(), indent=2) if given.json else report.text())
     return {"reproduces": 0, "differs": 10}.get(report.verdict, 1)
+
+
+def _accept(given: argparse.Namespace) -> int:
+    from ckpt_magic.faces.accept import accept  # nbclient again
+
+    given.what = [str(given.notebook)]
+    settings, _ = _place(given)
+    row = accept(given.notebook, _pipeline(settings, given), given.step, given.reason, load_keyring())
+    lines = verbs.accepted_lines(given.step, [cause["line"] for cause in row["causes"]])
+    print(json.dumps({"step": given.step, **row}, indent=2) if given.json else "\n".join(lines))
+    return 0
 
 
 def _clear(given: argparse.Namespace) -> int:

@@ -132,6 +132,9 @@ class CkptMagics(Magics):
             advice=self.advice,
             progress=Display(self._shell) if hasattr(self._shell, "kernel") else terminal,
             cells_after=cells.after,
+            cell_of=lambda key, step: (
+                (verbs.parse_step(found[0]), found[1]) if (found := cells.step(key, step)) is not None else None
+            ),
         )
 
     def _is_hidden(self, name: str, value: Any) -> bool:
@@ -430,6 +433,35 @@ class CkptMagics(Magics):
         return list(found) if given.json else found
 
     @line_magic
+    def ckpt_accept(self, line: str) -> None:
+        """Vouch for a stale checkpoint: from now on it is fresh, until something else changes.
+
+        Usage: %ckpt_accept N [--reason TEXT] [--name NAME] [--version V] [--folder F]
+
+        What is accepted is what makes it stale now: the code, functions, values, files and versions as they are here.
+        Date, causes and reason are recorded in the checkpoint, its values stay as they are; %ckpt_status shows them.
+        Run the cells above the step first. What does not fit this kernel, and what cannot be compared, cannot be
+        accepted. Which files new code would open is not known before it runs: those that it names count, and
+        `--depends`.
+
+        Examples
+        --------
+        ::
+
+            %ckpt_accept 3 --reason "only the log line changed"
+        """
+        parser = verbs.Arguments("%ckpt_accept")
+        parser.add_argument("step", type=int, metavar="N")
+        parser.add_argument("--reason", default="", metavar="TEXT")
+        verbs.add_pipeline(parser)
+        _usage(self._accept, parser, line)
+
+    def _accept(self, parser: verbs.Arguments, line: str) -> None:
+        given = parser.parse_line(line)
+        key = self._key(parser, given)
+        _say("\n".join(verbs.accepted_lines(given.step, self.session.accept(key, given.step, given.reason))))
+
+    @line_magic
     def ckpt_verify(self, line: str) -> None:
         """Run a step again, in a second process on the restored state before it, and compare what it leaves.
 
@@ -610,6 +642,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "ckpt_start": ("--name", "--changed"),
     "ckpt_load": (*_PIPELINE, "--push", "--force", "--failed", "--json"),
     "ckpt_status": (*_PIPELINE, "--json"),
+    "ckpt_accept": ("--reason", *_PIPELINE),
     "ckpt_verify": _PIPELINE,
     "ckpt_diff": ("--name", "--folder", "--json"),
     "ckpt_clear": (

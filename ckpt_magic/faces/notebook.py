@@ -16,6 +16,7 @@ from ckpt_magic.errors import CheckpointError, UsageError
 from ckpt_magic.faces.hooks import split_step
 from ckpt_magic.faces.verbs import code_cells
 from ckpt_magic.steps.needs import Cell
+from ckpt_magic.steps.plan import Body
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.values import source
 
@@ -59,7 +60,7 @@ class Notebook:
         text
             The whole text of its cell; None if only its number is known.
         """
-        sources = self._sources if self._sources is not None else self._of_file()
+        sources = self._texts()
         if sources is None:
             return None
         cells = [self._cell(one, key) for one in sources]
@@ -67,6 +68,18 @@ class Notebook:
         places += [place for place, cell in enumerate(cells) if cell is not None and cell.step == step]
         below = cells[places[0] + 1 :] if places else cells
         return [cell for cell in below if cell is not None]
+
+    def step(self, key: PipelineKey, step: int) -> tuple[str, Body] | None:
+        """The text after `%%step`, and what is below it, of the last cell of a step; None if it is not known."""
+        for text in reversed(self._texts() or ()):
+            line, body = split_step(text)
+            with suppress(CheckpointError, SyntaxError, ValueError, RecursionError, MemoryError):
+                if line is not None and self._pipeline(line) == (step, key):
+                    return line, Body(body, ast.parse(self._transform(body)), "", text)
+        return None
+
+    def _texts(self) -> Sequence[str] | None:
+        return self._sources if self._sources is not None else self._of_file()
 
     def _cell(self, text: str, key: PipelineKey) -> Cell | None:
         """What a cell reads and binds; None if it is no code that could run."""

@@ -43,8 +43,9 @@ class PlanRows(list[dict[str, Any]]):
     """What the next run would do, a row per step: a list of dicts that shows itself as a table.
 
     Each row has the keys `step`, `name`, `version`, `title`, `next` (`run`, `restore`), `state` (`fresh`, `stale`,
-    `missing`, `foreign`), `reasons` (dicts with `kind`, `thing`, `line`, `old`, `new`), `reason` (why it would run, in
-    one line), `run_seconds` (what the run took that was saved), `restore_seconds` (an estimate) and `bytes`.
+    `missing`, `foreign`), `reasons` (dicts with `kind`, `thing`, `line`, `old`, `new`), `note` (what the user
+    accepted), `reason` (why it would run, or is restored all the same, in one line), `run_seconds` (what the run took
+    that was saved), `restore_seconds` (an estimate) and `bytes`.
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ class _Deciding:
         if lacking := self._lacking(at, self.metas[step]):
             return "run", lacking
         if verdict.state == "fresh":
-            return "restore", ""
+            return "restore", verdict.note
         misfits = [cause for cause in verdict.causes if cause.kind in _MISFITS]
         if misfits and call.stale != "restore":
             return "run", in_one_line(misfits)

@@ -44,7 +44,10 @@ _IDLE_SECONDS = 600  # a kernel that printed much needs a while until its last m
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `ckpt-magic run` was asked for; None where nothing was said. `until`: the last step that is executed."""
+    """What `ckpt-magic run` was asked for; None where nothing was said.
+
+    `until` is the last step that is executed, `instead` code that is executed in its place.
+    """
 
     start_from: str | None = None
     name: str | None = None
@@ -52,6 +55,7 @@ class Options:
     folder: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     until: int | None = None
+    instead: str | None = None
 
 
 def run(notebook: Path, output: Path, options: Options, *, stream: TextIO | None = None) -> int:
@@ -91,11 +95,14 @@ def run(notebook: Path, output: Path, options: Options, *, stream: TextIO | None
         document.cells = _until(document, options.until, notebook)
     if options.parameters:
         inject(document, options.parameters)
+    sources = [cell.source for cell in document.cells if cell.cell_type == "code"]
+    if options.instead is not None:
+        document.cells[-1].source = options.instead
     for cell in document.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     progress = _Progress(stream or sys.stderr, _code_cells(document))
-    with _handed_over(document, notebook, options) as handed, progress:
+    with _handed_over(sources, notebook, options) as handed, progress:
         client = _Client(document, notebook, output, progress, handed)
         return client.run()
 
@@ -403,7 +410,7 @@ def _literal(text: str) -> str:
 
 
 @contextmanager
-def _handed_over(document: NotebookNode, notebook: Path, options: Options) -> Iterator[str]:
+def _handed_over(sources: Sequence[str], notebook: Path, options: Options) -> Iterator[str]:
     """A file for the kernel, which nobody else can read."""
     content = {
         "start_from": options.start_from,
@@ -411,7 +418,7 @@ def _handed_over(document: NotebookNode, notebook: Path, options: Options) -> It
         "version": options.version,
         "folder": options.folder,
         "notebook": str(notebook.absolute()),
-        "sources": [cell.source for cell in document.cells if cell.cell_type == "code"],
+        "sources": list(sources),
     }
     descriptor, path = tempfile.mkstemp(prefix="ckpt-magic-", suffix=".json")  # 0600
     try:

@@ -458,6 +458,7 @@ def _facts(found: Details, now: datetime | None) -> list[tuple[str, str]]:
         ("deletes", _words(meta.get("deleted"))),
         ("left out", _words(meta.get("unsaved"))),
         ("marks", _words(meta.get("marks"))),
+        ("accepted", _accepted(meta)),
         ("changed besides variables", _words(meta.get("ambient"))),
         ("random generators", "moved by the step" if meta.get("moved") else ""),
         ("cannot be put back", _words(meta.get("refused"))),
@@ -476,6 +477,16 @@ def _written_by(meta: Mapping[str, Any]) -> str:
     python = _text(meta.get("python"))
     parts = [kind, _text(meta.get("notebook")), f"Python {python}" if python else None]
     return ", ".join(part for part in parts if part)
+
+
+def _accepted(meta: Mapping[str, Any]) -> str:
+    """What the user vouched for: when, why, and what had changed."""
+    accepted = meta.get("accepted")
+    if not isinstance(accepted, Mapping):
+        return ""
+    lines = [_text(cause.get("line")) for cause in _dicts(accepted.get("causes"))]
+    parts = [_text(accepted.get("date")), _text(accepted.get("reason")), "; ".join(filter(None, lines))]
+    return " · ".join(part for part in parts if part)
 
 
 def _tables(found: Details) -> list[tuple[str, list[str], list[list[str]]]]:

@@ -209,6 +209,14 @@ def safe_start(found: Sequence[Advice]) -> dict[str, str]:
     return {"text/plain": line, "text/html": status.line_html(line)}
 
 
+# -- accept ---------------------------------------------------------------------------------------------------------
+
+
+def accepted_lines(step: int, causes: Sequence[str]) -> list[str]:
+    """What was accepted, for people."""
+    return [f"step {step} · accepted", *(printable(f"  {cause}") for cause in causes)]
+
+
 # -- load -----------------------------------------------------------------------------------------------------------
 
 

@@ -100,14 +100,9 @@ def verify(notebook: Path, key: PipelineKey, step: int, keyring: Keyring) -> Rep
     CheckpointError
         Its checkpoint cannot be read here.
     """
-    store = Store(key.folder)
-    there = {entry.step: entry.path for entry in store.entries(key.name, key.version)}
-    if step not in there:
-        raise StepNotFoundError(f"step {step} of `{key.name}` version {key.version} is not stored in {key.folder}")
-    stored = files.open_checkpoint(there[step], keyring)
-    if stored.problem is not None:
-        raise stored.problem
-    with _aside(store, [path for number, path in there.items() if number < step]) as folder:
+    stored, store = stored_step(key, step, keyring), Store(key.folder)
+    below = [entry.path for entry in store.entries(key.name, key.version) if entry.step < step]
+    with aside(store, below) as folder:
         told = io.StringIO()
         options = runner.Options(str(step), key.name, key.version, str(folder), until=step)
         ended = runner.run(notebook, folder / "verified.ipynb", options, stream=told)
@@ -120,6 +115,20 @@ def verify(notebook: Path, key: PipelineKey, step: int, keyring: Keyring) -> Rep
         found = _differences(old, new, stored.meta, fresh)
     verdict = "differs" if found else "reproduces"
     return _report(key, step, verdict, stored.meta, found=found, again=fresh)
+
+
+def stored_step(key: PipelineKey, step: int, keyring: Keyring) -> files.StoredStep:
+    """The checkpoint of a step, if it is there and trusted."""
+    path = Store(key.folder).path(key.name, key.version, step)
+    try:
+        stored = files.open_checkpoint(path, keyring)
+    except StepNotFoundError:
+        raise StepNotFoundError(
+            f"step {step} of `{key.name}` version {key.version} is not stored in {key.folder}"
+        ) from None
+    if stored.problem is not None:
+        raise stored.problem
+    return stored
 
 
 def _differences(old: Any, new: Any, meta: Mapping[str, Any], fresh: Mapping[str, Any]) -> list[Difference]:
@@ -165,7 +174,7 @@ def _reasons(meta: Mapping[str, Any]) -> list[str]:
 
 
 @contextmanager
-def _aside(store: Store, paths: list[Path]) -> Iterator[Path]:
+def aside(store: Store, paths: list[Path]) -> Iterator[Path]:
     """A folder inside that of the checkpoints, with some of them in it; gone afterwards."""
     _sweep(store.folder)
     folder = store.folder / f".verify-{os.getpid()}-{secrets.token_hex(4)}"

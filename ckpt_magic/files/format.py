@@ -461,7 +461,7 @@ def resign(
             _write_end(file, footer.pickle, footer.outputs, content, keyring)
 
 
-def sign_again(stored: StoredStep, file: BinaryIO, keyring: Keyring) -> None:
+def sign_again(stored: StoredStep, file: BinaryIO, keyring: Keyring, changes: Mapping[str, Any] | None = None) -> None:
     """Copy a trusted checkpoint and sign the copy with the signing key; all but key id and MAC stays as it is.
 
     Parameters
@@ -470,6 +470,8 @@ def sign_again(stored: StoredStep, file: BinaryIO, keyring: Keyring) -> None:
         The checkpoint, as `open_checkpoint` gave it.
     file
         Where the copy goes: empty, open for writing.
+    changes
+        Keys of META that get other values.
 
     Raises
     ------
@@ -485,7 +487,10 @@ def sign_again(stored: StoredStep, file: BinaryIO, keyring: Keyring) -> None:
         end = footer.pickle + footer.outputs
         for offset in range(0, end, SLICE):
             write_all(file, read_exactly(source, offset, min(SLICE, end - offset)))
-        _write_signed(file, footer.pickle, footer.outputs, raw, keyring)
+        if changes is None:
+            _write_signed(file, footer.pickle, footer.outputs, raw, keyring)
+        else:
+            _write_end(file, footer.pickle, footer.outputs, {**_parse_meta(raw), **changes}, keyring)
 
 
 def payload_names(skeleton: bytes, rows: Sequence[Row], wanted: Sequence[int], meta: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -441,8 +441,10 @@ def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> 
     Store(path.parent).publish(path, lambda file: format.resign(path, file, keyring, digest_shown, foreign))
 
 
-def sign_again(path: Path, keyring: Keyring) -> None:
+def sign_again(path: Path, keyring: Keyring, changes: Mapping[str, Any] | None = None) -> None:
     """Sign a trusted checkpoint with the signing key; it is replaced, so arrays mapped from it stay valid.
+
+    `changes` are keys of META that get other values; the pickle and the displays stay as they are.
 
     Raises
     ------
@@ -452,7 +454,7 @@ def sign_again(path: Path, keyring: Keyring) -> None:
         It cannot be replaced; it is then as it was.
     """
     stored = format.open_checkpoint(path, keyring)
-    Store(path.parent).publish(path, lambda file: format.sign_again(stored, file, keyring))
+    Store(path.parent).publish(path, lambda file: format.sign_again(stored, file, keyring, changes))
 
 
 def date_text(seconds: float) -> str:

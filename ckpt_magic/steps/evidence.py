@@ -168,6 +168,75 @@ class Evidence:
             "unclear": unclear,
         }
 
+    def accepted(
+        self,
+        meta: Mapping[str, Any],
+        code: Code,
+        look: Look,
+        call: StepCall,
+        facts: Mapping[str, Mapping[str, Fact]],
+        *,
+        keys: Set[str],
+        shown: Iterable[str],
+        origins: Mapping[str, str] | None,
+        hidden: Sequence[str],
+        secrets: Sequence[str] | None,
+    ) -> dict[str, Any]:
+        """The evidence of a checkpoint as it would be if the step came about by what is here now.
+
+        What code of now would open, and has never opened, is not known; files that it names count.
+
+        Parameters
+        ----------
+        facts
+            As `now` gives them.
+        keys
+            Environment variables that the code asks for.
+        shown, origins
+            Names whose values may be shown; where names come from.
+        """
+        evidence = meta["evidence"]
+        pairs = self._functions_now(evidence["functions"], look)
+        functions = _short_of_text({**{name: now for name, (_, now) in pairs.items()}, **look.functions})
+        same_code = essence_of(code) == evidence["code"] and all(then == now for then, now in pairs.values())
+        files, written = (
+            [self._row_now(row, facts, hidden) for row in evidence[kind]] for kind in ("files", "written")
+        )
+        known = {row["path"] for row in (*files, *written)}
+        mentioned = [] if same_code else [p for p in self.files.mentioned(look.texts) if self._counts(p, hidden)]
+        more = [*self.files.depends(call.depends, hidden=hidden), *self.files.rows(mentioned, hidden=hidden)]
+        files += {row["path"]: row for row in more if row["path"] not in known}.values()
+        loaded = {*look.modules, *code.names.imports}
+        behind = self.modules.behind(loaded)
+        asked = dict.fromkeys((*evidence["environ"], *sorted(keys)))
+        return {
+            **evidence,
+            "code": essence_of(code),
+            "functions": functions,
+            "covered": {name: fact.token for name, fact in facts["name"].items()} | dict(look.covered),
+            "origins": origins,
+            "shown": {**evidence["shown"], **{name: text for name in shown if (text := self.shown(name, secrets))}},
+            "key": dict(look.keys),
+            "settings": dict(look.settings) if files or written else {},
+            "files": files,
+            "written": written,
+            "modules": {name: self.modules.loaded(name) for name in behind}
+            | {name: fact.token for name, fact in facts["module"].items()},
+            "environ": {name: self._concealed(os.environ.get(name)) for name in asked},
+            "python": platform.python_version(),
+            "packages": {name: fact.shown for name, fact in facts["package"].items()} | self._packages(loaded),
+        }
+
+    def _row_now(
+        self, row: Mapping[str, Any], facts: Mapping[str, Mapping[str, Fact]], hidden: Sequence[str]
+    ) -> dict[str, Any]:
+        """A row of META, or what takes its place if that path is not what it was."""
+        if facts["file"][row["path"]].token == row["path"]:
+            return dict(row)
+        if "pattern" in row:
+            return {**row, "names": self.files.matches(row["pattern"])}
+        return self.files.rows([self.files.path(row["path"])], hidden=hidden)[0]
+
     # -- the same, now --------------------------------------------------------------------------------------
 
     def now(
@@ -438,12 +507,15 @@ class Evidence:
         return self._versions[top]
 
     def _environ(self, trail: Trail) -> dict[str, str | None]:
-        key = self._keyring().signing
         return {
-            name: None if value is None else f"{key.id.hex()}:{key.conceal(value)}"
+            name: self._concealed(value)
             for name, value in sorted(trail.environ.items())
             if not (trail.all_of_environ and name.startswith(_VOLATILE))
         }
+
+    def _concealed(self, value: str | None) -> str | None:
+        key = self._keyring().signing
+        return None if value is None else f"{key.id.hex()}:{key.conceal(value)}"
 
     def _variable_now(self, name: str, then: str | None) -> Fact:
         value = os.environ.get(name)

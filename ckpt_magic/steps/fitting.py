@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from ckpt_magic.steps import activity, freshness, needs, record, registry, uses
-from ckpt_magic.steps.judging import CellsAfter, Judge
+from ckpt_magic.steps.freshness import Cause, Verdict
+from ckpt_magic.steps.judging import CellsAfter, Judge, unknown_code
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Look, Plan
-from ckpt_magic.steps.registry import Known, PipelineKey, StepCall
+from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
 from ckpt_magic.values import delta, fingerprint, references, source
 
 
@@ -121,6 +122,57 @@ class Fitting:
             around=self._around(key, code, meta),
             needed=self._needed(key, code, meta, start) if meta["unsaved"] or meta["result"] else "",
         )
+
+    def decide(
+        self,
+        call: StepCall,
+        key: PipelineKey,
+        code: Code,
+        meta: Mapping[str, Any] | None,
+        start: registry.StartPoint,
+        *,
+        look: Look | None = None,
+    ) -> Decision:
+        """Decide about a step whose cell is known; what the user accepted counts as if it had always been so."""
+        decision = registry.decide(call, self.known(key, code, meta, start, call=call, look=look))
+        accepted = record.as_accepted(meta)
+        if meta is None or accepted is None or (decision.action == "restore" and not decision.note):
+            return decision
+        if code.tree is None and code.digest == meta["code"]:
+            code = unknown_code(accepted)
+        other = registry.decide(call, self.known(key, code, accepted, start, call=call, look=look))
+        return replace(other, note=record.accepted_text(meta)) if other == Decision("restore") else decision
+
+    def verdict(
+        self, key: PipelineKey, code: Code | None, meta: Mapping[str, Any], call: StepCall, look: Look | None
+    ) -> Verdict:
+        """Judge a checkpoint for the moment before its step is met; `code`, `look` are None if its cell is unknown."""
+        accepted = record.as_accepted(meta)
+        found = freshness.judged(meta, self.causes(key, code, meta, call, look))
+        if found.state == "stale" and accepted is not None and not self.causes(key, code, accepted, call, look):
+            return Verdict("fresh", note=record.accepted_text(meta))
+        return found
+
+    def causes(
+        self,
+        key: PipelineKey,
+        code: Code | None,
+        meta: Mapping[str, Any],
+        call: StepCall,
+        look: Look | None,
+        *,
+        restored: bool = False,
+    ) -> list[Cause]:
+        """All that speaks against a checkpoint; what it has itself put in place does not, if it is `restored`."""
+        code = code or unknown_code(meta)
+        known = self.known(key, code, meta, "end", call=call, look=look)
+        own = {name for name, (step, _) in known.pipeline.producers.items() if restored and step >= call.step}
+        others = registry.other_values(known, meta)
+        causes = [Cause("value", name, line, was, now) for name, line, was, now in others if name not in own]
+        found = None if restored else registry.misfit(replace(call, stale="restore"), known, meta)
+        if found and found[0] != "mark":
+            causes.append(Cause(found[0], "", found[1]))
+        return freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=causes))
 
     def _around(self, key: PipelineKey, code: Code, meta: Mapping[str, Any]) -> Sequence[str]:
         """What of the surroundings is not as the step found it."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ckpt_magic.steps import freshness
+from ckpt_magic.steps import freshness, record
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
@@ -70,10 +70,14 @@ def foresee(
         step, meta = cell.call.step, metas.get(cell.call.step)
         verdict = Verdict("missing")
         if meta is not None:
-            found = _Above(history, functions, rewritten).causes(meta)
-            if cell.call.always:
-                found.append(Cause("unclear", "", "--always"))
-            verdict = freshness.verdict(meta, Now(facts(meta, cell.call, cell.code), found))
+            above, accepted = _Above(history, functions, rewritten), record.as_accepted(meta)
+            verdict = _verdict(above, meta, cell.call, cell.code, facts)
+            if (
+                verdict.state == "stale"
+                and accepted is not None
+                and _verdict(above, accepted, cell.call, cell.code, facts).state == "fresh"
+            ):
+                verdict = Verdict("fresh", note=record.accepted_text(meta))
         verdicts[step] = verdict
         if meta is not None and not will_run(step, verdict):
             history.append(Step(step, meta["groups"], frozenset(meta["deleted"])))
@@ -83,6 +87,13 @@ def foresee(
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
             rewritten.update({row["path"]: step for row in rows})
     return verdicts
+
+
+def _verdict(above: _Above, meta: Meta, call: StepCall, code: Code, facts: Facts) -> Verdict:
+    found = above.causes(meta)
+    if call.always:
+        found.append(Cause("unclear", "", "--always"))
+    return freshness.verdict(meta, Now(facts(meta, call, code), found))
 
 
 class _Above:

@@ -63,10 +63,11 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be said of the checkpoint of one step."""
+    """What is to be said of the checkpoint of one step; `note` says what the user accepted if it is fresh by that."""
 
     state: State
     causes: tuple[Cause, ...] = ()
+    note: str = ""
 
     @property
     def line(self) -> str:
@@ -75,7 +76,7 @@ class Verdict:
 
     def as_row(self) -> dict[str, Any]:
         """The verdict as JSON."""
-        return {"state": self.state, "reasons": [cause.as_row() for cause in self.causes]}
+        return {"state": self.state, "reasons": [cause.as_row() for cause in self.causes], "note": self.note}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +124,11 @@ def verdict(meta: Mapping[str, Any] | None, now: Now) -> Verdict:
     now
         What is known now.
     """
-    if meta is None:
-        return Verdict("missing")
-    found = causes(meta, now)
+    return Verdict("missing") if meta is None else judged(meta, causes(meta, now))
+
+
+def judged(meta: Mapping[str, Any], found: Sequence[Cause]) -> Verdict:
+    """What causes come to."""
     if meta["kind"] == "foreign":
         return Verdict("foreign", tuple(found))
     return Verdict("stale" if found else "fresh", tuple(found))

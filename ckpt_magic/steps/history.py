@@ -45,9 +45,14 @@ class History:
         """Note that code ran that nobody saw, or that did not come to its end."""
         self._known = False
 
-    def origins(self, names: Iterable[str]) -> dict[str, str] | None:
-        """Digests of the origins of names, of those that have any; None if they are not known."""
+    def origins(self, names: Iterable[str], *, above: int | None = None) -> dict[str, str] | None:
+        """Digests of the origins of names, of those that have any; None if they are not known.
+
+        With `above` those that they had before the step of that number, if it has run or was restored.
+        """
         if not self._known:
             return None
-        found = {name: origins.origin(self._events, name).digest for name in sorted(names)}
+        steps = [at for at, event in enumerate(self._events) if isinstance(event, Step) and event.number == above]
+        events = self._events[: steps[-1]] if steps else self._events
+        found = {name: origins.origin(events, name).digest for name in sorted(names)}
         return {name: digest for name, digest in found.items() if digest != origins.NOTHING.digest}

@@ -145,6 +145,18 @@ class Looks:
         going_on = activity.going_on(kernel.main, kernel.loop())
         return found, replace(change, refused=(*change.refused, *found.refused, *going_on))
 
+    def reads(self, code: Code, reach: Reach) -> set[str] | None:
+        """Names that the code can read as things are now, those that are not here included; None for all."""
+        kernel, names = self._kernel, self._kernel.names()
+        reached = reach[0]
+        while reached is not None:
+            met = {name: names[name] for name in reached & names.keys()}
+            more = self._reads(code.names, delta.look(met, kernel.main, kernel.pages, kernel.makers), reached)
+            if more is not None and more <= reached:
+                return more
+            reached = more
+        return None
+
     def _look(self, names: dict[str, Any], known: Mapping[str, Seen], last: delta.State) -> delta.State:
         kernel = self._kernel
         one_by_one = kernel.owner is not None  # whether a value holds it is asked of each

@@ -66,6 +66,7 @@ EMPTY: Mapping[str, Any] = {
     "packages": {},
     "needs": (),
     "evidence": None,
+    "accepted": None,
 }
 
 
@@ -177,6 +178,23 @@ def completed(stored: StoredStep) -> StoredStep:
     stored.meta.update({**EMPTY, **stored.meta})
     wrong = shapes.misfits(stored.meta)
     return stored.spoiled(f"its record makes no sense ({', '.join(wrong)})") if wrong else stored
+
+
+def as_accepted(meta: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """META with what the user accepted in place of what the step came from; None if nothing was accepted.
+
+    A checkpoint is judged by both, each as a whole: half of what was accepted is neither.
+    """
+    accepted = meta["accepted"] if meta is not None else None
+    if meta is None or accepted is None:
+        return None
+    return {**meta, "codes": (), **{key: accepted["meta"][key] for key in shapes.ACCEPTED}}
+
+
+def accepted_text(meta: Mapping[str, Any]) -> str:
+    """What the user accepted, in one line."""
+    accepted = meta["accepted"]
+    return f"accepted {accepted['date'][:10]}" + (f": {accepted['reason']}" if accepted["reason"] else "")
 
 
 def variables(values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ and no shell; `session` fills it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
@@ -321,13 +321,17 @@ def _made_by_a_step_now(call: StepCall, known: Known, meta: Mapping[str, Any]) -
 def _other_value_seen(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     if call.stale == "restore":
         return ""  # the user vouches for it
+    return next((line for _, line, _, _ in other_values(known, meta)), "")
+
+
+def other_values(known: Known, meta: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """The names with other values than the checkpoint has seen: name, reason, and as people write them old and new."""
     for name, fingerprint in meta["seen"].items():
         now = known.values.get(name)
         if now is not None and now != fingerprint:
             was, is_now = known.shown.get(name, ("", ""))
             shown = f" (was {was}, is {is_now})" if was and is_now else ""
-            return f"`{name}` has another value{shown}" if fingerprint else f"`{name}` was not there"
-    return ""
+            yield name, f"`{name}` has another value{shown}" if fingerprint else f"`{name}` was not there", was, is_now
 
 
 def _other_definition(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:

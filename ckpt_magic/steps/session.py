@@ -26,11 +26,12 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files import usage
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.steps import failures, foresight, freshness, interrupts, record, refusals, registry
+from ckpt_magic.steps.accepting import Accepting
 from ckpt_magic.steps.advice import Advice
 from ckpt_magic.steps.advising import Advising
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.foresight import PlannedCell
-from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
+from ckpt_magic.steps.freshness import Fact, Now, Verdict
 from ckpt_magic.steps.judging import CellsAfter, hidden, unknown_code
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import Loader
@@ -42,6 +43,8 @@ from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.values import delta, fingerprint, sharing, source
 from ckpt_magic.values.forms import Token
+
+CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]
 
 _TRIES = 8
 
@@ -58,6 +61,8 @@ class Session(Kernel):
     cells_after
         Gives the cells that come after a step, given its number and the text of its cell (None for its number
         alone); None if nobody knows them.
+    cell_of
+        Gives a step of the notebook, as its file has it; None if it is not known.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Session(Kernel):
         *,
         lives: Callable[[Token], Any | None] | None = None,
         cells_after: CellsAfter = lambda *_: None,
+        cell_of: CellOf = lambda *_: None,
         **options: Any,
     ) -> None:
         super().__init__(namespace, settings, **options)
@@ -75,6 +81,9 @@ class Session(Kernel):
         self._looks = Looks(self, self._fitting)
         self._loader = Loader(self, lives or self.makers.find)
         self._saver = Saver(self, self._loader)
+        self._cell_of = cell_of
+        self._accepting = Accepting(self, self._fitting, self._looks)
+        self._met: dict[tuple[PipelineKey, int], tuple[StepCall, Code]] = {}
         self._cell: ast.Module | None = None
 
     # -- one step -------------------------------------------------------------------------------------------
@@ -127,7 +136,7 @@ class Session(Kernel):
             plan.history = list(meta["codes"])
         reach = self._looks.reach(code)
         look = self.evidence.look(call, code, reach, self.watch.made())
-        decision = registry.decide(call, self._fitting.known(plan.key, code, meta, start, call=call, look=look))
+        decision = self._fitting.decide(call, plan.key, code, meta, start, look=look)
         if decision.action == "refuse":
             raise StaleError(
                 f"step {call.step}: its checkpoint is stale: {decision.reason}; run the step (`--stale run`), or "
@@ -137,6 +146,7 @@ class Session(Kernel):
             refusals.refuse_other_notebook(self, plan, meta, decision)
         if decision.action == "restore" and stored is not None:
             decision = self._try_to_load(plan, stored, start, decision)
+        self._met[plan.key, call.step] = call, code
         plan.action, plan.reason = "run" if decision.action == "run" else "restore", decision.reason
         if decision.note:
             plan.notes.append(decision.note)
@@ -246,6 +256,7 @@ class Session(Kernel):
     def reset(self) -> None:
         """Forget everything that the namespace held (`%reset`)."""
         self.clear()
+        self._met.clear()
         self._fitting.forget()
         self._advising.forget()
 
@@ -327,7 +338,7 @@ class Session(Kernel):
         lost = {row["name"] for row in meta["lost"]} if meta else set()
         dropped = tuple(name for name in meta["unsaved"] if name not in lost) if meta else ()
         call = StepCall(step, drop=dropped)  # the cell is taken to ask for what it asked for when it was saved
-        return registry.decide(call, self._fitting.known(key, code, meta, start))
+        return self._fitting.decide(call, key, code, meta, start)
 
     def verdict(
         self, key: PipelineKey, step: int, *, call: StepCall | None = None, code: Code | None = None
@@ -343,12 +354,25 @@ class Session(Kernel):
         call, look = call or StepCall(step), None
         if code is not None:
             look = self.evidence.look(call, code, self._looks.reach(code), self.watch.made())
-        code = code or unknown_code(meta)
-        found = registry.misfit(call, self._fitting.known(key, code, meta, "end", call=call, look=look), meta)
-        causes = [Cause(found[0], "", found[1])] if found else []
-        return freshness.verdict(
-            meta, self._fitting.judge.now(key, meta, code=code, call=call, look=look, causes=causes)
-        )
+        return self._fitting.verdict(key, code, meta, call, look)
+
+    def accept(self, key: PipelineKey, step: int, reason: str) -> list[str]:
+        """Vouch for the stale checkpoint of a step; see `Accepting.accept`."""
+        cell = self._cell_now(key, step)
+        if cell is None:
+            raise UsageError(
+                f"step {step}: the code of its cell is not known here: restore the step first (with `--stale restore`, "
+                f"or `%ckpt_start {step + 1}`), or accept it in a shell: ckpt-magic accept NOTEBOOK --step {step}"
+            )
+        return self._accepting.accept(key, *cell, reason)
+
+    def _cell_now(self, key: PipelineKey, step: int) -> tuple[StepCall, Code] | None:
+        """A step as it was restored here, else as the notebook's file has it, else as it was met."""
+        here, met = self.registry.pipeline(key).steps.get(step), self._met.get((key, step))
+        if met is not None and here is not None and here.state == "restored":
+            return met
+        found = self._cell_of(key, step)
+        return met if found is None else (found[0], self.code(found[1]))
 
     def foresee(
         self,

@@ -9,6 +9,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+ACCEPTED = ("source", "code", "seen", "reads", "unmade", "around", "evidence")
+"""Of these keys the user can accept other values, see `accepting`."""
+
 
 def misfits(meta: Mapping[str, Any]) -> list[str]:
     """The keys whose values have another form than they should have."""
@@ -74,6 +77,8 @@ def _is_file(row: Any) -> bool:
 
 _is_texts = _several(_is_text)
 _has_path = _row(path=_is_text)
+_is_cause = _row(**dict.fromkeys(("kind", "thing", "line", "old", "new"), _is_text))
+_is_mapping = _table(lambda value: True)
 _is_made = _fixed(_is_whole, _is_text)  # by which step, and the digest
 FORMS: Mapping[str, _Form] = {
     "name": _is_text,
@@ -102,6 +107,13 @@ FORMS: Mapping[str, _Form] = {
             unclear=_is_texts,
             **dict.fromkeys(("code", "python"), _is_text),
             **dict.fromkeys(("covered", "shown", "key", "settings", "packages"), _table(_is_text)),
+        )
+    ),
+    "accepted": _maybe(
+        lambda value: (
+            _row(date=_is_text, reason=_is_text, causes=_several(_is_cause), meta=_is_mapping)(value)
+            and all(key in value["meta"] and FORMS[key](value["meta"][key]) for key in ACCEPTED)
+            and value["meta"]["evidence"] is not None
         )
     ),
     "owned": _several(_fixed(_is_texts, _maybe(_is_text))),

@@ -40,20 +40,9 @@ _CODE_MAGICS: Final = {
 }
 # Magics that touch no variable but those in `{...}` and `$name`. Any other magic may do anything.
 _QUIET_LINE_MAGICS: Final = frozenset(
-    ("autoawait", "autoreload", "autosave", "cat", "cd", "ckpt_clear", "ckpt_config", "ckpt_start", "ckpt_status")
-    + (
-        "ckpt_trust",
-        "colors",
-        "conda",
-        "env",
-        "load_ext",
-        "ls",
-        "lsmagic",
-        "mamba",
-        "matplotlib",
-        "micromamba",
-        "mkdir",
-    )
+    ("autoawait", "autoreload", "autosave", "cat", "cd", "colors", "conda", "env", "load_ext", "ls", "lsmagic", "mamba")
+    + ("ckpt_accept", "ckpt_clear", "ckpt_config", "ckpt_diff", "ckpt_start", "ckpt_status", "ckpt_trust")
+    + ("ckpt_verify", "matplotlib", "micromamba", "mkdir")
     + ("pip", "precision", "pwd", "reload_ext", "set_env", "sx", "system", "unload_ext", "uv", "xmode")
 )
 _QUIET_CELL_MAGICS: Final = frozenset(

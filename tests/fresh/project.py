@@ -26,16 +26,24 @@ Cells = Sequence[tuple[Any, ...]]
 
 
 class ProjectKernel(Kernel):
-    """A kernel whose notebook lies in a folder of its own, the checkpoints below it."""
+    """A kernel whose notebook lies in a folder of its own, the checkpoints below it; `cells` are what its file has."""
 
-    def __init__(self, project: Path, start: int | str, folder: str = ".ckpt") -> None:
+    def __init__(self, project: Path, start: int | str, folder: str = ".ckpt", *, cells: Cells = ()) -> None:
         super().__init__(project / folder)
         settings = Settings(project, environ={})
         settings.configure(name="p", folder=folder)
         settings.set_start(parse_start(start))
         hidden = dict(self.names)
+        found = {step: (StepCall(step, **(options[0] if options else {})), text) for step, text, *options in cells}
         self.session = Session(
-            self.names, settings, is_hidden=lambda name, value: name in hidden or name == "__builtins__"
+            self.names,
+            settings,
+            is_hidden=lambda name, value: name in hidden or name == "__builtins__",
+            cell_of=lambda key, step: (
+                (found[step][0], Body(found[step][1], ast.parse(found[step][1]), "", found[step][1]))
+                if step in found
+                else None
+            ),
         )
 
 

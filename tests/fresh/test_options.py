@@ -129,7 +129,7 @@ def test_a_verdict_is_json(project: Path) -> None:
     kernel = projects.ProjectKernel(project, "auto")
     key = kernel.session.settings.resolve(parse_step("1"))
     row = kernel.session.verdict(key, 1).as_row()
-    assert json.loads(json.dumps(row)) == {"state": "fresh", "reasons": []}
+    assert json.loads(json.dumps(row)) == {"state": "fresh", "reasons": [], "note": ""}
     assert kernel.session.verdict(key, 7).state == "missing"
 
 

@@ -187,6 +187,11 @@ def file_text(row: Mapping[str, Any]) -> str:
     return f"{row['size']} bytes"
 
 
+def other_version(name: str, old: str, new: str) -> str:
+    """What is said of a package that is there in another version."""
+    return f"{name} was {old}, is {new}"
+
+
 def in_one_line(found: Iterable[Cause], most: int = 3) -> str:
     """Causes in one line, the first of them by name."""
     lines = list(dict.fromkeys(cause.line for cause in found))
@@ -214,8 +219,7 @@ def _differences(kind: str, then: Mapping[str, Fact], now: Mapping[str, Fact]) -
 
 def _changed(kind: str, thing: str, old: Fact, new: Fact) -> str:
     if kind in ("python", "package"):
-        name = "Python" if kind == "python" else thing
-        return f"{name} was {old.shown}, is {new.shown}"
+        return other_version("Python" if kind == "python" else thing, old.shown, new.shown)
     if kind == "file" and old.shown != new.shown:
         return f"`{thing}` changed (was {old.shown}, is {new.shown})"
     if kind == "setting":

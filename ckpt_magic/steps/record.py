@@ -15,7 +15,7 @@ from typing import Any
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.format import StoredStep
-from ckpt_magic.steps import shapes
+from ckpt_magic.steps import freshness, shapes
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import saved_codes
 from ckpt_magic.values import ambient, delta, references
@@ -244,6 +244,16 @@ def _distributions() -> Mapping[str, Sequence[str]]:
     import importlib.metadata
 
     return importlib.metadata.packages_distributions()
+
+
+def other_versions(meta: Mapping[str, Any]) -> list[str]:
+    """The packages that the values of a checkpoint need and that have another version here, a line for each."""
+    here = packages(meta["packages"])
+    return [
+        freshness.other_version(name, version, here[name])
+        for name, version in meta["packages"].items()
+        if name in here and here[name] != version
+    ]
 
 
 def is_same_environment(meta: Mapping[str, Any]) -> bool:

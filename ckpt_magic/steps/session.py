@@ -154,6 +154,7 @@ class Session(Kernel):
             plan.notes += [f"`{row['name']}` could not be saved" for row in meta["lost"]]
             if meta["result"] and meta["result"]["variable"] is None:
                 plan.notes.append("the result could not be saved")
+            plan.notes += [line for line in record.other_versions(meta) if line not in decision.note]
         self._note_absent_steps(plan)
         refusals.note_renamed(self, plan)
         if plan.action == "run":

@@ -1,0 +1,57 @@
+"""Values that were saved with another version of a package than the one that is here: the banner names it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fresh import project as projects
+
+CELLS = [(None, "import ckpt_maker"), (1, "one = ckpt_maker.make()"), (2, "pair = [one, one]")]
+PACKAGES = {
+    "ckpt_things": "__version__ = '1.0'\nclass Thing:\n    pass\n",
+    "ckpt_maker": "__version__ = '1.0'\nfrom ckpt_things import Thing\ndef make():\n    return Thing()\n",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (path := tmp_path / "project").mkdir()
+    for name, text in PACKAGES.items():
+        package = tmp_path / "site-packages" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(text)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.chdir(path)
+    monkeypatch.syspath_prepend(str(package.parent))
+    assert projects.play(path, CELLS, "none").steps == {1, 2}
+    yield path
+    projects.forget_modules(path)
+
+
+def upgrade(project: Path) -> str:
+    module = project.parent / "site-packages" / "ckpt_things" / "__init__.py"
+    module.write_text(PACKAGES["ckpt_things"].replace("1.0", "2.0.1"))
+    return "ckpt_things was 1.0, is 2.0.1"
+
+
+def test_auto_names_the_versions_of_the_values_that_it_restores(project: Path) -> None:
+    assert projects.play(project, CELLS, "auto").facts[1]["notes"] == []
+    line = upgrade(project)
+
+    found = projects.play(project, CELLS, "auto")
+
+    assert found.steps == {2}  # which used the value, so that it is stale
+    assert found.facts[1]["notes"] == [line] and found.facts[2]["reason"] == line
+
+
+def test_a_number_names_the_versions_once(project: Path) -> None:
+    line = upgrade(project)
+
+    found = projects.play(project, CELLS, 3)
+
+    assert found.steps == set()
+    assert [found.facts[step]["notes"] for step in (1, 2)] == [[line], [f"stale: {line}"]]

@@ -131,7 +131,7 @@ def _of_pipeline(
     metas = {step: one.meta for step, one in stored.items() if one.meta is not None}
     mine = [cell.planned if cell.key in (None, key) else PlannedCell(cell.planned.tree) for cell in cells]
     deciding = _Deciding(start, settings.stale(), mine, metas)
-    evidence = Evidence(notebook.absolute().parent, {}, {}, Makers({}), lambda: keyring)
+    evidence = Evidence(notebook.absolute().parent, {}, {}, Makers({}), lambda: keyring, is_kernel=False)
     left = written(metas.values())
     readers = _readers(cell.text for cell in cells)
 

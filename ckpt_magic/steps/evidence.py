@@ -74,6 +74,8 @@ class Evidence:
         Tells which definitions steps made.
     keyring
         Gives the keys by which environment variables are concealed.
+    is_kernel
+        Whether modules are imported as the step would; else they are looked for in `base` first.
     """
 
     def __init__(
@@ -83,9 +85,11 @@ class Evidence:
         main: dict[str, Any],
         makers: Makers,
         keyring: Callable[[], Keyring],
+        *,
+        is_kernel: bool = True,
     ) -> None:
         self.files = Files(base)
-        self.modules = Modules()
+        self.modules = Modules() if is_kernel else Modules([os.fspath(base)])
         self._namespace = namespace
         self._main = main
         self._makers = makers

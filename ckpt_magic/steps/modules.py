@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -29,9 +29,15 @@ class Modules:
 
     A module that was edited after it was loaded is not what its file says, and only who saw it being loaded can tell.
     So they are noticed as soon as they are there.
+
+    Parameters
+    ----------
+    folders
+        Where modules are looked for before `sys.path`: where no kernel runs, the folder that one would run in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folders: Sequence[str] = ()) -> None:
+        self._folders = folders
         self._loaded: dict[str, _Loaded] = {}
         self._others: dict[str, int] = {}  # modules of Python and of packages, each by its id: a name may get another
         self._texts: dict[str, tuple[tuple[int, int, int], str]] = {}
@@ -75,7 +81,8 @@ class Modules:
         module = sys.modules.get(name)
         if module is not None:
             return getattr(module, "__file__", None)
-        parts, places, spec = name.split("."), None, None
+        parts, spec = name.split("."), None
+        places: Sequence[str] | None = [*self._folders, *sys.path]
         for number in range(len(parts)):  # not by `importlib.util.find_spec`, which imports the packages above
             spec = PathFinder.find_spec(".".join(parts[: number + 1]), places)
             if spec is None:

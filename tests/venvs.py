@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TOOLS = ["numpy", "pandas", "matplotlib", "ipywidgets", "pytest", "pytest-timeout"]
+TOOLS = ["numpy", "pandas", "matplotlib", "ipywidgets", "pytest", "pytest-timeout", "pytest-xdist"]
 
 
 def project() -> dict[str, Any]:
@@ -30,14 +30,15 @@ def make(folder: Path, python: str, constraints: Sequence[str] = ()) -> Path:
     return interpreter
 
 
-def run_kernel_tests(interpreter: Path) -> None:
-    """Run what is marked `kernel`; its failures become the failure of the calling test."""
+def run_kernel_tests(interpreter: Path, names: str = "test_*.py") -> None:
+    """Run what is marked `kernel` in files of these names; its failures become the failure of the calling test."""
     # Only these files are collected: others import libraries that are not installed there.
-    files = [file for file in sorted(REPOSITORY.glob("tests/test_*.py")) if "mark.kernel" in file.read_text()]
+    files = [file for file in sorted(REPOSITORY.glob(f"tests/{names}")) if "mark.kernel" in file.read_text()]
     if not files:
         pytest.skip("there are no kernel tests yet")
     # Warnings of old libraries on each other are not ours to mend.
     options = ["-q", "-m", "kernel", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
+    options += ["-n", "2", "--dist", "loadfile"]  # they mostly wait for kernels
     _run([str(interpreter), "-m", "pytest", *options, *map(str, files)], REPOSITORY)
 
 

@@ -991,7 +991,8 @@ def serve() -> None:
     for name in (*HEAVY, *(word for word in sys.argv[1:] if not word.startswith("-"))):
         with contextlib.suppress(ModuleNotFoundError):  # other interpreters have fewer libraries
             importlib.import_module(name)
-    importlib.import_module("ckpt_magic.values.owned").known()  # once for all children
+    importlib.import_module("ckpt_magic.values.owned").known()  # once for all children, as are the names of packages
+    importlib.import_module("ckpt_magic.steps.record").packages(["attr"])
     if "--one" in sys.argv:
         request = json.loads(sys.stdin.read())
         try:

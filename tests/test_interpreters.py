@@ -40,5 +40,5 @@ def test_the_kernel_tests_pass_on_this_python(version: str, tmp_path: Path) -> N
     found = interpreter(version)
     if found is None:
         pytest.skip(f"no Python {version} on the path or below pyenv")
-    # Between the oldest Python, which the tests of the lower bounds run on, and the newest, the hooks are what may differ.
+    # The oldest Python runs the tests of the lower bounds; between it and the newest the hooks are what may differ.
     venvs.run_kernel_tests(venvs.make(tmp_path, found), "test_*.py" if version == VERSIONS[-1] else "test_h*.py")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TOOLS = ["numpy", "pandas", "matplotlib", "ipywidgets", "pytest", "pytest-timeout", "pytest-xdist"]
+TOOLS = ["numpy", "pandas", "matplotlib", "ipywidgets", "pytest", "pytest-timeout"]
 
 
 def project() -> dict[str, Any]:
@@ -38,7 +38,6 @@ def run_kernel_tests(interpreter: Path, names: str = "test_*.py") -> None:
         pytest.skip("there are no kernel tests yet")
     # Warnings of old libraries on each other are not ours to mend.
     options = ["-q", "-m", "kernel", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
-    options += ["-n", "2", "--dist", "loadfile"]  # they mostly wait for kernels
     _run([str(interpreter), "-m", "pytest", *options, *map(str, files)], REPOSITORY)
 
 

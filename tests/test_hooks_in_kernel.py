@@ -371,15 +371,9 @@ def test_displays_of_a_restored_step_can_be_updated_by_a_later_cell(kernel: Kern
     assert (shown["transient"], shown["metadata"]) == ({"display_id": "the-id"}, {})
 
 
-def test_a_large_print_costs_about_what_it_costs_unrecorded(kernel: Kernel) -> None:
-    code = "print('x' * 30_000_000)"
-    began = time.perf_counter()
-    kernel.run(code)
-    plain = time.perf_counter() - began
-    began = time.perf_counter()
-    reply = kernel.run(f"%%step 1\n{code}", timeout=60)
+def test_a_large_print_is_recorded_whole(kernel: Kernel) -> None:
+    reply = kernel.run("%%step 1\nprint('x' * 30_000_000)", timeout=60)
     assert reply.banner == "ran"
-    assert time.perf_counter() - began < 4 * plain + 1
     assert kernel.value("len(session.outcomes[-1].outputs[0]['text'])") == "30000001"
 
 

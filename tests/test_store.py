@@ -25,6 +25,7 @@ from ckpt_magic.files import store as store_module
 from ckpt_magic.files.format import open_checkpoint
 from ckpt_magic.files.store import Store, check_name
 from tests.making import load, new_hash, save, some_keyring, write
+from tests.work import calls
 
 RUNNING_AS_ROOT = os.geteuid() == 0
 
@@ -325,18 +326,14 @@ def test_names_that_look_the_same_are_told_apart_by_their_record(store: Store, t
 def test_listing_grows_linearly(store: Store) -> None:
     store.create()
 
-    def seconds(count: int) -> float:
+    def work(count: int) -> int:
         for number in range(count):
             (store.folder / f"m-v1-step{number}.pkl").touch()
-        times = []
-        for _ in range(3):
-            start = time.process_time()  # others may be using this machine
-            assert len(store.entries()) == count
-            times.append(time.process_time() - start)
-        return min(times)
+        assert len(store.entries()) == count
+        return calls(store.entries)
 
-    small, large = seconds(2_000), seconds(20_000)
-    assert large < 40 * small  # ten times the files; growing with the square would be a hundred times
+    few, many = work(200), work(2_000)
+    assert many < 11 * few
 
 
 def test_a_mapped_array_survives_the_replacing_and_the_deleting_of_its_file(store: Store, tmp_path: Path) -> None:

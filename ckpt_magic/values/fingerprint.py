@@ -16,6 +16,7 @@ import gc
 import hashlib
 import io
 import itertools
+import operator
 import pickle
 import struct
 import sys
@@ -271,7 +272,7 @@ class _Passes:
             if pickler is None:
                 pickler = self._pickler = Look(self._namespace, self._pages, self._makers)
             found[name] = seen = pickler.look(value)
-            if not of_libraries.isdisjoint(seen.met):
+            if not seen.met.keys().isdisjoint(of_libraries):
                 found[name] = _look_beside(value, pickler, seen, self._libraries)
             if not seen.is_comparable:
                 self.close()  # where it stopped, nobody knows
@@ -297,12 +298,15 @@ def _look_beside(value: Any, look: Look, seen: Seen, libraries: _Libraries, *, i
             continue
         if owned.at(path) is obj and vars(sys.modules[path[0]]) is not look.namespace:  # a script may be a module
             paths[ident] = path
-    if not paths:
-        return seen
-    found = look.beside(paths).look(value)
-    found.owned = {path: libraries.digest(path, look.namespace) for path in found.owned}
-    found.extend(found.owned)
-    return found
+    while paths:
+        found = look.beside(paths).look(value)
+        if len(found.owned) == len(paths) or not found.is_comparable:
+            found.owned = {path: libraries.digest(path, look.namespace) for path in found.owned}
+            found.extend(found.owned)
+            return found
+        # the others are met only inside of these: what the value is must not depend on them
+        paths = {ident: path for ident, path in paths.items() if path in found.owned}
+    return seen
 
 
 class _Libraries:
@@ -354,7 +358,7 @@ class Look(ValuePickler):
         self._held: list[Any] = []
         # The pickler asks for the persistent id of each object, also inside containers. That None comes back means
         # "no id"; that it comes from a method written in C makes a million objects cost 20 ms.
-        self.persistent_id = self._held.append if not paths else self._name_or_hold  # type: ignore[method-assign]
+        self.persistent_id = self._held.append  # type: ignore[method-assign]
         self._paths = paths or {}
         self._beside: dict[owned.Path, str | None] = {}
         self._hash = new_hash()
@@ -368,6 +372,9 @@ class Look(ValuePickler):
         self._refs: dict[int, int] = {}
         self._guarding = copies_on_write()
         super().__init__(self, namespace=namespace, buffer_callback=self._buffer)
+        if self._paths:  # the pickler believes that it wrote them before, and says only which of them it met
+            ordered = sorted(self._paths.items(), key=operator.itemgetter(1))
+            self.memo = {ident: (_FIRST_PLACE + at, owned.at(path)) for at, (ident, path) in enumerate(ordered)}
 
     def look(self, value: Any) -> Seen:
         """Look at one value."""
@@ -380,19 +387,22 @@ class Look(ValuePickler):
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
             seen = Seen(value, None, reason(error))
+            self._note_beside(set(map(id, held)) if self._paths else _NO_IDENTS)
             held.extend(_reachable(value, self.namespace))
             self._note_graphs(held)
         else:
             seen = Seen(value, digest.hexdigest(), contents=tuple(self._contents))
         met = [one for one in held if type(one) not in ATOMS]
         seen.met = dict(zip(map(id, met), met, strict=True))
+        if self._paths and seen.is_comparable:
+            self._note_beside(seen.met.keys())
         if self._ident in seen.met and value is not self.namespace:
             seen.refuse("it holds globals(), the whole namespace")
             self._spans, self._functions, self._made = [], [], []  # they are other names' as well
             met = [one for one in [value, *_reachable(value, self.namespace)] if type(one) not in ATOMS]
             seen.met = dict(zip(map(id, met), met, strict=True))
         if len(held) > MANY or self._written > MUCH or seen.contents:
-            seen.held = met
+            seen.held = met if not self._beside else [one for one in met if id(one) not in self._paths]
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self.clear_memo()
         noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
@@ -418,13 +428,9 @@ class Look(ValuePickler):
         """Another look, which does not enter what is at `paths`."""
         return Look(self.namespace, self._pages, self._makers, paths)
 
-    def _name_or_hold(self, obj: Any) -> str | None:
-        path = self._paths.get(id(obj))
-        if path is None:
-            self._held.append(obj)
-            return None
-        self._beside[path] = ""
-        return owned.text(path)
+    def _note_beside(self, met: Set[int]) -> None:
+        """Note what was met by its name; the order in which that happened is in the stream."""
+        self._beside = dict.fromkeys(sorted(map(self._paths.__getitem__, self._paths.keys() & met)), "")
 
     def write(self, data: Any) -> int:
         """Be the file of the pickler."""
@@ -664,6 +670,7 @@ class _ArraysAsTheyAre(Arrays):
 _NO_OBJECTS: Final[Mapping[int, Any]] = types.MappingProxyType({})
 _NO_PATHS: Final[Mapping[owned.Path, str | None]] = types.MappingProxyType({})
 _NO_IDENTS: Final[frozenset[int]] = frozenset()
+_FIRST_PLACE = 1 << 31  # in the memory of a pickler: none that writes to this is used for so many objects
 ARROW = 1  # guard of all Arrow data: it cannot be written, so any number of its buffers may share
 _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
 _FEW = 100  # objects of a small value

@@ -248,6 +248,14 @@ SCRIPT = """
 """
 
 
+def test_a_script_that_only_has_the_class_imports_nothing_that_runs_it() -> None:
+    code = (
+        "import sys; from ckpt_magic import Checkpoint; print([n for n in sys.modules if n.startswith('ckpt_magic.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['ckpt_magic.errors', 'ckpt_magic.steps', 'ckpt_magic.steps.checkpoint']"
+
+
 def test_classes_and_functions_of_a_script_are_the_live_ones_after_a_restore(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))

@@ -71,6 +71,26 @@ def test_it_ties_no_names_and_its_content_counts(library: Any) -> None:
     assert found.owned.keys() == {("a_library", "Base", "registry")}
 
 
+def test_which_of_them_a_value_holds_and_where_counts(library: Any) -> None:
+    looks = [
+        fingerprint.look(value, {}).digest
+        for value in (
+            [library.Base.registry, library.thing.parts],
+            [library.thing.parts, library.Base.registry],
+            [library.Base.registry, [1]],
+            [{}, library.thing.parts],
+        )
+    ]
+    assert len(set(looks)) == len(looks)
+
+
+def test_what_only_another_of_them_holds_is_not_met(library: Any) -> None:
+    value = [library.thing]  # which holds its parts
+    before = fingerprint.look(value, {})
+    assert before.owned.keys() == {("a_library", "thing")}
+    assert before.met.keys() == {id(value)}
+
+
 def test_a_restore_asks_whether_it_holds_the_same(library: Any) -> None:
     names = {"a": library.thing}
     state = delta.look(names, {})

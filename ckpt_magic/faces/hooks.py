@@ -12,7 +12,6 @@ while the cell counts as done), `SystemExit` included.
 from __future__ import annotations
 
 import ast
-import asyncio
 import builtins
 import linecache
 import os
@@ -41,6 +40,8 @@ from ckpt_magic.steps.plan import Body, Outcome
 from ckpt_magic.values.placeholder import Placeholder
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ckpt_magic.steps.advice import Advice
     from ckpt_magic.steps.plan import Plan
     from ckpt_magic.steps.registry import StepCall

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -483,6 +482,8 @@ class CkptMagics(Magics):
         _usage(self._verify, parser, line)
 
     def _verify(self, parser: verbs.Arguments, line: str) -> None:
+        import subprocess  # here, since few verify a step
+
         given = parser.parse_line(line)
         key, notebook = self._key(parser, given), self.session.settings.notebook
         if notebook is None:

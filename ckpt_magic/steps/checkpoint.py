@@ -1,32 +1,16 @@
-"""The `Checkpoint` class: a pipeline of numbered methods in a script, on the same path as step cells.
+"""The `Checkpoint` class: a pipeline of numbered methods in a script.
 
-A method's names are `step_1`, `step_2`, … for the outputs and `self.x` for attributes of the instance; with
-them a method is looked at, saved and restored exactly like a cell with its variables.
+A script that only defines its pipeline pays for no more than this: what runs it is imported when one is made.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
-import time
-import types
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ckpt_magic.files.store import check_name
-from ckpt_magic.steps import methods, registry, stored
-from ckpt_magic.steps.lines import terminal
-from ckpt_magic.steps.needs import Cell
-from ckpt_magic.steps.plan import Outcome, Plan
-from ckpt_magic.steps.registry import Pipeline, StepCall
-from ckpt_magic.steps.session import Session
-from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import forms, references, source
-
-_log = logging.getLogger("ckpt_magic")
-_OWN = frozenset({"name", "checkpoint_folder", "version", "_earlier"})
+if TYPE_CHECKING:
+    from ckpt_magic.steps.running import RunOutputs
+    from ckpt_magic.steps.stored import Outputs
 
 
 class Checkpoint:
@@ -61,10 +45,11 @@ class Checkpoint:
     """
 
     def __init__(self, name: str, checkpoint_folder: str | Path, version: str | int = 1) -> None:
-        self.name = check_name(name, "name")
-        self.version = check_name(str(version), "version")
+        from ckpt_magic.steps import methods, registry, running
+
+        self.name, self.version = running.check_names(name, version)
         self.checkpoint_folder = Path(checkpoint_folder).expanduser().absolute()
-        self._earlier = Pipeline()  # what earlier runs left in the attributes
+        self._earlier = registry.Pipeline()  # what earlier runs left in the attributes
         methods.numbered(type(self))
 
     def run(self, start_from: int | str | None = None) -> RunOutputs:
@@ -86,41 +71,11 @@ class Checkpoint:
         NotPicklableError
             The return value of a step cannot be saved; its earlier checkpoint stays.
         """
-        names_of = methods.numbered(type(self))
-        settings = Settings(Path.cwd(), environ={})
-        settings.configure(name=self.name, version=self.version, folder=str(self.checkpoint_folder))
-        settings.set_start("none" if start_from is None else registry.parse_start(start_from))
-        names: dict[str, Any] = {}
-        main = vars(sys.modules["__main__"])
-        session = Session(
-            names,
-            settings,
-            kind="method",
-            main=main,
-            owner=self,
-            lives=lambda token: _live(token, main),
-            sync=False,
-            progress=terminal,
-            cells_after=lambda key, step, cell: [self._cell(s, m) for s, m in names_of.items() if s > step],
-        )
-        pipeline = session.registry.pipeline(settings.resolve(StepCall(0)))
-        pipeline.producers.update(self._earlier.producers)
-        pipeline.written.update(self._earlier.written)
-        try:
-            for step, method in names_of.items():
-                self._step(session, names, names_of, step, method)
-        finally:
-            try:
-                session.wait()
-                session.tell()
-            finally:
-                self._earlier = Pipeline(
-                    producers={name: made for name, made in pipeline.producers.items() if name.startswith("self.")},
-                    written={name: steps for name, steps in pipeline.written.items() if name.startswith("self.")},
-                )
-        return RunOutputs(names, names_of)
+        from ckpt_magic.steps import running
 
-    def load_outputs(self) -> stored.Outputs:
+        return running.Run(self).run(start_from)
+
+    def load_outputs(self) -> Outputs:
         """Give what is stored, without running anything; read when it is looked at.
 
         Returns
@@ -128,124 +83,6 @@ class Checkpoint:
         Outputs
             The value of each step as that step left it; its repr says what is missing.
         """
-        return stored.Outputs(self.checkpoint_folder, self.name, self.version, full_names=methods.numbered(type(self)))
+        from ckpt_magic.steps import running
 
-    def _step(
-        self, session: Session, names: dict[str, Any], names_of: Mapping[int, str], step: int, method: str
-    ) -> None:
-        self._show_attributes(names)
-        plan = session.begin_code(StepCall(step), methods.code(type(self), method))
-        if plan.action == "restore":
-            session.restore(plan)
-            self._take_attributes(names)
-            facts = session.finish(plan, _DONE)
-            seconds = (facts or {}).get("run_seconds", 0.0)
-            _log.info("step %d · restored · instead of %.1f s%s", step, seconds, _notes(plan))
-        else:
-            seconds = self._call(session, names, names_of, plan, method)
-            _log.info(
-                "step %d · ran %.1f s%s%s", step, seconds, f" · {plan.reason}" if plan.reason else "", _notes(plan)
-            )
-
-    def _call(
-        self, session: Session, names: dict[str, Any], names_of: Mapping[int, str], plan: Plan, method: str
-    ) -> float:
-        outputs = RunOutputs(names, names_of)
-        began = time.perf_counter()
-        success = False
-        try:
-            value = getattr(self, method)(outputs)
-            success = True
-        finally:
-            seconds = time.perf_counter() - began
-            if success:
-                names[f"step_{plan.call.step}"] = value
-            self._show_attributes(names)
-            session.narrow_reads(plan, outputs.read | self._readable(method))
-            if not success:
-                session.finish(plan, Outcome(False, [], None, False, None, seconds, sys.exception()))
-        session.finish(plan, Outcome(True, [], None, False, None, seconds))
-        return seconds
-
-    def _cell(self, step: int, method: str) -> Cell:
-        """What a method can read of attributes; which outputs it reads only a run can tell."""
-        found = methods.reads(type(self), method)
-        reads = frozenset(f"self.{name}" for name in found or ())
-        names = source.Names(frozenset(), reads, frozenset(), frozenset(), dynamic=found is None)
-        return Cell(names, step, methods.code(type(self), method).digest)
-
-    def _readable(self, method: str) -> set[str]:
-        """Names of the attributes that a method can read."""
-        found = methods.reads(type(self), method)
-        return {f"self.{name}" for name in (found if found is not None else {*self._attributes(), "*"})}
-
-    def _attributes(self) -> dict[str, Any]:
-        """The attributes that belong to the pipeline, those in slots too."""
-        held = dict(vars(self))
-        for name in self._slots():
-            with suppress(AttributeError):
-                held[name] = getattr(self, name)
-        return {name: value for name, value in held.items() if name not in _OWN}
-
-    def _slots(self) -> Iterator[str]:
-        for cls in type(self).__mro__:
-            yield from (name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType))
-
-    def _show_attributes(self, names: dict[str, Any]) -> None:
-        """Put the attributes of the instance among the names."""
-        attributes = {f"self.{name}": value for name, value in self._attributes().items()}
-        for name in [name for name in names if name.startswith("self.") and name not in attributes]:
-            del names[name]
-        names.update(attributes)
-
-    def _take_attributes(self, names: Mapping[str, Any]) -> None:
-        """Set the attributes of the instance to what a restore put among the names."""
-        slots = set(self._slots())
-        for name in self._attributes():
-            if f"self.{name}" not in names:
-                object.__delattr__(self, name)
-        for name, value in names.items():
-            if name.startswith("self."):
-                attribute = name.removeprefix("self.")
-                if attribute in slots:
-                    object.__setattr__(self, attribute, value)
-                else:  # never by a setter or a property of the class
-                    vars(self)[attribute] = value
-
-
-class RunOutputs(Mapping[str, Any]):
-    """The outputs of the steps of a run, by `step_1`, by the method's full name and by number."""
-
-    def __init__(self, names: Mapping[str, Any], methods: Mapping[int, str]) -> None:
-        self._names = names
-        self._methods = methods
-        self.read: set[str] = set()
-
-    def __getitem__(self, key: str | int) -> Any:
-        name = stored.step_key(key, self._methods)
-        if name not in self._names:
-            raise stored.missing(key, list(self))
-        self.read.add(name)
-        return self._names[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return (f"step_{step}" for step in self._methods if f"step_{step}" in self._names)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __repr__(self) -> str:
-        return f"{{{', '.join(f'{name!r}: {self._names[name]!r}' for name in self)}}}"
-
-
-_DONE = Outcome(True, [], None, False, None, 0.0)
-
-
-def _live(token: forms.Token, main: Mapping[str, Any]) -> Any | None:
-    """A script defines its classes and functions before it runs the steps: those are the live ones."""
-    found = references.at(token[1], main)
-    return found if isinstance(found, (type, types.FunctionType)) else None
-
-
-def _notes(plan: Plan) -> str:
-    return "".join(f" · {note}" for note in plan.notes)
+        return running.stored_outputs(self)

@@ -176,6 +176,12 @@ def _load(path: Path) -> Any:
         return pickle.load(file)
 
 
+def _load_by_cloudpickle(path: Path) -> Any:
+    """Load as another process would: here the class of the notebook would get methods with globals of their own."""
+    cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.clear()
+    return _load(path)
+
+
 def _save_itself(path: Path, value: Any) -> None:
     """The saving alone, without a look and without a checkpoint around it."""
     with path.open("wb") as file:
@@ -187,7 +193,7 @@ def _save_itself(path: Path, value: Any) -> None:
 PEERS: dict[str, Way] = {
     PICKLE: (partial(_dump, protocol=5), _load),
     "pickle, default protocol": (_dump, _load),
-    "cloudpickle": (_dump_by_cloudpickle, _load),
+    "cloudpickle": (_dump_by_cloudpickle, _load_by_cloudpickle),
     "joblib, mapped": (lambda path, value: joblib.dump(value, path), lambda path: joblib.load(path, mmap_mode="c")),
 }
 OURS = "ckpt_magic"

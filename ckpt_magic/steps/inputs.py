@@ -44,17 +44,16 @@ class Files:
 
     def __init__(self, base: Path) -> None:
         self.base = os.fspath(base)
+        self._below_base = self.base if self.base.endswith(os.sep) else self.base + os.sep
         self._elsewhere = _elsewhere()
+        home = f"{os.path.expanduser('~')}{os.sep}"
+        self._not_the_users = (*_OF_THE_SYSTEM, *_DEVICES, *(f"{home}{name}" for name in _OF_THE_USER))
 
     def counts(self, path: str) -> bool:
         """Whether a file is the user's: not one of Python, of a package, of the system, nor a checkpoint."""
         if path.endswith(".pyc") or path.startswith(self._elsewhere) or any(part in path for part in owned.OF_PACKAGES):
             return False
-        if _is_inside(path, self.base):
-            return True
-        home = f"{os.path.expanduser('~')}{os.sep}"
-        own = path.startswith(home) and path.removeprefix(home).startswith(_OF_THE_USER)
-        return not own and not path.startswith((*_OF_THE_SYSTEM, *_DEVICES))
+        return path.startswith(self._below_base) or path == self.base or not path.startswith(self._not_the_users)
 
     def is_temporary(self, path: str) -> bool:
         """Whether a file lies where temporary ones do, outside of the project."""
@@ -62,7 +61,9 @@ class Files:
 
     def name(self, path: str) -> str:
         """A path as META has it."""
-        return os.path.relpath(path, self.base) if _is_inside(path, self.base) else path
+        if path == self.base:
+            return os.curdir
+        return os.path.normpath(path[len(self._below_base) :]) if path.startswith(self._below_base) else path
 
     def path(self, name: str) -> str:
         """The path that a name in META means here."""

@@ -11,10 +11,11 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+_READS: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)  # what `open` asks for to read
 _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _COMMANDS: Final = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn"}
@@ -53,21 +54,18 @@ class Trail:
         self.environ_set: set[str] = set()
         self.all_of_environ = False
         self.commands = False
-        self.pending: dict[Any, None] = {}  # as they were given, relative to the folder we are in
         self._digest = digest
         self._cwd = _folder()
 
-    def settle(self) -> None:
-        """Make the paths noted so far absolute."""
-        pending, self.pending = self.pending, {}
-        for path in pending:
+    def reads(self, paths: Iterable[Any]) -> None:
+        """Files were opened for reading."""
+        for path in paths:
             absolute = self._absolute(path)
             if absolute is not None and absolute not in self.written:
                 self.read.setdefault(absolute, None)
 
     def changes_folder(self, path: Any) -> None:
         """The working directory is about to change."""
-        self.settle()
         absolute = self._absolute(path)
         self._cwd = absolute if absolute is not None else self._cwd
 
@@ -76,7 +74,6 @@ class Trail:
         absolute = self._absolute(path)
         if absolute is None:
             return
-        self.settle()
         if absolute not in self.written and (reads or absolute in self.read) and self.read.get(absolute) is None:
             self.read[absolute] = self._digest(absolute)
         self.written[absolute] = None
@@ -94,6 +91,8 @@ class Trail:
             self.listed[absolute] = None
 
     def _absolute(self, path: Any) -> str | None:
+        if type(path) is str and path.startswith("/") and os.sep == "/":  # tens of thousands may come
+            return os.path.normpath(path)
         if isinstance(path, (bytes, bytearray)):
             path = os.fsdecode(bytes(path))
         if not isinstance(path, (str, os.PathLike)) or not (text := os.fspath(path)) or isinstance(text, bytes):
@@ -105,7 +104,8 @@ class Watcher:
     """The hook and the dict of one process."""
 
     def __init__(self) -> None:
-        self._trails: tuple[Trail, ...] = ()  # of all threads: whose thread opens a file does not tell whose file it is
+        self._trails: list[Trail] = []  # of all threads: whose thread opens a file does not tell whose file it is
+        self._opened: dict[str, None] = {}  # to be read, as they were given, relative to the folder we are in
         self._lock = threading.Lock()
         self._plain: dict[Any, Any] | None = None  # what lies below `os.environ` while nothing is noted
         self._asked = _asked(self)
@@ -124,41 +124,62 @@ class Watcher:
     def start(self, trail: Trail) -> None:
         """Note on `trail` what is opened from now on."""
         with self._lock:
-            self._trails = (*self._trails, trail)
+            self._settle()
+            self._trails.append(trail)
             self._watch_environ()
 
     def stop(self, trail: Trail) -> None:
         """Note nothing more on `trail`."""
         with self._lock:
-            self._trails = tuple(one for one in self._trails if one is not trail)
+            self._settle()
+            self._trails[:] = [one for one in self._trails if one is not trail]
             if not self._trails:
                 self._leave_environ()
-        trail.settle()
+
+    def _settle(self) -> None:
+        """Give the trails what was opened, before anything happens by which a path may mean something else."""
+        paths = list(self._opened)
+        for path in paths:
+            self._opened.pop(path, None)
+        for trail in self._trails:
+            trail.reads(paths)
 
     def _stop(self) -> None:
         """Be inert in a forked child."""
         self._lock = threading.Lock()
-        self._trails = ()
+        self._trails.clear()
+        self._opened.clear()
         self._leave_environ()
 
     def _hook(self) -> Callable[[str, tuple[Any, ...]], None]:
+        trails, opened = self._trails, self._opened
+
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            trails = self._trails
-            if not trails:
-                return
-            if event == "open":
-                path, _, flags = arguments
-                if flags & _WRITES:
-                    for trail in trails:
-                        trail.writes(path, reads=flags & (os.O_RDWR | os.O_TRUNC | os.O_EXCL) == os.O_RDWR)
-                elif type(path) is not int and not _is_import(path):
-                    for trail in trails:
-                        trail.pending[path] = None
-            elif event in _EVENTS:
-                for trail in trails:
-                    _EVENTS[event](trail, arguments)
+            # Each line here is paid for by each file that a step opens.
+            if trails:
+                if event == "open":
+                    path, _, flags = arguments
+                    if flags == _READS and path.__class__ is str and path[-1:] not in "yc":  # .py, .pyc
+                        opened[path] = None
+                    else:
+                        self._opens(path, flags)
+                elif event in _EVENTS:
+                    self._settle()
+                    for trail in tuple(trails):
+                        _EVENTS[event](trail, arguments)
 
         return hook
+
+    def _opens(self, path: Any, flags: int) -> None:
+        if flags & _WRITES:
+            self._settle()
+            for trail in tuple(self._trails):
+                trail.writes(path, reads=flags & (os.O_RDWR | os.O_TRUNC | os.O_EXCL) == os.O_RDWR)
+        elif isinstance(path, (str, bytes)):
+            if not _is_import(path):
+                self._opened[os.fsdecode(path)] = None
+        elif isinstance(path, os.PathLike):
+            self._opened[os.fsdecode(path)] = None
 
     def _watch_environ(self) -> None:
         """Put our dict below `os.environ` (and `os.environb`), which stay the objects that they are."""
@@ -189,11 +210,10 @@ class Watcher:
 
     def asks(self, name: Any) -> None:
         """Code asks for an environment variable."""
-        trails = self._trails
-        if not trails:
+        if not self._trails:
             return
         text = os.fsdecode(name)
-        trails = tuple(one for one in trails if text not in one.environ and text not in one.environ_set)
+        trails = tuple(one for one in self._trails if text not in one.environ and text not in one.environ_set)
         if not trails or not _counts(sys._getframe(2)):
             return
         value = dict.get(os.environ._data, name)  # type: ignore[attr-defined]
@@ -264,7 +284,7 @@ def _is_import(path: Any) -> bool:
     """Whether the text of a module is opened to import or to show it."""
     if type(path) is not str or not path.endswith((".py", ".pyc")):
         return False
-    asks = sys._getframe(2).f_code.co_filename
+    asks = sys._getframe(3).f_code.co_filename
     return asks.startswith(_FROZEN) or asks.endswith(_SHOWERS)
 
 

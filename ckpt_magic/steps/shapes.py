@@ -65,18 +65,22 @@ def _row(**forms: _Form) -> _Form:
 
 def _is_file(row: Any) -> bool:
     """Whether that is a row about a file, a folder, a pattern, or what was not there."""
-    if not (_has_path(row) and all(_maybe(_is_text)(row.get(key)) for key in ("pattern", "digest"))):
+    if not (isinstance(row, Mapping) and isinstance(row.get("path"), str)):
+        return False
+    if not (isinstance(row.get("pattern"), _TEXT_OR_NONE) and isinstance(row.get("digest"), _TEXT_OR_NONE)):
         return False
     names = row.get("names")
     if "pattern" in row:
         return _is_texts(names)
     if "count" in row:
         return _is_text(names) or _is_texts(names)
-    return row.get("absent") is True or all(type(row.get(key)) is int for key in ("size", "mtime", "ctime"))
+    if row.get("absent") is True:
+        return True
+    return type(row.get("size")) is type(row.get("mtime")) is type(row.get("ctime")) is int
 
 
+_TEXT_OR_NONE = (str, type(None))
 _is_texts = _several(_is_text)
-_has_path = _row(path=_is_text)
 _is_cause = _row(**dict.fromkeys(("kind", "thing", "line", "old", "new"), _is_text))
 _is_mapping = _table(lambda value: True)
 _is_made = _fixed(_is_whole, _is_text)  # by which step, and the digest

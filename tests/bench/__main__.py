@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import arrays, cells, drawn, folders, large, objects, starting, untouched
+from tests.bench import arrays, cells, drawn, evidence, folders, large, objects, starting, untouched
 from tests.bench.measure import Row
 
 
@@ -65,6 +65,9 @@ def _rows(folder: Path, rounds: int, *, quick: bool) -> Iterator[Row]:
         lambda: untouched.beside_arrays(folder, 1 if quick else 8, rounds),
         lambda: untouched.beside_objects(folder, 200_000 if quick else 10_000_000, rounds),
         lambda: drawn.beside_figures(folder, rounds),
+        lambda: evidence.small_step(folder, rounds),
+        lambda: evidence.many_files(folder, 1_000 if quick else 10_000, rounds),
+        lambda: evidence.planning(folder, 20 if quick else 100, rounds),
         lambda: folders.crowded(folder, 1_000 if quick else 10_000, rounds),
         lambda: starting.imports(rounds),
     ]

@@ -1,0 +1,74 @@
+"""What is noted of files while a step runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ckpt_magic.steps.opened import Trail, watcher
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("a.txt", "b.npy", "opened_here.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a.txt").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def new_trail() -> Trail:
+    return Trail(lambda path: f"was {os.path.basename(path)}")
+
+
+def test_a_path_means_what_it_meant_when_it_was_opened(folder: Path) -> None:
+    trail = new_trail()
+    with watcher().laying(trail):
+        for path in ("a.txt", Path("b.npy"), b"a.txt", str(folder / "below" / ".." / "b.npy")):
+            with open(path):
+                pass
+        os.chdir("below")
+        with open("a.txt"):
+            pass
+        os.close(os.open("../a.txt", os.O_RDONLY))
+    assert list(trail.read) == [str(folder / name) for name in ("a.txt", "b.npy", "below/a.txt")]
+
+
+def test_each_trail_has_what_was_opened_while_it_was_laid(folder: Path) -> None:
+    outer, inner = new_trail(), new_trail()
+    with watcher().laying(outer):
+        (folder / "a.txt").read_text()
+        with watcher().laying(inner):
+            (folder / "b.npy").read_text()
+        (folder / "below" / "a.txt").read_text()
+    (folder / "opened_here.py").read_text()
+    assert list(inner.read) == [str(folder / "b.npy")]
+    assert list(outer.read) == [str(folder / name) for name in ("a.txt", "b.npy", "below/a.txt")]
+
+
+def test_the_text_of_a_module_counts_where_code_reads_it_and_not_where_it_is_imported(folder: Path) -> None:
+    imported, read = new_trail(), new_trail()
+    with watcher().laying(imported):
+        import opened_here  # type: ignore[import-not-found]  # noqa: F401
+    with watcher().laying(read):
+        (folder / "opened_here.py").read_text()
+    del sys.modules["opened_here"]
+    assert not imported.read
+    assert list(read.read) == [str(folder / "opened_here.py")]
+
+
+def test_what_was_read_before_it_was_written_is_kept_in_mind(folder: Path) -> None:
+    trail = new_trail()
+    with watcher().laying(trail):
+        (folder / "a.txt").read_text()
+        (folder / "a.txt").write_text("new")
+        (folder / "b.npy").write_text("new")
+        (folder / "b.npy").read_text()
+    assert trail.read == {str(folder / "a.txt"): "was a.txt"}
+    assert list(trail.written) == [str(folder / "a.txt"), str(folder / "b.npy")]

@@ -17,7 +17,10 @@ from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecor
 from tests import making
 from tests.work import calls
 
-KEYS = "step name version title state next reason run_seconds restore_seconds bytes saved_at variables lost path"
+KEYS = (
+    "step name version title state verdict reasons note next next_seconds reason "
+    "run_seconds restore_seconds bytes saved_at variables lost path"
+)
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 META: dict[str, Any] = {
     "title": "Load",

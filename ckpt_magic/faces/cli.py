@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ckpt_magic
 from ckpt_magic.errors import CheckpointError, UsageError
@@ -201,13 +202,31 @@ def _plan(given: argparse.Namespace) -> int:
 def _status(given: argparse.Namespace) -> int:
     settings, spans = _place(given)
     keyring = load_keyring()
-    found = verbs.look(settings, keyring, name=given.name, version=given.version, folder=given.folder)
+    place = {option: getattr(given, option) for option in ("name", "version", "folder")}
+    found = verbs.look(settings, keyring, **place, **_judged(settings, place))
     if not spans:
         print(status.rows_json(found) if given.json else repr(found))
         return 0
     about = [one for wanted in spans for one in verbs.details(found, wanted, keyring, {})]
     print(status.rows_json([one.as_json() for one in about]) if given.json else "\n\n".join(map(repr, about)))
     return 0
+
+
+def _judged(settings: Settings, place: dict[str, str | None]) -> dict[str, Any]:
+    """What a notebook that was named tells of its steps, for `verbs.look`."""
+    from ckpt_magic.faces.plan import asked  # only this verb needs it
+
+    if settings.notebook is None:
+        return {}
+    try:
+        sources = verbs.code_cells(settings.notebook)
+        found = asked(sources, settings.notebook, settings, load_keyring(), pipeline=place)
+    except CheckpointError:  # it is not the notebook that status is about
+        return {}
+    return {
+        "judging": lambda key, step, stored: found.get((key, step), (None, None))[0],
+        "outlook": lambda key, step, stored: found.get((key, step), (None, None))[1],
+    }
 
 
 def _load(given: argparse.Namespace) -> int:

@@ -22,14 +22,16 @@ from ckpt_magic.faces import clearing, status, trusting, verbs
 from ckpt_magic.faces.hooks import Hooks
 from ckpt_magic.faces.notebook import Notebook, pipeline_of
 from ckpt_magic.faces.progress import Display
+from ckpt_magic.files.format import StoredStep
 from ckpt_magic.files.store import Store, check_name
 from ckpt_magic.steps.failures import load_failed
+from ckpt_magic.steps.freshness import Verdict
 from ckpt_magic.steps.kernel import FAILED_CAP
 from ckpt_magic.steps.lines import terminal
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.push import push, push_failed
 from ckpt_magic.steps.record import parse_size
-from ckpt_magic.steps.registry import POLICIES, PipelineKey, StartPoint, StepCall, parse_start, steps_text
+from ckpt_magic.steps.registry import POLICIES, Decision, PipelineKey, StartPoint, StepCall, parse_start, steps_text
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
@@ -38,6 +40,7 @@ from ckpt_magic.steps.stored import pipelines_text
 T = TypeVar("T")
 
 _ATTRIBUTE = "_ckpt_magic"
+_NOTEBOOK = "_ckpt_magic_notebook"
 _PATIENCE = 10.0  # seconds that %ckpt_status waits for what is being published, before it says `saving`
 # names that IPython, its hosts and the interpreter make and remake; other dunder names are the user's
 _IPYTHONS = re.compile(
@@ -119,6 +122,7 @@ class CkptMagics(Magics):
             sources=handed.get("sources"),
             path=settings.notebook,
         )
+        setattr(self._shell, _NOTEBOOK, cells)
         return Session(
             self._shell.user_ns,
             settings,
@@ -360,7 +364,9 @@ class CkptMagics(Magics):
         Usage: %ckpt_status [N] [--name NAME] [--version V] [--folder F] [--json]
 
         With a number: everything about that step. `--json` returns a list of objects with the keys `step, name,
-        version, title, state, next, reason, run_seconds, restore_seconds, bytes, saved_at, variables, lost, path`.
+        version, title, state, verdict, reasons, note, next, next_seconds, reason, run_seconds, restore_seconds, bytes,
+        saved_at, variables, lost, path`. The verdict is `fresh`, `stale` and why, `missing`, `failed`, `foreign` or
+        `could not tell`; steps that this kernel has not come to are judged by the notebook's file, if it is known.
         Nothing is loaded. What stands in files that are not trusted is marked `(?)`.
 
         Examples
@@ -390,15 +396,42 @@ class CkptMagics(Magics):
         return about[0] if len(about) == 1 else about
 
     def _look(self, **scope: str | None) -> status.Rows:
-        session = self.session
+        session, planned = self.session, self._planned()
+
+        def judging(key: PipelineKey, step: int, stored: StoredStep | None) -> Verdict:
+            found = planned.get((key, step))
+            return session.appraise(key, step, stored) if found is None else found[0]
+
+        def outlook(key: PipelineKey, step: int, stored: StoredStep | None) -> Decision:
+            found = planned.get((key, step))
+            return session.outlook(key, step, stored) if found is None else found[1]
+
         return verbs.look(
             session.settings,
             session.keyring,
             pipelines=dict(session.registry.pipelines()),
-            outlook=session.outlook,
+            outlook=outlook,
+            judging=judging,
             held=session.mapped.deleted(),
             **scope,
         )
+
+    def _planned(self) -> dict[tuple[PipelineKey, int], tuple[Verdict, Decision]]:
+        """What the notebook's file tells of the steps that this kernel has not come to."""
+        from ckpt_magic.faces.plan import asked  # only this verb needs it
+
+        session = self.session
+        notebook, sources = session.settings.notebook, getattr(self._shell, _NOTEBOOK).texts()
+        if notebook is None or sources is None:
+            return {}
+        try:
+            start = str(session.settings.start(""))
+            found = asked(
+                sources, notebook, session.settings, session.keyring, pipeline={}, start=start, met=session.is_met
+            )
+        except CheckpointError:  # a line in it is wrong, which its cell will say
+            return {}
+        return {(key, step): told for (key, step), told in found.items() if not session.is_met(key, step)}
 
     @line_magic
     def ckpt_diff(self, line: str) -> Any:

@@ -60,7 +60,7 @@ class Notebook:
         text
             The whole text of its cell; None if only its number is known.
         """
-        sources = self._texts()
+        sources = self.texts()
         if sources is None:
             return None
         cells = [self._cell(one, key) for one in sources]
@@ -71,14 +71,15 @@ class Notebook:
 
     def step(self, key: PipelineKey, step: int) -> tuple[str, Body] | None:
         """The text after `%%step`, and what is below it, of the last cell of a step; None if it is not known."""
-        for text in reversed(self._texts() or ()):
+        for text in reversed(self.texts() or ()):
             line, body = split_step(text)
             with suppress(CheckpointError, SyntaxError, ValueError, RecursionError, MemoryError):
                 if line is not None and self._pipeline(line) == (step, key):
                     return line, Body(body, ast.parse(self._transform(body)), "", text)
         return None
 
-    def _texts(self) -> Sequence[str] | None:
+    def texts(self) -> Sequence[str] | None:
+        """Texts of the code cells; None if nobody knows them."""
         return self._sources if self._sources is not None else self._of_file()
 
     def _cell(self, text: str, key: PipelineKey) -> Cell | None:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ckpt_magic.errors import CheckpointError
 from ckpt_magic.faces import verbs
 from ckpt_magic.faces.hooks import split_step
-from ckpt_magic.faces.status import duration, grid
+from ckpt_magic.faces.status import duration, grid, restore_estimate
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
@@ -26,17 +26,17 @@ from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
 from ckpt_magic.steps.judging import hidden, written
 from ckpt_magic.steps.needs import Cell, Later, needed
 from ckpt_magic.steps.plan import Code
-from ckpt_magic.steps.registry import Pipeline, PipelineKey, Policy, StartPoint, StepCall, lets, parse_start
+from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, Policy, StartPoint, StepCall, lets, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
 from ckpt_magic.values import essence, source
 from ckpt_magic.values.makers import Makers
 
+Met = Callable[[PipelineKey, int], bool]
+
 _MISFITS = frozenset({"mark", "value", "input", "random"})  # such a checkpoint fits no kernel, whatever the start point
 _WORD = re.compile(r"\w+")
 _START = re.compile(r"^[ \t]*%ckpt_start[ \t]+(\d+|auto|end|none)\b", re.MULTILINE)
-_MAP_SECONDS = 0.003  # what a restore takes besides reading the skeleton
-_READ_RATE = 200e6  # bytes of a skeleton per second, unpickled
 
 
 class PlanRows(list[dict[str, Any]]):
@@ -91,7 +91,13 @@ class PlanRows(list[dict[str, Any]]):
 
 
 def plan(
-    notebook: Path, settings: Settings, keyring: Keyring, *, pipeline: Mapping[str, Any], start: str | None = None
+    notebook: Path,
+    settings: Settings,
+    keyring: Keyring,
+    *,
+    pipeline: Mapping[str, Any],
+    start: str | None = None,
+    sources: Sequence[str] | None = None,
 ) -> PlanRows:
     """Plan the next run of a notebook.
 
@@ -114,45 +120,109 @@ def plan(
         It is no notebook, or a line in it is wrong.
     """
     sources = verbs.code_cells(notebook)
-    said = next((match[1] for text in reversed(sources) for match in _START.finditer(text)), None)
-    configured = settings.start("")
-    point = parse_start(start or (configured if configured != "none" else said or "auto"))
+    point = _start(sources, settings, start)
     cells = list(_cells(sources, settings, pipeline))
     rows: list[dict[str, Any]] = []
-    for key in dict.fromkeys(cell.key for cell in cells if cell.key is not None):
+    for key in _keys(cells):
         rows += _of_pipeline(key, cells, notebook, settings, keyring, point)
     return PlanRows(rows, f"{notebook.name}, start point {point}: nothing is executed")
+
+
+def asked(
+    sources: Sequence[str],
+    notebook: Path,
+    settings: Settings,
+    keyring: Keyring,
+    *,
+    pipeline: Mapping[str, Any],
+    start: str | None = None,
+    met: Met = lambda key, step: False,
+) -> dict[tuple[PipelineKey, int], tuple[Verdict, Decision]]:
+    """Judge the steps of a notebook for `status`, and say what its next run would do with them.
+
+    The verdicts are those of a run that restores all that is fresh, whatever the start point.
+
+    Parameters
+    ----------
+    sources
+        Texts of its code cells.
+    notebook, settings, keyring, pipeline, start
+        As for `plan`.
+    met
+        Tells which steps a kernel has run or restored: they are there, and need not run again.
+    """
+    point = _start(sources, settings, start)
+    cells = list(_cells(sources, settings, pipeline))
+    found = {}
+    for key in _keys(cells):
+        for call, verdict, decided, _ in _judged(key, cells, notebook, settings, keyring, point, met):
+            action: Literal["run", "restore"] = "run" if decided[0] == "run" else "restore"
+            found[key, call.step] = verdict, Decision(action, decided[1])
+    return found
+
+
+def _start(sources: Sequence[str], settings: Settings, start: str | None) -> StartPoint:
+    said = next((match[1] for text in reversed(sources) for match in _START.finditer(text)), None)
+    configured = settings.start("")
+    return parse_start(start or (configured if configured != "none" else said or "auto"))
+
+
+def _keys(cells: Sequence[_Cell]) -> list[PipelineKey]:
+    return list(dict.fromkeys(cell.key for cell in cells if cell.key is not None))
 
 
 def _of_pipeline(
     key: PipelineKey, cells: Sequence[_Cell], notebook: Path, settings: Settings, keyring: Keyring, start: StartPoint
 ) -> Iterator[dict[str, Any]]:
+    for call, verdict, decided, stored in _judged(key, cells, notebook, settings, keyring, start):
+        yield _row(key, call, verdict, decided, stored)
+
+
+def _judged(
+    key: PipelineKey,
+    cells: Sequence[_Cell],
+    notebook: Path,
+    settings: Settings,
+    keyring: Keyring,
+    start: StartPoint,
+    met: Met | None = None,
+) -> Iterator[tuple[StepCall, Verdict, tuple[str, str], _Stored]]:
     stored = {entry.step: _stored(entry.path, key, entry.step, keyring) for entry in _entries(key)}
     metas = {step: one.meta for step, one in stored.items() if one.meta is not None}
-    mine = [cell.planned if cell.key in (None, key) else PlannedCell(cell.planned.tree) for cell in cells]
+    mine = [
+        cell.planned if cell.key in (None, key) else PlannedCell(cell.planned.tree, text=cell.planned.text)
+        for cell in cells
+    ]
     deciding = _Deciding(start, settings.stale(), mine, metas)
     evidence = Evidence(notebook.absolute().parent, {}, {}, Makers({}), lambda: keyring, is_kernel=False)
     left = written(metas.values())
     readers = _readers(cell.text for cell in cells)
 
     def facts(meta: Mapping[str, Any], call: StepCall, code: Code) -> dict[str, dict[str, Fact]]:
+        if meta["evidence"] is None:
+            return {}
         found = evidence.now(
             meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=lambda: readers
         )
-        if keys := (*call.key, *(meta["evidence"] or {}).get("key", ())):
+        if keys := (*call.key, *meta["evidence"]["key"]):
             found["key"] = {
                 text: Fact(None, text=f"what `--key {text}` gives is known in the run alone") for text in keys
             }
         return found
 
-    verdicts = foresee(mine, metas, facts, will_run=lambda step, found: deciding.decide(step, found)[0] == "run")
+    def will_run(step: int, found: Verdict) -> bool:
+        if met is not None:
+            return found.state != "fresh" and not met(key, step)
+        return deciding.decide(step, found)[0] == "run"
+
+    verdicts = foresee(mine, metas, facts, will_run=will_run)
     for cell in mine:
         if cell.call is not None:
             step, one = cell.call.step, stored.get(cell.call.step, _Stored())
             found = verdicts[step]
             if one.problem:
                 found = Verdict("foreign", (Cause("evidence", "", one.problem),))
-            yield _row(key, cell.call, found, deciding.decide(step, found), one)
+            yield cell.call, found, deciding.decide(step, found), one
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,15 +327,9 @@ def _row(
         **verdict.as_row(),
         "reason": decided[1],
         "run_seconds": meta.get("seconds"),
-        "restore_seconds": _restore_seconds(meta, stored.size) if meta else None,
+        "restore_seconds": restore_estimate(meta, stored.size) if meta else None,
         "bytes": stored.size or None,
     }
-
-
-def _restore_seconds(meta: Mapping[str, Any], size: int) -> float:
-    """Estimate what a restore takes: payloads are mapped, only the rest is read."""
-    mapped: int = sum(row[1] for row in meta.get("buffers", ()))
-    return round(_MAP_SECONDS + max(size - mapped, 0) / _READ_RATE, 4)
 
 
 # -- the notebook's cells -------------------------------------------------------------------------------------------
@@ -289,11 +353,12 @@ def _cells(sources: Sequence[str], settings: Settings, pipeline: Mapping[str, An
     for text in sources:
         line, body = split_step(text)
         try:
-            tree = ast.parse(transform(body))
+            plain = transform(body)
+            tree = ast.parse(plain)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         if line is None:
-            yield _Cell(None, PlannedCell(tree), text)
+            yield _Cell(None, PlannedCell(tree, text=plain), text)
             continue
         call = verbs.parse_step(line)
         digest = source.digest(tree) + (";" if source.is_quiet(body) else "")

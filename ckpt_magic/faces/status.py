@@ -40,27 +40,35 @@ from pathlib import Path
 from typing import Any
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
+from ckpt_magic.faces import causes
 from ckpt_magic.files import format as files
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Entry, Store, date_text, natural
 from ckpt_magic.files.trust import Keyring
+from ckpt_magic.steps.freshness import Cause, Verdict
 from ckpt_magic.steps.record import size
 from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, StepRecord
 from ckpt_magic.steps.stored import PLAIN, QUIET, html_table, html_text, printable, shape_text, variables_text
 from ckpt_magic.values import collector
 
-Outlook = Callable[[PipelineKey, int, files.StoredStep | None], Decision]
+Outlook = Callable[[PipelineKey, int, files.StoredStep | None], Decision | None]
+Judging = Callable[[PipelineKey, int, files.StoredStep | None], Verdict | None]
 TEXT_WIDTH = 120
+_MAP_SECONDS = 0.003  # what a restore takes besides reading the skeleton
+_READ_RATE = 200e6  # bytes of a skeleton per second, unpickled
 _UNTRUSTED = frozenset({"other key", "tampered", "foreign", "damaged", "newer", "other pipeline", "unreadable"})
+_PLAIN = frozenset({"stored", "missing", "failed"})  # where the verdict says as much
 _NONE = "no steps: nothing is stored, and none was seen in this kernel"
 
 
 class Rows(list[dict[str, Any]]):
     """Rows about steps: a list of dicts that shows itself as a table.
 
-    Each row has the keys `step`, `name`, `version`, `title`, `state`, `next` (`run`, `restore`, `error`, or None where
-    no kernel is looked at), `reason`, `run_seconds`, `restore_seconds`, `bytes`, `saved_at` (UTC), `variables` (name,
-    type, shape, bytes), `lost`, `path`.
+    Each row has the keys `step`, `name`, `version`, `title`, `state`, `verdict` (`fresh`, `stale`, `missing`, `failed`,
+    `foreign`, `could not tell`), `reasons` (dicts with `kind`, `thing`, `line`, `old`, `new`), `note` (what the user
+    accepted), `next` (`run`, `restore`, `error`), `next_seconds` (what that takes, as far as is known), `reason`,
+    `run_seconds`, `restore_seconds`, `bytes`, `saved_at` (UTC), `variables` (name, type, shape, bytes), `lost`, `path`.
+    From `verdict` to `next_seconds` they are None or empty where neither a kernel nor a notebook is looked at.
 
     Attributes
     ----------
@@ -89,6 +97,7 @@ def rows(
     version: str | None = None,
     pipelines: Mapping[PipelineKey, Pipeline] | None = None,
     outlook: Outlook | None = None,
+    judging: Judging | None = None,
     held: Mapping[Path, int] | None = None,
 ) -> Rows:
     """Look at the steps of a folder: those stored in it, and those that this kernel has seen.
@@ -105,6 +114,8 @@ def rows(
         What happened in this kernel.
     outlook
         Tells what the next run of a step will do, given its file as far as it could be opened.
+    judging
+        Gives the verdict about a step in the same way; None where it is asked for none.
     held
         Bytes that arrays of this kernel keep on the disk, by the path of the file that was deleted or replaced.
 
@@ -136,6 +147,7 @@ def rows(
                 keyring,
                 here[key].steps.get(step) if key in here else None,
                 outlook,
+                judging,
                 is_saving=bool(saving) and store.path(key.name, key.version, step) in saving,
             )
             if held and row["state"] == "missing" and (kept := held.get(store.path(key.name, key.version, step))):
@@ -156,6 +168,7 @@ def _row(
     keyring: Keyring,
     seen: StepRecord | None,
     outlook: Outlook | None,
+    judging: Judging | None,
     *,
     is_saving: bool,
 ) -> dict[str, Any]:
@@ -165,18 +178,28 @@ def _row(
     if seen is not None and seen.state in ("failed", "not saved"):
         state, reason = "failed", seen.reason
     if is_saving:
-        state, reason, outlook = "saving", "", None  # what the next run does depends on it
+        state, reason, outlook, judging = "saving", "", None, None  # what the next run does depends on it
+    verdict = _verdict(key, step, found, judging) if state != "failed" or judging is None else Verdict("failed")
     action, why = _next(key, step, found, outlook)
+    run_seconds = _number(meta, "seconds") if seen is None or seen.run_seconds is None else seen.run_seconds
+    restore_seconds = seen.restore_seconds if seen is not None else None
+    takes = {"run": run_seconds, "restore": restore_seconds}.get(action or "")
+    if action == "restore" and takes is None and found.state == "stored":
+        takes = restore_estimate(meta, found.bytes or 0)
     return {
         "step": step,
         "name": key.name,
         "version": key.version,
         "title": _text(meta.get("title")) or (seen.title if seen is not None else None),
         "state": state,
+        "verdict": verdict.state if verdict is not None else None,
+        "reasons": [cause.as_row() for cause in verdict.causes] if verdict is not None else [],
+        "note": (verdict.note if verdict is not None else "") or None,
         "next": action,
+        "next_seconds": takes,
         "reason": reason or why,
-        "run_seconds": _number(meta, "seconds") if seen is None or seen.run_seconds is None else seen.run_seconds,
-        "restore_seconds": seen.restore_seconds if seen is not None else None,
+        "run_seconds": run_seconds,
+        "restore_seconds": restore_seconds,
         "bytes": found.bytes,
         "saved_at": _text(meta.get("created")) or found.modified,
         "variables": variables_of(meta),
@@ -227,10 +250,29 @@ def _next(key: PipelineKey, step: int, found: _Found, outlook: Outlook | None) -
         decision = outlook(key, step, found.stored)
     except CheckpointError as error:
         return "error", str(error)
+    if decision is None:
+        return None, ""
     return decision.action, decision.reason or decision.note or _ALONE.get(decision.action, "")
 
 
+def _verdict(key: PipelineKey, step: int, found: _Found, judging: Judging | None) -> Verdict | None:
+    if judging is None:
+        return None
+    if found.state in ("unreadable", "other pipeline"):
+        return Verdict("could not tell")
+    try:
+        return judging(key, step, found.stored)
+    except CheckpointError as error:
+        return Verdict("could not tell", (Cause("evidence", "", str(error)),))
+
+
 _ALONE = {"run": "not before the start point"}
+
+
+def restore_estimate(meta: Mapping[str, Any], size: int) -> float:
+    """Seconds that a restore will take, about: payloads are mapped, only the rest is read."""
+    mapped: int = sum(row[1] for row in meta.get("buffers", ()))
+    return round(_MAP_SECONDS + max(size - mapped, 0) / _READ_RATE, 4)
 
 
 def variables_of(meta: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -308,7 +350,8 @@ def _headings(found: Sequence[Mapping[str, Any]]) -> list[str]:
         "pipeline": several,
         "step": True,
         "title": any(row["title"] for row in found),
-        "state": True,
+        "state": not all(row["verdict"] and row["state"] in _PLAIN for row in found),
+        "verdict": any(row["verdict"] for row in found),
         "next run": any(row["next"] for row in found),
         "ran": True,
         "restored": any(row["restore_seconds"] is not None for row in found),
@@ -322,12 +365,15 @@ def _headings(found: Sequence[Mapping[str, Any]]) -> list[str]:
 def _cells(row: Mapping[str, Any], now: datetime | None) -> dict[str, str]:
     state = f"{row['state']} (?)" if row["state"] in _UNTRUSTED else row["state"]
     action = row["next"] or ""
+    if action == "restore" and row["next_seconds"] is not None:
+        action += f", {duration(row['next_seconds'])}"  # what a run takes stands beside it
     brief = _first_line(row["reason"])
     return {
         "pipeline": f"{row['name']} {row['version']}",
         "step": str(row["step"]),
         "title": row["title"] or "",
         "state": state,
+        "verdict": _verdict_text(row),
         "next run": f"{action}: {brief}" if action and brief and row["state"] not in _UNTRUSTED else action,
         "ran": duration(row["run_seconds"]),
         "restored": _restored(row),
@@ -335,6 +381,13 @@ def _cells(row: Mapping[str, Any], now: datetime | None) -> dict[str, str]:
         "saved": age(row["saved_at"], now),
         "variables": variables_text(row["variables"]),
     }
+
+
+def _verdict_text(row: Mapping[str, Any]) -> str:
+    """The verdict with what is to be said first."""
+    if row["verdict"] == "stale":
+        return f"stale: {_first_line(row['reasons'][0]['line'])}"
+    return ", ".join(part for part in (row["verdict"], row["note"]) if part)
 
 
 def _restored(row: Mapping[str, Any]) -> str:
@@ -416,6 +469,8 @@ def details_text(found: Details, *, now: datetime | None = None) -> str:
     facts = _facts(found, now)
     wide = max(len(label) for label, _ in facts)
     lines = [f"{label:<{wide}}  {printable(text)}" for label, text in facts]
+    if found.row["reasons"]:
+        lines += ["", found.row["verdict"], causes.as_text(found.row["reasons"], colours=sys.stdout.isatty())]
     for title, headings, table in _tables(found):
         lines += ["", title, grid(headings, table)]
     source = _text(found.meta.get("source"))
@@ -427,6 +482,8 @@ def details_text(found: Details, *, now: datetime | None = None) -> str:
 def details_html(found: Details, *, now: datetime | None = None) -> str:
     """Everything about a step as HTML."""
     parts = [html_table([], [[label, text] for label, text in _facts(found, now)])]
+    if found.row["reasons"]:
+        parts.append(f"<div><b>{html_text(found.row['verdict'])}</b></div>{causes.as_html(found.row['reasons'])}")
     for title, headings, table in _tables(found):
         parts.append(f"<div><b>{html_text(title)}</b></div>{html_table(headings, table)}")
     source = _text(found.meta.get("source"))
@@ -446,7 +503,8 @@ def _facts(found: Details, now: datetime | None) -> list[tuple[str, str]]:
         ("step", f"{row['step']} {row['title'] or ''}".strip()),
         ("pipeline", f"{row['name']}, version {row['version']}"),
         ("state", state),
-        ("next run", row["next"] or ""),
+        ("verdict", " · ".join(part for part in (row["verdict"], row["note"]) if part)),
+        ("next run", " · ".join(part for part in (row["next"], duration(row["next_seconds"])) if part)),
         ("reason", (row["reason"] or "").replace("\n", " ")),
         ("in this kernel", f"{here.state}{f': {here.reason}' if here.reason else ''}" if here is not None else ""),
         ("ran", duration(row["run_seconds"])),
@@ -659,4 +717,4 @@ def _width() -> int:
 
 _GAP = "  "
 _NARROW = 8  # columns of a terminal that a column of the table keeps
-_WRAPPED = frozenset({"title", "next run", "reason", "value", "content"})
+_WRAPPED = frozenset({"title", "verdict", "next run", "reason", "value", "content"})

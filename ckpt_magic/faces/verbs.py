@@ -265,13 +265,14 @@ def look(
     version: str | None = None,
     folder: str | None = None,
     pipelines: Mapping[PipelineKey, Pipeline] | None = None,
-    outlook: Any = None,
     held: Mapping[Path, int] | None = None,
+    **asked: Any,
 ) -> status.Rows:
     """Rows about the steps that are meant.
 
     With a name (given or configured) those of that pipeline; else those of the pipelines seen in this kernel and of the
-    notebook's; else all of the folder. What the folder has besides is said in the note.
+    notebook's; else all of the folder. What the folder has besides is said in the note. `asked` are `outlook` and
+    `judging` of `status.rows`.
     """
     shown = settings.shown()
     if name is None and shown["name"][1] not in ("notebook", "default"):
@@ -284,7 +285,7 @@ def look(
         folders += [key.folder for key in seen]
     found, notes = status.Rows(), []
     for one in dict.fromkeys(folders):
-        part = status.rows(Store(one), keyring, name=name, version=version, pipelines=seen, outlook=outlook, held=held)
+        part = status.rows(Store(one), keyring, name=name, version=version, pipelines=seen, held=held, **asked)
         notes.append(part.note)
         found += part
     mine = {key.name for key in seen} | {str(shown["name"][0])}

@@ -65,12 +65,12 @@ class Accepting:
         reach = self._looks.reach(code)
         look = kernel.evidence.look(call, code, reach, kernel.watch.made())
         here = kernel.registry.pipeline(key).steps.get(step)
-        restored = here is not None and here.state == "restored"
-        causes = self._fitting.causes(key, code, meta, call, look, restored=restored)
+        met = here is not None and here.state in ("ran", "restored")
+        causes = self._fitting.causes(key, code, meta, call, look, met=met)
         earlier = record.as_accepted(meta)
         if not causes:
             raise UsageError(f"step {step}: its checkpoint is fresh: there is nothing to accept")
-        if earlier is not None and not self._fitting.causes(key, code, earlier, call, look, restored=restored):
+        if earlier is not None and not self._fitting.causes(key, code, earlier, call, look, met=met):
             raise UsageError(f"step {step}: its checkpoint is fresh, {record.accepted_text(meta)}")
         for cause in causes:
             if cause.kind not in _COMPARED and (cause.kind, cause.thing) != ("setting", _CWD):
@@ -83,7 +83,7 @@ class Accepting:
         }
         vouched = record.as_accepted({**meta, "accepted": accepted})
         assert vouched is not None
-        left = self._fitting.causes(key, code, vouched, call, look, restored=restored)
+        left = self._fitting.causes(key, code, vouched, call, look, met=met)
         if left:  # what cannot be compared, or is not here
             raise _not_acceptable(step, left[0].line)
         sign_again(kernel.store(key.folder).path(key.name, key.version, step), kernel.keyring, {"accepted": accepted})

@@ -144,12 +144,23 @@ class Fitting:
         return replace(other, note=record.accepted_text(meta)) if other == Decision("restore") else decision
 
     def verdict(
-        self, key: PipelineKey, code: Code | None, meta: Mapping[str, Any], call: StepCall, look: Look | None
+        self,
+        key: PipelineKey,
+        code: Code | None,
+        meta: Mapping[str, Any],
+        call: StepCall,
+        look: Look | None,
+        *,
+        met: bool = False,
     ) -> Verdict:
-        """Judge a checkpoint for the moment before its step is met; `code`, `look` are None if its cell is unknown."""
+        """Judge a checkpoint; `code` and `look` are None if its cell is unknown, and `met` is as for `causes`."""
         accepted = record.as_accepted(meta)
-        found = freshness.judged(meta, self.causes(key, code, meta, call, look))
-        if found.state == "stale" and accepted is not None and not self.causes(key, code, accepted, call, look):
+        found = freshness.judged(meta, self.causes(key, code, meta, call, look, met=met))
+        if (
+            found.state == "stale"
+            and accepted is not None
+            and not self.causes(key, code, accepted, call, look, met=met)
+        ):
             return Verdict("fresh", note=record.accepted_text(meta))
         return found
 
@@ -161,17 +172,23 @@ class Fitting:
         call: StepCall,
         look: Look | None,
         *,
-        restored: bool = False,
+        met: bool = False,
     ) -> list[Cause]:
-        """All that speaks against a checkpoint; what it has itself put in place does not, if it is `restored`."""
+        """All that speaks against a checkpoint; if its step was `met` here, what it and later ones left does not."""
         code = code or unknown_code(meta)
         known = self.known(key, code, meta, "end", call=call, look=look)
-        own = {name for name, (step, _) in known.pipeline.producers.items() if restored and step >= call.step}
-        others = registry.other_values(known, meta)
-        causes = [Cause("value", name, line, was, now) for name, line, was, now in others if name not in own]
-        found = None if restored else registry.misfit(replace(call, stale="restore"), known, meta)
-        if found and found[0] != "mark":
-            causes.append(Cause(found[0], "", found[1]))
+        later: set[str] = set()
+        if met:
+            producers = known.pipeline.producers
+            later = {name for name, (step, _) in producers.items() if step >= call.step}
+            as_then = {name: (step, digest) for name, (step, digest) in meta["reads"].items() if name in later}
+            then = replace(known.pipeline, producers={**producers, **as_then})
+            known = replace(known, pipeline=then, generators=(), around=())
+        values = registry.other_values(known, meta)
+        causes = [Cause("value", name, line, was, now) for name, line, was, now in values if name not in later]
+        # what is not among the evidence; code and marks are
+        misfits = registry.misfits(replace(call, stale="restore"), known, meta)
+        causes += [Cause(kind, "", why) for kind, why in misfits if kind not in ("code", "mark")]
         return freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=causes))
 
     def _around(self, key: PipelineKey, code: Code, meta: Mapping[str, Any]) -> Sequence[str]:

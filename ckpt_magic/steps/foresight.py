@@ -26,11 +26,15 @@ Facts = Callable[[Meta, StepCall, Code], Mapping[str, Mapping[str, Fact]]]
 
 @dataclass(frozen=True, slots=True)
 class PlannedCell:
-    """A cell of a notebook, transformed: unmarked, or a step with what it asks for and its code."""
+    """A cell of a notebook, transformed: unmarked, or a step with what it asks for and its code.
+
+    `text` is what `tree` was parsed from, to show how functions differ.
+    """
 
     tree: ast.Module
     call: StepCall | None = None
     code: Code | None = None
+    text: str = ""
 
 
 def foresee(
@@ -65,7 +69,7 @@ def foresee(
     for cell in cells:
         if cell.call is None or cell.code is None:
             history += origins.statements(cell.tree)
-            functions.update(essence.definitions(cell.tree))
+            functions.update(essence.definitions(cell.tree, cell.text))
             continue
         step, meta = cell.call.step, metas.get(cell.call.step)
         verdict = Verdict("missing")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-State = Literal["fresh", "stale", "missing", "failed", "foreign"]
+State = Literal["fresh", "stale", "missing", "failed", "foreign", "could not tell"]
 
 # The kinds of evidence, in the order in which causes are told.
 KINDS = (
@@ -184,7 +185,13 @@ def file_text(row: Mapping[str, Any]) -> str:
         return "not there"
     if "names" in row:
         return f"{row.get('count', len(row['names']))} names"
-    return f"{row['size']} bytes"
+    when = datetime.fromtimestamp(row["mtime"] // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return ", ".join([f"{row['size']} bytes", when, *([f"digest {row['digest'][:12]}"] if row.get("digest") else [])])
+
+
+def _size(text: str) -> str:
+    """What of a file's text goes into one line."""
+    return text.partition(",")[0]
 
 
 def other_version(name: str, old: str, new: str) -> str:
@@ -220,8 +227,8 @@ def _differences(kind: str, then: Mapping[str, Fact], now: Mapping[str, Fact]) -
 def _changed(kind: str, thing: str, old: Fact, new: Fact) -> str:
     if kind in ("python", "package"):
         return other_version("Python" if kind == "python" else thing, old.shown, new.shown)
-    if kind == "file" and old.shown != new.shown:
-        return f"`{thing}` changed (was {old.shown}, is {new.shown})"
+    if kind == "file" and (was := _size(old.shown)) != (now := _size(new.shown)):
+        return f"`{thing}` changed (was {was}, is {now})"
     if kind == "setting":
         return f"the {thing} was `{old.shown}`, is `{new.shown}`"
     return _CHANGED[kind].format(thing)

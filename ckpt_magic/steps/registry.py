@@ -278,11 +278,14 @@ def decide(call: StepCall, known: Known) -> Decision:
 
 def misfit(call: StepCall, known: Known, meta: Mapping[str, Any]) -> tuple[str, str] | None:
     """The first rule by which a checkpoint does not fit this kernel: a kind of `freshness`, and the reason."""
+    return next(misfits(call, known, meta), None)
+
+
+def misfits(call: StepCall, known: Known, meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """All of them."""
     for kind, rule in _RULES:
-        found = rule(call, known, meta)
-        if found:
-            return kind, found
-    return None
+        if found := rule(call, known, meta):
+            yield kind, found
 
 
 def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ from ckpt_magic.steps.advice import Advice
 from ckpt_magic.steps.advising import Advising
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.foresight import PlannedCell
-from ckpt_magic.steps.freshness import Fact, Now, Verdict
+from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
 from ckpt_magic.steps.judging import CellsAfter, hidden, unknown_code
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import Loader
@@ -83,7 +83,7 @@ class Session(Kernel):
         self._saver = Saver(self, self._loader)
         self._cell_of = cell_of
         self._accepting = Accepting(self, self._fitting, self._looks)
-        self._met: dict[tuple[PipelineKey, int], tuple[StepCall, Code]] = {}
+        self._met: dict[tuple[PipelineKey, int], tuple[StepCall, Code, float]] = {}
         self._cell: ast.Module | None = None
 
     # -- one step -------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ class Session(Kernel):
             refusals.refuse_other_notebook(self, plan, meta, decision)
         if decision.action == "restore" and stored is not None:
             decision = self._try_to_load(plan, stored, start, decision)
-        self._met[plan.key, call.step] = call, code
+        self._met[plan.key, call.step] = call, code, time.time()
         plan.action, plan.reason = "run" if decision.action == "run" else "restore", decision.reason
         if decision.note:
             plan.notes.append(decision.note)
@@ -336,9 +336,7 @@ class Session(Kernel):
         code = unknown_code(meta, digest)
         if stored is not None and stored.problem is not None:
             return Decision("run", str(stored.problem))
-        lost = {row["name"] for row in meta["lost"]} if meta else set()
-        dropped = tuple(name for name in meta["unsaved"] if name not in lost) if meta else ()
-        call = StepCall(step, drop=dropped)  # the cell is taken to ask for what it asked for when it was saved
+        call = _as_saved(step, meta) if meta else StepCall(step)
         return self._fitting.decide(call, key, code, meta, start)
 
     def verdict(
@@ -357,6 +355,31 @@ class Session(Kernel):
             look = self.evidence.look(call, code, self._looks.reach(code), self.watch.made())
         return self._fitting.verdict(key, code, meta, call, look)
 
+    def appraise(self, key: PipelineKey, step: int, stored: files.StoredStep | None) -> Verdict:
+        """Judge the file of a step as things are here now, by its cell where that is known: for people to look at."""
+        if stored is None:
+            return Verdict("missing")
+        meta = record.completed(stored).meta if stored.problem is None else {}
+        if stored.trust == "foreign" or meta.get("kind") == "foreign":
+            return Verdict("foreign")
+        if not meta or stored.trust != "trusted":
+            return Verdict("could not tell", (Cause("evidence", "", str(stored.problem).splitlines()[0]),))
+        here, cell = self.registry.pipeline(key).steps.get(step), self._cell_now(key, step)
+        met = here is not None and here.state in ("ran", "restored")
+        try:
+            if cell is not None:
+                look = self.evidence.look(*cell, self._looks.reach(cell[1]), self.watch.made())
+                return self._fitting.verdict(key, cell[1], meta, cell[0], look, met=met)
+            found = self._fitting.verdict(key, None, meta, _as_saved(step, meta), None, met=met)
+        except UsageError as error:  # a `--key` that cannot be evaluated here
+            return Verdict("could not tell", (Cause("key", "", str(error)),))
+        unknown = Cause("code", "", "the code of its cell is not known here")
+        return found if found.state != "fresh" else Verdict("could not tell", (unknown,))
+
+    def is_met(self, key: PipelineKey, step: int) -> bool:
+        """Whether a step has run, or was restored, in this kernel."""
+        return step in self.registry.pipeline(key).steps
+
     def accept(self, key: PipelineKey, step: int, reason: str) -> list[str]:
         """Vouch for the stale checkpoint of a step; see `Accepting.accept`."""
         cell = self._cell_now(key, step)
@@ -368,12 +391,17 @@ class Session(Kernel):
         return self._accepting.accept(key, *cell, reason)
 
     def _cell_now(self, key: PipelineKey, step: int) -> tuple[StepCall, Code] | None:
-        """A step as it was restored here, else as the notebook's file has it, else as it was met."""
-        here, met = self.registry.pipeline(key).steps.get(step), self._met.get((key, step))
-        if met is not None and here is not None and here.state == "restored":
-            return met
+        """A step as it was met here last, or as the notebook's file has it, if that was written later."""
+        met, written = self._met.get((key, step)), 0.0
+        if self.settings.notebook is not None:
+            with suppress(OSError):
+                written = self.settings.notebook.stat().st_mtime
+        if met is not None and met[2] > written:
+            return met[:2]
         found = self._cell_of(key, step)
-        return met if found is None else (found[0], self.code(found[1]))
+        if found is not None:
+            return found[0], self.code(found[1])
+        return met[:2] if met is not None else None
 
     def foresee(
         self,
@@ -478,6 +506,12 @@ class Session(Kernel):
             size=loaded.size,
             seconds=meta["seconds"],
         )
+
+
+def _as_saved(step: int, meta: Mapping[str, Any]) -> StepCall:
+    """The call of a cell that is not known: it is taken to ask for what it asked for when it was saved."""
+    lost = {row["name"] for row in meta["lost"]}
+    return StepCall(step, drop=tuple(name for name in meta["unsaved"] if name not in lost))
 
 
 def _told(error: BaseException, interrupted: str) -> str:

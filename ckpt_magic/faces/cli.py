@@ -8,13 +8,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ckpt_magic
 from ckpt_magic.errors import CheckpointError, UsageError
-from ckpt_magic.faces import bundles, checking, clearing, status, trusting, verbs
+from ckpt_magic.faces import bundles, checking, clearing, schema, status, trusting, verbs
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import export_key, import_key, key_folder, load_keyring, new_key
 from ckpt_magic.steps.failures import load_failed
@@ -61,7 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"ckpt-magic {ckpt_magic.__version__}")
-    add = partial(parser.add_subparsers(title="verbs", required=True, metavar="VERB").add_parser, allow_abbrev=False)
+    add_parser = parser.add_subparsers(title="verbs", required=True, metavar="VERB").add_parser
+    as_typed = argparse.RawDescriptionHelpFormatter
+
+    def add(verb: str, *, help: str) -> argparse.ArgumentParser:
+        about = schema.help_text(verb)
+        return add_parser(verb, allow_abbrev=False, formatter_class=as_typed, epilog=about, help=help)
 
     run = add("run", help="execute a notebook, restoring the steps before the start point")
     run.add_argument("notebook", type=Path, metavar="NOTEBOOK")
@@ -85,12 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("notebook", type=Path, metavar="NOTEBOOK")
     plan.add_argument("--start-from", metavar="N|auto|end|none", help="by default what the notebook says, else auto")
     verbs.add_pipeline(plan)
-    plan.add_argument("--json", action="store_true")
+    plan.add_argument("--json", action="store_true", help="a list of objects about the steps")
     plan.set_defaults(verb=_plan)
 
     look = add("status", help="show the steps: state, times, sizes, variables")
     _add_place(look)
-    look.add_argument("--json", action="store_true")
+    look.add_argument("--json", action="store_true", help="a list of objects about the steps")
     look.set_defaults(verb=_status)
 
     load = add("load", help="show what is stored; with steps, read and print their values")
@@ -104,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("new", metavar="V2")
     _add_what(diff)
     verbs.add_name_and_folder(diff)
-    diff.add_argument("--json", action="store_true")
+    diff.add_argument("--json", action="store_true", help="a list of objects about the steps")
     diff.set_defaults(verb=_diff)
 
     verify = add(
@@ -113,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("notebook", type=Path, metavar="NOTEBOOK")
     verify.add_argument("--step", type=int, required=True, metavar="N")
     verbs.add_pipeline(verify)
-    verify.add_argument("--json", action="store_true")
+    verify.add_argument("--json", action="store_true", help="an object")
     verify.set_defaults(verb=_verify)
 
     accept = add("accept", help="vouch for a stale checkpoint: it is fresh until something else changes")
@@ -121,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("--step", type=int, required=True, metavar="N")
     accept.add_argument("--reason", default="", metavar="TEXT")
     verbs.add_pipeline(accept)
-    accept.add_argument("--json", action="store_true")
+    accept.add_argument("--json", action="store_true", help="an object")
     accept.set_defaults(verb=_accept)
 
     clear = add("clear", help="delete checkpoints; without --yes only say which")

@@ -309,7 +309,8 @@ class CkptMagics(Magics):
           --push    put them into this kernel's variables, one line per step; nothing is displayed again
           --force   push although names exist here with other values
           --failed  what the last failed run of a step had made up to its error, with the traceback: a dict
-          --json    a list of objects about the steps instead of their values (with --push: of the receipts)
+          --json    a list of objects about the steps instead of their values; with --push receipts with the keys
+                    `step, variables, bytes, seconds, lost`. `ckpt-magic load --help` has the keys of the others
 
         Examples
         --------

@@ -171,8 +171,8 @@ def _row(one: files.Shown) -> dict[str, Any]:
 
 
 def _refused(path: Path, problem: CheckpointError) -> dict[str, Any]:
-    state = files.state_of(problem)
-    return {"path": str(path), "state": state, "reason": str(problem), "signed": False, "bytes": None}
+    row = {"path": str(path), "state": files.state_of(problem), "reason": str(problem), "owner": None, "bytes": None}
+    return row | {"saved_at": None, "claims": {}, "imports": [], "signed": False}
 
 
 def _lines(row: Mapping[str, Any]) -> list[str]:

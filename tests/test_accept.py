@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 LOAD = "%load_ext ckpt_magic\n%ckpt_config --name m"
 FIRST = "def scale(v):\n    return v * 2"
-STEPS = ["%%step 1\nx = [1, 2]", "%%step 2\ny = [scale(v) for v in x]", "%%step 3\nz = sum(y)"]
+STEPS = [
+    "%%step 1\nx = [1, 2]",
+    "%%step 2\nimport os\ny = [scale(v) for v in x if os.listdir('.')]",
+    "%%step 3\nz = sum(y)",
+]
 OTHER = FIRST.replace("v * 2", "2 * v")
 
 

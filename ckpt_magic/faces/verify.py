@@ -22,7 +22,7 @@ from ckpt_magic.errors import StepNotFoundError, StoreError
 from ckpt_magic.faces import runner
 from ckpt_magic.faces.status import duration
 from ckpt_magic.files import format as files
-from ckpt_magic.files.store import Store
+from ckpt_magic.files.store import ASIDE, Store
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.stored import Outputs, printable
@@ -177,7 +177,7 @@ def _reasons(meta: Mapping[str, Any]) -> list[str]:
 def aside(store: Store, paths: list[Path]) -> Iterator[Path]:
     """A folder inside that of the checkpoints, with some of them in it; gone afterwards."""
     _sweep(store.folder)
-    folder = store.folder / f".verify-{os.getpid()}-{secrets.token_hex(4)}"
+    folder = store.folder / f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}"
     try:
         folder.mkdir(mode=0o700)
         for path in paths:
@@ -193,7 +193,7 @@ def aside(store: Store, paths: list[Path]) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    for left in folder.glob(".verify-*"):
+    for left in folder.glob(f"{ASIDE}*"):
         with suppress(OSError):  # another process sweeps as well
             if time.time() - left.stat().st_mtime > _STALE:
                 shutil.rmtree(left, ignore_errors=True)

@@ -36,6 +36,7 @@ with contextlib.suppress(ImportError):  # Windows: no locks there, publishing is
 T = TypeVar("T")
 
 LONGEST_NAME = 100
+ASIDE = ".verify-"  # how a folder inside another begins in which steps run aside
 _ASKED_ONE_BY_ONE = 300  # numbers of steps; a folder with ten thousand files takes longer to list
 _LOCK_SECONDS = 30.0
 _YOUNG = 60.0  # a temporary file younger than this is left alone while a process of its number lives

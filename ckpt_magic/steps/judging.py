@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ckpt_magic.files.store import ASIDE
 from ckpt_magic.files.trust import key_folder
 from ckpt_magic.steps import freshness, needs
 from ckpt_magic.steps.freshness import Cause, Now
@@ -107,4 +108,7 @@ def written(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
 
 def hidden(key: PipelineKey) -> list[str]:
     """Folders whose files are no evidence."""
-    return [str(key.folder), str(key_folder())]
+    folders = [key.folder, key_folder()]
+    if key.folder.name.startswith(ASIDE):  # it stands for the one that it lies in
+        folders.append(key.folder.parent)
+    return [str(folder) for folder in folders]

@@ -13,6 +13,7 @@ from ckpt_magic import StepNotFoundError
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.format import open_checkpoint
 from ckpt_magic.files.trust import load_keyring
+from ckpt_magic.steps import record, shapes
 from ckpt_magic.steps.registry import StepCall
 from tests.fresh import project as projects
 
@@ -170,6 +171,23 @@ def test_what_was_restored_by_a_number_is_accepted_without_the_notebooks_file(pr
         kernel.session.accept(key, 2, "")
     with pytest.raises(UsageError, match="step 3: the code of its cell is not known here"):
         kernel.session.accept(key, 3, "")
+
+
+def test_a_record_of_what_was_accepted_that_makes_no_sense_is_damage(project: Path) -> None:
+    accept(project, edited(2, "data]", "data]\nmodel = list(model)"), 2)
+    good = {**record.EMPTY, **meta(project)}
+    accepted = good["accepted"]
+    assert shapes.misfits(good) == []
+    for wrong in (
+        1,
+        {},
+        {**accepted, "date": None},
+        {**accepted, "causes": [{}]},
+        {**accepted, "meta": {}},
+        {**accepted, "meta": {**accepted["meta"], "seen": []}},
+        {**accepted, "meta": {**accepted["meta"], "evidence": None}},
+    ):
+        assert shapes.misfits({**good, "accepted": wrong}) == ["accepted"]
 
 
 def test_an_accepted_step_is_saved_anew_when_it_runs(project: Path) -> None:

@@ -24,6 +24,7 @@ CELLS = {
     "seed": "random.seed(3)",
     "one": "%%step 1 --title load\ndata = [1, 2, 3]\nos.environ['MODE'] = 'fast'",
     "look": "print(data[0])",
+    "count": "print(data.index(1))",
     "two": "%%step 2\nmodel = [lr * v for v in scale(data)]\nmodel.append(random.random())",
     "three": "%%step 3\nout = sum(model) + labels['a'] + wide",
     "end": "print(out)",

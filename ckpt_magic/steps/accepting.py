@@ -135,6 +135,7 @@ class Accepting:
             raise _not_acceptable(step, f"its code reads `{unknown[0]}` now, which cannot be compared")
         unmade = {*meta["unmade"], *(name for name in new if seen.get(name) == record.ABSENT)}
         unmade |= {"*"} if found is None else set()
+        inputs = {**meta["reads"], **made}
         facts = self._fitting.judge.now(key, meta, code=code, call=call, look=look).facts
         evidence = kernel.evidence.accepted(
             meta,
@@ -144,7 +145,7 @@ class Accepting:
             facts,
             keys=self._variables(meta, code, reach),
             shown=sorted({*seen} - later),
-            origins=self._origins(meta, step, {*seen, *unmade} - {"*"}),
+            origins=self._origins(meta, step, {*seen, *unmade, *kernel.history.touched(inputs.keys())} - {"*"}),
             hidden=hidden(key),
             secrets=kernel.secrets,
         )
@@ -152,7 +153,7 @@ class Accepting:
             "source": code.source,
             "code": code.digest,
             "seen": seen,
-            "reads": {**meta["reads"], **made},
+            "reads": inputs,
             "unmade": sorted(unmade),
             "around": self._around(key, meta, code),
             "evidence": evidence,

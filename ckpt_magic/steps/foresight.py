@@ -18,7 +18,7 @@ from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.values import essence, fingerprint, origins
-from ckpt_magic.values.origins import CHANCE, NOTHING, SURROUNDINGS, Event, Origin, Step
+from ckpt_magic.values.origins import CHANCE, NOTHING, SURROUNDINGS, Event, Origin, Statement, Step
 
 Meta = Mapping[str, Any]
 Facts = Callable[[Meta, StepCall, Code], Mapping[str, Mapping[str, Fact]]]
@@ -118,7 +118,12 @@ class _Above:
         evidence = meta["evidence"]
         if evidence is None:
             return []
-        found = [cause for name, made in sorted(meta["reads"].items()) if (cause := self._input(name, *made))]
+        then = evidence["origins"] or {}
+        found = [
+            cause
+            for name, (step, digest) in sorted(meta["reads"].items())
+            if (cause := self._input(name, step, digest, then.get(name)))
+        ]
         paths = {row["path"] for row in evidence["files"]}
         found += [
             Cause("file", path, f"`{path}` is written by step {step}, which will run")
@@ -139,14 +144,20 @@ class _Above:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)
         return bool(origins.origin(self._history, name).digest != then)
 
-    def _input(self, name: str, step: int, digest: str) -> Cause | None:
-        """A name that a step made."""
-        maker = next((event for event in reversed(self._history) if _writes(event, name)), None)
-        if not isinstance(maker, Step):
-            who = "an unmarked cell" if maker is not None else "no step"
-            return Cause("input", name, f"`{name}` comes from {who}, was from step {step}")
-        if maker.number != step:
+    def _input(self, name: str, step: int, digest: str, then: str | None) -> Cause | None:
+        """A name that a step made; `then` is its origin, if unmarked cells might have changed it in place."""
+        writers = [event for event in self._history if _writes(event, name)]
+        maker = next((event for event in reversed(writers) if isinstance(event, Step) or name in event.binds), None)
+        if writers and isinstance(writers[-1], Statement) and then is not None:
+            origin = origins.origin(self._history, name)
+            if origin.digest == then:  # the same code, which did not change it
+                return _cannot_tell(name, origin)
+        if maker is None:
+            return Cause("input", name, f"`{name}` comes from no step, was from step {step}")
+        if isinstance(maker, Step) and maker.number != step:
             return Cause("input", name, f"`{name}` comes from step {maker.number}, was from step {step}")
+        if not isinstance(maker, Step) or writers[-1] is not maker:
+            return Cause("input", name, f"`{name}` comes from an unmarked cell, was from step {step}")
         if maker.left.get(name) is None:
             return Cause("input", name, f"step {step}, which makes `{name}`, will run")
         if maker.left[name] != digest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +21,7 @@ class History:
         self._events: list[Event] = []
         self._known = True
         self._last = 0
+        self._touched: set[str] | None = set()
 
     def cell(self, tree: ast.Module | None) -> None:
         """Note an unmarked cell; None if its code is not known."""
@@ -28,7 +29,11 @@ class History:
             self.lost_track()
         else:
             self._last = len(self._events)
-            self._events += origins.statements(tree)
+            found = list(origins.statements(tree))
+            self._events += found
+            if self._touched is not None:
+                self._touched.update(*(one.touches for one in found))
+                self._touched = None if any(one.anything for one in found) else self._touched
 
     def cell_failed(self) -> None:
         """Note that the last cell did not come to its end: what it bound has no origin that could come again."""
@@ -44,6 +49,10 @@ class History:
     def lost_track(self) -> None:
         """Note that code ran that nobody saw, or that did not come to its end."""
         self._known = False
+
+    def touched(self, names: Set[str]) -> Set[str]:
+        """Those names whose values unmarked cells may have changed in place, as far as their code tells."""
+        return names if self._touched is None else names & self._touched
 
     def origins(self, names: Iterable[str], *, above: int | None = None) -> dict[str, str] | None:
         """Digests of the origins of names, of those that have any; None if they are not known.

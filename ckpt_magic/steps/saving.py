@@ -250,7 +250,9 @@ class Saver:
             seen=before.seen,
             unmade=before.unmade,
             always=plan.call.always,
-            origins=kernel.history.origins({*before.seen, *before.unmade, CHANCE, SURROUNDINGS} - {"*"}),
+            origins=kernel.history.origins(
+                {*before.seen, *before.unmade, *kernel.history.touched(before.reads), CHANCE, SURROUNDINGS} - {"*"}
+            ),
         )
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:

@@ -92,6 +92,12 @@ def test_a_new_kernel_cannot_tell_without_the_cells(run: Any, tmp_path: Path) ->
     assert "the code of its cell is not known here" in repr(run("%ckpt_status 1"))
 
 
+def test_other_pipelines_are_shown_without_a_verdict(run: Any) -> None:
+    run("%%step 1 --name other\nv = 1", "%reset -f", LOAD)
+    rows = run("%ckpt_status --name other")
+    assert verdicts(rows) == [None] and "verdict" not in repr(rows)
+
+
 def test_a_failed_and_a_missing_step_are_told(run: Any, shell: InteractiveShell) -> None:
     run("%%step 9\nw = 1", "%ckpt_clear 9 --yes")
     assert not shell.run_cell("%%step 1\n1 / 0").success

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -399,9 +400,15 @@ class CkptMagics(Magics):
     def _look(self, **scope: str | None) -> status.Rows:
         session, planned = self.session, self._planned()
 
-        def judging(key: PipelineKey, step: int, stored: StoredStep | None) -> Verdict:
+        own = {key for key, pipeline in session.registry.pipelines().items() if pipeline.steps}
+        with suppress(UsageError):  # no name is known
+            own.add(session.settings.resolve(StepCall(0)))
+
+        def judging(key: PipelineKey, step: int, stored: StoredStep | None) -> Verdict | None:
             found = planned.get((key, step))
-            return session.appraise(key, step, stored) if found is None else found[0]
+            if found is not None:
+                return found[0]
+            return session.appraise(key, step, stored) if key in own else None  # of others nothing is known here
 
         def outlook(key: PipelineKey, step: int, stored: StoredStep | None) -> Decision:
             found = planned.get((key, step))

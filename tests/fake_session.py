@@ -101,6 +101,9 @@ class FakeSession:
     def outside_ran(self) -> None:
         self.log.append("outside")
 
+    def loaded_by(self, text: str) -> None:
+        self.log.append(("loaded by", text))
+
     def cell_begins(self, tree: Any = None) -> None:
         self.log.append("cell begins")
 

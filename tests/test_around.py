@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from ckpt_magic.steps.around import Around
+from ckpt_magic.steps.registry import StepCall
 from tests.kernels import Kernel
 from tests.test_rule import Cells, actions, play
 
@@ -278,6 +279,23 @@ def test_what_the_cell_that_loads_the_extension_sets_counts_too(tmp_path: Path, 
         facts.append(actions(play(begin(mode, rows, 9 if facts else "none"), cells)))
         anew()
     assert facts == [["saved", "saved"], ["restored", "restored"], ["saved", "restored"], ["restored", "saved"]]
+
+
+def test_what_the_cell_that_loads_the_extension_sets_counts_where_no_history_is_kept(tmp_path: Path) -> None:
+    # as under nbval: `In` stays empty, and a magic below `%load_ext` may have looked back already
+    cells: Cells = [(1, "a = os.environ['MODE']")]
+    facts: list[list[str]] = []
+    for mode, has_history in (("x", False), ("x", True), ("x", False), ("y", True), ("y", False)):
+        kernel = Kernel(tmp_path / "ckpt", 9 if facts else "none")
+        loading = f"import os\nos.environ['MODE'] = '{mode}'"
+        kernel.names["In"] = ["", loading] if has_history else [""]
+        kernel.session.around = Around(kernel.names)
+        kernel.session.verdict(kernel.session.settings.resolve(StepCall(1)), 1)
+        exec(loading, kernel.names)
+        kernel.session.loaded_by(loading + "\n")
+        facts.append(actions(play(kernel, cells)))
+        anew()
+    assert facts == [["saved"], ["restored"], ["restored"], ["saved"], ["restored"]]
 
 
 def test_an_import_more_in_an_unmarked_cell_runs_nothing(tmp_path: Path) -> None:

@@ -94,6 +94,20 @@ def nb(open_notebook: Open) -> Notebook:
 # -- the plain way ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("history", [True, False])
+def test_the_cell_that_loads_the_extension_is_told_at_its_end(nb: Notebook, history: bool) -> None:
+    nb.hooks.uninstall()
+    hooks, nb.shell.user_ns["hooks"] = nb.hooks, Hooks(nb.shell, nb.session, nb.hooks._parse, banner_text=str)
+    loading = "hooks.install()\nget_ipython().run_cell('x = 1')\n%precision 3"
+    nb.run(loading, store_history=history)
+    nb.hooks = nb.shell.user_ns.pop("hooks")
+    nb.run("", store_history=history)
+    nb.run("y = 1", store_history=history)
+    told = [text for entry, *text in filter(lambda entry: entry[0] == "loaded by", nb.log)]
+    assert told == [[nb.shell.transform_cell(loading)]]
+    assert not hooks._installed
+
+
 def test_a_step_runs_is_finished_and_comes_back_with_its_result(open_notebook: Open, capsys: Any) -> None:
     nb = open_notebook()
     result = nb.run("%%step 1\ny = 20\nprint('hi')\ny + 1")
@@ -649,7 +663,7 @@ def test_loading_in_the_middle_of_a_cell_ends_nothing_that_did_not_begin(nb: Not
     nb.hooks.uninstall()
     nb.shell.user_ns["start"] = nb.hooks.install
     assert nb.run("start()").success
-    assert nb.log == []
+    assert nb.log == [("loaded by", "start()\n")]
     nb.run("x = 1")
     assert nb.log == ["cell begins", "cell ends"]
 

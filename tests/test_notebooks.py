@@ -134,21 +134,7 @@ def test_a_restored_run_shows_what_is_stored(cold: Path) -> None:
     nbval(cold, "end")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(
-                name == "async-and-plots",
-                reason="a cold run under nbval records another axes.grid: steps that draw run again",
-                strict=False,
-            ),
-        )
-        for name in ORDER
-        if STEPS[name]
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in ORDER if STEPS[name]])
 def test_every_step_is_really_restored(cold: Path, name: str) -> None:
     cells = execute(cold, name, "end")
     facts = banners(cells)

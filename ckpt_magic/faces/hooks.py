@@ -107,6 +107,7 @@ class Hooks:
         self._active: _Step | None = None
         self._unmarked: _Cell | None = None
         self._installed = False
+        self._loaded = False  # whether the cell that loads us has ended
         # Bound methods are made anew at each access; events and lists compare by identity of these.
         self._transform = _Transform(self)
         self._decide = _Decide(self)
@@ -408,6 +409,7 @@ class Hooks:
             with interrupts.held():
                 cell = self._ended(result)
                 if cell is None:
+                    self._unseen(result)
                     return
                 cell.failed = not getattr(result, "success", False)
                 step = self._active
@@ -418,6 +420,13 @@ class Hooks:
                     self._begin_unmarked(self._cells()[0])
         except BaseException as error:  # noqa: BLE001  (nothing may leave a callback)
             _warn(f"after the cell: {error!r}")
+
+    def _unseen(self, result: Any) -> None:
+        """Tell the session of the cell that loaded us, which ends without having begun; empty cells do, too."""
+        raw = getattr(getattr(result, "info", None), "raw_cell", "")
+        if raw.strip() and not self._loaded:
+            self._loaded = True
+            self.session.loaded_by(self.shell.transform_cell(raw))
 
     def _ended(self, result: Any) -> _Cell | None:
         """Find the cell that this event is about; empty cells end without having begun."""

@@ -81,27 +81,39 @@ class Around:
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
         self._first = ambient.look()
-        self._earlier = [text for text in namespace.get("In", ()) if text]  # cells up to the one that loads us
+        self._cells = [text for text in namespace.get("In", ()) if text]  # up to the one that loads us
+        self._is_known = False  # what these cells have set
         self._set: dict[str, Setter] = {}
         self._olds: dict[str, dict[tuple[PipelineKey, int], Any]] = {}  # what steps had found, by the step
         self._cell: _Cell | None = None
 
     # -- unmarked cells -------------------------------------------------------------------------------------
 
+    def loaded_by(self, text: str) -> None:
+        """Note the code of the cell that loaded us, at its end: hosts that keep no history (nbval) have it not in `In`.
+
+        It may have set more since the first look back.
+        """
+        text = text.rstrip("\n")  # as `In` has it
+        if self._cells[-1:] != [text]:
+            self._cells.append(text)
+        self._is_known = False
+
     def _look_back(self) -> None:
         """Note what the cells have set that ran before anybody looked, and the rest of the one that loaded us.
 
         What was there before them is known of libraries alone: what a fresh import has.
         """
-        texts, self._earlier = self._earlier, []
-        if not texts:
+        texts = self._cells
+        if not texts or self._is_known:
             return
+        self._is_known = True
         tree = source.parsed("\n".join(texts))
         use = use_of_tree(tree, self._namespace)
         digest = " ".join(texts) if tree is None else source.digest(tree)
         for part, is_set in _parts(ambient.as_imported(self._first), ambient.look(), use).items():
             if is_set:
-                self._set[part] = Setter(digest)
+                self._set.setdefault(part, Setter(digest))
 
     def cell_begins(
         self, tree: ast.Module | None, found: tuple[Names, Set[str], Sequence[Any]] | None, spots_of: places.Places

@@ -360,8 +360,9 @@ def _bytes(value: Any) -> int | None:
         return len(value)
     top = references.library_of(kind)
     if top == "pandas" and kind.__name__ in ("DataFrame", "Series"):
-        usage = value.memory_usage(index=True, deep=False)
-        return int(usage.sum()) if kind.__name__ == "DataFrame" else int(usage)
+        # not `frame.memory_usage`, which takes out each column, with a deep copy of the frame's `attrs`
+        blocks = getattr(getattr(value, "_mgr", None), "blocks", ())
+        return int(value.index.memory_usage()) + sum(int(block.values.nbytes) for block in blocks)
     if top == "torch" and getattr(value, "is_sparse", True):  # `nbytes` of these raises
         return None
     if top in ("numpy", "pyarrow", "torch"):

@@ -56,6 +56,21 @@ s.iloc[2] = 77; r = df.values.tolist(), part.values.tolist(), row.values.tolist(
 """,
 )
 scenario(
+    "a frame's attrs hold the frame itself",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'a': [1, 2]}); s = pd.Series([1.5, 2.5])
+%%step 2
+df['b'] = 3; df.attrs['self'] = df; s.attrs['of'] = [df, s]
+%%step 3
+r = df.attrs['self'] is df, s.attrs['of'][0] is df, s.attrs['of'][1] is s
+df.attrs['more'] = 1
+%%step 4
+del df.attrs['self'], s.attrs['of']
+""",
+)
+scenario(
     "all kinds of columns",
     """
 %%step 1

@@ -97,7 +97,7 @@ def nb(open_notebook: Open) -> Notebook:
 @pytest.mark.parametrize("history", [True, False])
 def test_the_cell_that_loads_the_extension_is_told_at_its_end(nb: Notebook, history: bool) -> None:
     nb.hooks.uninstall()
-    hooks, nb.shell.user_ns["hooks"] = nb.hooks, Hooks(nb.shell, nb.session, nb.hooks._parse, banner_text=str)
+    hooks, nb.shell.user_ns["hooks"] = nb.hooks, Hooks(nb.shell, nb.hooks.session, nb.hooks._parse, banner_text=str)
     loading = "hooks.install()\nget_ipython().run_cell('x = 1')\n%precision 3"
     nb.run(loading, store_history=history)
     nb.hooks = nb.shell.user_ns.pop("hooks")

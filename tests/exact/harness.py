@@ -12,6 +12,7 @@ from __future__ import annotations
 import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
 import ast
+import collections
 import contextlib
 import enum
 import functools
@@ -661,12 +662,12 @@ class Witness:
 
     def contents(self, value: Any) -> Iterator[str]:
         """What is inside a container, beside its attributes."""
-        import collections
-
         if isinstance(value, dict):
             if isinstance(value, collections.defaultdict):
                 yield f"factory {self.text(value.default_factory)}"
-            yield ", ".join(f"{self.text(key)}: {self.text(item)}" for key, item in dict.items(value))
+            # an ordered one has its order beside that of the dict below, which nobody sees
+            items: Any = collections.OrderedDict.items if isinstance(value, collections.OrderedDict) else dict.items
+            yield ", ".join(f"{self.text(key)}: {self.text(item)}" for key, item in items(value))
         elif isinstance(value, (list, tuple)):
             yield ", ".join(map(self.text, list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)))
         elif isinstance(value, (set, frozenset)):

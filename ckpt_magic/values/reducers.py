@@ -130,11 +130,23 @@ def query(query: Any) -> Any:
 
 
 def callbacks(registry: Any) -> Any:
-    """Write the callbacks of a figure: each time they are pickled they count one on, which is undone here."""
+    """Write the callbacks of a figure: each time they are pickled they count one on, which is undone here.
+
+    Matplotlib drops those that let one part follow another: without them a colour bar would not follow its image.
+    """
     made, args, state, *rest = registry.__reduce_ex__(PROTOCOL)
     if isinstance(state["_cid_gen"], int):  # old versions pickle the counter itself
         registry._cid_gen = itertools.count(state["_cid_gen"])
+    followers = {
+        signal: {cid: call for cid, proxy in registry.callbacks[signal].items() if (call := proxy()) is not None}
+        for signal in _FOLLOWED & registry.callbacks.keys()
+    }
+    state["callbacks"] = {**state["callbacks"], **followers}
     return made, args, state, *rest
+
+
+_FOLLOWED: Final = frozenset({"changed", "xlim_changed", "ylim_changed", "zlim_changed"})
+"""Signals of figures' parts, other than those of the canvas, which belong to the front end."""
 
 
 def figure(figure: Any) -> Any:

@@ -71,6 +71,21 @@ del df.attrs['self'], s.attrs['of']
 """,
 )
 scenario(
+    "an array over memory that two frames look at until one of them is written to",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'v': [1., 2., 3.], 'w': [4., 5., 6.]})
+%%step 2
+col = df['w']; arr = df['w'].to_numpy()
+%%step 3
+col.iloc[0] = -1
+%%step 4
+df.loc[1, 'w'] = -2; r = arr.tolist(), col.tolist()
+""",
+    known="pandas knows who looks at the same memory while they live; each comes back with memory of its own",
+)
+scenario(
     "all kinds of columns",
     """
 %%step 1

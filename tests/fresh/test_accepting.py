@@ -138,6 +138,37 @@ def test_half_of_what_was_accepted_is_not_fresh(project: Path) -> None:
     assert projects.play(project, CELLS, "auto").steps == {2}
 
 
+@pytest.mark.parametrize("code", ["len(Path('more.txt').read_text())", "import os\nos.environ.get('FRESH_MORE')"])
+def test_files_and_variables_that_new_code_names_count(
+    project: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    (project / "more.txt").write_text("1")
+    monkeypatch.setenv("FRESH_MORE", "1")
+    edit = edited(2, "data]", f"data]\n{code}")
+    accept(project, edit, 2)
+    assert projects.play(project, edit, "auto").steps == set()
+
+    (project / "more.txt").write_text("2")
+    monkeypatch.setenv("FRESH_MORE", "2")
+
+    assert not is_foreseen(project, edit)
+    assert projects.play(project, edit, "auto").steps == {2}
+
+
+def test_what_new_code_reads_of_other_steps_counts(project: Path) -> None:
+    cells: Cells = [(1, "a = [1]"), (2, "b = [1]"), (3, "c = len(a)")]
+    projects.play(project, cells, "none")
+    edit = edited(2, "len(a)", "len(a + b)", cells)
+    accept(project, edit, 3)
+    assert projects.play(project, edit, "auto").steps == set()
+
+    further = edited(1, "[1]", "[1, 2]", edit)
+
+    assert projects.foresee(project, further) == {2, 3}
+    found = projects.play(project, further, "auto")
+    assert (found.steps, found.names["c"]) == ({2, 3}, 3)
+
+
 def test_values_and_displays_stay_as_they_are_and_what_was_accepted_is_recorded(project: Path) -> None:
     path = project / ".ckpt" / "p-v1-step2.pkl"
     before, old = path.read_bytes(), meta(project)

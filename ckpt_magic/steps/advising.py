@@ -21,6 +21,7 @@ from ckpt_magic.steps import needs, record
 from ckpt_magic.steps.advice import Advice, seconds_before
 from ckpt_magic.steps.judging import CellsAfter
 from ckpt_magic.steps.kernel import Kernel
+from ckpt_magic.steps.neighbours import stamp
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.values import fingerprint
 from ckpt_magic.values.references import ATOMS
@@ -54,6 +55,7 @@ class Advising:
         self._kernel = kernel
         self._cells_after = cells_after
         self._read: dict[Path, tuple[tuple[int, ...], Meta | None]] = {}  # per file its stamp, and META
+        self._folders: dict[PipelineKey, tuple[int | None, dict[int, Meta]]] = {}  # so, too, of the stored steps
         self._told: dict[PipelineKey, dict[str, _Told]] = {}
 
     def forget(self) -> None:
@@ -153,17 +155,25 @@ class Advising:
         return issubclass(type(self._kernel.namespace[name]), (type, types.FunctionType))
 
     def _metas(self, key: PipelineKey) -> dict[int, Meta]:
-        """META of the stored steps, read again only where a file changed; none of what is on its way to the disk."""
-        store, found = self._kernel.store(key.folder), {}
+        """META of the stored steps; none of what is on its way to the disk."""
+        now = stamp(key.folder)
+        if now is None or self._folders.get(key, (None,))[0] != now:
+            self._folders[key] = now, dict(self._read_folder(key))
+        store, metas = self._kernel.store(key.folder), self._folders[key][1]
         pending = {one.path for one in publisher().pending(key.folder)}
-        for entry in store.entries(key.name, key.version):
+        if not pending:
+            return metas
+        return {step: meta for step, meta in metas.items() if store.path(key.name, key.version, step) not in pending}
+
+    def _read_folder(self, key: PipelineKey) -> Iterator[tuple[int, Meta]]:
+        """Read META again where a file changed."""
+        for entry in self._kernel.store(key.folder).entries(key.name, key.version):
             with suppress(OSError, CheckpointError):
                 status = os.stat(entry.path)
-                stamp = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-                if self._read.get(entry.path, (None,))[0] != stamp:
+                of_file = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+                if self._read.get(entry.path, (None,))[0] != of_file:
                     stored = record.completed(files.open_checkpoint(entry.path, self._kernel.keyring))
-                    self._read[entry.path] = stamp, stored.meta if stored.trust == "trusted" else None
+                    self._read[entry.path] = of_file, stored.meta if stored.trust == "trusted" else None
                 meta = self._read[entry.path][1]
-                if meta is not None and entry.path not in pending:
-                    found[entry.step] = meta
-        return found
+                if meta is not None:
+                    yield entry.step, meta

@@ -28,7 +28,7 @@ class Neighbours:
 
     def forget(self) -> None:
         """Ask again which folders changed, since code ran."""
-        self._read = {folder: one for folder, one in self._read.items() if one.stamp and one.stamp == _stamp(folder)}
+        self._read = {folder: one for folder, one in self._read.items() if one.stamp and one.stamp == stamp(folder)}
 
     def of_pipeline(self, key: PipelineKey) -> Mapping[int, Mapping[str, Any]]:
         """META per stored step."""
@@ -46,7 +46,7 @@ class Neighbours:
     def _folder(self, folder: Path) -> _Folder:
         if folder not in self._read:
             self._kernel.wait(folder)
-            self._read[folder] = found = _Folder(_stamp(folder))
+            self._read[folder] = found = _Folder(stamp(folder))
             for entry in self._kernel.store(folder).entries():
                 key = PipelineKey(folder, entry.name, entry.version)
                 stored = self._kernel.open(key, entry.step)
@@ -64,7 +64,8 @@ class _Folder:
         self.elsewhere: dict[PipelineKey, frozenset[str]] = {}
 
 
-def _stamp(folder: Path) -> int | None:
+def stamp(folder: Path) -> int | None:
+    """Another one when a folder has changed; None where a change might not show."""
     with suppress(OSError):
         changed = os.stat(folder).st_mtime_ns
         return changed if time.time_ns() - changed > _SETTLED else None

@@ -853,3 +853,26 @@ def test_a_thread_that_an_unmarked_cell_started_is_named_and_its_changes_are_see
     kernel.names["t"].join()
     assert actions(play(kernel, [(2, "n = len(x)")])) == ["saved"]
     assert kernel.names["n"] == 2
+
+
+FRAME = "f = pd.DataFrame({'a': range(100), 'b': 1.5}); x = f[f.a > 3].reset_index(drop=True); x['c'] = x['a'] > 5"
+
+
+@pytest.mark.parametrize(
+    ("makes", "uses"),
+    [
+        ("x = np.arange(20).reshape(4, 5)", "y = [x]"),
+        ("x = np.arange(20).reshape(4, 5)", "x[0] = 3; y = x[1:]"),
+        (FRAME, "y = [x]"),
+        (FRAME, "x['d'] = 3; y = x['d'].sum()"),
+    ],
+)
+def test_what_runs_on_small_restored_arrays_gives_what_it_gave(folder: Path, makes: str, uses: str) -> None:
+    """And the same result makes nothing stale that comes after it."""
+    cells: Cells = ["import numpy as np, pandas as pd", (1, makes), (2, uses), (3, "z = str(y)")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, "auto")
+    assert actions(play(kernel, [*cells[:2], (2, f"{uses}; None"), cells[3]])) == ["restored", "saved", "restored"]
+    names = Kernel(folder)
+    play(names, cells)
+    assert kernel.names["z"] == names.names["z"]

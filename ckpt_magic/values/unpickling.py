@@ -7,6 +7,7 @@ import io
 import linecache
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -127,13 +128,26 @@ class _Reader(pickle.Unpickler):
             return found
         try:
             found = super().find_class(module, name)
-            return functools.partial(_own, found) if self._resizable and name == "_frombuffer" else found
+            return functools.partial(_own if self._resizable else _over, found) if name == "_frombuffer" else found
         except ModuleNotFoundError as error:
             missing = error.name or module
             text = f"module {missing} is missing here ({module}.{name} is needed)"
             raise CheckpointUnreadableError(text, name=missing) from error
         except (ImportError, AttributeError) as error:
             raise CheckpointUnreadableError(f"{module}.{name} is missing here: {error}", name=module) from error
+
+
+def _over(from_buffer: Callable[..., Any], buffer: Any, dtype: Any, *args: Any) -> Any:
+    """Make an array as a run would: it is written again as that of a run, byte for byte.
+
+    An array over a bytearray is what its user made so, and is written as such; plain types exist once in numpy.
+    """
+    numpy = sys.modules["numpy"]
+    if type(buffer) is bytearray:  # what stood in the pickle itself
+        buffer = numpy.frombuffer(buffer, "u1").copy()
+    if dtype.kind in "biufc" and dtype.metadata is None:
+        dtype = numpy.dtype(dtype.str)
+    return from_buffer(buffer, dtype, *args)
 
 
 def _own(from_buffer: Callable[..., Any], *args: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.values import trees
-from ckpt_magic.values.fingerprint import look, look_at_all
+from ckpt_magic.values.fingerprint import Objects, look, look_at_all
 from ckpt_magic.values.sharing import links
 
 Rows = list[dict[str, Any]]
@@ -119,3 +119,17 @@ def test_a_tree_that_a_thread_changes_meanwhile_is_left_to_the_pickler(monkeypat
 
     monkeypatch.setattr(trees, "_containers", containers)
     assert trees.look(value) is None
+
+
+@pytest.mark.parametrize("asked", [1, 500])
+def test_what_a_tree_consists_of_is_found_with_a_dict_and_without(asked: int) -> None:
+    parts: list[list[int]] = [[k] for k in range(1_000)]
+    objects = Objects(parts, sorted(map(id, parts)))
+    other: list[int] = []
+    some = set(map(id, parts[:asked]))
+    assert list(objects) == list(map(id, parts)) and len(objects) == 1_000
+    assert id(parts[7]) in objects and id(other) not in objects
+    assert objects.among(some | {id(other)}) == some
+    assert sorted(objects.some(some)) == parts[:asked]
+    assert objects[id(parts[7])] is parts[7] and list(objects.values()) == parts
+    assert id(parts[7]) in objects and id(other) not in objects.keys()

@@ -121,7 +121,7 @@ class Closed:
     def is_met(self, looks: Iterable[Seen]) -> bool:
         """Whether other names hold some of what is open."""
         idents = set(map(id, self.opening))
-        return not all(idents.isdisjoint(seen.met) for seen in looks)
+        return any(seen.among(idents) for seen in looks)
 
 
 def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) -> None:

@@ -86,8 +86,7 @@ def tied_outside(batches: Sequence[Batch], looks: Iterable[Seen], ties: sharing.
         shared |= met.keys() & batch.seen.met.keys()
         met.update(batch.seen.met)
     for seen in looks:
-        if not met.keys().isdisjoint(seen.met.keys()):
-            shared |= met.keys() & seen.met.keys()
+        shared |= seen.among(met.keys())
     shared = {ident for ident in shared if ties(met[ident])}
     return [batch for batch in batches if not shared.isdisjoint(batch.seen.met.keys())] if shared else []
 

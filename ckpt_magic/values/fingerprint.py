@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
+import bisect
 import contextlib
 import enum
 import functools
@@ -41,6 +42,72 @@ Key = TypeVar("Key")
 MANY = 10_000  # references, and
 MUCH = 1 << 25  # bytes outside of buffers; a value with more takes longer to look at than to find out who holds it
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
+
+
+class Objects(Mapping[int, Any]):
+    """Very many objects by `id`, all different, in order.
+
+    To put them into a dict takes longer than to meet them, and is needed only where something else holds many of them.
+
+    Parameters
+    ----------
+    objects
+        The objects; not changed later.
+    ordered
+        Their `id` in ascending order.
+    """
+
+    __slots__ = ("_by_ident", "_objects", "_ordered")
+
+    def __init__(self, objects: Sequence[Any], ordered: Sequence[int]) -> None:
+        self._objects, self._ordered = objects, ordered
+        self._by_ident: dict[int, Any] | None = None
+
+    def _all(self) -> dict[int, Any]:
+        if self._by_ident is None:
+            self._by_ident = dict(zip(map(id, self._objects), self._objects, strict=True))
+            self._objects = ()  # one reference to each, as `holders` counts them
+        return self._by_ident
+
+    def __getitem__(self, ident: int) -> Any:
+        return self._all()[ident]
+
+    def __contains__(self, ident: Any) -> bool:
+        at = bisect.bisect_left(self._ordered, ident)
+        return at < len(self._ordered) and self._ordered[at] == ident
+
+    def __iter__(self) -> Iterator[int]:
+        return map(id, self.values())
+
+    def __len__(self) -> int:
+        return len(self._ordered)
+
+    def keys(self) -> Any:
+        """As of a dict."""
+        return self._all().keys()
+
+    def items(self) -> Any:
+        """As of a dict."""
+        return self._all().items()
+
+    def values(self) -> Any:
+        """As of a dict; without one, a list."""
+        return self._objects if self._by_ident is None else self._by_ident.values()
+
+    def among(self, idents: Set[int]) -> Set[int]:
+        """Those of the objects with these `id` that are here."""
+        if self._by_ident is None and _RARE * len(idents) < len(self):
+            return set(filter(self.__contains__, idents))
+        return idents & self._all().keys()
+
+    def some(self, idents: Set[int]) -> list[Any]:
+        """The objects with these `id`, all of which are here."""
+        if self._by_ident is None and _RARE * len(idents) < len(self):
+            return list(itertools.compress(self._objects, map(idents.__contains__, self)))
+        return list(map(self._all().__getitem__, idents))
+
+
+_RARE: Final = 32  # times as many objects; fewer are searched for one by one
 
 
 class Span:
@@ -154,6 +221,14 @@ class Seen:
         for content in self.contents:
             digest.update(content.digest())
         return str(digest.hexdigest())
+
+    def among(self, idents: Set[int]) -> Set[int]:
+        """Those of the objects with these `id` that were met."""
+        return self.met.among(idents) if type(self.met) is Objects else idents & self.met.keys()
+
+    def some(self, idents: Set[int]) -> list[Any]:
+        """The objects met with these `id`."""
+        return self.met.some(idents) if type(self.met) is Objects else list(map(self.met.__getitem__, idents))
 
     @property
     def is_large(self) -> bool:
@@ -272,7 +347,7 @@ class _Passes:
             if pickler is None:
                 pickler = self._pickler = Look(self._namespace, self._pages, self._makers)
             found[name] = seen = pickler.look(value)
-            if not seen.met.keys().isdisjoint(of_libraries):
+            if seen.among(of_libraries):
                 found[name] = _look_beside(value, pickler, seen, self._libraries)
             if not seen.is_comparable:
                 self.close()  # where it stopped, nobody knows
@@ -292,7 +367,7 @@ def _look_beside(value: Any, look: Look, seen: Seen, libraries: _Libraries, *, i
     that its own content is asked for.
     """
     paths = {}
-    for ident in libraries.paths.keys() & seen.met.keys():
+    for ident in seen.among(libraries.paths.keys()):
         path, obj = libraries.paths[ident], seen.met[ident]
         if (obj is value) if inside else (obj is not value and owned.is_private(path)):
             continue
@@ -379,8 +454,10 @@ class Look(ValuePickler):
     def look(self, value: Any) -> Seen:
         """Look at one value."""
         tree = trees.look(value) if type(value) in trees.KINDS and not self._paths else None
-        if tree is not None and id(self.namespace) not in tree.containers:
-            return _of_tree(value, tree)
+        if tree is not None:
+            seen = _of_tree(value, tree)
+            if self._ident not in seen.met:
+                return seen
         held, self._written = self._held, 0
         digest = self._hash = new_hash()
         try:
@@ -417,7 +494,9 @@ class Look(ValuePickler):
         seen.guarded = frozenset(self._guards)
         seen.spans, seen.functions, seen.made = self._spans, self._functions, tuple(self._made)
         seen.owned = self._beside
-        if not self._paths.keys().isdisjoint(seen.met):  # a value that cannot be pickled may reach it as well
+        if self._paths and not self._paths.keys().isdisjoint(
+            seen.met
+        ):  # a value that cannot be pickled may reach it as well
             seen.met = {ident: one for ident, one in seen.met.items() if ident not in self._paths}
         self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
         self._refs.clear()
@@ -646,9 +725,9 @@ class Look(ValuePickler):
 
 def _of_tree(value: Any, tree: trees.Tree) -> Seen:
     seen = Seen(value, tree.digest)
-    seen.met = tree.containers
+    seen.met = Objects(tree.containers, tree.ordered)
     if tree.references > MANY or tree.size > MUCH:
-        seen.held = list(seen.met.values())
+        seen.held = list(tree.containers)
     return seen
 
 

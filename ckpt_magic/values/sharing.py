@@ -137,11 +137,11 @@ def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> dict[Names, list[R
     # Millions of objects may be shared: what is done for each of them is done by C.
     seen: set[int] = set()
     shared: set[int] = set()
-    *rest, largest = sorted((one.met for one in looks.values()), key=len) or [{}]
-    for met in rest:
-        shared |= seen & met.keys()
-        seen.update(met)  # `seen |= met.keys()` would make a new set each time
-    shared |= seen & largest.keys()
+    ordered = sorted(looks.values(), key=lambda one: len(one.met))
+    for one in ordered:
+        shared |= one.among(seen)
+        if one is not ordered[-1]:
+            seen.update(one.met)  # `seen |= met.keys()` would make a new set each time
     del seen
     if shared:
         shared = _tying(looks, shared - _guarded_everywhere(looks, shared), ties)
@@ -162,10 +162,10 @@ def _tying(looks: Mapping[str, Seen], shared: set[int], ties: Ties) -> set[int]:
     found: set[int] = set()
     shared.discard(id(ties.namespace))
     for one in looks.values():
-        ids = shared & one.met.keys()
+        ids = one.among(shared)
         if ids:
             shared = shared - ids
-            objects = list(map(one.met.__getitem__, ids))
+            objects = one.some(ids)
             unsure = {kind for kind in set(map(type, objects)) if not ties.always(kind)}
             if unsure:
                 ids = {id(obj) for obj in objects if type(obj) not in unsure or ties(obj)}
@@ -178,7 +178,7 @@ def _sharers(looks: Mapping[str, Seen], shared: set[int]) -> dict[Names, list[in
     keys: list[Names] = [()]
     held_by: dict[int, int] = {}  # object to the index of a key
     for name in sorted(looks):
-        ids = list(shared & looks[name].met.keys())
+        ids = list(looks[name].among(shared))
         if ids:
             before = list(map(held_by.get, ids, itertools.repeat(0)))
             longer = {}

@@ -8,6 +8,7 @@ that a look at one needs no memory. What is a tree is told by its content alone:
 from __future__ import annotations
 
 import itertools
+import operator
 import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -29,7 +30,9 @@ class Tree:
     Attributes
     ----------
     containers
-        All that it consists of, atoms aside, by `id`; the value first.
+        All that it consists of, atoms aside; the value first.
+    ordered
+        The `id` of each, in ascending order.
     references
         How many references they hold, keys of dicts aside.
     digest
@@ -38,10 +41,10 @@ class Tree:
         Bytes of what was hashed.
     """
 
-    __slots__ = ("_hash", "_most", "containers", "digest", "references", "size")
+    __slots__ = ("_hash", "_most", "containers", "digest", "ordered", "references", "size")
 
-    def __init__(self, value: Any, containers: dict[int, Any], references: int) -> None:
-        self.containers, self.references, self.size = containers, references, 0
+    def __init__(self, value: Any, containers: list[Any], ordered: list[int], references: int) -> None:
+        self.containers, self.ordered, self.references, self.size = containers, ordered, references, 0
         self._most = _TEXT[0] * references + _TEXT[1]
         self._hash = new_hash(b"tree")
         pickler = pickle.Pickler(self, PROTOCOL)
@@ -88,21 +91,22 @@ def _is_worth_it(value: Any) -> bool:
     return False
 
 
-def _containers(value: Any) -> tuple[dict[int, Any], int] | None:
-    """What a tree consists of, level by level, and how many references; None if it is no tree."""
-    found, references = {id(value): value}, 1
+def _containers(value: Any) -> tuple[list[Any], list[int], int] | None:
+    """What a tree consists of, level by level, their `id` in order, and how many references; None if it is no tree."""
+    found, references = [value], 1
     level: Sequence[Any] = [value]
+    ordered = [id(value)]
     for _ in range(_DEEP):
         kinds = set(map(type, _items(level)))
         if not kinds <= _PARTS:
             return None
         references += sum(map(len, level))
         if kinds <= ATOMS:
-            return found, references
+            return found, ordered, references
         level = [item for item in _items(level) if type(item) not in ATOMS]
-        expected = len(found) + len(level)
-        found.update(zip(map(id, level), level, strict=True))
-        if len(found) < expected:  # one of them was met before
+        found += level
+        ordered = sorted(itertools.chain(ordered, map(id, level)))  # they ascend in long runs: quicker than a set
+        if any(map(operator.eq, ordered, itertools.islice(ordered, 1, None))):  # one of them was met before
             return None
     return None
 

@@ -6,6 +6,7 @@ so nbclient looks at those, and at the banners, which tell whether a step was re
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -142,6 +143,16 @@ def test_every_step_is_really_restored(cold: Path, name: str) -> None:
         (step, "restored") for step in range(1, STEPS[name] + 1)
     ]
     compare(cells, stored(name), images=False, sanitize=True)
+
+
+@pytest.mark.parametrize("name", [name for name in ORDER if STEPS[name]])
+def test_the_plan_of_a_notebook_that_has_just_run_is_to_restore_all_of_it(cold: Path, name: str) -> None:
+    command = [sys.executable, "-m", "ckpt_magic", "plan", f"{name}.ipynb", "--json"]
+    planned = subprocess.run(command, cwd=cold, env=environment(""), capture_output=True, text=True, timeout=120)
+    assert [(row["next"], row["state"], row["reason"]) for row in json.loads(planned.stdout)] == [
+        ("restore", "fresh", "")
+    ] * STEPS[name]
+    assert planned.returncode == 0
 
 
 def test_restored_figures_and_updated_displays_are_those_of_the_run_byte_for_byte(tmp_path: Path) -> None:

@@ -76,12 +76,17 @@ class Around:
     ----------
     namespace
         The globals of the notebook's functions.
+
+    Attributes
+    ----------
+    cells
+        Texts of the cells up to the one that loads us, transformed.
     """
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
         self._first = ambient.look()
-        self._cells = [text for text in namespace.get("In", ()) if text]  # up to the one that loads us
+        self.cells = [text for text in namespace.get("In", ()) if text]
         self._is_known = False  # what these cells have set
         self._set: dict[str, Setter] = {}
         self._olds: dict[str, dict[tuple[PipelineKey, int], Any]] = {}  # what steps had found, by the step
@@ -95,8 +100,8 @@ class Around:
         It may have set more since the first look back.
         """
         text = text.rstrip("\n")  # as `In` has it
-        if self._cells[-1:] != [text]:
-            self._cells.append(text)
+        if self.cells[-1:] != [text]:
+            self.cells.append(text)
         self._is_known = False
 
     def _look_back(self) -> None:
@@ -104,7 +109,7 @@ class Around:
 
         What was there before them is known of libraries alone: what a fresh import has.
         """
-        texts = self._cells
+        texts = self.cells
         if not texts or self._is_known:
             return
         self._is_known = True

@@ -35,6 +35,7 @@ class FakeSession:
         self.folder = Path(folder)
         self.start = start
         self.log: list[Any] = []
+        self.loaders: list[str] = []
         self.outcomes: list[Any] = []
         self.plans: list[FakePlan] = []
         self.active: Any = None
@@ -102,7 +103,7 @@ class FakeSession:
         self.log.append("outside")
 
     def loaded_by(self, text: str) -> None:
-        self.log.append(("loaded by", text))
+        self.loaders.append(text)
 
     def cell_begins(self, tree: Any = None) -> None:
         self.log.append("cell begins")

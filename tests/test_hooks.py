@@ -103,8 +103,7 @@ def test_the_cell_that_loads_the_extension_is_told_at_its_end(nb: Notebook, hist
     nb.hooks = nb.shell.user_ns.pop("hooks")
     nb.run("", store_history=history)
     nb.run("y = 1", store_history=history)
-    told = [text for entry, *text in filter(lambda entry: entry[0] == "loaded by", nb.log)]
-    assert told == [[nb.shell.transform_cell(loading)]]
+    assert nb.session.loaders == [nb.shell.transform_cell(loading)]
     assert not hooks._installed
 
 
@@ -663,7 +662,7 @@ def test_loading_in_the_middle_of_a_cell_ends_nothing_that_did_not_begin(nb: Not
     nb.hooks.uninstall()
     nb.shell.user_ns["start"] = nb.hooks.install
     assert nb.run("start()").success
-    assert nb.log == [("loaded by", "start()\n")]
+    assert (nb.log, nb.session.loaders) == ([], ["start()\n"])
     nb.run("x = 1")
     assert nb.log == ["cell begins", "cell ends"]
 

@@ -183,3 +183,14 @@ def test_what_a_file_says_reaches_no_terminal_as_it_is(
     about = rows._repr_html_()
     assert "<script>" not in about and "&lt;script&gt;" in about and "\u202e" not in about
     assert path.exists()
+
+
+def test_a_file_that_cannot_be_read_has_a_line_among_the_others(tmp_path: Path, capsys: Capsys) -> None:
+    ring = load_keyring()
+    for step in (1, 2):
+        save(Store(tmp_path).path("m", 1, step), {"x": 1}, ring, step=step)
+    broken = Store(tmp_path).path("m", 1, 1)
+    making.overwrite(broken, broken.read_bytes()[:-200])
+    assert main(["trust", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "is damaged: its end is missing" in told

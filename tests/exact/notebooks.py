@@ -67,10 +67,10 @@ def _witness():
     with open(FILE, "w") as file:
         _json.dump({"names": Witness(shell.user_ns).describe(names), "around": surroundings}, file)
 _threading.stack_size(1 << 30)
+_thread = _threading.Thread(target=_witness)
 if "ckpt_magic" in _sys.modules:
     from ckpt_magic.files.publishing import publisher as _publisher
-    _publisher().wait()  # which minds SIGTERM as long as something is published
-_thread = _threading.Thread(target=_witness)
+    _publisher().unguarded().__enter__()  # SIGTERM is minded as long as something is published
 _thread.start()
 _thread.join()
 """

@@ -221,13 +221,17 @@ def test_the_module_path_comes_back(change: Callable[[list[str]], None]) -> None
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 9])
-def test_a_module_path_with_folders_that_are_in_it_twice_comes_back(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    old = ["/a", "/b", "/a", "/c", "/a"]
-    monkeypatch.setattr(sys, "path", old[:])
-    run(lambda: sys.path.insert(at, "/new"), lambda: sys.path.__setitem__(slice(None), old))
+def test_a_module_path_with_folders_that_are_in_it_twice_comes_back(at: int) -> None:
+    before, old = sys.path[:], ["/a", "/b", "/a", "/c", "/a"]
+    sys.path[:] = old
+    try:
+        run(lambda: sys.path.insert(at, "/new"), lambda: sys.path.__setitem__(slice(None), old))
+        found = sys.path[:]
+    finally:
+        sys.path[:] = before
     expected = old[:]
     expected.insert(at, "/new")
-    assert sys.path == expected
+    assert found == expected
 
 
 def test_the_module_path_keeps_what_this_kernel_has() -> None:

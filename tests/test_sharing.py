@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import decimal
-import gc
-import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import pytest
 
 from ckpt_magic.values import fingerprint, sharing
 from ckpt_magic.values.sharing import Links
+from tests.work import calls
 
 
 def linked(names: dict[str, Any]) -> Links:
@@ -218,24 +217,21 @@ def test_an_owner_is_found_for_views_of_a_base_without_a_name() -> None:
     assert a[1] == b[0] == -1
 
 
-def test_a_million_shared_objects_cost_less_than_seconds() -> None:
-    items: list[Any] = [[i] for i in range(200_000)]
+def test_many_shared_objects_cost_a_few_calls_each() -> None:
+    items: list[Any] = [[i] for i in range(100_000)]
     looks = fingerprint.look_at_all({"a": items, "b": list(items), "c": [items]}, {})
-    gc.disable()
-    began = time.process_time()
-    found = sharing.links(looks, {})
-    seconds = time.process_time() - began
-    gc.enable()
-    assert sum(map(len, found.objects.values())) == 200_001
-    assert seconds < 2.5
+    assert sum(map(len, sharing.links(looks, {}).objects.values())) == 100_001
+    assert calls(lambda: sharing.links(looks, {})) < 3 * 100_000
 
 
-def test_a_thousand_names_for_one_object_cost_milliseconds() -> None:
+def test_a_thousand_names_for_one_object_are_not_taken_in_pairs() -> None:
     one = [1]
     names = {f"v{i}": [one] for i in range(1000)}
     looks = fingerprint.look_at_all(names, {})
-    began = time.process_time()
-    found = sharing.links(looks, {})
-    assert len(sharing.closure(found, ["v5"])) == 1000
-    assert len(sharing.groups(found, names)) == 1
-    assert time.process_time() - began < 0.5
+
+    def find() -> None:
+        found = sharing.links(looks, {})
+        assert len(sharing.closure(found, ["v5"])) == 1000
+        assert len(sharing.groups(found, names)) == 1
+
+    assert calls(find) < 30_000

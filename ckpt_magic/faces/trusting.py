@@ -179,7 +179,7 @@ def _lines(row: Mapping[str, Any]) -> list[str]:
     path = printable(row["path"])
     if row["state"] == "trusted":
         return [f"{path}: signed again" if row["signed"] else f"{path} is trusted already"]
-    if row["saved_at"] is None:  # it could not be read
+    if row.get("saved_at") is None:  # nothing of it was shown
         return [f"{path}: {printable(row['reason'].split(chr(10), 1)[0])}"]
     claims = row["claims"]
     said = f"step {claims['step']} of `{claims['name']}` version {claims['version']}" if claims else "nothing"

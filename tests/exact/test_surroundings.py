@@ -522,18 +522,15 @@ scenario(
 import matplotlib; matplotlib.use('agg')
 import matplotlib.pyplot as plt, numpy as np
 fig, (ax, other) = plt.subplots(1, 2); im = ax.imshow(np.arange(4).reshape(2, 2)); seen = []
-%%step 2
 bar = fig.colorbar(im); norm = plt.Normalize(0, 5); one = other.scatter([1], [2], c=[3], norm=norm)
-%%step 3
+%%step 2
 im.set_clim(0, 10); limits = bar.vmin, bar.vmax
-%%step 4
 def moved(axes): seen.append(axes.get_xlim())
 number = other.callbacks.connect('xlim_changed', moved)
-%%step 5
+%%step 3
 other.set_xlim(0, 7); norm.vmax = 9; one.set_cmap('magma')
-%%step 6
+%%step 4
 other.callbacks.disconnect(number); other.set_xlim(1, 2)
-%%step 7
 im.norm = norm; result = bar.vmax, bar.cmap.name, im.colorbar is bar, one.norm is norm
 """,
 )

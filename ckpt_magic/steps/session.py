@@ -275,8 +275,9 @@ class Session(Kernel):
     def loaded_by(self, text: str) -> None:
         """Note the code of the cell that loaded us, which has just ended, and of those before it."""
         self.around.loaded_by(text)
-        for one in self.around.cells:
-            self.history.cell(source.parsed(one))
+        for tree in map(source.parsed, self.around.cells):
+            if tree is not None:  # what is no Python did not run
+                self.history.cell(tree)
 
     def cell_begins(self, tree: ast.Module | None = None) -> None:
         """Note what an unmarked cell can reach, so that its changes are not taken for a step's."""

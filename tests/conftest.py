@@ -54,6 +54,7 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def _swept() -> Iterator[None]:
     """Leave no dead kernels behind: the garbage collector seldom comes by, and looks go through all objects."""
+    gc.collect()
     yield
     gc.collect()
 

@@ -21,6 +21,8 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Any:
     code = "class Base:\n registry = {}\nclass Thing: pass\nthing = Thing(); thing.parts = [1]; _hidden = []"
     exec(code, vars(module))
     monkeypatch.setitem(sys.modules, "a_library", module)
+    for name in ("_walked", "_paths"):  # other tests may have put other things into modules that were walked before
+        monkeypatch.setattr(owned, name, {})
     owned.known()
     return module
 

@@ -108,8 +108,12 @@ class Kernel:
         return [replies[msg_id] for msg_id in msg_ids]
 
     def run(self, code: str, *, timeout: float = 30, **options: Any) -> Reply:
-        (reply,) = self.collect(self.send(code, **options), timeout=timeout)
-        return reply
+        deadline = time.monotonic() + timeout
+        while True:
+            (reply,) = self.collect(self.send(code, **options), timeout=timeout)
+            # a kernel that has just failed a request aborts what reaches it before it has drained its queue
+            if reply.status != "aborted" or time.monotonic() > deadline:
+                return reply
 
     def value(self, expression: str) -> str:
         """Evaluate without running a cell that the session would see as more than silent."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LOAD = "%load_ext ckpt_magic\n%ckpt_config --name m"
 FIRST = "lr = 0.1\ndef scale(v):\n    return v * 2"
+MADE = "frame = pd.DataFrame({'a': [1, 2], 'b': [3, 4]})\noptions = {'depth': 2}"
+OTHER = MADE.replace("3, 4", "3, 5").replace("2}", "3}")
 STEPS = [
     "%%step 1\nx = [1, 2]",
     "%%step 2\nwith open('data.txt') as file:\n    read = file.read()",
@@ -80,6 +82,26 @@ def test_an_earlier_step_with_another_result_makes_later_ones_stale(run: Any) ->
     rows = run("%ckpt_status")
     assert verdicts(rows) == ["fresh", "fresh", "stale", "fresh"]
     assert rows[2]["reasons"][0]["line"] == "`x` of step 1 is not what it was"
+
+
+@pytest.mark.parametrize("maker", ["", "%%step 5\n"])
+def test_in_what_a_frame_differs_is_told_whoever_made_it(run: Any, maker: str) -> None:
+    run(
+        "import pandas as pd",
+        f"{maker}{MADE}",
+        "%%step 6\ntotal = frame.sum().sum() + options['depth']",
+        f"{maker}{OTHER}",
+    )
+    found = run("%ckpt_status 6")
+    reasons = run("%ckpt_status 6 --json")[0]["reasons"]
+    wanted = {"frame": ["first differing column: `b`"], "options": ["key `depth` was 2, is 3"]}
+    assert {cause["thing"]: cause["details"] for cause in reasons if cause["details"]} == wanted
+    assert {cause["old"] for cause in reasons if cause["thing"] == "frame"} == {"pandas.DataFrame, 2 × 2"}
+    for shown in (repr(found), found._repr_html_()):
+        assert "first differing column: `b`" in shown and "key `depth` was 2, is 3" in shown
+    run("%reset -f", LOAD, "import pandas as pd", "%ckpt_start auto", f"{maker}{OTHER}")
+    reasons = run("%ckpt_status 6 --json")[0]["reasons"]
+    assert {cause["thing"]: cause["details"] for cause in reasons if cause["details"]} == wanted
 
 
 def test_a_new_kernel_cannot_tell_without_the_cells(run: Any, tmp_path: Path) -> None:

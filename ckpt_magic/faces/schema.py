@@ -54,6 +54,7 @@ OBJECTS: Final[Mapping[str, Keys]] = {
         "line": ("text", "all of it in one line"),
         "old": ("text", "what it was, as far as that can be shown"),
         "new": ("text", "what it is"),
+        "details": ("[text]", "in what a value differs: shape, columns, the first that differs"),
     },
     "value": {
         "name": ("text", "of the variable"),

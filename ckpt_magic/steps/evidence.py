@@ -27,7 +27,7 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.opened import Trail, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
-from ckpt_magic.values import ambient, essence, fingerprint, references, source
+from ckpt_magic.values import ambient, essence, fingerprint, outlines, references, source
 from ckpt_magic.values.essence import Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.parts import attributes_of
@@ -36,7 +36,6 @@ Reach = tuple[Set[str] | None, source.Words, source.Reached | None]
 Written = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
 
 MUCH_TEXT: Final = 64_000  # characters of functions that META keeps, to show later how they differ
-_SHOWN: Final = 80  # characters of a value that META keeps, to show later what it was
 
 # Libraries that open files without Python's knowing, and what reads files of theirs.
 _NATIVE: Final = frozenset(
@@ -300,16 +299,18 @@ class Evidence:
         return facts
 
     def shown(self, name: str, secrets: Sequence[str] | None) -> str:
-        """A short value as people write it; empty for any other, and for what may be a secret."""
-        value = self._namespace.get(name)
-        if ambient.is_secret(name, ambient.SECRET_NAMES if secrets is None else secrets) or name not in self._namespace:
-            return ""
-        if isinstance(value, (str, bytes)) and (len(value) > _SHOWN or _is_in_environ(value, secrets)):
-            return ""
-        if isinstance(value, int) and value.bit_length() > 4 * _SHOWN:  # Python makes no text of some that are longer
-            return ""
-        text = repr(value) if type(value) in references.ATOMS else ""
-        return text if len(text) <= _SHOWN else ""
+        """The value of a name as people write it if it is short; empty for any other, and for what may be a secret."""
+        return self.told(name, self._namespace[name], secrets) or "" if name in self._namespace else ""
+
+    @staticmethod
+    def told(label: str, value: Any, secrets: Sequence[str] | None) -> str | None:
+        """A short value as people write it, under its label; empty for any other, None for what may be a secret."""
+        if ambient.is_secret(label, ambient.SECRET_NAMES if secrets is None else secrets):
+            return None
+        text = outlines.short(value)
+        if text and type(value) in (str, bytes) and _is_in_environ(value, secrets):
+            return None
+        return text
 
     # -- functions ------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
-from ckpt_magic.values import delta, fingerprint, references, source
+from ckpt_magic.values import delta, fingerprint, outlines, references, source
 
 
 class Fitting:
@@ -185,11 +185,18 @@ class Fitting:
             then = replace(known.pipeline, producers={**producers, **as_then})
             known = replace(known, pipeline=then, generators=(), around=())
         values = registry.other_values(known, meta)
-        causes = [Cause("value", name, line, was, now) for name, line, was, now in values if name not in later]
+        found = [Cause("value", name, line, was, now) for name, line, was, now in values if name not in later]
+        found += [Cause("input", name, line) for name, line in registry.other_inputs(call, known, meta)]
+        causes = [cause.having(meta["inputs"].get(cause.thing), self._outline(cause.thing)) for cause in found]
         # what is not among the evidence; code and marks are
         misfits = registry.misfits(replace(call, stale="restore"), known, meta)
-        causes += [Cause(kind, "", why) for kind, why in misfits if kind not in ("code", "mark")]
+        told = {"code", "mark", *(cause.line for cause in found)}
+        causes += [Cause(kind, "", why) for kind, why in misfits if told.isdisjoint((kind, why))]
         return freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=causes))
+
+    def _outline(self, name: str) -> outlines.Outline | None:
+        kernel = self._kernel
+        return outlines.outline(kernel.namespace[name], kernel.told) if name in kernel.namespace else None
 
     def _around(self, key: PipelineKey, code: Code, meta: Mapping[str, Any]) -> Sequence[str]:
         """What of the surroundings is not as the step found it."""

@@ -17,7 +17,7 @@ from ckpt_magic.steps import freshness, record
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
-from ckpt_magic.values import essence, fingerprint, origins
+from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines
 from ckpt_magic.values.origins import CHANCE, NOTHING, SURROUNDINGS, Event, Origin, Statement, Step
 
 Meta = Mapping[str, Any]
@@ -74,7 +74,7 @@ def foresee(
         step, meta = cell.call.step, metas.get(cell.call.step)
         verdict = Verdict("missing")
         if meta is not None:
-            above, accepted = _Above(history, functions, rewritten), record.as_accepted(meta)
+            above, accepted = _Above(history, functions, rewritten, metas), record.as_accepted(meta)
             verdict = _verdict(above, meta, cell.call, cell.code, facts)
             if (
                 verdict.state == "stale"
@@ -108,10 +108,12 @@ class _Above:
         history: Sequence[Event],
         functions: Mapping[str, essence.Definition],
         rewritten: Mapping[str, int],
+        metas: Mapping[int, Meta],
     ) -> None:
         self._history = history
         self._functions = functions
         self._rewritten = rewritten
+        self._metas = metas
 
     def causes(self, meta: Meta) -> list[Cause]:
         """What has changed above a step, of all that it used."""
@@ -122,7 +124,7 @@ class _Above:
         found = [
             cause
             for name, (step, digest) in sorted(meta["reads"].items())
-            if (cause := self._input(name, step, digest, then.get(name)))
+            if (cause := self._input(name, step, digest, then.get(name), meta["inputs"].get(name)))
         ]
         paths = {row["path"] for row in evidence["files"]}
         found += [
@@ -144,7 +146,9 @@ class _Above:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)
         return bool(origins.origin(self._history, name).digest != then)
 
-    def _input(self, name: str, step: int, digest: str, then: str | None) -> Cause | None:
+    def _input(
+        self, name: str, step: int, digest: str, then: str | None, outline: outlines.Outline | None
+    ) -> Cause | None:
         """A name that a step made; `then` is its origin, if unmarked cells might have changed it in place."""
         writers = [event for event in self._history if _writes(event, name)]
         maker = next((event for event in reversed(writers) if isinstance(event, Step) or name in event.binds), None)
@@ -161,7 +165,8 @@ class _Above:
         if maker.left.get(name) is None:
             return Cause("input", name, f"step {step}, which makes `{name}`, will run")
         if maker.left[name] != digest:
-            return Cause("input", name, f"`{name}` of step {step} is not what it was")
+            cause = Cause("input", name, f"`{name}` of step {step} is not what it was")
+            return cause.having(outline, self._metas[step]["outlines"].get(name))
         return None
 
     def _value(self, name: str, meta: Meta) -> Cause | None:
@@ -176,12 +181,17 @@ class _Above:
                 return None
             was, now = evidence["shown"].get(name, ""), repr(origin.last.value)
             shown = f" (was {was}, is {now})" if was else ""
-            return Cause("value", name, f"`{name}` has another value{shown}", was, now)
+            cause = Cause("value", name, f"`{name}` has another value{shown}", was, now if was else "")
+            return cause.having(meta["inputs"].get(name), outlines.outline(origin.last.value, _as_written))
         then, defined = evidence["functions"].get(name), self._functions.get(name)
         if then is not None and defined is not None:
             line = f"`{name}`, or what it uses, is defined otherwise"
             return Cause("function", name, line, then["text"], defined.text)
         return Cause("value", name, f"`{name}` is made by other code")
+
+
+def _as_written(label: str, value: Any) -> str | None:
+    return None if ambient.is_secret(label, ambient.SECRET_NAMES) else outlines.short(value)
 
 
 def _writes(event: Event, name: str) -> bool:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from ckpt_magic.values import outlines
+from ckpt_magic.values.outlines import Outline
+
 State = Literal["fresh", "stale", "missing", "failed", "foreign", "could not tell"]
 
 # The kinds of evidence, in the order in which causes are told.
@@ -47,6 +50,8 @@ class Cause:
     old, new
         What it was and what it is, as far as that can be shown: text of code, a value, size and time of a file,
         a version. Values of environment variables are never shown.
+    details
+        In what a value differs, a line for each thing: shape, columns, the first column that differs.
     line
         All of it in one line for people.
     """
@@ -56,10 +61,19 @@ class Cause:
     line: str
     old: str = ""
     new: str = ""
+    details: tuple[str, ...] = ()
 
-    def as_row(self) -> dict[str, str]:
+    def as_row(self) -> dict[str, Any]:
         """The cause as JSON."""
-        return {"kind": self.kind, "thing": self.thing, "line": self.line, "old": self.old, "new": self.new}
+        row = {"kind": self.kind, "thing": self.thing, "line": self.line, "old": self.old, "new": self.new}
+        return {**row, "details": list(self.details)}
+
+    def having(self, old: Outline | None, new: Outline | None) -> Cause:
+        """The cause with what the outlines of a value tell, where there are two."""
+        if old is None or new is None:
+            return self
+        shown = {"old": self.old or outlines.title(old), "new": self.new or outlines.title(new)}
+        return replace(self, **shown, details=tuple(outlines.differences(old, new)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,10 @@ class Kernel:
             return None
         return record.completed(stored)
 
+    def told(self, label: str, value: Any) -> str | None:
+        """A short value as people write it, under its label; see `Evidence.told`."""
+        return self.evidence.told(label, value, self.secrets)
+
     def names(self, bound: Iterable[str] = ()) -> dict[str, Any]:
         """The user's names and values, in namespace order; `bound` are names that the code binds for sure."""
         bound = set(bound)
@@ -197,7 +201,14 @@ class Kernel:
             self.used[name] = key, step
 
     def note_written(
-        self, key: PipelineKey, step: int, groups: Mapping[str, str], deleted: Iterable[str], *, size: int = SMALL + 1
+        self,
+        key: PipelineKey,
+        step: int,
+        groups: Mapping[str, str],
+        deleted: Iterable[str],
+        *,
+        outlines: Mapping[str, Mapping[str, Any]] = {},
+        size: int = SMALL + 1,
     ) -> None:
         """Note that a step gave names their values here, by running or by a restore."""
         pipeline = self.registry.pipeline(key)
@@ -206,6 +217,8 @@ class Kernel:
         for name in (*groups, *deleted):
             pipeline.written.setdefault(name, set()).add(step)
             pipeline.failed.pop(name, None)
+            pipeline.outlines.pop(name, None)
+        pipeline.outlines.update(outlines)
         pipeline.producers.update({name: (step, digest) for name, digest in groups.items()})
         for name in deleted:
             pipeline.producers.pop(name, None)

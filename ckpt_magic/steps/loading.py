@@ -112,7 +112,9 @@ class Loader:
         for token, found in loaded.found.items():
             kernel.makers.adopt(token, found, same_python=same_python)
         kernel.watch.restored((*meta["groups"], *meta["deleted"]), small=loaded.size <= SMALL)
-        kernel.note_written(key, meta["step"], meta["groups"], meta["deleted"], size=loaded.size)
+        kernel.note_written(
+            key, meta["step"], meta["groups"], meta["deleted"], outlines=meta["outlines"], size=loaded.size
+        )
         kernel.compared.made_anew((*values, *meta["deleted"]))
         if kernel.check_payloads and loaded.stored.payload_bytes:
             comparison = comparer().submit(loaded.stored, loaded.map, new_hash)

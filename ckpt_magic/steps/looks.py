@@ -12,7 +12,7 @@ from ckpt_magic.steps.evidence import Reach
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
-from ckpt_magic.values import alone, ambient, delta, holders, places, sharing, source, spots
+from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, sharing, source, spots
 from ckpt_magic.values.fingerprint import Seen
 
 RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so
@@ -76,6 +76,10 @@ class Looks:
         kernel.watch.living.used(used or ())
         unmade -= {name for name, digest in seen.items() if digest != record.ABSENT}
         reads &= names.keys()
+        made = kernel.registry.pipeline(plan.key).outlines
+        inputs = {name: made[name] for name in sorted(reads & producers.keys() & made.keys())}
+        others = sorted(seen.keys() & names.keys())  # of a value that has no digest nothing is known
+        inputs |= outlines.outlines({name: names[name] for name in others}, kernel.told)
         seeded = kernel.chance.seeded
         return Before(
             state,
@@ -89,6 +93,7 @@ class Looks:
             unmade,
             use,
             kernel.around.before_step(surroundings),
+            inputs,
             seeded=seeded,
             strays=strays,
         )

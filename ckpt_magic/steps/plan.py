@@ -14,6 +14,7 @@ from ckpt_magic.steps.opened import Trail
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.steps.uses import Use
 from ckpt_magic.values import ambient, delta, forms, pickling, places
+from ckpt_magic.values.outlines import Outline
 from ckpt_magic.values.source import Names, Words
 
 
@@ -94,6 +95,8 @@ class Before:
     unmade
         Names that it reads, here or not, that no step made and that have no fingerprint; `*` stands for all others,
         `self.*` for all other attributes.
+    inputs
+        Outlines of values that it reads.
     seeded
         Random generators whose state follows from code alone.
     strays
@@ -113,6 +116,7 @@ class Before:
     unmade: set[str]
     use: Use
     around: Mapping[str, Part]
+    inputs: Mapping[str, Outline]
     seeded: Sequence[str] = ()
     strays: Set[str] = frozenset()
 

@@ -18,7 +18,7 @@ from ckpt_magic.files.format import StoredStep
 from ckpt_magic.steps import freshness, shapes
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import saved_codes
-from ckpt_magic.values import ambient, delta, references
+from ckpt_magic.values import ambient, delta, outlines, references
 
 UNKNOWN = "unknown:"  # how the digest of a value begins that cannot be compared
 ABSENT = ""  # in `seen`: a name that the step read, if only perhaps, and that was not there
@@ -37,6 +37,7 @@ EMPTY: Mapping[str, Any] = {
     "codes": (),
     "imports": (),
     "variables": (),
+    "outlines": {},
     "deleted": (),
     "remade": (),
     "lost": (),
@@ -48,6 +49,7 @@ EMPTY: Mapping[str, Any] = {
     "groups": {},
     "owned": (),
     "seen": {},
+    "inputs": {},
     "unmade": (),
     "unmarked": {},
     "before": {},
@@ -86,6 +88,7 @@ def meta_of(
     result: Mapping[str, Any] | None,
     used: Set[str],
     unmarked: Mapping[str, tuple[int, str]],
+    tell: outlines.Tell,
     marks: Sequence[str],
     chance: Mapping[str, Any],
     around: Mapping[str, Any],
@@ -110,6 +113,8 @@ def meta_of(
         Names that the step read or holds jointly.
     unmarked
         Names without a saved value that unmarked cells of this kernel have read, with their producers.
+    tell
+        Gives short values as people write them, see `outlines`.
     marks
         Why the checkpoint holds for this kernel only.
     chance
@@ -143,6 +148,7 @@ def meta_of(
         "codes": saved_codes(plan.history, plan.code.digest),
         "imports": sorted(plan.code.names.imports & sys.modules.keys()),
         "variables": variables(saved if kind == "cell" else {own: saved[own], **saved}),
+        "outlines": outlines.outlines(saved, tell),
         "deleted": list(found.deleted),
         "remade": list(found.remade),
         "lost": list(lost),
@@ -154,6 +160,7 @@ def meta_of(
         "groups": {**found.groups, **unknown},
         "owned": [[list(path), digest] for path, digest in found.owned.items()],
         "seen": before.seen,
+        "inputs": {name: one for name, one in before.inputs.items() if name in before.seen or name in used},
         "unmade": sorted(before.unmade),
         "unmarked": {name: list(producer) for name, producer in sorted(unmarked.items())},
         "before": {

@@ -85,6 +85,8 @@ class Pipeline:
         The steps that ran or were restored here.
     producers
         Per name the step that gave it its value here and the digest of its sharing group.
+    outlines
+        Of these values, as the steps left them.
     written
         Per name every step that ever wrote it here.
     failed
@@ -95,6 +97,7 @@ class Pipeline:
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
     producers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    outlines: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     written: dict[str, set[int]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
@@ -289,6 +292,11 @@ def misfits(call: StepCall, known: Known, meta: Mapping[str, Any]) -> Iterator[t
 
 
 def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    return next((line for _, line in other_inputs(call, known, meta)), "")
+
+
+def other_inputs(call: StepCall, known: Known, meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The names of earlier steps that have other content than the checkpoint was made from: name and reason."""
     for name, (step, digest) in meta["reads"].items():
         producer = known.pipeline.producers.get(name)
         if producer == (step, digest):
@@ -296,20 +304,20 @@ def _other_content_upstream(call: StepCall, known: Known, meta: Mapping[str, Any
         if producer is not None and producer[0] == call.step and name in meta["groups"]:
             continue  # its own earlier work: the step is met a second time in this kernel
         if producer is not None and producer[0] != step:
-            return f"`{name}` comes from step {producer[0]}, was from step {step}"
-        if producer is not None:
-            return f"`{name}` of step {step} is not what it was"
-        if name in known.elsewhere:
+            yield name, f"`{name}` comes from step {producer[0]}, was from step {step}"
+        elif producer is not None:
+            yield name, f"`{name}` of step {step} is not what it was"
+        elif name in known.elsewhere:
             if known.elsewhere[name] != digest:
                 if name in known.unmarked:
-                    return f"`{name}` comes from an unmarked cell, was from step {step}"
-                return f"`{name}` is not what step {step} left"
+                    yield name, f"`{name}` comes from an unmarked cell, was from step {step}"
+                else:
+                    yield name, f"`{name}` is not what step {step} left"
         elif step == call.step:
             if meta["groups"].get(name) != digest:
-                return f"it was run on its own earlier work (`{name}`)"
+                yield name, f"it was run on its own earlier work (`{name}`)"
         elif step in known.pipeline.steps:
-            return f"`{name}` of step {step} is not here"
-    return ""
+            yield name, f"`{name}` of step {step} is not here"
 
 
 def _made_by_a_step_now(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:

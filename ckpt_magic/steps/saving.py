@@ -99,6 +99,7 @@ class Saver:
             result=result,
             used=self._used_names(plan, found),
             unmarked=kernel.watch.read_by_cells(plan.key),
+            tell=kernel.told,
             marks=marks,
             chance=self._chance_of(plan, surroundings),
             around=self._around_of(plan, outcome),
@@ -164,7 +165,9 @@ class Saver:
                         compare(kernel.progress)
                     draft.publish()
             self._loader.published(plan.key)
-            kernel.note_written(plan.key, plan.call.step, meta["groups"], found.deleted, size=draft.size)
+            kernel.note_written(
+                plan.key, plan.call.step, meta["groups"], found.deleted, outlines=meta["outlines"], size=draft.size
+            )
             kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         except BaseException:  # nobody else knows of it yet
             draft.discard()

@@ -83,6 +83,11 @@ _TEXT_OR_NONE = (str, type(None))
 _is_texts = _several(_is_text)
 _is_cause = _row(**dict.fromkeys(("kind", "thing", "line", "old", "new"), _is_text))
 _is_mapping = _table(lambda value: True)
+_is_outline = _row(
+    shape=_several(_is_whole),
+    parts=_several(_fixed(_is_text, _is_text, _is_text)),
+    **dict.fromkeys(("type", "dtype", "of"), _is_text),
+)
 _is_made = _fixed(_is_whole, _is_text)  # by which step, and the digest
 FORMS: Mapping[str, _Form] = {
     "name": _is_text,
@@ -129,5 +134,6 @@ FORMS: Mapping[str, _Form] = {
     **dict.fromkeys(("kernel", "source", "code", "python"), _is_text),
     **dict.fromkeys(("codes", "imports", "deleted", "remade", "unsaved", "order", "joint", "unmade"), _is_texts),
     **dict.fromkeys(("marks", "ambient", "seeded", "refused", "needs", "shown"), _is_texts),
+    **dict.fromkeys(("outlines", "inputs"), _table(_is_outline)),
     **dict.fromkeys(("groups", "seen", "definitions", "packages"), _table(_is_text)),
 }

@@ -846,13 +846,15 @@ def _uncached(state: Any) -> Any:
     return {key: value for key, value in state.items() if key != "_cache"}
 
 
-def fingerprint(value: Any) -> str | None:
+def fingerprint(value: Any, *, room: int = SMALL) -> str | None:
     """Digest of a small value, equal for equal values in every kernel and on every Python.
 
     Parameters
     ----------
     value
-        Atoms, and lists, tuples, dicts and sets of them, arrays; up to 64 KiB.
+        Atoms, and lists, tuples, dicts and sets of them, arrays.
+    room
+        Bytes; a larger value has none.
 
     Returns
     -------
@@ -861,7 +863,7 @@ def fingerprint(value: Any) -> str | None:
     """
     digest = hashlib.blake2b(digest_size=16)
     try:
-        for part in _canonical(value, [SMALL], 0):
+        for part in _canonical(value, [room], 0):
             digest.update(part)
     except _NotSmall:
         return None

@@ -607,3 +607,18 @@ def test_dunder_names_of_the_notebook_are_restored_like_others(run_in_fork: RunI
     other = run_in_fork(["%ckpt_config --name m", f"%ckpt_start {start}", *cells, "%ckpt_status"])
     assert other.names == full.names
     assert other.text.count("restored") >= 1
+
+
+def test_what_ipython_itself_sets_for_the_time_of_a_cell_is_no_change(run_in_fork: RunInFork) -> None:
+    """Attributes set by name could be any: `sys.displayhook`, `exit`, `quit` and `get_ipython` are IPython's."""
+    steps = [
+        "%%step 1\nmade = [1]",
+        "%%step 2\nimport sys\nsetattr(sys.modules['__main__'], 'other', made)\nsetattr(sys, 'mark', 3)",
+        "import builtins\nprint(sys.mark, other is made, type(sys.displayhook).__name__, builtins.get_ipython, exit)",
+    ]
+    cold = run_in_fork(["%ckpt_config --name traps", *steps])
+    again = run_in_fork(["%ckpt_config --name traps", "%ckpt_start end", *steps])
+    assert "step 2 · restored" in again.text
+    told = cold.cells[-1]["text"].split()
+    assert told[:3] == ["3", "True", "DisplayHook"]
+    assert [word for word in again.cells[-1]["text"].split() if "0x" not in word] == [w for w in told if "0x" not in w]

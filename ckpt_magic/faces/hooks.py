@@ -406,7 +406,9 @@ class Hooks:
         if not self._mine():
             return
         try:
-            with interrupts.held():
+            # IPython has put away what `exit`, `get_ipython` and `sys.displayhook` are while a cell runs: who looks
+            # now must see them as they were when the cell began
+            with interrupts.held(), self.shell.builtin_trap, self.shell.display_trap:
                 cell = self._ended(result)
                 if cell is None:
                     self._unseen(result)

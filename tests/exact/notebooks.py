@@ -42,7 +42,7 @@ TIME = re.compile(
 )
 FAILED = {"action": "failed", "reason": "it fails"}  # such a step has no banner
 WITNESS = r"""
-import json as _json, os as _os, re as _re, sys as _sys, threading as _threading
+import contextlib as _contextlib, json as _json, os as _os, re as _re, sys as _sys, threading as _threading
 def _witness():
     drawn = "numpy.random" in _sys.modules
     import numpy, pandas
@@ -68,11 +68,13 @@ def _witness():
         _json.dump({"names": Witness(shell.user_ns).describe(names), "around": surroundings}, file)
 _threading.stack_size(1 << 30)
 _thread = _threading.Thread(target=_witness)
+_program = _contextlib.nullcontext()
 if "ckpt_magic" in _sys.modules:
     from ckpt_magic.files.publishing import publisher as _publisher
-    _publisher().unguarded().__enter__()  # SIGTERM is minded as long as something is published
-_thread.start()
-_thread.join()
+    _program = _publisher().unguarded()  # SIGTERM is minded as long as something is published
+with _program:
+    _thread.start()
+    _thread.join()
 """
 
 

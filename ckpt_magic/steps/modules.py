@@ -39,23 +39,12 @@ class Modules:
     def __init__(self, folders: Sequence[str] = ()) -> None:
         self._folders = folders
         self._loaded: dict[str, _Loaded] = {}
-        self._others: dict[str, int] = {}  # modules of Python and of packages, each by its id: a name may get another
         self._texts: dict[str, tuple[tuple[int, int, int], str]] = {}
-        self._count = 0
-        self._last: str | None = None
 
     def notice(self) -> None:
         """Meet the modules that were loaded, or loaded again, since."""
-        last = next(reversed(sys.modules), None)
-        if (len(sys.modules), last) != (self._count, self._last):
-            self._count, self._last = len(sys.modules), last
-            for name in list(sys.modules):
-                module_id = id(sys.modules.get(name))
-                if name not in self._loaded and self._others.get(name) != module_id:
-                    if name != "__main__" and owned.is_own(name):
-                        self._loaded[name] = _Loaded(None, None)
-                    else:
-                        self._others[name] = module_id
+        for name in owned.own_modules():
+            self._loaded.setdefault(name, _Loaded(None, None))
         for name, known in self._loaded.items():
             module = sys.modules.get(name)
             spec = getattr(module, "__spec__", None)

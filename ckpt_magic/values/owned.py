@@ -41,13 +41,23 @@ def known() -> Mapping[int, Path]:
             if _walked.get(name) is module:
                 continue
             _walked.pop(name, None)
+            _own.pop(name, None)
             _walked[name] = module
             top = name.partition(".")[0]
-            if type(module) is types.ModuleType and top not in _SKIPPED and "._" not in f".{name}" and not is_own(name):
+            if is_own(name):
+                _own[name] = None
+            elif type(module) is types.ModuleType and top not in _SKIPPED and "._" not in f".{name}":
                 _walk(name, vars(module))
         for name in _walked.keys() - sys.modules.keys():
             del _walked[name]
+            _own.pop(name, None)
     return _paths
+
+
+def own_modules() -> list[str]:
+    """Names of the modules that are there and of the user's own, in the order in which they came."""
+    known()
+    return [*_own]
 
 
 def disown(path: Path) -> None:
@@ -109,6 +119,7 @@ def text(path: Path) -> str:
 
 _paths: dict[int, Path] = {}
 _walked: dict[str, Any] = {}  # in the order of sys.modules
+_own: dict[str, None] = {}  # as an ordered set
 _kinds: dict[type, str] = {}
 
 

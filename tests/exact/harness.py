@@ -49,7 +49,7 @@ HEAVY: tuple[str, ...] = (
     "sklearn.pipeline",
     "sklearn.preprocessing",
 )
-HEAVY += ("scipy.sparse", "ckpt_magic.steps.session")
+HEAVY += ("scipy.sparse", "platformdirs", "ckpt_magic.steps.session")
 
 # who else refers to a thing of matplotlib, by address
 BOOKKEEPING = {"_parents", "callbacks", "_callbacks", "_observers", "_cid_gen", "_func_cid_map"}
@@ -233,12 +233,13 @@ def check(
 ) -> Found:
     """Run in full, then from every start point; say what differs.
 
-    With `fresh` the middle start point is that of an interpreter which shares nothing with the one of the full run,
-    the seed of its hashes included.
+    With `fresh` the middle start point is that of a process which shares nothing with the one of the full run, the
+    seed of its hashes included.
     """
     steps = sorted({step for step, _ in cells if step is not None})
     found, lost = Found(), set(lost)
     differs = lost.union(differs)
+    seen: list[dict[str, int]] = []
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as top:
         full = in_child(cells, f"{top}/full", "none", lost, without)
         if "failed" in full:
@@ -248,7 +249,7 @@ def check(
             folder = f"{top}/{start}"
             shutil.copytree(f"{top}/full", folder, copy_function=os.link)
             if fresh and start == starts[len(starts) // 2]:
-                with_start = in_interpreter(cells, folder, start, lost)
+                with_start = elsewhere(cells, folder, start, lost)
             else:
                 with_start = in_child(cells, folder, start, lost, without)
             found.starts += 1
@@ -265,9 +266,17 @@ def check(
             found.reruns += [f"step {step} {reason}" for step, action, reason in below if action != "restored"]
             if runs is None and start != steps[len(steps) // 2] + 1:
                 continue  # of random pipelines there are many: one such process for each
+            if checkpoints(folder) in seen:
+                continue  # all was restored, of files that were restored like that before
+            seen.append(checkpoints(folder))
             again = in_child(cells, folder, "end", lost, without)
             found.problems += compare(f"start {start}, then all restored", full, again, differs)
     return found
+
+
+def checkpoints(folder: str) -> dict[str, int]:
+    """The files of the checkpoints of a folder, each with what it is to the disk: one that is replaced is another."""
+    return {entry.name: entry.inode() for entry in os.scandir(folder) if entry.name.endswith(".pkl")}
 
 
 def compare(where: str, full: Mapping[str, Any], other: Mapping[str, Any], differs: set[str]) -> list[str]:
@@ -338,19 +347,24 @@ def in_this_process(
         return json.dumps({"failed": traceback.format_exc()})
 
 
-def in_interpreter(
-    cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str]
-) -> dict[str, Any]:
-    """Run the cells in an interpreter of their own."""
-    request = json.dumps({"cells": cells, "folder": folder, "start": start, "lost": sorted(lost)})
-    done = subprocess.run(
-        [sys.executable, __file__, "--one"], input=request, stdout=subprocess.PIPE, text=True, check=False
-    )
-    lines = done.stdout.splitlines()
-    found: dict[str, Any] = (
-        json.loads(lines[-1]) if lines else {"failed": f"the interpreter ended with {done.returncode}"}
-    )
+def elsewhere(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str]) -> dict[str, Any]:
+    """Run the cells in a process forked from another parent."""
+    other = another_parent()
+    assert other.stdin is not None
+    assert other.stdout is not None
+    request = {"cells": cells, "folder": folder, "start": start, "lost": sorted(lost)}
+    other.stdin.write(json.dumps(request) + "\n")
+    other.stdin.flush()
+    answer = other.stdout.readline()
+    found: dict[str, Any] = json.loads(answer) if answer else {"failed": "the other parent has died"}
     return found
+
+
+@functools.cache
+def another_parent() -> subprocess.Popen[str]:
+    """A parent that was not forked from this one: addresses and hashes are others there, and nothing is frozen."""
+    command = [sys.executable, __file__, "--other", *sys.argv[1:]]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 # --- in a child ---
@@ -574,6 +588,7 @@ class Witness:
     def __init__(self, main: dict[str, Any]) -> None:
         self.main = main
         self.places: dict[int, str] = {}
+        self.pictures: dict[int, str] = {}
         self.held: list[Any] = []
         self.memory: list[tuple[int, int, str, bool, Any]] = []
         self.name, self.position = "", 0
@@ -812,7 +827,7 @@ class Witness:
             return f"{value.name} {'unset' if now is missing else self.text(now)}"
         if type(value).__module__.startswith("matplotlib.") and hasattr(value, "get_figure"):
             figure = value if type(value).__name__ == "Figure" else value.get_figure()
-            return f"in {pixels(figure)}" if figure is not None else ""
+            return f"in {self.picture(figure)}" if figure is not None else ""
         if isinstance(value, numpy.ma.MaskedArray):
             if value is numpy.ma.masked:
                 return "the constant"
@@ -849,6 +864,13 @@ class Witness:
         if type(value).__module__.startswith(("matplotlib.", "mpl_toolkits.")):
             return self.of_plot(value)
         return None
+
+    def picture(self, figure: Any) -> str:
+        """What a figure looks like; drawn once, however many of its parts are described."""
+        if id(figure) not in self.pictures:
+            self.pictures[id(figure)] = pixels(figure)
+            self.held.append(figure)
+        return self.pictures[id(figure)]
 
     def of_plot(self, value: Any) -> str:
         """What a figure looks like; which part of its figure an artist is; of the rest what is not bookkeeping."""
@@ -985,7 +1007,7 @@ def code_text(code: types.CodeType) -> str:
 
 
 def serve() -> None:
-    """Import once, then check one pipeline per line."""
+    """Import once, then check one pipeline per line; or run one per line, for another parent."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
@@ -994,27 +1016,25 @@ def serve() -> None:
             importlib.import_module(name)
     importlib.import_module("ckpt_magic.values.owned").known()  # once for all children, as are the names of packages
     importlib.import_module("ckpt_magic.steps.record").packages(["attr"])
-    if "--one" in sys.argv:
-        request = json.loads(sys.stdin.read())
-        try:
-            cells = [(step, source) for step, source in request["cells"]]
-            answer = run(cells, request["folder"], request["start"], set(request["lost"]))
-        except BaseException:
-            answer = {"failed": traceback.format_exc()}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-        return
+    is_other = "--other" in sys.argv
     gc.collect()
-    gc.freeze()  # a collection in a child must not copy the pages of all that was imported
+    if not is_other:
+        gc.freeze()  # a collection in a child must not copy the pages of all that was imported
     for line in sys.stdin:
         request = json.loads(line)
         request["cells"] = [(step, source) for step, source in request["cells"]]
-        try:
-            found = check(**request)
-        except Exception:
-            found = Found([f"the harness failed:\n{traceback.format_exc()}"], failed=True)
-        answers.write(json.dumps(asdict(found)) + "\n")
+        answers.write(json.dumps(in_child(**request) if is_other else checked(request)) + "\n")
         answers.flush()
+    if another_parent.cache_info().currsize:
+        another_parent().communicate()
+
+
+def checked(request: dict[str, Any]) -> dict[str, Any]:
+    """Check one pipeline, whatever happens."""
+    try:
+        return asdict(check(**request))
+    except Exception:
+        return asdict(Found([f"the harness failed:\n{traceback.format_exc()}"], failed=True))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import types
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -468,3 +469,12 @@ def test_a_figure_is_what_it_shows_whatever_was_built_on_its_transforms_and_is_g
     axes.set_title("other")
     assert fingerprint.look(figure, {}).digest != before
     del built
+
+
+def test_an_array_that_numpy_warns_of_warns_who_writes_to_it_and_nobody_who_looks() -> None:
+    array, _ = np.broadcast_arrays(np.arange(3), np.zeros((2, 3)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        look_at_all({"array": array, "part": array[1:]}, {})
+    with pytest.warns(DeprecationWarning, match="broadcast_arrays"):
+        array[0, 0] = 7

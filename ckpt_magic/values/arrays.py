@@ -14,6 +14,7 @@ from ckpt_magic.values import memmaps
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered
+from ckpt_magic.values.memory import is_writeable
 
 _OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
 
@@ -91,7 +92,7 @@ class Arrays:
         kind, ndarray = type(array), sys.modules["numpy"].ndarray
         plain = ndarray.view(array, ndarray)
         self.inner[id(plain)] = plain
-        state = vars(array) if hasattr(array, "__dict__") else {}, array.flags.writeable
+        state = vars(array) if hasattr(array, "__dict__") else {}, is_writeable(array)
         return ndarray.view, (plain, kind), state, None, None, self._known.evaluated(_SET_SUBARRAY)
 
     def part(self, part: Any) -> Any:
@@ -104,7 +105,7 @@ class Arrays:
 
     def whole_array(self, array: Any) -> Any:
         """Write an array that has its memory for itself, or owns what others are views of."""
-        if not array.flags.writeable:
+        if not is_writeable(array):
             return self._owner(array) if any(array is view.owner for view in self._views) else self._read_only(array)
         if array.base is None and array.nbytes < _OWNS_DATA:
             return array.__reduce__()
@@ -150,14 +151,14 @@ class Arrays:
                 step = array.strides[0] // view.owner.itemsize
                 stop = first + step * array.size
                 places = slice(first, stop if stop >= 0 else None, step)
-                setting = () if array.flags.writeable else (False, None, None, type(array).setflags)
+                setting = () if is_writeable(array) else (False, None, None, type(array).setflags)
                 return operator.getitem, (view.owner, places), *setting
             part = Form(operator.getitem, part, slice(first, None))
             strided = sys.modules["numpy"].lib.stride_tricks.as_strided
-            return strided, (part, array.shape, array.strides, False, array.flags.writeable)
+            return strided, (part, array.shape, array.strides, False, is_writeable(array))
         ndarray = type(array)
         args = (array.shape, array.dtype, view.owner, start - view.low, array.strides)
-        if array.flags.writeable:
+        if is_writeable(array):
             return ndarray, args
         return ndarray, args, False, None, None, ndarray.setflags
 
@@ -270,7 +271,7 @@ def _writable_alias(array: Any) -> Any | None:
     ndarray, root = type(array), array
     while type(root.base) is ndarray:
         root = root.base
-    fixed = not root.flags.writeable
+    fixed = not is_writeable(root)
     try:
         root.setflags(write=True)
         start = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
@@ -299,6 +300,6 @@ def _over_a_buffer(array: Any) -> Any:
         return None
     first = numpy.frombuffer(base, dtype="u1").__array_interface__["data"][0]
     args = (array.shape, array.dtype, base, array.__array_interface__["data"][0] - first, array.strides)
-    if array.flags.writeable:
+    if is_writeable(array):
         return numpy.ndarray, args
     return numpy.ndarray, args, False, None, None, numpy.ndarray.setflags

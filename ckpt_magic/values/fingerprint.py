@@ -31,7 +31,7 @@ from ckpt_magic.values import makers, owned, references, tensors, tokens, traceb
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
-from ckpt_magic.values.memory import place_of
+from ckpt_magic.values.memory import is_writeable, place_of
 from ckpt_magic.values.pages import LARGE, Content, Pages, hash_at_once, new_hash
 from ckpt_magic.values.parts import annotated, annotation_texts, code_parts
 from ckpt_magic.values.pickler import ValuePickler
@@ -653,7 +653,7 @@ class Look(ValuePickler):
     def _note_array(self, array: Any) -> None:
         if array.size and id(array) not in self._arrays.inner:
             low, high = _bounds(array.__array_interface__, array.dtype.itemsize)
-            refs = self._refs.get(id(array), 0) if array.flags.writeable else 0
+            refs = self._refs.get(id(array), 0) if is_writeable(array) else 0
             self._spans.append(Span(low, high, array, self._guards.get(id(array), 0), refs=refs))
 
     def _note_part(self, part: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import Form
+from ckpt_magic.values.memory import is_writeable
 
 _PROOF: Final = """lambda name, written, offset, size: (lambda os, hashlib, file: (
     file.seek(offset), hashlib.blake2b(file.read(size)).hexdigest() if written else
@@ -66,7 +67,7 @@ def part(array: Any, over: Any, known: Definitions) -> tuple[Any, ...]:
     numpy = sys.modules["numpy"]
     start = array.__array_interface__["data"][0] - over.__array_interface__["data"][0]
     args = array.shape, array.dtype, over, start, array.strides
-    fixed = over.flags.writeable and not array.flags.writeable
+    fixed = is_writeable(over) and not is_writeable(array)
     if type(array) is numpy.ndarray:
         return (numpy.ndarray, args, False, None, None, numpy.ndarray.setflags) if fixed else (numpy.ndarray, args)
     if type(array) is not type(over) or fixed:

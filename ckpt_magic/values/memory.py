@@ -1,4 +1,4 @@
-"""Where the memory of a buffer lies."""
+"""Where the memory of a buffer lies, and whether it may be written to."""
 
 from __future__ import annotations
 
@@ -31,3 +31,15 @@ def place_of(buffer: Any) -> tuple[int, int]:
         ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(raw), ctypes.byref(view), 0)
         ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
     return view.buf or 0, view.len
+
+
+def is_writeable(array: Any) -> bool:
+    """Whether an array of numpy may be written to.
+
+    Asked by its name, `flags.writeable` of what `numpy.broadcast_arrays` made warns, and then forgets to warn whoever
+    writes to it.
+    """
+    return bool(array.flags.num & _WRITEABLE)
+
+
+_WRITEABLE = 0x0400  # NPY_ARRAY_WRITEABLE, https://numpy.org/doc/stable/reference/c-api/array.html

@@ -19,6 +19,7 @@ from typing import Any
 from ckpt_magic.values import forms, memmaps, references, tokens
 from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_subarray
 from ckpt_magic.values.fingerprint import ARROW, Seen, Span
+from ckpt_magic.values.memory import is_writeable
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
 
@@ -338,7 +339,7 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
             continue
         if len(frames) > 1:
             # a view that cannot be written cannot tell: the frames stay apart, and so does it
-            if any(span.array.flags.writeable for span in free.values()):
+            if any(is_writeable(span.array) for span in free.values()):
                 refused.update(dict.fromkeys(free, "an array that several pandas objects lie over"))
             continue
         why = _unwritable(union)

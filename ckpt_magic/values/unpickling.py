@@ -14,6 +14,7 @@ from typing import Any, Final
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError
 from ckpt_magic.values import collector
 from ckpt_magic.values.forms import Forms, Token
+from ckpt_magic.values.memory import is_writeable
 from ckpt_magic.values.pickling import Contents
 
 _PLAIN_TAIL: Final = b"t\x94K\x03\x86\x94R\x94."
@@ -153,7 +154,7 @@ def _over(from_buffer: Callable[..., Any], buffer: Any, dtype: Any, *args: Any) 
 def _own(from_buffer: Callable[..., Any], *args: Any) -> Any:
     """Make an array that owns its memory; of one that is read-only nobody changes the size."""
     array = from_buffer(*args)
-    return array.copy("K") if array.flags.writeable else array
+    return array.copy("K") if is_writeable(array) else array
 
 
 def _unreadable(error: Exception) -> str:

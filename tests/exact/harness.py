@@ -890,7 +890,7 @@ class Witness:
     def of_array(self, array: Any, place: str) -> str:
         self.note_memory(array, place, guarded=False)
         flags = array.flags
-        form = f"{array.dtype} {array.shape} {flags.writeable} {'F' * flags.fnc}"
+        form = f"{array.dtype} {array.shape} {bool(flags.num & 0x400)} {'F' * flags.fnc}"
         own = "" if type(array) is sys.modules["numpy"].ndarray else ", ".join(self.attributes(array))
         if array.dtype.hasobject:
             return f"{form} {[self.text(item) for item in array.ravel()]} {own}"

@@ -450,3 +450,49 @@ def test_the_banner_is_turned_off_by_config_magic_environment_and_profile(
         tmp_path,
     )
     assert "42" in written and "step 1" not in written
+
+
+LEFT = """
+import gc, json, sys, types
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+config = Config()
+config.HistoryManager.enabled = False
+shell = InteractiveShell.instance(config=config)
+for cell in json.load(sys.stdin):
+    gc.collect()
+    gc.disable()
+    shell.run_cell(cell, store_history=True)
+    frames = [one for one in gc.get_objects() if type(one) is types.FrameType]
+    print("left:", cell.splitlines()[0], [str(one) for one in frames if "ckpt_magic" in one.f_code.co_filename])
+    del frames
+"""
+
+
+def test_nothing_that_ran_for_a_cell_outlives_it_and_keeps_values_alive(tmp_path: Path) -> None:
+    """A frame that waits for the garbage collector holds what a step deletes; weak references then tell."""
+    cells = [
+        *SETUP.splitlines(),
+        "%%step 1\nimport weakref\nclass Node: pass\nnode = Node(); alive = weakref.WeakSet([node])",
+        "other = 1",
+        "%%step 2\ndel node\ncount = len(alive)",
+        "%%step 3\nwaits = (one for one in [1])",
+        "%%step 4\n1 / 0",
+        "%ckpt_status",
+        "print('count', count)",
+    ]
+    for start in ("none", "end", "auto"):
+        ran = subprocess.run(
+            [sys.executable, "-c", LEFT],
+            input=json.dumps(cells),
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "CKPT_START_FROM": start},
+        )
+        assert ran.returncode == 0, ran.stderr
+        lines = [line for line in ran.stdout.splitlines() if line.startswith("left:")]
+        assert len(lines) == len(cells)
+        assert [line for line in lines if not line.endswith("[]")] == []
+        assert "count 0" in ran.stdout
+        assert ("step 2 · restored" in ran.stdout) == (start != "none")

@@ -15,7 +15,7 @@ from ckpt_magic.errors import StepNotFoundError, StoreError, UsageError
 from ckpt_magic.faces import verbs
 from ckpt_magic.files import format as files
 from ckpt_magic.files import usage
-from ckpt_magic.files.disk import explained
+from ckpt_magic.files.disk import Explained
 from ckpt_magic.files.store import Entry, Store, date_text, natural
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.record import parse_age, parse_size, size
@@ -229,7 +229,7 @@ def _saved(path: Path, keyring: Keyring) -> float:
     except StepNotFoundError:
         return math.inf  # deleted meanwhile
     except StoreError:
-        with explained(path, "the file cannot be looked at", reading=True):
+        with Explained(path, "the file cannot be looked at", reading=True):
             return path.lstat().st_mtime
     created = stored.meta.get("created")
     try:
@@ -240,7 +240,7 @@ def _saved(path: Path, keyring: Keyring) -> float:
 
 def _row(name: str, version: str | None, step: int | None, path: Path, saved: Mapping[Path, float]) -> dict[str, Any]:
     when = date_text(saved[path]) if saved[path] < math.inf else None
-    with explained(path, "the file cannot be looked at", reading=True):
+    with Explained(path, "the file cannot be looked at", reading=True):
         size = path.lstat().st_size if when else 0
     row = {"name": name, "version": version, "step": step, "bytes": size, "saved_at": when}
     return row | {"path": str(path), "deleted": False, "held": 0}

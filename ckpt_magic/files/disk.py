@@ -8,15 +8,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from ckpt_magic.errors import CheckpointError, StoreError
 
 
-@contextlib.contextmanager
-def explained(path: Path, what: str, *, reading: bool = False) -> Iterator[None]:
-    """Turn an error of the operating system into one that says where, what, why, and what to do.
+class Explained:
+    """Turns an error of the operating system into one that says where, what, why, and what to do; for `with`.
+
+    A class, since a generator would stay alive with the error that passed through it, and with all that called it,
+    until garbage is collected: the values of the notebook, too.
 
     Parameters
     ----------
@@ -27,19 +28,25 @@ def explained(path: Path, what: str, *, reading: bool = False) -> Iterator[None]
     reading
         Whether it was to be read; the remedies are then other ones.
     """
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except OSError as error:
-        why = cause(error)
-        remedy = _REMEDIES.get(error.errno or 0, _AGAIN)[reading]
-        explanation = StoreError(f"{path}: {what}: {why}; {remedy}")
+
+    def __init__(self, path: Path, what: str, *, reading: bool = False) -> None:
+        self.path = path
+        self._what = what
+        self._reading = reading
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if not isinstance(error, OSError) or isinstance(error, CheckpointError):
+            return
+        remedy = _REMEDIES.get(error.errno or 0, _AGAIN)[self._reading]
+        explanation = StoreError(f"{self.path}: {self._what}: {cause(error)}; {remedy}")
         explanation.errno = error.errno
         try:
             raise explanation from error
         finally:
-            del explanation  # its traceback holds this frame, and all that called it, values to be saved too
+            del explanation  # its traceback holds this frame
 
 
 def cause(error: OSError) -> str:

@@ -16,8 +16,8 @@ import shlex
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -36,7 +36,7 @@ from ckpt_magic.errors import (
     TamperedError,
     UntrustedError,
 )
-from ckpt_magic.files.disk import explained
+from ckpt_magic.files.disk import Explained
 from ckpt_magic.files.extents import Known
 from ckpt_magic.files.maps import Map, open_map
 from ckpt_magic.files.payloads import PayloadWriter, Row, payload_digest, read_skeleton, rows_from, skeleton_digest
@@ -110,7 +110,7 @@ class StoredStep:
         StoreError
             The file was replaced since it was opened.
         """
-        with self._opened() as file, _blame(self.path):
+        with self._opened() as file, _Blamed(self.path):
             footer, rows = self._footer(), self._rows()
             skeleton, digest = read_skeleton(file, footer.pickle, rows, progress)
             if digest != self._digests().get("skeleton"):
@@ -121,7 +121,7 @@ class StoredStep:
 
     def outputs(self) -> list[dict[str, Any]]:
         """The stored displays as nbformat v4 outputs. Raises as `parts` does."""
-        with self._opened() as file, _blame(self.path):
+        with self._opened() as file, _Blamed(self.path):
             footer = self._footer()
             data = read_exactly(file, footer.pickle, footer.outputs)
             if _digest(data) != self._digests().get("outputs"):
@@ -146,7 +146,7 @@ class StoredStep:
         list of str
             Names of the variables whose bytes changed; empty if all is well. Raises as `parts` does.
         """
-        with self._opened() as file, _blame(self.path):
+        with self._opened() as file, _Blamed(self.path):
             footer, rows, digests = self._footer(), self._rows(), self._digests()
             if skeleton_digest(file, footer.pickle, rows) != digests.get("skeleton"):
                 raise DamagedError("the pickle does not match its digest")
@@ -166,13 +166,13 @@ class StoredStep:
             The file was replaced or changed since it was opened.
         """
         with _open(self.path) as source:
-            with _blame(self.path):
+            with _Blamed(self.path):
                 self._refuse_changed(source)
             for offset in range(0, self.size, SLICE):
-                with _blame(self.path):
+                with _Blamed(self.path):
                     part = read_exactly(source, offset, min(SLICE, self.size - offset))
                 write_all(target, part)
-            with _blame(self.path):
+            with _Blamed(self.path):
                 self._refuse_changed(source)
 
     def spoiled(self, reason: str) -> StoredStep:
@@ -183,7 +183,7 @@ class StoredStep:
     @property
     def payload_bytes(self) -> int:
         """Bytes of all payloads; `DamagedError` if META does not tell them."""
-        with _blame(self.path):
+        with _Blamed(self.path):
             return sum(row.length for row in self._rows())
 
     def comparing(
@@ -207,7 +207,7 @@ class StoredStep:
             As `check`.
         """
         number = descriptor()
-        with self._opened() if number is None else _Reading(number, "rb") as file, _blame(self.path):
+        with self._opened() if number is None else _Reading(number, "rb") as file, _Blamed(self.path):
             rows, bad, done = self._rows(), [], 0
             part = memoryview(bytearray(max((min(_COMPARED, row.length) for row in rows), default=0)))
             for index, row in enumerate(rows):
@@ -229,7 +229,7 @@ class StoredStep:
             raise self.problem.with_traceback(None)
         file = _open(self.path)
         try:
-            with _blame(self.path):
+            with _Blamed(self.path):
                 self._refuse_changed(file)
         except BaseException:  # the caller never sees this file
             file.close()
@@ -326,11 +326,11 @@ def open_checkpoint(path: str | os.PathLike[str], keyring: Keyring) -> StoredSte
     path = Path(path)
     footer = None
     with _open(path) as file:
-        with _blame(path):
+        with _Blamed(path):
             status = os.fstat(file.fileno())
         size = status.st_size
         try:
-            with _blame(path):
+            with _Blamed(path):
                 tail = bytes(read_exactly(file, max(0, size - _TAIL), min(size, _TAIL)))
                 footer = _Footer.at_end_of(tail)
                 meta = _authenticate(file, path, size, footer, tail, keyring)
@@ -342,7 +342,7 @@ def open_checkpoint(path: str | os.PathLike[str], keyring: Keyring) -> StoredSte
 
 def claimed(path: str | os.PathLike[str]) -> dict[str, Any]:
     """META of a file as it is, not authenticated; empty if there is none. Only to tell file names apart."""
-    with _open(Path(path)) as file, _blame(Path(path)):
+    with _open(Path(path)) as file, _Blamed(Path(path)):
         return _unverified(file, os.fstat(file.fileno()).st_size, _Footer.of(file))
 
 
@@ -405,7 +405,7 @@ def show(path: str | os.PathLike[str], keyring: Keyring) -> Shown:
     stored = open_checkpoint(path, keyring)
     if isinstance(stored.problem, FormatError):
         raise stored.problem
-    with _open(stored.path) as file, _blame(stored.path):
+    with _open(stored.path) as file, _Blamed(stored.path):
         meta, called = _look_inside(file, stored.size)
         owner = _owner(os.fstat(file.fileno()))
         digest = _shown_digest(_digest_of(file, 0, stored.size), called)
@@ -438,7 +438,7 @@ def resign(
         As `show`.
     """
     path = Path(path)
-    with _open(path) as source, _blame(path):
+    with _open(path) as source, _Blamed(path):
         size = os.fstat(source.fileno()).st_size
         digest = _digest_of(source, 0, size, copy_to=file)
         # From here on only the copy is looked at, which nobody else can change. The digest covers the callables too:
@@ -478,7 +478,7 @@ def sign_again(stored: StoredStep, file: BinaryIO, keyring: Keyring, changes: Ma
     UntrustedError, FormatError, StoreError
         As `StoredStep.parts`; also if the file changed since it was opened.
     """
-    with stored._opened() as source, _blame(stored.path):
+    with stored._opened() as source, _Blamed(stored.path):
         footer = stored._footer()
         raw = _raw_meta(source, stored.size, footer)
         key = keyring.find(footer.key_id)
@@ -754,7 +754,7 @@ def _begins_like_ours(head: bytes) -> bool:
 def _open(path: Path) -> BinaryIO:
     """Open a checkpoint unbuffered; a symbolic link is not followed, and a pipe not waited for."""
     try:
-        with explained(path, "the file cannot be opened", reading=True):
+        with Explained(path, "the file cannot be opened", reading=True):
             descriptor = os.open(path, _READING)
     except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError):
@@ -763,7 +763,7 @@ def _open(path: Path) -> BinaryIO:
             raise StoreError(f"{path} is a symbolic link; checkpoints are never read through links") from error
         raise
     try:
-        with _blame(path):
+        with _Blamed(path):
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise StoreError(f"{path} is not a regular file")
             return cast(BinaryIO, _Reading(descriptor, "rb"))
@@ -794,20 +794,20 @@ def _owner(status: os.stat_result) -> str:
         return str(status.st_uid)
 
 
-@contextmanager
-def _blame(path: Path) -> Iterator[None]:
-    """Name the file, and what to do, in errors of the code below, which does not know it."""
-    try:
-        with explained(path, "the file cannot be read", reading=True):
-            yield
-    except DamagedError as error:
-        raise damaged(path, str(error)) from error
-    except CheckpointError as error:
+class _Blamed(Explained):
+    """Names the file, and what to do, in errors of the code below, which does not know it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "the file cannot be read", reading=True)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, DamagedError):
+            raise damaged(self.path, str(error)) from error
         if type(error) is FormatError:  # from `walk`, on a pickle that is not ours
-            raise FormatError(f"{path} is {error}; there is nothing to trust in it") from error
-        raise
-    except MemoryError as error:
-        raise StoreError(f"{path}: the file cannot be read: there is not enough memory for it; free some") from error
+            raise FormatError(f"{self.path} is {error}; there is nothing to trust in it") from error
+        if isinstance(error, MemoryError):
+            raise StoreError(f"{self.path}: {self._what}: there is not enough memory for it; free some") from error
+        super().__exit__(kind, error, traceback)
 
 
 def damaged(path: Path, reason: str) -> DamagedError:

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from ckpt_magic.errors import CheckpointError, StoreError, UsageError
 from ckpt_magic.files import format
-from ckpt_magic.files.disk import explained, is_alive, remedy, settle_folder
+from ckpt_magic.files.disk import Explained, is_alive, remedy, settle_folder
 from ckpt_magic.files.trust import Keyring
 
 fcntl: Any = None
@@ -85,7 +85,7 @@ class Store:
 
     def create(self) -> None:
         """Make the folder and its parents, for this user only; folders that exist are left as they are."""
-        with explained(self.folder, "the folder cannot be made"):
+        with Explained(self.folder, "the folder cannot be made"):
             missing = []
             folder = self.folder.absolute()
             while not folder.exists():
@@ -140,10 +140,10 @@ class Store:
         temporary = temporary_name(self.folder)
         file = None
         try:
-            with explained(path, "the checkpoint cannot be written"):
+            with Explained(path, "the checkpoint cannot be written"):
                 file = _Temporary(os.open(temporary, _new_flags(), 0o600), path)
             result = write(cast(BinaryIO, file))
-            with explained(path, "the checkpoint cannot be written"):
+            with Explained(path, "the checkpoint cannot be written"):
                 return Draft(self, path, temporary, file, keep), result
         except BaseException:  # an interrupt must not leave the temporary file either
             _drop(temporary, file)
@@ -234,7 +234,7 @@ class Store:
     def set_aside(self, path: Path, suffix: Literal["bad", "kept"]) -> Path:
         """Rename a checkpoint so that it no longer counts and is not replaced; return its new path."""
         self._refuse(path)
-        with explained(path, "the file cannot be set aside"), self._locked(path):
+        with Explained(path, "the file cannot be set aside"), self._locked(path):
             aside = _link_aside(path, suffix)
             if aside is not None:
                 os.unlink(path)
@@ -245,10 +245,10 @@ class Store:
         """Delete checkpoints or files set aside; one that is gone already is no error. Maps of them stay valid."""
         for path in paths:
             self._inside(path)
-            with explained(path, "the file cannot be deleted"), contextlib.suppress(FileNotFoundError):
+            with Explained(path, "the file cannot be deleted"), contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)  # then there was nothing to delete
-        with explained(self.folder, "the deletion may not survive a power failure"), gone:
+        with Explained(self.folder, "the deletion may not survive a power failure"), gone:
             settle_folder(self.folder)
 
     @contextlib.contextmanager
@@ -278,7 +278,7 @@ class Store:
                         os.unlink(self.folder / entry.name)
 
     def _scan(self) -> Iterator[os.DirEntry[str]]:
-        with explained(self.folder, "the folder cannot be listed", reading=True):
+        with Explained(self.folder, "the folder cannot be listed", reading=True):
             try:
                 with os.scandir(self.folder) as entries:
                     yield from entries
@@ -330,7 +330,7 @@ class Draft:
             The earlier file is whole, unless the message says that the new one is in place.
         """
         try:
-            with explained(self.path, "the checkpoint cannot be written"):
+            with Explained(self.path, "the checkpoint cannot be written"):
                 try:
                     _settle(self._file.fileno())
                 except BaseException:
@@ -338,7 +338,7 @@ class Draft:
                     raise
                 with self._store._locked(self.path):
                     self._place(keep=self._keep)
-            with explained(self.path, "the checkpoint is in place, but may not survive a power failure"):
+            with Explained(self.path, "the checkpoint is in place, but may not survive a power failure"):
                 settle_folder(self.path.parent)
             if self._aside is not None and not self._keep:
                 with contextlib.suppress(OSError):
@@ -352,7 +352,7 @@ class Draft:
         A power failure could now cost it. So the earlier file keeps a second name, ``.kept-{UTC}``, until `publish`
         has come to its end.
         """
-        with explained(self.path, "the checkpoint cannot be written"):
+        with Explained(self.path, "the checkpoint cannot be written"):
             self._place(keep=True)
 
     def discard(self) -> None:
@@ -429,7 +429,7 @@ def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> 
     """
     path = Path(path).absolute()
     name, version, step = read_name(path) or (path.stem, "", None)
-    with explained(path, "the file cannot be read", reading=True):
+    with Explained(path, "the file cannot be read", reading=True):
         created = date_text(os.stat(path).st_mtime)
     foreign: dict[str, Any] = {
         "kind": "foreign",
@@ -483,19 +483,19 @@ class _Temporary(io.FileIO):
                 self.is_locked = False
 
     def write(self, data: Any) -> int:
-        with explained(self._path, "the checkpoint cannot be written"):
+        with Explained(self._path, "the checkpoint cannot be written"):
             return super().write(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        with explained(self._path, "the checkpoint cannot be written"):
+        with Explained(self._path, "the checkpoint cannot be written"):
             return super().seek(offset, whence)
 
     def tell(self) -> int:
-        with explained(self._path, "the checkpoint cannot be written"):
+        with Explained(self._path, "the checkpoint cannot be written"):
             return super().tell()
 
     def truncate(self, size: int | None = None, /) -> int:
-        with explained(self._path, "the checkpoint cannot be written"):
+        with Explained(self._path, "the checkpoint cannot be written"):
             return super().truncate(size)
 
     def close(self) -> None:

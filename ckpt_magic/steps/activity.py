@@ -45,6 +45,7 @@ def _threads(namespace: Mapping[str, Any]) -> Iterator[str]:
     if not others:
         return
     frames = sys._current_frames()
+    frames.pop(threading.get_ident(), None)  # of this very code: it would hold itself, and all that called it
     for thread in others:
         frame = frames.get(thread.ident or 0)
         if thread is threading.main_thread() and not _runs_notebook_code(frame, namespace):

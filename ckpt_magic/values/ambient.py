@@ -7,6 +7,7 @@ library is missing.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import gc
 import locale
 import os
@@ -170,8 +171,14 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
 
 def is_secret(name: str, patterns: Sequence[str] = SECRET_NAMES) -> bool:
     """Tell whether an environment name looks like that of a secret."""
-    texts = [name.upper(), *re.split(r"[\W_\d]+", name.upper())]
-    return any(fnmatch.fnmatchcase(text, pattern.upper()) for pattern in patterns for text in texts)
+    is_one = _secret(tuple(patterns))
+    name = name.upper()
+    return is_one(name) is not None or any(map(is_one, re.split(r"[\W_\d]+", name)))
+
+
+@functools.cache
+def _secret(patterns: tuple[str, ...]) -> Callable[[str], Any]:
+    return re.compile("|".join(fnmatch.translate(pattern.upper()) for pattern in patterns) or r"(?!)").match
 
 
 def check(state: Mapping[str, Any], *, generators_too: bool = True, names: Mapping[str, Any] | None = None) -> None:

@@ -198,6 +198,8 @@ def terminal(folder: Path, cells: list[str], **environ: str) -> str:
             child.send(f"\x1b[200~{cell}\x1b[201~\x1b\r")  # a paste, then Alt-Enter
         child.expect_exact(f"In [{len(cells) + 1}]:")
         screen += child.before
+        child.sendeof()  # a terminal that is closed is killed before what is on its way to the disk has arrived there
+        child.expect(pexpect.EOF)
     finally:
         child.close(force=True)
     return plain(screen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +25,10 @@ def make(folder: Path, python: str, constraints: Sequence[str] = ()) -> Path:
     """Install this package and what the kernel tests need; return the interpreter."""
     (folder / "constraints.txt").write_text("\n".join(constraints))
     interpreter = folder / "venv" / "bin" / "python"
-    _run([python, "-m", "venv", str(folder / "venv")], folder)
-    install = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*install, "--constraint", str(folder / "constraints.txt"), str(REPOSITORY), *TOOLS], folder)
+    _run([python, "-m", "venv", "--without-pip", str(folder / "venv")], folder)
+    pip = [sys.executable, "-m", "pip", "--python", str(interpreter), "--disable-pip-version-check"]
+    install = [*pip, "install", "--quiet", "--no-compile", "--constraint", str(folder / "constraints.txt")]
+    _run([*install, str(REPOSITORY), *TOOLS], folder)
     return interpreter
 
 
@@ -38,12 +40,15 @@ def run_kernel_tests(interpreter: Path, names: str = "test_*.py") -> None:
         pytest.skip("there are no kernel tests yet")
     # Warnings of old libraries on each other are not ours to mend.
     options = ["-q", "-m", "kernel", "-p", "no:cacheprovider", "-o", "filterwarnings=default"]
-    _run([str(interpreter), "-m", "pytest", *options, *map(str, files)], REPOSITORY)
+    # Of what is installed few modules are imported, by many kernels; the folders of the repository stay as they are.
+    environ = {"PYTHONPYCACHEPREFIX": str(interpreter.parents[2] / "pycache"), "PYTHONDONTWRITEBYTECODE": ""}
+    _run([str(interpreter), "-m", "pytest", *options, *map(str, files)], REPOSITORY, **environ)
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path, **more: str) -> None:
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    done = subprocess.run(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env=environ | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode != 0:
         pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}", pytrace=False)

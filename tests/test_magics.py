@@ -622,3 +622,21 @@ def test_what_ipython_itself_sets_for_the_time_of_a_cell_is_no_change(run_in_for
     told = cold.cells[-1]["text"].split()
     assert told[:3] == ["3", "True", "DisplayHook"]
     assert [word for word in again.cells[-1]["text"].split() if "0x" not in word] == [w for w in told if "0x" not in w]
+
+
+@pytest.mark.parametrize("start", ["end", "3"])
+def test_what_a_step_leaves_in_a_name_of_ipython_is_read_as_its_own(run_in_fork: RunInFork, start: str) -> None:
+    cells = [
+        "%ckpt_config --name host",
+        "'shown'",
+        "%%step 1\nfor _ in range(3): pass",
+        "4",
+        "%%step 2\nglobals()['seen'] = [_, len(Out)]",
+        "%%step 3\n_ = seen\n_",
+        "print(_, seen)",
+    ]
+    full = run_in_fork(cells)
+    again = run_in_fork([cells[0], f"%ckpt_start {start}", *cells[1:]])
+    assert again.names == full.names
+    assert again.cells[-1] == full.cells[-1]
+    assert again.text.count("restored ·") == (3 if start == "end" else 2)

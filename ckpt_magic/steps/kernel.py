@@ -167,8 +167,11 @@ class Kernel:
         return self.evidence.told(label, value, self.secrets)
 
     def names(self, bound: Iterable[str] = ()) -> dict[str, Any]:
-        """The user's names and values, in namespace order; `bound` are names that the code binds for sure."""
-        bound = set(bound)
+        """The user's names and values, in namespace order; `bound` are names that the code binds for sure.
+
+        What a step made is the user's, whatever it is called: `_` after a loop.
+        """
+        bound = set(bound).union(*(pipeline.producers for pipeline in self.registry.pipelines().values()))
         return {
             name: value
             for name, value in list(self.namespace.items())

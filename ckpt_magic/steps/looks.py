@@ -143,7 +143,8 @@ class Looks:
         ]
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)
         after.forget()
-        hosts = names.keys() - kernel.names().keys()  # `for _ in …`: looked at once
+        # of `for _ in …` that fails, `_` stays IPython's
+        hosts = () if outcome.success else names.keys() - kernel.names().keys()
         for name in (RESULT, *moved.values, *hosts):
             after.looks.pop(name, None)
         kernel.watch.looked_after(after)

@@ -243,10 +243,11 @@ def test_a_name_for_another_definition_is_seen() -> None:
 @pytest.mark.parametrize("nested", [lambda x: x, lambda x: [x], lambda x: {"a": (x,)}, lambda x: {"k": [1, {2: x}]}])
 def test_placeholders_anywhere_are_lost_values_and_not_used(nested: Callable[[Any], Any]) -> None:
     used: list[str] = []
-    value = nested(make_placeholder("conn", 1, "sqlite3.Connection", used.append))
+    value = nested(make_placeholder("conn", 1, "sqlite3.Connection", lambda name: used.append(name)))
     seen = look(value, {})
     assert seen.digest is None
     assert "lost when an earlier step was saved" in seen.why
+    assert id(used) not in seen.met  # what notes the uses reaches the whole session
     assert fingerprint.fingerprint(value) is None
     assert used == []
 

@@ -360,15 +360,18 @@ def test_another_object_under_the_same_name_is_looked_at(kernel: Kernel) -> None
     assert not is_skipped(kernel)
 
 
-def test_code_that_runs_while_a_step_runs_counts(kernel: Kernel) -> None:
+@pytest.mark.parametrize(("inside", "skipped"), [("big.append(1)", False), ("x", True)])
+def test_code_that_runs_while_a_step_runs_counts(
+    kernel: Kernel, library: types.ModuleType, inside: str, skipped: bool
+) -> None:
     import ast
 
     kernel.cell(MADE)
     kernel.step(1, "x = 1")
-    kernel.names["inside"] = lambda: kernel.session.cell_inside(ast.parse("big.append(1)"))
+    library.inside = lambda: kernel.session.cell_inside(ast.parse(inside))  # type: ignore[attr-defined]
     kernel.cell("pass")
-    kernel.step(2, "inside()")
-    assert not is_skipped(kernel)
+    kernel.step(2, "a_library.inside()")
+    assert is_skipped(kernel) == skipped
 
 
 def test_a_debugger_at_work_ends_the_skipping(kernel: Kernel) -> None:

@@ -786,7 +786,7 @@ def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
     A generator goes on changing the list that it walks over: they belong together.
     """
     held: dict[int, Any] = {}
-    todo = [value]
+    todo = [value] if type(value) is not Placeholder else []  # which reaches the whole session, as what notes its uses
     while todo and len(held) < _FAR:
         held_weakly = [one() for one in todo if issubclass(type(one), weakref.ref)]
         near = itertools.chain(gc.get_referents(*todo), held_weakly)

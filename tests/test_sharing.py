@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ckpt_magic.values import fingerprint, sharing
@@ -162,20 +163,21 @@ def test_frames_that_were_each_made_over_one_array_are_shared() -> None:
         assert (len(plan), refused) == (1, {})
 
 
-def test_frames_over_one_array_of_which_some_know_of_each_other_are_refused() -> None:
+def test_frames_of_which_some_know_of_each_other_share_one_array() -> None:
     array = np.zeros((5, 2))
     one, other = (pd.DataFrame(array, copy=False) for _ in range(2))
-    plan, refused = planned({"d": one, "e": other, "f": one.iloc[1:]})
-    assert plan == []
-    assert set(refused.values()) == {"memory that several pandas objects lie over"}
+    for names in ({"d": one, "e": other, "f": one.iloc[1:]}, {"a": array, "d": one, "f": one.iloc[1:]}):
+        assert groups(names) == [sorted(names)]
+        plan, refused = planned(names)
+        assert (len(plan), refused) == (1, {})
 
 
-def test_an_array_under_two_frames_that_know_of_each_other_is_refused() -> None:
-    array = np.zeros((5, 2))
-    frame = pd.DataFrame(array, copy=False)
-    plan, refused = planned({"a": array, "d": frame, "e": frame.iloc[1:]})
-    assert plan == []
-    assert refused == {id(array): "an array that several pandas objects lie over"}
+def test_arrow_data_over_a_frame_is_shared() -> None:
+    frame = pd.DataFrame({"n": [1.0, 2.0]})
+    names = {"d": frame, "t": pa.Table.from_pandas(frame)}
+    assert groups(names) == [["d", "t"]]
+    plan, refused = planned(names)
+    assert (len(plan), refused) == (1, {})
 
 
 def test_a_masked_array_shares_its_memory_with_its_data() -> None:

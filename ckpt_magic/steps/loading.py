@@ -111,6 +111,7 @@ class Loader:
         same_python = record.is_same_python(meta)
         for token, found in loaded.found.items():
             kernel.makers.adopt(token, found, same_python=same_python)
+        kernel.makers.companions.join(loaded.found, loaded.contents.joined)
         kernel.watch.restored((*meta["groups"], *meta["deleted"]), small=loaded.size <= SMALL)
         kernel.note_written(
             key, meta["step"], meta["groups"], meta["deleted"], outlines=meta["outlines"], size=loaded.size

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import memmaps
+from ckpt_magic.values import companions, memmaps
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered
@@ -54,14 +54,10 @@ class Arrays:
         self._gathered = gathered
         self._views = sorted(views, key=lambda view: view.low)
         self._lows = [view.low for view in self._views]
-        self._blocks: dict[int, Any] = {}
-        self._copies: dict[int, Any] = {}  # arrays whose memory is written once more
         self.inner: dict[int, Any] = {}  # plain arrays that are written for others
 
     def clear(self) -> None:
         """Forget what was met: objects are told by `id`."""
-        self._blocks.clear()
-        self._copies.clear()
         self.inner.clear()
 
     def array(self, array: Any) -> Any:
@@ -70,8 +66,7 @@ class Arrays:
             return reduced
         if array.base is not None and (over := memmaps.root(array)) is not None:
             return memmaps.part(array, over, self._known)
-        seen = self._views and array.size and id(array) not in self._copies
-        if seen and (reduced := self._view(array)) is not None:
+        if self._views and array.size and (reduced := self._view(array)) is not None:
             return reduced
         if array.dtype.hasobject:
             return NotImplemented
@@ -176,37 +171,24 @@ class Arrays:
         return pyarrow.py_buffer, (part,)
 
     def block(self, block: Any) -> Any:
-        made, (values, *rest) = block.__reduce__()
-        return made, (self.apart(values), *rest)
+        made, args, *_ = block.__reduce__()
+        return made, args, *self.joining(block, companions.JOIN)
 
     def single_block(self, manager: Any) -> Any:
-        made, args, (axes, values, items, extra), *rest = manager.__reduce_ex__(PROTOCOL)
-        values = [self.apart(one) for one in values]
-        for block, one in zip(extra["0.14.1"]["blocks"], values, strict=True):
-            block["values"] = one
-        return made, args, (axes, values, items, extra), *rest
+        made, args, state, *rest = manager.__reduce_ex__(PROTOCOL)
+        return made, args, *(self.joining(manager.blocks[0], companions.JOIN, state) or (state, *rest))
 
     def index(self, index: Any) -> Any:
-        made, (kind, state), *rest = index.__reduce__()
-        if state.get("data") is not None:
-            state["data"] = self.apart(state["data"])
-        return made, (kind, state), *rest
+        made, args, *rest = index.__reduce__()
+        return made, args, *(self.joining(index, companions.JOIN_INDEX) or rest)
 
-    def apart(self, values: Any) -> Any:
-        """Give each frame and index memory of its own.
-
-        While they live, pandas knows who else looks at the same array, and copies it on write. Nobody knows after a
-        restore: a write to one frame would leak into the others.
-        """
-        parts = [part for part in (values, *(getattr(values, name, None) for name in ARRAY_PARTS)) if part is not None]
-        if not copies_on_write() or not any(id(part) in self._blocks for part in parts):
-            self._blocks.update((id(part), part) for part in parts)
-            return values
-        if type(values) is not sys.modules["numpy"].ndarray:
-            return values.copy()
-        once_more = values.view()  # another array for the pickler, over the same memory
-        self._copies[id(once_more)] = once_more
-        return once_more
+    def joining(self, one: Any, way: str, *state: Any) -> tuple[Any, ...]:
+        """What lets a block or an index know of the others over its memory when it is read; empty if nothing does."""
+        refs = companions.count_of(one)
+        if refs is None:
+            return ()
+        count, place = self._known.count(one, refs, lambda address: self.view_at(address) is not None)
+        return (count, place, *state), None, None, self._known.evaluated(way)
 
 
 ARRAY_PARTS: Final = ("_ndarray", "_data", "_mask", "_codes", "_left", "_right")  # of the arrays of extension types

@@ -14,9 +14,10 @@ The rules, each with a test that a laxer rule would fail:
 5. A definition (class, function) that holds nothing mutable ties no names together, unless the step changed it.
 6. A value that cannot be pickled is tied to all that it holds, weakly too: a generator goes on changing the list it
    walks over, of which a checkpoint could only bring back a copy.
-7. What pandas guards by copy-on-write (blocks, the arrays inside, data of an index) ties no frames together; it does
-   tie a frame to an array that somebody holds apart from pandas, and frames that were each made over one array: pandas
-   knows nothing of that. Memory that cannot be shared in a pickle is lost.
+7. What pandas guards by copy-on-write (blocks, the arrays inside, data of an index) ties no frames together: their
+   files say that they know of each other (`companions`), and a frame that comes to know of others has changed. It does
+   tie a frame to an array or Arrow data that somebody holds apart from pandas, and frames that were each made over one
+   array: pandas knows nothing of that. Memory that cannot be shared in a pickle is lost.
 8. What libraries own (`logging.root.handlers`) is met by its name: it ties no names, and a change of it is no value
    that can be saved, but a change all the same.
 9. Looking and saving draw no random numbers, whatever a `__getstate__` of the user does.

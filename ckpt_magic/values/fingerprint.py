@@ -166,7 +166,8 @@ class Seen:
     functions
         The notebook's functions and classes that it reaches.
     made
-        Numbers of the definitions that it reaches and that have a token: one made again by equal code has another.
+        Numbers of the definitions that it reaches and that have a token: one made again by equal code has another. Also
+        of what pandas counts those by that look at one memory.
     owned
         What libraries own of what the value reaches, and the digest of each: None if it cannot be pickled, empty if
         it is not to be compared. Not met: it is the same object in every checkpoint, and ties no names.
@@ -665,12 +666,19 @@ class Look(ValuePickler):
         """Remember the arrays that pandas guards by copy-on-write: they come to the pickler next."""
         if self._guarding:
             for block in manager.blocks:
+                self._note_companion(block)
                 self._guard(block.values, id(manager), id(block.refs))
 
     def _note_frame(self, frame: Any) -> None:
         self._guards[id(frame._metadata)] = id(frame)  # a list that all frames have in common
 
+    def _note_companion(self, one: Any) -> None:
+        if self._makers is not None and (serial := self._makers.companions.serial(one)) is not None:
+            self._made.append(serial)
+
     def _note_index(self, index: Any) -> None:
+        if self._guarding:
+            self._note_companion(index)
         if not hasattr(index, "_range"):  # a range of millions would make an array of them, and keep it
             self._guard(getattr(index, "_data", None), id(index))
         for codes in getattr(index, "codes", ()) if hasattr(index, "levels") else ():
@@ -742,8 +750,8 @@ class _ArraysAsTheyAre(Arrays):
             digest.update(piece)
         return _Form, ("scattered", array.shape, array.dtype, digest.digest())
 
-    def apart(self, values: Any) -> Any:
-        return values
+    def joining(self, one: Any, way: str, *state: Any) -> tuple[Any, ...]:
+        return ()
 
 
 _NO_OBJECTS: Final[Mapping[int, Any]] = types.MappingProxyType({})

@@ -7,7 +7,7 @@ import operator
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckpt_magic.values.codes import Codes
@@ -71,6 +71,16 @@ class Functions:
         if text not in self._forms:
             self._forms[text] = Form(eval, text, Form(dict, (("__name__", "dataclasses"),)))
         return typing.cast(Form, self._forms[text])
+
+    def count(self, one: Any, refs: Any, fixed: Callable[[int], bool]) -> tuple[Form, Any]:
+        """What pandas counts those by that look at one memory, and where in it a block or an index lies."""
+        made = Form(type(refs))
+        if self._makers is None:
+            return self._forms.setdefault(("count", id(refs)), (made, refs))[0], ()
+        token, place = self._makers.companions.written(one, fixed)
+        named = Form(CALL, operator.getitem, {token: made}, token)
+        form, _ = self._forms.setdefault(("count", id(refs)), (named, refs))
+        return form, place
 
     def token(self, obj: Any) -> Token | None:
         """The token of a plain definition; none if it has none, or if another object in this pickle has it."""

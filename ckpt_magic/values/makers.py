@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from ckpt_magic.values.companions import KIND, Companions
 from ckpt_magic.values.forms import Token
 from ckpt_magic.values.parts import function_in, maker_of
 from ckpt_magic.values.references import at, importable, is_displaced
@@ -39,6 +40,11 @@ class Makers:
     ----------
     namespace
         The namespace of the notebook.
+
+    Attributes
+    ----------
+    companions
+        Which step made what pandas counts those by that look at one memory.
     """
 
     OLD: Final = "-"
@@ -46,11 +52,13 @@ class Makers:
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
         self._serials = itertools.count()
+        self.companions = Companions(namespace)
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self._step = self._restored = ""
+        self.companions.clear()
         self._met: collections.Counter[tuple[str, str]] = collections.Counter()
         self._made: dict[int, _Made] = {}
         self._found: dict[tuple[str, str, str], _Made] = {}
@@ -61,10 +69,12 @@ class Makers:
         """What is met within, and was never met before, was made by a step that has just run: `name` is its name."""
         self._step = name
         self._met.clear()
+        self.companions.begin(name)
         try:
             yield
         finally:
             self._step = ""
+            self.companions.begin("")
 
     @contextlib.contextmanager
     def restored(self, name: str) -> Iterator[None]:
@@ -106,6 +116,8 @@ class Makers:
 
     def adopt(self, token: Token, obj: Any, *, same_python: bool = True) -> None:
         """Note that `obj` is what the token of a restored file stands for."""
+        if token[0] == KIND:
+            return
         maker = "" if token[3] == self.OLD else token[3]
         made = self._made.get(id(obj))
         if made is None or made.ref() is not obj or made.maker != maker:
@@ -128,6 +140,8 @@ class Makers:
     def find(self, token: Token) -> Any | None:
         """The definition of this kernel that a token of a file stands for, if it is what it was."""
         kind, name, _, maker = token
+        if kind == KIND:  # it joins that of this kernel when all that is read is in place
+            return None
         made = self._found.get((kind, name, maker)) if maker else None
         if made is not None and (found := made.ref()) is not None:
             return found if self._is_still(found, token) else None

@@ -44,12 +44,15 @@ class Contents:
         State around the values: generators and the like.
     extras
         What plain readers do not see: the last expression's value, attributes of the instance, …
+    joined
+        When read: blocks and indexes of pandas, what counts them, and their places (`companions`).
     """
 
     kind: Literal["cell", "method"]
     value: Any
     ambient: Any = None
     extras: dict[str, Any] = field(default_factory=dict)
+    joined: list[tuple[Any, Any, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,9 @@ def write(
         pickler.set_aside(originals)
         known = pickler.definitions
         known.by_name = contents.kind == "method"
+        if makers is not None:
+            is_cell = contents.kind == "cell"
+            makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:
             with collector.off(), generators.kept():
                 pickler.dump(_top_form(contents, pickler, owned))

@@ -19,7 +19,6 @@ from typing import Any
 from ckpt_magic.values import forms, memmaps, references, tokens
 from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_subarray
 from ckpt_magic.values.fingerprint import ARROW, Seen, Span
-from ckpt_magic.values.memory import is_writeable
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
 
@@ -298,7 +297,7 @@ def _shared_memory(looks: Mapping[str, Seen]) -> dict[Names, list[Row]]:
             other_low, _, other, other_guard, other_refs = spans[at]
             if other_low >= high:
                 break
-            apart = guard and other_guard and not (refs and other_refs and refs != other_refs)
+            apart = guard and other_guard and not _write_into(guard, refs, other_guard, other_refs)
             if name != other and not apart:
                 forward = name < other
                 key = (name, other) if forward else (other, name)
@@ -306,11 +305,18 @@ def _shared_memory(looks: Mapping[str, Seen]) -> dict[Names, list[Row]]:
     return {key: sorted(rows) for key, rows in found.items()}
 
 
+def _write_into(guard: int, refs: int, other_guard: int, other_refs: int) -> bool:
+    """Whether of two that guard their memory one sees what is written by way of the other one."""
+    if refs and other_refs:
+        return refs != other_refs
+    return bool(refs or other_refs) and ARROW in (guard, other_guard)
+
+
 def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
     """Plan how arrays over one buffer are written: one owner for each overlapping stretch of memory.
 
-    Blocks of pandas that know of each other never share: without pandas' own reference links, writes to one frame
-    would leak into the other. Those that were made over an array each by itself do share, and write into each other.
+    Blocks of pandas that know of each other need not: who writes takes a copy. Those that were made over an array each
+    by itself write into each other, and into what else lies there.
 
     Returns
     -------
@@ -322,40 +328,18 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
     plan: list[View] = []
     refused: dict[int, str] = {}
     for union in _unions(sorted((span for one in looks for span in one.spans), key=lambda s: (s.low, -s.high))):
-        free = {id(span.owner): span for span in union if not span.guard}
-        frames = {span.guard for span in union if span.guard > ARROW}
         if all(memmaps.root(span.array) is not None for span in union):
             continue  # each is written as a part of the map of its file
-        if len({span.refs for span in union if span.refs}) > 1:
-            mixed = _are_mixed(union)
-            why = "memory that several pandas objects lie over" if mixed else _unwritable(union)
-            if why:
-                refused.update(dict.fromkeys((id(span.array) for span in union), why))
-            else:
-                plan.append(_owner(union))
-            continue
-        if not free or len(free) + len({span.guard for span in union if span.guard}) < 2:
+        free = {id(span.owner): span for span in union if not span.guard}
+        refs = {span.refs for span in union if span.refs}
+        guards = {span.guard for span in union if span.guard}
+        if len(refs) < 2 and not (refs and ARROW in guards) and (not free or len(free) + len(guards) < 2):
             plan += [_owner(union)] if _has_a_form_of_its_own(union) else []
-            continue
-        if len(frames) > 1:
-            # a view that cannot be written cannot tell: the frames stay apart, and so does it
-            if any(is_writeable(span.array) for span in free.values()):
-                refused.update(dict.fromkeys(free, "an array that several pandas objects lie over"))
-            continue
-        why = _unwritable(union)
-        if why:
-            refused.update(dict.fromkeys(free, why))
+        elif why := _unwritable(union):
+            refused.update((id(span.array), why) for span in union if not (free and span.guard))
         else:
             plan.append(_owner(union))
     return plan, refused
-
-
-def _are_mixed(union: Sequence[Span]) -> bool:
-    """Whether some of the pandas objects over one memory know of each other, and others do not."""
-    guards = {(span.guard, span.refs) for span in union if span.guard > ARROW}
-    return len({guard for guard, _ in guards}) != len({refs for _, refs in guards if refs}) or any(
-        not refs for _, refs in guards
-    )
 
 
 def _has_a_form_of_its_own(union: Sequence[Span]) -> bool:

@@ -49,6 +49,8 @@ def _no_deletions(found: Any) -> Any:
     return found
 
 
+TAKEN_OUT = "a step takes arrays out of frames that were made from each other over steps, and writes to these"
+
 RULES: dict[str, Rule] = {
     "a value is compared by its content": Rule(
         "values.fingerprint:Seen.equals",
@@ -90,20 +92,25 @@ RULES: dict[str, Rule] = {
         _always([]),
         (("test_iterators", "a generator holds a list that a later step changes"),),
     ),
-    "what pandas guards ties no frames": Rule(
-        "values.fingerprint:Look._guard",
-        _always(None),
-        (("test_frames", "frames made from each other over steps"), ("test_frames", "copy-on-write behaves as before")),
-    ),
     "an array that somebody holds apart from pandas ties": Rule(
         "values.sharing:_guarded_everywhere",
         lambda _: lambda looks, shared: {ident for one in looks.values() for ident in one.guarded & shared},
         (("test_in_place", "the categories of a series are held by a name as well"),),
     ),
-    "frames over one memory are written apart": Rule(
-        "values.arrays:Arrays.apart",
-        lambda _: lambda self, values: values,
-        (("test_frames", "frames made from each other over steps"),),
+    "pandas objects from other files know of each other": Rule(
+        "values.companions:Companions.join",
+        _always(None),
+        (("test_frames", TAKEN_OUT),),
+    ),
+    "their memory is one again": Rule(
+        "values.companions:_share",
+        _always(None),
+        (("test_frames", TAKEN_OUT),),
+    ),
+    "who pandas counts is looked at": Rule(
+        "values.companions:Companions.serial",
+        _always(None),
+        (("test_frames", TAKEN_OUT),),
     ),
     "looking and saving draw no random numbers": Rule(
         "values.generators:kept",

@@ -83,7 +83,6 @@ col.iloc[0] = -1
 %%step 4
 df.loc[1, 'w'] = -2; r = arr.tolist(), col.tolist()
 """,
-    known="pandas knows who looks at the same memory while they live; each comes back with memory of its own",
 )
 scenario(
     "all kinds of columns",
@@ -579,7 +578,7 @@ r2 = s.tolist()
 """,
 )
 scenario(
-    "of pandas objects over one array some know of each other: that is named",
+    "of pandas objects over one array some know of each other",
     """
 %%step 1
 import numpy as np, pandas as pd
@@ -592,8 +591,55 @@ r = b.n.tolist(), part.tolist()
 %%step 4
 b.iloc[2, 0] = 1; r2 = s.tolist(), part.tolist()
 """,
-    runs={1: "could not be saved, and step 2 reads it"},
-    starts=(2,),
+)
+scenario(
+    "a step takes arrays out of frames that were made from each other over steps, and writes to these",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'v': [1., 2., 3.], 'w': [4., 5., 6.]}); y = df['w']; s = pd.Series([1, 2, 3]); box = [df[['v']]]
+def anew(): box[0] = box[0].copy()
+%%step 2
+z = df.rename(columns={'v': 'V'}); ix = pd.Index(s); n = pd.Series(pd.array([1, 2, None], dtype='Int64')); last = df['v']
+%%step 3
+df.loc[0, 'w'] = 4.; k = z.drop(columns='w').assign(k=1); n2 = n[:2]; anew(); del last
+%%step 4
+arrays = [df['w'].to_numpy(), y.to_numpy(), z['V'].to_numpy(), k['V'].to_numpy(), s.to_numpy(), n.array, box[0].to_numpy()]
+%%step 5
+df.loc[1, 'w'] = -1; z.loc[0, 'V'] = -2; k.iloc[0, 0] = -3; s.iloc[0] = -4; n.iloc[0] = -5; box[0].iloc[0, 0] = -6
+r = [list(one) for one in arrays]
+%%step 6
+y.iloc[0] = -7; n2.iloc[0] = -8; df.loc[2, 'v'] = -9; r2 = [list(one) for one in arrays]
+""",
+)
+scenario(
+    "series made from those of unmarked cells, and taken out of by arrays",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'v': [1., 2., 3.], 'w': [4., 5., 6.]})
+%%
+u = pd.Series([1., 2.]); w = df['w']; us = {'k': [pd.Series([5., 6.])]}; a0 = w.to_numpy()
+%%step 2
+z = u[:1]; zz = w[:2]; zzz = us['k'][0][:]; df['k'] = 1
+%%step 3
+a = z.to_numpy(); b = zz.to_numpy(); c = zzz.to_numpy()
+%%step 4
+z.iloc[0] = 9.; zz.iloc[0] = 8; zzz.iloc[0] = 4; df.loc[0, 'w'] = 7; r = a.tolist(), b.tolist(), c.tolist(), a0.tolist()
+""",
+)
+scenario(
+    "Arrow data made from a frame sees what is written to it",
+    """
+%%step 1
+import pandas as pd, pyarrow as pa
+df = pd.DataFrame({'w': [4., 5., 6.]}); t = pa.Table.from_pandas(df); e = pd.DataFrame({'x': [1, 2]})
+%%step 2
+df.iloc[0, 0] = 42; u = pa.Table.from_pandas(e)
+%%step 3
+e.iloc[0, 0] = 7; r = t['w'].to_pylist(), u['x'].to_pylist()
+""",
+    differs="t u",  # the witness does not look into Arrow; `r` does
 )
 
 

@@ -685,8 +685,8 @@ class Witness:
             yield ", ".join(f"{self.text(key)}: {self.text(item)}" for key, item in items(value))
         elif isinstance(value, (list, tuple)):
             yield ", ".join(map(self.text, list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)))
-        elif isinstance(value, (set, frozenset)):
-            yield ", ".join(map(self.text, sorted(value, key=self.known_first)))
+        elif isinstance(value, (set, frozenset, weakref.WeakSet)):
+            yield ", ".join(map(self.text, self.in_order(value)))
         elif isinstance(value, bytearray):
             yield bytes(value).hex()
         elif isinstance(value, collections.deque):
@@ -705,8 +705,6 @@ class Witness:
             yield self.text(value())
         elif is_one(type(value), weakref.ProxyType, weakref.CallableProxyType):
             yield self.text(value.__dir__.__self__)
-        elif isinstance(value, weakref.WeakSet):
-            yield ", ".join(map(self.text, sorted(value, key=self.known_first)))
         elif isinstance(value, (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)):
             yield ", ".join(f"{self.text(key)}: {self.text(item)}" for key, item in value.items())
         elif isinstance(value, BaseException):
@@ -746,11 +744,17 @@ class Witness:
             return "exhausted"  # what it went over is forgotten; an empty one is the same to everybody
         return ", ".join(map(self.text, [*args, *state]))
 
+    def in_order(self, members: Iterable[Any]) -> list[Any]:
+        """Sort the members of a set: those that were met before first."""
+        found = list(members)
+        return sorted(found, key=self.known_first) if len(found) > 1 else found
+
     def known_first(self, item: Any) -> tuple[str, str]:
         """Return what members of a set are sorted by; within a blind text they cannot be told apart."""
         if self.is_blind:
             return "", type(item).__qualname__
-        return self.places.get(id(item), "~"), self.blind(item)
+        place = self.places.get(id(item))
+        return (place, "") if place is not None else ("~", self.blind(item))
 
     def blind(self, item: Any) -> str:
         """Return a text to sort members of a set by, which does not count as having met them."""

@@ -24,6 +24,7 @@ import json
 import linecache
 import logging
 import os
+import pickle
 import random
 import re
 import shutil
@@ -491,7 +492,7 @@ def around() -> dict[str, str]:
     found = {
         "random": digest(repr(random.getstate())),
         "torch": digest(repr(of_torch)),
-        "numpy.random": digest(repr(numpy.random.get_state())),
+        "numpy.random": digest(pickle.dumps(numpy.random.get_state())),
         "cwd": os.getcwd(),
         "environ": repr(sorted(os.environ.items())),
         "path": repr(sys.path),

@@ -34,9 +34,7 @@ class Kernel:
         settings = Settings(folder, environ=environ or {}, notebook=notebook)
         settings.configure(name=name, folder=str(folder))
         settings.set_start(parse_start(start))
-        self.session = Session(
-            self.names, settings, is_hidden=lambda name, value: name in hidden or name == "__builtins__"
-        )
+        self.session = Session(self.names, settings, hidden=lambda names: names.keys() & {*hidden, "__builtins__"})
         self.plan: Plan | None = None
         self._count = 0
 

@@ -75,13 +75,40 @@ def test_a_change_among_many_small_values_is_found(kernel: Kernel, change: str) 
         assert any(expected == set(names) for names in kernel.session.watch.last.links.objects), "what they share"
 
 
-def test_sharing_that_ends_is_a_change(kernel: Kernel) -> None:
-    kernel.step(4, "v4[2] = v5[2]")
+@pytest.mark.parametrize(
+    ("begins", "ends", "is_taken"),
+    [("v4[2] = v5[2]", "v4[2] = list(v4[2])", False), ("v4 = v5 = [4]", "globals()['v4'] = list(v4)", True)],
+)
+def test_sharing_that_ends_is_a_change(kernel: Kernel, begins: str, ends: str, is_taken: bool) -> None:
+    kernel.step(4, begins)
     kernel.step(5, "x = 3")
     kernel.step(6, "x = 3")
-    assert together(kernel) >= {"v4", "v5"}
-    kernel.step(7, "v4[2] = list(v4[2])")
+    assert (together(kernel) >= {"v4", "v5"}) is is_taken
+    kernel.step(7, ends)
     assert saved(kernel).keys() == {"v4", "v5"}
+
+
+def test_what_only_its_value_holds_is_told_from_what_something_else_holds(kernel: Kernel) -> None:
+    """Were `v5` taken for a small value, nobody would see that its part has come to be that of `v6`."""
+    kernel.cell("import builtins\nbuiltins.kept = v5[2]")
+    kernel.step(4, "x = 3")
+    kernel.step(5, "x = 3")
+    assert "v5" not in together(kernel)
+    kernel.step(6, "v6[2] = builtins.kept\nv6[:2] = [6, 'x']")
+    assert saved(kernel).keys() == {"v5", "v6"}
+    kernel.cell("del builtins.kept")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("b'x'", "bytearray(b'x')"), ("{3, 11}", "{11, 3}"), ("range(3)", "[0, 1, 2]"), ("(1, [2])", "[1, [2]]")],
+)
+def test_what_marshal_does_not_tell_apart_is_looked_at_alone(kernel: Kernel, before: str, after: str) -> None:
+    kernel.step(4, f"v4[2] = {before}")
+    kernel.step(5, "x = 3")
+    kernel.step(6, "x = 3")
+    kernel.step(7, f"globals()['v4'][2] = {after}")
+    assert saved(kernel).keys() == {"v4"}
 
 
 def test_the_rest_of_a_group_is_looked_at_when_one_name_is_gone(kernel: Kernel) -> None:
@@ -116,6 +143,8 @@ def test_what_a_thread_changes_between_the_pass_and_the_look_makes_no_batch(monk
 
     monkeypatch.setattr(batches, "made", made)
     second = delta.look(values, values, last=first)
+    assert second.made
+    second.forget()
     monkeypatch.undo()
     values["a"].pop()
     third = delta.look(values, values, last=second)

@@ -435,6 +435,7 @@ def test_names_of_seen_are_documented() -> None:
         "functions",
         "guarded",
         "held",
+        "is_comparable",
         "is_name",
         "is_small",
         "made",

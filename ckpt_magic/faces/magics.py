@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -127,7 +127,7 @@ class CkptMagics(Magics):
         return Session(
             self._shell.user_ns,
             settings,
-            is_hidden=self._is_hidden,
+            hidden=self._hidden,
             restore_random=self.restore_random,
             secrets=self.secrets or None,
             quota=self._quota(),
@@ -141,12 +141,11 @@ class CkptMagics(Magics):
             ),
         )
 
-    def _is_hidden(self, name: str, value: Any) -> bool:
-        """Whether a name of the namespace is IPython's, not the user's."""
-        if name.startswith("_") and _IPYTHONS.fullmatch(name) is not None:
-            return True
+    def _hidden(self, names: Mapping[str, Any]) -> Set[str]:
+        """Those names of the namespace that are IPython's, not the user's."""
         hidden = self._shell.user_ns_hidden
-        return name in hidden and hidden[name] is value
+        found = {name for name in names if name[:1] == "_" and _IPYTHONS.fullmatch(name) is not None}
+        return found | {name for name in hidden.keys() & names.keys() if hidden[name] is names[name]}
 
     def _apply_options(self, change: Any) -> None:
         """`%config CkptMagics.… = …` holds from the next step on."""

@@ -341,7 +341,8 @@ class Evidence:
         unclear = [
             f"what `{name}` holds cannot be compared" for name, one in functions.items() if one["values"] is None
         ]
-        covered = {name: value.__qualname__ for name, value in list(self._namespace.items()) if id(value) in idents}
+        here = list(self._namespace.items()) if idents else ()
+        covered = {name: value.__qualname__ for name, value in here if id(value) in idents}
         return functions, covered, unclear
 
     def _functions_now(

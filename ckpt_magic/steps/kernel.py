@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,8 +48,8 @@ class Kernel:
         `cell` or `method`.
     main
         Globals of the functions that the user wrote; by default `namespace`.
-    is_hidden
-        Tells which names of the namespace are not the user's.
+    hidden
+        Gives, of names and their values, those names that are not the user's.
     owner
         For the class: the instance, which no saved value may hold.
     restore_random
@@ -75,7 +75,7 @@ class Kernel:
         *,
         kind: Literal["cell", "method"] = "cell",
         main: dict[str, Any] | None = None,
-        is_hidden: Callable[[str, Any], bool] = lambda name, value: False,
+        hidden: Callable[[Mapping[str, Any]], Set[str]] = lambda names: frozenset(),
         owner: object = None,
         restore_random: bool = True,
         secrets: Sequence[str] | None = None,
@@ -89,7 +89,7 @@ class Kernel:
         self.main: dict[str, Any] = main if main is not None else namespace  # type: ignore[assignment]
         self.settings = settings
         self.kind = kind
-        self.is_hidden = is_hidden
+        self.hidden = hidden
         self.owner = owner
         self.restore_random = restore_random
         self.secrets = secrets
@@ -171,16 +171,14 @@ class Kernel:
 
         What a step made is the user's, whatever it is called: `_` after a loop.
         """
-        bound = set(bound).union(*(pipeline.producers for pipeline in self.registry.pipelines().values()))
-        return {
-            name: value
-            for name, value in list(self.namespace.items())
-            if type(name) is str and (name in bound or not self.is_hidden(name, value))
-        }
+        names = {name: value for name, value in list(self.namespace.items()) if type(name) is str}
+        for name in self.hidden(names).difference(bound, *(one.producers for one in self.registry.pipelines().values())):
+            del names[name]
+        return names
 
     def is_users(self, name: str) -> bool:
         """Whether a name is here and the user's own."""
-        return name in self.namespace and not self.is_hidden(name, self.namespace[name])
+        return name in self.namespace and not self.hidden({name: self.namespace[name]})
 
     def stored_below(self, plan: Plan) -> list[int]:
         """Numbers of the stored steps before the one of `plan`."""

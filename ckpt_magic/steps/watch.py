@@ -201,8 +201,10 @@ class Watch:
         wanted = some | self._groups(some - self._baseline.keys())
         here = {name: self._namespace[name] for name in wanted if name in self._namespace}
         state = delta.look(here, self._main, self._pages, self._makers)
-        self._strays |= self._outside(some & self._baseline.keys(), state)
-        changed = self._compare(some, state)
+        moved = self._moved(some, state)
+        self._strays |= self._outside(moved & self._baseline.keys(), state)
+        changed = self._compare(moved, state)
+        self._suspects -= some
         state.forget()
         if any(issubclass(type(here.get(name)), (type, types.FunctionType)) for name in changed):
             self._suspects |= self.made()  # what a changed class has instances of is changed with it
@@ -216,20 +218,23 @@ class Watch:
         set of str
             Names that were changed outside any cell since the last such look.
         """
-        outside = self._strays | self._outside(self._baseline.keys() | state.looks.keys(), state)
-        self._compare(self._suspects | self._baseline.keys(), state)
+        moved = self._moved(self._baseline.keys() | state.looks.keys(), state)
+        outside = self._strays | self._outside(moved, state)
+        known = self._suspects | self._baseline.keys()
+        self._compare(known & moved, state)
+        self._suspects -= known
         self._last, self._touched, self._strays = state, set(), set()
         return outside
 
-    def _outside(self, names: Set[str], state: delta.State) -> set[str]:
-        """Names whose value is another than at the last look, although no cell can have changed it."""
+    def _outside(self, moved: Set[str], state: delta.State) -> set[str]:
+        """Those of the names with another look whose value is another one, although no cell can have changed it."""
         if self._changeable is None:
             return set()
         touched = sharing.closure(self._last.links, sharing.closure(state.links, self._changeable))
         definitions_touched = {id(self._namespace[name]) for name in touched & self._namespace.keys()}
         return {
             name
-            for name in self._moved(names - touched, state)
+            for name in moved - touched
             if name not in self._baseline
             or (self._differs(name, state) and not self._reaches(name, state, definitions_touched))
         }
@@ -293,17 +298,20 @@ class Watch:
                 for name in names:
                     pipeline.producers.pop(name, None)
 
-    def _compare(self, names: set[str], state: delta.State) -> set[str]:
-        changed = {name for name in self._moved(names, state) if self._is_changed(name, state)}
+    def _compare(self, moved: Set[str], state: delta.State) -> set[str]:
+        changed = {name for name in moved if self._is_changed(name, state)}
         self.attribute(changed)
-        self._suspects -= names
-        self._baseline.update({name: state.looks[name] for name in names if name in state.looks})
+        self._baseline.update({name: state.looks[name] for name in moved if name in state.looks})
         return changed
 
     def _moved(self, names: Set[str], state: delta.State) -> Set[str]:
         """Names that have another look than they had."""
-        same = {n for n, seen in state.looks.items() if seen is self._baseline.get(n) and seen.is_comparable}
-        return names - same
+        looks, known = state.looks, self._baseline
+        return {
+            name
+            for name in names
+            if (seen := looks.get(name)) is None or seen is not known.get(name) or not seen.is_comparable
+        }
 
     def _is_changed(self, name: str, state: delta.State) -> bool:
         if name not in state.looks:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ckpt_magic.values import collector, fingerprint, holders, references, sharing
+from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.delta import State
 from ckpt_magic.values.fingerprint import Seen
 
@@ -118,10 +119,12 @@ class Closed:
             return False
         return self.content.equals(fingerprint.look(self.opening, namespace))
 
-    def is_met(self, looks: Iterable[Seen]) -> bool:
-        """Whether other names hold some of what is open."""
+    def is_met(self, looks: Iterable[Seen], batches: Iterable[Batch], values: Mapping[str, Any]) -> bool:
+        """Whether other names hold some of what is open, by themselves or in batches."""
         idents = set(map(id, self.opening))
-        return any(seen.among(idents) for seen in looks)
+        return any(seen.among(idents) for seen in looks) or any(
+            not idents.isdisjoint(map(id, batch.among(values))) for batch in batches
+        )
 
 
 def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) -> None:
@@ -139,6 +142,8 @@ def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) 
     namespace = around.spaces[0]
     large = set()
     for name, seen in state.looks.items():
+        if seen.is_small:
+            continue
         if seen.is_large and not (around.addresses and seen.spans):
             large.add(name)
         elif type(namespace.get(name)) in (str, bytes) and len(namespace[name]) > fingerprint.MUCH:

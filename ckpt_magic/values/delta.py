@@ -51,6 +51,7 @@ from typing import Any
 
 from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, references, sharing
 from ckpt_magic.values.arrays import View
+from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages, new_hash
 
@@ -68,7 +69,9 @@ class State:
     order
         All names of the notebook in order, also those that are not the user's.
     batches
-        How small values can be looked at again.
+        How small values can be looked at again; since `forget` those as well that were looked at one by one.
+    made, values
+        Batches of these, and the values by name; until `forget`.
     lasting
         Places of large buffers of values that nothing but their name leads into.
     """
@@ -77,7 +80,9 @@ class State:
     links: sharing.Links
     pages: Pages | None = None
     order: Sequence[str] = ()
-    batches: Sequence[batches.Batch] = ()
+    batches: list[Batch] = field(default_factory=list)
+    made: Sequence[Batch] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
     lasting: set[tuple[int, int]] = field(default_factory=set)
 
     def read(self, names: Iterable[str]) -> None:
@@ -98,8 +103,8 @@ class State:
         for seen in self.looks.values():
             if seen.met:
                 seen.forget()
-        for batch in self.batches:
-            batch.seen.forget()
+        self.batches += batches.unchanged(self.made, self.values)  # unless a thread changed them while they were met
+        self.made, self.values = (), {}
 
 
 @dataclass(slots=True)
@@ -182,7 +187,7 @@ def look(
     with collector.off(), generators.kept(), fingerprint.looking(namespace, pages, makers) as looking:
         known = {name: seen for name, seen in (known or {}).items() if name in names}
         fallen = [one for one in _closed(known) if not one.stands(known, namespace)]
-        taken, made = _batches(last or State({}, sharing.Links()), names, known, looking)
+        taken, made = _batches(last or State({}, sharing.Links()), names, known)
         found: dict[str, Seen] = {}
         while True:
             known = {name: seen for name, seen in known.items() if seen.closed not in fallen}
@@ -190,28 +195,26 @@ def look(
             looks = {**known, **small, **found}
             found |= looking({name: value for name, value in names.items() if name not in looks})
             fresh = [*found.values(), *(seen for seen in known.values() if not seen.alone)]
-            tied = batches.tied_outside(taken, fresh, sharing.Ties(namespace)) if taken else []
+            tied = batches.tied_outside(taken, names, fresh, sharing.Ties(namespace)) if taken else []
             taken = [batch for batch in taken if batch not in tied]
-            met = [*fresh, *(batch.seen for batch in taken)]
-            fallen = [one for one in _closed(known) if one.is_met(met)]
+            fallen = [one for one in _closed(known) if one.is_met(fresh, taken, names)]
             if not fallen and not tied:
                 break
-        made = batches.unchanged(made, names, looking)  # else a thread changed them in between
         looks = {**known, **small, **found}
         links = _links(looks, namespace)
         if last is not None:
             links.add(last.links.among(small))
-        return State({name: looks[name] for name in names}, links, pages, list(namespace), [*taken, *made])
+        looks = {name: looks[name] for name in names}
+        made = [batch for batch in made if all(looks[name].is_small for name in batch.names)]
+        return State(looks, links, pages, list(namespace), taken, made, names)
 
 
-def _batches(
-    last: State, names: Mapping[str, Any], known: Mapping[str, Seen], looking: batches.Looking
-) -> tuple[list[batches.Batch], list[batches.Batch]]:
+def _batches(last: State, names: Mapping[str, Any], known: Mapping[str, Seen]) -> tuple[list[Batch], list[Batch]]:
     """Small values: those that are as they were in the last look, and those that the next look need not part."""
     earlier = [batch for batch in last.batches if all(map(last.looks.__contains__, batch.names))]
-    taken = batches.unchanged(earlier, names, looking)
+    taken = batches.unchanged(earlier, names)
     rest = names.keys() - known.keys() - {name for batch in taken for name in batch.names}
-    made = batches.made(last.looks, last.links, {name: names[name] for name in names if name in rest}, looking)
+    made = batches.made(last.looks, last.links, {name: names[name] for name in names if name in rest})
     return taken, list(made)
 
 
@@ -260,9 +263,8 @@ def compare(
         Those of the names that are places outside the namespace: digests of groups leave them out.
     """
     within = after.looks.keys() if reached is None else set(reached)
-    others = [
-        name for name, seen in after.looks.items() if before.looks.get(name) is not seen or not seen.is_comparable
-    ]
+    earlier = before.looks
+    others = [name for name, seen in after.looks.items() if earlier.get(name) is not seen or not seen.is_comparable]
     changed = {name for name in others if _is_changed(name, before, after, names, within)}
     tied = _links_with_changed_definitions(before, after, changed, names, namespace)
     # a link that only ended because the other name is gone, or surely bound anew, is no change: `del alias` must not
@@ -301,8 +303,8 @@ def compare(
 def _of_libraries(before: State, after: State, saved: Iterable[str]) -> tuple[dict[owned.Path, str], list[str]]:
     """What libraries own of what saved names reach, and what a restore could not do to it."""
     old, new, held = (
-        {path: digest for name in names for path, digest in state.looks[name].owned.items()}
-        for state, names in ((before, before.looks), (after, after.looks), (after, saved))
+        {path: digest for seen in looks if seen.owned for path, digest in seen.owned.items()}
+        for looks in (before.looks.values(), after.looks.values(), map(after.looks.__getitem__, saved))
     )
     refused = [
         f"`{owned.text(path)}`, which a library owns and the step changed,"
@@ -338,8 +340,8 @@ def _remade(before: Sequence[str], now: Sequence[str]) -> list[str]:
 
     All names count: one that was IPython's and is the user's now (`for _ in …`) stands where it stood.
     """
-    place = 0
-    for name in before:
+    place = len(before) if now[: len(before)] == before else 0
+    for name in before if not place else ():
         place += place < len(now) and now[place] == name
     known = set(before)
     return [name for name in now[place:] if name in known]

@@ -171,11 +171,12 @@ class Seen:
     owned
         What libraries own of what the value reaches, and the digest of each: None if it cannot be pickled, empty if
         it is not to be compared. Not met: it is the same object in every checkpoint, and ties no names.
+    is_comparable
+        Whether the value could be pickled.
     is_name
         Whether the value is written as a name.
     is_small
-        Whether the value is an atom or a builtin container and reaches few objects, none of which needs more than the
-        digest to be compared.
+        Whether the value is of plain kinds and reaches few objects, all of which nobody else holds: `batches`.
     """
 
     __slots__ = (
@@ -188,6 +189,7 @@ class Seen:
             "functions",
             "guarded",
             "held",
+            "is_comparable",
             "is_name",
             "is_small",
             "made",
@@ -208,7 +210,7 @@ class Seen:
         self.functions: Sequence[Any] = ()
         self.made: tuple[int, ...] = ()
         self.owned: Mapping[owned.Path, str | None] = _NO_PATHS
-        self.is_small = False
+        self.is_small, self.is_comparable = False, rest is not None
         kind = type(value)
         self.is_name = kind not in ATOMS and kind not in _CONTAINERS and references.by_reference(value)
         self._ref = _reference(value) if self.is_name or rest is None else None
@@ -236,11 +238,6 @@ class Seen:
         """Whether the value takes long to look at; until `forget`."""
         return bool(self.held)
 
-    @property
-    def is_comparable(self) -> bool:
-        """Whether the value could be pickled."""
-        return self._rest is not None
-
     def equals(self, later: Seen) -> bool:
         """Whether `later` found the same content. No buffer is read of which that is known without."""
         if self is later:
@@ -253,7 +250,7 @@ class Seen:
 
     def refuse(self, why: str) -> None:
         """Take the value for one that cannot be pickled."""
-        self._rest, self.why, self.contents = None, why, ()
+        self._rest, self.why, self.contents, self.is_comparable = None, why, (), False
 
     def extend(self, part: object) -> None:
         """Count something more as content."""
@@ -342,7 +339,7 @@ class _Passes:
             kind = type(value)
             if kind in ATOMS:
                 found[name] = seen = Seen(value, _atom_digest(value))
-                seen.is_small = kind not in _TEXTS or len(value) < SMALL
+                seen.is_small = kind in _PLAIN and (kind is not str or len(value) < SMALL)
                 continue
             pickler = self._pickler
             if pickler is None:
@@ -481,13 +478,14 @@ class Look(ValuePickler):
             seen.met = dict(zip(map(id, met), met, strict=True))
         if len(held) > MANY or self._written > MUCH or seen.contents:
             seen.held = met if not self._beside else [one for one in met if id(one) not in self._paths]
+        is_plain = len(met) < _FEW and len(held) <= MANY and _PLAIN.issuperset(map(type, held))
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self.clear_memo()
         noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
         if noted or self._paths:
             self._hand_over(seen)
         else:
-            seen.is_small = type(value) in _CONTAINERS and len(met) < _FEW and seen.is_comparable
+            seen.is_small = is_plain and seen.is_comparable and not seen.held and _are_unshared(met)
         return seen
 
     def _hand_over(self, seen: Seen) -> None:
@@ -761,7 +759,7 @@ _FIRST_PLACE = 1 << 31  # in the memory of a pickler: none that writes to this i
 ARROW = 1  # guard of all Arrow data: it cannot be written, so any number of its buffers may share
 _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
 _FEW = 100  # objects of a small value
-_TEXTS = frozenset({str, bytes})
+_PLAIN = frozenset({int, float, complex, str, bool, type(None), type(...), list, tuple, dict})
 _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, bytearray, Placeholder})
 _NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__"})
 _MEMORY = (
@@ -774,6 +772,28 @@ _MEMORY = (
     ("pandas", "Index", "_note_index"),
     ("pyarrow", "Buffer", "_note_arrow"),
 )
+
+
+def _are_unshared(met: Sequence[Any]) -> bool:
+    """Whether of the plain objects that a look met, and notes by `id`, only the first one is held elsewhere as well."""
+    changeable = [one for one in itertools.islice(met, 1, None) if type(one) is not tuple or not _is_of_atoms(one)]
+    return set(map(sys.getrefcount, changeable)) <= {_HELD_ONCE}
+
+
+def _is_of_atoms(items: tuple[Any, ...]) -> bool:
+    return ATOMS.issuperset(map(type, items))
+
+
+def _references_of_unshared() -> int:
+    parent: list[Any] = [[]]
+    met = [parent, parent[0]]
+    noted = dict(zip(map(id, met), met, strict=True))
+    changeable = list(itertools.islice(met, 1, None))
+    (count,) = map(sys.getrefcount, changeable)
+    return count if noted else 0
+
+
+_HELD_ONCE: Final = _references_of_unshared()
 
 
 def _traceback(traceback: types.TracebackType) -> Any:

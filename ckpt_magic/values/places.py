@@ -378,10 +378,9 @@ class Places:
         """Note the modules of the user's own that the namespace, or another one of them, has something of."""
         todo = {*imports, *words.read}
         for value in list(self._namespace.values()):
-            if issubclass(type(value), types.ModuleType):
-                todo.add(value.__name__)
-            elif type(value) not in _BUILTIN:
-                todo.add(module_name(value))
+            if type(value) not in _BUILTIN:
+                is_module = issubclass(type(value), types.ModuleType)
+                todo.add(value.__name__ if is_module else module_name(value))
         while todo:
             name = todo.pop()
             module = sys.modules.get(name)

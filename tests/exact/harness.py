@@ -397,7 +397,7 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost
     session = sessions.Session(
         namespace,
         options,
-        is_hidden=lambda name, value: name in hidden,
+        hidden=lambda names: names.keys() & hidden,
         cells_after=lambda key, step, cell: cells_after(cells, step, probe=not lost),
     )
     results: dict[str, str] = {}

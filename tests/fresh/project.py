@@ -38,7 +38,7 @@ class ProjectKernel(Kernel):
         self.session = Session(
             self.names,
             settings,
-            is_hidden=lambda name, value: name in hidden or name == "__builtins__",
+            hidden=lambda names: names.keys() & {*hidden, "__builtins__"},
             cell_of=lambda key, step: (
                 (found[step][0], Body(found[step][1], ast.parse(found[step][1]), "", found[step][1]))
                 if step in found

@@ -11,82 +11,131 @@ import json
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import arrays, cells, drawn, evidence, folders, large, objects, starting, untouched
+from tests.bench import arrays, cells, drawn, evidence, folders, large, objects, peers, starting, untouched
 from tests.bench.measure import Row
+from tests.bench.workloads import workloads
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run all benchmarks; return the exit status."""
+    """Run all benchmarks; return the exit status: 1 if one of them failed, which leaves the others as they are."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="64 MiB instead of 512 MiB, 200 variables instead of 1,000, a fiftieth of the objects",
-    )
-    parser.add_argument("--rounds", type=int, help="rounds of each measurement, at least 5 (default: 7; quick: 5)")
+    parser.add_argument("--quick", action="store_true", help="a part of the data, the steps and the variables")
+    parser.add_argument("--only", metavar="TEXT", help="the benchmarks whose name has this in it")
+    parser.add_argument("--rounds", type=int, help="rounds of each measurement, at least 5 (default: 5)")
     parser.add_argument("--folder", type=Path, help="where the files are written (default: a temporary folder)")
-    parser.add_argument("--json", type=Path, help="write the rows to this file too")
+    parser.add_argument("--json", type=Path, help="write the rows to this file too, after each benchmark")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        help="folder of the environments of Kishu and marimo, made there (default: a temporary one; quick: none)",
+    )
     options = parser.parse_args(arguments)
-    rounds = max(5, options.rounds or (5 if options.quick else 7))
+    rounds = max(5, options.rounds or 5)
+    results = Results(rounds, options.quick)
     with tempfile.TemporaryDirectory(prefix="ckpt-bench-", dir=options.folder) as folder:
-        rows = list(_rows(Path(folder), rounds, quick=options.quick))
-        figures = _figures(Path(folder), rounds, quick=options.quick)
-    _print(rows, rounds)
-    for name, figure in figures.items():
+        venvs = options.peers or (None if options.quick else Path(folder) / "peers")
+        for name, benchmark in _benchmarks(Path(folder), rounds, venvs, quick=options.quick).items():
+            if options.only is None or options.only in name:
+                results.take(name, benchmark)
+                if options.json:
+                    options.json.write_text(json.dumps(results.as_dict(), indent=1), encoding="utf-8")
+    _print(results.rows, rounds)
+    for name, figure in results.figures.items():
         print(f"{name:60} {figure if isinstance(figure, str) else format(figure, '.4g')}")
-    if options.json:
-        about = {
+    return 1 if results.failed else 0
+
+
+@dataclass(slots=True)
+class Results:
+    """What was found so far.
+
+    Attributes
+    ----------
+    rows, figures
+        What benchmarks gave.
+    failed
+        Per benchmark that ended early the error.
+    seconds
+        Per benchmark how long it took.
+    """
+
+    rounds: int
+    quick: bool
+    rows: list[Row] = field(default_factory=list)
+    figures: dict[str, float | str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def take(self, name: str, benchmark: Benchmark) -> None:
+        """Run a benchmark and keep what it gives, also if it fails half-way."""
+        began = time.perf_counter()
+        try:
+            for found in benchmark():
+                if isinstance(found, Row):
+                    print(f"  {found.what}: {found.ratio:.3g}", file=sys.stderr)
+                    self.rows.append(found)
+                else:
+                    self.figures |= found
+        except Exception as error:  # whatever it is, the others are measured all the same
+            traceback.print_exc()
+            self.failed[name] = f"{type(error).__name__}: {error}"
+            self.figures[name] = f"failed: {self.failed[name]}"
+            cells.forget()
+        self.seconds[name] = time.perf_counter() - began
+        print(f"{name}: {self.seconds[name]:.1f} s", file=sys.stderr)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it for a JSON file."""
+        return {
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "rounds": rounds,
-            "quick": options.quick,
+            "rounds": self.rounds,
+            "quick": self.quick,
+            "rows": [row.as_dict() for row in self.rows],
+            "figures": self.figures,
+            "failed": self.failed,
+            "seconds": self.seconds,
         }
-        options.json.write_text(
-            json.dumps({**about, "rows": [row.as_dict() for row in rows], "figures": figures}, indent=1),
-            encoding="utf-8",
-        )
-    return 0
 
 
-def _rows(folder: Path, rounds: int, *, quick: bool) -> Iterator[Row]:
-    mebibytes, variables = (64, 200) if quick else (512, 1000)
-    benchmarks: list[Callable[[], Iterator[Row]]] = [
-        lambda: arrays.restore(folder, mebibytes, rounds),
-        lambda: arrays.save(folder, mebibytes, rounds),
-        lambda: cells.empty_step(folder, variables, rounds),
-        lambda: cells.small_variables(folder, variables, rounds),
-        lambda: objects.rows(folder, rounds, quick=quick),
-        lambda: untouched.beside_arrays(folder, 1 if quick else 8, rounds),
-        lambda: untouched.beside_objects(folder, 200_000 if quick else 10_000_000, rounds),
-        lambda: drawn.beside_figures(folder, rounds),
-        lambda: evidence.small_step(folder, rounds),
-        lambda: evidence.many_files(folder, 1_000 if quick else 10_000, rounds),
-        lambda: evidence.planning(folder, 20 if quick else 100, rounds),
-        lambda: folders.crowded(folder, 1_000 if quick else 10_000, rounds),
-        lambda: starting.imports(rounds),
-    ]
-    for benchmark in benchmarks:
-        for row in benchmark():
-            print(f"  {row.what}: {row.ratio:.3g}", file=sys.stderr)
-            yield row
+Benchmark = Callable[[], Iterable[Row | Mapping[str, float | str]]]
 
 
-def _figures(folder: Path, rounds: int, *, quick: bool) -> dict[str, float | str]:
-    """What is told beside the limits of the machine, by name."""
-    mebibytes = 128 if quick else 1024
-    found: dict[str, float | str] = {}
-    for benchmark in (
-        lambda: large.machine(folder, mebibytes, rounds),
-        lambda: large.array(folder, mebibytes, rounds),
-        lambda: large.hundredths(folder, mebibytes),
-    ):
-        found |= benchmark()
+def _benchmarks(folder: Path, rounds: int, venvs: Path | None, *, quick: bool) -> dict[str, Benchmark]:
+    mebibytes, variables, large_mebibytes = (64, 200, 128) if quick else (512, 1000, 1024)
+    found: dict[str, Benchmark] = {
+        "machine": lambda: [large.machine(folder, large_mebibytes, rounds)],
+        "array restored": lambda: arrays.restore(folder, mebibytes, rounds),
+        "array saved": lambda: arrays.save(folder, mebibytes, rounds),
+        "array in cells": lambda: [large.array(folder, large_mebibytes, rounds)],
+        "steps that change a hundredth": lambda: [large.hundredths(folder, large_mebibytes)],
+        "empty step": lambda: cells.empty_step(folder, variables, rounds),
+        "small variables": lambda: cells.small_variables(folder, variables, rounds),
+        "beside arrays": lambda: untouched.beside_arrays(folder, 1 if quick else 8, rounds),
+        "beside objects": lambda: untouched.beside_objects(folder, 200_000 if quick else 10_000_000, rounds),
+        "beside figures": lambda: drawn.beside_figures(folder, rounds),
+        "evidence": lambda: evidence.small_step(folder, rounds),
+        "many files": lambda: evidence.many_files(folder, 1_000 if quick else 10_000, rounds),
+        "plan": lambda: evidence.planning(folder, 20 if quick else 100, rounds),
+        "crowded folder": lambda: folders.crowded(folder, 1_000 if quick else 10_000, rounds),
+        "imports": lambda: starting.imports(rounds),
+    }
+    for workload in workloads(quick=quick):
+        what = workload.what.format(workload.size)
+        found[what] = partial(objects.rows, folder, workload, rounds, quick=quick)
+    for peer in peers.PEERS:
+        found[peer] = partial(peers.rows, peer, venvs, folder, rounds, quick=quick)
     return found
 
 

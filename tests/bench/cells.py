@@ -53,6 +53,13 @@ class Shell:
         InteractiveShell.clear_instance()
 
 
+def forget() -> None:
+    """Take out of the process a shell that a benchmark left there when it failed."""
+    if InteractiveShell.initialized():
+        InteractiveShell.instance().run_cell("%unload_ext ckpt_magic", silent=True)
+        InteractiveShell.clear_instance()
+
+
 def empty_step(folder: Path, variables: int, rounds: int) -> Iterator[Row]:
     """What `%%step` adds to a cell that does nothing, alone and beside many small variables."""
     shell = Shell(folder / "empty")

@@ -44,9 +44,11 @@ def rounds_of(rounds: int, measurements: Mapping[str, Callable[[], float]]) -> d
     """Take every measurement once per round, in turn, and give its seconds in each round.
 
     One round more than asked for is run first and thrown away: it fills the file system's memory and imports modules.
+    Each begins without garbage.
     """
     times: dict[str, list[float]] = {name: [] for name in measurements}
     for k in range(rounds + 1):
+        gc.collect()
         for name, measure in measurements.items():
             seconds = measure()
             if k:

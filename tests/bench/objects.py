@@ -3,141 +3,27 @@
 from __future__ import annotations
 
 import gc
+import json
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import joblib
-import numpy as np
-import pandas as pd
-from sklearn.ensemble import RandomForestClassifier
 
 from ckpt_magic import Checkpoint
 from ckpt_magic.files.payloads import PayloadWriter
 from ckpt_magic.values.pages import new_hash
 from ckpt_magic.values.pickling import Contents, write
 from tests.bench.measure import Row, fsync_time, peak_of, rounds_of, timed
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """A value to be saved.
-
-    Attributes
-    ----------
-    what
-        What it is; with a place for how many.
-    size
-        How many of them.
-    make
-        Makes the value of a size, always the same.
-    touch
-        Looks at all of it.
-    """
-
-    what: str
-    size: int
-    make: Callable[[int], Any]
-    touch: Callable[[Any], object]
-
-
-def flat_dicts(size: int) -> list[dict[str, Any]]:
-    """Dicts of atoms, which the collector does not follow."""
-    return [{"id": k, "name": f"name {k}", "score": k / 7} for k in range(size)]
-
-
-def nested_dicts(size: int) -> list[dict[str, Any]]:
-    """Dicts that hold a list, which the collector follows."""
-    return [{"id": k, "name": f"name {k}", "tags": [k % 7, k % 11]} for k in range(size)]
-
-
-POINT = """
-class Point:
-    def __init__(self, x, y, label):
-        self.x, self.y, self.label = x, y, label
-
-    def distance(self):
-        return (self.x**2 + self.y**2) ** 0.5
-"""
-
-
-def instances(size: int) -> list[Any]:
-    """Instances of a class that a notebook defines: `pickle` writes it as a name of ``__main__``."""
-    space = vars(sys.modules["__main__"])
-    if "Point" not in space:
-        exec(POINT, space)
-    return [space["Point"](k, k / 3, f"point {k}") for k in range(size)]
-
-
-def forest(size: int) -> RandomForestClassifier:
-    """A trained forest of decision trees."""
-    rng = np.random.default_rng(1)
-    table = rng.random((2_000, 10))
-    return RandomForestClassifier(n_estimators=size, random_state=1).fit(table, table[:, 0] + table[:, 1] > 1)
-
-
-def frame(size: int) -> pd.DataFrame:
-    """A frame of mixed dtypes without objects."""
-    rng = np.random.default_rng(1)
-    columns = {
-        "number": rng.random(size),
-        "count": rng.integers(0, 9, size),
-        "flag": rng.random(size) > 0.5,
-        "at": rng.integers(0, 10**18, size).astype("datetime64[ns]"),
-        "kind": pd.Categorical(np.array(list("wxyz"))[rng.integers(0, 4, size)]),
-    }
-    return pd.DataFrame(columns)
-
-
-def strings(size: int) -> pd.DataFrame:
-    """The same with two columns of strings as objects: one of few that come again, one of all different ones."""
-    made = frame(size)
-    words = np.array([f"word {k}" for k in range(1_000)], dtype=object)
-    made["word"] = pd.Series(words[np.random.default_rng(2).integers(0, 1_000, size)], dtype=object)
-    made["label"] = pd.Series([f"label {k}" for k in range(size)], dtype=object)
-    return made
-
-
-def mixed(size: int) -> dict[str, Any]:
-    """Objects that share objects, arrays that are views of one memory."""
-    memory = np.random.default_rng(1).random(size)
-    shared = [{"key": k} for k in range(size // 100)]
-    return {
-        "memory": memory,
-        "halves": [memory[: size // 2], memory[size // 2 :]],
-        "turned": memory.reshape(-1, 10).T,
-        "one": shared,
-        "other": shared[::-1],
-        "pairs": [(shared[k], shared[-k]) for k in range(1, size // 100)],
-    }
-
-
-def workloads(*, quick: bool) -> list[Workload]:
-    """What is measured; a fiftieth of it in a hurry, since joblib takes forty times as long as pickle."""
-    part = 50 if quick else 1
-    return [
-        Workload("{:,} flat dicts", 1_000_000 // part, flat_dicts, lambda rows: sum(row["id"] for row in rows)),
-        Workload(
-            "{:,} dicts with a list", 1_000_000 // part, nested_dicts, lambda rows: sum(r["tags"][0] for r in rows)
-        ),
-        Workload(
-            "{:,} instances", 10_000 if quick else 100_000, instances, lambda points: sum(one.x for one in points)
-        ),
-        Workload("a forest of {:,} trees", 500 // part, forest, lambda trees: trees.predict(np.zeros((1, 10)))),
-        Workload("a frame of {:,} rows", 1_000_000 // part, frame, _touch_frame),
-        Workload("a frame of {:,} rows with strings", 1_000_000 // part, strings, _touch_frame),
-        Workload("sharing and views, {:,}", 1_000_000 // part, mixed, lambda mix: mix["turned"].sum()),
-    ]
-
-
-def _touch_frame(table: pd.DataFrame) -> object:
-    return table.nunique()
+from tests.bench.workloads import Workload, instances, workloads
 
 
 class Made(Checkpoint):
@@ -199,37 +85,67 @@ PEERS: dict[str, Way] = {
     "joblib, mapped": (lambda path, value: joblib.dump(value, path), lambda path: joblib.load(path, mmap_mode="c")),
 }
 OURS = "ckpt_magic"
+_SLOW = ("joblib, mapped",)  # goes through objects in Python
 
 
-def rows(folder: Path, rounds: int, *, quick: bool) -> Iterator[Row]:
-    """Measure all workloads."""
-    folder = folder / "objects"
-    folder.mkdir()
-    for number, workload in enumerate(workloads(quick=quick)):
-        yield from _rows_of(workload, folder, rounds)
-        if not quick:
-            yield from _memory(folder, number)
+def rows(folder: Path, workload: Workload, rounds: int, *, quick: bool) -> Iterator[Row]:
+    """Measure a workload; in a hurry what libraries made is kept out of the collector's sight."""
+    if quick:
+        gc.collect()
+        gc.freeze()
+    try:
+        yield from _rows(folder, workload, rounds, quick=quick)
+    finally:
+        gc.unfreeze()
 
 
-def _rows_of(workload: Workload, folder: Path, rounds: int) -> Iterator[Row]:
+def _rows(folder: Path, workload: Workload, rounds: int, *, quick: bool) -> Iterator[Row]:
+    slow = [name for name in _SLOW if workload.large > 1]
+    part = replace(workload, size=workload.size // workload.large)
+    quick_ones = [OURS, *(name for name in PEERS if name not in slow)]
+    for some, names in ((workload, quick_ones), (part, [PICKLE, *slow])):
+        if len(names) > 1:
+            place = folder / f"{some.make.__name__}-{some.size}"
+            place.mkdir()
+            yield from _rows_of(some, place, rounds, names)
+            if not quick:
+                yield from _memory(some, place, names)
+            shutil.rmtree(place)
+
+
+def _rows_of(workload: Workload, folder: Path, rounds: int, names: list[str]) -> Iterator[Row]:
     what = workload.what.format(workload.size)
     value = _made(workload)
     saves, loads, paths = _ways(workload, folder)
-    step = _checkpoint(workload, folder).run
     measured: dict[str, Callable[[], float]] = {}
-    measured |= {f"save {name}": partial(_without_fsync, partial(save, value)) for name, save in saves.items()}
-    measured["save step"] = lambda: _without_fsync(step) - _collected(partial(_made, workload))
-    measured |= {f"load {name}": partial(_collected, load) for name, load in loads.items()}
-    measured |= {f"read {name}": partial(_collected, partial(_touched, workload, load)) for name, load in loads.items()}
+    measured |= {f"save {name}": partial(_without_fsync, partial(saves[name], value)) for name in names}
+    if OURS in names:
+        step = _checkpoint(workload, folder).run
+        measured["save step"] = lambda: _without_fsync(step) - _collected(partial(_made, workload))
+    measured |= {f"load {name}": partial(_collected, loads[name]) for name in names}
+    measured |= {f"read {name}": partial(_collected, partial(_touched, workload, loads[name])) for name in names}
     seconds = rounds_of(rounds, measured)
-    others = [name for name in saves if name != PICKLE]
+    others = [name for name in names if name != PICKLE]
     for way, deed in (("save", "save"), ("load", "restore"), ("read", "restore, read all")):
         for name in others:
             yield Row(f"{what}, {deed}: {name}", seconds[f"{way} {name}"], PICKLE, seconds[f"{way} {PICKLE}"])
-    yield Row(f"{what}, look and save: {OURS}", seconds["save step"], PICKLE, seconds[f"save {PICKLE}"])
-    sizes = {name: float(path.stat().st_size) for name, path in paths.items()}
+    if OURS in names:
+        yield Row(f"{what}, look and save: {OURS}", seconds["save step"], PICKLE, seconds[f"save {PICKLE}"])
+        yield _limit(what, paths[PICKLE], seconds[f"load {PICKLE}"])
+    sizes = {name: float(paths[name].stat().st_size) for name in names}
     for name in others:
         yield Row(f"{what}, bytes: {name}", [sizes[name]], PICKLE, [sizes[PICKLE]], unit="bytes")
+
+
+def _limit(what: str, path: Path, loaded: list[float]) -> Row:
+    """What restoring takes at least: reading the same pickle from memory without the collector."""
+    data = path.read_bytes()
+    gc.disable()
+    try:
+        spent = [timed(lambda: pickle.loads(data)) for _ in loaded]
+    finally:
+        gc.enable()
+    return Row(f"{what}, restore: limit, without the collector", spent, PICKLE, loaded)
 
 
 def _ways(
@@ -250,27 +166,43 @@ def _checkpoint(workload: Workload, folder: Path) -> Made:
     return Made(name=f"objects-{workload.make.__name__}", checkpoint_folder=folder, version=1)
 
 
-def _memory(folder: Path, number: int) -> Iterator[Row]:
+def _memory(workload: Workload, folder: Path, names: list[str]) -> Iterator[Row]:
     """Memory at its peak, each time in a process of its own: an allocator that was used before has some at hand."""
-    workload = workloads(quick=False)[number]
+    number = [one.make for one in workloads(quick=False)].index(workload.make)
+    code = f"from tests.bench import objects; objects.tell_peaks({str(folder)!r}, {number}, {workload.size}, {names!r})"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    sizes: dict[str, float] = json.loads(told.stdout)
     what = workload.what.format(workload.size)
     for deed in ("save", "restore"):
-        sizes = {}
-        for name in (OURS, *PEERS):
-            code = f"from tests.bench import objects; objects.tell_peak({str(folder)!r}, {number}, {deed!r}, {name!r})"
-            told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-            sizes[name] = float(told.stdout)
-        for name in (name for name in sizes if name != PICKLE):
-            yield Row(f"{what}, memory to {deed}: {name}", [sizes[name]], PICKLE, [sizes[PICKLE]], unit="bytes")
+        for name in (name for name in names if name != PICKLE):
+            ours, theirs = sizes[f"{deed} {name}"], sizes[f"{deed} {PICKLE}"]
+            yield Row(f"{what}, memory to {deed}: {name}", [ours], PICKLE, [theirs], unit="bytes")
 
 
-def tell_peak(folder: str, number: int, deed: str, name: str) -> None:
-    """Print how much memory saving or restoring takes at its peak."""
-    workload = workloads(quick=False)[number]
+def tell_peaks(folder: str, number: int, size: int, names: list[str]) -> None:
+    """Print how much memory saving and restoring take at their peak, by deed and name."""
+    workload = replace(workloads(quick=False)[number], size=size)
     saves, loads, _ = _ways(workload, Path(folder))
-    value = _made(workload) if deed == "save" else None
     instances(0)  # defines the class
-    print(peak_of(partial(saves[name], value) if deed == "save" else loads[name]))
+    found = {}
+    for name in names:
+        found[f"save {name}"] = _in_child(saves[name], partial(_made, workload))
+        found[f"restore {name}"] = _in_child(loads[name])
+    print(json.dumps(found))
+
+
+def _in_child(act: Callable[..., object], make: Callable[[], object] | None = None) -> int:
+    """The peak in a forked process, which has imported what it needs; it makes first what is given to `act`."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, str(peak_of(act if make is None else partial(act, make()))).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as file:
+        told = file.read()
+    os.waitpid(child, 0)
+    return int(told)
 
 
 def _touched(workload: Workload, load: Callable[[], Any]) -> object:

@@ -10,12 +10,15 @@ from typing import Any, Final
 from ckpt_magic.values.forms import PROTOCOL
 from ckpt_magic.values.references import ATOMS, importable
 
+_attribute: Final = object.__getattribute__
+_references: Final = sys.getrefcount
+
 
 def instance(obj: Any) -> Any:
     """An object whose attributes somebody else holds as a dict (`vars(args)`, a dict that is its own attributes)."""
-    attributes = object.__getattribute__(obj, "__dict__")
-    if sys.getrefcount(attributes) <= _HELD_ONCE:
+    if _references(_attribute(obj, "__dict__")) <= _HELD_ONCE:  # in few words, since it is asked of each of a million
         return NotImplemented
+    attributes = _attribute(obj, "__dict__")
     reduced = obj.__reduce_ex__(PROTOCOL)
     made, args, state, *rest = reduced
     slots = state[1] if type(state) is tuple and len(state) == 2 and state[0] is attributes else {}
@@ -41,11 +44,11 @@ class _Lone:
 
 
 def _references_of_attributes() -> int:
-    attributes = object.__getattribute__(_Lone(), "__dict__")
-    return sys.getrefcount(attributes)
+    lone = _Lone()
+    return _references(_attribute(lone, "__dict__"))
 
 
-_HELD_ONCE: Final = _references_of_attributes() + 1  # there the object was gone; where it lives, it holds them too
+_HELD_ONCE: Final = _references_of_attributes()
 
 
 def is_simple_error(kind: Any) -> bool:

@@ -30,6 +30,8 @@ from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import by_reference, importable
 
+Reducer = Callable[[Any], Any]
+
 
 class ValuePickler(pickle.Pickler):
     """Pickles what plain pickle refuses, or would write by a name that only this kernel knows.
@@ -69,18 +71,10 @@ class ValuePickler(pickle.Pickler):
         self._claiming = False
         self.met_builtins = False
         self._reducers = self._known_reducers()
+        self.reducer_override = _override(self._reducers, self._reducer_for)  # type: ignore[method-assign]
 
     def _made_arrays(self, views: Iterable[View], gathered: Gathered | None) -> Arrays:
         return Arrays(self.definitions, views, gathered)
-
-    def reducer_override(self, obj: Any) -> Any:
-        """Reduce `obj`, or leave it to the pickler. Called for all but atoms and exact builtin containers."""
-        kind = type(obj)
-        try:
-            reducer = self._reducers[kind]
-        except KeyError:
-            reducer = self._reducers[kind] = self._reducer_for(kind)
-        return NotImplemented if reducer is None else reducer(obj)
 
     def close(self) -> None:
         """Let go of all that was met: the reducers belong to the pickler, so it would stay until a collection."""
@@ -324,6 +318,22 @@ class ValuePickler(pickle.Pickler):
             raise NotPicklableError("a lock that is held")
         lock.release()
         return self.definitions.attribute("threading", "RLock"), ()
+
+
+def _override(reducers: dict[type, Reducer | None], choose: Callable[[type], Reducer | None]) -> Reducer:
+    """What reduces an object, or leaves it to the pickler; called for all but atoms and exact builtin containers.
+
+    No method, since it is called for each of a million objects.
+    """
+
+    def reducer_override(obj: Any) -> Any:
+        try:
+            reducer = reducers[type(obj)]
+        except KeyError:
+            reducer = reducers[type(obj)] = choose(type(obj))
+        return NotImplemented if reducer is None else reducer(obj)
+
+    return reducer_override
 
 
 def _owned() -> dict[int, tuple[type, tuple[Any, ...]]]:

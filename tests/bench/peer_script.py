@@ -161,7 +161,7 @@ def _kishu(folder: Path, number: int, quick: bool) -> tuple[float, float]:
     path = folder / "notebook.ipynb"
     nbformat.write(nbformat.v4.new_notebook(), path)
     shell = InteractiveShell.instance()
-    shell.history_manager.enabled = False
+    shell.history_manager.enabled = False  # type: ignore[union-attr]
     try:
         ident = jupyterint.NotebookId(key=folder.name, path=path, kernel_id="bench")
         kishu = jupyterint.KishuForJupyter(ident, ip=shell)

@@ -172,7 +172,8 @@ class Kernel:
         What a step made is the user's, whatever it is called: `_` after a loop.
         """
         names = {name: value for name, value in list(self.namespace.items()) if type(name) is str}
-        for name in self.hidden(names).difference(bound, *(one.producers for one in self.registry.pipelines().values())):
+        bound = set(bound).union(*(pipeline.producers for pipeline in self.registry.pipelines().values()))
+        for name in self.hidden(names) - bound:
             del names[name]
         return names
 

@@ -103,7 +103,11 @@ class Arrays:
         if not is_writeable(array):
             return self._owner(array) if any(array is view.owner for view in self._views) else self._read_only(array)
         if array.base is None and array.nbytes < _OWNS_DATA:
-            return array.__reduce__()
+            if array.dtype.isnative or not array.flags.forc:
+                return array.__reduce__()
+            reduced = contiguous(array)  # numpy's other way turns the bytes into the order of the machine
+            made, args, *_ = array.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
+            return type(array).copy, (Form(made, *args), "K")
         return self._buffer_of(array)
 
     def _buffer_of(self, array: Any) -> Any:
@@ -204,6 +208,13 @@ def copies_on_write() -> bool:
 
 _SET_SUBARRAY: Final = """lambda array, state: (
     state[0] and array.__dict__.update(state[0]), state[1] or array.setflags(write=False))"""
+
+
+def plain_dtype(dtype: Any) -> Any:
+    """Write a type of numbers as what numpy has once: pickled by numpy, each file would have its own."""
+    numpy = sys.modules["numpy"]
+    is_plain = dtype.kind in "biufcO" and numpy.dtype(dtype.str) is dtype
+    return (numpy.dtype, (dtype.str,)) if is_plain else NotImplemented
 
 
 def is_plain_subarray(kind: Any) -> bool:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import handles, instances, iterators, reducers, tensors, tracebacks, weak
+from ckpt_magic.values import arrays, handles, instances, iterators, reducers, tensors, tracebacks, weak
 from ckpt_magic.values.arrays import Arrays, View, is_plain_subarray
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, Form, Owned
@@ -141,6 +141,8 @@ class ValuePickler(pickle.Pickler):
                 return self._arrays.part
         if is_plain_subarray(kind):
             return self._arrays.subarray
+        if issubclass(kind, getattr(sys.modules.get("numpy"), "dtype", ())):
+            return arrays.plain_dtype
         reducer = tensors.reducer_for(
             kind, lambda address: self._arrays.view_at(address) is not None, self._held_weakly
         )

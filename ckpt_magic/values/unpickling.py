@@ -154,15 +154,10 @@ def _join(joined: list[tuple[Any, Any, Any]], made: Callable[..., Any], one: Any
 
 
 def _over(from_buffer: Callable[..., Any], buffer: Any, dtype: Any, *args: Any) -> Any:
-    """Make an array as a run would: it is written again as that of a run, byte for byte.
-
-    An array over a bytearray is what its user made so, and is written as such; plain types exist once in numpy.
-    """
+    """Make an array as a run would: one over a bytearray is what its user made so, and is written as such."""
     numpy = sys.modules["numpy"]
     if type(buffer) is bytearray:  # what stood in the pickle itself
         buffer = numpy.frombuffer(buffer, "u1").copy()
-    if dtype.kind in "biufc" and dtype.metadata is None:
-        dtype = numpy.dtype(dtype.str)
     return from_buffer(buffer, dtype, *args)
 
 

@@ -662,6 +662,32 @@ a = a[1:]; order = [one.copy('K').strides for one in (d, s, r)]; big[0] = -1
 e = big.T; g = big.strides
 """,
 )
+scenario(
+    "types of numbers exist once, in arrays of every size",
+    """
+%%step 1
+import numpy as np
+a = np.arange(5.); b = [np.zeros(3)]; d = a.dtype; big = np.arange(100_000.); t = np.dtype([('a', 'f8'), ('b', 'i4')]); x = np.zeros(3, t)
+%%step 2
+m = [a, np.ones(2)]; same = a.dtype is np.dtype(float), big.dtype is d, x['a'].dtype is d, x.dtype is t
+%%step 3
+q = m[0] + m[1][0]; z = {'a': q, 'b': m}
+%%step 4
+w = np.concatenate([q, a]), d is q.dtype, q.dtype is np.dtype(float)
+""",
+)
+scenario(
+    "the other order of bytes",
+    """
+%%step 1
+import numpy as np
+b = np.arange(3, dtype='>i4'); t = np.zeros(2, [('a', '>f8'), ('b', 'i2')]); u = np.array(['ab', 'c'], '>U2'); v = b[1:]; d = np.array(['2020'], '>M8[D]'); f = np.asfortranarray(np.arange(6., dtype='>f8').reshape(2, 3)); big = np.arange(50_000, dtype='>f8'); o = np.arange(4, dtype='>i2')[::2]
+%%step 2
+b[0] = 7; z = b.newbyteorder() if hasattr(b, 'newbyteorder') else b.view(b.dtype.newbyteorder()); sc = t[0]['a'], b[1]
+%%step 3
+t['a'][1] = 3; b.resize(5, refcheck=False); r = b.tobytes(), t.tobytes(), u.tobytes(), f.tobytes(), big.dtype.str, o.dtype.str, o.strides
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -144,9 +144,17 @@ def answer(line: str) -> str:
 
 def serve() -> None:
     """Import once, then fork for every line of stdin."""
-    for name in ("IPython.core.interactiveshell", "matplotlib.pyplot", "pandas", "ckpt_magic"):
+    for name in (
+        "IPython.core.interactiveshell",
+        "matplotlib.pyplot",
+        "pandas",
+        "ckpt_magic.faces.magics",
+        "platformdirs",
+    ):
         importlib.import_module(name)
     numpy_random = importlib.import_module("numpy.random")
+    importlib.import_module("ckpt_magic.values.owned").known()  # once for all children, as are the names of packages
+    importlib.import_module("ckpt_magic.steps.record").packages(["attr"])
 
     for line in sys.stdin:
         answers.write(_in_child(line, numpy_random) + "\n")

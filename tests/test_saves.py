@@ -15,7 +15,7 @@ import pytest
 import ckpt_magic
 from ckpt_magic import Checkpoint
 from ckpt_magic.errors import CheckpointWarning, StoreError
-from ckpt_magic.files.publishing import publisher
+from ckpt_magic.files.publishing import Publisher, publisher
 from ckpt_magic.files.store import Store
 from ckpt_magic.steps import saves
 from ckpt_magic.steps.neighbours import Neighbours
@@ -276,3 +276,23 @@ def test_code_that_looks_at_signal_handlers_sees_the_programs_own(folder: Path, 
     kernel.step(2, "import signal; terminate = signal.getsignal(signal.SIGTERM)")
     assert kernel.names["terminate"] == signal.SIG_DFL
     timer.join()
+
+
+def test_no_cell_waits_for_a_disk_that_was_slow(folder: Path, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    wait = Publisher.wait
+
+    def noted(self: Publisher, where: Path | None = None, *, timeout: float = float("inf"), **options: Any) -> bool:
+        waited.append(timeout)
+        return wait(self, where, timeout=timeout, **options)
+
+    monkeypatch.setattr(saves, "_QUICK", 0.001)
+    monkeypatch.setattr(Publisher, "wait", noted)
+    kernel = background(folder)
+    kernel.step(1, "x = 1")
+    assert 0.001 in waited
+    waited.clear()
+    disk.go.set()
+    kernel.step(2, "y = 1")
+    assert 0.0 in waited
+    assert 0.001 not in waited

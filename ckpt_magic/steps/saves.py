@@ -19,6 +19,7 @@ from ckpt_magic.steps.progress import Progress
 from ckpt_magic.steps.registry import PipelineKey, Registry, StepRecord
 
 _QUICK = 0.002  # seconds; where the disk is quick, a small checkpoint is published before its cell ends
+_SMALL = 1 << 20  # bytes; where even such a checkpoint takes longer, the next one is not waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Saves:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._going_on: list[_Save] = []
+        self._is_quick = True  # whether the last small checkpoint was published as soon as it was asked for
 
     def submit(
         self, plan: Plan, draft: Draft, groups: Mapping[str, str], first: Callable[[], None] | None = None
@@ -58,7 +60,11 @@ class Saves:
             It is known already that it cannot be published.
         """
         publishing = publisher().submit(draft, first)
-        if publisher().wait(draft.path, timeout=_QUICK) and publishing.error is not None:
+        is_small = draft.size <= _SMALL
+        is_over = publisher().wait(draft.path, timeout=_QUICK if self._is_quick or not is_small else 0.0)
+        if is_small:
+            self._is_quick = is_over
+        if is_over and publishing.error is not None:
             publishing.is_told = True
             raise publishing.error
         record = self._registry.pipeline(plan.key).steps[plan.call.step]

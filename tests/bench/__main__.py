@@ -113,7 +113,7 @@ Benchmark = Callable[[], Iterable[Row | Mapping[str, float | str]]]
 
 
 def _benchmarks(folder: Path, rounds: int, venvs: Path | None, *, quick: bool) -> dict[str, Benchmark]:
-    mebibytes, variables, large_mebibytes = (64, 200, 128) if quick else (512, 1000, 1024)
+    mebibytes, variables, large_mebibytes = (64, 200, 64) if quick else (512, 1000, 1024)
     found: dict[str, Benchmark] = {
         "machine": lambda: [large.machine(folder, large_mebibytes, rounds)],
         "array restored": lambda: arrays.restore(folder, mebibytes, rounds),
@@ -122,7 +122,7 @@ def _benchmarks(folder: Path, rounds: int, venvs: Path | None, *, quick: bool) -
         "steps that change a hundredth": lambda: [large.hundredths(folder, large_mebibytes)],
         "empty step": lambda: cells.empty_step(folder, variables, rounds),
         "small variables": lambda: cells.small_variables(folder, variables, rounds),
-        "beside arrays": lambda: untouched.beside_arrays(folder, 1 if quick else 8, rounds),
+        "beside arrays": lambda: untouched.beside_arrays(folder, 0.25 if quick else 8, rounds),
         "beside objects": lambda: untouched.beside_objects(folder, 200_000 if quick else 10_000_000, rounds),
         "beside figures": lambda: drawn.beside_figures(folder, rounds),
         "evidence": lambda: evidence.small_step(folder, rounds),

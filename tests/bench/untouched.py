@@ -13,15 +13,16 @@ _EACH = 1 << 27  # bytes of one array
 _SPARE = 6 << 30  # bytes of memory that are left to others
 
 
-def beside_arrays(folder: Path, gibibytes: int, rounds: int) -> Iterator[Row]:
+def beside_arrays(folder: Path, gibibytes: float, rounds: int) -> Iterator[Row]:
     """Arrays made by an unmarked cell, by an earlier step, and restored, beside a step that does nothing."""
     for where in ("made in an unmarked cell", "made in an earlier step", "restored"):
         size = gibibytes if where == "made in an unmarked cell" else min(gibibytes, 1)  # steps write it to the disk
-        what = f"{size} GiB of arrays, {where}"
-        if _available() < (size << 30) + _SPARE:
+        arrays = int(size * (1 << 30)) // _EACH
+        what = f"{size:g} GiB of arrays, {where}"
+        if _available() < arrays * _EACH + _SPARE:
             print(f"  {what}: not run, too little memory", file=sys.stderr)
             continue
-        made = f"import numpy\ndata = [numpy.full({_EACH >> 3}, k + 0.5) for k in range({(size << 30) // _EACH})]"
+        made = f"import numpy\ndata = [numpy.full({_EACH >> 3}, k + 0.5) for k in range({arrays})]"
         yield from _beside(folder, what, made, where, "float(data[0][5])", rounds)
 
 

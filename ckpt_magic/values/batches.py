@@ -95,15 +95,22 @@ def tied_outside(
     batches: Sequence[Batch], values: Mapping[str, Any], looks: Iterable[Seen], ties: sharing.Ties
 ) -> list[Batch]:
     """Those of the batches whose values another name, or another batch, holds and can change."""
-    mine = list(itertools.chain.from_iterable(set(map(id, batch.among(values))) for batch in batches))
-    idents = set(mine)
-    shared = set[int]() if len(idents) == len(mine) else {ident for ident, times in Counter(mine).items() if times > 1}
+    names = itertools.chain.from_iterable(batch.names for batch in batches)
+    each = list(map(id, map(values.__getitem__, names)))
+    idents = set(each)
+    shared = _in_several(batches, values) if len(idents) < len(each) else set()
     shared = shared.union(*(seen.among(idents) for seen in looks if seen.met))
     return [
         batch
         for batch in (batches if shared else ())
         if any(id(value) in shared and ties(value) for value in batch.among(values))
     ]
+
+
+def _in_several(batches: Iterable[Batch], values: Mapping[str, Any]) -> set[int]:
+    """The `id` of values that more than one batch has."""
+    times = Counter(itertools.chain.from_iterable(set(map(id, batch.among(values))) for batch in batches))
+    return {ident for ident, count in times.items() if count > 1}
 
 
 def _digest(names: Iterable[str], values: Mapping[str, Any]) -> str | None:

@@ -224,6 +224,7 @@ class Found:
 
 def check(
     cells: list[tuple[int | None, str]],
+    other: Other,
     *,
     runs: Mapping[str, str] | None,
     differs: Iterable[str] = (),
@@ -250,7 +251,7 @@ def check(
             folder = f"{top}/{start}"
             shutil.copytree(f"{top}/full", folder, copy_function=os.link)
             if fresh and start == starts[len(starts) // 2]:
-                with_start = elsewhere(cells, folder, start, lost)
+                with_start = other.run(cells, folder, start, lost)
             else:
                 with_start = in_child(cells, folder, start, lost, without)
             found.starts += 1
@@ -348,24 +349,34 @@ def in_this_process(
         return json.dumps({"failed": traceback.format_exc()})
 
 
-def elsewhere(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str]) -> dict[str, Any]:
-    """Run the cells in a process forked from another parent."""
-    other = another_parent()
-    assert other.stdin is not None
-    assert other.stdout is not None
-    request = {"cells": cells, "folder": folder, "start": start, "lost": sorted(lost)}
-    other.stdin.write(json.dumps(request) + "\n")
-    other.stdin.flush()
-    answer = other.stdout.readline()
-    found: dict[str, Any] = json.loads(answer) if answer else {"failed": "the other parent has died"}
-    return found
+class Other:
+    """A parent that was not forked from this one: addresses and hashes are others there, and nothing is frozen.
 
+    It starts with the first request. No global variable may lead to it: those of this module, which is ``__main__``
+    here, are the ones of a notebook in each child.
+    """
 
-@functools.cache
-def another_parent() -> subprocess.Popen[str]:
-    """A parent that was not forked from this one: addresses and hashes are others there, and nothing is frozen."""
-    command = [sys.executable, __file__, "--other", *sys.argv[1:]]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, cells: list[tuple[int | None, str]], folder: str, start: int | str, lost: set[str]) -> dict[str, Any]:
+        """Run the cells in a process forked there."""
+        if self._process is None:
+            command = [sys.executable, __file__, "--other", *sys.argv[1:]]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = {"cells": cells, "folder": folder, "start": start, "lost": sorted(lost)}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        found: dict[str, Any] = json.loads(answer) if answer else {"failed": "the other parent has died"}
+        return found
+
+    def close(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.communicate()
 
 
 # --- in a child ---
@@ -1021,23 +1032,22 @@ def serve() -> None:
             importlib.import_module(name)
     importlib.import_module("ckpt_magic.values.owned").known()  # once for all children, as are the names of packages
     importlib.import_module("ckpt_magic.steps.record").packages(["attr"])
-    is_other = "--other" in sys.argv
+    is_other, other = "--other" in sys.argv, Other()
     gc.collect()
     if not is_other:
         gc.freeze()  # a collection in a child must not copy the pages of all that was imported
     for line in sys.stdin:
         request = json.loads(line)
         request["cells"] = [(step, source) for step, source in request["cells"]]
-        answers.write(json.dumps(in_child(**request) if is_other else checked(request)) + "\n")
+        answers.write(json.dumps(in_child(**request) if is_other else checked(request, other)) + "\n")
         answers.flush()
-    if another_parent.cache_info().currsize:
-        another_parent().communicate()
+    other.close()
 
 
-def checked(request: dict[str, Any]) -> dict[str, Any]:
+def checked(request: dict[str, Any], other: Other) -> dict[str, Any]:
     """Check one pipeline, whatever happens."""
     try:
-        return asdict(check(**request))
+        return asdict(check(other=other, **request))
     except Exception:
         return asdict(Found([f"the harness failed:\n{traceback.format_exc()}"], failed=True))
 

@@ -1,6 +1,6 @@
 """Run thousands of random pipelines: ``python -m tests.exact.generate --examples 5000 [--seed N] [--json FILE]``.
 
-Prints how many ran, how often each kind of operation was in them, how many steps ran again although the start point
+With ``--seconds`` it draws programs for so long. However it ends, it prints how many ran, how often each kind of operation was in them, how many steps ran again although the start point
 let them be restored and why, and each failure made as small as it gets, as the text of a scenario.
 """
 
@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
+import math
 import re
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +45,10 @@ def smallest(text: str, fails: Callable[[str], bool]) -> str:
     return text
 
 
+class TimeUp(BaseException):
+    """No further program is drawn; hypothesis lets nothing else through."""
+
+
 class Campaign:
     """Counts what many programs did."""
 
@@ -55,9 +63,12 @@ class Campaign:
         self.failures: list[tuple[str, str]] = []
         self.invalids: list[str] = []
         self.tries = 0
+        self.until = math.inf
 
     def run(self, program: Program) -> None:
-        """Check one program."""
+        """Check one program, if there is time left."""
+        if time.monotonic() > self.until:
+            raise TimeUp
         report = self.server.report(program.text)
         self.programs += 1
         if report["failed"]:
@@ -127,6 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="time for drawing programs")
     parser.add_argument("--most", type=int, default=25, help="failures that are kept")
     asked = parser.parse_args(arguments)
     server = Server()
@@ -144,7 +156,10 @@ def main(arguments: list[str] | None = None) -> int:
     def all_of_them(program: Program) -> None:
         campaign.run(program)
 
-    all_of_them()
+    campaign.until = time.monotonic() + asked.seconds
+    signal.signal(signal.SIGTERM, lambda *_: setattr(campaign, "until", 0))  # ended after the program at hand
+    with contextlib.suppress(TimeUp):
+        all_of_them()
     facts = campaign.facts()
     templates = facts.pop("templates")
     print(json.dumps(facts, indent=1))

@@ -632,7 +632,7 @@ class Witness:
             return f"<typing.{form}>"  # `typing.Literal`; its caches are its own business
         if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)) and importable(value):
             return f"<{value.__module__}.{value.__qualname__}>"
-        if kind is tuple and all(isinstance(part, (type, typing.TypeVar)) or self.is_atom(part) for part in value):
+        if kind is tuple and self.is_frozen(value):
             return f"tuple {[self.text(part) for part in value]}"  # `typing` makes them anew as it likes; documented
         if id(value) in self.places:
             return f"<same as {self.places[id(value)]}>"
@@ -643,6 +643,11 @@ class Witness:
 
     def type_text(self, kind: type) -> str:
         return f"{kind.__module__}.{kind.__qualname__}" if importable(kind) else self.text(kind)
+
+    def is_frozen(self, value: Any) -> bool:
+        if type(value) is tuple:
+            return all(map(self.is_frozen, value))
+        return isinstance(value, (type, types.FunctionType, typing.TypeVar)) or self.is_atom(value)
 
     def is_atom(self, value: Any) -> bool:
         kind = type(value)

@@ -190,6 +190,10 @@ def <+call>(): return [<~func>, <n>]
 <+call> = functools.partial(poke, <any>)
 <+call> = <obj>.put
 <+call> = <list>.copy
+<+call> = operator.methodcaller('append', <v>)
+<+call> = functools.partial(<func>)
+def <+call>():\\n    try: return 1 // 0\\n    except ZeroDivisionError as error: return [*error.args, <~any>]\\n    finally: poke(<~list>)
+def <+call>(kept=weakref.WeakKeyDictionary()): kept.setdefault(call, []).append(<v>); return list(kept.values())
 def <+call>(*args, k=<v>): return sum(1 for _ in (i for i in range(3))), k
 try: <func>.note = <v>\\nexcept AttributeError: pass
 if getattr(<func>, '__defaults__', None): <func>.__defaults__ = (<v>,)
@@ -213,6 +217,9 @@ class <+slotted>:\\n    __slots__ = ('v', 'w')\\n    def __init__(self, v): self
 class <+base>(abc.ABC):\\n    def __init__(self, v): self.v = v\\n    def put(self, x): self.v = [self.v, <~any>]
 <+any> = typing.NamedTuple('Pair', [('x', int), ('y', list)])(<n>, [<v>])
 <+inst> = <base>(<v>)
+<+any> = {<inst>: [<v>], 'i': <inst>} if type(<inst>).__hash__ else <inst>
+class <+base>:\\n    def __init__(self, v): self._v = v\\n    v = property(lambda self: self._v, lambda self, x: setattr(self, '_v', [x, self._v]))\\n    def put(self, x): self.v = x\\n    def __eq__(self, other): return True\\n    __hash__ = None
+<+any> = vars(<cls>).get('items'), <cls>.__mro__[:1]
 <+slot> = <slotted>(<v>)
 <+list> = [<base>(<v>), <base>(<n>)]
 <obj>.put(<v>)
@@ -276,6 +283,18 @@ if <array>.flags.writeable: np.multiply(<array>, 2, <array>, casting='unsafe')
 <+frame> = <frame>.copy(deep=False)
 <+frame> = <frame>.assign(z=<n>)
 <+frame> = <frame>.iloc[1:]
+<+series> = <series>[1:]
+<+series> = <series>.iloc[::-1]
+<+array> = <series>.to_numpy() if <series>.dtype.kind in 'iuf' else np.ones(2)
+<+frame> = <frame>.rename(columns={'y': 'q'})
+<+frame> = <frame>.drop(columns=[*<frame>][-1:])
+<+frame> = <frame>.set_index([*<frame>][0]) if <frame>.shape[1] > 1 else <frame>
+<+frame> = <series>.to_frame('y')
+<+series> = pd.Series(pd.array([1, None, <n>], dtype='Int64'))
+<+any> = pd.Index(<series>)
+<+any> = <series>.array
+<+any> = [<frame>, <frame>[[*<frame>][:1]]]
+if len(<series>) and <series>.dtype.kind in 'if': <series>.iloc[-1] = <series>.iloc[0]
 <+array> = <frame>['y'].to_numpy() if 'y' in <frame> else np.ones(2)
 <+series> = pd.Series(<fresh>.reshape(-1), copy=False)
 <+frame> = pd.DataFrame({'n': <fresh>.reshape(-1)}, copy=False)
@@ -320,6 +339,11 @@ np.random.seed(<n>)
 <+iter> = zip(<list>, range(9))
 <+iter> = itertools.count(<n>)
 <+iter> = reversed([1, <v>, 3])
+<+iter> = itertools.chain(<list>, [<n>])
+<+iter> = itertools.islice(iter(<list>), 3)
+<+iter> = filter(None, <list>)
+<+iter> = itertools.cycle([1, <v>])
+<+iter> = iter({'p': <v>, 'q': <n>}.items())
 <+iter> = iter(range(5))
 <+iter> = map(str, [1, 2, 3])
 <+any> = next(<iter>, None)
@@ -355,8 +379,8 @@ RESULTS = (
     "(<list>, <dict>)",
 )
 
-FIRST = """import abc, array, collections, contextlib, copy, dataclasses, decimal, functools, heapq, io, itertools, os
-import random, sys, types, typing, warnings
+FIRST = """import abc, array, collections, contextlib, copy, dataclasses, decimal, functools, heapq, io, itertools
+import operator, os, random, sys, types, typing, warnings, weakref
 import numpy as np
 import pandas as pd
 registry = []

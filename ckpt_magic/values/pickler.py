@@ -157,6 +157,9 @@ class ValuePickler(pickle.Pickler):
             return reducers.callbacks
         if module.startswith("matplotlib.") and kind.__name__ == "Figure":
             return reducers.figure
+        plotly: Any = getattr(sys.modules.get("plotly.basedatatypes"), "BasePlotlyType", None)
+        if plotly is not None and issubclass(kind, plotly):
+            return reducers.part_of_plotly
         if module.startswith("IPython.core."):
             return reducers.part_of_shell
         frame: Any = getattr(sys.modules.get("pandas.core.generic"), "NDFrame", None)

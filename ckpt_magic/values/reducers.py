@@ -7,6 +7,7 @@ import functools
 import gc
 import io
 import itertools
+import operator
 import sys
 import types
 import typing
@@ -155,6 +156,21 @@ def figure(figure: Any) -> Any:
     if isinstance(state, dict):
         state.pop("_restore_to_pylab", None)
     return made, args, state, *rest
+
+
+def part_of_plotly(part: Any) -> Any:
+    """A trace, a layout or a part of them is met where its figure holds it: plotly makes these anew with the figure."""
+    owner, name = vars(part).get("_parent"), vars(part).get("_plotly_name", "")
+    is_figure = hasattr(owner, "data") and hasattr(owner, "layout")
+    if is_figure and name != "layout":
+        name = "data"
+    held = None if owner is None else getattr(owner, name, None)
+    if held is part:
+        return getattr, (owner, name)
+    for at, one in enumerate(held if isinstance(held, tuple) else ()):
+        if one is part:
+            return operator.getitem, (Form(getattr, owner, name), at)
+    return NotImplemented
 
 
 def refuse_placeholder(_: Any) -> NoReturn:

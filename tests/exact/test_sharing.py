@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.exact.harness import Scenarios, Server
+from tests.exact.harness import Pipeline, Scenarios, Server
 
 scenarios = Scenarios()
 scenario = scenarios.add
@@ -425,3 +425,24 @@ seen = p.z, vars(p) is q
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)
+
+
+PLOTLY = """
+%%step 1
+import plotly.graph_objects as go
+fig = go.Figure(go.Bar(x=[1], y=[2]), layout={'title': 'T', 'annotations': [{'text': 'x'}]})
+%%step 2
+bar = fig.data[0]; layout = fig.layout; title = layout.title; note = layout.annotations[0]; lone = go.Bar(x=[3]); marker = bar.marker
+%%step 3
+bar.name = 'n'; note.text = 'z'; fig.add_trace(lone); done = 1
+%%step 4
+title.text = 'U'; lone.name = 'l'; marker.color = 'red'; told = [str(one) for one in (fig.data, title, note, lone)]
+same = fig.data[0] is bar, fig.layout is layout, layout.title is title, layout.annotations[0] is note, bar.marker is marker
+%%
+del fig, bar, layout, title, note, lone, marker
+"""  # the witness does not look into plotly, `told` and `same` do
+
+
+def test_parts_of_a_plotly_figure_are_those_that_it_holds(server: Server) -> None:
+    pytest.importorskip("plotly")
+    assert server.problems(Pipeline(PLOTLY)) == []

@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -207,6 +208,19 @@ def test_code_that_differs_is_logged_and_restored(tmp_path: Path, caplog: pytest
     with caplog.at_level(logging.INFO, logger="ckpt_magic"):
         assert run(tmp_path, 11, cls=Other)[10] == 6
     assert "code differs from the checkpoint" in caplog.text
+
+
+def test_what_a_banner_would_say_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Lossy(Checkpoint):
+        def step_1(self, outputs: Any) -> Any:
+            self.waits = (one for one in [1])
+            return 1
+
+    caplog.set_level(logging.INFO, logger="ckpt_magic")
+    for start in (1, 2):
+        Lossy(name="lossy", checkpoint_folder=tmp_path).run(start_from=start)
+    assert re.fullmatch(r"step 1 · ran \d\.\d s · `self.waits` \(generator\) cannot be saved", caplog.messages[0])
+    assert re.match(r"step 1 · restored · instead of \d\.\d s · .*`self.waits` could not be saved", caplog.messages[1])
 
 
 def test_no_log_handler_is_installed() -> None:

@@ -98,17 +98,14 @@ class Run:
             session.restore(plan)
             self._take_attributes(names)
             facts = session.finish(plan, _DONE)
-            seconds = (facts or {}).get("run_seconds", 0.0)
-            _log.info("step %d · restored · instead of %.1f s%s", step, seconds, _notes(plan))
         else:
-            seconds = self._call(session, names, names_of, plan, method)
-            _log.info(
-                "step %d · ran %.1f s%s%s", step, seconds, f" · {plan.reason}" if plan.reason else "", _notes(plan)
-            )
+            facts = self._call(session, names, names_of, plan, method)
+        if facts is not None:
+            _log.info(_told(facts))
 
     def _call(
         self, session: Session, names: dict[str, Any], names_of: Mapping[int, str], plan: Plan, method: str
-    ) -> float:
+    ) -> dict[str, Any] | None:
         outputs = RunOutputs(names, names_of)
         began = time.perf_counter()
         success = False
@@ -123,8 +120,7 @@ class Run:
             session.narrow_reads(plan, outputs.read | self._readable(method))
             if not success:
                 session.finish(plan, Outcome(False, [], None, False, None, seconds, sys.exception()))
-        session.finish(plan, Outcome(True, [], None, False, None, seconds))
-        return seconds
+        return session.finish(plan, Outcome(True, [], None, False, None, seconds))
 
     def _cell(self, step: int, method: str) -> Cell:
         """What a method can read of attributes; which outputs it reads only a run can tell."""
@@ -206,5 +202,8 @@ def _live(token: forms.Token, main: Mapping[str, Any]) -> Any | None:
     return found if isinstance(found, (type, types.FunctionType)) else None
 
 
-def _notes(plan: Plan) -> str:
-    return "".join(f" · {note}" for note in plan.notes)
+def _told(facts: Mapping[str, Any]) -> str:
+    """What the log says of a step, as the banner of a cell does."""
+    restored, seconds = facts["action"] == "restored", facts["run_seconds"]
+    parts = [f"restored · instead of {seconds:.1f} s"] if restored else [f"ran {seconds:.1f} s", facts["reason"]]
+    return " · ".join([f"step {facts['step']}", *filter(None, parts), *facts["notes"]])

@@ -18,6 +18,7 @@ Token = tuple[str, str, str, str]
 
 Reduced = tuple[Any, ...]
 PROTOCOL: Final = 5
+VARIABLE: Final = "variable"  # first part of the token of a type variable
 FROM_KEYS: Final = dict.fromkeys  # one object, so that the pickler remembers it
 NO_HOOK: Final[Any] = classmethod(id)
 

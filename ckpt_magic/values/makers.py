@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckpt_magic.values.companions import KIND, Companions
-from ckpt_magic.values.forms import Token
+from ckpt_magic.values.forms import VARIABLE, Token
 from ckpt_magic.values.parts import function_in, maker_of
 from ckpt_magic.values.references import at, importable, is_displaced
 from ckpt_magic.values.tokens import definition_token, is_named, is_plain_definition, kind_of, plain_parts
@@ -116,7 +116,7 @@ class Makers:
 
     def adopt(self, token: Token, obj: Any, *, same_python: bool = True) -> None:
         """Note that `obj` is what the token of a restored file stands for."""
-        if token[0] == KIND:
+        if token[0] in (KIND, VARIABLE):
             return
         maker = "" if token[3] == self.OLD else token[3]
         made = self._made.get(id(obj))
@@ -142,6 +142,9 @@ class Makers:
         kind, name, _, maker = token
         if kind == KIND:  # it joins that of this kernel when all that is read is in place
             return None
+        if kind == VARIABLE:
+            here = self._namespace.get(name)
+            return here if type(here).__module__ == "typing" and type(here).__name__ == token[2] else None
         made = self._found.get((kind, name, maker)) if maker else None
         if made is not None and (found := made.ref()) is not None:
             return found if self._is_still(found, token) else None

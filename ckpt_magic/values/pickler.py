@@ -17,14 +17,14 @@ import random
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import arrays, handles, instances, iterators, reducers, tensors, tracebacks, weak
 from ckpt_magic.values.arrays import Arrays, View, is_plain_subarray
 from ckpt_magic.values.definitions import Definitions
-from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, Form, Owned
+from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, VARIABLE, Form, Owned
 from ckpt_magic.values.gathered import Gathered, arrow_column
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.placeholder import Placeholder
@@ -70,6 +70,7 @@ class ValuePickler(pickle.Pickler):
         self._held_weakly: dict[int, Any] = {}
         self._claiming = False
         self.met_builtins = False
+        self.saved: Container[str] = ()  # names that the pickle holds
         self._reducers = self._known_reducers()
         self.reducer_override = _override(self._reducers, self._reducer_for)  # type: ignore[method-assign]
 
@@ -178,7 +179,8 @@ class ValuePickler(pickle.Pickler):
         if module == "pydantic._internal._config" and kind.__name__ == "ConfigWrapper":
             return lambda config: (kind, (config.config_dict,))  # unpickling asks its __getattr__ before it is filled
         if module == "typing":
-            return reducers.TYPING.get(kind.__name__)
+            usual = reducers.TYPING.get(kind.__name__)
+            return self._type_variable if usual is reducers.type_variable else usual
         if module == "dataclasses":
             return reducers.DATACLASSES.get(kind.__name__)
         if not by_reference(kind):
@@ -206,6 +208,15 @@ class ValuePickler(pickle.Pickler):
             return reduced or (NotImplemented if usual is None else usual(obj))
 
         return reduce
+
+    def _type_variable(self, variable: Any) -> Any:
+        """A type variable that an earlier step bound to its name is met there: definitions of both speak of one."""
+        reduced, name = reducers.type_variable(variable), variable.__name__
+        if reduced is NotImplemented or name in self.saved or self.namespace.get(name) is not variable:
+            return reduced
+        made, args, *state = reduced
+        token = VARIABLE, name, type(variable).__name__, ""
+        return CALL, (operator.getitem, {token: Form(made, *args)}, token), *state
 
     def _form(self, form: Any) -> Any:
         self._claiming = self._claiming or form is self.definitions.shell

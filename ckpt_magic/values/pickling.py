@@ -117,8 +117,9 @@ def write(
         pickler.set_aside(originals)
         known = pickler.definitions
         known.by_name = contents.kind == "method"
+        is_cell = contents.kind == "cell"
+        pickler.saved = contents.value if is_cell else ()
         if makers is not None:
-            is_cell = contents.kind == "cell"
             makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:
             with collector.off(), generators.kept():
@@ -197,7 +198,7 @@ def _has_attributes(obj: Any) -> bool:
     if kind is Placeholder or issubclass(kind, (type, types.ModuleType, types.FunctionType)):
         return False
     found = (vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls))
-    return isinstance(next(found, None), types.GetSetDescriptorType)
+    return isinstance(next(found, None), types.GetSetDescriptorType | types.MemberDescriptorType)
 
 
 def _globals(known: Definitions) -> Reduced:

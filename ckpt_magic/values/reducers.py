@@ -181,7 +181,8 @@ def refuse_placeholder(_: Any) -> NoReturn:
 # --- typing and dataclasses ---
 
 
-def _type_variable(variable: Any) -> Any:
+def type_variable(variable: Any) -> Any:
+    """A type variable with all that it was made with."""
     kind: Any = type(variable)
     names = ("covariant", "contravariant", "infer_variance")
     options = {name: True for name in names if getattr(variable, f"__{name}__", False)}
@@ -217,9 +218,9 @@ def _type_alias(alias: Any) -> Any:
 
 
 TYPING: Final[dict[str, Callable[[Any], Any]]] = {
-    "TypeVar": _type_variable,
-    "ParamSpec": _type_variable,
-    "TypeVarTuple": _type_variable,
+    "TypeVar": type_variable,
+    "ParamSpec": type_variable,
+    "TypeVarTuple": type_variable,
     "NewType": _new_type,
     "TypeAliasType": _type_alias,
     # `typing` remembers by equality what it made: it would give an alias with what was equal once

@@ -1381,7 +1381,6 @@ T = TypeVar('T')
 class D(Generic[T]): pass
 r2 = D.__parameters__[0] is T, A.__parameters__[0] is T, deco.__annotations__['f'].__parameters__[0] is P, type(a) is A
 """,
-    known="a type variable is written with each step that uses it: what is defined with it speaks of a copy",
 )
 scenario(
     "attributes that the constructor of an enum sets",

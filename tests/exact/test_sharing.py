@@ -418,7 +418,21 @@ q['z'] = [0]
 %%step 4
 seen = p.z, vars(p) is q
 """,
-    known="its dict can be read, never set: it comes back as a copy",
+)
+scenario(
+    "the attributes of a SimpleNamespace are held in a container",
+    """
+%%step 1
+import types
+p = types.SimpleNamespace(n=1)
+%%step 2
+q = [vars(p)]
+%%step 3
+q[0]['z'] = [0]
+%%step 4
+seen = vars(p) is q[0]
+""",
+    known="its dict can be read, never set, and only names are asked whose attributes they are: it comes back as a copy",
 )
 
 

@@ -91,6 +91,7 @@ _SLOW = ("joblib, mapped",)  # goes through objects in Python
 def rows(folder: Path, workload: Workload, rounds: int, *, quick: bool) -> Iterator[Row]:
     """Measure a workload; in a hurry what libraries made is kept out of the collector's sight."""
     if quick:
+        workload.make(10)  # for the imports
         gc.collect()
         gc.freeze()
     try:

@@ -263,7 +263,7 @@ def _at(address: int, strides: tuple[int, ...], old: Any, near: Any) -> Any:
     numpy = sys.modules["numpy"]
     while type(near.base) is numpy.ndarray:
         near = near.base
-    if not near.flags.forc or near.dtype.hasobject:
+    if not 0 <= address - _address(near) < near.nbytes or not near.flags.forc or near.dtype.hasobject:
         return None
     whole = (near if near.flags.c_contiguous else near.T).reshape(-1).view("u1")
     try:

@@ -42,12 +42,12 @@ def known() -> Mapping[int, Path]:
                 continue
             _walked.pop(name, None)
             _own.pop(name, None)
-            _walked[name] = module
             top = name.partition(".")[0]
             if is_own(name):
                 _own[name] = None
             elif type(module) is types.ModuleType and top not in _SKIPPED and "._" not in f".{name}":
                 _walk(name, vars(module))
+            _walked[name] = module  # only now: an interrupt on the way shall cost nothing but time
         for name in _walked.keys() - sys.modules.keys():
             del _walked[name]
             _own.pop(name, None)

@@ -198,11 +198,14 @@ def _judged(
     left = written(metas.values())
     readers = _readers(cell.text for cell in cells)
 
+    def reader(meta: Mapping[str, Any]) -> str:
+        return readers or evidence.reader_among_modules(meta)
+
     def facts(meta: Mapping[str, Any], call: StepCall, code: Code) -> dict[str, dict[str, Fact]]:
         if meta["evidence"] is None:
             return {}
         found = evidence.now(
-            meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=lambda: readers
+            meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=lambda: reader(meta)
         )
         if keys := (*call.key, *meta["evidence"]["key"]):
             found["key"] = {
@@ -215,7 +218,7 @@ def _judged(
             return found.state != "fresh" and not met(key, step)
         return deciding.decide(step, found)[0] == "run"
 
-    verdicts = foresee(mine, metas, facts, will_run=will_run)
+    verdicts = foresee(mine, metas, facts, reader=reader, will_run=will_run)
     for cell in mine:
         if cell.call is not None:
             step, one = cell.call.step, stored.get(cell.call.step, _Stored())

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
@@ -146,7 +147,7 @@ class Around:
             added[part_of(PLACE, place)] = is_added
         for place, print_ in _prints(look).items():
             before = cell.prints.get(place)
-            if print_ != before or (print_ is None and place.rpartition(".")[2] in cell.use.words.touched):
+            if print_ != before or (print_ is None and re.split("[.:]", place)[-1] in cell.use.words.touched):
                 added.setdefault(part_of(PLACE, place), False)
         for part in (*parts, *added):
             self._olds.pop(part, None)

@@ -9,12 +9,14 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import sys
 import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from importlib.util import source_from_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +29,7 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.opened import Trail, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
-from ckpt_magic.values import ambient, essence, fingerprint, outlines, references, source
+from ckpt_magic.values import ambient, bindings, essence, fingerprint, outlines, references, source
 from ckpt_magic.values.essence import Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.parts import attributes_of
@@ -53,6 +55,11 @@ _LOOKERS: Final = frozenset(
     {"exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "stat", "lstat", "getsize", "getmtime", "getctime"}
     | {"access", "samefile"}
 )
+_WORD: Final = re.compile(r"\w+")
+_TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "__subclasses__"})
+_BY_NAME: Final = frozenset({"import_module", "__import__", "modules"})  # how modules are had that no code names
+_ALL: Final = "*"  # stands for the names of all environment variables
+_FEW: Final = 1000  # items of a container that may be names of files
 # Environment variables that differ from one kernel to the next; they count only where they are asked for by name.
 _VOLATILE: Final = (
     *("_", "SHLVL", "PWD", "OLDPWD", "TERM", "COLUMNS", "LINES", "JPY_", "CKPT_", "PYDEVD", "PYTEST", "SSH_", "DBUS"),
@@ -110,17 +117,21 @@ class Evidence:
         values = [self._namespace[name] for name in (names or ()) if name in self._namespace]
         texts = [*(source.texts(code.tree) if code.tree is not None else ())]
         texts += _constants(way.codes) if way is not None else ()
-        texts += [os.fspath(value) for value in values if issubclass(type(value), (str, Path))]
+        texts += (os.fspath(value) for value in _with_items(values) if issubclass(type(value), (str, Path)))
+        bound, unknown = _bound({name: self._namespace[name] for name in (names or ()) if name in self._namespace})
+        unclear += [] if call.depends else unknown
+        unclear += [f"what `{word}` tells of code cannot be compared" for word in sorted(words.read & _TELL_OF_CODE)]
         modules = code.names.imports | (way.modules if way is not None else frozenset())
         keys = {text: self._key(call, text) for text in call.key}
         settings = {CWD: self.files.name(os.getcwd())}
-        return Look(functions, covered, modules, words.read, texts, keys, settings, unclear)
+        return Look(functions, covered, modules, words.read, texts, keys, settings, bound, unclear)
 
     def begins(self, call: StepCall, look: Look, *, hidden: Sequence[str]) -> Running:
         """A step is about to run: note what it opens."""
         trail = Trail(self.files.row)
         running = Running(trail, look, time.time_ns(), {*sys.modules}, self.files.depends(call.depends, hidden=hidden))
         watcher().start(trail)
+        trail.reads(look.bound)
         return running
 
     def ends(self, running: Running | None) -> None:
@@ -149,7 +160,16 @@ class Evidence:
         files, written = self._opened(running, hidden, unclear)
         loaded = {*look.modules, *code.names.imports}
         loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
+        if not look.words.isdisjoint(_BY_NAME):
+            loaded |= {*self.modules.names()}
         behind = self.modules.behind(loaded)
+        known = {row["path"] for row in (*files, *written)}
+        keys, paths, unknown = self.modules.asked_at_import(behind)
+        paths = [path for path in dict.fromkeys(paths) if self.files.name(path) not in known]
+        files += self.files.rows(filter(lambda path: self._counts(path, hidden), paths), hidden=hidden)
+        unclear += [] if running.depends else unknown
+        keys |= _variables(look.texts) if trail.programs else set()
+        unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]
         named = [name for name in unmade if name not in seen and name in self._namespace]
         unclear += [f"`{name}` cannot be compared" for name in sorted(named)]
         if always:
@@ -165,7 +185,7 @@ class Evidence:
             "files": files,
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
-            "environ": self._environ(trail),
+            "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | self._environ(trail),
             "python": platform.python_version(),
             "packages": self._packages(loaded),
             "unclear": unclear,
@@ -225,7 +245,9 @@ class Evidence:
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in behind}
             | {name: fact.token for name, fact in facts["module"].items()},
-            "environ": {name: self._concealed(os.environ.get(name)) for name in asked},
+            "environ": {
+                name: self._concealed(_variables_set() if name == _ALL else os.environ.get(name)) for name in asked
+            },
             "python": platform.python_version(),
             "packages": {name: fact.shown for name, fact in facts["package"].items()} | self._packages(loaded),
         }
@@ -297,6 +319,12 @@ class Evidence:
             }
             facts["key"] = {text: Fact(digest, text) for text, digest in look.keys.items()}
         return facts
+
+    def reader_among_modules(self, meta: Mapping[str, Any]) -> str:
+        """Which module that a step used may read documentation or annotations; empty if none does."""
+        modules = meta["evidence"]["modules"] if meta["evidence"] is not None else ()
+        reads = (name for name in modules if essence.reads_documentation(_WORD.findall(self.modules.text(name))))
+        return next((f"module {name}" for name in reads), "")
 
     def shown(self, name: str, secrets: Sequence[str] | None) -> str:
         """The value of a name as people write it if it is short; empty for any other, and for what may be a secret."""
@@ -420,15 +448,20 @@ class Evidence:
         """Rows of the files that a step read, and of those that it wrote."""
         trail, look = running.trail, running.look
         read: dict[str, Any] = {path: row for path, row in trail.read.items() if self._counts(path, hidden)}
+        texts = dict.fromkeys(map(_of_module, trail.imported))
+        read |= {path: None for path in texts.keys() - self.modules.files() - read.keys() if self._counts(path, hidden)}
         written = dict.fromkeys(path for path in trail.written if self._counts(path, hidden))
         looked = not look.words.isdisjoint(_LOOKERS)
         native = self._native_readers(look)
-        if native or looked:
+        if native or looked or trail.programs:
             folders = [text for text in look.texts if os.path.isdir(text)][:20]
-            mentioned = [path for path in self.files.mentioned(look.texts, folders) if self._counts(path, hidden)]
+            spoken = [*look.texts, *(_arguments(look.texts) if trail.programs else ())]
+            mentioned = [path for path in self.files.mentioned(spoken, folders) if self._counts(path, hidden)]
             read |= {path: None for path in mentioned if path not in written and path not in read}
-            if native and not running.depends and not any(os.path.exists(path) for path in (*mentioned, *trail.read)):
-                unclear.append(f"which files `{native[0]}` reads cannot be told; name them with --depends")
+            found = any(os.path.exists(path) for path in (*mentioned, *(() if trail.programs else trail.read)))
+            if (native or trail.programs) and not running.depends and not found:
+                reader = f"files `{native[0]}` reads" if native else "files the programs read that it starts"
+                unclear.append(f"which {reader} cannot be told; name them with --depends")
         listed = [path for path in trail.listed if self._counts(path, hidden)]
         before = {path: row for path, row in read.items() if row is not None}
         after = {
@@ -513,18 +546,18 @@ class Evidence:
         return self._versions[top]
 
     def _environ(self, trail: Trail) -> dict[str, str | None]:
-        return {
-            name: self._concealed(value)
-            for name, value in sorted(trail.environ.items())
-            if not (trail.all_of_environ and name.startswith(_VOLATILE))
-        }
+        if not trail.all_of_environ:
+            return {name: self._concealed(value) for name, value in sorted(trail.environ.items())}
+        asked = {name: value for name, value in sorted(trail.environ.items()) if not name.startswith(_VOLATILE)}
+        found = {name: self._concealed(value) for name, value in asked.items()}
+        return {**found, _ALL: self._concealed(_variables_set(trail.environ_set))}
 
     def _concealed(self, value: str | None) -> str | None:
         key = self._keyring().signing
         return None if value is None else f"{key.id.hex()}:{key.conceal(value)}"
 
     def _variable_now(self, name: str, then: str | None) -> Fact:
-        value = os.environ.get(name)
+        value = _variables_set() if name == _ALL else os.environ.get(name)
         if value is None or then is None:
             return Fact("not set" if value is None else "set")
         key = self._keyring().find(bytes.fromhex(then.partition(":")[0]))
@@ -547,6 +580,57 @@ class _Codes:
         if reader := self._reader():
             return replace(now, text=f"the documentation of {what} changed, and {reader} reads documentation")
         return replace(now, token=then)
+
+
+def _with_items(values: Iterable[Any]) -> Iterator[Any]:
+    """Values, and what short containers among them hold."""
+    for value in values:
+        yield value
+        if type(value) in (list, tuple, set, dict) and len(value) <= _FEW:
+            yield from value
+            yield from value.values() if type(value) is dict else ()
+
+
+def _bound(values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Files that values go on reading, and what cannot be told of them."""
+    found, unclear = list[str](), list[str]()
+    for name, value in values.items():
+        paths, unknown = bindings.files_behind(value)
+        found += paths
+        unclear += [
+            f"which files `{name}` reads (a {kind}) cannot be told; name them with --depends" for kind in unknown
+        ]
+    return found, unclear
+
+
+def _is_made_up(name: str) -> bool:
+    """Whether a module was put together by code: there is no text of it."""
+    module = sys.modules.get(name)
+    return type(module) is types.ModuleType and module.__spec__ is None and not hasattr(module, "__file__")
+
+
+def _of_module(path: str) -> str:
+    """The text that the compiled text of a module is of."""
+    try:
+        return source_from_cache(path) if path.endswith(".pyc") else path
+    except ValueError:
+        return path
+
+
+def _arguments(texts: Iterable[str]) -> Iterator[str]:
+    """The words of command lines; folders among them end as such."""
+    for word in dict.fromkeys(word for text in texts for word in re.split(r"[\s'\"=<>|;&()]+", text)):
+        yield f"{word}{os.sep}" if word and os.path.isdir(word) else word
+
+
+def _variables_set(but: Set[str] = frozenset()) -> str:
+    """Names of the environment variables that are set."""
+    return "\0".join(sorted(name for name in os.environ if not name.startswith(_VOLATILE) and name not in but))
+
+
+def _variables(texts: Iterable[str]) -> set[str]:
+    """Environment variables that command lines name."""
+    return {name for text in texts for name in re.findall(r"\$\{?([A-Za-z_]\w*)", text)}
 
 
 def essence_of(code: Code) -> str:

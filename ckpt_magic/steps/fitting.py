@@ -94,7 +94,12 @@ class Fitting:
         kernel.watch.settle({*meta["reads"], *meta["before"], *meta["seen"]} | unmade)
         here = kernel.namespace.keys() - pipeline.producers.keys()
         evidence = meta["evidence"] or {}
-        causes = freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look))
+        gone = [
+            Cause("value", name, f"`{name}` is not there any more")
+            for name, digest in meta["seen"].items()
+            if look is not None and digest != record.ABSENT and name not in kernel.namespace
+        ]
+        causes = freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=gone))
         made_by_cells = ("function", "name", "key") if kernel.kind == "cell" else ()
         return replace(
             known,
@@ -250,10 +255,11 @@ class Fitting:
         if digest is None:
             one = {name: kernel.namespace[name]}
             looked = (seen or delta.look(one, kernel.main, kernel.pages, kernel.makers).looks[name]).digest
-            code = (
-                kernel.watch.code_of(name) if looked is None else None
-            )  # e.g. of a connection: to what, the cell says
-            digest = f"look:{looked}" if looked is not None else f"code:{code}" if code is not None else None
+            if looked is not None:
+                digest = f"look:{looked}"
+            elif kernel.watch.code_of(name) is not None:  # e.g. a connection: to what, the cells say
+                found = (kernel.history.origins([name]) or {}).get(name)
+                digest = None if found is None else f"code:{found}"
         self._fingerprints[name] = digest
         return digest
 

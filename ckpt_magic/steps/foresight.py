@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ def foresee(
     metas: Mapping[int, Meta],
     facts: Facts,
     *,
+    reader: Callable[[Meta], str] = lambda meta: "",
     will_run: Callable[[int, Verdict], bool] = lambda step, verdict: verdict.state != "fresh",
 ) -> dict[int, Verdict]:
     """Judge the steps of one pipeline.
@@ -54,6 +55,8 @@ def foresee(
         META of the stored steps.
     facts
         Gives what is known now of files, modules, environment and versions, and of the step's code (`Evidence.now`).
+    reader
+        Says who reads documentation or annotations; empty if nobody does.
     will_run
         Tells whether a step will run, given its verdict: later steps are judged by that.
 
@@ -74,7 +77,7 @@ def foresee(
         step, meta = cell.call.step, metas.get(cell.call.step)
         verdict = Verdict("missing")
         if meta is not None:
-            above, accepted = _Above(history, functions, rewritten, metas), record.as_accepted(meta)
+            above, accepted = _Above(history, functions, rewritten, metas, reader), record.as_accepted(meta)
             verdict = _verdict(above, meta, cell.call, cell.code, facts)
             if (
                 verdict.state == "stale"
@@ -109,11 +112,13 @@ class _Above:
         functions: Mapping[str, essence.Definition],
         rewritten: Mapping[str, int],
         metas: Mapping[int, Meta],
+        reader: Callable[[Meta], str],
     ) -> None:
         self._history = history
         self._functions = functions
         self._rewritten = rewritten
         self._metas = metas
+        self._reader = reader
 
     def causes(self, meta: Meta) -> list[Cause]:
         """What has changed above a step, of all that it used."""
@@ -134,6 +139,7 @@ class _Above:
         ]
         if evidence["origins"] is None:
             return [*found, Cause("unclear", "", "what ran above it is not recorded")]
+        found += self._documentation(meta)
         names = {*meta["seen"], *meta["unmade"]} - {"*"}
         found += [cause for name in sorted(names) if (cause := self._value(name, meta))]
         if any(seeded for _, seeded in meta["drawn"].values()) and self._differs(CHANCE, meta):
@@ -145,6 +151,16 @@ class _Above:
     def _differs(self, name: str, meta: Meta) -> bool:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)
         return bool(origins.origin(self._history, name).digest != then)
+
+    def _documentation(self, meta: Meta) -> Iterator[Cause]:
+        """Functions that differ in documentation alone, if somebody reads that: their origin does not tell."""
+        for name, then in meta["evidence"]["functions"].items():
+            defined = self._functions.get(name)
+            if defined is None or not essence.differ_in_documentation(then["digest"], defined.digest):
+                continue
+            if reader := self._reader(meta):
+                line = f"the documentation of `{name}` changed, and {reader} reads documentation"
+                yield Cause("function", name, line, then["text"], defined.text)
 
     def _input(
         self, name: str, step: int, digest: str, then: str | None, outline: outlines.Outline | None

@@ -64,7 +64,7 @@ class Judge:
             look=look,
             hidden=hidden(key),
             written=lambda: written(self.metas(key)),
-            documentation=lambda: self._documentation(key, meta["step"], code),
+            documentation=lambda: self.reader(key, meta["step"], code),
         )
         return Now(facts, causes)
 
@@ -73,13 +73,15 @@ class Judge:
         now = self.now(key, meta, code=unknown_code(meta), call=None, look=None)
         return self._kernel.evidence.has_all_functions(meta) and not freshness.causes(meta, now)
 
-    def _documentation(self, key: PipelineKey, step: int, code: Code) -> str:
+    def reader(self, key: PipelineKey, step: int, code: Code) -> str:
         """Who reads documentation or annotations, of the code that is known; empty if nobody does."""
         if essence.reads_documentation(_WORD.findall(code.source)):
             return "the step"
         for meta in self.metas(key):
             if essence.reads_documentation(_WORD.findall(meta["source"])):
                 return f"step {meta['step']}"
+            if reader := self._kernel.evidence.reader_among_modules(meta):
+                return reader
         cells = self._cells_after(key, step, code.cell) or ()
         if any(essence.reads_documentation(cell.names.reads | cell.names.imports) for cell in cells):
             return "a later cell"

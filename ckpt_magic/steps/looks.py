@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, sharing, source, spots
 from ckpt_magic.values.fingerprint import Seen
 
+_OF_THE_HISTORY = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|In|Out|_[iod]h")  # what IPython binds anew with each cell
 RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so
 
 
@@ -60,7 +62,8 @@ class Looks:
         producers = dict(kernel.registry.pipeline(plan.key).producers)
         unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
         self._fitting.forget()
-        seen = dict.fromkeys((reads - {"*"}) - producers.keys() - names.keys(), record.ABSENT)
+        of_ipython = {name for name in reads & kernel.namespace.keys() if _OF_THE_HISTORY.fullmatch(name)}
+        seen = dict.fromkeys((reads - {"*"}) - producers.keys() - names.keys() - of_ipython, record.ABSENT)
         for name in unmade & names.keys():
             if (digest := self._fitting.fingerprint(name, state.looks[name])) is not None:
                 seen[name] = digest

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import types
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -99,6 +99,28 @@ class Modules:
             todo += [one.__name__ for one in vars(module).values() if type(one) is types.ModuleType]
         return found
 
+    def asked_at_import(self, behind: Mapping[str, str]) -> tuple[set[str], list[str], list[str]]:
+        """What modules ask for when they are imported: environment variables, files; and what cannot be told."""
+        keys, paths, unclear = set[str](), list[str](), list[str]()
+        for name, file in behind.items():
+            text = self._text(file)
+            asked = essence.AtImport() if text is None else _read(text)[2]
+            keys |= asked.keys
+            if asked.opens:
+                found = list(_mentioned(asked.texts, [os.getcwd(), os.path.dirname(file)]))
+                paths += found
+                if not found:
+                    unclear.append(f"which files module `{name}` reads when it is imported cannot be told")
+        return keys, paths, unclear
+
+    def text(self, name: str) -> str:
+        """The text of a module, as an import would load it now."""
+        return self._text(self.found(name)) or ""
+
+    def files(self) -> set[str]:
+        """The files of those that are loaded."""
+        return {str(getattr(sys.modules[name], "__file__", "")) for name in self.names()}
+
     def _text(self, path: Any) -> str | None:
         try:
             status = os.stat(path)
@@ -112,9 +134,20 @@ class Modules:
 
 
 @functools.lru_cache(maxsize=1024)  # scripts run many pipelines over the same modules
-def _read(text: str) -> tuple[str, frozenset[str]]:
-    """Digest of the text of a module, and the modules that it imports."""
-    return essence.of_module(text), essence.imports(text)
+def _read(text: str) -> tuple[str, frozenset[str], essence.AtImport]:
+    """Digest of the text of a module, the modules that it imports, and what it asks for when it is imported."""
+    return essence.of_module(text), essence.imports(text), essence.at_import(text)
+
+
+def _mentioned(texts: Iterable[str], folders: Sequence[str]) -> Iterator[str]:
+    """Files that texts mean, alone or below a folder that another one means."""
+    texts = [text for text in texts if 0 < len(text) < 500 and text.isprintable()]
+    inner = [os.path.join(folder, text) for folder in folders for text in texts]
+    for folder in [*folders, *filter(os.path.isdir, inner)]:
+        for text in texts:
+            path = os.path.normpath(os.path.join(folder, os.path.expanduser(text)))
+            if os.path.isfile(path):
+                yield path
 
 
 def _absolute(module: types.ModuleType, names: Iterable[str]) -> Iterator[str]:

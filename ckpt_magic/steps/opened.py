@@ -1,7 +1,8 @@
-"""Which files code opens, which folders it lists, which environment variables it asks for, while a step runs.
+"""Which files code opens or looks for, which folders it lists, which environment variables it asks for.
 
-One audit hook per process, and one dict in place of the one below `os.environ`; both do nothing but while a `Trail`
-is being laid. They record, and judge nothing: see `evidence`.
+One audit hook per process does nothing but while a `Trail` is being laid, as a step runs. Only then there is another
+dict below `os.environ`, and something in the place of `os.stat` and its like, of which the hook is not told. All
+record, and judge nothing: see `evidence`.
 """
 
 from __future__ import annotations
@@ -11,18 +12,25 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from typing import Any, Final
+
+from ckpt_magic.values import owned
 
 _READS: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)  # what `open` asks for to read
 _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _COMMANDS: Final = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn"}
 )
-# Who opens the text of modules, or lists folders for them; who asks for the environment on nobody's behalf.
+# Who opens the text of modules, or lists folders for them.
 _FROZEN: Final = ("<frozen importlib", "<frozen zipimport")
-_SHOWERS: Final = ("linecache.py", "tokenize.py")
+# Who reads the text of code, and who does it only to show where something happened.
+_SHOWERS: Final = frozenset({"linecache", "tokenize", "inspect"})
+_TELLERS: Final = frozenset({"traceback", "warnings", "logging", "IPython", "stack_data", "executing", "pdb", "bdb"})
+_USERS: Final = frozenset({"__main__"})
+_STARTERS: Final = _USERS | {"IPython", "pexpect", "ptyprocess"}  # who starts programs for them
+_LOOKS: Final = ("stat", "lstat", "access")
 
 
 class Trail:
@@ -44,6 +52,10 @@ class Trail:
         Whether all variables were gone through.
     commands
         Whether other programs were started: what they open is not seen.
+    programs
+        Whether that was done by the user's code, and not by a library.
+    imported
+        Texts of modules that were opened to import them.
     """
 
     def __init__(self, digest: Callable[[str], Any]) -> None:
@@ -54,6 +66,8 @@ class Trail:
         self.environ_set: set[str] = set()
         self.all_of_environ = False
         self.commands = False
+        self.programs = False
+        self.imported: dict[str, None] = {}
         self._digest = digest
         self._cwd = _folder()
 
@@ -80,9 +94,23 @@ class Trail:
 
     def connects(self, path: Any) -> None:
         """A database is about to be opened: what will be done to it is not known."""
+        if isinstance(path, str) and path.startswith("file:"):
+            path = _path_of(path)
         absolute = self._absolute(path)
         if absolute is not None and absolute not in self.written and absolute not in self.read:
             self.read[absolute] = self._digest(absolute)
+
+    def looks(self, path: Any) -> None:
+        """Code asked for a file; of a folder that is there it asks no more than that."""
+        absolute = self._absolute(path)
+        if absolute is not None and absolute not in self.read and not os.path.isdir(absolute):
+            self.reads([absolute])
+
+    def imports(self, path: Any) -> None:
+        """The text of a module was opened."""
+        absolute = self._absolute(path)
+        if absolute is not None:
+            self.imported[absolute] = None
 
     def lists(self, path: Any) -> None:
         """The names in a folder are about to be listed."""
@@ -109,6 +137,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._plain: dict[Any, Any] | None = None  # what lies below `os.environ` while nothing is noted
         self._asked = _asked(self)
+        self._looks = [_Look(self, name) for name in _LOOKS]
         sys.addaudithook(self._hook())
         os.register_at_fork(after_in_child=self._stop)
 
@@ -127,6 +156,8 @@ class Watcher:
             self._settle()
             self._trails.append(trail)
             self._watch_environ()
+            for look in self._looks:
+                look.begin()
 
     def stop(self, trail: Trail) -> None:
         """Note nothing more on `trail`."""
@@ -134,7 +165,12 @@ class Watcher:
             self._settle()
             self._trails[:] = [one for one in self._trails if one is not trail]
             if not self._trails:
-                self._leave_environ()
+                self._leave()
+
+    def _leave(self) -> None:
+        self._leave_environ()
+        for look in self._looks:
+            look.end()
 
     def _settle(self) -> None:
         """Give the trails what was opened, before anything happens by which a path may mean something else."""
@@ -149,7 +185,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._trails.clear()
         self._opened.clear()
-        self._leave_environ()
+        self._leave()
 
     def _hook(self) -> Callable[[str, tuple[Any, ...]], None]:
         trails, opened = self._trails, self._opened
@@ -176,10 +212,22 @@ class Watcher:
             for trail in tuple(self._trails):
                 trail.writes(path, reads=flags & (os.O_RDWR | os.O_TRUNC | os.O_EXCL) == os.O_RDWR)
         elif isinstance(path, (str, bytes)):
-            if not _is_import(path):
-                self._opened[os.fsdecode(path)] = None
+            text = os.fsdecode(path)
+            if not text.endswith((".py", ".pyc")) or _reads_text(frame := sys._getframe(2)):
+                self._opened[text] = None
+            elif frame.f_code.co_filename.startswith(_FROZEN):
+                for trail in tuple(self._trails):
+                    trail.imports(text)
         elif isinstance(path, os.PathLike):
             self._opened[os.fsdecode(path)] = None
+
+    def looks(self, path: Any) -> None:
+        """Code asks for a file that it may not open."""
+        if self._trails and isinstance(path, (str, bytes, os.PathLike)):
+            text = os.fsdecode(path)
+            if _is_by(sys._getframe(2), _USERS):
+                for trail in tuple(self._trails):
+                    trail.looks(text)
 
     def _watch_environ(self) -> None:
         """Put our dict below `os.environ` (and `os.environb`), which stay the objects that they are."""
@@ -270,6 +318,8 @@ def _counts(frame: types.FrameType | None) -> bool:
         frame = frame.f_back
     if frame is None or frame.f_globals.get("__name__", "").partition(".")[0] == "ckpt_magic":
         return False
+    if frame.f_code.co_name == "expanduser":
+        return _is_by(frame, _USERS)
     asks = str(frame.f_globals.get("__name__"))
     if asks.partition(".")[0] in sys.stdlib_module_names and frame.f_code.co_name not in ("expandvars", "main"):
         return asks == "__main__"
@@ -280,12 +330,67 @@ def _counts(frame: types.FrameType | None) -> bool:
     return True
 
 
-def _is_import(path: Any) -> bool:
-    """Whether the text of a module is opened to import or to show it."""
-    if type(path) is not str or not path.endswith((".py", ".pyc")):
+def _path_of(uri: str) -> str:
+    """The path that a database is opened by, given as `file:data.db?mode=ro`."""
+    from urllib.parse import unquote  # here, since few databases are opened so
+
+    path = unquote(uri.removeprefix("file:").partition("?")[0].partition("#")[0])
+    return f"/{path.lstrip('/')}" if path.startswith("//") else path
+
+
+class _Look:
+    """Stands in the place of a function of `os` that tells of files, and equals it: sets of `os` hold those."""
+
+    def __init__(self, watcher: Watcher, name: str) -> None:
+        self._watcher, self._name, self._native = watcher, name, getattr(os, name)
+
+    def __call__(self, path: Any, *args: Any, **options: Any) -> Any:
+        self._watcher.looks(path)
+        return self._native(path, *args, **options)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self._native
+
+    def __hash__(self) -> int:
+        return hash(self._native)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (os, self._name)
+
+    def begin(self) -> None:
+        """Take the place, unless somebody else has."""
+        if getattr(os, self._name) is self._native:
+            setattr(os, self._name, self)
+
+    def end(self) -> None:
+        """Leave it."""
+        if getattr(os, self._name) is self:
+            setattr(os, self._name, self._native)
+
+
+def _reads_text(frame: types.FrameType | None) -> bool:
+    """Whether code is read as a text: not to import it, nor to show where something happened."""
+    if frame is not None and frame.f_code.co_filename.startswith(_FROZEN):
         return False
-    asks = sys._getframe(3).f_code.co_filename
-    return asks.startswith(_FROZEN) or asks.endswith(_SHOWERS)
+    while frame is not None and frame.f_globals.get("__name__") in _SHOWERS:
+        frame = frame.f_back
+    return frame is None or _top(frame) not in _TELLERS
+
+
+def _is_by(frame: types.FrameType | None, tops: Set[str]) -> bool:
+    """Whether it is the user's code that does something, or one of these on its behalf."""
+    while frame is not None:
+        top = _top(frame)
+        if top in tops or owned.is_own(str(frame.f_globals.get("__name__"))):
+            return True
+        if top not in sys.stdlib_module_names or frame.f_code.co_filename.startswith(_FROZEN):
+            return False
+        frame = frame.f_back
+    return False
+
+
+def _top(frame: types.FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 def _listing(trail: Trail, arguments: tuple[Any, ...]) -> None:
@@ -300,6 +405,11 @@ def _renaming(trail: Trail, arguments: tuple[Any, ...]) -> None:
 
 def _commanding(trail: Trail, arguments: tuple[Any, ...]) -> None:
     trail.commands = True
+    trail.programs |= _is_by(sys._getframe(2), _STARTERS)
+
+
+def _forking(trail: Trail, arguments: tuple[Any, ...]) -> None:
+    trail.commands = True
 
 
 _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
@@ -313,6 +423,7 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "os.truncate": lambda trail, arguments: trail.writes(arguments[0]),
     "sqlite3.connect": lambda trail, arguments: trail.connects(arguments[0]),
     **dict.fromkeys(_COMMANDS, _commanding),
+    "os.fork": _forking,
 }
 
 

@@ -141,6 +141,8 @@ class Look:
         Per `--key` expression the digest of its value.
     settings
         The working directory, which counts where files are opened. For what code sets around a step see `around`.
+    bound
+        Files that the values go on reading which it reads.
     unclear
         What cannot be told, in words.
     """
@@ -152,6 +154,7 @@ class Look:
     texts: Sequence[str]
     keys: Mapping[str, str]
     settings: Mapping[str, str]
+    bound: Sequence[str]
     unclear: Sequence[str]
 
 

@@ -41,7 +41,7 @@ from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import delta, fingerprint, sharing, source
+from ckpt_magic.values import delta, essence, fingerprint, sharing, source
 from ckpt_magic.values.forms import Token
 
 CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]
@@ -424,7 +424,12 @@ class Session(Kernel):
         def facts(meta: Mapping[str, Any], call: StepCall, code: Code) -> Mapping[str, Mapping[str, Fact]]:
             return judge.now(key, meta, code=code, call=call, look=None).facts
 
-        return foresight.foresee(cells, metas, facts, will_run=will_run)
+        def reader(meta: Mapping[str, Any]) -> str:
+            if any(essence.reads_documentation(source.words(cell.tree).read) for cell in cells):
+                return "a cell"
+            return judge.reader(key, meta["step"], unknown_code(meta))
+
+        return foresight.foresee(cells, metas, facts, reader=reader, will_run=will_run)
 
     def _try_to_load(
         self, plan: Plan, stored: files.StoredStep, start: registry.StartPoint, decision: Decision

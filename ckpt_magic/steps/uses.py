@@ -98,13 +98,15 @@ class Use:
             return source in self.libraries or bool(self._strange)
         if source == "logging":
             return bool(self.shown) or any("log" in word for word in self.words.read)
+        if source == "environ" and self._is_of_library(name):
+            return True
         if source == "environ" or part == part_of(ambient.SETTING, "cwd"):
             return self._reaches_out
         if source == ambient.LIST:
             return (self.imports or bool(self._strange)) if name == "sys.path" else self._warns
         if source == "decimal":
             return self.holds or bool(self._strange) or any("decimal" in word.lower() for word in self.words.read)
-        return name not in _OF_THE_INTERPRETER
+        return name not in _OF_THE_INTERPRETER or any(name.replace(" ", "") in word for word in self.words.read)
 
     def may_set(self, part: str) -> bool:
         """Whether the code itself may have set a part, and not only an import of it."""
@@ -114,7 +116,7 @@ class Use:
         if self.is_open or any(owned.is_own(library) for library in self.libraries):
             return True
         if source == "environ":
-            return any("env" in word.lower() for word in self.words.read)
+            return self._is_of_library(name) or any("env" in word.lower() for word in self.words.read)
         if source == ambient.LIST:
             return self._has(_PATH) if name == "sys.path" else any("warn" in word for word in self.words.read)
         return source != "logging" or any("log" in word.lower() for word in self.words.read)
@@ -130,6 +132,10 @@ class Use:
         if library in self.libraries:
             return owned.is_own(place) or not is_added
         return bool(self._strange) and owned.is_own(place)
+
+    def _is_of_library(self, name: str) -> bool:
+        """Whether a variable is a setting of a library, as POLARS_FMT_MAX_ROWS: nobody sees that it asks for it."""
+        return name.startswith(tuple(f"{library.upper()}_" for library in self.libraries))
 
     def _has(self, words: Set[str]) -> bool:
         return not self.words.read.isdisjoint(words)

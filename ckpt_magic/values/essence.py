@@ -99,6 +99,76 @@ def imports(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@dataclass(frozen=True, slots=True)
+class AtImport:
+    """What the text of a module asks for when it is imported.
+
+    Attributes
+    ----------
+    keys
+        Environment variables.
+    opens
+        A word that stands for reading a file; empty if there is none.
+    texts
+        The texts in what runs then.
+    """
+
+    keys: frozenset[str] = frozenset()
+    opens: str = ""
+    texts: frozenset[str] = frozenset()
+
+
+def at_import(text: str) -> AtImport:
+    """Tell what runs when a module is imported: its statements, and the functions of its own that they mention."""
+    tree = _parsed(text)
+    if tree is None:
+        return AtImport()
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    keys, texts, opens = set[str](), set[str](), set[str]()
+    todo, done = list[ast.AST](tree.body), set[str]()
+    while todo:
+        node = todo.pop()
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                todo += [*node.decorator_list, *node.args.defaults, *(one for one in node.args.kw_defaults if one)]
+                continue
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+                todo += node.orelse
+                continue
+            case ast.Name(id=name) if name in functions and name not in done:
+                done.add(name)
+                todo += functions[name].body
+            case ast.Constant(value=str(constant)):
+                texts.add(constant)
+            case ast.Call(func=ast.Attribute(attr="getenv") | ast.Name(id="getenv"), args=[ast.Constant(str(key)), *_]):
+                keys.add(key)
+            case (
+                ast.Call(func=ast.Attribute(value=owner, attr="get"), args=[ast.Constant(str(key)), *_])
+                | ast.Subscript(value=owner, slice=ast.Constant(str(key)), ctx=ast.Load())
+            ) if _is_environ(owner):
+                keys.add(key)
+            case ast.Compare(left=ast.Constant(str(key)), comparators=[owner]) if _is_environ(owner):
+                keys.add(key)
+            case ast.Call(func=ast.Attribute(attr=word) | ast.Name(id=word)) if word in _OPENERS or word.startswith(
+                "read_"
+            ):
+                opens.add(word)
+        todo += ast.iter_child_nodes(node)
+    return AtImport(frozenset(keys), min(opens, default=""), frozenset(texts))
+
+
+def _is_environ(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute | ast.Name) and "environ" in (
+        getattr(node, "attr", ""),
+        getattr(node, "id", ""),
+    )
+
+
+_OPENERS = frozenset(
+    {"open", "load", "loadtxt", "genfromtxt", "fromfile", "imread", "safe_load", "full_load", "fileConfig"}
+)
+
+
 def definitions(tree: ast.Module, text: str = "") -> dict[str, Definition]:
     """The functions and classes that a cell binds at its top level, the last of each name."""
     lines = text.splitlines(keepends=True)

@@ -921,6 +921,7 @@ def _canonical(value: Any, room: list[int], depth: int) -> list[bytes]:
     elif kind.__module__ == "numpy" and hasattr(value, "dtype") and value.dtype.kind in "biufcSUmM":
         room[0] -= value.nbytes
         body = repr((value.dtype.str, value.shape)).encode() + (value.tobytes() if room[0] >= 0 else b"")
+        body += b"" if value.flags.writeable or not value.shape else b"read-only"
     else:
         raise _NotSmall
     return [_head(kind, len(body), room), body]

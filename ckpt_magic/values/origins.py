@@ -108,9 +108,11 @@ def statements(tree: ast.Module) -> Iterator[Statement]:
 def origin(history: Sequence[Event], name: str) -> Origin:
     """Where the value comes from that a name has after a history."""
     asleep: dict[str, Set[str]] = {}
+    modules = set[str]()  # functions change what is in them
     for event in history:
         if isinstance(event, Statement):
             asleep.update(event.asleep)
+            modules |= event.binds if event.imports and not event.reads else set()
     needed = _woken({name}, asleep)
     on_the_way: list[Event] = []
     digest = hashlib.blake2b(digest_size=12)
@@ -130,7 +132,8 @@ def origin(history: Sequence[Event], name: str) -> Origin:
             if left:
                 on_the_way.append(event)
             continue
-        if not event.anything and not needed & event.binds and not (needed | others) & event.touches:
+        touches = event.touches | (_woken(event.touches, asleep) & modules)
+        if not event.anything and not needed & event.binds and not (needed | others) & touches:
             continue
         on_the_way.append(event)
         digest.update(f"{event.digest};".encode())
@@ -174,6 +177,11 @@ def _touched(node: ast.stmt) -> Iterator[str]:
     for part in ast.walk(node):
         if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
             yield from _base(part)
+            if isinstance(part, ast.Attribute) and "builtins" in _base(part):
+                yield part.attr
+        elif isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):  # `@show.register`
+            for decorator in (*part.decorator_list, *getattr(part, "bases", ())):
+                yield from _base(decorator)
         elif isinstance(part, ast.AugAssign):
             yield from _base(part.target)
         elif isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id in _HARMLESS):

@@ -1,0 +1,288 @@
+"""Ways by which a change reaches a step that nobody sees coming: each makes it stale, and nothing else does.
+
+Each row is a project of its own: cells above the step, its code, the files, and an edit. The step is run once; it is
+restored while nothing has changed, and runs after the edit, so that its result is the one of a full run. Those of the
+second table can never be told, and always run.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import os
+import sqlite3
+import sys
+import textwrap
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fresh import project as projects
+
+Edit = Callable[[list[tuple[Any, ...]]], None]
+
+
+def text(old: str, new: str) -> Edit:
+    """Change text in the one cell that has it."""
+
+    def edit(cells: list[tuple[Any, ...]]) -> None:
+        (at,) = [number for number, (_, source) in enumerate(cells) if old in source]
+        cells[at] = cells[at][0], cells[at][1].replace(old, new)
+
+    return edit
+
+
+def cell(source: str) -> Edit:
+    """Insert an unmarked cell above the step."""
+    return lambda cells: cells.insert(-1, (None, source))
+
+
+def file(name: str, content: str) -> Edit:
+    """Change a file; its size and time stay, if its length does."""
+
+    def edit(cells: list[tuple[Any, ...]]) -> None:
+        path = Path(name)
+        before = path.stat() if path.exists() else None
+        path.write_text(content)
+        if before is not None:
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    return edit
+
+
+def link(target: str) -> Edit:
+    def edit(cells: list[tuple[Any, ...]]) -> None:
+        Path("link").unlink(missing_ok=True)
+        Path("link").symlink_to(target)
+
+    return edit
+
+
+def env(name: str, value: str) -> Edit:
+    return lambda cells: os.environ.__setitem__(name, value)
+
+
+def archive(content: str) -> Edit:
+    def edit(cells: list[tuple[Any, ...]]) -> None:
+        with zipfile.ZipFile("x.zip", "w") as packed:
+            packed.writestr("a", content)
+
+    return edit
+
+
+def database(value: int) -> Edit:
+    def edit(cells: list[tuple[Any, ...]]) -> None:
+        Path("x.db").unlink(missing_ok=True)
+        connection = sqlite3.connect("x.db")
+        connection.execute("create table t (a)")
+        connection.execute(f"insert into t values ({value})")
+        connection.commit()
+        connection.close()
+
+    return edit
+
+
+CONFIG = {"way_mod.py": "import json\nCONFIG = json.load(open('x.json'))\ndef get(): return CONFIG\n", "x.json": "1"}
+RATE = {"way_mod.py": "class Tool: pass\ntool = Tool()\ntool.rate = 0\ndef get(): return tool.rate\n"}
+SPEC = """
+import importlib.util as tools
+spec = tools.spec_from_file_location('way_spec', 'x.py')
+module = tools.module_from_spec(spec)
+spec.loader.exec_module(module)
+y = module.X
+del tools, spec, module
+"""
+
+# what it is, the cells above, the step, the files (a function makes one), the edit
+TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
+    # -- what modules ask for when they are imported
+    ("a file", "import way_mod", "y = way_mod.CONFIG", CONFIG, file("x.json", "2")),
+    ("a file, through a function", "from way_mod import get", "y = get()", CONFIG, file("x.json", "2")),
+    (
+        "a file below the folder of the module",
+        "from way_pack import get",
+        "y = get()",
+        {
+            "way_pack/__init__.py": "from pathlib import Path\ndef _load():\n"
+            "    return (Path(__file__).parent / 'data' / 'x.txt').read_text()\n"
+            "TEXT = _load()\ndef get(): return TEXT\n",
+            "way_pack/data/x.txt": "1",
+        },
+        file("way_pack/data/x.txt", "2"),
+    ),
+    (
+        "an environment variable",
+        "import way_mod",
+        "y = way_mod.get()",
+        {"way_mod.py": "import os\nMODE = os.environ.get('WAY_MODE', '')\ndef get(): return MODE\n"},
+        env("WAY_MODE", "2"),
+    ),
+    # -- what cells do to modules
+    ("an attribute of an object of a module", "import way_mod\nway_mod.tool.rate = 1", "y = way_mod.get()", RATE,
+     text("rate = 1", "rate = 2")),
+    ("a function in a module, set by the cell that imports it", "import way_mod\nway_mod.get = lambda: 1",
+     "y = way_mod.call()", {"way_mod.py": "def get(): return 0\ndef call(): return get()\n"},
+     text("lambda: 1", "lambda: 2")),
+    ("an attribute set by name", "import way_mod\ndef patch(v):\n    setattr(way_mod, 'RATE', v)\npatch(1)",
+     "y = way_mod.get()", {"way_mod.py": "RATE = 0\ndef get(): return RATE\n"}, text("patch(1)", "patch(2)")),
+    # -- code that is read, and not imported
+    ("a module made from its file", "", SPEC, {"x.py": "X = 1\n"}, file("x.py", "X = 2\n")),
+    ("runpy", "", "import runpy\ny = runpy.run_module('way_mod')['X']", {"way_mod.py": "X = 1\n"},
+     file("way_mod.py", "X = 2\n")),
+    ("linecache", "", "import linecache\nlinecache.clearcache()\ny = linecache.getline('x.py', 1)", {"x.py": "1"},
+     file("x.py", "2")),
+    ("tokenize", "", "import tokenize\nwith tokenize.open('x.py') as file: y = file.read()\ndel file", {"x.py": "1"},
+     file("x.py", "2")),
+    ("a module that is found by a name put together", "import way_mod",
+     "import importlib\ny = importlib.import_module('way_' + 'mod').X", {"way_mod.py": "X = 1\n"},
+     file("way_mod.py", "X = 2\n")),
+    ("documentation that a module reads", "import way_mod\ndef h(x: int):\n    'one'", "y = way_mod.get(h)",
+     {"way_mod.py": "def get(f): return f.__doc__\n"}, text("'one'", "'two'")),
+    ("annotations that a module reads", "import way_mod\ndef h(x: int): pass", "y = way_mod.get(h)",
+     {"way_mod.py": "def get(f): return str(f.__annotations__)\n"}, text("x: int", "x: str")),
+    # -- what is looked for and not opened
+    ("names in a list", "import os\nnames = ['a.txt', 'b.txt']", "y = [os.path.exists(name) for name in names]",
+     {"a.txt": ""}, file("b.txt", "")),
+    ("names put together", "import os", "y = [os.path.exists(f'f{n}') for n in range(3)]", {"f0": ""}, file("f1", "")),
+    ("the size of a file", "from pathlib import Path", "y = [Path(f'f{n}').stat().st_size for n in range(2)]",
+     {"f0": "", "f1": "1"}, file("f1", "22")),
+    ("what a module looks for", "import way_mod", "y = way_mod.has('b' + '.txt')",
+     {"way_mod.py": "import os\ndef has(name): return os.path.isfile(name)\n"}, file("b.txt", "")),
+    # -- what values read later
+    ("an open file", "h = open('x.txt')", "y = h.read()", {"x.txt": "1"}, file("x.txt", "2")),
+    ("rows of an open file", "import csv\nh = open('x.txt')\nrows = csv.reader(h)", "y = list(rows)",
+     {"x.txt": "1"}, file("x.txt", "2")),
+    ("an archive", "import zipfile\nz = zipfile.ZipFile('x.zip')", "y = z.read('a')", archive("1"),
+     archive("2")),
+    ("a database", "import sqlite3\nc = sqlite3.connect('x.db')", "y = c.execute('select a from t').fetchall()",
+     database(1), database(2)),
+    ("a database by its address", "",
+     "import sqlite3\nc = sqlite3.connect('file:x.db?mode=ro', uri=True)\ny = c.execute('select a from t').fetchall()\n"
+     "c.close()\ndel c", database(1), database(2)),
+    # -- other programs
+    ("a program that reads a file", "import subprocess",
+     "y = subprocess.run(['cat', 'x.txt'], capture_output=True).stdout", {"x.txt": "1"}, file("x.txt", "2")),
+    ("a line of the shell", "import os", "with os.popen('cat x.txt') as file: y = file.read()\ndel file",
+     {"x.txt": "1"}, file("x.txt", "2")),
+    # -- the environment and the interpreter
+    ("which variables are set", "import os", "y = sorted(n for n in os.environ if n.startswith('WAY_'))", {},
+     env("WAY_MODE", "2")),
+    ("the home folder", "from pathlib import Path", "y = str(Path.home())", {}, env("HOME", "/nowhere")),
+    ("a limit of the interpreter", "import sys\nsys.setrecursionlimit(2000)", "y = sys.getrecursionlimit()", {},
+     text("(2000)", "(2100)")),
+    # -- values
+    ("a generator that was drawn from", "numbers = (n for n in range(5))", "y = next(numbers)", {},
+     cell("next(numbers)")),
+    ("a name that is not there any more", "lr = 1", "try:\n    y = lr\nexcept NameError:\n    y = 0", {},
+     text("lr = 1", "pass")),
+    # -- what was right before
+    ("an argument of a decorator",
+     "def times(k):\n    def deco(f):\n        def inner(x): return f(x) * k\n        return inner\n    return deco\n"
+     "@times(2)\ndef g(x): return x", "y = g(3)", {}, text("@times(2)", "@times(3)")),
+    ("what a partial holds", "from functools import partial\ndef g(x, k): return x * k\nh = partial(g, k=2)",
+     "y = h(3)", {}, text("k=2", "k=3")),
+    ("an attribute of a base class", "class Base: rate = 1\nclass Tool(Base): pass", "y = Tool().rate", {},
+     text("rate = 1", "rate = 2")),
+    ("a metaclass", "class Meta(type):\n    def size(cls): return 1\nclass Tool(metaclass=Meta): pass",
+     "y = Tool.size()", {}, text("return 1", "return 2")),
+    ("a default value that was changed in place", "def g(x, seen=[]):\n    seen.append(x)\n    return len(seen)",
+     "y = g(1)", {}, cell("g(0)")),
+    ("what a closure counts",
+     "def make():\n    n = 0\n    def count():\n        nonlocal n\n        n += 1\n        return n\n"
+     "    return count\ncount = make()", "y = count()", {}, cell("count()")),
+    ("the annotation that a function is dispatched by",
+     "from functools import singledispatch\n@singledispatch\ndef g(x): return 0\n@g.register\ndef _(x: int): return 1",
+     "y = g(1)", {}, text("x: int", "x: str")),
+    ("the order of fields", "from typing import NamedTuple\nclass Pair(NamedTuple):\n    a: int\n    b: int",
+     "y = Pair(1, 2).a", {}, text("    a: int\n    b: int", "    b: int\n    a: int")),
+    ("a lambda in a dict", "ops = {'a': lambda x: x + 1}", "y = ops['a'](1)", {}, text("x + 1", "x + 2")),
+    ("a format in a helper", "def show(x): return f'{x:.2f}'", "y = show(1 / 3)", {}, text(".2f", ".3f")),
+    ("a link to another file", "", "y = open('link').read()", {"a.txt": "1", "b.txt": "2", "link": "->a.txt"},
+     link("b.txt")),
+    ("a link to another folder", "", "y = open('link/x.txt').read()",
+     {"a/x.txt": "1", "b/x.txt": "2", "link": "->a"}, link("b")),
+    ("a folder deep down", "import os", "y = [names for _, _, names in os.walk('d')]", {"d/e/a.txt": ""},
+     file("d/e/b.txt", "")),
+    ("what a library's function was replaced by", "import textwrap\ntextwrap.wrap = lambda one: 'a'",
+     "y = textwrap.wrap('x')", {},
+     text("'a'", "'b'")),
+    ("another value in a builtin name", "import builtins\nbuiltins.way_value = 1", "y = way_value", {},
+     text("way_value = 1", "way_value = 2")),
+]  # fmt: skip
+
+# always stale, with a word of the reason
+NEVER_TOLD: list[tuple[str, str, str, str]] = [
+    ("the text of a function", "import inspect\ndef h():\n    return 1  # a", "y = inspect.getsource is None",
+     "getsource"),
+    ("which classes are derived", "class Base: pass\nclass One(Base): pass", "y = len(Base.__subclasses__())",
+     "__subclasses__"),
+    ("a program that names no file", "import subprocess", "y = subprocess.run(['true']).returncode", "programs"),
+    ("a module that has no file", "import sys, types\nsys.modules['way_made'] = types.ModuleType('way_made')",
+     "import way_made\ny = way_made.__name__", "has no file"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    path = tmp_path / "project"
+    path.mkdir()
+    monkeypatch.setenv("CKPT_KEY", "tests")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.chdir(path)
+    monkeypatch.syspath_prepend(str(path))
+    monkeypatch.setattr(textwrap, "wrap", textwrap.wrap)
+    environ, limit = dict(os.environ), sys.getrecursionlimit()
+    yield path
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.setrecursionlimit(limit)
+    vars(builtins).pop("way_value", None)
+    sys.modules.pop("way_made", None)
+    projects.forget_modules(path)
+    gc.collect()  # files that cells left open
+
+
+def write(files: dict[str, str] | Edit) -> None:
+    if callable(files):
+        files([])
+        return
+    for name, content in files.items():
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content.startswith("->"):
+            path.symlink_to(content.removeprefix("->"))
+        else:
+            path.write_text(content)
+
+
+def cells_of(above: str, step: str) -> list[tuple[Any, ...]]:
+    return [*([(None, above)] if above else []), (1, step)]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("above", "step", "files", "edit"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_what_reaches_a_step_makes_it_stale(
+    project: Path, above: str, step: str, files: dict[str, str] | Edit, edit: Edit
+) -> None:
+    write(files)
+    cells = cells_of(above, step)
+    first = projects.play(project, cells, "none")
+    again = projects.play(project, cells, "auto")
+    assert again.steps == set(), again.why(1)
+    edit(cells)
+    foreseen = projects.foresee(project, cells)
+    found = projects.play(project, cells, "auto")
+    assert found.steps == {1} and foreseen == {1}
+    truth = projects.truth(project, cells)["y"]
+    assert found.names["y"] == truth != first.names["y"], "the edit changes the result"
+
+
+@pytest.mark.parametrize(("above", "step", "why"), [row[1:] for row in NEVER_TOLD], ids=[row[0] for row in NEVER_TOLD])
+def test_what_cannot_be_told_is_stale(project: Path, above: str, step: str, why: str) -> None:
+    cells = cells_of(above, step)
+    projects.play(project, cells, "none")
+    found = projects.play(project, cells, "auto")
+    assert found.steps == {1} and why in found.why(1)

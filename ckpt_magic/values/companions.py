@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.forms import Token
 
 KIND: Final = "companions"
@@ -26,6 +25,7 @@ JOIN: Final = """lambda one, state: (state[2:] and one.__setstate__(state[2]), [
     state[0].add_reference(block)) for block in getattr(one, 'blocks', (one,))])"""
 JOIN_INDEX: Final = """lambda index, state: (setattr(index, '_references', state[0]),
     state[0].add_index_reference(index))"""
+_NAMELESS: Final = "?"  # something in an unmarked cell looks at it that has no name: a closure, an object of a library
 _ENTERED: Final = 1000  # objects, to find a frame that an unmarked cell made
 _COMPARED: Final = 1 << 24  # bytes; larger memory is not read, only to have it once instead of twice
 
@@ -39,6 +39,10 @@ def count_of(one: Any) -> Any:
 
 def _living(refs: Any) -> list[Any]:
     return [one for ref in refs.referenced_blocks if (one := ref()) is not None]
+
+
+class _Nameless:
+    """Stands, in the kernel that restores, for what looked at a memory and has no name: who writes goes on to copy."""
 
 
 class _Count:
@@ -70,6 +74,7 @@ class Companions:
         """Forget everything."""
         self._known: dict[int, _Count] = {}
         self._named: dict[str, _Count] = {}
+        self._nameless: list[_Nameless] = []
         self.saving((), all_of_it=False)
         self.begin("")
 
@@ -122,7 +127,7 @@ class Companions:
                 key, at, block = others[0]
                 name, starts = f"{at} of {key}", _addresses(_memory(block))
             elif self._is_told and hasattr(one, "mgr_locs") and len(_living(count.refs)) > max(len(counted), 1):
-                raise NotPicklableError("memory that something in an unmarked cell looks at as well")
+                name = _NAMELESS
         memory = _addresses(_memory(one))
         place: Place = ()
         if memory and len(memory) == len(starts):
@@ -158,7 +163,10 @@ class Companions:
         joined.clear()  # a block is counted while it lives
 
     def _here(self, name: str, refs: Any) -> _Count:
-        if not name:
+        if name == _NAMELESS:
+            self._nameless.append(stands_for_it := _Nameless())
+            refs.add_index_reference(stands_for_it)
+        if name in ("", _NAMELESS):
             return self._note(refs, "", ())
         at, _, key = name.partition(" of ")
         if key:

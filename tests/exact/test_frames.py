@@ -10,6 +10,25 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "a closure of an unmarked cell looks at the memory of a frame that a step changes",
+    """
+%%
+import collections, numpy as np, pandas as pd
+df = pd.DataFrame({'a': np.arange(5.), 'b': np.arange(5.)})
+def hold(column): return lambda: float(column.sum())
+total, last = hold(df['a']), collections.deque([df['b']])
+%%step 1
+df['n'] = 1; own = pd.DataFrame({'a': np.arange(3.)})
+%%step 2
+a, b, o = df['a'].to_numpy(), df['b'].to_numpy(), own['a'].to_numpy()
+%%step 3
+df.loc[0, 'a'] = 9.; df.loc[0, 'b'] = 8.; own.loc[0, 'a'] = 7.
+%%step 4
+r = a[0], b[0], o[0], df.iloc[0].tolist(), total(), float(last[0].iloc[0])
+""",
+    differs="(memory)",  # of `a` and `b` with what the closure holds: it cannot be found, only counted
+)
+scenario(
     "columns are added, dropped, renamed in place",
     """
 %%step 1

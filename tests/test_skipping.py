@@ -97,11 +97,12 @@ def test_a_large_value_that_nobody_else_holds_is_looked_at_once(kernel: Kernel, 
 
 def test_a_large_text_is_not_hashed_again(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "MUCH", 100)
-    kernel.cell("big = 'x' * 1000")
+    size = fingerprint.SMALL
+    kernel.cell(f"big = 'x' * {size}")
     kernel.step(1, "x = 1")
     assert is_skipped(kernel)
     kernel.step(2, "big += 'y'")
-    assert stored(kernel, 2) == {"big": "x" * 1000 + "y"}
+    assert stored(kernel, 2) == {"big": "x" * size + "y"}
 
 
 def test_what_a_step_made_is_skipped_by_the_next(kernel: Kernel) -> None:

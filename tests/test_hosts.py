@@ -498,3 +498,14 @@ def test_nothing_that_ran_for_a_cell_outlives_it_and_keeps_values_alive(tmp_path
         assert [line for line in lines if not line.endswith("[]")] == []
         assert "count 0" in ran.stdout
         assert ("step 2 · restored" in ran.stdout) == (start != "none")
+
+
+def test_what_a_step_takes_from_os_is_what_os_has(run_in_fork: RunInFork) -> None:
+    cells = [
+        *SETUP.splitlines()[1:],
+        "%%step 1\nimport os\nfrom os import stat\nname, there = os.stat.__name__, os.path.exists('nothing')",
+        "print(stat is os.stat, type(stat).__name__, name, os.access in os.supports_effective_ids)",
+    ]
+    text = run_in_fork(cells).cells[-1]["text"]
+    assert text == "True builtin_function_or_method stat True\n"
+    assert run_in_fork([cells[0], "%ckpt_start end", *cells[1:]]).cells[-1]["text"] == text

@@ -14,7 +14,7 @@ import sys
 import time
 import types
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
 from dataclasses import replace
 from importlib.util import source_from_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from ckpt_magic.steps import record
 from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
 from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.steps.opened import Trail, watcher
+from ckpt_magic.steps.opened import Trail, put_native, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.values import ambient, bindings, essence, fingerprint, outlines, references, source
@@ -87,7 +87,7 @@ class Evidence:
     def __init__(
         self,
         base: Path,
-        namespace: Mapping[str, Any],
+        namespace: MutableMapping[str, Any],
         main: dict[str, Any],
         makers: Makers,
         keyring: Callable[[], Keyring],
@@ -138,6 +138,7 @@ class Evidence:
         """The step is over, whatever became of it."""
         if running is not None:
             watcher().stop(running.trail)
+            put_native(self._namespace)
         self.modules.notice()
 
     # -- for META -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Set
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -342,30 +342,38 @@ class _Look:
     """Stands in the place of a function of `os` that tells of files, and equals it: sets of `os` hold those."""
 
     def __init__(self, watcher: Watcher, name: str) -> None:
-        self._watcher, self._name, self._native = watcher, name, getattr(os, name)
+        self._watcher, self._name, self.native = watcher, name, getattr(os, name)
+        functools.update_wrapper(self, self.native)
 
     def __call__(self, path: Any, *args: Any, **options: Any) -> Any:
         self._watcher.looks(path)
-        return self._native(path, *args, **options)
+        return self.native(path, *args, **options)
 
     def __eq__(self, other: object) -> bool:
-        return other is self or other is self._native
+        return other is self or other is self.native
 
     def __hash__(self) -> int:
-        return hash(self._native)
+        return hash(self.native)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (os, self._name)
 
     def begin(self) -> None:
         """Take the place, unless somebody else has."""
-        if getattr(os, self._name) is self._native:
+        if getattr(os, self._name) is self.native:
             setattr(os, self._name, self)
 
     def end(self) -> None:
         """Leave it."""
         if getattr(os, self._name) is self:
-            setattr(os, self._name, self._native)
+            setattr(os, self._name, self.native)
+
+
+def put_native(namespace: MutableMapping[str, Any]) -> None:
+    """Give the names that a step bound to what stood in the place of a function of `os` that function itself."""
+    for name, value in list(namespace.items()):
+        if type(value) is _Look:
+            namespace[name] = value.native
 
 
 def _reads_text(frame: types.FrameType | None) -> bool:

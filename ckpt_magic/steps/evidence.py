@@ -607,7 +607,8 @@ def _bound(values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 def _is_made_up(name: str) -> bool:
     """Whether a module was put together by code: there is no text of it."""
     module = sys.modules.get(name)
-    return type(module) is types.ModuleType and module.__spec__ is None and not hasattr(module, "__file__")
+    made = type(module) is types.ModuleType and module.__spec__ is None and not hasattr(module, "__file__")
+    return made and name != "__main__"
 
 
 def _of_module(path: str) -> str:

@@ -60,7 +60,15 @@ def _of_file(file: Any) -> Iterable[str]:
 
 
 def _of_database(connection: Any) -> Iterable[str]:
-    return [row[2] for row in connection.execute("PRAGMA database_list") if row[2]]
+    sqlite3 = sys.modules["sqlite3"]
+    asking = sqlite3.Cursor(connection)
+    asking.row_factory = None
+    try:
+        return [path for _, _, path in asking.execute("PRAGMA database_list") if path]
+    except sqlite3.ProgrammingError as error:
+        if "closed" not in str(error):
+            raise
+        return []
 
 
 def _of_lazy_frame(frame: Any) -> Iterable[str]:

@@ -104,6 +104,7 @@ c = B(x=2); b.y.append(1)
 %%step 4
 r = isinstance(c, A), B.model_fields.keys(), c.model_dump(), A.__subclasses__() == [B], b.model_copy(deep=True)
 """,
+    starts=(2, 3, 4, 5),  # which classes there are is no evidence: with `auto` the last step is never fresh
 )
 scenario(
     "a generic model of a generic model, partly filled in, subclassed, and one made by a call",

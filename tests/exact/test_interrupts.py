@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from ckpt_magic.steps import interrupts
 from tests.exact.interrupts import sweep
-
-
-@pytest.fixture(autouse=True)
-def _minded() -> Iterator[None]:
-    """A shell lets what it starts in the background ignore Ctrl-C."""
-    old = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, old)
 
 
 @pytest.mark.parametrize("start", ["none", "9"], ids=["while a step runs", "while it is restored"])

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from ckpt_magic.values import owned
 from tests.fresh import project as projects
 
 Edit = Callable[[list[tuple[Any, ...]]], None]
@@ -234,6 +235,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(path)
     monkeypatch.syspath_prepend(str(path))
     monkeypatch.setattr(textwrap, "wrap", textwrap.wrap)
+    # modules of the tests count as the user's own; the project has none of those that other files loaded
+    own_modules = owned.own_modules
+    others = {*own_modules()}
+    monkeypatch.setattr(owned, "own_modules", lambda: [name for name in own_modules() if name not in others])
     environ, limit = dict(os.environ), sys.getrecursionlimit()
     yield path
     os.environ.clear()

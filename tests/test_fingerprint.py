@@ -402,14 +402,25 @@ def test_fingerprints_are_equal_in_every_kernel() -> None:
     assert found == {f"{fingerprint.fingerprint(eval(value))}\n"}
 
 
-def test_what_is_large_deep_cyclic_or_unknown_has_no_fingerprint() -> None:
-    cyclic: list[Any] = []
-    cyclic.append(cyclic)
+def test_fingerprints_tell_what_is_met_twice_from_its_equal() -> None:
+    one, other = [1], [1]
+    cyclic, again, longer = [1], [1], [1]
+    for value, inner in [(cyclic, cyclic), (again, again), (longer, [1, longer])]:
+        value.append(inner)  # type: ignore[arg-type]
+    array, scalar = np.arange(3), np.float64(3)
+    pairs = [[one, one], [one, other], [array, array], [array, array.copy()], {"a": one, "b": [one]}, cyclic, longer]
+    digests = [fingerprint.fingerprint(value) for value in pairs]
+    assert None not in digests and len({*digests}) == len(digests)
+    assert fingerprint.fingerprint([other, other]) == digests[0]
+    assert fingerprint.fingerprint(again) == digests[5]
+    assert fingerprint.fingerprint([scalar, scalar]) == fingerprint.fingerprint([scalar, np.float64(3)])
+
+
+def test_what_is_large_deep_or_unknown_has_no_fingerprint() -> None:
     deep: list[Any] = []
     for _ in range(900):
         deep = [deep]
     values: list[Any] = [
-        cyclic,
         deep,
         "x" * 100_000,
         b"x" * 100_000,

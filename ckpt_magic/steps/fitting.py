@@ -15,7 +15,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
-from ckpt_magic.values import delta, fingerprint, outlines, references, source
+from ckpt_magic.values import delta, fingerprint, outlines, references, sharing, source
 
 
 class Fitting:
@@ -110,6 +110,9 @@ class Fitting:
                 for name in meta["seen"]
                 if kernel.is_users(name) and not (name in evidence.get("covered", ()) and self._defines(name))
             },
+            same=sharing.aliases(
+                {name: kernel.namespace[name] for name in record.recorded(meta) if name in kernel.namespace}
+            ),
             shown={
                 name: (text, kernel.evidence.shown(name, kernel.secrets))
                 for name, text in evidence.get("shown", {}).items()

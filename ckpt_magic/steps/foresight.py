@@ -194,7 +194,9 @@ class _Above:
             return _cannot_tell(name, origin)
         if origin.last is not None:
             if fingerprint.fingerprint(origin.last.value) == meta["seen"].get(name):
-                return None
+                others: Sequence[str] = next((names for names in meta["same"] or () if name in names), [])
+                told = ", ".join(f"`{one}`" for one in others)
+                return Cause("value", name, f"{told} are no more one object") if others else None
             was, now = evidence["shown"].get(name, ""), repr(origin.last.value)
             shown = f" (was {was}, is {now})" if was else ""
             cause = Cause("value", name, f"`{name}` has another value{shown}", was, now if was else "")

@@ -93,6 +93,7 @@ class Looks:
             reads,
             reached,
             seen,
+            sharing.aliases({name: names[name] for name in reads}),
             unmade,
             use,
             kernel.around.before_step(surroundings),

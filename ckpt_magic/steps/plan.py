@@ -92,6 +92,8 @@ class Before:
         Those and all that shares with them; None if the code can reach everything.
     seen
         Fingerprints of names that it reads and that no step made.
+    same
+        Those of the names it reads that mean one object, in groups.
     unmade
         Names that it reads, here or not, that no step made and that have no fingerprint; `*` stands for all others,
         `self.*` for all other attributes.
@@ -113,6 +115,7 @@ class Before:
     reads: set[str]
     reached: set[str] | None
     seen: dict[str, str]
+    same: list[list[str]]
     unmade: set[str]
     use: Use
     around: Mapping[str, Part]

@@ -49,6 +49,7 @@ EMPTY: Mapping[str, Any] = {
     "groups": {},
     "owned": (),
     "seen": {},
+    "same": None,
     "inputs": {},
     "unmade": (),
     "unmarked": {},
@@ -130,6 +131,8 @@ def meta_of(
     renewed = plan.code.names.renews if kind == "cell" else {own}
     # a value that cannot be compared never equals another one: every run of it is another content
     unknown = {name: f"{UNKNOWN}{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
+    reads = {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())}
+    known = recorded({"reads": reads, "seen": before.seen})
     return {
         "name": plan.key.name,
         "version": plan.key.version,
@@ -155,11 +158,12 @@ def meta_of(
         "unsaved": list(unsaved),
         "result": result,
         "order": list(order) if unsaved else [],
-        "reads": {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())},
+        "reads": reads,
         "joint": sorted((used - before.reads) & before.producers.keys()),
         "groups": {**found.groups, **unknown},
         "owned": [[list(path), digest] for path, digest in found.owned.items()],
         "seen": before.seen,
+        "same": [group for names in before.same if len(group := [name for name in names if name in known]) > 1],
         "inputs": {name: one for name, one in before.inputs.items() if name in before.seen or name in used},
         "unmade": sorted(before.unmade),
         "unmarked": {name: list(producer) for name, producer in sorted(unmarked.items())},
@@ -185,6 +189,11 @@ def completed(stored: StoredStep) -> StoredStep:
     stored.meta.update({**EMPTY, **stored.meta})
     wrong = shapes.misfits(stored.meta)
     return stored.spoiled(f"its record makes no sense ({', '.join(wrong)})") if wrong else stored
+
+
+def recorded(meta: Mapping[str, Any]) -> set[str]:
+    """The names of which META tells what the step found in them."""
+    return {*meta["reads"], *(name for name, digest in meta["seen"].items() if digest != ABSENT)}
 
 
 def as_accepted(meta: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

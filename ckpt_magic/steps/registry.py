@@ -127,6 +127,8 @@ class Known:
         Names that an unmarked cell has bound.
     values
         Fingerprints of the names, made by no step, that the checkpoint has seen (META `seen`), as they are now.
+    same
+        Names in META `reads` and `seen` that mean one object now, in groups.
     definitions
         Digests, as they are now, of the classes and functions in META `definitions`.
     before
@@ -157,6 +159,7 @@ class Known:
     elsewhere: Mapping[str, str | None] = field(default_factory=dict)
     unmarked: Set[str] = frozenset()
     values: Mapping[str, str | None] = field(default_factory=dict)
+    same: Sequence[Sequence[str]] = ()
     definitions: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
     generators: Sequence[str] = ()
@@ -345,6 +348,17 @@ def other_values(known: Known, meta: Mapping[str, Any]) -> Iterator[tuple[str, s
             yield name, f"`{name}` has another value{shown}" if fingerprint else f"`{name}` was not there", was, is_now
 
 
+def _other_aliases(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    if call.stale == "restore" or meta["same"] is None:
+        return ""
+    mine = {name for name, (step, _) in known.pipeline.producers.items() if step == call.step}  # its own earlier work
+    was, now = ({tuple(names) for names in groups if mine.isdisjoint(names)} for groups in (meta["same"], known.same))
+    for names in sorted(was ^ now):
+        told = ", ".join(f"`{name}`" for name in names)
+        return f"{told} are no more one object" if names in was else f"{told} are one object now"
+    return ""
+
+
 def _other_definition(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     for name, digest in meta["definitions"].items():
         if known.definitions.get(name, digest) != digest:
@@ -416,6 +430,7 @@ _RULES: Sequence[tuple[str, Callable[[StepCall, Known, Mapping[str, Any]], str]]
     ("function", _other_definition),
     ("function", _changed),
     ("value", _other_value_seen),
+    ("value", _other_aliases),
     ("random", _other_random_state),
     ("setting", _other_surroundings),
     ("value", _unmarked_cell_wrote),

@@ -125,6 +125,7 @@ FORMS: Mapping[str, _Form] = {
             and value["meta"]["evidence"] is not None
         )
     ),
+    "same": _maybe(_several(_is_texts)),
     "owned": _several(_fixed(_is_texts, _maybe(_is_text))),
     "before": _table(_maybe(_is_text)),
     "moved": lambda value: _is_flag(value) or _is_texts(value),

@@ -891,7 +891,7 @@ def fingerprint(value: Any, *, room: int = SMALL) -> str | None:
     """
     digest = hashlib.blake2b(digest_size=16)
     try:
-        for part in _canonical(value, [room], 0):
+        for part in _canonical(value, [room], 0, {}):
             digest.update(part)
     except _NotSmall:
         return None
@@ -902,9 +902,17 @@ class _NotSmall(Exception):  # noqa: N818  # it is no error
     """The value has no fingerprint."""
 
 
-def _canonical(value: Any, room: list[int], depth: int) -> list[bytes]:
-    """Encode `value` with its types; `room` counts down the bytes that are left."""
+def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> list[bytes]:
+    """Encode `value` with its types; `room` counts down the bytes that are left.
+
+    What can be changed in place and was `met` before is told by its number: it matters whether it is met twice, or its
+    equal.
+    """
     kind = type(value)
+    if kind in (list, dict, set, bytearray) or kind.__name__ == "ndarray":
+        if id(value) in met:
+            return [_head(kind, met[id(value)], room), b"again"]
+        met[id(value)] = len(met)
     if kind in (str, bytes, bytearray) and len(value) > SMALL:
         raise _NotSmall
     if kind in ATOMS:
@@ -912,16 +920,16 @@ def _canonical(value: Any, room: list[int], depth: int) -> list[bytes]:
     elif kind is bytearray:
         body = bytes(value)
     elif kind in (list, tuple, set, frozenset, dict):
-        if depth > _DEEP or len(value) > SMALL:  # also a container that holds itself
+        if depth > _DEEP or len(value) > SMALL:
             raise _NotSmall
         items = (item for pair in value.items() for item in pair) if kind is dict else value
         head = _head(kind, len(value), room)
-        parts = [b"".join(_canonical(item, room, depth + 1)) for item in items]
+        parts = [b"".join(_canonical(item, room, depth + 1, met)) for item in items]
         return [head, *(sorted(parts) if kind in (set, frozenset) else parts)]
     elif kind.__module__ == "numpy" and hasattr(value, "dtype") and value.dtype.kind in "biufcSUmM":
         room[0] -= value.nbytes
         body = repr((value.dtype.str, value.shape)).encode() + (value.tobytes() if room[0] >= 0 else b"")
-        body += b"" if value.flags.writeable or not value.shape else b"read-only"
+        body += b"" if is_writeable(value) or not value.shape else b"read-only"
     else:
         raise _NotSmall
     return [_head(kind, len(body), room), body]

@@ -14,7 +14,7 @@ import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from ckpt_magic.values import forms, memmaps, references, tokens
 from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_subarray
@@ -63,6 +63,19 @@ class Links:
     def text(self) -> bytes:
         """A text that is equal for equal links."""
         return repr((sorted(self.objects.items()), sorted(self.memory.items()))).encode()
+
+
+def aliases(values: Mapping[str, Any]) -> list[list[str]]:
+    """Names that mean one object which can be changed; of what cannot, it makes no difference."""
+    found: dict[int, list[str]] = {}
+    for name in sorted(values):
+        kind = type(values[name])
+        if kind not in ATOMS and kind not in (tuple, frozenset) and not issubclass(kind, _DEFINITIONS):
+            found.setdefault(id(values[name]), []).append(name)
+    return sorted(names for names in found.values() if len(names) > 1)
+
+
+_DEFINITIONS: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 
 
 def _among(objects: Mapping[Names, list[Row]], alive: set[str]) -> dict[Names, list[Row]]:

@@ -35,7 +35,7 @@ def test_a_hundred_kills_leave_the_earlier_or_the_new_checkpoint_whole(tmp_path:
     assert found["killed, the old one is there"] > 10
 
 
-@pytest.mark.parametrize(("name", "every"), [("session", 8), ("publish", 2), ("clear", 2), ("trust", 24), ("key", 4)])
+@pytest.mark.parametrize(("name", "every"), [("session", 8), ("publish", 2), ("clear", 2), ("trust", 12), ("key", 4)])
 def test_what_writes_to_the_disk_survives_the_failure_of_any_system_call(tmp_path: Path, name: str, every: int) -> None:
     """Some calls, with errors in turns; each call with each error: `python -m tests.durability.calls`."""
     if why := calls.available():

@@ -15,7 +15,7 @@ from tests.exact.generate import smallest
 from tests.exact.harness import Server
 from tests.exact.programs import FIRST, LINES, RESULTS, Maker, Program, programs
 
-EXAMPLES = 50
+EXAMPLES = 120
 
 pytestmark = pytest.mark.long
 

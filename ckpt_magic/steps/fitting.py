@@ -110,9 +110,7 @@ class Fitting:
                 for name in meta["seen"]
                 if kernel.is_users(name) and not (name in evidence.get("covered", ()) and self._defines(name))
             },
-            same=sharing.aliases(
-                {name: kernel.namespace[name] for name in record.recorded(meta) if name in kernel.namespace}
-            ),
+            same=self._same(meta),
             shown={
                 name: (text, kernel.evidence.shown(name, kernel.secrets))
                 for name, text in evidence.get("shown", {}).items()
@@ -130,6 +128,13 @@ class Fitting:
             around=self._around(key, code, meta),
             needed=self._needed(key, code, meta, start) if meta["unsaved"] or meta["result"] else "",
         )
+
+    def _same(self, meta: Mapping[str, Any]) -> list[list[str]]:
+        names = record.recorded(meta)
+        if names.isdisjoint(meta["seen"]):
+            return []
+        here = {name: self._kernel.namespace[name] for name in names if name in self._kernel.namespace}
+        return record.told_apart(sharing.aliases(here), names, meta["seen"])
 
     def decide(
         self,

@@ -15,6 +15,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, sharing, source, spots
 from ckpt_magic.values.fingerprint import Seen
+from ckpt_magic.values.references import ATOMS
 
 _OF_THE_HISTORY = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|In|Out|_[iod]h")  # what IPython binds anew with each cell
 RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so
@@ -93,7 +94,7 @@ class Looks:
             reads,
             reached,
             seen,
-            sharing.aliases({name: names[name] for name in reads}),
+            sharing.aliases({name: names[name] for name in reads}) if _can_be_shared(seen, names) else [],
             unmade,
             use,
             kernel.around.before_step(surroundings),
@@ -247,3 +248,7 @@ class Looks:
         state = {**change.state, "places": rows, "sources": kernel.places.sources(before.places, rows)}
         labels = tuple(dict.fromkeys(spots.label(place) for place, _, _ in rows))
         return replace(change, state=state, names=change.names + labels, refused=(*change.refused, *refused))
+
+
+def _can_be_shared(seen: Mapping[str, str], names: Mapping[str, Any]) -> bool:
+    return any(name in names and type(names[name]) not in ATOMS for name in seen)

@@ -163,7 +163,7 @@ def meta_of(
         "groups": {**found.groups, **unknown},
         "owned": [[list(path), digest] for path, digest in found.owned.items()],
         "seen": before.seen,
-        "same": [group for names in before.same if len(group := [name for name in names if name in known]) > 1],
+        "same": told_apart(before.same, known, before.seen),
         "inputs": {name: one for name, one in before.inputs.items() if name in before.seen or name in used},
         "unmade": sorted(before.unmade),
         "unmarked": {name: list(producer) for name, producer in sorted(unmarked.items())},
@@ -189,6 +189,12 @@ def completed(stored: StoredStep) -> StoredStep:
     stored.meta.update({**EMPTY, **stored.meta})
     wrong = shapes.misfits(stored.meta)
     return stored.spoiled(f"its record makes no sense ({', '.join(wrong)})") if wrong else stored
+
+
+def told_apart(groups: Iterable[Sequence[str]], names: Set[str], seen: Mapping[str, str]) -> list[list[str]]:
+    """What of such groups no other digest tells: those with a name that no step made."""
+    found = ([name for name in group if name in names] for group in groups)
+    return [group for group in found if len(group) > 1 and not seen.keys().isdisjoint(group)]
 
 
 def recorded(meta: Mapping[str, Any]) -> set[str]:

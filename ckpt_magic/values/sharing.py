@@ -66,16 +66,30 @@ class Links:
 
 
 def aliases(values: Mapping[str, Any]) -> list[list[str]]:
-    """Names that mean one object which can be changed; of what cannot, it makes no difference."""
-    found: dict[int, list[str]] = {}
+    """Names that mean one object, or lead to one list, dict, set or array in their containers, in groups.
+
+    Of definitions, and of what cannot be changed, it makes no difference.
+    """
+    found: dict[int, dict[str, None]] = {}
     for name in sorted(values):
         kind = type(values[name])
         if kind not in ATOMS and kind not in (tuple, frozenset) and not issubclass(kind, _DEFINITIONS):
-            found.setdefault(id(values[name]), []).append(name)
-    return sorted(names for names in found.values() if len(names) > 1)
+            found.setdefault(id(values[name]), {})[name] = None
+        todo, count = [values[name]], 0
+        while todo and count < _ENTERED:
+            one = todo.pop()
+            count += 1
+            inner = (one.values() if type(one) is dict else one) if type(one) in (list, tuple, dict) else ()
+            for item in itertools.islice(inner, _ENTERED):
+                if type(item) in (list, dict, set, bytearray) or type(item).__name__ == "ndarray":
+                    found.setdefault(id(item), {})[name] = None
+                if type(item) in (list, tuple, dict):
+                    todo.append(item)
+    return sorted({(*names,): [*names] for names in found.values() if len(names) > 1}.values())
 
 
 _DEFINITIONS: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
+_ENTERED: Final = 100  # containers in a value, and items of one
 
 
 def _among(objects: Mapping[Names, list[Row]], alive: set[str]) -> dict[Names, list[Row]]:

@@ -102,6 +102,7 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     # -- what is one object, and what only its equal
     ("two names for one list", "a = [1]\nb = a", "a.append(2)\ny = list(b)", {}, text("b = a", "b = [1]")),
     ("equal lists", "a = [1]\nb = [1]", "a.append(2)\ny = list(b)", {}, text("b = [1]", "b = a")),
+    ("a list in a list", "a = [1]\nb = [a]", "a.append(2)\ny = repr(b)", {}, text("b = [a]", "b = [[1]]")),
     ("one list twice in a value", "x = [1]\npair = [x, x]", "pair[0].append(2)\ny = repr(pair)", {},
      text("[x, x]", "[x, [1]]")),
     # -- what modules ask for when they are imported

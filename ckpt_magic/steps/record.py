@@ -132,7 +132,8 @@ def meta_of(
     # a value that cannot be compared never equals another one: every run of it is another content
     unknown = {name: f"{UNKNOWN}{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
     reads = {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())}
-    known = recorded({"reads": reads, "seen": before.seen})
+    joint = sorted(reads.keys() - before.reads)
+    known = recorded({"reads": reads, "joint": joint, "seen": before.seen})
     return {
         "name": plan.key.name,
         "version": plan.key.version,
@@ -159,7 +160,7 @@ def meta_of(
         "result": result,
         "order": list(order) if unsaved else [],
         "reads": reads,
-        "joint": sorted((used - before.reads) & before.producers.keys()),
+        "joint": joint,
         "groups": {**found.groups, **unknown},
         "owned": [[list(path), digest] for path, digest in found.owned.items()],
         "seen": before.seen,
@@ -198,8 +199,9 @@ def told_apart(groups: Iterable[Sequence[str]], names: Set[str], seen: Mapping[s
 
 
 def recorded(meta: Mapping[str, Any]) -> set[str]:
-    """The names of which META tells what the step found in them."""
-    return {*meta["reads"], *(name for name, digest in meta["seen"].items() if digest != ABSENT)}
+    """The names that the step could read, and of which META tells what it found in them."""
+    seen = {name for name, digest in meta["seen"].items() if digest != ABSENT}
+    return seen.union(meta["reads"]).difference(meta["joint"])
 
 
 def as_accepted(meta: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -184,12 +184,12 @@ def test_a_file_of_another_step_or_pipeline_is_never_taken_and_never_lost(folder
 def test_without_a_quota_nothing_is_deleted_and_with_one_the_least_recently_used(folder: Path) -> None:
     kernel = Kernel(folder)
     for step in (1, 2, 3, 4):
-        kernel.step(step, f"t{step} = 'x' * 100_000")
+        kernel.step(step, f"t{step} = 'x' * 1_000_000")
         time.sleep(0.02)
     usage.note(Store(folder).path("p", 1, 1))
-    kernel.session.quota = 450_000
-    said = notes(kernel.step(5, "t5 = 'x' * 100_000"))
-    assert "deleted 1 file, 10" in said and "kB to keep to the quota of 450 kB: p-v1-step2.pkl" in said
+    kernel.session.quota = 4_500_000
+    said = notes(kernel.step(5, "t5 = 'x' * 1_000_000"))
+    assert "deleted 1 file, 1.0 MB to keep to the quota of 4.5 MB: p-v1-step2.pkl" in said
     assert stored(folder) == [1, 3, 4, 5]
 
 

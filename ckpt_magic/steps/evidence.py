@@ -114,11 +114,11 @@ class Evidence:
             # what steps made is told by the digests of what they left
             found = source.reach(way.names, self._namespace, made).definitions
         functions, covered, unclear = self._functions(found)
-        values = [self._namespace[name] for name in (names or ()) if name in self._namespace]
+        values = {name: self._namespace[name] for name in (names or ()) if name in self._namespace}
         texts = [*(source.texts(code.tree) if code.tree is not None else ())]
         texts += _constants(way.codes) if way is not None else ()
-        texts += (os.fspath(value) for value in _with_items(values) if issubclass(type(value), (str, Path)))
-        bound, unknown = _bound({name: self._namespace[name] for name in (names or ()) if name in self._namespace})
+        texts += (os.fspath(value) for value in _with_items(values.values()) if issubclass(type(value), (str, Path)))
+        bound, unknown = _bound(values)
         unclear += [] if call.depends else unknown
         unclear += [f"what `{word}` tells of code cannot be compared" for word in sorted(words.read & _TELL_OF_CODE)]
         modules = code.names.imports | (way.modules if way is not None else frozenset())

@@ -167,7 +167,7 @@ class Evidence:
         known = {row["path"] for row in (*files, *written)}
         keys, paths, unknown = self.modules.asked_at_import(behind)
         paths = [path for path in dict.fromkeys(paths) if self.files.name(path) not in known]
-        files += self.files.rows(filter(lambda path: self._counts(path, hidden), paths), hidden=hidden)
+        files += self.files.rows(self.files.counting(paths, hidden=hidden), hidden=hidden)
         unclear += [] if running.depends else unknown
         keys |= _variables(look.texts) if trail.programs else set()
         unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]
@@ -227,7 +227,7 @@ class Evidence:
             [self._row_now(row, facts, hidden) for row in evidence[kind]] for kind in ("files", "written")
         )
         known = {row["path"] for row in (*files, *written)}
-        mentioned = [] if same_code else [p for p in self.files.mentioned(look.texts) if self._counts(p, hidden)]
+        mentioned = [] if same_code else self.files.counting(self.files.mentioned(look.texts), hidden=hidden)
         more = [*self.files.depends(call.depends, hidden=hidden), *self.files.rows(mentioned, hidden=hidden)]
         files += {row["path"]: row for row in more if row["path"] not in known}.values()
         loaded = {*look.modules, *code.names.imports}
@@ -448,30 +448,30 @@ class Evidence:
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Rows of the files that a step read, and of those that it wrote."""
         trail, look = running.trail, running.look
-        read: dict[str, Any] = {path: row for path, row in trail.read.items() if self._counts(path, hidden)}
+        counting = functools.partial(self.files.counting, hidden=hidden)
+        read: dict[str, Any] = {path: trail.read[path] for path in counting(trail.read)}
         texts = dict.fromkeys(map(_of_module, trail.imported))
-        read |= {path: None for path in texts.keys() - self.modules.files() - read.keys() if self._counts(path, hidden)}
-        written = dict.fromkeys(path for path in trail.written if self._counts(path, hidden))
+        read |= dict.fromkeys(counting(texts.keys() - self.modules.files() - read.keys()))
+        written = dict.fromkeys(counting(trail.written))
         looked = not look.words.isdisjoint(_LOOKERS)
         native = self._native_readers(look)
         if native or looked or trail.programs:
             folders = [text for text in look.texts if os.path.isdir(text)][:20]
             spoken = [*look.texts, *(_arguments(look.texts) if trail.programs else ())]
-            mentioned = [path for path in self.files.mentioned(spoken, folders) if self._counts(path, hidden)]
+            mentioned = counting(self.files.mentioned(spoken, folders))
             read |= {path: None for path in mentioned if path not in written and path not in read}
             found = any(os.path.exists(path) for path in (*mentioned, *(() if trail.programs else trail.read)))
             if (native or trail.programs) and not running.depends and not found:
                 reader = f"files `{native[0]}` reads" if native else "files the programs read that it starts"
                 unclear.append(f"which {reader} cannot be told; name them with --depends")
-        listed = [path for path in trail.listed if self._counts(path, hidden)]
+        listed = counting(trail.listed)
         before = {path: row for path, row in read.items() if row is not None}
-        after = {
-            row["path"]: row for row in self.files.rows([*(p for p in read if p not in before), *listed], hidden=hidden)
-        }
-        for path in [path for path in read if path not in before]:
-            row = after[self.files.name(path)]
+        unseen = [path for path, row in read.items() if row is None]
+        found_now = self.files.rows([*unseen, *listed], hidden=hidden)
+        after = {row["path"]: row for row in found_now}
+        for path, row in zip(unseen, found_now, strict=False):
             if row.get("ctime", 0) >= running.began and "count" not in row:
-                del after[self.files.name(path)]
+                after.pop(row["path"], None)
                 if trail.commands or native:
                     written[path] = None  # by a program or library that it called
                 else:
@@ -481,9 +481,6 @@ class Evidence:
         left = self.files.rows([path for path in written if not self.files.is_temporary(path)], hidden=hidden)
         known = {row["path"]: row for row in (*rows, *after.values(), *running.depends)}
         return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row]
-
-    def _counts(self, path: str, hidden: Sequence[str]) -> bool:
-        return self.files.counts(path) and not any(path == one or path.startswith(f"{one}{os.sep}") for one in hidden)
 
     def _native_readers(self, look: Look) -> list[str]:
         """Words of the code that may stand for reading a file behind Python's back."""

@@ -30,6 +30,7 @@ _NO_FILES: Final = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".pyt
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/etc/", "/usr/", "/lib", "/bin/", "/run/", "/var/lib/", "/dev/null")
 _DEVICES: Final = ("/dev/random", "/dev/urandom", "/dev/zero", "/dev/tty", "/dev/pts/", "/dev/fd/", "/dev/std")
 _OF_THE_USER: Final = (".ipython", ".jupyter", ".matplotlib", ".cache/matplotlib", ".config/matplotlib")
+_OF_PACKAGES: Final = re.compile("|".join(map(re.escape, owned.OF_PACKAGES))).search
 _FILE_NAME: Final = re.compile(r"[^\s:*?\"<>|]*\.[A-Za-z]\w{0,8}")
 
 
@@ -49,11 +50,16 @@ class Files:
         home = f"{os.path.expanduser('~')}{os.sep}"
         self._not_the_users = (*_OF_THE_SYSTEM, *_DEVICES, *(f"{home}{name}" for name in _OF_THE_USER))
 
-    def counts(self, path: str) -> bool:
-        """Whether a file is the user's: not one of Python, of a package, of the system, nor a checkpoint."""
-        if path.endswith(".pyc") or path.startswith(self._elsewhere) or any(part in path for part in owned.OF_PACKAGES):
-            return False
-        return path.startswith(self._below_base) or path == self.base or not path.startswith(self._not_the_users)
+    def counting(self, paths: Iterable[str], *, hidden: Sequence[str] = ()) -> list[str]:
+        """Those of the paths that are the user's: not of Python, a package or the system, not in a `hidden` folder."""
+        below, base, others = self._below_base, self.base, self._not_the_users
+        elsewhere = (*self._elsewhere, *(f"{folder}{os.sep}" for folder in hidden))
+        return [
+            path
+            for path in paths
+            if not (path.startswith(elsewhere) or path.endswith(".pyc") or path in hidden or _OF_PACKAGES(path))
+            and (path.startswith(below) or path == base or not path.startswith(others))
+        ]
 
     def is_temporary(self, path: str) -> bool:
         """Whether a file lies where temporary ones do, outside of the project."""

@@ -12,13 +12,16 @@ import os
 import sys
 import threading
 import types
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from ckpt_magic.values import owned
 
 _READS: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)  # what `open` asks for to read
+_ENDS: Final = frozenset("yc")  # of .py and .pyc
+_FULL: Final = 100_000  # opened files that are kept in mind before they are looked at
 _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _COMMANDS: Final = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn"}
@@ -133,7 +136,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self._trails: list[Trail] = []  # of all threads: whose thread opens a file does not tell whose file it is
-        self._opened: dict[str, None] = {}  # to be read, as they were given, relative to the folder we are in
+        self._opened = deque[str]()  # to be read, as they were given, relative to the folder we are in
         self._lock = threading.Lock()
         self._plain: dict[Any, Any] | None = None  # what lies below `os.environ` while nothing is noted
         self._asked = _asked(self)
@@ -174,9 +177,10 @@ class Watcher:
 
     def _settle(self) -> None:
         """Give the trails what was opened, before anything happens by which a path may mean something else."""
-        paths = list(self._opened)
-        for path in paths:
-            self._opened.pop(path, None)
+        paths = list[str]()
+        with suppress(IndexError):
+            while True:  # one by one: other threads add to them, and settle, too
+                paths.append(self._opened.popleft())
         for trail in self._trails:
             trail.reads(paths)
 
@@ -188,21 +192,22 @@ class Watcher:
         self._leave()
 
     def _hook(self) -> Callable[[str, tuple[Any, ...]], None]:
-        trails, opened = self._trails, self._opened
+        trails, opened, note = self._trails, self._opened, self._opened.append
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            # Each line here is paid for by each file that a step opens.
-            if trails:
-                if event == "open":
-                    path, _, flags = arguments
-                    if flags == _READS and path.__class__ is str and path[-1:] not in "yc":  # .py, .pyc
-                        opened[path] = None
-                    else:
-                        self._opens(path, flags)
-                elif event in _EVENTS:
-                    self._settle()
-                    for trail in tuple(trails):
-                        _EVENTS[event](trail, arguments)
+            # Each line here is paid for by each file that a step opens: what a path means is found out later.
+            if trails and event == "open":
+                path, _, flags = arguments
+                if flags == _READS and type(path) is str and path[-1:] not in _ENDS:
+                    note(path)
+                    if len(opened) > _FULL:
+                        self._settle()
+                else:
+                    self._opens(path, flags)
+            elif trails and event in _EVENTS:
+                self._settle()
+                for trail in tuple(trails):
+                    _EVENTS[event](trail, arguments)
 
         return hook
 
@@ -214,12 +219,12 @@ class Watcher:
         elif isinstance(path, (str, bytes)):
             text = os.fsdecode(path)
             if not text.endswith((".py", ".pyc")) or _reads_text(frame := sys._getframe(2)):
-                self._opened[text] = None
+                self._opened.append(text)
             elif frame.f_code.co_filename.startswith(_FROZEN):
                 for trail in tuple(self._trails):
                     trail.imports(text)
         elif isinstance(path, os.PathLike):
-            self._opened[os.fsdecode(path)] = None
+            self._opened.append(os.fsdecode(path))
 
     def looks(self, path: Any) -> None:
         """Code asks for a file that it may not open."""

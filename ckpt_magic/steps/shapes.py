@@ -65,15 +65,14 @@ def _row(**forms: _Form) -> _Form:
 
 def _is_file(row: Any) -> bool:
     """Whether that is a row about a file, a folder, a pattern, or what was not there."""
-    if not (isinstance(row, Mapping) and isinstance(row.get("path"), str)):
+    if not (isinstance(row, dict | Mapping) and isinstance(row.get("path"), str)):  # there may be tens of thousands
         return False
-    if not (isinstance(row.get("pattern"), _TEXT_OR_NONE) and isinstance(row.get("digest"), _TEXT_OR_NONE)):
+    if not (isinstance(row.get("pattern", ""), _TEXT_OR_NONE) and isinstance(row.get("digest", ""), _TEXT_OR_NONE)):
         return False
-    names = row.get("names")
     if "pattern" in row:
-        return _is_texts(names)
+        return _is_texts(row.get("names"))
     if "count" in row:
-        return _is_text(names) or _is_texts(names)
+        return _is_text(row.get("names")) or _is_texts(row.get("names"))
     if row.get("absent") is True:
         return True
     return type(row.get("size")) is type(row.get("mtime")) is type(row.get("ctime")) is int

@@ -29,6 +29,7 @@ CELLS = {
     "three": "%%step 3\nout = sum(model) + labels['a'] + wide",
     "end": "print(out)",
 }
+NUMBER = f"%ckpt_start 4\n{CELLS['values']}"
 
 
 @pytest.fixture
@@ -86,6 +87,15 @@ EDITS: list[tuple[dict[str, str], str, str]] = [
     ({"two": CELLS["two"].replace("%%step 2", "%%step 2 --force")}, "2 3", "--force"),
     ({"two": CELLS["two"].replace("%%step 2", "%%step 2 --always")}, "2 3", "--always"),
     ({"three": CELLS["three"].replace("%%step 3", "%%step 4")}, "4", "no checkpoint yet"),
+    # the same where a number vouches for new code, and for nothing else
+    ({"values": NUMBER, "two": CELLS["two"] + "\nmodel.sort()"}, "", ""),
+    ({"values": NUMBER, "tools": CELLS["tools"].replace("v * by", "v + by")}, "2 3", "is defined otherwise"),
+    ({"values": NUMBER, "tools": CELLS["tools"] + "\nos.environ['SOME'] = '1'"}, "1 2 3", "sets the environment"),
+    (
+        {"values": NUMBER, "look": "data.append(4)", "two": CELLS["two"].replace("2", "2 --stale restore", 1)},
+        "2 3",
+        "`data` comes from an unmarked cell",
+    ),
 ]
 
 
@@ -118,6 +128,17 @@ def test_a_number_rules_over_code_and_not_over_values(stored: Any) -> None:
         "run",
         "run",
     ]
+
+
+def test_an_edit_that_is_taken_back_runs_again(stored: Any) -> None:
+    _, run = stored({"two": CELLS["two"] + "\nmodel.sort()"})
+    run()
+
+    rows, run_again = stored({"values": NUMBER})
+
+    assert [row["next"] for row in rows] == ["restore", "run", "run"]
+    assert rows[1]["reason"] == "other code was saved over it"
+    assert run_again()[1] == "ran"
 
 
 def test_the_table_says_what_is_saved(stored: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ckpt_magic.errors import CheckpointError
 from ckpt_magic.faces import verbs
@@ -19,14 +19,14 @@ from ckpt_magic.faces.status import duration, grid, restore_estimate
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
-from ckpt_magic.steps import record
+from ckpt_magic.steps import record, registry
 from ckpt_magic.steps.evidence import Evidence
 from ckpt_magic.steps.foresight import PlannedCell, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
 from ckpt_magic.steps.judging import hidden, written
 from ckpt_magic.steps.needs import Cell, Later, needed
 from ckpt_magic.steps.plan import Code
-from ckpt_magic.steps.registry import Decision, Pipeline, PipelineKey, Policy, StartPoint, StepCall, lets, parse_start
+from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
 from ckpt_magic.values import essence, source
@@ -34,7 +34,9 @@ from ckpt_magic.values.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]
 
-_MISFITS = frozenset({"mark", "value", "input", "random"})  # such a checkpoint fits no kernel, whatever the start point
+# Causes by which a checkpoint fits no kernel, whatever the start point; for the first, `--stale restore` vouches.
+_VOUCHED_FOR = frozenset({"function", "name", "value", "key"})
+_FORESEEN = frozenset({"input", "random", "setting"})
 _WORD = re.compile(r"\w+")
 _START = re.compile(r"^[ \t]*%ckpt_start[ \t]+(\d+|auto|end|none)\b", re.MULTILINE)
 
@@ -155,9 +157,8 @@ def asked(
     cells = list(_cells(sources, settings, pipeline))
     found = {}
     for key in _keys(cells):
-        for call, verdict, decided, _ in _judged(key, cells, notebook, settings, keyring, point, met):
-            action: Literal["run", "restore"] = "run" if decided[0] == "run" else "restore"
-            found[key, call.step] = verdict, Decision(action, decided[1])
+        for call, verdict, decision, _ in _judged(key, cells, notebook, settings, keyring, point, met):
+            found[key, call.step] = verdict, decision
     return found
 
 
@@ -174,8 +175,8 @@ def _keys(cells: Sequence[_Cell]) -> list[PipelineKey]:
 def _of_pipeline(
     key: PipelineKey, cells: Sequence[_Cell], notebook: Path, settings: Settings, keyring: Keyring, start: StartPoint
 ) -> Iterator[dict[str, Any]]:
-    for call, verdict, decided, stored in _judged(key, cells, notebook, settings, keyring, start):
-        yield _row(key, call, verdict, decided, stored)
+    for call, verdict, decision, stored in _judged(key, cells, notebook, settings, keyring, start):
+        yield _row(key, call, verdict, decision, stored)
 
 
 def _judged(
@@ -186,7 +187,7 @@ def _judged(
     keyring: Keyring,
     start: StartPoint,
     met: Met | None = None,
-) -> Iterator[tuple[StepCall, Verdict, tuple[str, str], _Stored]]:
+) -> Iterator[tuple[StepCall, Verdict, Decision, _Stored]]:
     stored = {entry.step: _stored(entry.path, key, entry.step, keyring) for entry in _entries(key)}
     metas = {step: one.meta for step, one in stored.items() if one.meta is not None}
     mine = [
@@ -216,53 +217,53 @@ def _judged(
     def will_run(step: int, found: Verdict) -> bool:
         if met is not None:
             return found.state != "fresh" and not met(key, step)
-        return deciding.decide(step, found)[0] == "run"
+        return deciding.decide(step, found).action != "restore"
 
     verdicts = foresee(mine, metas, facts, reader=reader, will_run=will_run)
     for cell in mine:
         if cell.call is not None:
             step, one = cell.call.step, stored.get(cell.call.step, _Stored())
-            found = verdicts[step]
-            if one.problem:
-                found = Verdict("foreign", (Cause("evidence", "", one.problem),))
+            found = Verdict("foreign", (Cause("evidence", "", one.problem),)) if one.problem else verdicts[step]
             yield cell.call, found, deciding.decide(step, found), one
 
 
 @dataclass(frozen=True, slots=True)
 class _Deciding:
-    """Decides as a kernel would, as far as that can be told: see `registry.decide`."""
+    """Gathers what `registry.decide` rests on for a kernel in which nothing has run."""
 
     start: StartPoint
     policy: Policy
     cells: Sequence[PlannedCell]
     metas: Mapping[int, Mapping[str, Any]]
 
-    def decide(self, step: int, verdict: Verdict) -> tuple[str, str]:
-        """`run` or `restore`, and why it would run; nothing if the start point alone says so."""
-        at = next(at for at, cell in enumerate(self.cells) if cell.call is not None and cell.call.step == step)
-        call = self.cells[at].call
-        assert call is not None
-        if verdict.state in ("missing", "foreign"):
-            return "run", verdict.line or "no checkpoint yet"
-        for option in ("force", "always"):
-            if getattr(call, option):
-                return "run", f"--{option}"
-        if not lets(self.start, step):
-            return "run", ""
-        if lacking := self._lacking(at, self.metas[step]):
-            return "run", lacking
-        if verdict.state == "fresh":
-            return "restore", verdict.note
-        misfits = [cause for cause in verdict.causes if cause.kind in _MISFITS]
-        if misfits and call.stale != "restore":
-            return "run", in_one_line(misfits)
-        policy = call.stale or ("run" if self.start == "auto" else self.policy)
-        return "restore" if policy == "restore" else "run", verdict.line
+    def decide(self, step: int, verdict: Verdict) -> Decision:
+        """Decide about a step that is judged so."""
+        at, call, code = next(
+            (at, cell.call, cell.code)
+            for at, cell in enumerate(self.cells)
+            if cell.call is not None and cell.code is not None and cell.call.step == step
+        )
+        if verdict.state == "foreign":
+            return Decision("run", verdict.line)
 
-    def _lacking(self, at: int, meta: Mapping[str, Any]) -> str:
+        def judge(meta: Mapping[str, Any] | None) -> Decision:
+            known = Known(self.start, meta, code.digest, "", "cell", Pipeline(), policy=self.policy)
+            if meta is not None:
+                known = replace(
+                    known,
+                    same=meta["same"] or (),
+                    changed=in_one_line(cause for cause in verdict.causes if cause.kind in _VOUCHED_FOR),
+                    foreseen=in_one_line(cause for cause in verdict.causes if cause.kind in _FORESEEN),
+                    needed=self._needed(at, meta) if meta["unsaved"] or meta["result"] else "",
+                    stale=verdict.line,
+                )
+            return registry.decide(call, known)
+
+        meta = self.metas.get(step)
+        return judge(None) if meta is None else record.by_either(meta, judge, Decision("restore"))
+
+    def _needed(self, at: int, meta: Mapping[str, Any]) -> str:
         """Which value that the checkpoint lacks is needed below, and by whom."""
-        if not (meta["unsaved"] or meta["result"]):
-            return ""
         below = [
             Cell(source.names(cell.tree))
             if cell.call is None or cell.code is None
@@ -281,7 +282,7 @@ class _Deciding:
                 {},
                 frozenset(),
                 lambda name: None,
-                self.start == "auto",
+                self.start == "auto" or self.policy != "restore",
                 lambda meta: False,
             ),
         )
@@ -317,18 +318,17 @@ def _stored(path: Path, key: PipelineKey, step: int, keyring: Keyring) -> _Store
     return _Stored(found.meta, found.size)
 
 
-def _row(
-    key: PipelineKey, call: StepCall, verdict: Verdict, decided: tuple[str, str], stored: _Stored
-) -> dict[str, Any]:
+def _row(key: PipelineKey, call: StepCall, verdict: Verdict, decision: Decision, stored: _Stored) -> dict[str, Any]:
     meta = stored.meta or {}
+    restored = decision.action == "restore"
     return {
         "step": call.step,
         "name": key.name,
         "version": key.version,
         "title": call.title,
-        "next": decided[0],
+        "next": "restore" if restored else "run",
         **verdict.as_row(),
-        "reason": decided[1],
+        "reason": verdict.note or verdict.line if restored else decision.reason,
         "run_seconds": meta.get("seconds"),
         "restore_seconds": restore_estimate(meta, stored.size) if meta else None,
         "bytes": stored.size or None,

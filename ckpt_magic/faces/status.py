@@ -252,7 +252,8 @@ def _next(key: PipelineKey, step: int, found: _Found, outlook: Outlook | None) -
         return "error", str(error)
     if decision is None:
         return None, ""
-    return decision.action, decision.reason or decision.note or _ALONE.get(decision.action, "")
+    action = "error" if decision.action == "refuse" else decision.action
+    return action, decision.reason or decision.note or _ALONE.get(decision.action, "")
 
 
 def _verdict(key: PipelineKey, step: int, found: _Found, judging: Judging | None) -> Verdict | None:

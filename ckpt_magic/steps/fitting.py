@@ -146,15 +146,14 @@ class Fitting:
         *,
         look: Look | None = None,
     ) -> Decision:
-        """Decide about a step whose cell is known; what the user accepted counts as if it had always been so."""
-        decision = registry.decide(call, self.known(key, code, meta, start, call=call, look=look))
-        accepted = record.as_accepted(meta)
-        if meta is None or accepted is None or (decision.action == "restore" and not decision.note):
-            return decision
-        if code.tree is None and code.digest == meta["code"]:
-            code = unknown_code(accepted)
-        other = registry.decide(call, self.known(key, code, accepted, start, call=call, look=look))
-        return replace(other, note=record.accepted_text(meta)) if other == Decision("restore") else decision
+        """Decide about a step."""
+        of_meta = meta is not None and code.tree is None and code.digest == meta["code"]  # nobody knows the cell
+
+        def judge(one: Mapping[str, Any] | None) -> Decision:
+            body = unknown_code(one) if of_meta and one is not meta else code
+            return registry.decide(call, self.known(key, body, one, start, call=call, look=look))
+
+        return judge(None) if meta is None else record.by_either(meta, judge, Decision("restore"))
 
     def verdict(
         self,
@@ -167,15 +166,11 @@ class Fitting:
         met: bool = False,
     ) -> Verdict:
         """Judge a checkpoint; `code` and `look` are None if its cell is unknown, and `met` is as for `causes`."""
-        accepted = record.as_accepted(meta)
-        found = freshness.judged(meta, self.causes(key, code, meta, call, look, met=met))
-        if (
-            found.state == "stale"
-            and accepted is not None
-            and not self.causes(key, code, accepted, call, look, met=met)
-        ):
-            return Verdict("fresh", note=record.accepted_text(meta))
-        return found
+
+        def judge(one: Mapping[str, Any]) -> Verdict:
+            return freshness.judged(one, self.causes(key, code, one, call, look, met=met))
+
+        return record.by_either(meta, judge, Verdict("fresh"))
 
     def causes(
         self,

@@ -8,6 +8,7 @@ step that is met decides by the values themselves, so it may turn out fresh wher
 from __future__ import annotations
 
 import ast
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,8 +43,8 @@ def foresee(
     metas: Mapping[int, Meta],
     facts: Facts,
     *,
-    reader: Callable[[Meta], str] = lambda meta: "",
-    will_run: Callable[[int, Verdict], bool] = lambda step, verdict: verdict.state != "fresh",
+    reader: Callable[[Meta], str],
+    will_run: Callable[[int, Verdict], bool],
 ) -> dict[int, Verdict]:
     """Judge the steps of one pipeline.
 
@@ -77,14 +78,10 @@ def foresee(
         step, meta = cell.call.step, metas.get(cell.call.step)
         verdict = Verdict("missing")
         if meta is not None:
-            above, accepted = _Above(history, functions, rewritten, metas, reader), record.as_accepted(meta)
-            verdict = _verdict(above, meta, cell.call, cell.code, facts)
-            if (
-                verdict.state == "stale"
-                and accepted is not None
-                and _verdict(above, accepted, cell.call, cell.code, facts).state == "fresh"
-            ):
-                verdict = Verdict("fresh", note=record.accepted_text(meta))
+            above = _Above(history, functions, rewritten, metas, reader)
+            verdict = record.by_either(
+                meta, functools.partial(_verdict, above, cell.call, cell.code, facts), Verdict("fresh")
+            )
         verdicts[step] = verdict
         if meta is not None and not will_run(step, verdict):
             history.append(Step(step, meta["groups"], frozenset(meta["deleted"])))
@@ -96,7 +93,7 @@ def foresee(
     return verdicts
 
 
-def _verdict(above: _Above, meta: Meta, call: StepCall, code: Code, facts: Facts) -> Verdict:
+def _verdict(above: _Above, call: StepCall, code: Code, facts: Facts, meta: Meta) -> Verdict:
     found = above.causes(meta)
     if call.always:
         found.append(Cause("unclear", "", "--always"))

@@ -8,17 +8,21 @@ import platform
 import re
 import sys
 import uuid
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.format import StoredStep
 from ckpt_magic.steps import freshness, shapes
+from ckpt_magic.steps.freshness import Verdict
 from ckpt_magic.steps.plan import Outcome, Plan
-from ckpt_magic.steps.registry import saved_codes
+from ckpt_magic.steps.registry import Decision, saved_codes
 from ckpt_magic.values import ambient, delta, outlines, references
+
+Judged = TypeVar("Judged", Decision, Verdict)
 
 UNKNOWN = "unknown:"  # how the digest of a value begins that cannot be compared
 ABSENT = ""  # in `seen`: a name that the step read, if only perhaps, and that was not there
@@ -204,15 +208,23 @@ def recorded(meta: Mapping[str, Any]) -> set[str]:
     return seen.union(meta["reads"]).difference(meta["joint"])
 
 
-def as_accepted(meta: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """META with what the user accepted in place of what the step came from; None if nothing was accepted.
-
-    A checkpoint is judged by both, each as a whole: half of what was accepted is neither.
-    """
-    accepted = meta["accepted"] if meta is not None else None
-    if meta is None or accepted is None:
+def as_accepted(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """META with what the user accepted in place of what the step came from; None if nothing was accepted."""
+    accepted = meta["accepted"]
+    if accepted is None:
         return None
     return {**meta, "codes": (), **{key: accepted["meta"][key] for key in shapes.ACCEPTED}}
+
+
+def by_either(meta: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Judged], good: Judged) -> Judged:
+    """Judge a checkpoint; what the user accepted counts as if it had always been so.
+
+    It is judged by both, each as a whole: half of what was accepted is neither.
+    """
+    found, accepted = judge(meta), as_accepted(meta)
+    if found == good or accepted is None or judge(accepted) != good:
+        return found
+    return replace(good, note=accepted_text(meta))
 
 
 def accepted_text(meta: Mapping[str, Any]) -> str:

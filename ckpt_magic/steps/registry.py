@@ -141,6 +141,8 @@ class Known:
         Which value that the checkpoint lacks is needed later, and by whom; empty if none is.
     changed
         How functions, classes and `--key` expressions that the step used differ, in one line; empty if they do not.
+    foreseen
+        What else will not be as the step found it, in one line, where that is told before anything runs.
     shown
         Small values of names in `values` as people write them: what they were when the checkpoint was made, what they
         are now.
@@ -166,6 +168,7 @@ class Known:
     around: Sequence[str] = ()
     needed: str = ""
     changed: str = ""
+    foreseen: str = ""
     shown: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     stale: str = ""
     policy: Policy = "restore"
@@ -370,6 +373,10 @@ def _changed(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     return "" if call.stale == "restore" else known.changed
 
 
+def _foreseen(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    return known.foreseen
+
+
 def _other_random_state(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     return f"`{known.generators[0]}` was seeded otherwise" if known.generators else ""
 
@@ -427,6 +434,7 @@ _RULES: Sequence[tuple[str, Callable[[StepCall, Known, Mapping[str, Any]], str]]
     ("mark", _marked_elsewhere),
     ("input", _other_content_upstream),
     ("input", _made_by_a_step_now),
+    ("input", _foreseen),
     ("function", _other_definition),
     ("function", _changed),
     ("value", _other_value_seen),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import time
 import uuid
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -25,13 +25,12 @@ from ckpt_magic.errors import (
 from ckpt_magic.files import format as files
 from ckpt_magic.files import usage
 from ckpt_magic.files.publishing import publisher
-from ckpt_magic.steps import failures, foresight, freshness, interrupts, record, refusals, registry
+from ckpt_magic.steps import failures, freshness, interrupts, record, refusals, registry
 from ckpt_magic.steps.accepting import Accepting
 from ckpt_magic.steps.advice import Advice
 from ckpt_magic.steps.advising import Advising
 from ckpt_magic.steps.fitting import Fitting
-from ckpt_magic.steps.foresight import PlannedCell
-from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
+from ckpt_magic.steps.freshness import Cause, Now, Verdict
 from ckpt_magic.steps.judging import CellsAfter, hidden, unknown_code
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import Loader
@@ -41,7 +40,7 @@ from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import delta, essence, fingerprint, sharing, source
+from ckpt_magic.values import delta, fingerprint, sharing, source
 from ckpt_magic.values.forms import Token
 
 CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]
@@ -409,27 +408,6 @@ class Session(Kernel):
         if found is not None:
             return found[0], self.code(found[1])
         return met[:2] if met is not None else None
-
-    def foresee(
-        self,
-        key: PipelineKey,
-        cells: Sequence[PlannedCell],
-        *,
-        will_run: Callable[[int, Verdict], bool] = lambda step, verdict: verdict.state != "fresh",
-    ) -> dict[int, Verdict]:
-        """Judge all steps of a notebook in advance; see `foresight.foresee`. A session that ran nothing will do."""
-        judge = self._fitting.judge
-        metas = {meta["step"]: meta for meta in judge.metas(key)}
-
-        def facts(meta: Mapping[str, Any], call: StepCall, code: Code) -> Mapping[str, Mapping[str, Fact]]:
-            return judge.now(key, meta, code=code, call=call, look=None).facts
-
-        def reader(meta: Mapping[str, Any]) -> str:
-            if any(essence.reads_documentation(source.words(cell.tree).read) for cell in cells):
-                return "a cell"
-            return judge.reader(key, meta["step"], unknown_code(meta))
-
-        return foresight.foresee(cells, metas, facts, reader=reader, will_run=will_run)
 
     def _try_to_load(
         self, plan: Plan, stored: files.StoredStep, start: registry.StartPoint, decision: Decision

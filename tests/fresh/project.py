@@ -8,14 +8,17 @@ from __future__ import annotations
 import ast
 import importlib
 import random
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from ckpt_magic.steps.foresight import PlannedCell
+from ckpt_magic.faces.plan import asked
+from ckpt_magic.files.trust import load_keyring
 from ckpt_magic.steps.plan import Body
 from ckpt_magic.steps.registry import StepCall, parse_start
 from ckpt_magic.steps.session import Session
@@ -81,17 +84,17 @@ def play(project: Path, cells: Cells, start: int | str, folder: str = ".ckpt") -
 def foresee(project: Path, cells: Cells) -> set[int]:
     """The steps that are told not to be fresh before anything runs."""
     forget_modules(project)
-    session = ProjectKernel(project, "auto").session
-    planned = []
-    for step, text, *options in cells:
-        tree = ast.parse(text)
-        if step is None:
-            planned.append(PlannedCell(tree))
-        else:
-            call = StepCall(step, **(options[0] if options else {}))
-            planned.append(PlannedCell(tree, call, session.code(Body(text, tree, "", text))))
-    key = session.settings.resolve(StepCall(0))
-    return {step for step, verdict in session.foresee(key, planned).items() if verdict.state != "fresh"}
+    settings = Settings(project, environ={})
+    settings.configure(name="p", folder=".ckpt")
+    sources = [text if step is None else f"{_line(step, *options)}\n{text}" for step, text, *options in cells]
+    found = asked(sources, project / "nb.ipynb", settings, load_keyring(), pipeline={})
+    return {step for (_, step), (verdict, _) in found.items() if verdict.state != "fresh"}
+
+
+def _line(step: int, options: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The line of a step cell that asks for these options of `StepCall`."""
+    given = (f"--{name} {shlex.join(one)}" if isinstance(one, tuple) else f"--{name}" for name, one in options.items())
+    return " ".join([f"%%step {step}", *given])
 
 
 def truth(project: Path, cells: Cells) -> Mapping[str, Any]:

@@ -337,7 +337,7 @@ def test_what_was_displayed_counts_for_options_of_display(tmp_path: Path) -> Non
 
 def test_cells_up_to_the_one_that_loads_us_count_for_plans_as_far_as_they_ran(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path / "ckpt")
-    kernel.session.around.cells += ["x = 1", "1 +"]
-    kernel.session.loaded_by("import math\n")
+    for cell in ("x = 1", "1 +", "import math\n"):
+        kernel.session.loaded_by(cell)
     found = kernel.session.history.origins(["x", "math", "y"])
     assert found is not None and found.keys() == {"x", "math"}

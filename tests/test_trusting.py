@@ -9,6 +9,7 @@ import pytest
 
 import ckpt_magic
 from ckpt_magic.errors import StoreError, UsageError
+from ckpt_magic.faces import trusting
 from ckpt_magic.faces.cli import main
 from ckpt_magic.files.format import FOOTER, open_checkpoint
 from ckpt_magic.files.store import Store
@@ -92,6 +93,9 @@ def test_all_that_is_trusted_is_signed_again_and_nothing_else(tmp_path: Path, ca
         assert stored.footer is not None and stored.footer.key_id == load_keyring().signing.id
         assert stored.path.read_bytes()[: -FOOTER.size] == data[: -FOOTER.size]
     assert left == {path: path.read_bytes() for path in left}
+    ring = load_keyring()
+    rows = [*trusting.resign(store.folder, ring), *trusting.trust_path(store.folder, ring, {}, yes=False)]
+    assert len(rows) == 6 and len({frozenset(row) for row in rows}) == 1
     assert store.path("m", 1, 5).stat().st_ino == current.st_ino
     (key_folder() / "accepted" / f"{old.signing.id.hex()}.key").unlink()
     assert [row["state"] for row in ckpt_magic.check("m")] == ["whole", "whole", "other key", "other key", "whole"]

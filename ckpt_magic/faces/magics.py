@@ -44,10 +44,12 @@ _ATTRIBUTE = "_ckpt_magic"
 _NOTEBOOK = "_ckpt_magic_notebook"
 _PATIENCE = 10.0  # seconds that %ckpt_status waits for what is being published, before it says `saving`
 # names that IPython, its hosts and the interpreter make and remake; other dunder names are the user's
+_HISTORY = r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h"
 _IPYTHONS = re.compile(
-    r"_{1,3}|_i{1,3}|_i?\d+|_(?:ih|oh|dh|sh)|_exit_code|__(?:builtins?|cached|doc|file|loader|name|package|session|spec)__"
+    rf"{_HISTORY}|_sh|_exit_code|__(?:builtins?|cached|doc|file|loader|name|package|session|spec)__"
     r"|__warningregistry__|__(?i:vsc|vscode|dw|pydev|pydevd|jupyter|colab)_?\w*__"
 )
+_REMADE = re.compile(rf"{_HISTORY}|In|Out")  # with each cell
 
 
 @magics_class
@@ -128,6 +130,7 @@ class CkptMagics(Magics):
             self._shell.user_ns,
             settings,
             hidden=self._hidden,
+            remade=lambda name: _REMADE.fullmatch(name) is not None,
             restore_random=self.restore_random,
             secrets=self.secrets or None,
             quota=self._quota(),

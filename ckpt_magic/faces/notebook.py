@@ -16,9 +16,8 @@ from ckpt_magic.errors import CheckpointError, UsageError
 from ckpt_magic.faces.hooks import split_step
 from ckpt_magic.faces.verbs import code_cells
 from ckpt_magic.steps.needs import Cell
-from ckpt_magic.steps.plan import Body
+from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values import source
 
 
 class Notebook:
@@ -94,7 +93,8 @@ class Notebook:
             tree = ast.parse(self._transform(body))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
-        return Cell(source.names(tree), step, source.digest(tree) + (";" if source.is_quiet(body) else ""))
+        code = code_of(Body(body, tree, "", text))
+        return Cell(code.names, step, code.digest)
 
     def _of_file(self) -> Sequence[str] | None:
         if self._path is None:

@@ -6,6 +6,7 @@ Reads the notebook's file and the records of its checkpoints; executes nothing a
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from ckpt_magic.steps.foresight import PlannedCell, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
 from ckpt_magic.steps.judging import hidden, written
 from ckpt_magic.steps.needs import Cell, Later, needed
-from ckpt_magic.steps.plan import Code
+from ckpt_magic.steps.plan import Body, Code, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
@@ -37,7 +38,6 @@ Met = Callable[[PipelineKey, int], bool]
 # Causes by which a checkpoint fits no kernel, whatever the start point; for the first, `--stale restore` vouches.
 _VOUCHED_FOR = frozenset({"function", "name", "value", "key"})
 _FORESEEN = frozenset({"input", "random", "setting"})
-_WORD = re.compile(r"\w+")
 _START = re.compile(r"^[ \t]*%ckpt_start[ \t]+(\d+|auto|end|none)\b", re.MULTILINE)
 
 
@@ -197,17 +197,17 @@ def _judged(
     deciding = _Deciding(start, settings.stale(), mine, metas)
     evidence = Evidence(notebook.absolute().parent, {}, {}, Makers({}), lambda: keyring, is_kernel=False)
     left = written(metas.values())
-    readers = _readers(cell.text for cell in cells)
 
-    def reader(meta: Mapping[str, Any]) -> str:
-        return readers or evidence.reader_among_modules(meta)
+    @functools.cache
+    def reader() -> str:
+        if any(essence.reads_documentation(cell.text) for cell in cells):
+            return "a cell"
+        return evidence.reader_among(metas.values())
 
     def facts(meta: Mapping[str, Any], call: StepCall, code: Code) -> dict[str, dict[str, Fact]]:
         if meta["evidence"] is None:
             return {}
-        found = evidence.now(
-            meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=lambda: reader(meta)
-        )
+        found = evidence.now(meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=reader)
         if keys := (*call.key, *meta["evidence"]["key"]):
             found["key"] = {
                 text: Fact(None, text=f"what `--key {text}` gives is known in the run alone") for text in keys
@@ -288,11 +288,6 @@ class _Deciding:
         )
 
 
-def _readers(texts: Iterable[str]) -> str:
-    """Who may read documentation or annotations; empty if no cell does."""
-    return "a cell" if any(essence.reads_documentation(_WORD.findall(text)) for text in texts) else ""
-
-
 def _entries(key: PipelineKey) -> list[Any]:
     return Store(key.folder).entries(key.name, key.version)
 
@@ -364,6 +359,5 @@ def _cells(sources: Sequence[str], settings: Settings, pipeline: Mapping[str, An
             yield _Cell(None, PlannedCell(tree, text=plain), text)
             continue
         call = verbs.parse_step(line)
-        digest = source.digest(tree) + (";" if source.is_quiet(body) else "")
-        code = Code(body, digest, source.names(tree), tree=tree, cell=text)
+        code = code_of(Body(body, tree, "", text))
         yield _Cell(settings.resolve(replace(call, **given)), PlannedCell(tree, call, code), text)

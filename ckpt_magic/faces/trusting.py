@@ -129,8 +129,8 @@ def resign(folder: Path, keyring: Keyring) -> Shown:
             continue
         signed = stored.trust == "trusted"
         if not (signed and current):
-            row = {"path": str(path), "state": stored.trust, "reason": str(stored.problem or ""), "signed": signed}
-            found.append(row | {"bytes": stored.size})
+            reason = str(stored.problem or "")
+            found.append(_unshown(path, stored.trust, reason) | {"bytes": stored.size, "signed": signed})
     signed_now = sum(row["signed"] for row in found)
     found.tail = f"signed with {keyring.signing.id.hex()}: {signed_now} file{'' if signed_now == 1 else 's'}"
     if left := len(found) - signed_now:
@@ -170,16 +170,20 @@ def _row(one: files.Shown) -> dict[str, Any]:
     }
 
 
-def _refused(path: Path, problem: CheckpointError) -> dict[str, Any]:
-    row = {"path": str(path), "state": files.state_of(problem), "reason": str(problem), "owner": None, "bytes": None}
+def _unshown(path: Path, state: str, reason: str) -> dict[str, Any]:
+    row = {"path": str(path), "state": state, "reason": reason, "owner": None, "bytes": None}
     return row | {"saved_at": None, "claims": {}, "imports": [], "signed": False}
+
+
+def _refused(path: Path, problem: CheckpointError) -> dict[str, Any]:
+    return _unshown(path, files.state_of(problem), str(problem))
 
 
 def _lines(row: Mapping[str, Any]) -> list[str]:
     path = printable(row["path"])
     if row["state"] == "trusted":
         return [f"{path}: signed again" if row["signed"] else f"{path} is trusted already"]
-    if row.get("saved_at") is None:  # nothing of it was shown
+    if row["saved_at"] is None:  # nothing of it was shown
         return [f"{path}: {printable(row['reason'].split(chr(10), 1)[0])}"]
     claims = row["claims"]
     said = f"step {claims['step']} of `{claims['name']}` version {claims['version']}" if claims else "nothing"

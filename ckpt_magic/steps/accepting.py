@@ -18,6 +18,7 @@ from ckpt_magic.files.store import sign_again
 from ckpt_magic.steps import around, record, uses
 from ckpt_magic.steps.evidence import Reach
 from ckpt_magic.steps.fitting import Fitting
+from ckpt_magic.steps.freshness import CWD
 from ckpt_magic.steps.judging import hidden
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.looks import Looks
@@ -31,7 +32,6 @@ Meta = Mapping[str, Any]
 _COMPARED: Final = frozenset(
     {"code", "function", "name", "value", "key", "file", "module", "environment", "python", "package"}
 )
-_CWD: Final = "working directory"
 
 
 class Accepting:
@@ -73,7 +73,7 @@ class Accepting:
         if earlier is not None and not self._fitting.causes(key, code, earlier, call, look, met=met):
             raise UsageError(f"step {step}: its checkpoint is fresh, {record.accepted_text(meta)}")
         for cause in causes:
-            if cause.kind not in _COMPARED and (cause.kind, cause.thing) != ("setting", _CWD):
+            if cause.kind not in _COMPARED and (cause.kind, cause.thing) != ("setting", CWD):
                 raise _not_acceptable(step, cause.line)
         accepted = {
             "date": record.now(),

@@ -77,17 +77,12 @@ class Around:
     ----------
     namespace
         The globals of the notebook's functions.
-
-    Attributes
-    ----------
-    cells
-        Texts of the cells up to the one that loads us, transformed.
     """
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
         self._first = ambient.look()
-        self.cells = [text for text in namespace.get("In", ()) if text]
+        self._cells = [text for text in namespace.get("In", ()) if text]
         self._is_known = False  # what these cells have set
         self._set: dict[str, Setter] = {}
         self._olds: dict[str, dict[tuple[PipelineKey, int], Any]] = {}  # what steps had found, by the step
@@ -95,22 +90,28 @@ class Around:
 
     # -- unmarked cells -------------------------------------------------------------------------------------
 
-    def loaded_by(self, text: str) -> None:
+    def loaded_by(self, text: str) -> Sequence[str]:
         """Note the code of the cell that loaded us, at its end: hosts that keep no history (nbval) have it not in `In`.
 
         It may have set more since the first look back.
+
+        Returns
+        -------
+        sequence of str
+            Texts of the cells up to that one, transformed.
         """
         text = text.rstrip("\n")  # as `In` has it
-        if self.cells[-1:] != [text]:
-            self.cells.append(text)
+        if self._cells[-1:] != [text]:
+            self._cells.append(text)
         self._is_known = False
+        return self._cells
 
     def _look_back(self) -> None:
         """Note what the cells have set that ran before anybody looked, and the rest of the one that loaded us.
 
         What was there before them is known of libraries alone: what a fresh import has.
         """
-        texts = self.cells
+        texts = self._cells
         if not texts or self._is_known:
             return
         self._is_known = True

@@ -55,7 +55,6 @@ _LOOKERS: Final = frozenset(
     {"exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "stat", "lstat", "getsize", "getmtime", "getctime"}
     | {"access", "samefile"}
 )
-_WORD: Final = re.compile(r"\w+")
 _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "__subclasses__"})
 _BY_NAME: Final = frozenset({"import_module", "__import__", "modules"})  # how modules are had that no code names
 _ALL: Final = "*"  # stands for the names of all environment variables
@@ -321,11 +320,15 @@ class Evidence:
             facts["key"] = {text: Fact(digest, text) for text, digest in look.keys.items()}
         return facts
 
-    def reader_among_modules(self, meta: Mapping[str, Any]) -> str:
-        """Which module that a step used may read documentation or annotations; empty if none does."""
-        modules = meta["evidence"]["modules"] if meta["evidence"] is not None else ()
-        reads = (name for name in modules if essence.reads_documentation(_WORD.findall(self.modules.text(name))))
-        return next((f"module {name}" for name in reads), "")
+    def reader_among(self, metas: Iterable[Mapping[str, Any]]) -> str:
+        """Which stored step, or module that one used, may read documentation or annotations; empty if none does."""
+        for meta in metas:
+            if essence.reads_documentation(meta["source"]):
+                return f"step {meta['step']}"
+            for name in meta["evidence"]["modules"] if meta["evidence"] is not None else ():
+                if essence.reads_documentation(self.modules.text(name)):
+                    return f"module {name}"
+        return ""
 
     def shown(self, name: str, secrets: Sequence[str] | None) -> str:
         """The value of a name as people write it if it is short; empty for any other, and for what may be a secret."""

@@ -126,15 +126,8 @@ def _write(kernel: Kernel, plan: Plan, error: BaseException, values: dict[str, A
     }
 
     def dump(file: BinaryIO) -> None:
-        pickling.write(
-            contents,
-            _Limited(file, kernel.failed_cap),  # type: ignore[arg-type]  # a pickler only writes
-            namespace=kernel.main,
-            makers=kernel.makers,
-            views=found.views,
-            owned=found.owned,
-            originals=kernel.places.originals(),
-        )
+        limited = _Limited(file, kernel.failed_cap)
+        kernel.pickle(contents, limited, found)  # type: ignore[arg-type]  # a pickler only writes
 
     store = kernel.store(plan.key.folder)
     store.publish(

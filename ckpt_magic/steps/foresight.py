@@ -43,7 +43,7 @@ def foresee(
     metas: Mapping[int, Meta],
     facts: Facts,
     *,
-    reader: Callable[[Meta], str],
+    reader: Callable[[], str],
     will_run: Callable[[int, Verdict], bool],
 ) -> dict[int, Verdict]:
     """Judge the steps of one pipeline.
@@ -109,7 +109,7 @@ class _Above:
         functions: Mapping[str, essence.Definition],
         rewritten: Mapping[str, int],
         metas: Mapping[int, Meta],
-        reader: Callable[[Meta], str],
+        reader: Callable[[], str],
     ) -> None:
         self._history = history
         self._functions = functions
@@ -155,7 +155,7 @@ class _Above:
             defined = self._functions.get(name)
             if defined is None or not essence.differ_in_documentation(then["digest"], defined.digest):
                 continue
-            if reader := self._reader(meta):
+            if reader := self._reader():
                 line = f"the documentation of `{name}` changed, and {reader} reads documentation"
                 yield Cause("function", name, line, then["text"], defined.text)
 

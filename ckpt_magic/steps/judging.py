@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,6 @@ from ckpt_magic.values import essence, source
 
 CellsAfter = Callable[[PipelineKey, int, str | None], Sequence[needs.Cell] | None]
 
-_WORD = re.compile(r"\w+")
 _NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)
 
 
@@ -75,13 +73,10 @@ class Judge:
 
     def reader(self, key: PipelineKey, step: int, code: Code) -> str:
         """Who reads documentation or annotations, of the code that is known; empty if nobody does."""
-        if essence.reads_documentation(_WORD.findall(code.source)):
+        if essence.reads_documentation(code.source):
             return "the step"
-        for meta in self.metas(key):
-            if essence.reads_documentation(_WORD.findall(meta["source"])):
-                return f"step {meta['step']}"
-            if reader := self._kernel.evidence.reader_among_modules(meta):
-                return reader
+        if reader := self._kernel.evidence.reader_among(self.metas(key)):
+            return reader
         cells = self._cells_after(key, step, code.cell) or ()
         if any(essence.reads_documentation(cell.names.reads | cell.names.imports) for cell in cells):
             return "a later cell"

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ckpt_magic.errors import StepNotFoundError
 from ckpt_magic.files import format as files
@@ -24,7 +24,8 @@ from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
-from ckpt_magic.values import placeholder, places
+from ckpt_magic.values import delta, pickling, placeholder, places
+from ckpt_magic.values.gathered import Gathered
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.pages import Pages
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     import asyncio
 
 FAILED_CAP = 100_000_000  # bytes that are kept of what a failed run had made
-SMALL = 1 << 20  # bytes of a checkpoint whose values are cheap to look at before each decision
 
 
 class Kernel:
@@ -50,6 +50,8 @@ class Kernel:
         Globals of the functions that the user wrote; by default `namespace`.
     hidden
         Gives, of names and their values, those names that are not the user's.
+    remade
+        Tells which of those the host binds anew with each cell.
     owner
         For the class: the instance, which no saved value may hold.
     restore_random
@@ -76,6 +78,7 @@ class Kernel:
         kind: Literal["cell", "method"] = "cell",
         main: dict[str, Any] | None = None,
         hidden: Callable[[Mapping[str, Any]], Set[str]] = lambda names: frozenset(),
+        remade: Callable[[str], bool] = lambda name: False,
         owner: object = None,
         restore_random: bool = True,
         secrets: Sequence[str] | None = None,
@@ -90,6 +93,7 @@ class Kernel:
         self.settings = settings
         self.kind = kind
         self.hidden = hidden
+        self.remade = remade
         self.owner = owner
         self.restore_random = restore_random
         self.secrets = secrets
@@ -202,6 +206,25 @@ class Kernel:
         elif self.in_cell:
             self.used[name] = key, step
 
+    def pickle(
+        self,
+        contents: pickling.Contents,
+        file: BinaryIO,
+        found: delta.Delta,
+        gathered: Gathered | None = None,
+    ) -> pickling.Written:
+        """Write what a step changed; see `pickling.write`."""
+        return pickling.write(
+            contents,
+            file,
+            namespace=self.main,
+            makers=self.makers,
+            views=found.views,
+            owned=found.owned,
+            originals=self.places.originals(),
+            gathered=gathered,
+        )
+
     def note_written(
         self,
         key: PipelineKey,
@@ -210,12 +233,12 @@ class Kernel:
         deleted: Iterable[str],
         *,
         outlines: Mapping[str, Mapping[str, Any]] = {},
-        size: int = SMALL + 1,
+        size: int = saves.SMALL + 1,
     ) -> None:
         """Note that a step gave names their values here, by running or by a restore."""
         pipeline = self.registry.pipeline(key)
         self.history.step(step, groups, deleted)
-        self.watch.wrote(key, (*groups, *deleted), small=size <= SMALL)
+        self.watch.wrote(key, (*groups, *deleted), small=size <= saves.SMALL)
         for name in (*groups, *deleted):
             pipeline.written.setdefault(name, set()).add(step)
             pipeline.failed.pop(name, None)

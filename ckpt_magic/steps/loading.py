@@ -11,9 +11,10 @@ from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.files import format as files
 from ckpt_magic.files.comparing import comparer
 from ckpt_magic.steps import around, record
-from ckpt_magic.steps.kernel import SMALL, Kernel
+from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Loaded, values_of
 from ckpt_magic.steps.registry import PipelineKey
+from ckpt_magic.steps.saves import SMALL
 from ckpt_magic.values import ambient, unpickling
 from ckpt_magic.values.forms import Token
 from ckpt_magic.values.pages import new_hash

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import re
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any
@@ -17,7 +16,6 @@ from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, 
 from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.references import ATOMS
 
-_OF_THE_HISTORY = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|In|Out|_[iod]h")  # what IPython binds anew with each cell
 RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so
 
 
@@ -63,8 +61,8 @@ class Looks:
         producers = dict(kernel.registry.pipeline(plan.key).producers)
         unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
         self._fitting.forget()
-        of_ipython = {name for name in reads & kernel.namespace.keys() if _OF_THE_HISTORY.fullmatch(name)}
-        seen = dict.fromkeys((reads - {"*"}) - producers.keys() - names.keys() - of_ipython, record.ABSENT)
+        remade = set(filter(kernel.remade, reads & kernel.namespace.keys()))
+        seen = dict.fromkeys((reads - {"*"}) - producers.keys() - names.keys() - remade, record.ABSENT)
         for name in unmade & names.keys():
             if (digest := self._fitting.fingerprint(name, state.looks[name])) is not None:
                 seen[name] = digest

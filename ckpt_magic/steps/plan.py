@@ -13,7 +13,7 @@ from ckpt_magic.steps.around import Part
 from ckpt_magic.steps.opened import Trail
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.steps.uses import Use
-from ckpt_magic.values import ambient, delta, forms, pickling, places
+from ckpt_magic.values import ambient, delta, forms, pickling, places, source
 from ckpt_magic.values.outlines import Outline
 from ckpt_magic.values.source import Names, Words
 
@@ -208,6 +208,12 @@ class Plan:
     doubtful: list[str] = field(default_factory=list)
     """What an earlier text of the cell set here, while nobody knows whether this one does."""
     restore_seconds: float | None = None
+
+
+def code_of(body: Body) -> Code:
+    """What is known of the code of a step cell before it runs."""
+    digest = source.digest(body.tree) + (";" if source.is_quiet(body.source) else "")
+    return Code(body.source, digest, source.names(body.tree), tree=body.tree, cell=body.cell)
 
 
 def contents_of(

@@ -19,7 +19,8 @@ from ckpt_magic.steps.progress import Progress
 from ckpt_magic.steps.registry import PipelineKey, Registry, StepRecord
 
 _QUICK = 0.002  # seconds; where the disk is quick, a small checkpoint is published before its cell ends
-_SMALL = 1 << 20  # bytes; where even such a checkpoint takes longer, the next one is not waited for
+SMALL = 1 << 20  # bytes; the values of such a checkpoint are cheap to look at before each decision, and it is
+# waited for unless even the last such one took longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Saves:
             It is known already that it cannot be published.
         """
         publishing = publisher().submit(draft, first)
-        is_small = draft.size <= _SMALL
+        is_small = draft.size <= SMALL
         is_over = publisher().wait(draft.path, timeout=_QUICK if self._is_quick or not is_small else 0.0)
         if is_small:
             self._is_quick = is_over

@@ -109,16 +109,7 @@ class Saver:
         buffers = Buffers(kernel.pages)
 
         def dump(file: BinaryIO) -> pickling.Written:
-            return pickling.write(
-                contents,
-                file,
-                namespace=kernel.main,
-                makers=kernel.makers,
-                views=found.views,
-                owned=found.owned,
-                originals=kernel.places.originals(),
-                gathered=buffers.gathered,
-            )
+            return kernel.pickle(contents, file, found, buffers.gathered)
 
         def complete(written: pickling.Written) -> dict[str, Any]:
             stale = {token[1] for token in written.tokens if kernel.makers.is_stale(token)}

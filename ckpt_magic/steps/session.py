@@ -35,7 +35,7 @@ from ckpt_magic.steps.judging import CellsAfter, hidden, unknown_code
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import Loader
 from ckpt_magic.steps.looks import RESULT, Looks
-from ckpt_magic.steps.plan import Body, Code, Loaded, Outcome, Plan, Restored, facts_of
+from ckpt_magic.steps.plan import Body, Code, Loaded, Outcome, Plan, Restored, code_of, facts_of
 from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
@@ -100,13 +100,7 @@ class Session(Kernel):
         CheckpointError
             The checkpoint may not be restored or replaced; the message says what to do.
         """
-        return self.begin_code(call, self.code(body))
-
-    @staticmethod
-    def code(body: Body) -> Code:
-        """What is known of the code of a step cell before it runs."""
-        digest = source.digest(body.tree) + (";" if source.is_quiet(body.source) else "")
-        return Code(body.source, digest, source.names(body.tree), tree=body.tree, cell=body.cell)
+        return self.begin_code(call, code_of(body))
 
     def begin_code(self, call: StepCall, code: Code) -> Plan:
         """Do `begin` for code of any kind."""
@@ -273,8 +267,7 @@ class Session(Kernel):
 
     def loaded_by(self, text: str) -> None:
         """Note the code of the cell that loaded us, which has just ended, and of those before it."""
-        self.around.loaded_by(text)
-        for tree in map(source.parsed, self.around.cells):
+        for tree in map(source.parsed, self.around.loaded_by(text)):
             if tree is not None:  # what is no Python did not run
                 self.history.cell(tree)
 
@@ -406,7 +399,7 @@ class Session(Kernel):
             return met[:2]
         found = self._cell_of(key, step)
         if found is not None:
-            return found[0], self.code(found[1])
+            return found[0], code_of(found[1])
         return met[:2] if met is not None else None
 
     def _try_to_load(

@@ -11,6 +11,7 @@ import ast
 import copy
 import hashlib
 import linecache
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -72,9 +73,9 @@ def differ_in_documentation(one: str, other: str) -> bool:
     return one != other and lean[0] == lean[1]
 
 
-def reads_documentation(words: Iterable[str]) -> bool:
-    """Whether code that uses these words (names, attributes, modules) may read documentation or annotations."""
-    return not READERS.isdisjoint(words)
+def reads_documentation(code: str | Iterable[str]) -> bool:
+    """Whether code, its text or its words (names, attributes, modules), may read documentation or annotations."""
+    return not READERS.isdisjoint(re.findall(r"\w+", code) if isinstance(code, str) else code)
 
 
 def of_module(text: str) -> str:

@@ -13,7 +13,7 @@ pytest.importorskip("cloudpickle")
 pytest.importorskip("joblib")
 
 from tests.bench import cells, peers
-from tests.bench.__main__ import Results
+from tests.bench.__main__ import Results, main
 from tests.bench.measure import Row
 
 
@@ -31,6 +31,13 @@ def test_a_benchmark_that_fails_takes_nothing_with_it(monkeypatch: pytest.Monkey
     assert [row["what"] for row in told["rows"]] == ["found before"]
     assert told["failed"] == {"first": "OSError: no room"}
     assert told["figures"] == {"first": "failed: OSError: no room", "speed": 2.0}
+
+
+def test_a_text_that_is_in_no_name_is_told_with_the_names(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--quick", "--only", "empty", "emptie"])
+    told = " ".join(capsys.readouterr().err.split())
+    assert "--only emptie: no benchmark" in told and "empty step, small variables" in told
 
 
 def test_a_peer_that_is_not_there_is_told_as_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run all benchmarks; return the exit status: 1 if one of them failed, which leaves the others as they are."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a part of the data, the steps and the variables")
-    parser.add_argument("--only", metavar="TEXT", help="the benchmarks whose name has this in it")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="the benchmarks whose names have one of these in it")
     parser.add_argument("--rounds", type=int, help="rounds of each measurement, at least 5 (default: 5)")
     parser.add_argument("--folder", type=Path, help="where the files are written (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="write the rows to this file too, after each benchmark")
@@ -45,8 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
     results = Results(rounds, options.quick)
     with tempfile.TemporaryDirectory(prefix="ckpt-bench-", dir=options.folder) as folder:
         venvs = options.peers or (None if options.quick else Path(folder) / "peers")
-        for name, benchmark in _benchmarks(Path(folder), rounds, venvs, quick=options.quick).items():
-            if options.only is None or options.only in name:
+        benchmarks = _benchmarks(Path(folder), rounds, venvs, quick=options.quick)
+        for text in options.only or ():
+            if not any(text in name for name in benchmarks):
+                parser.error(f"--only {text}: no benchmark has that in its name; there are {', '.join(benchmarks)}")
+        for name, benchmark in benchmarks.items():
+            if options.only is None or any(text in name for text in options.only):
                 results.take(name, benchmark)
                 if options.json:
                     options.json.write_text(json.dumps(results.as_dict(), indent=1), encoding="utf-8")

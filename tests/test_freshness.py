@@ -39,10 +39,6 @@ def test_a_checkpoint_is_fresh_if_all_is_what_it_was() -> None:
     assert freshness.verdict(meta(), Now(same())) == freshness.Verdict("fresh")
 
 
-def test_no_checkpoint_is_missing() -> None:
-    assert freshness.verdict(None, Now({})).state == "missing"
-
-
 def test_a_checkpoint_without_evidence_is_stale() -> None:
     found = freshness.verdict({**meta(), "evidence": None}, Now(same()))
     assert (found.state, found.line) == ("stale", "no evidence recorded")

@@ -99,7 +99,6 @@ def plan(
     *,
     pipeline: Mapping[str, Any],
     start: str | None = None,
-    sources: Sequence[str] | None = None,
 ) -> PlanRows:
     """Plan the next run of a notebook.
 

@@ -129,17 +129,9 @@ class Now:
     unknown: Mapping[str, str] = field(default_factory=dict)
 
 
-def verdict(meta: Mapping[str, Any] | None, now: Now) -> Verdict:
-    """Judge a checkpoint.
-
-    Parameters
-    ----------
-    meta
-        Its META; None if there is none.
-    now
-        What is known now.
-    """
-    return Verdict("missing") if meta is None else judged(meta, causes(meta, now))
+def verdict(meta: Mapping[str, Any], now: Now) -> Verdict:
+    """Judge a checkpoint by its META and what is known now."""
+    return judged(meta, causes(meta, now))
 
 
 def judged(meta: Mapping[str, Any], found: Sequence[Cause]) -> Verdict:

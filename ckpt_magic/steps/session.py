@@ -25,12 +25,12 @@ from ckpt_magic.errors import (
 from ckpt_magic.files import format as files
 from ckpt_magic.files import usage
 from ckpt_magic.files.publishing import publisher
-from ckpt_magic.steps import failures, freshness, interrupts, record, refusals, registry
+from ckpt_magic.steps import failures, interrupts, record, refusals, registry
 from ckpt_magic.steps.accepting import Accepting
 from ckpt_magic.steps.advice import Advice
 from ckpt_magic.steps.advising import Advising
 from ckpt_magic.steps.fitting import Fitting
-from ckpt_magic.steps.freshness import Cause, Now, Verdict
+from ckpt_magic.steps.freshness import Cause, Verdict
 from ckpt_magic.steps.judging import CellsAfter, hidden, unknown_code
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import Loader
@@ -337,22 +337,6 @@ class Session(Kernel):
             return Decision("run", str(stored.problem))
         call = _as_saved(step, meta) if meta else StepCall(step)
         return self._fitting.decide(call, key, code, meta, start)
-
-    def verdict(
-        self, key: PipelineKey, step: int, *, call: StepCall | None = None, code: Code | None = None
-    ) -> Verdict:
-        """Judge the checkpoint of a step by what this kernel knows; `call` and `code` are its cell's, if that is known.
-
-        It is meant for the moment before the step is met: the steps above it have run or were restored here.
-        """
-        stored = self.open(key, step)
-        meta = stored.meta if stored is not None and stored.trust == "trusted" else None
-        if meta is None:
-            return freshness.verdict(None, Now({}))
-        call, look = call or StepCall(step), None
-        if code is not None:
-            look = self.evidence.look(call, code, self._looks.reach(code), self.watch.made())
-        return self._fitting.verdict(key, code, meta, call, look)
 
     def appraise(self, key: PipelineKey, step: int, stored: files.StoredStep | None) -> Verdict:
         """Judge the file of a step as things are here now, by its cell where that is known: for people to look at."""

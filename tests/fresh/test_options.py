@@ -125,12 +125,13 @@ def test_the_line_of_a_step_says_all_of_it() -> None:
 
 
 def test_a_verdict_is_json(project: Path) -> None:
-    projects.play(project, [(1, "x = 1")], "none")
-    kernel = projects.ProjectKernel(project, "auto")
-    key = kernel.session.settings.resolve(parse_step("1"))
-    row = kernel.session.verdict(key, 1).as_row()
+    cells = [(1, "x = 1")]
+    projects.play(project, cells, "none")
+    session = projects.ProjectKernel(project, "auto", cells=cells).session
+    key = session.settings.resolve(parse_step("1"))
+    row = session.appraise(key, 1, session.open(key, 1)).as_row()
     assert json.loads(json.dumps(row)) == {"state": "fresh", "reasons": [], "note": ""}
-    assert kernel.session.verdict(key, 7).state == "missing"
+    assert session.appraise(key, 7, None).state == "missing"
 
 
 def test_what_is_put_below_the_environment_is_there_for_the_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:

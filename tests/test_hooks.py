@@ -21,7 +21,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from ckpt_magic import errors
-from ckpt_magic.faces import hooks as hooks_module
+from ckpt_magic.faces import marking
 from ckpt_magic.faces.hooks import Hooks
 from tests.fake_session import FakeSession, install
 
@@ -792,4 +792,4 @@ def test_a_macro_of_a_step_is_a_step(nb: Notebook) -> None:
 
 def test_the_marker_alone_fails_in_plain_python() -> None:
     with pytest.raises(ShellUsageError, match="has not run"):
-        exec(hooks_module._MARKER.format(hooks_module.__name__, "1"), {})
+        exec(marking._MARKER.format(marking.__name__, "1"), {})

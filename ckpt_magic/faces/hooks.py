@@ -1,6 +1,6 @@
 """Run `%%step` cells natively: transformers, events and their life in a shell.
 
-An input transformer turns the `%%step` line into a marker on the same line; an AST transformer sees the marker, asks
+An input transformer turns the `%%step` line into a marker (`marking`); an AST transformer sees the marker, asks
 the session once what to do, and leaves the body, or puts one statement in its place that restores or raises; the
 event after the cell tells the session how it went. What a step holds and whether it runs is the session's business.
 With `recording` the only user of IPython and ipykernel internals.
@@ -15,11 +15,9 @@ import ast
 import builtins
 import linecache
 import os
-import re
 import sys
 import threading
 import time
-import tokenize
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,11 +26,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core import async_helpers
 from IPython.core.error import UsageError as ShellUsageError
-from IPython.core.inputtransformer2 import cell_magic
 from IPython.utils.text import DollarFormatter
 
 from ckpt_magic.errors import CheckpointError, CheckpointWarning, UsageError
-from ckpt_magic.faces import recording
+from ckpt_magic.faces import marking, recording
 from ckpt_magic.faces.progress import Display
 from ckpt_magic.steps import interrupts
 from ckpt_magic.steps.outputs import DEFAULT_CAP
@@ -46,18 +43,6 @@ if TYPE_CHECKING:
     from ckpt_magic.steps.plan import Plan
     from ckpt_magic.steps.registry import StepCall
     from ckpt_magic.steps.session import Session
-
-_HEAD = re.compile(r"%%step(?:[ \t]+(.*))?$")
-_MARKER = "__import__({!r}, fromlist=['marker']).marker({!r})"
-_LOST = (
-    "%%step was not seen by ckpt_magic, so the cell below it has not run and nothing is saved. Put %%step on the first"
-    " line of a cell; below %%timeit or %%prun, or after `%unload_ext ckpt_magic`, it cannot work"
-)
-
-
-def marker(line: str) -> NoReturn:
-    """What the `%%step` line becomes. It is taken out before the cell runs; running it means that we lost the cell."""
-    raise ShellUsageError(f"`%%step {line}`: {_LOST}")
 
 
 class Hooks:
@@ -197,7 +182,7 @@ class Hooks:
         if not self._mine():
             return lines
         try:
-            return _rewrite(lines)
+            return marking.rewrite(lines)
         except Exception:  # noqa: BLE001  (the real magic then takes the cell)
             return lines
 
@@ -224,7 +209,7 @@ class Hooks:
         inner = cell is not None and cell.visited
         if cell is not None:
             cell.visited = True
-        index, line = _find_marker(tree)
+        index, line = marking.find(tree)
         if line is None:
             if cell is not None and not inner:
                 cell.tree = tree
@@ -236,7 +221,7 @@ class Hooks:
         try:
             if cell is not None and not inner:
                 cell.filename = self._filename(cell)
-                _show_as_typed(cell.filename, head.lineno, line)
+                marking.show_as_typed(cell.filename, head.lineno, line)
             self._step(tree, head, line, cell, inner, released)
         except BaseException as error:  # noqa: BLE001  (visit must not raise: the cell becomes one `raise`)
             tree.body = [_raising(self._name(_for_user(error)), head)]
@@ -367,7 +352,7 @@ class Hooks:
 
     def _body(self, tree: ast.Module, cell: _Cell) -> Body:
         raw = str(cell.info.raw_cell)
-        return Body(source=_below(raw), tree=ast.Module(list(tree.body), []), filename=cell.filename, cell=raw)
+        return Body(source=marking.below(raw), tree=ast.Module(list(tree.body), []), filename=cell.filename, cell=raw)
 
     def _filename(self, cell: _Cell) -> str:
         """Return the file name under which IPython compiles this cell."""
@@ -657,104 +642,10 @@ class _Step:
     patches: recording.Patches = field(default_factory=recording.Patches)
 
 
-def _rewrite(lines: list[str]) -> list[str]:
-    first = (k for k, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#"))
-    k = next(first, None)
-    if k is None:
-        return lines
-    head = _HEAD.match(lines[k].rstrip())
-    if head is None:
-        return lines
-    args, body = head[1] or "", lines[k + 1 :]
-    if args.endswith("\\"):  # refused in `visit`; the body must parse until then
-        body = ["\n"] * len(body)
-    marked = _MARKER.format(__name__, args)
-    blank = next((i for i, line in enumerate(body) if line.strip()), len(body))
-    above, below = body[:blank], list(cell_magic(body[blank:]))
-    end = _end_of_future(below)
-    if end is None:
-        return [*lines[:k], marked + "\n", *above, *below]
-    row, column = end
-    below[row] = f"{below[row][:column]}; {marked}{below[row][column:]}"
-    return [*lines[:k], "\n", *above, *below]
-
-
-def _end_of_future(lines: list[str]) -> tuple[int, int] | None:
-    """Find where the `from __future__` lines at the top end: (row, column), or None if there are none.
-
-    The marker must not stand above them: IPython compiles the cell as a whole to see whether it awaits, and would
-    take the syntax error for a no.
-    """
-    end: tuple[int, int] | None = None
-    last = (0, 0)
-    words: list[str] = []
-    with suppress(tokenize.TokenError, SyntaxError, IndexError):
-        for token in tokenize.generate_tokens(iter([*lines, ""]).__next__):
-            if token.type in (tokenize.COMMENT, tokenize.NL):
-                continue
-            if token.type == tokenize.NEWLINE or token.string == ";":
-                if words[:2] != ["from", "__future__"]:
-                    break
-                end, words = last, []
-            elif token.type not in (tokenize.INDENT, tokenize.DEDENT):
-                words.append(token.string)
-                last = token.end[0] - 1, token.end[1]
-                if len(words) == 2 and words != ["from", "__future__"]:
-                    break
-    return end
-
-
-def _find_marker(tree: ast.Module) -> tuple[int, str | None]:
-    """Find our marker among the first statements; only `from __future__` may stand before it."""
-    for index, node in enumerate(tree.body):
-        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-            continue
-        match node:
-            case ast.Expr(
-                ast.Call(
-                    func=ast.Attribute(
-                        value=ast.Call(func=ast.Name(id="__import__"), args=[ast.Constant(module)]), attr="marker"
-                    ),
-                    args=[ast.Constant(str() as line)],
-                )
-            ) if module == __name__:
-                return index, line
-        break
-    return 0, None
-
-
 def _raising(error: ast.expr, at: ast.stmt | None) -> ast.stmt:
     """Return a statement that raises, at the place of another one."""
     statement = ast.Raise(exc=error, cause=None, lineno=1, col_offset=0)
     return ast.fix_missing_locations(statement if at is None else ast.copy_location(statement, at))
-
-
-def _show_as_typed(filename: str, lineno: int, line: str) -> None:
-    """Let tracebacks show the `%%step` line rather than the marker; as a comment, for their source must parse."""
-    lines = linecache.cache[filename][2] if filename in linecache.cache else []  # type: ignore[misc]
-    code = _MARKER.format(__name__, line)
-    if 0 < lineno <= len(lines) and code in lines[lineno - 1]:
-        typed = f"# %%step {line}".rstrip()
-        text = lines[lineno - 1].rstrip("\n")
-        lines[lineno - 1] = (typed if text == code else text.replace(f"; {code}", "")) + "\n"
-
-
-def split_step(raw: str) -> tuple[str | None, str]:
-    """Take a cell apart: the text after `%%step` (None if it is no step) and the code below that line."""
-    for line in raw.splitlines():
-        if line.strip() and not line.lstrip().startswith("#"):
-            head = _HEAD.match(line.strip())
-            return (None, raw) if head is None else (head[1] or "", _below(raw))
-    return None, raw
-
-
-def _below(raw: str) -> str:
-    """Return the text below the `%%step` line, as typed."""
-    lines = raw.splitlines(keepends=True)
-    for k, line in enumerate(lines):
-        if _HEAD.match(line.strip()) or line.lstrip().startswith(f"__import__({__name__!r}"):
-            return "".join(lines[k + 1 :])
-    return raw
 
 
 def _expand(shell: Any, line: str) -> str:

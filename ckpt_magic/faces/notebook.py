@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ckpt_magic.errors import CheckpointError, UsageError
-from ckpt_magic.faces.hooks import split_step
+from ckpt_magic.faces.marking import split_step
 from ckpt_magic.faces.verbs import code_cells
 from ckpt_magic.steps.needs import Cell
 from ckpt_magic.steps.plan import Body, code_of

@@ -15,7 +15,7 @@ from typing import Any
 
 from ckpt_magic.errors import CheckpointError
 from ckpt_magic.faces import verbs
-from ckpt_magic.faces.hooks import split_step
+from ckpt_magic.faces.marking import split_step
 from ckpt_magic.faces.status import duration, grid, restore_estimate
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store

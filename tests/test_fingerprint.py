@@ -21,8 +21,9 @@ import pandas as pd
 import pytest
 
 from ckpt_magic.values import fingerprint
-from ckpt_magic.values.fingerprint import Seen, look, look_at_all
+from ckpt_magic.values.fingerprint import look, look_at_all
 from ckpt_magic.values.placeholder import make_placeholder
+from ckpt_magic.values.seen import Seen
 
 Values = Callable[[str], dict[str, Any]]
 

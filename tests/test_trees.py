@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ckpt_magic.values import trees
-from ckpt_magic.values.fingerprint import Objects, look, look_at_all
+from ckpt_magic.values.fingerprint import look, look_at_all
+from ckpt_magic.values.seen import Objects
 from ckpt_magic.values.sharing import links
 
 Rows = list[dict[str, Any]]

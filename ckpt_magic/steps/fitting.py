@@ -16,6 +16,7 @@ from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
 from ckpt_magic.values import delta, fingerprint, outlines, references, sharing, source
+from ckpt_magic.values.seen import Seen
 
 
 class Fitting:
@@ -246,7 +247,7 @@ class Fitting:
         state = delta.look({name: kernel.namespace[name]}, kernel.main, makers=kernel.makers)
         return None if state.looks[name].digest is None else delta.group_digests([name], state)[name]
 
-    def fingerprint(self, name: str, seen: fingerprint.Seen | None = None) -> str | None:
+    def fingerprint(self, name: str, seen: Seen | None = None) -> str | None:
         """What is known, in every kernel, of a value that no step of this pipeline made; `seen` is a look at it."""
         kernel = self._kernel
         if name in self._fingerprints:

@@ -13,8 +13,8 @@ from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, sharing, source, spots
-from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.seen import Seen
 
 RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so
 

@@ -18,9 +18,9 @@ from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
 from ckpt_magic.values import alone, delta, essence, holders, makers, sharing, source
-from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.seen import Seen
 
 Touched = tuple[source.Names, frozenset[str], list[types.CodeType]]
 

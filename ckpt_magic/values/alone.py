@@ -13,7 +13,7 @@ from typing import Any
 from ckpt_magic.values import collector, fingerprint, holders, references, sharing
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.delta import State
-from ckpt_magic.values.fingerprint import Seen
+from ckpt_magic.values.seen import Seen
 
 
 class Entered:

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ckpt_magic.values import sharing
-from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import new_hash
+from ckpt_magic.values.seen import Seen
 
 _MOST = 64  # names of one batch, all of which are looked at again when one of them changes
 _VERSION = 4  # of what marshal writes: every Python since 3.4 knows it

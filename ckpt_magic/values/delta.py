@@ -52,8 +52,8 @@ from typing import Any
 from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, references, sharing
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.batches import Batch
-from ckpt_magic.values.fingerprint import Seen
 from ckpt_magic.values.pages import Pages, new_hash
+from ckpt_magic.values.seen import Seen
 
 
 @dataclass(slots=True)

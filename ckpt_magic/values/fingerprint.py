@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
-import bisect
 import contextlib
 import enum
 import functools
@@ -37,235 +36,12 @@ from ckpt_magic.values.parts import annotated, annotation_texts, code_parts
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.seen import ARROW, Objects, Seen, Span
 
 Key = TypeVar("Key")
 MANY = 10_000  # references, and
 MUCH = 1 << 25  # bytes outside of buffers; a value with more takes longer to look at than to find out who holds it
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
-
-
-class Objects(Mapping[int, Any]):
-    """Very many objects by `id`, all different, in order.
-
-    To put them into a dict takes longer than to meet them, and is needed only where something else holds many of them.
-
-    Parameters
-    ----------
-    objects
-        The objects; not changed later.
-    ordered
-        Their `id` in ascending order.
-    """
-
-    __slots__ = ("_by_ident", "_objects", "_ordered")
-
-    def __init__(self, objects: Sequence[Any], ordered: Sequence[int]) -> None:
-        self._objects, self._ordered = objects, ordered
-        self._by_ident: dict[int, Any] | None = None
-
-    def _all(self) -> dict[int, Any]:
-        if self._by_ident is None:
-            self._by_ident = dict(zip(map(id, self._objects), self._objects, strict=True))
-            self._objects = ()  # one reference to each, as `holders` counts them
-        return self._by_ident
-
-    def __getitem__(self, ident: int) -> Any:
-        return self._all()[ident]
-
-    def __contains__(self, ident: Any) -> bool:
-        at = bisect.bisect_left(self._ordered, ident)
-        return at < len(self._ordered) and self._ordered[at] == ident
-
-    def __iter__(self) -> Iterator[int]:
-        return map(id, self.values())
-
-    def __len__(self) -> int:
-        return len(self._ordered)
-
-    def keys(self) -> Any:
-        """As of a dict."""
-        return self._all().keys()
-
-    def items(self) -> Any:
-        """As of a dict."""
-        return self._all().items()
-
-    def values(self) -> Any:
-        """As of a dict; without one, a list."""
-        return self._objects if self._by_ident is None else self._by_ident.values()
-
-    def among(self, idents: Set[int]) -> Set[int]:
-        """Those of the objects with these `id` that are here."""
-        if self._by_ident is None and _RARE * len(idents) < len(self):
-            return set(filter(self.__contains__, idents))
-        return idents & self._all().keys()
-
-    def some(self, idents: Set[int]) -> list[Any]:
-        """The objects with these `id`, all of which are here."""
-        if self._by_ident is None and _RARE * len(idents) < len(self):
-            return list(itertools.compress(self._objects, map(idents.__contains__, self)))
-        return list(map(self._all().__getitem__, idents))
-
-
-_RARE: Final = 32  # times as many objects; fewer are searched for one by one
-
-
-class Span:
-    """The memory of one array.
-
-    Attributes
-    ----------
-    low, high
-        First address and the one past the last.
-    array
-        The array, which keeps the memory alive.
-    guard
-        0 for an array that anybody may write; else `id` of the pandas manager or the Arrow data that it belongs to,
-        which never lets a write through to another one.
-    refs
-        `id` of what pandas counts the blocks over one memory by; 0 for what is no block, or cannot be written. It
-        knows nothing of a block that was made over the memory by itself (`Series(array, copy=False)`): such two
-        write into each other.
-    owner
-        What has the memory: the array, or the storage of tensors that it was made for.
-    """
-
-    __slots__ = ("_storage", "array", "guard", "high", "low", "refs")
-
-    def __init__(self, low: int, high: int, array: Any, guard: int, storage: Any = None, refs: int = 0) -> None:
-        self.low, self.high, self.array, self.guard, self.refs = low, high, array, guard, refs
-        self._storage = storage  # one reference to the array, as `holders` counts them
-
-    @property
-    def owner(self) -> Any:
-        return self.array if self._storage is None else self._storage
-
-
-class Seen:
-    """What one look at one value found.
-
-    Attributes
-    ----------
-    contents
-        What the large buffers hold that the value reaches; they are read when the digest is asked for.
-    why
-        Reason why it cannot be pickled, else empty.
-    met
-        Every object that the value reaches, atoms aside, by `id` in the order met; kept alive until `forget`.
-    held
-        Of a value that takes long to look at, every reference that was met, in order; until `forget`.
-    alone
-        Of such a value, the `id` of the object that was found to be led into by nothing but its name; else 0.
-    closed
-        The names together with which it was found to be led into by nothing else (`alone.Closed`); None if by its
-        own name, or by others.
-    guarded
-        `id` of the objects that pandas holds for itself: it never lets a change of them through to another holder.
-    spans
-        Memory of the arrays and buffers that the value reaches.
-    functions
-        The notebook's functions and classes that it reaches.
-    made
-        Numbers of the definitions that it reaches and that have a token: one made again by equal code has another. Also
-        of what pandas counts those by that look at one memory.
-    owned
-        What libraries own of what the value reaches, and the digest of each: None if it cannot be pickled, empty if
-        it is not to be compared. Not met: it is the same object in every checkpoint, and ties no names.
-    is_comparable
-        Whether the value could be pickled.
-    is_name
-        Whether the value is written as a name.
-    is_small
-        Whether the value is of plain kinds and reaches few objects, all of which nobody else holds: `batches`.
-    """
-
-    __slots__ = (
-        *(
-            "_ref",
-            "_rest",
-            "alone",
-            "closed",
-            "contents",
-            "functions",
-            "guarded",
-            "held",
-            "is_comparable",
-            "is_name",
-            "is_small",
-            "made",
-            "met",
-            "owned",
-        ),
-        *("spans", "why"),
-    )
-
-    def __init__(self, value: Any, rest: str | None, why: str = "", contents: tuple[Content, ...] = ()) -> None:
-        self._rest, self.why, self.contents = rest, why, contents
-        self.met: Mapping[int, Any] = _NO_OBJECTS
-        self.held: Sequence[Any] = ()
-        self.alone = 0
-        self.closed: Any = None
-        self.guarded: Set[int] = _NO_IDENTS
-        self.spans: Sequence[Span] = ()
-        self.functions: Sequence[Any] = ()
-        self.made: tuple[int, ...] = ()
-        self.owned: Mapping[owned.Path, str | None] = _NO_PATHS
-        self.is_small, self.is_comparable = False, rest is not None
-        kind = type(value)
-        self.is_name = kind not in ATOMS and kind not in _CONTAINERS and references.by_reference(value)
-        self._ref = _reference(value) if self.is_name or rest is None else None
-
-    @property
-    def digest(self) -> str | None:
-        """Equal digests are equal content, sharing inside the value included; None if it cannot be pickled."""
-        if self._rest is None or not self.contents:
-            return self._rest
-        digest = new_hash(self._rest.encode())
-        for content in self.contents:
-            digest.update(content.digest())
-        return str(digest.hexdigest())
-
-    def among(self, idents: Set[int]) -> Set[int]:
-        """Those of the objects with these `id` that were met."""
-        return self.met.among(idents) if type(self.met) is Objects else idents & self.met.keys()
-
-    def some(self, idents: Set[int]) -> list[Any]:
-        """The objects met with these `id`."""
-        return self.met.some(idents) if type(self.met) is Objects else list(map(self.met.__getitem__, idents))
-
-    @property
-    def is_large(self) -> bool:
-        """Whether the value takes long to look at; until `forget`."""
-        return bool(self.held)
-
-    def equals(self, later: Seen) -> bool:
-        """Whether `later` found the same content. No buffer is read of which that is known without."""
-        if self is later:
-            return True
-        if self._rest is None or self._rest != later._rest or len(self.contents) != len(later.contents):
-            return False
-        if self.made != later.made:
-            return False
-        return all(map(Content.equals, self.contents, later.contents))
-
-    def refuse(self, why: str) -> None:
-        """Take the value for one that cannot be pickled."""
-        self._rest, self.why, self.contents, self.is_comparable = None, why, (), False
-
-    def extend(self, part: object) -> None:
-        """Count something more as content."""
-        if self._rest is not None:
-            self._rest = new_hash(repr((self._rest, part)).encode()).hexdigest()
-
-    def is_same_object(self, value: Any) -> bool:
-        """Whether `value` is the very object looked at. Known for names and for what cannot be pickled."""
-        return self._ref is not None and self._ref() is value
-
-    def forget(self) -> None:
-        """Let go of everything met, so that a look does not keep a rebound gigabyte alive."""
-        self.met, self.guarded, self.spans, self.functions, self.held = _NO_OBJECTS, _NO_IDENTS, (), (), ()
-        for content in self.contents:
-            content.forget()
 
 
 def look(value: Any, namespace: dict[str, Any], makers: Makers | None = None) -> Seen:
@@ -462,7 +238,7 @@ class Look(ValuePickler):
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
             seen = Seen(value, None, reason(error))
-            self._note_beside(set(map(id, held)) if self._paths else _NO_IDENTS)
+            self._note_beside(set(map(id, held)) if self._paths else frozenset[int]())
             held.extend(_reachable(value, self.namespace))
             self._note_graphs(held)
         else:
@@ -752,15 +528,10 @@ class _ArraysAsTheyAre(Arrays):
         return ()
 
 
-_NO_OBJECTS: Final[Mapping[int, Any]] = types.MappingProxyType({})
-_NO_PATHS: Final[Mapping[owned.Path, str | None]] = types.MappingProxyType({})
-_NO_IDENTS: Final[frozenset[int]] = frozenset()
 _FIRST_PLACE = 1 << 31  # in the memory of a pickler: none that writes to this is used for so many objects
-ARROW = 1  # guard of all Arrow data: it cannot be written, so any number of its buffers may share
 _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
 _FEW = 100  # objects of a small value
 _PLAIN = frozenset({int, float, complex, str, bool, type(None), type(...), list, tuple, dict})
-_CONTAINERS = frozenset({list, dict, tuple, set, frozenset, bytearray, Placeholder})
 _NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__"})
 _MEMORY = (
     ("numpy", "ndarray", "_note_array"),
@@ -976,14 +747,6 @@ def _atom_bytes(value: Any) -> bytes:
     if kind is range:
         return b"%x %x %x" % (value.start, value.stop, value.step)
     return repr(value).encode()
-
-
-def _reference(value: Any) -> Callable[[], Any]:
-    """Remember which object was met: weakly where that is possible, so that nothing is kept alive."""
-    try:
-        return weakref.ref(value)
-    except TypeError:
-        return lambda: value
 
 
 def _bounds(interface: Mapping[str, Any], itemsize: int) -> tuple[int, int]:

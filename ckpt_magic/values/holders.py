@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ckpt_magic.values import source
-from ckpt_magic.values.fingerprint import ARROW, Seen, Span
 from ckpt_magic.values.forms import Form
 from ckpt_magic.values.pages import LARGE, Content
 from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.seen import ARROW, Seen, Span
 
 
 def named_by_code(namespace: dict[str, Any]) -> set[str] | None:

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from ckpt_magic.values import forms, memmaps, references, tokens
 from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_subarray
-from ckpt_magic.values.fingerprint import ARROW, Seen, Span
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.seen import ARROW, Seen, Span
 
 Names = tuple[str, ...]
 Row = tuple[int, ...]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ckpt_magic.values import source
+from ckpt_magic.values import reaching, source
 from ckpt_magic.values.source import Names
 from tests.work import calls
 
@@ -331,7 +331,7 @@ def test_looking_at_a_long_cell_is_linear() -> None:
 
 
 def reach(namespace: dict[str, Any], *names: str) -> set[str]:
-    return set(source.reachable(names, namespace)) - set(names)
+    return set(reaching.reachable(names, namespace)) - set(names)
 
 
 def test_functions_are_followed_through_nested_code_and_each_other() -> None:
@@ -476,7 +476,7 @@ def test_large_data_is_not_walked_to_its_end() -> None:
     namespace = notebook(
         "big = [{'i': i} for i in range(300_000)]\nnested = [[[i] for i in range(900)] for j in range(900)]"
     )
-    assert calls(lambda: source.reachable(["big", "nested"], namespace)) < 100_000  # for more than a million objects
+    assert calls(lambda: reaching.reachable(["big", "nested"], namespace)) < 100_000  # for more than a million objects
 
 
 def test_modules_and_importable_classes_are_left_alone() -> None:

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, use_of, use_of_tree
-from ckpt_magic.values import ambient, fingerprint, options, places, source, spots
+from ckpt_magic.values import ambient, fingerprint, options, places, reaching, source, spots
 from ckpt_magic.values.owners import ABSENT, parts_of
 from ckpt_magic.values.source import Names, Words
 
@@ -131,7 +131,7 @@ class Around:
             names, words, use = _NO_NAMES, Words(), Use(Words(), is_open=True)
         else:
             names, reached, codes = found
-            words = source.words(tree) | source.words_of(codes)
+            words = source.words(tree) | reaching.words_of(codes)
             use = use_of(names, words, reached, self._namespace)
         look = spots_of.look(words, names.reads, names.imports)
         self._cell = _Cell(use, list(names.reads), names.imports, ambient.look(), look, _prints(look))

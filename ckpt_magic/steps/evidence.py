@@ -29,12 +29,12 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.opened import Trail, put_native, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
-from ckpt_magic.values import ambient, bindings, essence, fingerprint, outlines, references, source
+from ckpt_magic.values import ambient, bindings, essence, fingerprint, outlines, reaching, references, source
 from ckpt_magic.values.essence import Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.parts import attributes_of
 
-Reach = tuple[Set[str] | None, source.Words, source.Reached | None]
+Reach = tuple[Set[str] | None, source.Words, reaching.Reached | None]
 Written = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
 
 MUCH_TEXT: Final = 64_000  # characters of functions that META keeps, to show later how they differ
@@ -111,7 +111,7 @@ class Evidence:
         found = way.definitions if way is not None else []
         if way is not None and not made.isdisjoint(way.names):
             # what steps made is told by the digests of what they left
-            found = source.reach(way.names, self._namespace, made).definitions
+            found = reaching.reach(way.names, self._namespace, made).definitions
         functions, covered, unclear = self._functions(found)
         values = {name: self._namespace[name] for name in (names or ()) if name in self._namespace}
         texts = [*(source.texts(code.tree) if code.tree is not None else ())]

@@ -12,7 +12,7 @@ import types
 from collections.abc import Iterable, Set
 from typing import Any
 
-from ckpt_magic.values import alone, holders, source
+from ckpt_magic.values import alone, holders, reaching, source
 from ckpt_magic.values.owners import module_name
 
 
@@ -48,7 +48,7 @@ class Living:
         """Note that code runs; None if it is not known."""
         if tree is None or dynamic or source.makes_functions(tree):
             self.unknown()
-        if tree is not None and source.takes_addresses(tree):
+        if tree is not None and reaching.takes_addresses(tree):
             self.addresses = True
 
     def used(self, names: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from ckpt_magic.steps.evidence import Reach
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
-from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, sharing, source, spots
+from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, reaching, sharing, source, spots
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen
 
@@ -196,19 +196,19 @@ class Looks:
         kernel = self._kernel
         names = code.names if kernel.kind == "cell" else source.names(code.tree)
         if names.dynamic or kernel.kind == "method":
-            found = source.reach(list(kernel.main) if names.dynamic else names.reads, kernel.main)
-            return None, source.words(code.tree) | source.words_of(found.codes), found
+            found = reaching.reach(list(kernel.main) if names.dynamic else names.reads, kernel.main)
+            return None, source.words(code.tree) | reaching.words_of(found.codes), found
         start = (names.woken_by(names.awake) | names.deletes) - names.renews
-        found = source.reach(start, kernel.namespace)
-        return found.names, source.words(code.tree) | source.words_of(found.codes), found
+        found = reaching.reach(start, kernel.namespace)
+        return found.names, source.words(code.tree) | reaching.words_of(found.codes), found
 
     def _reads(self, names: source.Names, state: delta.State, reached: Set[str] | None) -> set[str] | None:
         """Add names that are read through what the values hold; None for all."""
         kernel = self._kernel
         while reached is not None and not source.reaches_all(reached):
             held = {f"\0{id(one)}": one for name in reached & state.looks.keys() for one in state.looks[name].functions}
-            more = reached | source.reachable(held, {**kernel.namespace, **held}) - held.keys()
-            more |= source.reachable(names.woken_by(more), kernel.namespace)
+            more = reached | reaching.reachable(held, {**kernel.namespace, **held}) - held.keys()
+            more |= reaching.reachable(names.woken_by(more), kernel.namespace)
             if more == reached:
                 return set(reached)
             reached = more

@@ -13,7 +13,7 @@ from ckpt_magic.steps import record, registry
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import Decision, PipelineKey
-from ckpt_magic.values import source
+from ckpt_magic.values import reaching
 
 
 def readable_meta(
@@ -53,7 +53,7 @@ def refuse_unknown_names(kernel: Kernel, plan: Plan) -> None:
     asked = dict.fromkeys([*plan.call.save, *plan.call.drop, *plan.call.require])
     if kernel.kind != "cell" or names.dynamic or not asked:
         return
-    reached = source.reachable(names.reads, kernel.namespace)
+    reached = reaching.reachable(names.reads, kernel.namespace)
     for name in asked:
         if name not in kernel.namespace and name not in names.binds and name not in reached:
             raise UsageError(

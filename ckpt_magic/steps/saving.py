@@ -16,7 +16,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
-from ckpt_magic.values import ambient, delta, pickling, placeholder, references, source
+from ckpt_magic.values import ambient, delta, pickling, placeholder, reaching, references
 from ckpt_magic.values.origins import CHANCE, SURROUNDINGS
 from ckpt_magic.values.pages import new_hash
 
@@ -277,7 +277,7 @@ class Saver:
             if name != lost
             and type(value) not in references.ATOMS
             and not references.by_reference(value)
-            and lost in source.reachable([name], kernel.namespace)
+            and lost in reaching.reachable([name], kernel.namespace)
         ]
 
     def _was_here(self, plan: Plan, name: str) -> bool:

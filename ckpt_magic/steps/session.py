@@ -40,7 +40,7 @@ from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import delta, fingerprint, sharing, source
+from ckpt_magic.values import delta, fingerprint, reaching, sharing, source
 from ckpt_magic.values.forms import Token
 
 CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]
@@ -201,7 +201,7 @@ class Session(Kernel):
                 return self._not_looked_at(plan, outcome, plan.unseen)
             if plan.before is None:
                 return None
-            self.chance.ran(lambda: source.seeds(plan.code.source, plan.code.names.reads, self.namespace))
+            self.chance.ran(lambda: reaching.seeds(plan.code.source, plan.code.names.reads, self.namespace))
             try:
                 with released(), publisher().unguarded():
                     found, surroundings = self._looks.after(plan, outcome)
@@ -308,7 +308,7 @@ class Session(Kernel):
         self.evidence.modules.notice()
         cell, self._cell = self._cell, None
         self.around.cell_ends(self.places, lambda: self.watch.lineage(cell))
-        self.chance.ran(lambda: cell is None or source.seeds(cell, source.names(cell).reads, self.namespace))
+        self.chance.ran(lambda: cell is None or reaching.seeds(cell, source.names(cell).reads, self.namespace))
         return self._advising.after_cell(changed, text) if self.advice and not failed else []
 
     def outside_ran(self) -> None:

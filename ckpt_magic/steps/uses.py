@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ckpt_magic.values import ambient, owned, owners, references, source
+from ckpt_magic.values import ambient, owned, owners, reaching, references, source
 from ckpt_magic.values.source import Names, Words
 
 PLACE: Final = "place"
@@ -184,8 +184,8 @@ def use_of_tree(tree: ast.Module | None, namespace: Mapping[str, Any], shown: It
     if tree is None:
         return Use(Words(), is_open=True)
     names = source.names(tree)
-    found = source.reach(names.reads, namespace)
-    use = use_of(names, source.words(tree) | source.words_of(found.codes), found.names, namespace)
+    found = reaching.reach(names.reads, namespace)
+    use = use_of(names, source.words(tree) | reaching.words_of(found.codes), found.names, namespace)
     return replace(use, shown=frozenset(shown))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import alone, delta, essence, holders, makers, sharing, source
+from ckpt_magic.values import alone, delta, essence, holders, makers, reaching, sharing, source
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen
@@ -108,7 +108,7 @@ class Watch:
             self.living.unknown()
             return None
         names = source.names(tree)
-        found = source.reach(names.reads, self._namespace)
+        found = reaching.reach(names.reads, self._namespace)
         reachable = found.names
         used = names.binds | names.deletes | names.words | reachable
         everything = names.dynamic or source.reaches_all(reachable)
@@ -172,7 +172,7 @@ class Watch:
         if tree is None:
             return uuid.uuid4().hex
         found, done = [source.digest(tree)], set[str]()
-        todo = set(source.reachable(source.names(tree).reads, self._namespace))
+        todo = set(reaching.reachable(source.names(tree).reads, self._namespace))
         while todo:
             name = todo.pop()
             done.add(name)

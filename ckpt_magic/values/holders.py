@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
-from ckpt_magic.values import source
+from ckpt_magic.values import reaching, source
 from ckpt_magic.values.forms import Form
 from ckpt_magic.values.pages import LARGE, Content
 from ckpt_magic.values.references import ATOMS
@@ -38,10 +38,10 @@ def named_by_code(namespace: dict[str, Any]) -> set[str] | None:
     found: set[str] = set()
     for one in gc.get_referrers(namespace):
         if type(one) is types.FunctionType and one.__globals__ is namespace:
-            used = source.uses(one.__code__)
-            if source.reaches_all(used) or hidden_ways(used, namespace) or source.takes_addresses(one.__code__):
+            used = reaching.uses(one.__code__)
+            if source.reaches_all(used) or hidden_ways(used, namespace) or reaching.takes_addresses(one.__code__):
                 return None
-            found |= used | source.mentioned(one.__code__)
+            found |= used | reaching.mentioned(one.__code__)
     return found
 
 

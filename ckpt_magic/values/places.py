@@ -48,8 +48,9 @@ from ckpt_magic.values.owners import (
     source_digest,
     without_machinery,
 )
+from ckpt_magic.values.reaching import words_of
 from ckpt_magic.values.references import ATOMS, by_reference
-from ckpt_magic.values.source import Words, words_of
+from ckpt_magic.values.source import Words
 from ckpt_magic.values.spots import (
     UNWRITABLE,
     delete,

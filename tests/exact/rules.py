@@ -53,7 +53,7 @@ TAKEN_OUT = "a step takes arrays out of frames that were made from each other ov
 
 RULES: dict[str, Rule] = {
     "a value is compared by its content": Rule(
-        "values.fingerprint:Seen.equals",
+        "values.seen:Seen.equals",
         _always(True),
         (("test_in_place", "every mutator of a list"), ("test_in_place", "sets change")),
     ),
@@ -131,7 +131,7 @@ RULES: dict[str, Rule] = {
         ),
     ),
     "functions reach what their code names": Rule(
-        "values.source:reach",
+        "values.reaching:reach",
         lambda reach: lambda names, *_: dataclasses.replace(reach((), {}), names=frozenset(names)),
         (("test_names", "an unmarked cell changes a variable through functions"),),
     ),

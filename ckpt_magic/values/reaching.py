@@ -1,0 +1,261 @@
+"""What functions, classes and values lead to: the globals that their code names, and the code itself.
+
+Nothing here runs code of the notebook: functions, classes and instances are looked at by their type and by
+`gc.get_referents`, never by attribute access that could call a hook.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import opcode
+import sys
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ckpt_magic.values import source
+
+_WALK_LIMIT: Final = 10_000
+"""Objects that `reachable` looks at, in some milliseconds, before it stops looking for functions inside data."""
+
+
+def reachable(names: Iterable[str], namespace: Mapping[str, Any]) -> frozenset[str]:
+    """Add to `names` the globals that the code behind these names may read, write or delete.
+
+    Followed are the functions and classes of the notebook, instances, partials, bound methods, wrapped
+    functions, generators and what containers and objects hold, transitively. Large data is walked only in part:
+    a function hidden behind thousands of objects is not found.
+
+    Parameters
+    ----------
+    names
+        Where to start; names that are not bound are kept and not followed.
+    namespace
+        The globals of the notebook. Functions belong to it if their `__globals__` is this very mapping,
+        classes if their `__module__` is its `__name__`.
+
+    Returns
+    -------
+    frozenset of str
+        `names` and what was found, builtins included.
+    """
+    return reach(names, namespace).names
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What code comes to from some names, see `reachable`."""
+
+    names: frozenset[str]
+    codes: list[types.CodeType]
+    """The code of the notebook's functions on the way."""
+    definitions: list[Any]
+    """Those functions, and the notebook's classes."""
+    modules: frozenset[str]
+    """Modules on the way, and those of the functions and types that are not the notebook's."""
+
+
+def reach(names: Iterable[str], namespace: Mapping[str, Any], closed: Set[str] = frozenset()) -> Reached:
+    """Do `reachable`, and return all that was met on the way; the values of `closed` names are not entered."""
+    walk = _Reach(namespace, closed)
+    found = walk.run(names)
+    return Reached(found, walk.codes, walk.definitions, frozenset(walk.modules))
+
+
+def uses(code: types.CodeType) -> set[str]:
+    """Globals that a code object, and those nested in it, name, and modules that they import."""
+    return set(_named(code, {**_GLOBAL_OPS, opcode.opmap["IMPORT_NAME"]: 0}))
+
+
+def words_of(codes: Iterable[types.CodeType]) -> source.Words:
+    """Find the identifiers in functions, those nested in them included."""
+    read: set[str] = set()
+    keys: set[str] | None = set()
+    todo = list(codes)
+    stored = frozenset(name for code in todo for name in _named(code, _SETTING_OPS))
+    while todo:
+        code = todo.pop()
+        read.update(code.co_names)
+        if not source.ENVIRON.isdisjoint(code.co_names):  # which texts are keys cannot be seen: those that look like it
+            found = {const for const in code.co_consts if type(const) is str and const.isupper()}
+            keys = None if keys is None or not found else keys | found
+        for const in code.co_consts:
+            if type(const) is types.CodeType:
+                todo.append(const)
+            for text in const if type(const) is tuple else (const,):  # a tuple: names of arguments
+                if type(text) is str:
+                    read.update(source.identifiers(text))
+    return source.Words(frozenset(read), stored, frozenset(read), None if keys is None else frozenset(keys))
+
+
+def takes_addresses(code: ast.Module | types.CodeType) -> bool:
+    """Whether code may get at memory by its address, without any reference to what has it."""
+    words = words_of([code]) if isinstance(code, types.CodeType) else source.words(code)
+    return not _ADDRESSES.isdisjoint(words.read)
+
+
+def mentioned(code: types.CodeType) -> set[str]:
+    """Names that a code object, and those nested in it, may use: globals, and words in its texts."""
+    found = set(_named(code))
+    todo = [code]
+    while todo:
+        code = todo.pop()
+        found |= source.words_in(code.co_consts)
+        todo += [const for const in code.co_consts if type(const) is types.CodeType]
+    return found
+
+
+def seeds(code: ast.Module | str, reads: Iterable[str], namespace: Mapping[str, Any]) -> bool:
+    """Tell whether code, or a function of the notebook that it reaches, seems to set the state of a generator."""
+    text = code if isinstance(code, str) else ast.unparse(code)
+    if any(word in text.lower() for word in _SEEDING):
+        return True
+    functions = [namespace.get(name) for name in reachable(reads, namespace)]
+    codes = [one.__code__ for one in functions if type(one) is types.FunctionType]
+    return any(word in name.lower() for code in codes for name in code.co_names for word in _SEEDING)
+
+
+_SEEDING: Final = ("seed", "set_state", "setstate", "set_rng_state")
+
+
+_ATOMS: Final = frozenset(
+    {bool, int, float, complex, str, bytes, bytearray, range, slice, type(None), type(...), types.ModuleType}
+    | {types.CodeType, types.BuiltinFunctionType, types.FrameType, types.TracebackType}
+)
+_CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset, deque})
+_GENERATORS: Final = {
+    types.GeneratorType: ("gi_code", "gi_frame"),
+    types.CoroutineType: ("cr_code", "cr_frame"),
+    types.AsyncGeneratorType: ("ag_code", "ag_frame"),
+}
+# type.__dict__ as a descriptor: a metaclass may hide or compute the `__dict__` and `__mro__` of its classes.
+_class_dict = type.__dict__["__dict__"].__get__
+_class_mro = type.__dict__["__mro__"].__get__
+
+
+class _Reach:
+    """One breadth-first walk over objects; holds what it has met, so that no id is used twice."""
+
+    def __init__(self, namespace: Mapping[str, Any], closed: Set[str]) -> None:
+        self.namespace = namespace
+        self.closed = closed
+        self.module = namespace.get("__name__")
+        self.found: set[str] = set()
+        self.met: dict[int, Any] = {id(namespace): namespace}
+        self.code: deque[Any] = deque()  # functions and classes: always walked to the end
+        self.data: deque[Any] = deque()  # everything else: until _WALK_LIMIT
+        self.walked = 0
+        self.codes: list[types.CodeType] = []
+        self.definitions: list[Any] = []
+        self.modules: set[str] = set()
+
+    def run(self, names: Iterable[str]) -> frozenset[str]:
+        for name in names:
+            self.add_name(name)
+        while self.code or (self.data and self.walked < _WALK_LIMIT):
+            if self.code:
+                self.walk_definition(self.code.popleft())
+            else:
+                self.walk_data(self.data.popleft())
+        return frozenset(self.found)
+
+    def add_name(self, name: str) -> None:
+        if name not in self.found:
+            self.found.add(name)
+            if name in self.namespace and name not in self.closed:
+                self.add(self.namespace[name])
+
+    def add(self, value: Any) -> None:
+        kind = type(value)
+        if kind in _ATOMS or id(value) in self.met:
+            if kind is types.ModuleType:
+                self.add_module(vars(value).get("__name__"))
+            elif kind is types.BuiltinFunctionType:
+                self.add_module(value.__module__)
+            return
+        self.met[id(value)] = value
+        if kind is types.FunctionType or issubclass(kind, type):
+            self.code.append(value)
+        else:
+            self.data.append(value)
+
+    def walk_definition(self, value: Any) -> None:
+        if type(value) is types.FunctionType:
+            if value.__globals__ is self.namespace:
+                self.definitions.append(value)
+                self.add_code(value.__code__)
+            else:
+                self.add_module(value.__globals__.get("__name__"))
+            for part in (value.__defaults__, value.__kwdefaults__, value.__closure__, value.__dict__):
+                if part:
+                    self.add(part)
+            return
+        module = _class_dict(value).get("__module__")
+        if self.module is None or module != self.module:
+            self.add_module(module)
+        else:
+            self.definitions.append(value)
+            self.add(type(value))
+            for part in (*_class_mro(value), *tuple(_class_dict(value).values())):
+                self.add(part)
+
+    def add_module(self, name: Any) -> None:
+        if type(name) is str:
+            self.modules.add(name)
+
+    def walk_data(self, value: Any) -> None:
+        kind = type(value)
+        self.add(kind)
+        if kind in _GENERATORS:
+            code, frame = (getattr(value, name) for name in _GENERATORS[kind])
+            if frame is not None and frame.f_globals is self.namespace:
+                self.add_code(code)
+        if kind in _CONTAINERS and len(value) > _WALK_LIMIT:
+            return
+        parts = gc.get_referents(value)  # calls no code, whatever the object is
+        self.walked += 1 + len(parts)
+        for part in parts:
+            self.add(part)
+
+    def add_code(self, code: types.CodeType) -> None:
+        self.codes.append(code)
+        for name in _named(code):
+            self.add_name(name)
+
+
+# Instructions that name a global, and by how many bits their argument is shifted; the same on 3.11, 3.12 and 3.13.
+_GLOBAL_OPS: Final = {
+    opcode.opmap[name]: shift
+    for name, shift in [("LOAD_GLOBAL", 1), ("STORE_GLOBAL", 0), ("DELETE_GLOBAL", 0)]
+    + [("LOAD_NAME", 0), ("LOAD_FROM_DICT_OR_GLOBALS", 0)]
+    if name in opcode.opmap
+}
+_SETTING_OPS: Final = {opcode.opmap[name]: 0 for name in ("STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL")}
+_ADDRESSES: Final = frozenset(
+    ("ctypes", "cffi", "__array_interface__", "__array_struct__", "data_ptr", "addressof", "from_address")
+)
+_EXTENDED_ARG: Final = opcode.opmap["EXTENDED_ARG"]
+
+
+def _named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS) -> Iterator[str]:
+    """Yield the globals that a code object and those nested in it name, or what else some instructions name.
+
+    Not simply `co_names`, which holds attributes as well: `row.data` would make a function depend on a
+    variable `data`. The standard `dis` finds the same and takes ten times as long.
+    """
+    todo = [code]
+    while todo:
+        code = todo.pop()
+        todo += [c for c in code.co_consts if type(c) is types.CodeType]
+        if sys.version_info >= (3, 14):  # instructions never tested there: rather too many names than too few
+            yield from code.co_names
+            continue
+        extension, instructions = 0, code.co_code
+        for position in range(0, len(instructions), 2):
+            operation, argument = instructions[position], instructions[position + 1] | extension
+            extension = argument << 8 if operation == _EXTENDED_ARG else 0
+            if operation in instructions_of:
+                yield code.co_names[argument >> instructions_of[operation]]

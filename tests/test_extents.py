@@ -18,8 +18,14 @@ import pytest
 
 from ckpt_magic.files import extents
 from ckpt_magic.files.extents import BLOCK, Extent, Known, Published
+from ckpt_magic.files.format import open_checkpoint
 from ckpt_magic.files.payloads import PayloadWriter
 from ckpt_magic.files.store import Store
+from ckpt_magic.files.trust import load_keyring
+from ckpt_magic.steps.plan import Outcome, Plan
+from ckpt_magic.steps.saving import Saver
+from ckpt_magic.values import delta
+from ckpt_magic.values import pages as pages_room
 from ckpt_magic.values.pages import LARGE, Pages, Stored
 from tests import loops
 from tests.kernels import Kernel
@@ -133,6 +139,55 @@ def test_saving_a_mapped_array_again_does_not_read_it_into_memory(
     third = Kernel(tmp_path, 3)
     assert third.step(1, "...")["action"] == third.step(2, "b = a")["action"] == "restored"
     assert third.names["b"] is third.names["a"]
+
+
+def test_what_a_step_made_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is written; the digests of the look are known then, and are those that another kernel finds."""
+    tracked()
+    read: list[Any] = []
+    plain = pages_room._hash
+
+    def hashed(buffer: Any) -> bytes:
+        read.append(buffer)
+        return plain(buffer)
+
+    monkeypatch.setattr(pages_room, "_hash", hashed)
+    kernel = Kernel(tmp_path)
+    kernel.step(1, f"import numpy\na = numpy.arange({MIB}.0)\nb = [a[::-1]]")
+    assert read == []
+    kernel.step(2, "c = a.sum()")
+    assert read == []
+    groups = [stored_groups(tmp_path)]
+    monkeypatch.setattr(pages_room, "_hash", plain)
+    monkeypatch.setattr(pages_room._Kernel, "found", classmethod(lambda cls: None))
+    Kernel(tmp_path, "none").step(1, f"import numpy\na = numpy.arange({MIB}.0)\nb = [a[::-1]]")
+    groups.append(stored_groups(tmp_path))
+    assert groups[0] == groups[1]
+    assert groups[0].keys() == {"a", "b", "numpy"}
+
+
+def stored_groups(folder: Path) -> dict[str, str]:
+    store = Store(folder)
+    return dict(open_checkpoint(store.path("p", "1", 1), load_keyring()).meta["groups"])
+
+
+def test_what_a_thread_writes_to_between_look_and_save_has_a_digest_that_equals_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracked()
+    digests, plain = [], Saver.save
+
+    def save(saver: Saver, plan: Plan, outcome: Outcome, found: delta.Delta, *rest: Any) -> dict[str, Any]:
+        found.values["a"][7] += 1
+        return plain(saver, plan, outcome, found, *rest)
+
+    monkeypatch.setattr(Saver, "save", save)
+    for run in range(2):
+        kernel = Kernel(tmp_path / str(run))
+        kernel.step(1, f"import numpy\na = numpy.arange({MIB}.0)")
+        digests.append(stored_groups(tmp_path / str(run))["a"])
+        assert value(tmp_path / str(run), 1, "a")[7] == 8
+    assert digests[0] != digests[1]
 
 
 def test_a_file_that_was_changed_or_replaced_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ class Known:
     Attributes
     ----------
     digest
-        Of its bytes, in hexadecimal digits; None if it has to be found.
+        Of its bytes, in hexadecimal digits; None if it has to be found: it is set then when they are written.
     still
         Tells whether the buffer was not written to since; asked after the bytes are in the file.
     extent

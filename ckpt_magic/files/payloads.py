@@ -158,6 +158,8 @@ class PayloadWriter:
         if known is None or known.digest is None:
             scattered = known.pieces if known is not None else None
             digest = self._put_hashed(_slices(raw) if scattered is None else scattered)
+            if known is not None and known.still():
+                known.digest, known.written_at = digest, offset
         else:
             digest = self._put_known(raw, known, known.digest)
         self._rows.append(Row(offset, len(raw), len(header), raw.readonly, digest))

@@ -34,13 +34,23 @@ class Buffers:
         if (pieces := self.gathered.pieces(buffer)) is not None:
             return Known(None, pieces=pieces)
         content = self._pages.known(buffer)
-        if content is None or not content.is_read:
+        if content is None:
             return None
-        known = Known(content.digest().hex(), lambda: self._pages.known(buffer) is content)
-        if content.stored is not None:
+        known = Known(None, lambda: self._pages.known(buffer) is content)
+        if content.stored is not None:  # parts of it are shared, and not read when it is written
+            content.hold(buffer)
             known.extent, known.stale = cast(Extent, content.stored.where), content.stored.stale
+        if content.stored is not None or content.is_read:
+            known.digest = content.digest().hex()
+            content.forget()
         self._met.append((known, content))
         return known
+
+    def read(self) -> None:
+        """Note the digests of what was read when it was written."""
+        for known, content in self._met:
+            if known.digest is not None and not content.is_read:
+                content.was_read(bytes.fromhex(known.digest))
 
     def written(self, path: Path, file: BinaryIO) -> None:
         """Note where the buffers lie in a file that is written and will be published at `path`."""

@@ -245,7 +245,7 @@ class Fitting:
         """Digest of a name's sharing group if nothing shares with it; None if it cannot be pickled."""
         kernel = self._kernel
         state = delta.look({name: kernel.namespace[name]}, kernel.main, makers=kernel.makers)
-        return None if state.looks[name].digest is None else delta.group_digests([name], state)[name]
+        return None if state.looks[name].digest is None else delta.Groups([name], state).digests()[name]
 
     def fingerprint(self, name: str, seen: Seen | None = None) -> str | None:
         """What is known, in every kernel, of a value that no step of this pipeline made; `seen` is a look at it."""

@@ -145,7 +145,7 @@ class Looks:
             part for part in doubtful if part not in plan.sets and kernel.around.is_left(part, surroundings)
         ]
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)
-        after.forget()
+        after.forget(found.joint if outcome.success else None)
         # of `for _ in …` that fails, `_` stays IPython's
         hosts = () if outcome.success else names.keys() - kernel.names().keys()
         for name in (RESULT, *moved.values, *hosts):

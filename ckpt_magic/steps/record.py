@@ -99,7 +99,10 @@ def meta_of(
     around: Mapping[str, Any],
     evidence: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write META of a step that ran; what the file itself adds (digests, versions) is not in it.
+    """Write META of a step that ran.
+
+    What is known only when the pickle is written is not in it: what the file itself adds (digests, versions), and in
+    `groups` the digests of what is saved.
 
     Parameters
     ----------
@@ -165,7 +168,7 @@ def meta_of(
         "order": list(order) if unsaved else [],
         "reads": reads,
         "joint": joint,
-        "groups": {**found.groups, **unknown},
+        "groups": unknown,
         "owned": [[list(path), digest] for path, digest in found.owned.items()],
         "seen": before.seen,
         "same": told_apart(before.same, known, before.seen),

@@ -114,6 +114,8 @@ class Saver:
         def complete(written: pickling.Written) -> dict[str, Any]:
             stale = {token[1] for token in written.tokens if kernel.makers.is_stale(token)}
             marks.extend(f"with `{name}` of an earlier run" for name in sorted(stale))
+            buffers.read()
+            meta["groups"] = {name: digest for name, digest in found.groups.items() if name != RESULT} | meta["groups"]
             return {
                 **meta,
                 "marks": list(marks),
@@ -190,7 +192,6 @@ class Saver:
     def _result(self, found: delta.Delta, outcome: Outcome) -> tuple[dict[str, Any], str]:
         """The last expression's value, by name where it is a variable's; and why it cannot be saved, if it cannot."""
         value, reason = found.values.pop(RESULT, None), found.lost.pop(RESULT, None)
-        found.groups.pop(RESULT, None)
         found.changed.discard(RESULT)
         if not outcome.has_result or reason is not None:
             return {}, reason or ""

@@ -348,7 +348,7 @@ def _is_as_made(name: str, pipeline: Pipeline, state: delta.State) -> bool:
     group = [one for one, producer in pipeline.producers.items() if producer == pipeline.producers[name]]
     if not state.looks.keys() >= set(group):
         return False
-    return delta.group_digests(group, state)[name] == pipeline.producers[name][1]
+    return delta.Groups(group, state).digests()[name] == pipeline.producers[name][1]
 
 
 def _can_hold(value: Any) -> bool:

@@ -52,7 +52,7 @@ from typing import Any
 from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, references, sharing
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.batches import Batch
-from ckpt_magic.values.pages import Pages, new_hash
+from ckpt_magic.values.pages import Content, Pages, new_hash
 from ckpt_magic.values.seen import Seen
 
 
@@ -96,10 +96,18 @@ class State:
         if self.pages is not None:
             self.pages.track(content for seen in self.looks.values() for content in seen.contents)
 
-    def forget(self) -> None:
-        """Let go of the values looked at; what compares them, and the links, stay."""
+    def forget(self, later: Groups | None = None) -> None:
+        """Let go of the values looked at; what compares them, and the links, stay.
+
+        Parameters
+        ----------
+        later
+            Groups whose digests are asked for when they are saved: what they hold is not read before.
+        """
         if self.pages is not None:
-            self.pages.keep((one for seen in self.looks.values() for one in seen.contents), lasting=self.lasting)
+            left = set() if later is None else later.unread()
+            contents = {one for seen in self.looks.values() for one in seen.contents} - left
+            self.pages.keep(contents, lasting=self.lasting)
         for seen in self.looks.values():
             if seen.met:
                 seen.forget()
@@ -123,8 +131,8 @@ class Delta:
         Names that were deleted and made again: they come last in the namespace now.
     lost
         Names that cannot be saved, with the reason.
-    groups
-        Per saved name the digest of its sharing group.
+    joint
+        The saved names by what they share; `groups` tells their digests.
     views
         How arrays over one buffer are written.
     carried
@@ -142,12 +150,17 @@ class Delta:
     deleted: list[str]
     remade: list[str]
     lost: dict[str, str]
-    groups: dict[str, str]
+    joint: Groups
     views: list[View] = field(default_factory=list)
     carried: dict[str, int] = field(default_factory=dict)
     buffers: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     owned: dict[owned.Path, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Per saved name the digest of its sharing group. Best asked for after the save, which reads buffers anyway."""
+        return self.joint.digests()
 
     def settle(self, objects: Iterable[Any]) -> None:
         """Take note that a restore gives these objects of libraries what the step gave them."""
@@ -291,7 +304,7 @@ def compare(
         deleted=[name for name in before.looks if name not in after.looks],
         remade=remade,
         lost=lost,
-        groups=group_digests(values.keys() - outside, after, tied),
+        joint=Groups(values.keys() - outside, after, tied),
         views=views,
         carried=_carried(before, after, values),
         buffers={name: [content.place for content in after.looks[name].contents] for name in values},
@@ -381,26 +394,52 @@ def _links_with_changed_definitions(
     return found
 
 
-def group_digests(names: Iterable[str], state: State, tied: sharing.Links | None = None) -> dict[str, str]:
-    """Per name the digest of its sharing group among `names`: equal digests are equal content, in every kernel.
+class Groups:
+    """Sharing groups of names that were looked at; what they hold is read when their digests are first asked for.
+
+    Until then it holds the large buffers that nobody has read yet, also after the look let go of them.
 
     Parameters
     ----------
     names
-        Names that were looked at.
+        Names that were looked at; a group is what shares among these.
     state
         The look.
     tied
         Other links than those of the look.
     """
-    names = set(names)
-    inside = (tied or state.links).among(names)
-    digests: dict[str, str] = {}
-    for group in sharing.groups(inside, names):
-        digest = new_hash()
-        for member in group:
-            digest.update(repr((member, state.looks[member].digest)).encode())
-        if len(group) > 1:
-            digest.update(inside.among(group).text())
-        digests.update(dict.fromkeys(group, digest.hexdigest()))
-    return digests
+
+    def __init__(self, names: Iterable[str], state: State, tied: sharing.Links | None = None) -> None:
+        names = set(names)
+        inside = (tied or state.links).among(names)
+        self._groups = [
+            ([(member, state.looks[member]) for member in group], inside.among(group).text() if len(group) > 1 else b"")
+            for group in sharing.groups(inside, names)
+        ]
+        contents = (one for group, _ in self._groups for _, seen in group for one in seen.contents)
+        self._unread = [(one, one.buffer) for one in contents if not one.is_read]
+        self._pages = state.pages
+        self._digests: dict[str, str] | None = None
+
+    def unread(self) -> set[Content]:
+        """What is held because nobody has read it yet, as far as writes to it are tracked."""
+        return {one for one, buffer in self._unread if self._pages is not None and self._pages.known(buffer) is one}
+
+    def digests(self) -> dict[str, str]:
+        """Per name the digest of its group: equal digests are equal content, in every kernel."""
+        if self._digests is None:
+            self._digests = {}
+            here = self.unread()  # what a thread wrote to since the look counts as a content that equals no other
+            for content, buffer in self._unread:
+                if content in here:
+                    content.hold(buffer)
+            for group, text in self._groups:
+                digest = new_hash()
+                for member, seen in group:
+                    digest.update(repr((member, seen.digest)).encode())
+                digest.update(text)
+                self._digests.update(dict.fromkeys((member for member, _ in group), digest.hexdigest()))
+            for content, _ in self._unread:
+                content.forget()
+            self._unread.clear()
+        return self._digests

@@ -65,6 +65,11 @@ class Content:
         self._digest = digest
 
     @property
+    def buffer(self) -> Any:
+        """The memory, until `forget`."""
+        return self._buffer
+
+    @property
     def is_read(self) -> bool:
         """Whether the digest is known."""
         return self._digest is not None
@@ -76,6 +81,10 @@ class Content:
                 return os.urandom(16)
             self._digest = _hash(self._buffer)
         return self._digest
+
+    def was_read(self, digest: bytes) -> None:
+        """Note the digest that somebody else found who read the bytes."""
+        self._digest = digest
 
     def equals(self, later: Content) -> bool:
         """Whether the bytes of `later` are the same; it is read only if that can tell."""

@@ -31,7 +31,7 @@ from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import is_writeable, place_of
-from ckpt_magic.values.pages import LARGE, Content, Pages, hash_at_once, new_hash
+from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_once, new_hash
 from ckpt_magic.values.parts import annotated, annotation_texts, code_parts
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
@@ -103,7 +103,8 @@ class _Passes:
     """The pickler of several looks."""
 
     def __init__(self, namespace: dict[str, Any], pages: Pages | None, makers: Makers | None) -> None:
-        self._namespace, self._pages, self._makers = namespace, pages, makers
+        self._namespace, self._makers = namespace, makers
+        self._contents = None if pages is None else Contents(pages)
         self._pickler: Look | None = None
         self._libraries = _Libraries()
 
@@ -119,7 +120,7 @@ class _Passes:
                 continue
             pickler = self._pickler
             if pickler is None:
-                pickler = self._pickler = Look(self._namespace, self._pages, self._makers)
+                pickler = self._pickler = Look(self._namespace, self._contents, self._makers)
             found[name] = seen = pickler.look(value)
             if seen.among(of_libraries):
                 found[name] = _look_beside(value, pickler, seen, self._libraries)
@@ -186,8 +187,8 @@ class Look(ValuePickler):
     ----------
     namespace
         The notebook's.
-    pages
-        What is known of large buffers.
+    known
+        Gives the contents of large buffers.
     makers
         Tells who made the definitions.
     paths
@@ -197,12 +198,12 @@ class Look(ValuePickler):
     def __init__(
         self,
         namespace: dict[str, Any],
-        pages: Pages | None = None,
+        known: Contents | None = None,
         makers: Makers | None = None,
         paths: Mapping[int, owned.Path] | None = None,
     ) -> None:
         self._ident = id(namespace)
-        self._pages = pages
+        self._known = known
         self._contents: list[Content] = []
         self._held: list[Any] = []
         # The pickler asks for the persistent id of each object, also inside containers. That None comes back means
@@ -280,7 +281,7 @@ class Look(ValuePickler):
 
     def beside(self, paths: Mapping[int, owned.Path]) -> Look:
         """Another look, which does not enter what is at `paths`."""
-        return Look(self.namespace, self._pages, self._makers, paths)
+        return Look(self.namespace, self._known, self._makers, paths)
 
     def _note_beside(self, met: Set[int]) -> None:
         """Note what was met by its name; the order in which that happened is in the stream."""
@@ -496,11 +497,11 @@ class Look(ValuePickler):
             if view.nbytes < LARGE:
                 self._hash.update(new_hash(view).digest())
                 return False
-        if self._pages is None:
+        if self._known is None:
             content = Content(place_of(buffer), buffer)
             content.digest()
         else:
-            content = self._pages.content(buffer)
+            content = self._known.content(buffer)
         self._contents.append(content)
         return False
 

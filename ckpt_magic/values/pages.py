@@ -291,6 +291,21 @@ class Pages:
                 known.written += [(low, high) for low, high in ranges if low < known.high and known.low < high]
 
 
+class Contents:
+    """The contents met in one look: one for each place, however many values lead there."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._met: dict[tuple[int, int], Content] = {}
+
+    def content(self, buffer: Any) -> Content:
+        """Do `Pages.content` where this look did not before."""
+        place = place_of(buffer)
+        if place not in self._met:
+            self._met[place] = self._pages.content(buffer)
+        return self._met[place]
+
+
 @dataclass(eq=False, slots=True)
 class _Armed:
     """A buffer whose whole pages are write-protected; the bytes before and after them are hashed.

@@ -639,7 +639,7 @@ def essence_of(code: Code) -> str:
     """Digest of what the code of a step does."""
     if code.tree is None:
         return code.digest
-    digest = essence.digest(code.tree, code.source)
+    digest = essence.digest(code.tree, code.source, code.digest.removesuffix(";"))
     return digest.replace(":", ";:") + ";" if code.digest.endswith(";") else digest
 
 

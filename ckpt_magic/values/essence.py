@@ -50,7 +50,7 @@ class Definition:
     """No decorator, base class or metaclass can have made something else of it."""
 
 
-def digest(tree: ast.Module, text: str = "") -> str:
+def digest(tree: ast.Module, text: str = "", full: str = "") -> str:
     """Return two digests of what a cell does, with a colon between: without documentation, and with it.
 
     Parameters
@@ -59,11 +59,16 @@ def digest(tree: ast.Module, text: str = "") -> str:
         The transformed cell.
     text
         The cell as typed: it counts where code reads its own text.
+    full
+        The digest of all of the code, where it is known.
     """
-    words, full = _words(tree), source.digest(tree)
+    nodes = source.nodes(tree)
+    words, full = _words(nodes), full or source.digest(tree)
+    can_be_lean = any(isinstance(node, (*_DEFINITIONS, ast.AnnAssign)) for node in nodes)
+    lean = source.digest(_lean(tree)) if can_be_lean and words.isdisjoint(READERS) else full
     if not words.isdisjoint(_TEXT_READERS):
         full = _of_text(text)
-    return f"{full if words & READERS else source.digest(_lean(tree))}:{full}"
+    return f"{full if words & READERS else lean}:{full}"
 
 
 def differ_in_documentation(one: str, other: str) -> bool:
@@ -90,7 +95,7 @@ def imports(text: str) -> frozenset[str]:
     if tree is None:
         return frozenset()
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in source.nodes(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -218,7 +223,7 @@ class Texts:
             tree = _parsed("".join(lines))
             if tree is None:  # magics, as they were typed
                 return lines, {}
-            nodes = [node for node in ast.walk(tree) if isinstance(node, _DEFINITIONS)]
+            nodes = [node for node in source.nodes(tree) if isinstance(node, _DEFINITIONS)]
             self._cells[filename] = lines, {(node.name, _first_line(node)): node for node in nodes}
         return self._cells[filename]
 
@@ -258,9 +263,9 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from _statements(block)
 
 
-def _words(tree: ast.AST) -> set[str]:
+def _words(nodes: Iterable[ast.AST]) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name):
             found.add(node.id)
         elif isinstance(node, ast.Attribute):

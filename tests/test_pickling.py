@@ -459,7 +459,7 @@ def test_large_arrays_own_their_memory_where_they_are_to_be_resized() -> None:
     fixed = np.frombuffer(b"a" * 100_000, "u1")
     large = [np.arange(100_000.0), np.asfortranarray(np.ones((300, 300))), fixed]
     data = written(large)
-    back = read(data, (), kind="method", globals={}, resizable=True).value
+    back = read(data, (), kind="method", globals={}, resizable=lambda: True).value
     assert [one.flags.owndata for one in back] == [True, True, False] and back[1].flags.f_contiguous
     back[0].resize(5, refcheck=False)
     mapped = read(data, (), kind="method", globals={}).value

@@ -66,7 +66,7 @@ class Loader:
                 live=lives,
                 found=found,
                 original=kernel.places.original,
-                resizable=here and self._resizes(stored),
+                resizable=lambda: here and self._resizes(stored),
             )
         for module in stored.meta["imports"]:
             try:
@@ -102,9 +102,11 @@ class Loader:
         kernel = self._kernel
         meta = loaded.meta
         if ambient_too and loaded.contents.ambient is not None:
-            before, parts = ambient.look(), around.parts_before(meta["sets"])
+            before = ambient.look() if meta["sets"] else None
+            parts = around.parts_before(meta["sets"])
             self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
-            kernel.around.step_ran(key, meta["step"], meta["code"], meta["sets"], before, parts)
+            if before is not None:
+                kernel.around.step_ran(key, meta["step"], meta["code"], meta["sets"], before, parts)
         for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             kernel.namespace.pop(name, None)
         values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}

@@ -38,7 +38,7 @@ def read(
     live: Callable[[Token], Any | None] | None = None,
     found: dict[Token, Any] | None = None,
     original: Callable[[str], Any | None] = lambda place: None,
-    resizable: bool = False,
+    resizable: Callable[[], bool] = lambda: False,
 ) -> Contents:
     """Read what `write` wrote.
 
@@ -60,7 +60,8 @@ def read(
     original
         Gives what a place of a library (`textwrap:dedent`) held before this kernel put something else there.
     resizable
-        Whether arrays shall own their memory, which costs a copy of it, so that `ndarray.resize` works.
+        Tells whether arrays shall own their memory, which costs a copy of it, so that `ndarray.resize` works; asked
+        when there is one.
 
     Raises
     ------
@@ -116,7 +117,7 @@ class _Reader(pickle.Unpickler):
         buffers: Iterable[Any],
         forms: Forms,
         original: Callable[[str], Any | None],
-        resizable: bool,
+        resizable: Callable[[], bool],
     ) -> None:
         super().__init__(file, buffers=buffers)
         self._forms = forms
@@ -134,7 +135,7 @@ class _Reader(pickle.Unpickler):
             return found
         try:
             found = super().find_class(module, name)
-            return functools.partial(_own if self._resizable else _over, found) if name == "_frombuffer" else found
+            return functools.partial(_own if self._resizable() else _over, found) if name == "_frombuffer" else found
         except ModuleNotFoundError as error:
             missing = error.name or module
             text = f"module {missing} is missing here ({module}.{name} is needed)"

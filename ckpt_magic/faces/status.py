@@ -303,9 +303,8 @@ def _result(meta: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield {"name": "_", **row}
 
 
-def _dicts(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, list | tuple):
-        yield from (item for item in value if isinstance(item, Mapping))
+def _dicts(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
 def _text(value: Any) -> str | None:

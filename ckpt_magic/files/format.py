@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 from ckpt_magic.errors import (
     CheckpointError,
@@ -323,14 +323,13 @@ def open_checkpoint(path: str | os.PathLike[str], keyring: Keyring) -> StoredSte
     StoreError
         It cannot be read, or is a symbolic link or no file.
     """
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)  # to take one apart again costs as much as to read the file
     footer = None
     with _open(path) as file:
-        with _Blamed(path):
-            status = os.fstat(file.fileno())
-        size = status.st_size
         try:
             with _Blamed(path):
+                status = os.fstat(file.fileno())
+                size = status.st_size
                 tail = bytes(read_exactly(file, max(0, size - _TAIL), min(size, _TAIL)))
                 footer = _Footer.at_end_of(tail)
                 meta = _authenticate(file, path, size, footer, tail, keyring)
@@ -537,8 +536,7 @@ def _last_mark(stack: Sequence[Any]) -> int:
     return max((index for index, item in enumerate(stack) if item.mark), default=-1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Footer:
+class _Footer(NamedTuple):
     """The last bytes of a file."""
 
     pickle: int

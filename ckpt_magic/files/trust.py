@@ -16,7 +16,7 @@ import shlex
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -33,11 +33,12 @@ class Key:
     """A secret of 32 bytes that signs checkpoints."""
 
     secret: bytes
+    id: bytes = field(init=False, compare=False)
+    """Eight bytes that tell keys apart and do not give the secret away."""
 
-    @property
-    def id(self) -> bytes:
-        """Eight bytes that tell keys apart and do not give the secret away."""
-        return hashlib.blake2b(key=self.secret, digest_size=8, person=b"ckpt_magic id").digest()
+    def __post_init__(self) -> None:
+        found = hashlib.blake2b(key=self.secret, digest_size=8, person=b"ckpt_magic id").digest()
+        object.__setattr__(self, "id", found)
 
     def sign(self, *parts: bytes) -> bytes:
         """MAC over `parts`, whose lengths must be fixed or be among them."""

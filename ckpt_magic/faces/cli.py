@@ -195,8 +195,7 @@ def _run(given: argparse.Namespace) -> int:
 def _plan(given: argparse.Namespace) -> int:
     from ckpt_magic.faces.plan import plan  # only this verb needs it
 
-    given.what = [str(given.notebook)]
-    settings, _ = _place(given)
+    settings = _settings(given.notebook)
     pipeline = {option: getattr(given, option) for option in ("name", "version", "folder")}
     found = plan(given.notebook, settings, load_keyring(), pipeline=pipeline, start=given.start_from)
     print(status.rows_json(found) if given.json else found)
@@ -266,8 +265,7 @@ def _diff(given: argparse.Namespace) -> int:
 def _verify(given: argparse.Namespace) -> int:
     from ckpt_magic.faces.verify import verify  # nbclient again
 
-    given.what = [str(given.notebook)]
-    settings, _ = _place(given)
+    settings = _settings(given.notebook)
     report = verify(given.notebook, _pipeline(settings, given), given.step, load_keyring())
     print(json.dumps(report.as_row(), indent=2) if given.json else report.text())
     return {"reproduces": 0, "differs": 10}.get(report.verdict, 1)
@@ -276,8 +274,7 @@ def _verify(given: argparse.Namespace) -> int:
 def _accept(given: argparse.Namespace) -> int:
     from ckpt_magic.faces.accept import accept  # nbclient again
 
-    given.what = [str(given.notebook)]
-    settings, _ = _place(given)
+    settings = _settings(given.notebook)
     row = accept(given.notebook, _pipeline(settings, given), given.step, given.reason, load_keyring())
     lines = verbs.accepted_lines(given.step, [cause["line"] for cause in row["causes"]])
     print(json.dumps({"step": given.step, **row}, indent=2) if given.json else "\n".join(lines))
@@ -315,8 +312,7 @@ def _export(given: argparse.Namespace) -> int:
         if given.name is not None:
             raise UsageError("export: give the name once")
         given.name = given.pipeline
-    given.what = [given.pipeline] if is_notebook else []
-    settings, _ = _place(given)
+    settings = _settings(Path(given.pipeline) if is_notebook else None)
     key, keyring = _pipeline(settings, given), load_keyring()
     found, _ = bundles.contents(key, keyring)
     if not given.json:
@@ -387,14 +383,18 @@ def _place(given: argparse.Namespace) -> tuple[Settings, list[verbs.Span]]:
         spans = [verbs.span(word) for word in given.what if not word.endswith(".ipynb")]
     except argparse.ArgumentTypeError as error:
         raise UsageError(str(error)) from None
-    notebook = notebooks[0] if notebooks else None
+    return _settings(notebooks[0] if notebooks else None), spans
+
+
+def _settings(notebook: Path | None) -> Settings:
+    """The settings as they hold in a notebook."""
     if notebook is not None and not notebook.is_file():
         raise UsageError(f"{notebook}: there is no such notebook")
     base = notebook.absolute().parent if notebook else Path.cwd()
     settings = Settings(base, environ=os.environ, notebook=notebook)
     if notebook is not None:
         settings.configure(**_said_in(notebook))
-    return settings, spans
+    return settings
 
 
 def _said_in(notebook: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps import record, registry
 from ckpt_magic.steps.evidence import Evidence
-from ckpt_magic.steps.foresight import PlannedCell, foresee
+from ckpt_magic.steps.foresight import PlannedCell, PlannedStep, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
 from ckpt_magic.steps.judging import hidden, written
 from ckpt_magic.steps.needs import Cell, Later, needed
@@ -123,9 +123,8 @@ def plan(
     sources = verbs.code_cells(notebook)
     point = _start(sources, settings, start)
     cells = list(_cells(sources, settings, pipeline))
-    rows: list[dict[str, Any]] = []
-    for key in _keys(cells):
-        rows += _of_pipeline(key, cells, notebook, settings, keyring, point)
+    judged = ((key, _judged(key, cells, notebook, settings, keyring, point)) for key in _keys(cells))
+    rows = [_row(key, *one) for key, found in judged for one in found]
     return PlanRows(rows, f"{notebook.name}, start point {point}: nothing is executed")
 
 
@@ -167,15 +166,8 @@ def _start(sources: Sequence[str], settings: Settings, start: str | None) -> Sta
     return parse_start(start or (configured if configured != "none" else said or "auto"))
 
 
-def _keys(cells: Sequence[_Cell]) -> list[PipelineKey]:
-    return list(dict.fromkeys(cell.key for cell in cells if cell.key is not None))
-
-
-def _of_pipeline(
-    key: PipelineKey, cells: Sequence[_Cell], notebook: Path, settings: Settings, keyring: Keyring, start: StartPoint
-) -> Iterator[dict[str, Any]]:
-    for call, verdict, decision, stored in _judged(key, cells, notebook, settings, keyring, start):
-        yield _row(key, call, verdict, decision, stored)
+def _keys(cells: Iterable[_Cell]) -> list[PipelineKey]:
+    return list(dict.fromkeys(key for key, _ in cells if key is not None))
 
 
 def _judged(
@@ -189,17 +181,14 @@ def _judged(
 ) -> Iterator[tuple[StepCall, Verdict, Decision, _Stored]]:
     stored = {entry.step: _stored(entry.path, key, entry.step, keyring) for entry in _entries(key)}
     metas = {step: one.meta for step, one in stored.items() if one.meta is not None}
-    mine = [
-        cell.planned if cell.key in (None, key) else PlannedCell(cell.planned.tree, text=cell.planned.text)
-        for cell in cells
-    ]
+    mine = [cell if owner in (None, key) else PlannedCell(cell.tree, cell.text) for owner, cell in cells]
     deciding = _Deciding(start, settings.stale(), mine, metas)
     evidence = Evidence(notebook.absolute().parent, {}, {}, Makers({}), lambda: keyring, is_kernel=False)
     left = written(metas.values())
 
     @functools.cache
     def reader() -> str:
-        if any(essence.reads_documentation(cell.text) for cell in cells):
+        if any(essence.reads_documentation(cell.text) for cell in mine):
             return "a cell"
         return evidence.reader_among(metas.values())
 
@@ -213,17 +202,15 @@ def _judged(
             }
         return found
 
-    def will_run(step: int, found: Verdict) -> bool:
+    def will_run(cell: PlannedStep, found: Verdict) -> bool:
         if met is not None:
-            return found.state != "fresh" and not met(key, step)
-        return deciding.decide(step, found).action != "restore"
+            return found.state != "fresh" and not met(key, cell.call.step)
+        return deciding.decide(cell, found).action != "restore"
 
-    verdicts = foresee(mine, metas, facts, reader=reader, will_run=will_run)
-    for cell in mine:
-        if cell.call is not None:
-            step, one = cell.call.step, stored.get(cell.call.step, _Stored())
-            found = Verdict("foreign", (Cause("evidence", "", one.problem),)) if one.problem else verdicts[step]
-            yield cell.call, found, deciding.decide(step, found), one
+    for cell, found in foresee(mine, metas, facts, reader=reader, will_run=will_run):
+        one = stored.get(cell.call.step, _Stored())
+        verdict = Verdict("foreign", (Cause("evidence", "", one.problem),)) if one.problem else found
+        yield cell.call, verdict, deciding.decide(cell, verdict), one
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,56 +222,38 @@ class _Deciding:
     cells: Sequence[PlannedCell]
     metas: Mapping[int, Mapping[str, Any]]
 
-    def decide(self, step: int, verdict: Verdict) -> Decision:
+    def decide(self, cell: PlannedStep, verdict: Verdict) -> Decision:
         """Decide about a step that is judged so."""
-        at, call, code = next(
-            (at, cell.call, cell.code)
-            for at, cell in enumerate(self.cells)
-            if cell.call is not None and cell.code is not None and cell.call.step == step
-        )
         if verdict.state == "foreign":
             return Decision("run", verdict.line)
 
         def judge(meta: Mapping[str, Any] | None) -> Decision:
-            known = Known(self.start, meta, code.digest, "", "cell", Pipeline(), policy=self.policy)
+            known = Known(self.start, meta, cell.code.digest, "", "cell", Pipeline(), policy=self.policy)
             if meta is not None:
                 known = replace(
                     known,
                     same=meta["same"] or (),
                     changed=in_one_line(cause for cause in verdict.causes if cause.kind in _VOUCHED_FOR),
                     foreseen=in_one_line(cause for cause in verdict.causes if cause.kind in _FORESEEN),
-                    needed=self._needed(at, meta) if meta["unsaved"] or meta["result"] else "",
+                    needed=self._needed(cell, meta) if meta["unsaved"] or meta["result"] else "",
                     stale=verdict.line,
                 )
-            return registry.decide(call, known)
+            return registry.decide(cell.call, known)
 
-        meta = self.metas.get(step)
+        meta = self.metas.get(cell.call.step)
         return judge(None) if meta is None else record.by_either(meta, judge, Decision("restore"))
 
-    def _needed(self, at: int, meta: Mapping[str, Any]) -> str:
+    def _needed(self, cell: PlannedStep, meta: Mapping[str, Any]) -> str:
         """Which value that the checkpoint lacks is needed below, and by whom."""
         below = [
-            Cell(source.names(cell.tree))
-            if cell.call is None or cell.code is None
-            else Cell(cell.code.names, cell.call.step, cell.code.digest)
-            for cell in self.cells[at + 1 :]
+            Cell(one.code.names, one.call.step, one.code.digest)
+            if isinstance(one, PlannedStep)
+            else Cell(source.names(one.tree))
+            for one in self.cells[self.cells.index(cell) + 1 :]
         ]
         later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}
-        return needed(
-            meta,
-            Later(
-                self.start,
-                "",
-                Pipeline(),
-                later,
-                below,
-                {},
-                frozenset(),
-                lambda name: None,
-                self.start == "auto" or self.policy != "restore",
-                lambda meta: False,
-            ),
-        )
+        only_fresh = self.start == "auto" or self.policy != "restore"
+        return needed(meta, Later(self.start, later, below, only_fresh=only_fresh))
 
 
 def _entries(key: PipelineKey) -> list[Any]:
@@ -332,13 +301,7 @@ def _row(key: PipelineKey, call: StepCall, verdict: Verdict, decision: Decision,
 # -- the notebook's cells -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """A cell, its text, and the pipeline if it is a step."""
-
-    key: PipelineKey | None
-    planned: PlannedCell
-    text: str
+_Cell = tuple[PipelineKey | None, PlannedCell]  # the pipeline if it is a step
 
 
 def _cells(sources: Sequence[str], settings: Settings, pipeline: Mapping[str, Any]) -> Iterator[_Cell]:
@@ -355,8 +318,8 @@ def _cells(sources: Sequence[str], settings: Settings, pipeline: Mapping[str, An
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         if line is None:
-            yield _Cell(None, PlannedCell(tree, text=plain), text)
+            yield None, PlannedCell(tree, plain)
             continue
         call = verbs.parse_step(line)
         code = code_of(Body(body, tree, "", text))
-        yield _Cell(settings.resolve(replace(call, **given)), PlannedCell(tree, call, code), text)
+        yield settings.resolve(replace(call, **given)), PlannedStep(tree, plain, call, code)

@@ -229,15 +229,15 @@ class Fitting:
 
         later = needs.Later(
             start,
-            kernel.id,
-            kernel.registry.pipeline(key),
             {step: one for step, one in sorted(metas.items()) if step > meta["step"] and one["kind"] == kernel.kind},
             self._cells_after(key, meta["step"], code.cell),
-            kernel.watch.read_by_cells(key),
-            self._neighbours.read_elsewhere(key),
-            value,
-            start == "auto" or kernel.settings.stale() != "restore",
-            lambda other: self.judge.is_fresh(key, other),
+            only_fresh=start == "auto" or kernel.settings.stale() != "restore",
+            kernel=kernel.id,
+            pipeline=kernel.registry.pipeline(key),
+            here=kernel.watch.read_by_cells(key),
+            elsewhere=self._neighbours.read_elsewhere(key),
+            value=value,
+            fresh=lambda other: self.judge.is_fresh(key, other),
         )
         return needs.needed(meta, later)
 

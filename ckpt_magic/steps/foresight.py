@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,31 +27,34 @@ Facts = Callable[[Meta, StepCall, Code], Mapping[str, Mapping[str, Fact]]]
 
 @dataclass(frozen=True, slots=True)
 class PlannedCell:
-    """A cell of a notebook, transformed: unmarked, or a step with what it asks for and its code.
-
-    `text` is what `tree` was parsed from, to show how functions differ.
-    """
+    """A cell of a notebook, transformed; `text` is what `tree` was parsed from, to show how functions differ."""
 
     tree: ast.Module
-    call: StepCall | None = None
-    code: Code | None = None
-    text: str = ""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep(PlannedCell):
+    """A step, with what it asks for and its code."""
+
+    call: StepCall
+    code: Code
 
 
 def foresee(
-    cells: Sequence[PlannedCell],
+    cells: Iterable[PlannedCell],
     metas: Mapping[int, Meta],
     facts: Facts,
     *,
     reader: Callable[[], str],
-    will_run: Callable[[int, Verdict], bool],
-) -> dict[int, Verdict]:
+    will_run: Callable[[PlannedStep, Verdict], bool],
+) -> Iterator[tuple[PlannedStep, Verdict]]:
     """Judge the steps of one pipeline.
 
     Parameters
     ----------
     cells
-        The cells of the notebook, in order; steps of other pipelines as unmarked ones.
+        The cells of the notebook, in order; steps of other pipelines as plain ones.
     metas
         META of the stored steps.
     facts
@@ -61,17 +64,16 @@ def foresee(
     will_run
         Tells whether a step will run, given its verdict: later steps are judged by that.
 
-    Returns
-    -------
-    dict
-        A verdict for each step of the notebook.
+    Yields
+    ------
+    PlannedStep, Verdict
+        Each step, and what is to be said of its checkpoint.
     """
-    verdicts: dict[int, Verdict] = {}
     rewritten: dict[str, int] = {}  # files that will be written anew, and by which step
     history: list[Event] = []
     functions: dict[str, essence.Definition] = {}
     for cell in cells:
-        if cell.call is None or cell.code is None:
+        if not isinstance(cell, PlannedStep):
             history += origins.statements(cell.tree)
             functions.update(essence.definitions(cell.tree, cell.text))
             continue
@@ -82,15 +84,14 @@ def foresee(
             verdict = record.by_either(
                 meta, functools.partial(_verdict, above, cell.call, cell.code, facts), Verdict("fresh")
             )
-        verdicts[step] = verdict
-        if meta is not None and not will_run(step, verdict):
+        yield cell, verdict
+        if meta is not None and not will_run(cell, verdict):
             history.append(Step(step, meta["groups"], frozenset(meta["deleted"])))
         else:
             names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
             history.append(Step(step, dict.fromkeys(names), cell.code.names.deletes))
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
             rewritten.update({row["path"]: step for row in rows})
-    return verdicts
 
 
 def _verdict(above: _Above, call: StepCall, code: Code, facts: Facts, meta: Meta) -> Verdict:

@@ -8,7 +8,7 @@ be restored reads nothing. Pure: all that it needs to know comes in as records.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ckpt_magic.steps import registry
@@ -33,42 +33,42 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """What is known of what comes after a step.
+    """What is known of what comes after a step; from `kernel` on by default that of a kernel in which nothing ran.
 
     Attributes
     ----------
     start
         The start point.
-    kernel
-        Identity of this kernel.
-    pipeline
-        What happened here so far.
     metas
         META of the stored steps that come later.
     cells
         The cells further down, in order; None if nobody knows them.
+    only_fresh
+        Whether only fresh steps will be restored.
+    kernel
+        Identity of this kernel.
+    pipeline
+        What happened here so far.
     here
         Names of the pipeline whose values unmarked cells of this kernel have read.
     elsewhere
         Digests of sharing groups that steps of other pipelines have read.
     value
         Gives the fingerprint of a name as it is now, None if it has none, `ABSENT` if it is not here.
-    only_fresh
-        Whether only fresh steps will be restored.
     fresh
         Tells whether the evidence of a later step, its code aside, is surely as it was.
     """
 
     start: StartPoint
-    kernel: str
-    pipeline: Pipeline
     metas: Mapping[int, Meta]
     cells: Sequence[Cell] | None
-    here: Mapping[str, tuple[int, str]]
-    elsewhere: frozenset[str]
-    value: Callable[[str], str | None]
     only_fresh: bool
-    fresh: Callable[[Meta], bool]
+    kernel: str = ""
+    pipeline: Pipeline = field(default_factory=Pipeline)
+    here: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    elsewhere: frozenset[str] = frozenset()
+    value: Callable[[str], str | None] = lambda name: None
+    fresh: Callable[[Meta], bool] = lambda meta: False
 
 
 def needed(meta: Meta, later: Later) -> str:

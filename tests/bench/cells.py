@@ -24,6 +24,7 @@ class Shell:
         config.HistoryManager.enabled = False
         self.shell = InteractiveShell.instance(config=config)
         self.folder = folder
+        self.run("%reset -f")  # before, since it changes aliases of the shell
         self.run("%load_ext ckpt_magic")
 
     def run(self, cell: str) -> float:

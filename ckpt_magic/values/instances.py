@@ -16,7 +16,7 @@ _references: Final = sys.getrefcount
 
 def instance(obj: Any) -> Any:
     """An object whose attributes somebody else holds as a dict (`vars(args)`, a dict that is its own attributes)."""
-    if _references(_attribute(obj, "__dict__")) <= _HELD_ONCE:  # in few words, since it is asked of each of a million
+    if _references(_attribute(obj, "__dict__")) <= HELD_ONCE:
         return NotImplemented
     attributes = _attribute(obj, "__dict__")
     reduced = obj.__reduce_ex__(PROTOCOL)
@@ -48,7 +48,8 @@ def _references_of_attributes() -> int:
     return _references(_attribute(lone, "__dict__"))
 
 
-_HELD_ONCE: Final = _references_of_attributes()
+HELD_ONCE: Final = _references_of_attributes()
+"""References to attributes that only their object has, counted as they are read."""
 
 
 def is_simple_error(kind: Any) -> bool:

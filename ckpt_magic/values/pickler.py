@@ -341,12 +341,19 @@ def _override(reducers: dict[type, Reducer | None], choose: Callable[[type], Red
 
     No method, since it is called for each of a million objects.
     """
+    shared: set[type] = set()  # `instances.instance` reduces their objects; mostly there is nothing to do, seen here
+    references, attribute, once = sys.getrefcount, object.__getattribute__, instances.HELD_ONCE
 
     def reducer_override(obj: Any) -> Any:
+        kind = type(obj)
+        if kind in shared and references(attribute(obj, "__dict__")) <= once:
+            return NotImplemented
         try:
-            reducer = reducers[type(obj)]
+            reducer = reducers[kind]
         except KeyError:
-            reducer = reducers[type(obj)] = choose(type(obj))
+            reducer = reducers[kind] = choose(kind)
+            if reducer is instances.instance:
+                shared.add(kind)
         return NotImplemented if reducer is None else reducer(obj)
 
     return reducer_override

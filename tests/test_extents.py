@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import pytest
 
+from ckpt_magic.errors import CheckpointWarning, StoreError
 from ckpt_magic.files import extents
 from ckpt_magic.files.extents import BLOCK, Extent, Known, Published
 from ckpt_magic.files.format import open_checkpoint
@@ -188,6 +189,36 @@ def test_what_a_thread_writes_to_between_look_and_save_has_a_digest_that_equals_
         digests.append(stored_groups(tmp_path / str(run))["a"])
         assert value(tmp_path / str(run), 1, "a")[7] == 8
     assert digests[0] != digests[1]
+
+
+def test_what_could_not_be_saved_is_not_taken_for_changed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its digest is not found by the save; and a buffer that is made for each look lies elsewhere at the next one.
+
+    It is mapped, since memory that the allocator gives again stays with who tracked it first: another test.
+    """
+    tracked()
+    kernel = Kernel(tmp_path)
+    kernel.cell(
+        "import mmap, numpy\n"
+        "class Box:\n"
+        "    def __reduce__(self):\n"
+        f"        memory = mmap.mmap(-1, {2 * LARGE}, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+        "        return Box, (), {'made': numpy.frombuffer(memory)}"
+    )
+
+    def no_room(*arguments: Any, **options: Any) -> None:
+        raise StoreError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", no_room)
+        with pytest.warns(CheckpointWarning, match="no room"):
+            kernel.step(1, "box = Box()")
+    kernel.step(2, "one = box")
+    store = Store(tmp_path)
+    marks = open_checkpoint(store.path("p", "1", 2), load_keyring()).meta["marks"]
+    assert marks == []
 
 
 def test_a_file_that_was_changed_or_replaced_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -443,6 +443,7 @@ class Session(Kernel):
     # -- what did not go as it should -----------------------------------------------------------------------
 
     def _note_unsaved(self, plan: Plan, found: delta.Delta, outcome: Outcome, reason: str) -> None:
+        found.joint.digests()  # which the save would have asked for: the next look compares with them
         names = (found.values.keys() | found.lost.keys()) - {RESULT}
         groups = {name: f"unsaved:{uuid.uuid4().hex}" for name in names}
         self.note_written(plan.key, plan.call.step, groups, found.deleted)

@@ -692,4 +692,4 @@ def _is_in_environ(value: str | bytes, secrets: Sequence[str] | None) -> bool:
     """Whether a text is the value of an environment variable that looks like a secret."""
     patterns = ambient.SECRET_NAMES if secrets is None else secrets
     text = os.fsdecode(value) if isinstance(value, bytes) else value
-    return any(text == held for name, held in os.environ.items() if ambient.is_secret(name, patterns))
+    return any(text == held and ambient.is_secret(name, patterns) for name, held in os.environ.items())

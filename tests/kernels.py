@@ -57,13 +57,13 @@ class Kernel:
             self.plan = self.session.begin(StepCall(number, **options), Body(source, ast.parse(source), "", source))
             if self.plan.action == "restore":
                 self.session.restore(self.plan)
-                return self.session.finish(self.plan, Outcome(True, [], None, False, None, 0.0))
+                return self.session.finish(self.plan, Outcome(True))
             try:
                 exec(code, self.names)
             except BaseException:
-                self.session.finish(self.plan, Outcome(False, [], None, False, None, 0.0))
+                self.session.finish(self.plan, Outcome(False))
                 raise
-            return self.session.finish(self.plan, Outcome(True, outputs or [], None, False, None, 1.5))
+            return self.session.finish(self.plan, Outcome(True, outputs or [], seconds=1.5))
 
     def _compile(self, source: str) -> Any:
         self._count += 1

@@ -208,7 +208,7 @@ def _two() -> Any:
 def _done() -> Any:
     from ckpt_magic.steps.plan import Outcome
 
-    return Outcome(True, [], None, False, None, 1.0)
+    return Outcome(True, seconds=1.0)
 
 
 class Two(Checkpoint):

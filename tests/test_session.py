@@ -160,7 +160,7 @@ def test_the_last_value_comes_back_and_shares_with_the_variables(folder: Path) -
     kernel.step(1, "x = [1]")
     kernel.plan = kernel.session.begin(kernel.plan.call, _body("x = [1]"))  # type: ignore[union-attr]
     exec("x = [1]", kernel.names)
-    kernel.session.finish(kernel.plan, Outcome(True, [], None, True, kernel.names["x"], 0.1))
+    kernel.session.finish(kernel.plan, Outcome(True, has_result=True, result=kernel.names["x"], seconds=0.1))
     again = Kernel(folder, 2)
     plan = again.session.begin(kernel.plan.call, _body("x = [1]"))
     restored = again.session.restore(plan)

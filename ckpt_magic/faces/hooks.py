@@ -460,7 +460,7 @@ class Hooks:
     def _outcome(self, step: _Step, result: Any, seconds: float) -> Outcome:
         success = bool(result is not None and result.success) and step.ended
         if step.recorder is None:
-            return Outcome(success and step.restored, [], None, False, None, seconds)
+            return Outcome(success and step.restored, seconds=seconds)
         recorder, outputs = step.recorder, step.recorder.outputs
         recorder.stop()
         if success and step.errors:
@@ -471,7 +471,7 @@ class Hooks:
             has_result, value = step.value[0] is not None, step.value[0]
         if not success:
             error = None if result is None else result.error_in_exec
-            return Outcome(False, [], None, False, None, seconds, error)
+            return Outcome(False, seconds=seconds, error=error)
         return Outcome(True, outputs.result(), outputs.cut, has_result, value, seconds)
 
     def _publish(self, facts: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, use_of, use_of_tree
@@ -128,7 +128,7 @@ class Around:
         """Look before an unmarked cell; `found` are its names, and what they lead to with the code on the way."""
         self._look_back()
         if tree is None or found is None:
-            names, words, use = _NO_NAMES, Words(), Use(Words(), is_open=True)
+            names, words, use = Names(), Words(), Use(Words(), is_open=True)
         else:
             names, reached, codes = found
             words = source.words(tree) | reaching.words_of(codes)
@@ -334,6 +334,3 @@ def label(part: str) -> str:
     """Call a part by what people know it as."""
     origin, name = split(part)
     return spots.label(name) if origin == PLACE else ambient.label(origin, name)
-
-
-_NO_NAMES: Final = Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=True)

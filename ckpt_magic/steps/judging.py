@@ -12,11 +12,9 @@ from ckpt_magic.steps.freshness import Cause, Now
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Code, Look
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values import essence, source
+from ckpt_magic.values import essence
 
 CellsAfter = Callable[[PipelineKey, int, str | None], Sequence[needs.Cell] | None]
-
-_NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)
 
 
 class Judge:
@@ -91,7 +89,7 @@ class Judge:
 
 def unknown_code(meta: Mapping[str, Any] | None, digest: str = "") -> Code:
     """What stands for the code of a step whose cell is not known: that of its checkpoint."""
-    return Code("", digest or (meta["code"] if meta is not None else ""), _NO_NAMES)
+    return Code("", digest or (meta["code"] if meta is not None else ""))
 
 
 def written(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -20,7 +20,6 @@ from ckpt_magic.values import source, tokens
 
 _METHOD = re.compile(r"step_(\d+)(?:_\w+)?\Z")
 _HOOKS = ("__getattribute__", "__getattr__", "__setattr__", "__delattr__")
-_NO_NAMES = source.Names(frozenset(), frozenset(), frozenset(), frozenset(), dynamic=False)
 
 
 def numbered(cls: type) -> dict[int, str]:
@@ -50,11 +49,11 @@ def code(cls: type, name: str) -> Code:
     method = getattr(cls, name)
     text, tree = _source(method)
     if tree is not None:
-        return Code(text, source.digest(tree), _NO_NAMES, name, tree)
+        return Code(text, source.digest(tree), method=name, tree=tree)
     function = inspect.unwrap(method)  # typed at a prompt, or built by a function
     if isinstance(function, types.FunctionType):
-        return Code("", tokens.definition_token(function, function.__globals__)[2], _NO_NAMES, name)
-    return Code(_source(type(function))[0], f"object:{type(function).__qualname__}", _NO_NAMES, name)
+        return Code("", tokens.definition_token(function, function.__globals__)[2], method=name)
+    return Code(_source(type(function))[0], f"object:{type(function).__qualname__}", method=name)
 
 
 def reads(cls: type, name: str) -> set[str] | None:

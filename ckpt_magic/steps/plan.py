@@ -34,7 +34,7 @@ class Code:
 
     source: str
     digest: str
-    names: Names
+    names: Names = field(default_factory=Names)
     method: str | None = None  # its full name, if it is one
     tree: ast.Module | None = None
     cell: str | None = None  # the whole text of its cell, if it is one
@@ -45,11 +45,11 @@ class Outcome:
     """How a step ended: its displays as nbformat outputs, the last value, the time it took, the error if it failed."""
 
     success: bool
-    outputs: list[dict[str, Any]]
-    outputs_cut: int | None
-    has_result: bool
-    result: Any
-    seconds: float
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    outputs_cut: int | None = None
+    has_result: bool = False
+    result: Any = None
+    seconds: float = 0.0
     error: BaseException | None = None
 
 

@@ -97,7 +97,7 @@ class Run:
         if plan.action == "restore":
             session.restore(plan)
             self._take_attributes(names)
-            facts = session.finish(plan, _DONE)
+            facts = session.finish(plan, Outcome(True))
         else:
             facts = self._call(session, names, names_of, plan, method)
         if facts is not None:
@@ -119,14 +119,14 @@ class Run:
             self._show_attributes(names)
             session.narrow_reads(plan, outputs.read | self._readable(method))
             if not success:
-                session.finish(plan, Outcome(False, [], None, False, None, seconds, sys.exception()))
-        return session.finish(plan, Outcome(True, [], None, False, None, seconds))
+                session.finish(plan, Outcome(False, seconds=seconds, error=sys.exception()))
+        return session.finish(plan, Outcome(True, seconds=seconds))
 
     def _cell(self, step: int, method: str) -> Cell:
         """What a method can read of attributes; which outputs it reads only a run can tell."""
         found = methods.reads(type(self._owner), method)
         reads = frozenset(f"self.{name}" for name in found or ())
-        names = source.Names(frozenset(), reads, frozenset(), frozenset(), dynamic=found is None)
+        names = source.Names(reads=reads, dynamic=found is None)
         return Cell(names, step, methods.code(type(self._owner), method).digest)
 
     def _readable(self, method: str) -> set[str]:
@@ -191,9 +191,6 @@ class RunOutputs(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"{{{', '.join(f'{name!r}: {self._names[name]!r}' for name in self)}}}"
-
-
-_DONE = Outcome(True, [], None, False, None, 0.0)
 
 
 def _live(token: forms.Token, main: Mapping[str, Any]) -> Any | None:

@@ -56,15 +56,15 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 class Names:
     """The names of the notebook that a piece of code mentions, found without running it."""
 
-    binds: frozenset[str]
+    binds: frozenset[str] = frozenset()
     """Stored at module scope, or by a function that declares them `global` (then only perhaps)."""
-    reads: frozenset[str]
+    reads: frozenset[str] = frozenset()
     """Every global name that is referenced, builtins included, also from nested scopes, `del x` and `x += 1`."""
-    deletes: frozenset[str]
+    deletes: frozenset[str] = frozenset()
     """Deleted, also by the end of `except E as name`."""
-    imports: frozenset[str]
+    imports: frozenset[str] = frozenset()
     """Modules imported, dotted; also by imports inside functions."""
-    dynamic: bool
+    dynamic: bool = False
     """The code may bind or read names that are not written in it."""
     renews: frozenset[str] = frozenset()
     """Surely bound before anything can have read them: what they held before does not matter."""

@@ -433,7 +433,7 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost
             text = aside(functools.partial(result_text, namespace, result))
             assert text, "the result could not be described"
             results[f"of step {step}"] = text
-        outcome = plans.Outcome(True, [], None, has_result, result, 0.5)
+        outcome = plans.Outcome(True, has_result=has_result, result=result, seconds=0.5)
         facts = session.finish(plan, outcome)
         assert facts is not None
         actions.append((step, facts["action"], facts["reason"]))

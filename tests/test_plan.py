@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import ckpt_magic
 from ckpt_magic.faces.cli import main
 from tests.test_runner import save
 
@@ -149,6 +150,19 @@ def test_the_table_says_what_is_saved(stored: Any, tmp_path: Path, capsys: pytes
     shown = capsys.readouterr().out
     assert "nb.ipynb, start point auto: nothing is executed" in shown
     assert "(was 0.1, is 0.2)" in " ".join(shown.split()) and "1 to restore (saves " in shown and "2 to run (" in shown
+
+
+def test_what_a_script_wrote_is_not_planned_to_be_restored(tmp_path: Path) -> None:
+    class Script(ckpt_magic.Checkpoint):
+        def step_1(self, outputs: Any) -> int:
+            return 1
+
+    Script("m", tmp_path / ".ckpt").run()
+    path = save(tmp_path / "nb.ipynb", CELLS["setup"], "%%step 1\nx = 1")
+
+    (row,) = json_of(path, "--start-from", "2")
+
+    assert (row["next"], row["state"]) == ("run", "foreign") and "a method of a script" in row["reason"]
 
 
 def test_what_is_no_notebook_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -278,6 +278,8 @@ def _stored(path: Path, key: PipelineKey, step: int, keyring: Keyring) -> _Store
         return _Stored(None, found.size, str(found.problem).splitlines()[0])
     if not files.belongs(found.meta, key.name, key.version, step):
         return _Stored(None, found.size, "the file belongs to another pipeline")
+    if found.meta["kind"] == "method":
+        return _Stored(None, found.size, "the file was written by a method of a script")
     return _Stored(found.meta, found.size)
 
 

@@ -37,6 +37,7 @@ from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import pipelines_text
+from ckpt_magic.values.ambient import SECRET_NAMES
 
 T = TypeVar("T")
 
@@ -132,7 +133,7 @@ class CkptMagics(Magics):
             hidden=self._hidden,
             remade=lambda name: _REMADE.fullmatch(name) is not None,
             restore_random=self.restore_random,
-            secrets=self.secrets or None,
+            secrets=self.secrets or SECRET_NAMES,
             quota=self._quota(),
             sync=self.sync,
             check_payloads=self.check_payloads,
@@ -156,7 +157,7 @@ class CkptMagics(Magics):
         self.hooks.cap = self.output_cap
         self.session.restore_random = self.restore_random
         self.session.failed_cap = self.failed_cap
-        self.session.secrets = self.secrets or None
+        self.session.secrets = self.secrets or SECRET_NAMES
         self.session.quota = self._quota()
         self.session.sync = self.sync
         self.session.check_payloads = self.check_payloads

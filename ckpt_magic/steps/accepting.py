@@ -144,10 +144,9 @@ class Accepting:
             call,
             facts,
             keys=self._variables(meta, code, reach),
-            shown=sorted({*seen} - later),
+            shown={*seen} - later,
             origins=self._origins(meta, step, {*seen, *unmade, *kernel.history.touched(inputs.keys())} - {"*"}),
             hidden=hidden(key),
-            secrets=kernel.secrets,
         )
         return {
             "source": code.source,

@@ -79,6 +79,8 @@ class Evidence:
         Tells which definitions steps made.
     keyring
         Gives the keys by which environment variables are concealed.
+    secrets
+        Gives the patterns of names whose values are never shown.
     is_kernel
         Whether modules are imported as the step would; else they are looked for in `base` first.
     """
@@ -90,6 +92,7 @@ class Evidence:
         main: dict[str, Any],
         makers: Makers,
         keyring: Callable[[], Keyring],
+        secrets: Callable[[], Sequence[str]] = lambda: ambient.SECRET_NAMES,
         *,
         is_kernel: bool = True,
     ) -> None:
@@ -99,6 +102,7 @@ class Evidence:
         self._main = main
         self._makers = makers
         self._keyring = keyring
+        self._secrets = secrets
         self._texts = Texts()
         self._versions: dict[str, str | None] = {}
 
@@ -148,7 +152,6 @@ class Evidence:
         running: Running,
         *,
         hidden: Sequence[str],
-        secrets: Sequence[str] | None,
         seen: Mapping[str, str],
         unmade: Iterable[str],
         always: bool,
@@ -179,7 +182,7 @@ class Evidence:
             "functions": _short_of_text(look.functions),
             "covered": dict(look.covered),
             "origins": origins,
-            "shown": self._shown(seen, secrets),
+            "shown": self._shown(seen),
             "key": dict(look.keys),
             "settings": dict(look.settings) if files or written else {},
             "files": files,
@@ -203,7 +206,6 @@ class Evidence:
         shown: Iterable[str],
         origins: Mapping[str, str] | None,
         hidden: Sequence[str],
-        secrets: Sequence[str] | None,
     ) -> dict[str, Any]:
         """The evidence of a checkpoint as it would be if the step came about by what is here now.
 
@@ -238,7 +240,7 @@ class Evidence:
             "functions": functions,
             "covered": {name: fact.token for name, fact in facts["name"].items()} | dict(look.covered),
             "origins": origins,
-            "shown": {**evidence["shown"], **{name: text for name in shown if (text := self.shown(name, secrets))}},
+            "shown": {**evidence["shown"], **self._shown(shown)},
             "key": dict(look.keys),
             "settings": dict(look.settings) if files or written else {},
             "files": files,
@@ -330,17 +332,16 @@ class Evidence:
                     return f"module {name}"
         return ""
 
-    def shown(self, name: str, secrets: Sequence[str] | None) -> str:
+    def shown(self, name: str) -> str:
         """The value of a name as people write it if it is short; empty for any other, and for what may be a secret."""
-        return self.told(name, self._namespace[name], secrets) or "" if name in self._namespace else ""
+        return self.told(name, self._namespace[name]) or "" if name in self._namespace else ""
 
-    @staticmethod
-    def told(label: str, value: Any, secrets: Sequence[str] | None) -> str | None:
+    def told(self, label: str, value: Any) -> str | None:
         """A short value as people write it, under its label; empty for any other, None for what may be a secret."""
-        if ambient.is_secret(label, ambient.SECRET_NAMES if secrets is None else secrets):
+        if ambient.is_secret(label, self._secrets()):
             return None
         text = outlines.short(value)
-        if text and type(value) in (str, bytes) and _is_in_environ(value, secrets):
+        if text and type(value) in (str, bytes) and _is_in_environ(value, self._secrets()):
             return None
         return text
 
@@ -564,8 +565,8 @@ class Evidence:
         key = self._keyring().find(bytes.fromhex(then.partition(":")[0]))
         return Fact(None if key is None else f"{key.id.hex()}:{key.conceal(value)}")
 
-    def _shown(self, seen: Mapping[str, str], secrets: Sequence[str] | None) -> dict[str, str]:
-        return {name: text for name in sorted(seen) if (text := self.shown(name, secrets))}
+    def _shown(self, names: Iterable[str]) -> dict[str, str]:
+        return {name: text for name in sorted(names) if (text := self.shown(name))}
 
 
 class _Codes:
@@ -688,8 +689,7 @@ def _is_equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return "digest" in one and one.get("digest") == other.get("digest")
 
 
-def _is_in_environ(value: str | bytes, secrets: Sequence[str] | None) -> bool:
+def _is_in_environ(value: str | bytes, secrets: Sequence[str]) -> bool:
     """Whether a text is the value of an environment variable that looks like a secret."""
-    patterns = ambient.SECRET_NAMES if secrets is None else secrets
     text = os.fsdecode(value) if isinstance(value, bytes) else value
-    return any(text == held and ambient.is_secret(name, patterns) for name, held in os.environ.items())
+    return any(text == held and ambient.is_secret(name, secrets) for name, held in os.environ.items())

@@ -112,10 +112,7 @@ class Fitting:
                 if kernel.is_users(name) and not (name in evidence.get("covered", ()) and self._defines(name))
             },
             same=self._same(meta),
-            shown={
-                name: (text, kernel.evidence.shown(name, kernel.secrets))
-                for name, text in evidence.get("shown", {}).items()
-            },
+            shown={name: (text, kernel.evidence.shown(name)) for name, text in evidence.get("shown", {}).items()},
             changed=freshness.in_one_line(cause for cause in causes if cause.kind in made_by_cells),
             stale=freshness.in_one_line(causes),
             policy=kernel.settings.stale(),
@@ -205,7 +202,7 @@ class Fitting:
 
     def _outline(self, name: str) -> outlines.Outline | None:
         kernel = self._kernel
-        return outlines.outline(kernel.namespace[name], kernel.told) if name in kernel.namespace else None
+        return outlines.outline(kernel.namespace[name], kernel.evidence.told) if name in kernel.namespace else None
 
     def _around(self, key: PipelineKey, code: Code, meta: Mapping[str, Any]) -> Sequence[str]:
         """What of the surroundings is not as the step found it."""

@@ -24,7 +24,7 @@ from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
-from ckpt_magic.values import delta, pickling, placeholder, places
+from ckpt_magic.values import ambient, delta, pickling, placeholder, places
 from ckpt_magic.values.gathered import Gathered
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.pages import Pages
@@ -57,7 +57,7 @@ class Kernel:
     restore_random
         Whether random generators are put back.
     secrets
-        Patterns of environment names whose values are never stored; None for the default ones.
+        Patterns of environment names whose values are never stored.
     quota
         Bytes that the checkpoints of a folder may take; beyond, a save deletes those that were least recently used.
     sync
@@ -81,7 +81,7 @@ class Kernel:
         remade: Callable[[str], bool] = lambda name: False,
         owner: object = None,
         restore_random: bool = True,
-        secrets: Sequence[str] | None = None,
+        secrets: Sequence[str] = ambient.SECRET_NAMES,
         quota: int | None = None,
         sync: bool = True,
         check_payloads: bool = True,
@@ -121,7 +121,9 @@ class Kernel:
         self.in_cell = False
         self.used: dict[str, tuple[PipelineKey, int]] = {}  # lost names that the unmarked cell has used that runs
         self._keyring: Keyring | None = None
-        self.evidence = Evidence(settings.base, namespace, self.main, self.makers, lambda: self.keyring)
+        self.evidence = Evidence(
+            settings.base, namespace, self.main, self.makers, lambda: self.keyring, lambda: self.secrets
+        )
 
     def clear(self) -> None:
         """Forget everything that the namespace held."""
@@ -165,10 +167,6 @@ class Kernel:
         except StepNotFoundError:
             return None
         return record.completed(stored)
-
-    def told(self, label: str, value: Any) -> str | None:
-        """A short value as people write it, under its label; see `Evidence.told`."""
-        return self.evidence.told(label, value, self.secrets)
 
     def names(self, bound: Iterable[str] = ()) -> dict[str, Any]:
         """The user's names and values, in namespace order; `bound` are names that the code binds for sure.

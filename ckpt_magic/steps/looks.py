@@ -81,7 +81,7 @@ class Looks:
         made = kernel.registry.pipeline(plan.key).outlines
         inputs = {name: made[name] for name in sorted(reads & producers.keys() & made.keys())}
         others = sorted(seen.keys() & names.keys())  # of a value that has no digest nothing is known
-        inputs |= outlines.outlines({name: names[name] for name in others}, kernel.told)
+        inputs |= outlines.outlines({name: names[name] for name in others}, kernel.evidence.told)
         seeded = kernel.chance.seeded
         return Before(
             state,
@@ -111,13 +111,12 @@ class Looks:
         if outcome.has_result and all(value is not outcome.result for value in names.values()):
             names[RESULT] = outcome.result  # a variable shown by its name is no second value
         outside = self._look_outside(plan.code, before.words)
-        options = {} if kernel.secrets is None else {"secrets": kernel.secrets}
         last = kernel.registry.pipeline(plan.key).steps.get(plan.call.step)
         same_code = last is not None and last.code == plan.code.digest
         began, placed, doubtful = kernel.around.again(
             before.ambient, plan.key, plan.call.step, before.use, same_code=same_code
         )
-        change = ambient.compare(began, surroundings, **options)
+        change = ambient.compare(began, surroundings, secrets=kernel.secrets)
         parts = dict(before.places.parts)
         before.places.parts.update(placed)
         moved = kernel.places.compare(before.places, outside, before.words, change.values)

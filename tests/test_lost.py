@@ -16,7 +16,6 @@ from ckpt_magic.errors import CheckpointWarning, LostValueError
 from ckpt_magic.faces.notebook import Notebook
 from ckpt_magic.files.format import open_checkpoint
 from ckpt_magic.files.trust import load_keyring
-from ckpt_magic.steps.registry import StepCall
 from tests.kernels import Kernel
 from tests.making import sections, sign_by_hand
 from tests.test_rule import Cells, actions, meta, play
@@ -125,11 +124,8 @@ def notebook(path: Path, cells: Cells) -> Path:
 def kernel_of(path: Path, folder: Path, start: int | str = "none") -> Kernel:
     """A kernel that knows the file of its notebook."""
     kernel = Kernel(folder, start, notebook=path)
-
-    def tell(line: str) -> tuple[int, Any]:
-        return int(line), kernel.session.settings.resolve(StepCall(int(line)))
-
-    kernel.session._fitting._cells_after = Notebook(lambda text: text, tell, path=path).after
+    settings = kernel.session.settings
+    kernel.session._fitting._cells_after = Notebook(lambda text: text, settings.resolve, path=path).after
     return kernel
 
 

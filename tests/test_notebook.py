@@ -16,7 +16,7 @@ KEY = PipelineKey(Path("/f"), "p", "1")
 
 
 def notebook(**options: Any) -> Notebook:
-    return Notebook(TransformerManager().transform_cell, lambda line: (int(line.split()[0]), KEY), **options)
+    return Notebook(TransformerManager().transform_cell, lambda call: KEY, **options)
 
 
 def saved(path: Path, *sources: str) -> Path:

@@ -21,7 +21,7 @@ from traitlets import Bool, Integer, List, TraitError, Unicode, validate
 from ckpt_magic.errors import CheckpointError, StoreError, UsageError
 from ckpt_magic.faces import clearing, status, trusting, verbs
 from ckpt_magic.faces.hooks import Hooks
-from ckpt_magic.faces.notebook import Notebook, pipeline_of
+from ckpt_magic.faces.notebook import Notebook
 from ckpt_magic.faces.progress import Display
 from ckpt_magic.files.format import StoredStep
 from ckpt_magic.files.store import Store, check_name
@@ -122,7 +122,7 @@ class CkptMagics(Magics):
         )
         cells = Notebook(
             self._shell.transform_cell,
-            pipeline_of(verbs.parse_step, settings.resolve),
+            settings.resolve,
             sources=handed.get("sources"),
             path=settings.notebook,
         )
@@ -140,9 +140,7 @@ class CkptMagics(Magics):
             advice=self.advice,
             progress=Display(self._shell) if hasattr(self._shell, "kernel") else terminal,
             cells_after=cells.after,
-            cell_of=lambda key, step: (
-                (verbs.parse_step(found[0]), found[1]) if (found := cells.step(key, step)) is not None else None
-            ),
+            cell_of=cells.step,
         )
 
     def _hidden(self, names: Mapping[str, Any]) -> Set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ckpt_magic.errors import CheckpointError, UsageError
 from ckpt_magic.faces.marking import split_step
-from ckpt_magic.faces.verbs import code_cells
+from ckpt_magic.faces.verbs import code_cells, parse_step
 from ckpt_magic.steps.needs import Cell
 from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import PipelineKey, StepCall
@@ -27,8 +27,8 @@ class Notebook:
     ----------
     transform
         Turns the text of a cell into plain Python, as IPython does.
-    pipeline
-        Tells number and pipeline of a step from the text after `%%step`.
+    resolve
+        Tells the pipeline of a step.
     sources
         Texts of the code cells, if they were handed over.
     path
@@ -38,13 +38,13 @@ class Notebook:
     def __init__(
         self,
         transform: Callable[[str], str],
-        pipeline: Callable[[str], tuple[int, PipelineKey]],
+        resolve: Callable[[StepCall], PipelineKey],
         *,
         sources: Sequence[str] | None = None,
         path: Path | None = None,
     ) -> None:
         self._transform = transform
-        self._pipeline = pipeline
+        self._resolve = resolve
         self._sources = sources
         self._path = path
         self._read: tuple[Any, Sequence[str] | None] = (None, None)
@@ -68,13 +68,14 @@ class Notebook:
         below = cells[places[0] + 1 :] if places else cells
         return [cell for cell in below if cell is not None]
 
-    def step(self, key: PipelineKey, step: int) -> tuple[str, Body] | None:
-        """The text after `%%step`, and what is below it, of the last cell of a step; None if it is not known."""
+    def step(self, key: PipelineKey, step: int) -> tuple[StepCall, Body] | None:
+        """What the last cell of a step asks for, and what is below that line; None if it is not known."""
         for text in reversed(self.texts() or ()):
             line, body = split_step(text)
             with suppress(CheckpointError, SyntaxError, ValueError, RecursionError, MemoryError):
-                if line is not None and self._pipeline(line) == (step, key):
-                    return line, Body(body, ast.parse(self._transform(body)), "", text)
+                call = None if line is None else parse_step(line)
+                if call is not None and call.step == step and self._resolve(call) == key:
+                    return call, Body(body, ast.parse(self._transform(body)), "", text)
         return None
 
     def texts(self) -> Sequence[str] | None:
@@ -87,8 +88,8 @@ class Notebook:
         step = None
         if line is not None:
             with suppress(CheckpointError):
-                number, pipeline = self._pipeline(line)
-                step = number if pipeline == key else None
+                call = parse_step(line)
+                step = call.step if self._resolve(call) == key else None
         try:
             tree = ast.parse(self._transform(body))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -107,15 +108,3 @@ class Notebook:
         except (OSError, UsageError):  # being written just now, or no notebook
             return None
         return self._read[1]
-
-
-def pipeline_of(
-    parse: Callable[[str], StepCall], resolve: Callable[[StepCall], PipelineKey]
-) -> Callable[[str], tuple[int, PipelineKey]]:
-    """Join the parser of `%%step` lines and the settings into what `Notebook` wants."""
-
-    def tell(line: str) -> tuple[int, PipelineKey]:
-        call = parse(line)
-        return call.step, resolve(call)
-
-    return tell

@@ -109,6 +109,14 @@ def test_a_row_has_exactly_the_promised_keys(tmp_path: Path) -> None:
     assert row["path"] == str(path)
 
 
+def test_a_step_that_would_be_refused_is_an_error_of_the_next_run(tmp_path: Path) -> None:
+    making.save(Store(tmp_path).path("m", 1, 1), {}, making.some_keyring(tmp_path), **META)
+
+    (row,) = look(tmp_path, tmp_path, outlook=lambda *_: Decision("refuse", "code differs"))
+
+    assert (row["next"], row["reason"]) == ("error", "code differs")
+
+
 def test_rows_are_ordered_by_number(tmp_path: Path) -> None:
     for step in (10, 9, 1):
         making.save(Store(tmp_path).path("m", 1, step), {}, making.some_keyring(tmp_path), step=step)

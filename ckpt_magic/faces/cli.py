@@ -17,9 +17,9 @@ from ckpt_magic.faces import bundles, checking, clearing, schema, status, trusti
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import export_key, import_key, key_folder, load_keyring, new_key
 from ckpt_magic.steps.failures import load_failed
-from ckpt_magic.steps.registry import PipelineKey, StepCall
+from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.steps.stored import pipelines_text, printable
+from ckpt_magic.steps.stored import printable
 
 _SHOWN_LINES = 12
 
@@ -256,7 +256,7 @@ def _load(given: argparse.Namespace) -> int:
 
 def _diff(given: argparse.Namespace) -> int:
     settings, spans = _place(given)
-    keys = [_pipeline(settings, given, version) for version in (given.old, given.new)]
+    keys = [_pipeline(settings, argparse.Namespace(**vars(given), version=one)) for one in (given.old, given.new)]
     found = verbs.diff(keys[0], keys[1], spans, load_keyring())
     print(status.rows_json(found) if given.json else found)
     return 0
@@ -411,12 +411,8 @@ _MAGIC = re.compile(r"^[ \t]*%(?:%step|ckpt_config)[ \t]+(.*)$", re.MULTILINE)
 _OPTION = re.compile(r"--(name|version|folder)[ =]+(\"[^\"]*\"|'[^']*'|\S+)")
 
 
-def _pipeline(settings: Settings, given: argparse.Namespace, version: str | None = None) -> PipelineKey:
-    call = StepCall(0, name=given.name, version=version or given.version, folder=given.folder)
-    if settings.notebook is None and settings.is_default_name(call):
-        there = pipelines_text(Store(settings.folder(given.folder)))
-        raise UsageError(f"which pipeline? --name NAME, or a notebook's path{f'; stored: {there}' if there else ''}")
-    return settings.resolve(call)
+def _pipeline(settings: Settings, given: argparse.Namespace) -> PipelineKey:
+    return verbs.pipeline(settings, given, "--name NAME, or a notebook's path")
 
 
 def _complain(error: CheckpointError) -> None:

@@ -36,7 +36,6 @@ from ckpt_magic.steps.registry import POLICIES, Decision, PipelineKey, StartPoin
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.steps.stored import pipelines_text
 from ckpt_magic.values.ambient import SECRET_NAMES
 
 T = TypeVar("T")
@@ -233,8 +232,7 @@ class CkptMagics(Magics):
         parser.add_argument("--sync", action=argparse.BooleanOptionalAction)
         _usage(self._configure, parser, line)
 
-    def _configure(self, parser: verbs.Arguments, line: str) -> None:
-        given = parser.parse_line(line)
+    def _configure(self, given: argparse.Namespace) -> None:
         if given.folder is not None:
             self.session.settings.folder(given.folder)  # refuses what cannot be one before anything is set
         for option in ("name", "version"):
@@ -243,7 +241,7 @@ class CkptMagics(Magics):
         self.session.settings.configure(name=given.name, version=given.version, folder=given.folder, stale=given.stale)
         if given.sync is not None:
             self.sync = given.sync
-        if line.strip():
+        if any(value is not None for value in vars(given).values()):
             return  # a stored notebook should not hold where it ran
         for option, (value, source) in self.session.settings.shown().items():
             _say(f"{option.replace('_from', ' point'):<12}{value if value is not None else '(none)'}  ({source})")
@@ -278,14 +276,13 @@ class CkptMagics(Magics):
         parser.add_argument("--changed", nargs="+", default=[], metavar="VARIABLE")
         _usage(self._start, parser, line)
 
-    def _start(self, parser: verbs.Arguments, line: str) -> None:
-        given = parser.parse_line(line)
+    def _start(self, given: argparse.Namespace) -> None:
         settings = self.session.settings
         if given.name is not None:
             check_name(given.name, "name")
         if given.changed:
             if given.start is not None:
-                parser.error("--changed gives advice; set the start point in a line of its own")
+                raise UsageError("%ckpt_start: --changed gives advice; set the start point in a line of its own")
             key = settings.resolve(StepCall(0, name=given.name))
             advice = verbs.advise(key, given.changed, self.session.keyring)
             _say("\n".join(verbs.advice_text(one) for one in advice))
@@ -330,11 +327,10 @@ class CkptMagics(Magics):
             parser.add_argument(option, action="store_true")
         return _usage(self._load, parser, line)
 
-    def _load(self, parser: verbs.Arguments, line: str) -> Any:
-        given = parser.parse_line(line)
+    def _load(self, given: argparse.Namespace) -> Any:
         if given.force and not given.push:
-            parser.error("--force goes with --push")
-        key = self._key(parser, given)
+            raise UsageError("%ckpt_load: --force goes with --push")
+        key = self._key(given)
         if given.failed:
             return self._load_failed(key, given)
         if not given.push:
@@ -386,8 +382,7 @@ class CkptMagics(Magics):
         parser.add_argument("--json", action="store_true")
         return _usage(self._status, parser, line)
 
-    def _status(self, parser: verbs.Arguments, line: str) -> Any:
-        given = parser.parse_line(line)
+    def _status(self, given: argparse.Namespace) -> Any:
         self.session.wait(timeout=_PATIENCE)
         self.session.tell()
         found = self._look(name=given.name, version=given.version, folder=given.folder)
@@ -467,9 +462,8 @@ class CkptMagics(Magics):
         parser.add_argument("--json", action="store_true")
         return _usage(self._diff, parser, line)
 
-    def _diff(self, parser: verbs.Arguments, line: str) -> Any:
-        given = parser.parse_line(line)
-        keys = [self._key(parser, argparse.Namespace(**vars(given), version=one)) for one in (given.old, given.new)]
+    def _diff(self, given: argparse.Namespace) -> Any:
+        keys = [self._key(argparse.Namespace(**vars(given), version=one)) for one in (given.old, given.new)]
         found = verbs.diff(keys[0], keys[1], given.steps, self.session.keyring)
         return list(found) if given.json else found
 
@@ -497,9 +491,8 @@ class CkptMagics(Magics):
         verbs.add_pipeline(parser)
         _usage(self._accept, parser, line)
 
-    def _accept(self, parser: verbs.Arguments, line: str) -> None:
-        given = parser.parse_line(line)
-        key = self._key(parser, given)
+    def _accept(self, given: argparse.Namespace) -> None:
+        key = self._key(given)
         _say("\n".join(verbs.accepted_lines(given.step, self.session.accept(key, given.step, given.reason))))
 
     @line_magic
@@ -523,11 +516,10 @@ class CkptMagics(Magics):
         verbs.add_pipeline(parser)
         _usage(self._verify, parser, line)
 
-    def _verify(self, parser: verbs.Arguments, line: str) -> None:
+    def _verify(self, given: argparse.Namespace) -> None:
         import subprocess  # here, since few verify a step
 
-        given = parser.parse_line(line)
-        key, notebook = self._key(parser, given), self.session.settings.notebook
+        key, notebook = self._key(given), self.session.settings.notebook
         if notebook is None:
             raise UsageError(
                 "%ckpt_verify: the notebook's file is not known in this kernel; in a shell: "
@@ -571,14 +563,13 @@ class CkptMagics(Magics):
         clearing.add_arguments(parser)
         return _usage(self._clear, parser, line)
 
-    def _clear(self, parser: verbs.Arguments, line: str) -> Any:
-        given = parser.parse_line(line)
+    def _clear(self, given: argparse.Namespace) -> Any:
         self.session.wait()
         cleared = clearing.clear_given(
             given,
             given.steps,
             folder=self.session.settings.folder(given.folder),
-            key=lambda: self._key(parser, given),
+            key=lambda: self._key(given),
             keyring=self.session.keyring,
             held=self.session.mapped.deleted,
             spared=self.session.mapped.needed,
@@ -612,8 +603,7 @@ class CkptMagics(Magics):
         trusting.add_arguments(parser)
         _usage(self._trust, parser, line)
 
-    def _trust(self, parser: verbs.Arguments, line: str) -> None:
-        given = parser.parse_line(line)
+    def _trust(self, given: argparse.Namespace) -> None:
         trusting.refuse_nonsense(given)
         settings = self.session.settings
         if given.key is not None:
@@ -627,14 +617,9 @@ class CkptMagics(Magics):
             self.session.wait()
             _say(repr(trusting.trust_path(path, self.session.keyring, self._shown, yes=given.yes)))
 
-    def _key(self, parser: verbs.Arguments, given: Any) -> PipelineKey:
+    def _key(self, given: argparse.Namespace) -> PipelineKey:
         """The pipeline that a magic is about."""
-        settings = self.session.settings
-        call = StepCall(0, name=given.name, version=given.version, folder=given.folder)
-        if settings.notebook is None and settings.is_default_name(call):
-            there = pipelines_text(Store(settings.folder(given.folder)))
-            parser.error(f"which pipeline? --name NAME{f'; stored: {there}' if there else ''}")
-        key = settings.resolve(call)
+        key = verbs.pipeline(self.session.settings, given, "--name NAME")
         self.session.wait(key.folder)
         return key
 
@@ -717,13 +702,13 @@ def _start_text(start: StartPoint, name: str | None) -> str:
     return f"start point{whose}: {start} ({meaning})"
 
 
-def _usage(function: Callable[[verbs.Arguments, str], T], parser: verbs.Arguments, line: str) -> T:
-    """Call, with our own errors as IPython shows wrong usage: one message, no traceback of our frames.
+def _usage(function: Callable[[argparse.Namespace], T], parser: verbs.Arguments, line: str) -> T:
+    """Call with what a line gives; our own errors are as IPython shows wrong usage: one message, no traceback of ours.
 
     They stay what they are (`except StepNotFoundError` works).
     """
     try:
-        return function(parser, line)
+        return function(parser.parse_line(line))
     except UsageError as error:
         raise ShellUsageError(str(error)) from None
     except CheckpointError as error:

@@ -178,6 +178,21 @@ def one_step(spans: Sequence[Span]) -> int | None:
     return next(iter(steps), None)
 
 
+def pipeline(settings: Settings, given: argparse.Namespace, how: str) -> PipelineKey:
+    """The pipeline that is meant by `name`, `version` and `folder` of a line.
+
+    Raises
+    ------
+    UsageError
+        It has no name; `how` says how to give one.
+    """
+    call = StepCall(0, name=given.name, version=given.version, folder=given.folder)
+    if settings.notebook is None and settings.is_default_name(call):
+        there = pipelines_text(Store(settings.folder(given.folder)))
+        raise UsageError(f"which pipeline? {how}{f'; stored: {there}' if there else ''}")
+    return settings.resolve(call)
+
+
 # -- start ----------------------------------------------------------------------------------------------------------
 
 

@@ -131,6 +131,13 @@ def test_a_number_rules_over_code_and_not_over_values(stored: Any) -> None:
     ]
 
 
+def test_of_two_cells_with_one_number_each_is_decided_by_its_own_line(stored: Any) -> None:
+    rows, _ = stored({"again": CELLS["two"].replace("%%step 2", "%%step 2 --force")})
+
+    assert [(row["step"], row["next"]) for row in rows] == [(1, "restore"), (2, "restore"), (3, "restore"), (2, "run")]
+    assert rows[-1]["reason"] == "--force"
+
+
 def test_an_edit_that_is_taken_back_runs_again(stored: Any) -> None:
     _, run = stored({"two": CELLS["two"] + "\nmodel.sort()"})
     run()

@@ -195,7 +195,6 @@ class Plan:
     keep: bool = False
     history: list[str] = field(default_factory=list)
     loaded: Loaded | None = None
-    look: Look | None = None
     before: Before | None = None
     running: Running | None = None
     unseen: str = ""

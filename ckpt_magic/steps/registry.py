@@ -70,9 +70,6 @@ class StepRecord:
     title: str | None = None
     run_seconds: float | None = None
     restore_seconds: float | None = None
-    names: tuple[str, ...] = ()
-    saved_codes: tuple[str, ...] = ()
-    needs: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -138,7 +138,7 @@ class Looks:
             reached=names.keys() if before.reached is None else before.reached,
             outside=moved.values.keys(),
         )
-        change = self._with_places(change, moved, before, found, after, names)
+        change = self._with_places(change, moved, before, found, after)
         plan.sets = around.sets(began, surroundings, (row[0] for row in change.state["places"]), before.use)
         plan.doubtful = [
             part for part in doubtful if part not in plan.sets and kernel.around.is_left(part, surroundings)
@@ -225,7 +225,6 @@ class Looks:
         before: Before,
         found: delta.Delta,
         after: delta.State,
-        names: Mapping[str, Any],
     ) -> ambient.Change:
         """Take what changed outside the namespace out of the delta and into the surroundings."""
         kernel = self._kernel

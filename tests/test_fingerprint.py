@@ -430,6 +430,7 @@ def test_what_is_large_deep_or_unknown_has_no_fingerprint() -> None:
         object(),
         len,
         [object()],
+        np.finfo(float),
     ]
     assert [fingerprint.fingerprint(value) for value in values] == [None] * len(values)
 

@@ -698,7 +698,7 @@ def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> 
         head = _head(kind, len(value), room)
         parts = [b"".join(_canonical(item, room, depth + 1, met)) for item in items]
         return [head, *(sorted(parts) if kind in (set, frozenset) else parts)]
-    elif kind.__module__ == "numpy" and hasattr(value, "dtype") and value.dtype.kind in "biufcSUmM":
+    elif kind.__module__ == "numpy" and hasattr(kind, "tobytes") and value.dtype.kind in "biufcSUmM":
         room[0] -= value.nbytes
         body = repr((value.dtype.str, value.shape)).encode() + (value.tobytes() if room[0] >= 0 else b"")
         body += b"" if is_writeable(value) or not value.shape else b"read-only"

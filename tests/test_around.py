@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import decimal
 import json.encoder
+import logging
 import os
+import signal
+import string
 import sys
 import warnings
 from collections.abc import Iterator
@@ -40,11 +43,19 @@ def surroundings(tmp_path: Path) -> Iterator[None]:
     sys.path[:] = path
 
 
+LIMIT = sys.getrecursionlimit()
+
+
 def anew() -> None:
     """Bring the process into the state of a new kernel, as far as these tests change it."""
     import math
 
     pd.reset_option("display.max_rows")
+    pd.reset_option("display.precision")
+    sys.setrecursionlimit(LIMIT)
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    logging.getLogger("q").handlers.clear()
+    vars(string).pop("note", None)
     pd.reset_option("mode.sim_interactive")
     np.set_printoptions(precision=8)
     np.seterr(all="warn", under="ignore")
@@ -54,7 +65,7 @@ def anew() -> None:
     for name in ("MODE", "OTHER", "TOKEN"):
         os.environ.pop(name, None)
     warnings.resetwarnings()
-    sys.path[:] = [entry for entry in sys.path if not entry.endswith("extra")]
+    sys.path[:] = [entry for entry in sys.path if not entry.endswith(("extra", "more"))]
     for name in ("total",):
         if name in vars(pd.DataFrame):
             delattr(pd.DataFrame, name)
@@ -260,6 +271,40 @@ def test_what_only_an_earlier_text_of_a_step_set_is_not_saved_with_it(tmp_path: 
     anew()
     facts, _ = run(tmp_path / "ckpt", [(1, "import os, pandas as pd; pd.set_option('display.max_rows', 7)")], 2)
     assert actions(facts) == ["saved"]
+
+
+@pytest.mark.parametrize(
+    ("first", "edited", "see"),
+    [
+        ("import sys; sys.path.append('extra')", "import sys; sys.path.append('more')", "sys.path[-2:]"),
+        ("import sys; sys.path.append('extra')", "import sys; n = len(sys.path)", "sys.path[-1]"),
+        ("import sys; sys.setrecursionlimit(sys.getrecursionlimit() + 7)", "", "sys.getrecursionlimit()"),
+        ("import string; string.note = getattr(string, 'note', 0) + 1", "", "string.note"),
+        ("import decimal; decimal.getcontext().prec += 5", "", "decimal.getcontext().prec"),
+        ("import decimal; n = decimal.getcontext().prec; decimal.getcontext().prec = 5", "", "n"),
+        ("import pandas as pd; pd.options.display.precision += 1", "", "pd.options.display.precision"),
+        ("import json.encoder as e; e.ESCAPE_DCT['x'] = e.ESCAPE_DCT.get('x', '') + 'y'", "", "e.ESCAPE_DCT['x']"),
+        ("import logging as l; l.getLogger('q').addHandler(l.NullHandler())", "", "len(l.getLogger('q').handlers)"),
+        ("import signal as s; n = s.signal(s.SIGUSR1, lambda *_: 1)", "", "n == s.SIG_DFL"),
+        ("import numpy as np; n = np.seterr(all='ignore')", "", "n['over']"),
+    ],
+)
+def test_a_step_that_goes_on_from_what_it_set_itself_is_restored_in_no_other_kernel(
+    tmp_path: Path, first: str, edited: str, see: str
+) -> None:
+    cells: Cells = [(1, edited or first), (2, f"seen = {see}")]
+    _, full = run(tmp_path / "full", cells)
+    anew()
+    kernel = Kernel(tmp_path / "ckpt")
+    kernel.step(1, first)
+    play(kernel, cells)
+    anew()
+    facts, names = run(tmp_path / "ckpt", cells, 3)
+    assert names["seen"] == full["seen"]
+    assert facts[0]["reason"].startswith("its checkpoint was made on what an earlier")
+    anew()
+    facts, names = run(tmp_path / "ckpt", cells, 3)
+    assert (actions(facts)[0], names["seen"]) == ("restored", full["seen"])
 
 
 @pytest.mark.parametrize("first", ["", "import pandas as pd"])

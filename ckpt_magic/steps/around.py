@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.steps.uses import PLACE, Use, part_of, split, use_of, use_of_tree
+from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, use_of_tree
 from ckpt_magic.values import ambient, fingerprint, options, places, reaching, source, spots
-from ckpt_magic.values.owners import ABSENT, parts_of
+from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
 from ckpt_magic.values.source import Names, Words
 
 Rows = dict[str, list[str] | None]  # META: per part the digests of its value and of the code that set it
@@ -164,47 +164,66 @@ class Around:
         return {part: Part(self._value(part, look), setter) for part, setter in self._set.items()}
 
     def again(
-        self, look: ambient.Ambient, key: PipelineKey, step: int, use: Use, *, same_code: bool
+        self,
+        before: tuple[ambient.Ambient, Set[str]],
+        after: ambient.Ambient,
+        key: PipelineKey,
+        step: int,
+        use: Use,
+        tree: ast.Module | None,
+        *,
+        same_code: bool,
     ) -> tuple[ambient.Ambient, dict[str, Any], list[str]]:
-        """Make up for what a step that runs a second time had set already: it would set it, and nothing would change.
+        """Make up for what a step that ran a second time had set already: it would set it, and nothing would change.
 
         Parameters
         ----------
-        look
-            At the surroundings, before the step.
-        key, step, use
-            Which step, and what its code uses.
+        before, after
+            Looks at the surroundings around the step; with the first the places that it changed.
+        key, step, use, tree
+            Which step, and what its code uses; the code, if it is known.
         same_code
             Whether that is the code that ran here before.
 
         Returns
         -------
         Ambient, dict, list of str
-            The look as if the step had not run yet; places that count as changed, with what was in them before; parts
-            that an earlier text of the cell set, while nobody knows whether this one does.
+            The look as if the step had not run yet; places that count as changed, with what was in them before; marks:
+            an earlier text of the cell set a part, while nobody knows whether this one does, or the step may have gone
+            on from what it had set itself.
         """
+        look, moved = before
         olds: dict[tuple[str, str], Any] = {}
         placed: dict[str, Any] = {}
-        doubtful = []
+        marks = []
+        text = text_of(tree)
         for part, by_step in self._olds.items():
             if (key, step) not in by_step:
                 continue
             origin, name = split(part)
-            if not same_code and not use.names(part):
-                doubtful.append(part)
-                continue
             old = next(old for (one, at), old in by_step.items() if one == key and at >= step)
+            found = ABSENT if origin == PLACE else ambient.value(look, origin, name)
+            now = spots.read(name) if origin == PLACE else ambient.value(after, origin, name)
+            is_left = origin == PLACE or not options.equal(old, found)
+            is_moved = name in moved if origin == PLACE else not options.equal(found, now)
+            if (
+                origin == ambient.LIST
+                and is_left
+                and is_moved
+                and ambient.puts_the_same(name, (old, found), (found, now))
+            ):
+                continue  # it did what it would have done without its earlier run
+            if not same_code and not is_moved and not (use.names(part) and text.may_set(part)):
+                if is_left and (origin == PLACE or not options.equal(old, now)):
+                    marks.append(f"on what an earlier text of it set (`{label(part)}`)")
+                continue
+            if is_left and part in self._set and (text.asks(part) or (is_moved and not text.says(part, now))):
+                marks.append(f"on what an earlier run of it set (`{label(part)}`)")
             if origin == PLACE:
                 placed[name] = old
             else:
                 olds[origin, name] = old
-        return ambient.with_values(look, olds) if olds else look, placed, doubtful
-
-    def is_left(self, part: str, look: ambient.Ambient) -> bool:
-        """Whether a part is as a step has left it, and not as that step had found it."""
-        origin, name = split(part)
-        olds = self._olds[part].values()
-        return origin == PLACE or any(not options.equal(old, ambient.value(look, origin, name)) for old in olds)
+        return ambient.with_values(look, olds) if olds else look, placed, marks
 
     def step_ran(
         self,
@@ -224,7 +243,7 @@ class Around:
                 old = parts.get(name) if origin == PLACE else ambient.value(before, origin, name)
             self._olds.setdefault(part, {}).setdefault((key, step), old)
             if is_set:
-                self._set[part] = Setter(f"step {step} {code}", (key, step))
+                self._set[part] = Setter(f"step {step} {code}{_extent(part)}", (key, step))
 
     def misfits(
         self, meta: Mapping[str, Any], key: PipelineKey, use: Callable[[], Use], secrets: Iterable[bytes]
@@ -315,6 +334,13 @@ def _matters(part: str, setter: Setter, use: Use, key: PipelineKey, step: int, s
     if setter.step is not None and setter.step[0] == key and setter.step[1] >= step:
         return use.names(part) and part not in sets
     return use.may_read(part, is_added=setter.is_added)
+
+
+def _extent(part: str) -> str:
+    """How much is in a container that code changes in place: the same code may put in more the next time."""
+    origin, name = split(part)
+    value: Any = spots.read(name) if origin == PLACE else None
+    return f" {len(value)}" if type(value) in CONTAINERS else ""
 
 
 def _prints(look: places.Look) -> dict[str, str | None]:

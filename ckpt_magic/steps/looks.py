@@ -13,6 +13,7 @@ from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, reaching, sharing, source, spots
+from ckpt_magic.values.fingerprint import fingerprint
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen
 
@@ -113,8 +114,14 @@ class Looks:
         outside = self._look_outside(plan.code, before.words)
         last = kernel.registry.pipeline(plan.key).steps.get(plan.call.step)
         same_code = last is not None and last.code == plan.code.digest
-        began, placed, doubtful = kernel.around.again(
-            before.ambient, plan.key, plan.call.step, before.use, same_code=same_code
+        began, placed, plan.doubtful = kernel.around.again(
+            (before.ambient, self._moved(before, outside)),
+            surroundings,
+            plan.key,
+            plan.call.step,
+            before.use,
+            plan.code.tree,
+            same_code=same_code,
         )
         change = ambient.compare(began, surroundings, secrets=kernel.secrets)
         parts = dict(before.places.parts)
@@ -140,9 +147,6 @@ class Looks:
         )
         change = self._with_places(change, moved, before, found, after)
         plan.sets = around.sets(began, surroundings, (row[0] for row in change.state["places"]), before.use)
-        plan.doubtful = [
-            part for part in doubtful if part not in plan.sets and kernel.around.is_left(part, surroundings)
-        ]
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)
         after.forget(found.joint if outcome.success else None)
         # of `for _ in …` that fails, `_` stays IPython's
@@ -182,6 +186,12 @@ class Looks:
         return alone.Surroundings(
             (kernel.main, *spaces), living.named, living.addresses, kernel.pages.maps(), living.entered
         )
+
+    def _moved(self, before: Before, outside: places.Look) -> set[str]:
+        """Places that a step changed, as far as that can be told without a look at what is in them."""
+        moved = self._kernel.places.moved(before.places, outside, before.words)
+        was = {place: fingerprint(before.places.parts.get(place)) for place in moved}
+        return {place for place in moved if was[place] is None or was[place] != fingerprint(spots.read(place))}
 
     def _look_outside(self, code: Code, words: source.Words) -> places.Look:
         kernel = self._kernel

@@ -205,7 +205,7 @@ class Plan:
     sets: Mapping[str, bool] = field(default_factory=dict)
     """What the step set in its surroundings; False for what only an import may have set."""
     doubtful: list[str] = field(default_factory=list)
-    """What an earlier text of the cell set here, while nobody knows whether this one does."""
+    """Marks: what earlier runs of the step had set in its surroundings may have come into this one."""
     restore_seconds: float | None = None
 
 

@@ -83,7 +83,7 @@ class Saver:
             plan.absent,
             plan.before.strays if plan.before is not None else frozenset(),
         )
-        marks += [f"on what an earlier text of it set (`{around.label(part)}`)" for part in plan.doubtful[:1]]
+        marks += plan.doubtful[:1]
         meta = record.meta_of(
             plan,
             outcome,

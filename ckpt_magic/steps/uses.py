@@ -77,7 +77,9 @@ class Use:
         if part == part_of(ambient.LIST, "warning filters"):
             return any("filter" in word or "warn" in word for word in words)
         if source == PLACE:
-            return re.split(r"[.: ]", name)[-1] in words
+            return _last_word(name) in words
+        if source == ambient.SETTING and not words.isdisjoint(_GETTERS.get(name, ())):
+            return True
         return not words.isdisjoint({name, *(word for word in re.split(r"\W+", name) if len(word) > 2)} - _COMMON)
 
     def may_read(self, part: str, *, is_added: bool = False) -> bool:
@@ -163,6 +165,99 @@ class Use:
         return any(word.startswith(_READING) for word in self.words.read)
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What the text of a cell tells of what it does to its surroundings.
+
+    Attributes
+    ----------
+    loads
+        Attributes and keys whose values it uses, and what it calls for a value.
+    words
+        Its identifiers, and the texts in it.
+    stores
+        Names, attributes and keys that it sets.
+    constants
+        Values that it spells out.
+    """
+
+    loads: frozenset[str]
+    words: frozenset[str]
+    stores: frozenset[str]
+    constants: tuple[Any, ...]
+
+    def asks(self, part: str) -> bool:
+        """Whether the code uses the value of a part; what it asks of the environment is among its evidence."""
+        source, name = split(part)
+        if source in ("environ", ambient.LIST):
+            return False
+        getters = _GETTERS.get(name if source == ambient.SETTING else source)
+        return not self.loads.isdisjoint({name, _last_word(name)} if getters is None else getters)
+
+    def says(self, part: str, value: Any) -> bool:
+        """Whether the code itself gives a part this value, so that it does not matter which one it had."""
+        source, name = split(part)
+        if source == ambient.LIST:
+            return False  # it puts something in
+        if part == part_of(ambient.SETTING, "cwd"):
+            return value in self.constants  # else it may be seen from where the process was
+        if source == PLACE:
+            return _last_word(name) in self.stores  # else it is changed in place
+        if source == ambient.SETTING:
+            return any(name.replace(" ", "") in word for word in self.words)
+        return source == "logging" or not self.words.isdisjoint({name, _last_word(name)})
+
+    def may_set(self, part: str) -> bool:
+        """Whether the code that names a part may be code that sets it."""
+        return part != part_of(ambient.LIST, "sys.path") or not _ADDING.isdisjoint(self.words) or "path" in self.stores
+
+
+def text_of(tree: ast.Module | None) -> Text:
+    """Read a cell; of the functions that it calls nothing is read."""
+    loads, words, stores, constants = set[str](), set[str](), set[str](), list[Any]()
+    passed = set[int]()  # nodes whose value goes nowhere, or is only changed
+    for node in ast.walk(tree or ast.Module([], [])):  # outer ones first
+        inside = [one.value for one in ast.iter_child_nodes(node) if isinstance(one, ast.Constant)]
+        texts = {one for one in inside if isinstance(one, str)}
+        is_used = id(node) not in passed
+        if isinstance(node, ast.Expr):
+            passed.add(id(node.value))
+        elif isinstance(node, ast.Call):
+            if not is_used:
+                passed |= {id(node.func), id(getattr(node.func, "value", None))}
+            if getattr(node.func, "id", "") == "setattr":
+                stores |= texts
+            elif is_used:
+                loads |= texts
+        elif isinstance(node, ast.AugAssign):
+            loads |= _told(node.target)
+        elif isinstance(node, ast.Attribute | ast.Subscript | ast.Name):
+            if not isinstance(node.ctx, ast.Load):
+                passed.add(id(getattr(node, "value", None)))
+                stores |= _told(node)
+            elif is_used:
+                loads |= _told(node)
+            words |= _told(node)
+        elif isinstance(node, ast.keyword) and node.arg:
+            words.add(node.arg)
+        words |= texts
+        constants += inside
+    return Text(frozenset(loads), frozenset(words), frozenset(stores), tuple(constants))
+
+
+def _told(node: ast.AST) -> set[str]:
+    """The name, attribute or key that a node is."""
+    if isinstance(node, ast.Subscript):
+        key = getattr(node.slice, "value", None)
+        return {key} if isinstance(key, str) else set()
+    found = getattr(node, "attr", None) or getattr(node, "id", None)
+    return {found} if found else set()
+
+
+def _last_word(name: str) -> str:
+    return re.split(r"[.: ]", name)[-1]
+
+
 def use_of(
     names: Names, words: Words, reached: Set[str], namespace: Mapping[str, Any], *, is_open: bool = False
 ) -> Use:
@@ -197,6 +292,21 @@ def _kinds(outputs: Iterable[Mapping[str, Any]]) -> Iterable[str]:
             yield "image" if any(kind.startswith("image/") for kind in output.get("data", ())) else "text"
 
 
+_GETTERS: Final[Mapping[str, Set[str]]] = {
+    "cwd": {"getcwd", "cwd"},
+    "recursion limit": {"getrecursionlimit"},
+    "locale": {"getlocale", "setlocale", "localeconv"},
+    "time zone": {"tzname", "timezone"},
+    "switch interval": {"getswitchinterval"},
+    "digits of an int": {"get_int_max_str_digits"},
+    "garbage collection": {"isenabled"},
+    "garbage collection thresholds": {"get_threshold"},
+    "socket timeout": {"getdefaulttimeout"},
+    "numpy errors": {"geterr", "seterr", "geterrcall", "seterrcall"},
+    "numpy printing": {"get_printoptions"},
+    "logging": {"level", "getEffectiveLevel", "isEnabledFor", "hasHandlers"},
+}
+"""What is asked for the value of a setting, or of one of those of a library, if not its name."""
 _NOBODYS: Final = frozenset({"", "builtins", "__main__", "__mp_main__", references.__name__.partition(".")[0]})
 _CALM: Final = frozenset(
     {"numpy", "pandas", "scipy", "pyarrow", "polars", "matplotlib", "sklearn", "dateutil", "pytz", "IPython"}
@@ -207,6 +317,7 @@ _TEXT: Final = frozenset({"numpy printing", "shell"})
 _DRAWING: Final = frozenset({"matplotlib", "inline"})
 _CWD: Final = frozenset({"getcwd", "cwd", "abspath", "realpath", "resolve", "absolute", "chdir", "curdir"})
 _PATH: Final = frozenset({"path", "addsitedir", "site"})
+_ADDING: Final = frozenset({"append", "insert", "extend", "addsitedir"})
 _FILES: Final = frozenset(
     {"open", "Path", "PurePath", "glob", "rglob", "iglob", "listdir", "scandir", "walk", "expandvars", "expanduser"}
     | {"subprocess", "Popen", "system", "popen", "getoutput", "check_output", "connect", "urlopen", "memmap", "exists"}

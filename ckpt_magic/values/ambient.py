@@ -130,6 +130,12 @@ def label(source: str, name: str) -> str:
     return name if source in (SETTING, LIST) else options.label(source, name)
 
 
+def puts_the_same(name: str, *changes: tuple[tuple[Any, ...], tuple[Any, ...]]) -> bool:
+    """Whether changes of a list, each from what it was to what it became, put the same in and take the same out."""
+    first, *others = ({**_list_change(name, *change), "twice": ()} for change in changes)
+    return all(other == first for other in others)
+
+
 def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_NAMES) -> Change:
     """Describe what changed.
 

@@ -113,6 +113,16 @@ def test_a_step_runs_when_a_lower_step_no_longer_makes_what_it_read(folder: Path
         play(kernel, [(1, "b = 2", {"force": True}), (3, "d = a + 1")])
 
 
+@pytest.mark.parametrize("other", [(1, "x = 1"), "x = 1"])
+def test_a_name_that_a_step_binds_and_deletes_is_gone_whoever_made_it(folder: Path, other: Any) -> None:
+    cells: Cells = [(2, "x = 5; del x"), (3, "y = 1")]
+    play(Kernel(folder), cells)
+    kernel = Kernel(folder, "auto")
+    facts = play(kernel, [other, *cells])
+    assert actions(facts)[-2:] == ["restored", "restored"]
+    assert "x" not in kernel.names
+
+
 def test_a_step_that_found_a_name_missing_runs_when_a_lower_step_now_leaves_it(folder: Path) -> None:
     s3 = "try:\n    b = a\nexcept NameError:\n    b = 0"
     play(Kernel(folder), [(1, "a = 1"), (2, "del a"), (3, s3)])

@@ -145,6 +145,9 @@ class Looks:
             reached=names.keys() if before.reached is None else before.reached,
             outside=moved.values.keys(),
         )
+        if outcome.success:  # what it binds and deletes is gone, too, where something else had bound it before
+            bound_and_gone = plan.code.names.renews - kernel.namespace.keys()
+            found.deleted += sorted(bound_and_gone.difference(found.deleted))
         change = self._with_places(change, moved, before, found, after)
         plan.sets = around.sets(began, surroundings, (row[0] for row in change.state["places"]), before.use)
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)

@@ -417,6 +417,24 @@ def test_fingerprints_tell_what_is_met_twice_from_its_equal() -> None:
     assert fingerprint.fingerprint([scalar, scalar]) == fingerprint.fingerprint([scalar, np.float64(3)])
 
 
+class Lazy:
+    """As xarray's datasets are: what it looks in is made when it is asked for an empty slot, as pickle does."""
+
+    __slots__ = ("made", "empty")
+
+    def __init__(self) -> None:
+        self.made: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        self.made = {}
+        raise AttributeError(name)
+
+
+def test_the_first_look_sees_what_it_makes() -> None:
+    value = Lazy()
+    assert fingerprint.look(value, {}).digest == fingerprint.look(value, {}).digest
+
+
 def test_what_is_large_deep_or_unknown_has_no_fingerprint() -> None:
     deep: list[Any] = []
     for _ in range(900):

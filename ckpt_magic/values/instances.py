@@ -5,6 +5,8 @@ from __future__ import annotations
 import copyreg
 import sys
 import types
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.values.forms import PROTOCOL
@@ -111,3 +113,23 @@ SET_STATE: Final = """lambda made, state: (
 def reduces_itself(kind: Any) -> bool:
     """Whether a class has a way of its own to be pickled."""
     return kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__
+
+
+def is_asked_for_slots(cls: Any) -> bool:
+    """Whether pickle asks the ``__getattr__`` of a class for slots that are empty."""
+    slots: list[str] = copyreg._slotnames(cls)  # type: ignore[attr-defined]
+    return bool(slots) and has_getattr(cls) and cls.__reduce_ex__ is object.__reduce_ex__
+
+
+def asked_before(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Reduce an object after its ``__getattr__`` was asked for something: the first time it may make what it looks in.
+
+    An xarray dataset makes its `attrs` then, and would not be what it was before it was pickled.
+    """
+
+    def reduce(obj: Any) -> Any:
+        with suppress(Exception):
+            obj.ckpt_magic_asks  # noqa: B018
+        return NotImplemented if usual is None else usual(obj)
+
+    return reduce

@@ -188,7 +188,8 @@ class ValuePickler(pickle.Pickler):
                 return self._own_reduction
             if instances.makes_itself(kind):
                 return instances.made_by_base
-        return self._reducer_for_instances(kind)
+        usual = self._reducer_for_instances(kind)
+        return instances.asked_before(usual) if instances.is_asked_for_slots(kind) else usual
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
         if instances.is_asked_early(kind):

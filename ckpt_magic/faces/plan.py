@@ -179,7 +179,8 @@ def _judged(
     start: StartPoint,
     met: Met | None = None,
 ) -> Iterator[tuple[StepCall, Verdict, Decision, _Stored]]:
-    stored = {entry.step: _stored(entry.path, key, entry.step, keyring) for entry in _entries(key)}
+    entries = Store(key.folder).entries(key.name, key.version)
+    stored = {entry.step: _stored(entry.path, key, entry.step, keyring) for entry in entries}
     metas = {step: one.meta for step, one in stored.items() if one.meta is not None}
     mine = [cell if owner in (None, key) else PlannedCell(cell.tree, cell.text) for owner, cell in cells]
     deciding = _Deciding(start, settings.stale(), mine, metas)
@@ -254,10 +255,6 @@ class _Deciding:
         later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}
         only_fresh = self.start == "auto" or self.policy != "restore"
         return needed(meta, Later(self.start, later, below, only_fresh=only_fresh))
-
-
-def _entries(key: PipelineKey) -> list[Any]:
-    return Store(key.folder).entries(key.name, key.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Report:
 
     def as_row(self) -> dict[str, Any]:
         """For JSON: the attributes, each difference with its `text`."""
-        return {**asdict(self), "differences": [{**asdict(one), "text": one.text()} for one in self.differences]}
+        return {**asdict(self), "differences": [one.as_row() for one in self.differences]}
 
     def text(self) -> str:
         """What people read."""

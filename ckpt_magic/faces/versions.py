@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError
@@ -15,7 +14,7 @@ from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.stored import PLAIN, Outputs, html_table, html_text, nothing_stored, printable
-from ckpt_magic.values.differences import Difference, compare
+from ckpt_magic.values.differences import compare
 
 
 class VersionRows(list[dict[str, Any]]):
@@ -135,11 +134,7 @@ def _value(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[st
     found = compare(name, old[name], new[name])
     only_unknown = found and all(one.kind == "unknown" for one in found)
     state = "unknown" if only_unknown else "changed" if found else "same"
-    return {"name": name, "state": state, "differences": [_as_row(one) for one in found]}
-
-
-def _as_row(one: Difference) -> dict[str, str]:
-    return {**asdict(one), "text": one.text()}
+    return {"name": name, "state": state, "differences": [one.as_row() for one in found]}
 
 
 # -- showing --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -57,6 +57,10 @@ class Difference:
                 return f"{self.path}: {self.old} → {self.new}" + (f" ({self.amount})" if self.amount else "")
             case _:
                 return f"{self.path}: {self.kind} {self.old} → {self.new}"
+
+    def as_row(self) -> dict[str, str]:
+        """The difference as JSON."""
+        return {**asdict(self), "text": self.text()}
 
 
 def compare(path: str, old: Any, new: Any, *, limit: int = LIMIT) -> list[Difference]:

@@ -389,6 +389,7 @@ class Look(ValuePickler):
         cls = makers.method_of(function, self.namespace, self._makers)
         if cls is not None:
             return _Form, ("method", cls, function.__qualname__)
+        self._made.append(function.__code__.co_firstlineno)  # an equal one that another cell made stands elsewhere
         state = {
             "code": function.__code__,
             "defaults": function.__defaults__,

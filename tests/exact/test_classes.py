@@ -998,6 +998,21 @@ r3 = C.m.note, c.m.note
 """,
 )
 scenario(
+    "a method is patched in that equals the one before, which stands elsewhere",
+    """
+%%
+class C: pass
+
+C.put = lambda self, x: x
+%%step 1
+C.put = lambda self, x: x
+%%step 2
+line = C.put.__code__.co_firstlineno
+%%step 3
+put = C.put
+""",
+)
+scenario(
     "methods are patched in and taken back",
     """
 %%step 1

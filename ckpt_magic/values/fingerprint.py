@@ -703,6 +703,9 @@ def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> 
         room[0] -= value.nbytes
         body = repr((value.dtype.str, value.shape)).encode() + (value.tobytes() if room[0] >= 0 else b"")
         body += b"" if is_writeable(value) or not value.shape else b"read-only"
+        flags = getattr(value, "flags", None)
+        if flags is not None and not flags.c_contiguous:
+            body += b"columns" if flags.f_contiguous else b"scattered"
     else:
         raise _NotSmall
     return [_head(kind, len(body), room), body]

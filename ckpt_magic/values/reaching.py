@@ -224,6 +224,8 @@ class _Reach:
         self.codes.append(code)
         for name in _named(code):
             self.add_name(name)
+        if source.leads_to_all(code):
+            self.add_name("globals")  # by another way
 
 
 # Instructions that name a global, and by how many bits their argument is shifted; the same on 3.11, 3.12 and 3.13.

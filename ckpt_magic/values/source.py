@@ -254,6 +254,12 @@ def reaches_all(names: Iterable[str]) -> bool:
     return not _REACHES_ALL.isdisjoint(names)
 
 
+def leads_to_all(code: types.CodeType) -> bool:
+    """Whether a code object, or one nested in it, names an attribute by which any variable is reached."""
+    inner = (const for const in code.co_consts if type(const) is types.CodeType)
+    return not _REACHES_ALL_ATTRIBUTES.isdisjoint(code.co_names) or any(map(leads_to_all, inner))
+
+
 def makes_functions(tree: ast.Module) -> bool:
     """Whether code makes what can run later without being named: functions, classes, generators."""
     return any(isinstance(node, (*_FUNCTIONS, ast.Lambda, ast.ClassDef, ast.GeneratorExp)) for node in nodes(tree))

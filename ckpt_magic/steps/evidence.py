@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
 from dataclasses import replace
 from importlib.util import source_from_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.values import ambient, bindings, essence, fingerprint, outlines, reaching, references, source
 from ckpt_magic.values.essence import Texts
 from ckpt_magic.values.makers import Makers
+from ckpt_magic.values.origins import FAR
 from ckpt_magic.values.parts import attributes_of
 
 Reach = tuple[Set[str] | None, source.Words, reaching.Reached | None]
@@ -49,6 +51,27 @@ _NATIVE_READERS: Final = frozenset(
     | {"open_dataset", "open_mfdataset", "open_zarr", "open_file", "VideoCapture", "Booster", "load_model", "connect"}
     | {"execute", "query", "from_parquet", "from_csv_auto", "Pool", "RecordBatchFileReader", "LocalFileSystem"}
 )
+# What has other processes do something, and what of it may be reading.
+_PROCESSES: Final = frozenset({"Pool", "Process", "ProcessPoolExecutor", "Parallel", "fork", "forkserver", "spawn"})
+_READING: Final = frozenset(
+    {"open", "load", "loadtxt", "genfromtxt", "fromfile", "imread", "memmap", "listdir", "glob"}
+)
+# Programs that read what no command line names.
+_INTERPRETERS: Final = re.compile(
+    r"(python|pypy|perl|ruby|node|deno|bun|php|R|Rscript|julia|java|lua|make|cmake|ninja|git|dvc|snakemake|nextflow|"
+    r"docker|podman|npm|npx|yarn|cargo|go|gcc|g\+\+|clang|source|jupyter|papermill|dbt|spark-submit|duckdb|sqlite3)[\d.]*"
+)
+_SCRIPTS: Final = (".py", ".sh", ".bash", ".zsh", ".R", ".r", ".pl", ".rb", ".js", ".ts", ".jl", ".lua", ".mk", ".sql")
+# Variables that C code reads, and the words of code that rests on them.
+_TIME_WORDS: Final = frozenset(
+    {"localtime", "mktime", "ctime", "strftime", "tzset", "tzname", "timezone", "altzone", "daylight", "astimezone"}
+    | {"fromtimestamp", "now", "today", "timestamp", "tzlocal", "get_localzone"}
+)
+_LOCALE_WORDS: Final = frozenset(
+    {"setlocale", "getlocale", "localeconv", "strcoll", "strxfrm", "format_string", "strftime"}
+)
+_LOCALE: Final = ("LC_ALL", "LANG", "LC_TIME", "LC_NUMERIC", "LC_COLLATE")
+_PICKLERS: Final = frozenset({"pickle", "dill", "cloudpickle", "joblib", "torch", "shelve", "marshal"})
 _PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore"})
 _READER_STARTS: Final = ("read_", "scan_")
 _LOOKERS: Final = frozenset(
@@ -56,7 +79,7 @@ _LOOKERS: Final = frozenset(
     | {"access", "samefile"}
 )
 _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "__subclasses__"})
-_BY_NAME: Final = frozenset({"import_module", "__import__", "modules"})  # how modules are had that no code names
+_BY_NAME: Final = frozenset({"import_module", "__import__", "modules", "find_spec"})  # how no code names them
 _ALL: Final = "*"  # stands for the names of all environment variables
 _FEW: Final = 1000  # items of a container that may be names of files
 # Environment variables that differ from one kernel to the next; they count only where they are asked for by name.
@@ -156,25 +179,34 @@ class Evidence:
         unmade: Iterable[str],
         always: bool,
         origins: Mapping[str, str] | None,
+        imported: Iterable[str],
     ) -> dict[str, Any]:
-        """What META records of a step that has just run."""
+        """What META records of a step that has just run; `imported` are modules that unmarked cells import."""
         look, trail = running.look, running.trail
         unclear = list(look.unclear)
-        files, written = self._opened(running, hidden, unclear)
         loaded = {*look.modules, *code.names.imports}
         loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
-        if not look.words.isdisjoint(_BY_NAME):
+        if not look.words.isdisjoint(_BY_NAME) or self._unpickles(look):
             loaded |= {*self.modules.names()}
         behind = self.modules.behind(loaded)
+        files, written = self._opened(running, hidden, unclear, behind)
         known = {row["path"] for row in (*files, *written)}
         keys, paths, unknown = self.modules.asked_at_import(behind)
         paths = [path for path in dict.fromkeys(paths) if self.files.name(path) not in known]
         files += self.files.rows(self.files.counting(paths, hidden=hidden), hidden=hidden)
+        by_name = () if look.words.isdisjoint(_BY_NAME) else filter(str.isidentifier, look.texts)
+        sought = self.modules.sought([*code.names.imports, *imported, *by_name], behind)
+        files += [row for row in self.files.rows(sought) if row.get("absent")]
         unclear += [] if running.depends else unknown
         keys |= _variables(look.texts) if trail.programs else set()
+        keys |= self._read_by_c(look, behind)
         unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]
         named = [name for name in unmade if name not in seen and name in self._namespace]
         unclear += [f"`{name}` cannot be compared" for name in sorted(named)]
+        unclear += [
+            f"what module `{name}` reads of the notebook cannot be told"
+            for name in sorted(filter(self.modules.reaches_the_notebook, behind))
+        ]
         if always:
             unclear.append("--always")
         return {
@@ -322,6 +354,12 @@ class Evidence:
             facts["key"] = {text: Fact(digest, text) for text, digest in look.keys.items()}
         return facts
 
+    def secretive(self, meta: Mapping[str, Any] | None, look: Look | None) -> dict[str, list[str]]:
+        """Modules that a step uses and that hold what nobody sees, each with those by which cells may change that."""
+        evidence = (meta or {}).get("evidence") or {"modules": {}}
+        names = {*FAR, *evidence["modules"], *(look.modules if look is not None else ())}
+        return {name: self.modules.importers(name) for name in sorted(filter(self.modules.is_secretive, names))}
+
     def reader_among(self, metas: Iterable[Mapping[str, Any]]) -> str:
         """Which stored step, or module that one used, may read documentation or annotations; empty if none does."""
         for meta in metas:
@@ -448,7 +486,7 @@ class Evidence:
     # -- files ----------------------------------------------------------------------------------------------
 
     def _opened(
-        self, running: Running, hidden: Sequence[str], unclear: list[str]
+        self, running: Running, hidden: Sequence[str], unclear: list[str], behind: Mapping[str, str]
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Rows of the files that a step read, and of those that it wrote."""
         trail, look = running.trail, running.look
@@ -458,20 +496,27 @@ class Evidence:
         read |= dict.fromkeys(counting(texts.keys() - self.modules.files() - read.keys()))
         written = dict.fromkeys(counting(trail.written))
         looked = not look.words.isdisjoint(_LOOKERS)
-        native = self._native_readers(look)
+        native = self._native_readers(look, behind)
         if native or looked or trail.programs:
             folders = [text for text in look.texts if os.path.isdir(text)][:20]
-            spoken = [*look.texts, *(_arguments(look.texts) if trail.programs else ())]
+            spoken = [*look.texts, *(_arguments((*look.texts, *trail.arguments)) if native or trail.programs else ())]
             mentioned = counting(self.files.mentioned(spoken, folders))
             read |= {path: None for path in mentioned if path not in written and path not in read}
-            found = any(os.path.exists(path) for path in (*mentioned, *(() if trail.programs else trail.read)))
-            if (native or trail.programs) and not running.depends and not found:
+            by_python = native and not trail.programs and set(native) <= _PANDAS_READERS
+            found = any(os.path.exists(path) for path in (*mentioned, *(trail.read if by_python else ())))
+            started = trail.programs and any(map(_is_interpreter, _arguments(trail.arguments or look.texts)))
+            if (native or trail.programs) and not running.depends and (started or not found):
                 reader = f"files `{native[0]}` reads" if native else "files the programs read that it starts"
                 unclear.append(f"which {reader} cannot be told; name them with --depends")
-        listed = counting(trail.listed)
+        listed = counting(path for path in trail.listed if read.get(path) is None)
+        asked = dict(trail.asked)
+        if "scandir" in look.words and any(word.startswith("st") for word in look.words):  # asked of their entries
+            entries = (os.path.join(folder, name) for folder in listed[:_FEW] for name in sorted(os.listdir(folder)))
+            asked |= dict.fromkeys(counting(islice(entries, _FEW)), "all")
+            read |= {path: None for path in asked if path not in written and path not in read}
         before = {path: row for path, row in read.items() if row is not None}
         unseen = [path for path, row in read.items() if row is None]
-        found_now = self.files.rows([*unseen, *listed], hidden=hidden)
+        found_now = self.files.rows([*unseen, *listed], hidden=hidden, asked=asked)
         after = {row["path"]: row for row in found_now}
         for path, row in zip(unseen, found_now, strict=False):
             if row.get("ctime", 0) >= running.began and "count" not in row:
@@ -486,13 +531,37 @@ class Evidence:
         known = {row["path"]: row for row in (*rows, *after.values(), *running.depends)}
         return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row]
 
-    def _native_readers(self, look: Look) -> list[str]:
+    def _read_by_c(self, look: Look, behind: Mapping[str, str]) -> set[str]:
+        """Environment variables that C code has read for what the code calls."""
+        words = look.words | source.words_in(self.modules.text(name) for name in behind)
+        found = set() if words.isdisjoint(_TIME_WORDS) else {"TZ"}
+        found |= set() if words.isdisjoint(_LOCALE_WORDS) else {*_LOCALE}
+        return found | ({"PYTHONHASHSEED"} & os.environ.keys())
+
+    def _native_readers(self, look: Look, behind: Mapping[str, str]) -> list[str]:
         """Words of the code that may stand for reading a file behind Python's back."""
-        tops = {name.partition(".")[0] for name in look.modules}
-        found = look.words & _PANDAS_READERS if "pandas" in tops else set()
+        words = {*look.words}
+        for _ in behind:  # as many rounds as modules may call each other
+            count = len(words)
+            words = words.union(*(essence.words_reached(self.modules.text(name), words) for name in behind))
+            if len(words) == count:
+                break
+        imported = set[str]().union(*(essence.imports(self.modules.text(name)) for name in behind))
+        tops = {name.partition(".")[0] for name in (*look.modules, *imported)}
+        found = words & _PANDAS_READERS if "pandas" in tops else set()
+        if "sqlite3" in tops and any("attach" in text.lower() for text in look.texts):
+            found.add("attach")
+        if any(word in _READING or word.startswith(_READER_STARTS) for word in words):
+            found |= words & _PROCESSES
         if tops & _NATIVE:
-            found |= {word for word in look.words if word in _NATIVE_READERS or word.startswith(_READER_STARTS)}
+            found |= {word for word in words if word in _NATIVE_READERS or word.startswith(_READER_STARTS)}
         return sorted(found)
+
+    @staticmethod
+    def _unpickles(look: Look) -> bool:
+        """Whether the code may load pickles: they name modules that no code names."""
+        tops = {name.partition(".")[0] for name in look.modules}
+        return "read_pickle" in look.words or bool(tops & _PICKLERS and look.words & {"load", "loads", "Unpickler"})
 
     def _files_now(
         self,
@@ -624,6 +693,18 @@ def _arguments(texts: Iterable[str]) -> Iterator[str]:
     """The words of command lines; folders among them end as such."""
     for word in dict.fromkeys(word for text in texts for word in re.split(r"[\s'\"=<>|;&()]+", text)):
         yield f"{word}{os.sep}" if word and os.path.isdir(word) else word
+
+
+def _is_interpreter(word: str) -> bool:
+    """Whether a word of a command line means a program that reads what is not named there, or the text of one."""
+    name = os.path.basename(word)
+    return name.endswith(_SCRIPTS) or bool(_INTERPRETERS.fullmatch(name)) or (os.sep in word and _is_program(word))
+
+
+def _is_program(path: str) -> bool:
+    """Whether a file is a program of the user's own."""
+    installed = ("/bin/", "/usr/", "/sbin/", "/opt/", f"{sys.prefix}{os.sep}")
+    return os.path.isfile(path) and os.access(path, os.X_OK) and not path.startswith(installed)
 
 
 def _variables_set(but: Set[str] = frozenset()) -> str:

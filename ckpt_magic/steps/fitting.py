@@ -100,6 +100,7 @@ class Fitting:
             for name, digest in meta["seen"].items()
             if look is not None and digest != record.ABSENT and name not in kernel.namespace
         ]
+        gone += self._done_to_modules(meta, look)
         causes = freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=gone))
         made_by_cells = ("function", "name", "key") if kernel.kind == "cell" else ()
         return replace(
@@ -126,6 +127,17 @@ class Fitting:
             around=self._around(key, code, meta),
             needed=self._needed(key, code, meta, start) if meta["unsaved"] or meta["result"] else "",
         )
+
+    def _done_to_modules(self, meta: Mapping[str, Any], look: Look | None) -> list[Cause]:
+        """Modules of which nobody sees what they hold, and to which unmarked cells did something else."""
+        then = (meta["evidence"] or {}).get("origins") or {}
+        modules = self._kernel.evidence.secretive(meta, look)
+        now = self._kernel.history.origins((), modules)
+        if now is None:
+            own = (one for one in modules if one in meta["evidence"]["modules"]) if meta["evidence"] else ()
+            return [Cause("module", one, f"cannot tell what changed what module `{one}` holds") for one in own]
+        told = [one for one in modules if now.get(f"<{one}>") != then.get(f"<{one}>")]
+        return [Cause("module", one, f"other code above it changes what module `{one}` holds") for one in told]
 
     def _same(self, meta: Mapping[str, Any]) -> list[list[str]]:
         names = record.recorded(meta)
@@ -198,6 +210,7 @@ class Fitting:
         misfits = registry.misfits(replace(call, stale="restore"), known, meta)
         told = {"code", "mark", *(cause.line for cause in found)}
         causes += [Cause(kind, "", why) for kind, why in misfits if told.isdisjoint((kind, why))]
+        causes += [] if met else self._done_to_modules(meta, look)
         return freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=causes))
 
     def _outline(self, name: str) -> outlines.Outline | None:

@@ -12,7 +12,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ckpt_magic.steps import freshness, record
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
@@ -142,6 +142,12 @@ class _Above:
         found += [cause for name in sorted(names) if (cause := self._value(name, meta))]
         if any(seeded for _, seeded in meta["drawn"].values()) and self._differs(CHANCE, meta):
             found.append(Cause("random", "", "other code above it seeds or draws random numbers"))
+        for module in sorted(
+            {f"<{one}>" for one in origins.FAR} | {one for one in then if one[0] == "<"} - _NO_MODULES
+        ):
+            if origins.of_modules(self._history, [module[1:-1]]).digest != then.get(module, NOTHING.digest):
+                line = f"other code above it changes what module `{module[1:-1]}` holds"
+                found.append(Cause("module", module[1:-1], line))
         if self._differs(SURROUNDINGS, meta):
             found.append(Cause("setting", "", "other code above it sets the environment, the folder or options"))
         return found
@@ -204,6 +210,9 @@ class _Above:
             line = f"`{name}`, or what it uses, is defined otherwise"
             return Cause("function", name, line, then["text"], defined.text)
         return Cause("value", name, f"`{name}` is made by other code")
+
+
+_NO_MODULES: Final = frozenset({CHANCE, SURROUNDINGS})
 
 
 def _as_written(label: str, value: Any) -> str | None:

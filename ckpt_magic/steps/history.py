@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import uuid
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final
 
@@ -54,14 +54,22 @@ class History:
         """Those names whose values unmarked cells may have changed in place, as far as their code tells."""
         return names if self._touched is None else names & self._touched
 
-    def origins(self, names: Iterable[str], *, above: int | None = None) -> dict[str, str] | None:
+    def imported(self) -> set[str]:
+        """Modules that unmarked cells import."""
+        return set().union(*(event.imports for event in self._events if isinstance(event, Statement)))
+
+    def origins(
+        self, names: Iterable[str], modules: Mapping[str, Sequence[str]] | None = None, *, above: int | None = None
+    ) -> dict[str, str] | None:
         """Digests of the origins of names, of those that have any; None if they are not known.
 
-        With `above` those that they had before the step of that number, if it has run or was restored.
+        With `above` those that they had before the step of that number, if it has run or was restored. Those of
+        `modules` are digests of what was done by way of those beside them, under the name of the module in brackets.
         """
         if not self._known:
             return None
         steps = [at for at, event in enumerate(self._events) if isinstance(event, Step) and event.number == above]
         events = self._events[: steps[-1]] if steps else self._events
         found = {name: origins.origin(events, name).digest for name in sorted(names)}
+        found |= {f"<{name}>": origins.of_modules(events, ways).digest for name, ways in (modules or {}).items()}
         return {name: digest for name, digest in found.items() if digest != origins.NOTHING.digest}

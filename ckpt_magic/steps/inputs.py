@@ -75,12 +75,18 @@ class Files:
         """The path that a name in META means here."""
         return os.path.normpath(os.path.join(self.base, name))
 
-    def rows(self, paths: Iterable[str], *, hidden: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """What these paths are now, as rows of META; `hidden` are folders whose names do not count in others."""
+    def rows(
+        self, paths: Iterable[str], *, hidden: Sequence[str] = (), asked: Mapping[str, str] = {}
+    ) -> list[dict[str, Any]]:
+        """What these paths are now, as rows of META.
+
+        `hidden` are folders whose names do not count in others; of `asked` paths all counts, or the link.
+        """
         room, found = _MUCH, []
         for number, path in enumerate(paths):
             row = self._row(path, hidden, deep=number < _MANY and room > 0)
             room -= row["size"] if "digest" in row else 0
+            row |= {"asked": _asked(path, asked[path])} if path in asked else {}
             found.append(row)
         return found
 
@@ -96,6 +102,8 @@ class Files:
         path = self.path(row["path"])
         if "pattern" in row:
             return bool(self.matches(row["pattern"]) == list(row["names"]))
+        if "asked" in row and row["asked"] != _asked(path, "link" if row["asked"].startswith("->") else "all"):
+            return False
         now = self._row(path, hidden, deep=False)
         if row.get("absent") or now.get("absent") or ("count" in row) != ("count" in now):
             return bool(row.get("absent")) and bool(now.get("absent"))
@@ -139,7 +147,9 @@ class Files:
             for top in tops:
                 path = os.path.normpath(os.path.join(top, os.path.expanduser(text)))
                 if glob.has_magic(text):
-                    yield from sorted(glob.glob(path, recursive=True))[:_MANY]
+                    found = sorted(glob.glob(path, recursive=True))[:_MANY]
+                    yield from found
+                    yield from dict.fromkeys(map(os.path.dirname, found))  # what will match there
                 elif os.path.isfile(path):
                     yield path
                 elif os.path.isdir(path) and (os.sep in text or top != tops[0]):
@@ -167,6 +177,16 @@ class Files:
         if deep and stat.S_ISREG(status.st_mode) and status.st_size <= LARGE and (digest := _digest(path)) is not None:
             row["digest"] = digest
         return row
+
+
+def _asked(path: str, what: str) -> str:
+    """Where a link leads, and if `what` is "all" time and rights, too."""
+    try:
+        link = f"->{os.readlink(path) if os.path.islink(path) else ''}"
+        status = os.stat(path) if what == "all" else None
+    except OSError:
+        return "->"
+    return link if status is None else f"{status.st_mtime_ns} {status.st_mode} {link}"
 
 
 def _names(path: str, hidden: Sequence[str]) -> Iterator[str]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import re
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ckpt_magic.values import essence, owned
+from ckpt_magic.values.origins import FAR
+
+_SECRETIVE: Final = frozenset({*FAR, "csv", "gc", "signal"})
+_SECRETS: Final = frozenset({"nonlocal", "lru_cache", "cache", "cached_property", "ctypes"})
+_WORD: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +88,16 @@ class Modules:
     def behind(self, names: Iterable[str]) -> dict[str, str]:
         """The modules of the user's own among `names`, and all that they import, with their files."""
         found: dict[str, str] = {}
+        met: set[str] = set()
         todo = list(names)
         while todo:
             name = todo.pop()
             parent = name.rpartition(".")[0]
             if name in found or name not in self._loaded or name not in sys.modules:
-                if parent and name not in found:
-                    todo.append(parent)  # `from package import name`, of what is no module
+                if name not in found and name not in met:
+                    met.add(name)
+                    todo += [parent] if parent else []  # `from package import name`, of what is no module
+                    todo += _inside(sys.modules.get(name))
                 continue
             module = sys.modules[name]
             found[name] = str(module.__file__)
@@ -96,7 +105,7 @@ class Modules:
             imported = frozenset[str]() if text is None else _read(text)[1]
             todo += [parent] if parent else []
             todo += _absolute(module, imported)
-            todo += [one.__name__ for one in vars(module).values() if type(one) is types.ModuleType]
+            todo += _inside(module)
         return found
 
     def asked_at_import(self, behind: Mapping[str, str]) -> tuple[set[str], list[str], list[str]]:
@@ -111,7 +120,52 @@ class Modules:
                 paths += found
                 if not found:
                     unclear.append(f"which files module `{name}` reads when it is imported cannot be told")
+            if asked.lists:
+                folders = [os.path.dirname(file)] if asked.near else []
+                folders += _folders(asked.texts, [os.getcwd(), os.path.dirname(file)])
+                paths += folders
+                if not folders:
+                    unclear.append(f"which folders module `{name}` lists when it is imported cannot be told")
         return keys, paths, unclear
+
+    def sought(self, names: Iterable[str], behind: Iterable[str]) -> list[str]:
+        """Where modules would lie that are imported and not there, by these `names` or in the modules `behind`."""
+        todo, met, paths = list(names), set[str](), list[str]()
+        for name in behind:
+            todo += _absolute(sys.modules[name], _read(self.text(name))[1])
+        while todo:
+            name = todo.pop()
+            if name in sys.modules or name in met or name.partition(".")[0] in sys.stdlib_module_names:
+                continue
+            met.add(name)
+            parent, _, last = name.rpartition(".")
+            package = sys.modules.get(parent)
+            if parent and (package is None or hasattr(package, last)):
+                todo.append(parent)
+                continue
+            places = [*getattr(package, "__path__", ())] if parent else [*sys.path]
+            folders = filter(os.path.isdir, map(os.path.abspath, places))
+            here = [os.path.join(folder, name) for folder in folders for name in (f"{last}.py", last)]
+            paths += here if not any(map(os.path.exists, here)) else []
+        return paths
+
+    def reaches_the_notebook(self, name: str) -> bool:
+        """Whether a module may read variables of the notebook by their names."""
+        return essence.reaches_the_notebook(self.text(name))
+
+    def importers(self, name: str) -> list[str]:
+        """The modules of the user's own that lead to a module."""
+        return [name, *(one for one in self.names() if one != name and name in self.behind([one]))]
+
+    def is_secretive(self, name: str) -> bool:
+        """Whether a module may keep what nobody sees: in a closure, a cache, an iterator, in C code."""
+        if name in _SECRETIVE:
+            return True
+        module = sys.modules.get(name)
+        if name not in self._loaded or module is None:
+            return False
+        words = set(_WORD.findall(self.text(name)))
+        return not words.isdisjoint(_SECRETS) or any(hasattr(type(one), "__next__") for one in vars(module).values())
 
     def text(self, name: str) -> str:
         """The text of a module, as an import would load it now."""
@@ -148,6 +202,22 @@ def _mentioned(texts: Iterable[str], folders: Sequence[str]) -> Iterator[str]:
             path = os.path.normpath(os.path.join(folder, os.path.expanduser(text)))
             if os.path.isfile(path):
                 yield path
+
+
+def _folders(texts: Iterable[str], tops: Sequence[str]) -> list[str]:
+    """Folders that texts mean."""
+    named = [text for text in texts if 0 < len(text) < 500 and text.isprintable()]
+    paths = (os.path.normpath(os.path.join(top, os.path.expanduser(text))) for top in tops for text in named)
+    return [*dict.fromkeys(filter(os.path.isdir, paths))]
+
+
+def _inside(module: Any) -> list[str]:
+    """Names of the modules that a module of the user's own, or a package that has no file, holds."""
+    is_open = type(module) is types.ModuleType and (
+        getattr(module, "__file__", None) is None or owned.is_own(module.__name__)
+    )
+    held = vars(module).values() if is_open and module.__name__ != "__main__" else ()
+    return [one.__name__ for one in held if type(one) is types.ModuleType]
 
 
 def _absolute(module: types.ModuleType, names: Iterable[str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from ckpt_magic.values import owned
 
 _READS: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)  # what `open` asks for to read
 _ENDS: Final = frozenset("yc")  # of .py and .pyc
+_MOST: Final = 1000  # arguments of a program that are kept in mind
 _FULL: Final = 100_000  # opened files that are kept in mind before they are looked at
 _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _COMMANDS: Final = frozenset(
@@ -33,7 +34,10 @@ _SHOWERS: Final = frozenset({"linecache", "tokenize", "inspect"})
 _TELLERS: Final = frozenset({"traceback", "warnings", "logging", "IPython", "stack_data", "executing", "pdb", "bdb"})
 _USERS: Final = frozenset({"__main__"})
 _STARTERS: Final = _USERS | {"IPython", "pexpect", "ptyprocess"}  # who starts programs for them
-_LOOKS: Final = ("stat", "lstat", "access")
+_LOOKS: Final = ("stat", "lstat", "access", "readlink")
+# What asks a file for nothing but whether it is there, and how large; and what asks where links lead.
+_EXISTENCE: Final = frozenset({"exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "getsize"})
+_LINKS: Final = frozenset({"islink", "is_symlink", "realpath", "_joinrealpath"})
 
 
 class Trail:
@@ -44,6 +48,8 @@ class Trail:
     read
         Files opened for reading, and before anything was written to them: path to what `digest` said of it when it
         was about to be written to; None where it was not.
+    asked
+        Files of which more was asked than whether they are there: "all", or just the "link".
     written
         Files opened for writing, renamed to or removed, in order.
     listed
@@ -57,12 +63,15 @@ class Trail:
         Whether other programs were started: what they open is not seen.
     programs
         Whether that was done by the user's code, and not by a library.
+    arguments
+        The command lines of those, in parts.
     imported
         Texts of modules that were opened to import them.
     """
 
     def __init__(self, digest: Callable[[str], Any]) -> None:
         self.read: dict[str, Any] = {}
+        self.asked: dict[str, str] = {}
         self.written: dict[str, None] = {}
         self.listed: dict[str, None] = {}
         self.environ: dict[str, str | None] = {}
@@ -70,6 +79,7 @@ class Trail:
         self.all_of_environ = False
         self.commands = False
         self.programs = False
+        self.arguments: list[str] = []
         self.imported: dict[str, None] = {}
         self._digest = digest
         self._cwd = _folder()
@@ -95,6 +105,12 @@ class Trail:
             self.read[absolute] = self._digest(absolute)
         self.written[absolute] = None
 
+    def makes(self, path: Any) -> None:
+        """A folder is about to be made, unless it is there."""
+        absolute = self._absolute(path)
+        if absolute is not None and not os.path.lexists(absolute):
+            self.written[absolute] = None
+
     def connects(self, path: Any) -> None:
         """A database is about to be opened: what will be done to it is not known."""
         if isinstance(path, str) and path.startswith("file:"):
@@ -103,10 +119,14 @@ class Trail:
         if absolute is not None and absolute not in self.written and absolute not in self.read:
             self.read[absolute] = self._digest(absolute)
 
-    def looks(self, path: Any) -> None:
-        """Code asked for a file; of a folder that is there it asks no more than that."""
+    def looks(self, path: Any, asked: str) -> None:
+        """Code asked for a file; of a folder that is there it asks no more than that, unless it is a link."""
         absolute = self._absolute(path)
-        if absolute is not None and absolute not in self.read and not os.path.isdir(absolute):
+        if absolute is None or (os.path.isdir(absolute) and not (asked and os.path.islink(absolute))):
+            return
+        if asked and absolute not in self.written and self.asked.get(absolute) != "all":
+            self.asked[absolute] = asked
+        if absolute not in self.read:
             self.reads([absolute])
 
     def imports(self, path: Any) -> None:
@@ -226,13 +246,14 @@ class Watcher:
         elif isinstance(path, os.PathLike):
             self._opened.append(os.fsdecode(path))
 
-    def looks(self, path: Any) -> None:
+    def looks(self, look: str, path: Any) -> None:
         """Code asks for a file that it may not open."""
         if self._trails and isinstance(path, (str, bytes, os.PathLike)):
             text = os.fsdecode(path)
-            if _is_by(sys._getframe(2), _USERS):
+            frame = sys._getframe(2)
+            if _is_by(frame, _USERS):
                 for trail in tuple(self._trails):
-                    trail.looks(text)
+                    trail.looks(text, _asked_by(frame, look))
 
     def _watch_environ(self) -> None:
         """Put our dict below `os.environ` (and `os.environb`), which stay the objects that they are."""
@@ -351,7 +372,7 @@ class _Look:
         functools.update_wrapper(self, self.native)
 
     def __call__(self, path: Any, *args: Any, **options: Any) -> Any:
-        self._watcher.looks(path)
+        self._watcher.looks(self._name, path)
         return self.native(path, *args, **options)
 
     def __eq__(self, other: object) -> bool:
@@ -399,7 +420,15 @@ def _is_by(frame: types.FrameType | None, tops: Set[str]) -> bool:
         if top not in sys.stdlib_module_names or frame.f_code.co_filename.startswith(_FROZEN):
             return False
         frame = frame.f_back
-    return False
+    return True  # in a thread that runs nothing else
+
+
+def _asked_by(frame: types.FrameType, look: str) -> str:
+    """What of a file is asked for: all, where a link leads, or (empty) no more than whether it is there."""
+    if _top(frame) == "pathlib" and frame.f_code.co_name in _LOOKS and frame.f_back is not None:
+        frame = frame.f_back  # `Path.exists` calls `Path.stat`
+    name = frame.f_code.co_name if _top(frame) in sys.stdlib_module_names else ""
+    return "link" if look == "readlink" or name in _LINKS else "" if name in _EXISTENCE else "all"
 
 
 def _top(frame: types.FrameType) -> str:
@@ -407,7 +436,8 @@ def _top(frame: types.FrameType) -> str:
 
 
 def _listing(trail: Trail, arguments: tuple[Any, ...]) -> None:
-    if not sys._getframe(2).f_code.co_filename.startswith(_FROZEN):
+    frame = sys._getframe(2)
+    if not frame.f_code.co_filename.startswith(_FROZEN) and _top(frame) != __name__.partition(".")[0]:
         trail.lists(arguments[0])
 
 
@@ -418,7 +448,17 @@ def _renaming(trail: Trail, arguments: tuple[Any, ...]) -> None:
 
 def _commanding(trail: Trail, arguments: tuple[Any, ...]) -> None:
     trail.commands = True
-    trail.programs |= _is_by(sys._getframe(2), _STARTERS)
+    if _is_by(sys._getframe(2), _STARTERS):
+        trail.programs = True
+        trail.arguments += _texts(arguments[:2])  # not its environment
+
+
+def _texts(arguments: Iterable[Any]) -> Iterator[str]:
+    for one in arguments:
+        if isinstance(one, (str, bytes, os.PathLike)):
+            yield os.fsdecode(one)
+        elif isinstance(one, (list, tuple)):
+            yield from _texts(one[:_MOST])
 
 
 def _forking(trail: Trail, arguments: tuple[Any, ...]) -> None:
@@ -432,6 +472,8 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "os.rename": _renaming,
     "os.link": lambda trail, arguments: trail.writes(arguments[1]),
     "os.symlink": lambda trail, arguments: trail.writes(arguments[1]),
+    "os.mkdir": lambda trail, arguments: trail.makes(arguments[0]),
+    "os.rmdir": lambda trail, arguments: trail.writes(arguments[0], reads=True),
     "os.remove": lambda trail, arguments: trail.writes(arguments[0]),
     "os.truncate": lambda trail, arguments: trail.writes(arguments[0]),
     "sqlite3.connect": lambda trail, arguments: trail.connects(arguments[0]),

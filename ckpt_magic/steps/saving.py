@@ -237,6 +237,8 @@ class Saver:
         before, running, kernel = plan.before, plan.running, self._kernel
         assert before is not None
         assert running is not None
+        modules = kernel.evidence.secretive(None, running.look)
+        names = {*before.seen, *before.unmade, *kernel.history.touched(before.reads), CHANCE, SURROUNDINGS} - {"*"}
         return kernel.evidence.of_step(
             plan.code,
             running,
@@ -244,9 +246,8 @@ class Saver:
             seen=before.seen,
             unmade=before.unmade,
             always=plan.call.always,
-            origins=kernel.history.origins(
-                {*before.seen, *before.unmade, *kernel.history.touched(before.reads), CHANCE, SURROUNDINGS} - {"*"}
-            ),
+            origins=kernel.history.origins(names, modules),
+            imported=kernel.history.imported(),
         )
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:

@@ -69,6 +69,8 @@ def _is_file(row: Any) -> bool:
         return False
     if not (isinstance(row.get("pattern", ""), _TEXT_OR_NONE) and isinstance(row.get("digest", ""), _TEXT_OR_NONE)):
         return False
+    if not isinstance(row.get("asked", ""), str):
+        return False
     if "pattern" in row:
         return _is_texts(row.get("names"))
     if "count" in row:

@@ -90,6 +90,7 @@ _READERS: Final[tuple[tuple[str, str, Callable[[Any], Iterable[str]]], ...]] = (
     ("sqlite3", "Connection", _of_database),
     ("polars", "LazyFrame", _of_lazy_frame),
     ("pyarrow.dataset", "FileSystemDataset", lambda dataset: map(os.path.abspath, dataset.files)),
+    ("mmap", "mmap", _nobody_knows),
     ("pyarrow.parquet", "ParquetFile", _nobody_knows),
     ("h5py", "File", lambda file: [os.path.abspath(file.filename)]),
     ("h5py", "Dataset", lambda dataset: [os.path.abspath(dataset.file.filename)]),

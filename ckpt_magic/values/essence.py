@@ -13,7 +13,7 @@ import hashlib
 import linecache
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -105,6 +105,36 @@ def imports(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def reaches_the_notebook(text: str) -> bool:
+    """Whether the code of a module may read variables of the notebook by their names."""
+    tree = _parsed(text)
+    return tree is None or not _WAYS_TO_MAIN.isdisjoint(_words(ast.walk(tree)))
+
+
+def words_reached(text: str, words: Set[str]) -> frozenset[str]:
+    """The words in a module of what is defined under one of `words`, of all that this mentions, and of the rest."""
+    tree = _parsed(text)
+    if tree is None:
+        return frozenset()
+    defined: dict[str, set[str]] = {}
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, _DEFINITIONS):
+            defined.setdefault(node.name, set()).update(_words(ast.walk(node)))
+        else:
+            found |= _words(ast.walk(node))
+    todo = (found | words) & defined.keys()
+    while todo:
+        name = todo.pop()
+        more = defined.pop(name)
+        found |= more
+        todo = (todo | more) & defined.keys()
+    return frozenset(found)
+
+
+_WAYS_TO_MAIN: Final = frozenset({"__main__", "f_globals", "f_locals", "user_ns", "user_global_ns"})
+
+
 @dataclass(frozen=True, slots=True)
 class AtImport:
     """What the text of a module asks for when it is imported.
@@ -115,6 +145,10 @@ class AtImport:
         Environment variables.
     opens
         A word that stands for reading a file; empty if there is none.
+    lists
+        A word that stands for listing a folder; empty if there is none.
+    near
+        It mentions where the module itself lies.
     texts
         The texts in what runs then.
     """
@@ -122,6 +156,8 @@ class AtImport:
     keys: frozenset[str] = frozenset()
     opens: str = ""
     texts: frozenset[str] = frozenset()
+    lists: str = ""
+    near: bool = False
 
 
 def at_import(text: str) -> AtImport:
@@ -130,7 +166,7 @@ def at_import(text: str) -> AtImport:
     if tree is None:
         return AtImport()
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    keys, texts, opens = set[str](), set[str](), set[str]()
+    keys, texts, opens, lists, near = set[str](), set[str](), set[str](), set[str](), False
     todo, done = list[ast.AST](tree.body), set[str]()
     while todo:
         node = todo.pop()
@@ -141,6 +177,8 @@ def at_import(text: str) -> AtImport:
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
                 todo += node.orelse
                 continue
+            case ast.Name(id="__file__" | "__path__"):
+                near = True
             case ast.Name(id=name) if name in functions and name not in done:
                 done.add(name)
                 todo += functions[name].body
@@ -159,8 +197,10 @@ def at_import(text: str) -> AtImport:
                 "read_"
             ):
                 opens.add(word)
+            case ast.Call(func=ast.Attribute(attr=word) | ast.Name(id=word)) if word in _LISTERS:
+                lists.add(word)
         todo += ast.iter_child_nodes(node)
-    return AtImport(frozenset(keys), min(opens, default=""), frozenset(texts))
+    return AtImport(frozenset(keys), min(opens, default=""), frozenset(texts), min(lists, default=""), near)
 
 
 def _is_environ(node: ast.expr) -> bool:
@@ -172,6 +212,9 @@ def _is_environ(node: ast.expr) -> bool:
 
 _OPENERS = frozenset(
     {"open", "load", "loadtxt", "genfromtxt", "fromfile", "imread", "safe_load", "full_load", "fileConfig"}
+)
+_LISTERS = frozenset(
+    {"listdir", "scandir", "walk", "glob", "iglob", "rglob", "iterdir", "iter_modules", "walk_packages"}
 )
 
 

@@ -21,7 +21,11 @@ CHANCE: Final = "<random>"
 SURROUNDINGS: Final = "<surroundings>"
 """Stands for the environment, the working directory and options of libraries."""
 
+FAR: Final = ("codecs", "copyreg")
+"""Modules that hold what works on code which never names them."""
+
 _UNKNOWN: Final = object()
+_DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # Calls that change none of their arguments.
 _HARMLESS: Final = frozenset(
     {"print", "display", "len", "str", "repr", "int", "float", "bool", "sum", "min", "max", "abs", "round", "sorted"}
@@ -34,6 +38,7 @@ _OF_SURROUNDINGS: Final = frozenset(
     {"environ", "putenv", "unsetenv", "load_dotenv", "set_env", "env", "chdir", "cd", "setlocale", "tzset", "umask"}
     | {"getcontext", "setcontext", "set_option", "reset_option", "options", "seterr", "seterrcall", "set_printoptions"}
     | {"rcParams", "rc", "set_config", "simplefilter", "filterwarnings", "path", "basicConfig", "setLevel", "Config"}
+    | {"precision", "alias", "set_int_max_str_digits", "setswitchinterval", "set_threshold", "setdefaulttimeout"}
     | {"set_default_dtype", "set_grad_enabled", "use_deterministic_algorithms", "setrecursionlimit"}
 )
 # Words of code whose outcome may be another one each time, whatever its text.
@@ -59,6 +64,8 @@ class Statement:
     """Names whose values it may change in place."""
     asleep: Mapping[str, Set[str]]
     """What functions read that it defines."""
+    changes: Mapping[str, Set[str]]
+    """What the functions and classes that it defines may change in place when they are called."""
     imports: Set[str]
     anything: bool
     """It may bind and change names that are not written in it."""
@@ -105,15 +112,29 @@ def statements(tree: ast.Module) -> Iterator[Statement]:
         yield _statement(node)
 
 
-def origin(history: Sequence[Event], name: str) -> Origin:
-    """Where the value comes from that a name has after a history."""
+def of_modules(history: Sequence[Event], modules: Iterable[str]) -> Origin:
+    """Where what modules hold comes from, the modules as they are imported aside."""
+    names: set[str] = set()
+    for event in history:
+        if isinstance(event, Statement):
+            for module in modules:
+                if any(f"{one}.".startswith(f"{module}.") for one in event.imports):
+                    names |= event.binds & {module} or event.binds
+    acts = [event for event in history if isinstance(event, Statement) and not (event.imports and not event.reads)]
+    return origin(acts, *names) if names else NOTHING
+
+
+def origin(history: Sequence[Event], *names: str) -> Origin:
+    """Where the value comes from that a name has after a history, or the values of several names."""
     asleep: dict[str, Set[str]] = {}
+    changes: dict[str, Set[str]] = {}
     modules = set[str]()  # functions change what is in them
     for event in history:
         if isinstance(event, Statement):
             asleep.update(event.asleep)
+            changes.update(event.changes)
             modules |= event.binds if event.imports and not event.reads else set()
-    needed = _woken({name}, asleep)
+    needed = _woken(names, asleep)
     on_the_way: list[Event] = []
     digest = hashlib.blake2b(digest_size=12)
     others = _aliases(history, needed)
@@ -132,7 +153,7 @@ def origin(history: Sequence[Event], name: str) -> Origin:
             if left:
                 on_the_way.append(event)
             continue
-        touches = event.touches | (_woken(event.touches, asleep) & modules)
+        touches = _woken(event.touches, changes) | (_woken(event.touches, asleep) & modules)
         if not event.anything and not needed & event.binds and not (needed | others) & touches:
             continue
         on_the_way.append(event)
@@ -150,7 +171,7 @@ def _statement(node: ast.stmt) -> Statement:
     names = source.names(module)
     words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
     touches = set(_touched(node))
-    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
+    if not isinstance(node, (*_DEFINITIONS, ast.Import, ast.ImportFrom)):
         if words & _OF_CHANCE:
             touches.add(CHANCE)
         if words & _OF_SURROUNDINGS:
@@ -165,6 +186,7 @@ def _statement(node: ast.stmt) -> Statement:
         names.awake,
         touches,
         names.asleep,
+        {node.name: frozenset(_touched(node))} if isinstance(node, _DEFINITIONS) else {},
         names.imports,
         names.dynamic,
         "code that may change any name" if names.dynamic else opens,
@@ -217,9 +239,17 @@ def _woken(names: Iterable[str], asleep: Mapping[str, Set[str]]) -> set[str]:
 
 def _aliases(history: Sequence[Event], names: Set[str]) -> set[str]:
     """Names that may hold the same objects: bound by code that reads one of them, or read by code that binds one."""
-    found = set(names)
-    for event in (*history, *history):
-        if isinstance(event, Statement) and event.binds and not event.is_literal and event.reads & found:
+    found, statements = set(names), [event for event in history if isinstance(event, Statement)]
+    values = (
+        set()
+        .union(*(event.binds for event in statements if not event.imports))
+        .difference(*(event.asleep for event in statements))
+    )
+    for event in reversed(statements):
+        if event.binds & found and not event.asleep:
+            found |= event.reads & values
+    for event in (*statements, *statements):
+        if event.binds and not event.is_literal and event.reads & found:
             found |= event.binds - event.asleep.keys()
     return found - names
 

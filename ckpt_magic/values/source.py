@@ -12,6 +12,7 @@ import io
 import re
 import string
 import tokenize
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final

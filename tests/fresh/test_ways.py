@@ -13,6 +13,7 @@ import os
 import sqlite3
 import sys
 import textwrap
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,6 +136,28 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("lambda: 1", "lambda: 2")),
     ("an attribute set by name", "import way_mod\ndef patch(v):\n    setattr(way_mod, 'RATE', v)\npatch(1)",
      "y = way_mod.get()", {"way_mod.py": "RATE = 0\ndef get(): return RATE\n"}, text("patch(1)", "patch(2)")),
+    ("what a closure of a module holds", "import way_mod\nway_mod.put(1)", "y = way_mod.get()",
+     {"way_mod.py": "def make():\n    n = 0\n    def put(x):\n        nonlocal n\n        n = x\n"
+                    "    return put, lambda: n\nput, get = make()\n"}, text("put(1)", "put(2)")),
+    ("the same, by way of another module", "import way_other, way_mod\nway_other.go(1)", "y = way_mod.get()",
+     {"way_mod.py": "from itertools import count\nC = count()\ndef get(): return next(C)\n",
+      "way_other.py": "import way_mod\ndef go(n):\n    for _ in range(n): way_mod.get()\n"}, text("go(1)", "go(2)")),
+    ("what a library in C holds", "import csv\ncsv.register_dialect('way', delimiter=';')",
+     "y = list(csv.reader(['a;b,c'], 'way'))", {}, text("';'", "','")),
+    # -- modules that are not named, or not there
+    ("a module of a package without a file", "import way_space.a", "y = way_space.a.X", {"way_space/a.py": "X = 1\n"},
+     file("way_space/a.py", "X = 2\n")),
+    ("a module that was not there", "", "try:\n    import way_mod\n    y = way_mod.X\nexcept ImportError:\n    y = 0",
+     {}, file("way_mod.py", "X = 2\n")),
+    ("one that a module would rather have", "import way_mod", "y = way_mod.X",
+     {"way_mod.py": "try:\n    from way_fast import X\nexcept ImportError:\n    X = 1\n"},
+     file("way_fast.py", "X = 2\n")),
+    ("modules that are found in a folder", "import way_pack", "y = way_pack.X",
+     {"way_pack/__init__.py": "import pkgutil\nX = [one.name for one in pkgutil.iter_modules(__path__)]\n"},
+     file("way_pack/b.py", "")),
+    ("a module whose function is pickled", "import pickle, way_mod\nb = pickle.dumps(way_mod.get)",
+     "y = pickle.loads(b)()", {"way_mod.py": "def get(): return 1\n"},
+     file("way_mod.py", "def get(): return 2\n")),
     # -- code that is read, and not imported
     ("a module made from its file", "", SPEC, {"x.py": "X = 1\n"}, file("x.py", "X = 2\n")),
     ("runpy", "", "import runpy\ny = runpy.run_module('way_mod')['X']", {"way_mod.py": "X = 1\n"},
@@ -158,6 +181,17 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      {"f0": "", "f1": "1"}, file("f1", "22")),
     ("what a module looks for", "import way_mod", "y = way_mod.has('b' + '.txt')",
      {"way_mod.py": "import os\ndef has(name): return os.path.isfile(name)\n"}, file("b.txt", "")),
+    ("the time of a file", "import os", "y = os.stat('x.txt').st_mtime", {"x.txt": "1"},
+     lambda cells: os.utime("x.txt", (5, 5))),
+    ("the times of entries", "import os", "y = [entry.stat().st_mtime for entry in os.scandir('d')]", {"d/x.txt": "1"},
+     lambda cells: os.utime("d/x.txt", (5, 5))),
+    ("the rights on a file", "import os", "y = os.access('x.txt', os.X_OK)", {"x.txt": "1"},
+     lambda cells: Path("x.txt").chmod(0o755)),
+    ("where a link leads", "from pathlib import Path", "y = Path('link').resolve().name",
+     {"a.txt": "1", "b.txt": "1", "link": "->a.txt"}, link("b.txt")),
+    ("what threads look for", "import os\nfrom concurrent.futures import ThreadPoolExecutor",
+     "with ThreadPoolExecutor(1) as pool: y = list(pool.map(os.path.exists, [f'f{n}' for n in range(2)]))\ndel pool",
+     {"f0": ""}, file("f1", "")),
     # -- what values read later
     ("an open file", "h = open('x.txt')", "y = h.read()", {"x.txt": "1"}, file("x.txt", "2")),
     ("rows of an open file", "import csv\nh = open('x.txt')\nrows = csv.reader(h)", "y = list(rows)",
@@ -169,7 +203,12 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a database by its address", "",
      "import sqlite3\nc = sqlite3.connect('file:x.db?mode=ro', uri=True)\ny = c.execute('select a from t').fetchall()\n"
      "c.close()\ndel c", database(1), database(2)),
+    ("a database attached to another", "import sqlite3",
+     "c = sqlite3.connect(':memory:')\nc.execute(\"attach 'x.db' as o\")\n"
+     "y = c.execute('select a from o.t').fetchall()\nc.close()\ndel c", database(1), database(2)),
     # -- other programs
+    ("a pattern for a program", "import subprocess", "y = subprocess.check_output('cat *.txt', shell=True)",
+     {"a.txt": "1"}, file("b.txt", "2")),
     ("a program that reads a file", "import subprocess",
      "y = subprocess.run(['cat', 'x.txt'], capture_output=True).stdout", {"x.txt": "1"}, file("x.txt", "2")),
     ("a line of the shell", "import os", "with os.popen('cat x.txt') as file: y = file.read()\ndel file",
@@ -177,10 +216,18 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     # -- the environment and the interpreter
     ("which variables are set", "import os", "y = sorted(n for n in os.environ if n.startswith('WAY_'))", {},
      env("WAY_MODE", "2")),
+    ("the time zone", "import time", "time.tzset()\ny = time.localtime(0).tm_hour", {}, env("TZ", "Asia/Tokyo")),
     ("the home folder", "from pathlib import Path", "y = str(Path.home())", {}, env("HOME", "/nowhere")),
     ("a limit of the interpreter", "import sys\nsys.setrecursionlimit(2000)", "y = sys.getrecursionlimit()", {},
      text("(2000)", "(2100)")),
+    ("a frame that leads to the notebook", "import sys\nk = 1\ndef f(): return sys._getframe(1).f_globals['k']",
+     "y = f()", {}, text("k = 1", "k = 2")),
+    ("the order of an array in memory", "import numpy as np\na = np.ones((2, 3), order='C')",
+     "y = bool(a.flags.c_contiguous)", {}, text("'C'", "'F'")),
     # -- values
+    ("what another name of a value changes", "a = [1]\nb = [a]", "y = repr(b)", {}, cell("a.append(2)")),
+    ("a decorator that notes functions", "tools = {}\ndef tool(f): tools[f.__name__] = f\n@tool\ndef one(): return 1",
+     "y = tools['one']()", {}, text("return 1", "return 2")),
     ("a generator that was drawn from", "numbers = (n for n in range(5))", "y = next(numbers)", {},
      cell("next(numbers)")),
     ("a name that is not there any more", "lr = 1", "try:\n    y = lr\nexcept NameError:\n    y = 0", {},
@@ -227,6 +274,11 @@ NEVER_TOLD: list[tuple[str, str, str, str]] = [
     ("which classes are derived", "class Base: pass\nclass One(Base): pass", "y = len(Base.__subclasses__())",
      "__subclasses__"),
     ("a program that names no file", "import subprocess", "y = subprocess.run(['true']).returncode", "programs"),
+    ("a program that runs the user's code", "import subprocess, sys",
+     "y = subprocess.check_output([sys.executable, '-c', 'print(1)'])", "programs"),
+    ("a module that reads the notebook",
+     "import pathlib\npathlib.Path('way_main.py').write_text('import __main__')\nimport way_main",
+     "y = way_main.__main__ is None", "way_main"),
     ("a module that has no file", "import sys, types\nsys.modules['way_made'] = types.ModuleType('way_made')",
      "import way_made\ny = way_made.__name__", "has no file"),
 ]  # fmt: skip
@@ -249,6 +301,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield path
     os.environ.clear()
     os.environ.update(environ)
+    time.tzset()
     sys.setrecursionlimit(limit)
     vars(builtins).pop("way_value", None)
     sys.modules.pop("way_made", None)

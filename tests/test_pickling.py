@@ -28,6 +28,7 @@ from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.pickling import Contents, write
 from ckpt_magic.values.placeholder import Placeholder, make_placeholder
 from ckpt_magic.values.unpickling import read
+from tests.kernels import Kernel
 
 np = pytest.importorskip("numpy")
 
@@ -600,3 +601,26 @@ def test_an_error_that_restores_itself_is_refused_with_a_traceback(monkeypatch: 
     with pytest.raises(Odd) as caught:
         raise Odd(1)
     assert "restores itself" in refusal(caught.value)
+
+
+class Formula:
+    """As models of statsmodels do: it looks up a variable of the cell that reads it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.name, self.value = state["name"], sys._getframe(1).f_globals[state["name"]]
+
+
+def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+    cells = [(1, "factor = 3"), (2, "made = Formula('factor')")]
+    for start in (0, 3):
+        kernel = Kernel(tmp_path, start)
+        kernel.cell(f"from {__name__} import Formula")
+        facts = [kernel.step(*cell) for cell in cells]
+    assert [one["action"] for one in facts] == ["restored", "restored"]
+    assert kernel.names["made"].value == 3

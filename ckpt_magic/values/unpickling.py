@@ -74,7 +74,7 @@ def read(
             if kind == "foreign":  # a pickle of another program: all of it is the value
                 return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms, original, resizable).load())
             reader = _Reader(_FourParts(skeleton), buffers, forms, original, resizable)
-            parts = reader.load()
+            parts = _as_in_a_cell(reader.load, globals)
             if len(skeleton) > _MANY:
                 collector.spare_the_young()
     except (CheckpointUnreadableError, DamagedError, MemoryError):
@@ -88,6 +88,19 @@ def read(
     except (TypeError, ValueError, AttributeError) as error:
         raise DamagedError("the pickle does not hold what a checkpoint holds") from error
     return Contents("cell" if kind == "cell" else "method", value, ambient, extras, reader.joined)
+
+
+def _as_in_a_cell(load: Callable[[], Any], namespace: dict[str, Any] | None) -> Any:
+    """Call a function as a cell of the notebook would, for what libraries look up in the frames around.
+
+    A model of statsmodels makes the terms of its formula anew, from the variables that it finds there.
+    """
+    if namespace is None or "__builtins__" not in namespace:
+        return load()
+    return eval(_CELL, namespace, {"ckpt_magic_load": load})  # noqa: S307
+
+
+_CELL: Final = compile("ckpt_magic_load()", "<restore>", "eval", dont_inherit=True)
 
 
 class _FourParts(io.BytesIO):

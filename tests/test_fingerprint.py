@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import collections
 import gc
+import pickle
 import random
 import subprocess
 import sys
@@ -487,6 +488,39 @@ def test_what_pandas_notes_while_it_is_read_is_no_change() -> None:
     assert fingerprint.look(frame, {}).digest == before
     frame["day"] += pd.Timedelta("1D")
     assert fingerprint.look(frame, {}).digest != before
+
+
+def test_bits_that_say_of_each_arrow_element_that_it_is_there_count_only_when_one_is_not() -> None:
+    """A restored array has none: Arrow leaves them out."""
+    pa, np = pytest.importorskip("pyarrow"), pytest.importorskip("numpy")
+    numbers = pa.py_buffer(np.arange(20.0))
+
+    def digest(bits: Any, length: int = 19, offset: int = 0) -> str | None:
+        buffers = [None if bits is None else pa.py_buffer(bits), numbers]
+        array = pa.Array.from_buffers(pa.float64(), length, buffers, offset=offset)
+        assert array.null_count >= 0  # counted now, and never again
+        return fingerprint.look(array, {}).digest
+
+    full, other = np.full(3, 255, np.uint8), np.full(3, 255, np.uint8)
+    other[2] = 0b1111  # of what comes after the last element nothing is read
+    assert digest(full) == digest(other) == digest(None)
+    assert digest(full[:2], 7, 5) == digest(None, 7, 5) != digest(None, 7)
+    array = pa.Array.from_buffers(pa.float64(), 19, [pa.py_buffer(full), numbers])
+    assert array.null_count == 0
+    before = fingerprint.look(array, {}).digest
+    full[2] = 0b11
+    assert fingerprint.look(array, {}).digest not in (before, digest(None))
+    other[0] = 254
+    assert digest(other) != digest(None)
+    nested = pa.array([[1.0], [2.0, 3.0]])
+    assert fingerprint.look(pickle.loads(pickle.dumps(nested)), {}).digest == fingerprint.look(nested, {}).digest
+
+
+def test_the_type_of_restored_texts_is_that_of_others() -> None:
+    pd = pytest.importorskip("pandas")
+    made = pd.DataFrame({"a": ["x"]}), pd.Series(["y"])
+    restored = pickle.loads(pickle.dumps(made[0])), made[1]
+    assert fingerprint.look(made, {}).digest == fingerprint.look(restored, {}).digest
 
 
 def test_a_figure_is_what_it_shows_whatever_was_built_on_its_transforms_and_is_gone() -> None:

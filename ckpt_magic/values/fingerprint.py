@@ -321,6 +321,8 @@ class Look(ValuePickler):
             return _without_caches
         if usual is None and issubclass(kind, getattr(sys.modules.get("matplotlib.transforms"), "TransformNode", ())):
             return _without_parents
+        if usual is None and issubclass(kind, getattr(sys.modules.get("pyarrow"), "Array", ())):
+            return _without_full_validity
         return usual
 
     def _reducer_for_instances(self, kind: type) -> None:
@@ -621,12 +623,31 @@ class _Form:
 def _without_caches(obj: Any) -> Any:
     """Reduce an object of pandas without what it notes on the way: reading `.unit` of dates is no change."""
     reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-    if not isinstance(reduced, tuple) or len(reduced) < 3:
+    if not isinstance(reduced, tuple):
         return reduced
+    if len(reduced) < 3:  # a type of strings names its storage by a string, which after a restore is an equal one
+        made, args = reduced
+        return made, tuple(sys.intern(one) if type(one) is str else one for one in args)
     state = reduced[2]
     if type(state) is tuple:  # an empty dict is as good as none: dates have one once they were read
         state = tuple(part for part in map(_uncached, state) if type(part) is not dict or part)
     return (*reduced[:2], _uncached(state), *reduced[3:])
+
+
+def _without_full_validity(array: Any) -> Any:
+    """Reduce an array of Arrow without the bits that say of every element that it is there: a restored one has none."""
+    made, (data, *rest) = array.__reduce__()
+    return made, (_all_there(data), *rest)
+
+
+def _all_there(data: tuple[Any, ...]) -> tuple[Any, ...]:
+    kind, length, nulls, offset, buffers, children, *rest = data
+    if nulls == 0 and buffers and buffers[0] is not None:  # counted once: the memory may have been written to since
+        first, last = offset // 8, (offset + length + 7) // 8
+        bits, every = int.from_bytes(memoryview(buffers[0])[first:last], "little"), (1 << length) - 1
+        if bits >> offset % 8 & every == every:
+            buffers = [None, *buffers[1:]]
+    return kind, length, nulls, offset, buffers, [_all_there(child) for child in children], *rest
 
 
 def _without_parents(transform: Any) -> Any:

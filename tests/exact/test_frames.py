@@ -660,6 +660,23 @@ e.iloc[0, 0] = 7; r = t['w'].to_pylist(), u['x'].to_pylist()
 """,
     differs="t u",  # the witness does not look into Arrow; `r` does
 )
+scenario(
+    "frames of texts that unmarked cells make from those of steps",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({('a', 'x'): {('p', 'q'): 1, ('r', 's'): 2}, ('b', 'y'): {('p', 'q'): 'u'}}); data = pd.DataFrame({'u': [1., 2.], 'v': [3., 4.]})
+data.columns.name = 'item'
+%%
+t = df.T; long = data.stack().reset_index().rename(columns={0: 'value'})
+%%step 2
+r = t.stack()
+%%step 3
+long['k'] = 1
+%%step 4
+r2 = t.loc['a'], long.item.str.upper()
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

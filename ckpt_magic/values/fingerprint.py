@@ -32,7 +32,7 @@ from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, piece
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import is_writeable, place_of
 from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_once, new_hash
-from ckpt_magic.values.parts import annotated, annotation_texts, code_parts
+from ckpt_magic.values.parts import annotated, annotation_texts
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
@@ -347,8 +347,8 @@ class Look(ValuePickler):
         if form is not None:
             return form
         attributes = {
-            key: value
-            for key, value in vars(cls).items()
+            sys.intern(key): value
+            for key, value in sorted(vars(cls).items(), key=_restored_place)
             if key not in _NOT_OF_THE_BODY
             and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
         }
@@ -360,7 +360,7 @@ class Look(ValuePickler):
                 for member in cls._member_map_.values()
             ]
         # the attributes are state, written after the class is memoized: they may refer back to it
-        return _Form, ("class", cls.__qualname__, cls.__bases__), (None, attributes)
+        return _Form, ("class", repr(cls.__qualname__), cls.__bases__), (None, attributes)
 
     def _plain_form(self, kind: str, obj: Any) -> Any:
         """The token of a definition that holds nothing mutable; found once per look at a namespace."""
@@ -390,21 +390,22 @@ class Look(ValuePickler):
             return form
         cls = makers.method_of(function, self.namespace, self._makers)
         if cls is not None:
-            return _Form, ("method", cls, function.__qualname__)
+            return _Form, ("method", cls, repr(function.__qualname__))
         self._made.append(function.__code__.co_firstlineno)  # an equal one that another cell made stands elsewhere
+        names = function.__name__, function.__module__, function.__doc__
         state = {
             "code": function.__code__,
             "defaults": function.__defaults__,
             "kwdefaults": function.__kwdefaults__,
             "closure": function.__closure__,
             "attributes": vars(function),
-            "names": (function.__name__, function.__module__, function.__doc__),
-            "annotations": annotation_texts(function.__annotations__),
+            "names": repr(names) if _is_of_atoms(names) else names,
+            "annotations": repr(annotation_texts(function.__annotations__)),
             "annotated": tuple(annotated(function.__annotations__)),
         }
         if not self._is_known_globals(function.__globals__):
             state["globals"] = function.__globals__
-        return _Form, ("function", function.__qualname__), (None, state)
+        return _Form, ("function", repr(function.__qualname__)), (None, state)
 
     def _is_known_globals(self, space: dict[str, Any]) -> bool:
         """Whether `space` belongs to the notebook or to a module, and so is not part of the function."""
@@ -414,8 +415,11 @@ class Look(ValuePickler):
         return module is not None and vars(module) is space
 
     def _code(self, code: types.CodeType) -> Any:
-        # co_filename and the line say where a cell stood, not what it does
-        return _Form, ("code", code_parts(code))
+        """Look at code by its digest: which of its texts are one object differs where it was compiled and restored."""
+        key = id(code)
+        if key not in self._forms:
+            self._forms[key] = code, (_Form, ("code", tokens.code_digest(code))), 0
+        return self._forms[key][1]
 
     def _cell(self, cell: types.CellType) -> Any:
         try:
@@ -575,6 +579,12 @@ def _traceback(traceback: types.TracebackType) -> Any:
     """Say of a traceback what is equal in every kernel."""
     frames = [(one.tb_frame.f_code.co_qualname, one.tb_lasti, one.tb_lineno) for one in tracebacks.frames(traceback)]
     return _Form, ("traceback", frames)
+
+
+def _restored_place(attribute: tuple[str, Any]) -> str:
+    """What to sort by, for the order that a restore keeps: the names that Python looks at come after the others."""
+    name = attribute[0]
+    return name if name[:2] == "__" == name[-2:] else ""
 
 
 def _virtual_subclasses(cls: abc.ABCMeta) -> tuple[str, ...]:

@@ -54,7 +54,9 @@ def arrow_column(column: Any) -> Any:
     if piece.get_total_buffer_size() > piece.nbytes + piece.nbytes // 8 + 1024:  # a part: the rest is not its own
         return NotImplemented
     renewed = {"_pa_array": piece, "_cache": {}}
-    return copyreg.__newobj__, (type(column),), {key: renewed.get(key, part) for key, part in state.items()}  # type: ignore[attr-defined]
+    # pandas sets the state itself, with keys that are equal to those of other columns, but not the same objects
+    named = {sys.intern(key): renewed.get(key, part) for key, part in state.items()}
+    return copyreg.__newobj__, (type(column),), named  # type: ignore[attr-defined]
 
 
 class Gathered:

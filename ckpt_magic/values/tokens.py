@@ -114,6 +114,13 @@ def definition_token(
     return kind_of(obj), obj.__qualname__, digest.hexdigest(), maker
 
 
+def code_digest(code: types.CodeType) -> bytes:
+    """Digest of what code does, whatever file and lines it stands in; for one minor version of Python."""
+    digest = hashlib.blake2b(digest_size=16)
+    _digest(code, {}, digest.update, [], None)
+    return digest.digest()
+
+
 def kind_of(obj: Any) -> str:
     """The first word of a token."""
     return "class" if issubclass(type(obj), type) else "function"

@@ -1452,6 +1452,26 @@ same = r[0] is K.__annotations__
 """,
     known="a class that holds nothing mutable is met by its name; its annotations seldom are held elsewhere",
 )
+scenario(
+    "an unmarked cell changes instances of classes that a step extended",
+    """
+%%step 1
+class Var:
+    def __init__(self, name): self.name, self.value = name, 1
+class Add:
+    def __init__(self, a, b): self.a, self.b = a, b
+%%step 2
+Var.gradient = lambda self, by: 1 if self is by else 'not by'
+Add.gradient = lambda self, by: (self.a.gradient(by), self.b.gradient(by), 'not by')
+x = Var('x'); f = Add(x, Var('one')); g = Add(f, x)
+%%
+x.value = [3.5]
+%%step 3
+r = g.gradient(x), f.a.value
+%%step 4
+g.a.b.name = 'y'
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

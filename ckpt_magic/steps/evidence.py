@@ -503,7 +503,8 @@ class Evidence:
             mentioned = counting(self.files.mentioned(spoken, folders))
             read |= {path: None for path in mentioned if path not in written and path not in read}
             by_python = native and not trail.programs and set(native) <= _PANDAS_READERS
-            found = any(os.path.exists(path) for path in (*mentioned, *(trail.read if by_python else ())))
+            others = set(mentioned) - (trail.read.keys() - trail.looked)  # Python itself has opened the rest
+            found = any(map(os.path.exists, (*others, *(trail.read if by_python else ()))))
             started = trail.programs and any(map(_is_interpreter, _arguments(trail.arguments or look.texts)))
             if (native or trail.programs) and not running.depends and (started or not found):
                 reader = f"files `{native[0]}` reads" if native else "files the programs read that it starts"

@@ -48,6 +48,8 @@ class Trail:
     read
         Files opened for reading, and before anything was written to them: path to what `digest` said of it when it
         was about to be written to; None where it was not.
+    looked
+        Those among them that were not opened, only asked for, as far as that is known.
     asked
         Files of which more was asked than whether they are there: "all", or just the "link".
     written
@@ -72,6 +74,7 @@ class Trail:
     def __init__(self, digest: Callable[[str], Any]) -> None:
         self.read: dict[str, Any] = {}
         self.asked: dict[str, str] = {}
+        self.looked: set[str] = set()
         self.written: dict[str, None] = {}
         self.listed: dict[str, None] = {}
         self.environ: dict[str, str | None] = {}
@@ -128,6 +131,7 @@ class Trail:
             self.asked[absolute] = asked
         if absolute not in self.read:
             self.reads([absolute])
+            self.looked.add(absolute)
 
     def imports(self, path: Any) -> None:
         """The text of a module was opened."""

@@ -279,6 +279,10 @@ NEVER_TOLD: list[tuple[str, str, str, str]] = [
     ("a module that reads the notebook",
      "import pathlib\npathlib.Path('way_main.py').write_text('import __main__')\nimport way_main",
      "y = way_main.__main__ is None", "way_main"),
+    ("a database by a name that another file has",
+     "import json, pathlib, sqlite3\npathlib.Path('x.json').write_text('1')",
+     "c = sqlite3.connect(':memory:')\nname = json.loads(pathlib.Path('x.json').read_text())\n"
+     "c.execute(f\"attach 'x{name}.db' as o\")\nc.close()\ndel c\ny = 1", "attach"),
     ("a module that has no file", "import sys, types\nsys.modules['way_made'] = types.ModuleType('way_made')",
      "import way_made\ny = way_made.__name__", "has no file"),
 ]  # fmt: skip

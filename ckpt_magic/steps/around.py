@@ -163,6 +163,10 @@ class Around:
         self._look_back()
         return {part: Part(self._value(part, look), setter) for part, setter in self._set.items()}
 
+    def was_set_by(self, key: PipelineKey, step: int) -> bool:
+        """Whether an earlier run of a step set anything here."""
+        return any((key, step) in by_step for by_step in self._olds.values())
+
     def again(
         self,
         before: tuple[ambient.Ambient, Set[str]],

@@ -358,7 +358,7 @@ class Evidence:
         """Modules that a step uses and that hold what nobody sees, each with those by which cells may change that."""
         evidence = (meta or {}).get("evidence") or {"modules": {}}
         names = {*FAR, *evidence["modules"], *(look.modules if look is not None else ())}
-        return {name: self.modules.importers(name) for name in sorted(filter(self.modules.is_secretive, names))}
+        return self.modules.importers(sorted(filter(self.modules.is_secretive, names)))
 
     def reader_among(self, metas: Iterable[Mapping[str, Any]]) -> str:
         """Which stored step, or module that one used, may read documentation or annotations; empty if none does."""
@@ -534,7 +534,7 @@ class Evidence:
 
     def _read_by_c(self, look: Look, behind: Mapping[str, str]) -> set[str]:
         """Environment variables that C code has read for what the code calls."""
-        words = look.words | source.words_in(self.modules.text(name) for name in behind)
+        words = {*look.words}.union(*map(self.modules.words, behind))
         found = set() if words.isdisjoint(_TIME_WORDS) else {"TZ"}
         found |= set() if words.isdisjoint(_LOCALE_WORDS) else {*_LOCALE}
         return found | ({"PYTHONHASHSEED"} & os.environ.keys())
@@ -547,7 +547,7 @@ class Evidence:
             words = words.union(*(essence.words_reached(self.modules.text(name), words) for name in behind))
             if len(words) == count:
                 break
-        imported = set[str]().union(*(essence.imports(self.modules.text(name)) for name in behind))
+        imported = set[str]().union(*map(self.modules.imports, behind))
         tops = {name.partition(".")[0] for name in (*look.modules, *imported)}
         found = words & _PANDAS_READERS if "pandas" in tops else set()
         if "sqlite3" in tops and any("attach" in text.lower() for text in look.texts):

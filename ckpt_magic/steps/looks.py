@@ -112,17 +112,18 @@ class Looks:
         if outcome.has_result and all(value is not outcome.result for value in names.values()):
             names[RESULT] = outcome.result  # a variable shown by its name is no second value
         outside = self._look_outside(plan.code, before.words)
-        last = kernel.registry.pipeline(plan.key).steps.get(plan.call.step)
-        same_code = last is not None and last.code == plan.code.digest
-        began, placed, plan.doubtful = kernel.around.again(
-            (before.ambient, self._moved(before, outside)),
-            surroundings,
-            plan.key,
-            plan.call.step,
-            before.use,
-            plan.code.tree,
-            same_code=same_code,
-        )
+        began, placed = before.ambient, dict[str, Any]()
+        if kernel.around.was_set_by(plan.key, plan.call.step):
+            last = kernel.registry.pipeline(plan.key).steps.get(plan.call.step)
+            began, placed, plan.doubtful = kernel.around.again(
+                (before.ambient, self._moved(before, outside)),
+                surroundings,
+                plan.key,
+                plan.call.step,
+                before.use,
+                plan.code.tree,
+                same_code=last is not None and last.code == plan.code.digest,
+            )
         change = ambient.compare(began, surroundings, secrets=kernel.secrets)
         parts = dict(before.places.parts)
         before.places.parts.update(placed)

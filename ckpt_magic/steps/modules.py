@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import re
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,12 +13,11 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
-from ckpt_magic.values import essence, owned
+from ckpt_magic.values import essence, owned, source
 from ckpt_magic.values.origins import FAR
 
 _SECRETIVE: Final = frozenset({*FAR, "csv", "gc", "signal"})
 _SECRETS: Final = frozenset({"nonlocal", "lru_cache", "cache", "cached_property", "ctypes"})
-_WORD: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +90,24 @@ class Modules:
         todo = list(names)
         while todo:
             name = todo.pop()
-            parent = name.rpartition(".")[0]
-            if name in found or name not in self._loaded or name not in sys.modules:
-                if name not in found and name not in met:
-                    met.add(name)
-                    todo += [parent] if parent else []  # `from package import name`, of what is no module
-                    todo += _inside(sys.modules.get(name))
+            if name in met:
                 continue
-            module = sys.modules[name]
-            found[name] = str(module.__file__)
-            text = self._text(module.__file__)
-            imported = frozenset[str]() if text is None else _read(text)[1]
-            todo += [parent] if parent else []
-            todo += _absolute(module, imported)
-            todo += _inside(module)
+            met.add(name)
+            todo += self._leads_to(name)
+            if self._is_here(name):
+                found[name] = str(sys.modules[name].__file__)
         return found
+
+    def _is_here(self, name: str) -> bool:
+        return name in self._loaded and name in sys.modules
+
+    def _leads_to(self, name: str) -> list[str]:
+        """The modules that a module imports or holds, and the package that it is in."""
+        parent, module = name.rpartition(".")[0], sys.modules.get(name)
+        found = [parent] if parent else []  # of `from package import name` the name may be that of no module
+        if module is not None and name in self._loaded:
+            found += _absolute(module, self.imports(name))
+        return found + _inside(module)
 
     def asked_at_import(self, behind: Mapping[str, str]) -> tuple[set[str], list[str], list[str]]:
         """What modules ask for when they are imported: environment variables, files; and what cannot be told."""
@@ -132,7 +133,7 @@ class Modules:
         """Where modules would lie that are imported and not there, by these `names` or in the modules `behind`."""
         todo, met, paths = list(names), set[str](), list[str]()
         for name in behind:
-            todo += _absolute(sys.modules[name], _read(self.text(name))[1])
+            todo += _absolute(sys.modules[name], self.imports(name))
         while todo:
             name = todo.pop()
             if name in sys.modules or name in met or name.partition(".")[0] in sys.stdlib_module_names:
@@ -153,9 +154,29 @@ class Modules:
         """Whether a module may read variables of the notebook by their names."""
         return essence.reaches_the_notebook(self.text(name))
 
-    def importers(self, name: str) -> list[str]:
-        """The modules of the user's own that lead to a module."""
-        return [name, *(one for one in self.names() if one != name and name in self.behind([one]))]
+    def importers(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """For each of these modules it and, if it is the user's own, all of them that lead to it."""
+        found = {name: [name] for name in names}
+        if not any(map(self._is_here, found)):
+            return found
+        ways: dict[str, list[str]] = {}
+        met, todo = set[str](), self.names()
+        while todo:
+            name = todo.pop()
+            if name not in met:
+                met.add(name)
+                more = self._leads_to(name)
+                todo += more
+                for one in more:
+                    ways.setdefault(one, []).append(name)
+        for name in filter(self._is_here, found):
+            back, todo = {name}, [name]
+            while todo:
+                new = set(ways.get(todo.pop(), ())) - back
+                back |= new
+                todo += new
+            found[name] += sorted(filter(self._is_here, back - {name}))
+        return found
 
     def is_secretive(self, name: str) -> bool:
         """Whether a module may keep what nobody sees: in a closure, a cache, an iterator, in C code."""
@@ -164,8 +185,17 @@ class Modules:
         module = sys.modules.get(name)
         if name not in self._loaded or module is None:
             return False
-        words = set(_WORD.findall(self.text(name)))
-        return not words.isdisjoint(_SECRETS) or any(hasattr(type(one), "__next__") for one in vars(module).values())
+        return not self.words(name).isdisjoint(_SECRETS) or any(
+            hasattr(type(one), "__next__") for one in vars(module).values()
+        )
+
+    def imports(self, name: str) -> frozenset[str]:
+        """What the text of a module imports; relative names begin with dots."""
+        return _read(self.text(name))[1]
+
+    def words(self, name: str) -> frozenset[str]:
+        """The words in the text of a module."""
+        return _words(self.text(name))
 
     def text(self, name: str) -> str:
         """The text of a module, as an import would load it now."""
@@ -191,6 +221,11 @@ class Modules:
 def _read(text: str) -> tuple[str, frozenset[str], essence.AtImport]:
     """Digest of the text of a module, the modules that it imports, and what it asks for when it is imported."""
     return essence.of_module(text), essence.imports(text), essence.at_import(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _words(text: str) -> frozenset[str]:
+    return source.words_in([text])
 
 
 def _mentioned(texts: Iterable[str], folders: Sequence[str]) -> Iterator[str]:

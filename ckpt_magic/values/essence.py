@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import hashlib
 import linecache
 import re
@@ -28,6 +29,8 @@ READERS: Final = frozenset(
     | {"fastmcp", "attrs", "attr", "beartype", "typeguard", "pandera", "singledispatch", "overload"}
 )
 _TEXT_READERS: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments"})
+
+_MODULES: Final = 1024  # whose texts are gone through once
 
 _Node = TypeVar("_Node", bound=ast.AST)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -105,31 +108,38 @@ def imports(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@functools.lru_cache(maxsize=_MODULES)
 def reaches_the_notebook(text: str) -> bool:
     """Whether the code of a module may read variables of the notebook by their names."""
     tree = _parsed(text)
-    return tree is None or not _WAYS_TO_MAIN.isdisjoint(_words(ast.walk(tree)))
+    return tree is None or not _WAYS_TO_MAIN.isdisjoint(_words(source.nodes(tree)))
 
 
 def words_reached(text: str, words: Set[str]) -> frozenset[str]:
     """The words in a module of what is defined under one of `words`, of all that this mentions, and of the rest."""
-    tree = _parsed(text)
-    if tree is None:
-        return frozenset()
-    defined: dict[str, set[str]] = {}
-    found: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, _DEFINITIONS):
-            defined.setdefault(node.name, set()).update(_words(ast.walk(node)))
-        else:
-            found |= _words(ast.walk(node))
+    rest, defined = _words_by_definition(text)
+    found, met = set(rest), set[str]()
     todo = (found | words) & defined.keys()
     while todo:
-        name = todo.pop()
-        more = defined.pop(name)
+        met |= todo
+        more = set[str]().union(*map(defined.__getitem__, todo))
         found |= more
-        todo = (todo | more) & defined.keys()
+        todo = more & defined.keys() - met
     return frozenset(found)
+
+
+@functools.lru_cache(maxsize=_MODULES)
+def _words_by_definition(text: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+    """The words of a module outside functions and classes, and in each of them."""
+    tree = _parsed(text)
+    rest, defined = frozenset[str](), dict[str, frozenset[str]]()
+    for node in () if tree is None else tree.body:
+        words = frozenset(_words(source.nodes(node)))
+        if isinstance(node, _DEFINITIONS):
+            defined[node.name] = defined.get(node.name, frozenset()) | words
+        else:
+            rest |= words
+    return rest, defined
 
 
 _WAYS_TO_MAIN: Final = frozenset({"__main__", "f_globals", "f_locals", "user_ns", "user_global_ns"})

@@ -180,8 +180,12 @@ class Evidence:
         always: bool,
         origins: Mapping[str, str] | None,
         imported: Iterable[str],
+        above: Iterable[str],
     ) -> dict[str, Any]:
-        """What META records of a step that has just run; `imported` are modules that unmarked cells import."""
+        """What META records of a step that has just run.
+
+        `imported` are modules that unmarked cells import, `above` those of them for what the step read.
+        """
         look, trail = running.look, running.trail
         unclear = list(look.unclear)
         loaded = {*look.modules, *code.names.imports}
@@ -220,6 +224,7 @@ class Evidence:
             "files": files,
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
+            "above": {name: self.modules.loaded(name) for name in sorted(self.modules.behind(above).keys() - behind)},
             "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | self._environ(trail),
             "python": platform.python_version(),
             "packages": self._packages(loaded),
@@ -279,6 +284,7 @@ class Evidence:
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in behind}
             | {name: fact.token for name, fact in facts["module"].items()},
+            "above": {name: self.modules.loaded(name) for name in evidence.get("above", {})},
             "environ": {
                 name: self._concealed(_variables_set() if name == _ALL else os.environ.get(name)) for name in asked
             },

@@ -95,6 +95,9 @@ def foresee(
 
 
 def _verdict(above: _Above, call: StepCall, code: Code, facts: Facts, meta: Meta) -> Verdict:
+    if meta["evidence"] is not None:  # what the modules give that cells above use is known to a kernel alone
+        modules = {**meta["evidence"].get("above", {}), **meta["evidence"]["modules"]}
+        meta = {**meta, "evidence": {**meta["evidence"], "modules": modules}}
     found = above.causes(meta)
     if call.always:
         found.append(Cause("unclear", "", "--always"))

@@ -248,6 +248,7 @@ class Saver:
             always=plan.call.always,
             origins=kernel.history.origins(names, modules),
             imported=kernel.history.imported(),
+            above=kernel.history.on_the_way(names) if kernel.evidence.modules.names() else (),
         )
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:

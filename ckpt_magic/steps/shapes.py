@@ -90,6 +90,17 @@ _is_outline = _row(
     **dict.fromkeys(("type", "dtype", "of"), _is_text),
 )
 _is_made = _fixed(_is_whole, _is_text)  # by which step, and the digest
+_are_digests = _table(_maybe(_is_text))
+_is_evidence = _row(
+    functions=_table(_row(digest=_is_text, values=_maybe(_is_text), text=_is_text)),
+    origins=_maybe(_table(_is_text)),
+    files=_several(_is_file),
+    written=_several(_is_file),
+    unclear=_is_texts,
+    **dict.fromkeys(("modules", "environ"), _are_digests),
+    **dict.fromkeys(("code", "python"), _is_text),
+    **dict.fromkeys(("covered", "shown", "key", "settings", "packages"), _table(_is_text)),
+)
 FORMS: Mapping[str, _Form] = {
     "name": _is_text,
     "version": _is_text,
@@ -106,19 +117,7 @@ FORMS: Mapping[str, _Form] = {
     "unmarked": _table(_is_made),
     "around": _table(_maybe(lambda value: _is_texts(value) and len(value) >= 2)),
     "sets": _table(_is_flag),
-    "evidence": _maybe(
-        _row(
-            functions=_table(_row(digest=_is_text, values=_maybe(_is_text), text=_is_text)),
-            origins=_maybe(_table(_is_text)),
-            files=_several(_is_file),
-            written=_several(_is_file),
-            modules=_table(_maybe(_is_text)),
-            environ=_table(_maybe(_is_text)),
-            unclear=_is_texts,
-            **dict.fromkeys(("code", "python"), _is_text),
-            **dict.fromkeys(("covered", "shown", "key", "settings", "packages"), _table(_is_text)),
-        )
-    ),
+    "evidence": _maybe(lambda value: _is_evidence(value) and _are_digests(value.get("above", {}))),
     "accepted": _maybe(
         lambda value: (
             _row(date=_is_text, reason=_is_text, causes=_several(_is_cause), meta=_is_mapping)(value)

@@ -128,6 +128,14 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
         {"way_mod.py": "import os\nMODE = os.environ.get('WAY_MODE', '')\ndef get(): return MODE\n"},
         env("WAY_MODE", "2"),
     ),
+    # -- what modules give that cells above use
+    ("a value of a module", "import way_mod\nv = way_mod.get()", "y = v", {"way_mod.py": "def get(): return 1\n"},
+     file("way_mod.py", "def get(): return 2\n")),
+    ("a value of a function of a module, changed", "from way_mod import get\nv = [0]\nv[0] = get()", "y = v[0]",
+     {"way_mod.py": "def get(): return 1\n"}, file("way_mod.py", "def get(): return 2\n")),
+    ("a value of a module behind one", "import way_mod as m\nv = m.get()", "y = v",
+     {"way_mod.py": "from way_low import get\n", "way_low.py": "def get(): return 1\n"},
+     file("way_low.py", "def get(): return 2\n")),
     # -- what cells do to modules
     ("an attribute of an object of a module", "import way_mod\nway_mod.tool.rate = 1", "y = way_mod.get()", RATE,
      text("rate = 1", "rate = 2")),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
+import ctypes
 import gc
 import hashlib
 import json
@@ -27,6 +29,12 @@ FORKED = Path(__file__).resolve().parent / "forked.py"
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would begin with the files of the most tests
         config.option.loadscopereorder = False
+    if sys.platform == "linux":  # memory that a kernel of an earlier test tracked can be tracked by no other one:
+        with contextlib.suppress(AttributeError):  # the allocator must not give it again (musl has no such call)
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+
+
+_M_MMAP_THRESHOLD = -3
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -155,7 +155,9 @@ class Evidence:
     def begins(self, call: StepCall, look: Look, *, hidden: Sequence[str]) -> Running:
         """A step is about to run: note what it opens."""
         trail = Trail(self.files.row)
-        running = Running(trail, look, time.time_ns(), {*sys.modules}, self.files.depends(call.depends, hidden=hidden))
+        depends = self.files.depends(call.depends, hidden=hidden)
+        environ = {name: os.environ.get(name) for name in ("TZ", *_LOCALE, "PYTHONHASHSEED")}
+        running = Running(trail, look, time.time_ns(), {*sys.modules}, depends, environ)
         watcher().start(trail)
         trail.reads(look.bound)
         return running
@@ -203,7 +205,7 @@ class Evidence:
         files += [row for row in self.files.rows(sought) if row.get("absent")]
         unclear += [] if running.depends else unknown
         keys |= _variables(look.texts) if trail.programs else set()
-        keys |= self._read_by_c(look, behind)
+        by_c = {name: self._concealed(running.environ[name]) for name in sorted(self._read_by_c(look, behind))}
         unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]
         named = [name for name in unmade if name not in seen and name in self._namespace]
         unclear += [f"`{name}` cannot be compared" for name in sorted(named)]
@@ -225,7 +227,9 @@ class Evidence:
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
             "above": {name: self.modules.loaded(name) for name in sorted(self.modules.behind(above).keys() - behind)},
-            "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | self._environ(trail),
+            "environ": by_c
+            | {name: self._concealed(os.environ.get(name)) for name in sorted(keys)}
+            | self._environ(trail),
             "python": platform.python_version(),
             "packages": self._packages(loaded),
             "unclear": unclear,

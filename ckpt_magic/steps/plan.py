@@ -173,6 +173,8 @@ class Running:
         Modules that were loaded before.
     depends
         Rows of what `--depends` names.
+    environ
+        Environment variables that C code may read, as they were before.
     """
 
     trail: Trail
@@ -180,6 +182,7 @@ class Running:
     began: int
     loaded: Set[str]
     depends: Sequence[Mapping[str, Any]]
+    environ: Mapping[str, str | None]
 
 
 @dataclass(slots=True)

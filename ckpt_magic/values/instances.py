@@ -122,14 +122,19 @@ def is_asked_for_slots(cls: Any) -> bool:
 
 
 def asked_before(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    """Reduce an object after its ``__getattr__`` was asked for something: the first time it may make what it looks in.
+    """Reduce an object after its ``__getattr__`` was asked what pickle will ask it: it may make what it looks in.
 
     An xarray dataset makes its `attrs` then, and would not be what it was before it was pickled.
     """
 
     def reduce(obj: Any) -> Any:
-        with suppress(Exception):
-            obj.ckpt_magic_asks  # noqa: B018
+        for name in copyreg._slotnames(type(obj)):  # type: ignore[attr-defined]
+            try:
+                _attribute(obj, name)
+            except AttributeError:  # one that is empty; of the others nobody is asked
+                with suppress(Exception):
+                    getattr(obj, name)
+                break
         return NotImplemented if usual is None else usual(obj)
 
     return reduce

@@ -12,6 +12,9 @@ from typing import Any
 import nbformat
 import pytest
 
+from ckpt_magic.faces import runner
+from ckpt_magic.faces.cli import main
+
 pytestmark = pytest.mark.kernel
 
 # Unmarked, before the step. The disk takes longer than kernels are given to end: SIGTERM comes after 2.5 s.
@@ -79,6 +82,26 @@ def test_run_fails_if_a_checkpoint_could_not_be_published(tmp_path: Path) -> Non
         assert "step 1 of `p` ran, but its checkpoint was not saved: " in done.stderr
         assert "the disk is full" in done.stderr and last in done.stderr
         assert not (tmp_path / "ck/p-v1-step1.pkl").exists()
+
+
+def test_a_kernel_that_aborts_the_question_what_was_not_saved_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As an old one does with what reaches it right after a cell that failed."""
+    notebook(tmp_path, 0.3, "raise OSError(28, 'full')")
+    asked, plain = [], runner._Client.async_wait_for_reply
+
+    async def wait(client: Any, msg_id: str, cell: Any = None) -> Any:
+        reply = await plain(client, msg_id, cell) or {"content": {}}
+        is_asked = "unsaved" in reply["content"].get("user_expressions", {})
+        asked.extend([msg_id] if is_asked else [])
+        return {"content": {"status": "aborted"}} if is_asked and len(asked) == 1 else reply
+
+    monkeypatch.setattr(runner._Client, "async_wait_for_reply", wait)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "slow.ipynb"]) == 1
+    assert len(asked) == 2
+    assert "step 1 of `p` ran, but its checkpoint was not saved: " in capfd.readouterr().err
 
 
 def test_an_interrupted_run_leaves_the_checkpoints_of_the_steps_that_ended(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from ckpt_magic.steps.stored import printable
 _STEP = re.compile(r"(?:[ \t]*(?:#.*)?\n)*[ \t]*%%step[ \t]+(\d+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _DYING_SECONDS = 5
+_TRIES = 50  # a tenth of a second apart
 _UNSAVED = "__import__('sys').modules['ckpt_magic.faces.magics'].unsaved(get_ipython())"  # an error if it is not loaded
 _IDLE_SECONDS = 600  # a kernel that printed much needs a while until its last message is here
 
@@ -170,9 +171,16 @@ class _Client(NotebookClient):
         if self.kc is None:
             return
         self._progress.publishes()
-        msg_id = self.kc.execute("", silent=True, user_expressions={"unsaved": _UNSAVED})
-        reply = await self.async_wait_for_reply(msg_id)
-        answer = (reply or {"content": {}})["content"].get("user_expressions", {}).get("unsaved", {})
+        content: Mapping[str, Any] = {"status": "aborted"}
+        for _ in range(_TRIES):  # a kernel that has just failed a cell aborts what reaches it before its queue is empty
+            reply = await self.async_wait_for_reply(
+                self.kc.execute("", silent=True, user_expressions={"unsaved": _UNSAVED})
+            )
+            content = (reply or {"content": {}})["content"]
+            if content.get("status") != "aborted":
+                break
+            await asyncio.sleep(0.1)
+        answer = content.get("user_expressions", {}).get("unsaved", {})
         if answer.get("status") == "ok":
             self._unsaved = list(ast.literal_eval(answer["data"]["text/plain"]))
         for text in self._unsaved:

@@ -115,5 +115,6 @@ def test_a_shell_tells_the_same_sources(run_in_fork: RunInFork, start: int) -> N
 
 def test_a_kernel_tells_the_same_sources(run_cells: RunCells) -> None:
     full, restored = (run_cells([f"%ckpt_start {start}", *STEPS, PROBE, READ]) for start in ("none", "end"))
-    assert restored.cells[-1].outputs[0].text == full.cells[-1].outputs[0].text
-    assert "def inner(m):" in full.cells[-1].outputs[0].text
+    told, expected = ("".join(one.text for one in done.cells[-1].outputs) for done in (restored, full))
+    assert told == expected  # on a busy machine a text comes in pieces
+    assert "def inner(m):" in expected

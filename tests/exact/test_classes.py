@@ -1013,6 +1013,20 @@ put = C.put
 """,
 )
 scenario(
+    "the order of a class's names, those that Python looks at among others",
+    """
+%%step 1
+class C:
+    def __init__(self): self.x = 1
+    y = 2
+    def __len__(self): return 3
+    z = 4
+%%step 2
+order = list(vars(C))
+""",
+    known="names that Python looks at are set last, when the class is made: it must not be asked by them before",
+)
+scenario(
     "methods are patched in and taken back",
     """
 %%step 1

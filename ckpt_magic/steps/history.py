@@ -54,9 +54,9 @@ class History:
         """Those names whose values unmarked cells may have changed in place, as far as their code tells."""
         return names if self._touched is None else names & self._touched
 
-    def on_the_way(self, names: Iterable[str]) -> set[str]:
+    def on_the_way(self, names: Iterable[str]) -> Set[str]:
         """Modules that unmarked cells import for what these names hold."""
-        return set().union(*(origins.origin(self._events, name).imports for name in names))
+        return origins.origin(self._events, *names).imports
 
     def imported(self) -> set[str]:
         """Modules that unmarked cells import."""

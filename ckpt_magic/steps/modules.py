@@ -99,15 +99,15 @@ class Modules:
         return found
 
     def _is_here(self, name: str) -> bool:
-        return name in self._loaded and name in sys.modules
+        return name in self._loaded and sys.modules.get(name) is not None
 
     def _leads_to(self, name: str) -> list[str]:
         """The modules that a module imports or holds, and the package that it is in."""
-        parent, module = name.rpartition(".")[0], sys.modules.get(name)
+        parent = name.rpartition(".")[0]
         found = [parent] if parent else []  # of `from package import name` the name may be that of no module
-        if module is not None and name in self._loaded:
-            found += _absolute(module, self.imports(name))
-        return found + _inside(module)
+        if self._is_here(name):
+            found += _absolute(sys.modules[name], self.imports(name))
+        return found + _inside(sys.modules.get(name))
 
     def asked_at_import(self, behind: Mapping[str, str]) -> tuple[set[str], list[str], list[str]]:
         """What modules ask for when they are imported: environment variables, files; and what cannot be told."""
@@ -182,11 +182,9 @@ class Modules:
         """Whether a module may keep what nobody sees: in a closure, a cache, an iterator, in C code."""
         if name in _SECRETIVE:
             return True
-        module = sys.modules.get(name)
-        if name not in self._loaded or module is None:
-            return False
-        return not self.words(name).isdisjoint(_SECRETS) or any(
-            hasattr(type(one), "__next__") for one in vars(module).values()
+        return self._is_here(name) and (
+            not self.words(name).isdisjoint(_SECRETS)
+            or any(hasattr(type(one), "__next__") for one in vars(sys.modules[name]).values())
         )
 
     def imports(self, name: str) -> frozenset[str]:
@@ -230,7 +228,7 @@ def _words(text: str) -> frozenset[str]:
 
 def _mentioned(texts: Iterable[str], folders: Sequence[str]) -> Iterator[str]:
     """Files that texts mean, alone or below a folder that another one means."""
-    texts = [text for text in texts if 0 < len(text) < 500 and text.isprintable()]
+    texts = _like_paths(texts)
     inner = [os.path.join(folder, text) for folder in folders for text in texts]
     for folder in [*folders, *filter(os.path.isdir, inner)]:
         for text in texts:
@@ -241,9 +239,13 @@ def _mentioned(texts: Iterable[str], folders: Sequence[str]) -> Iterator[str]:
 
 def _folders(texts: Iterable[str], tops: Sequence[str]) -> list[str]:
     """Folders that texts mean."""
-    named = [text for text in texts if 0 < len(text) < 500 and text.isprintable()]
+    named = _like_paths(texts)
     paths = (os.path.normpath(os.path.join(top, os.path.expanduser(text))) for top in tops for text in named)
     return [*dict.fromkeys(filter(os.path.isdir, paths))]
+
+
+def _like_paths(texts: Iterable[str]) -> list[str]:
+    return [text for text in texts if 0 < len(text) < 500 and text.isprintable()]
 
 
 def _inside(module: Any) -> list[str]:

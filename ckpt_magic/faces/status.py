@@ -34,10 +34,11 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
 from ckpt_magic.faces import causes
@@ -124,35 +125,28 @@ def rows(
     StoreError
         The folder cannot be listed.
     """
-    here = {key: pipeline for key, pipeline in (pipelines or {}).items() if key.folder == store.folder}
-    found: dict[tuple[PipelineKey, int], Entry | None] = {}
-    for key, pipeline in here.items():
-        if name in (None, key.name) and version in (None, key.version):
-            found.update(dict.fromkeys((key, step) for step in pipeline.steps))
-    keys = {(key.name, key.version): key for key in here}
-    for entry in store.entries(name, version):
-        one = entry.name, entry.version
-        found[keys.get(one) or keys.setdefault(one, PipelineKey(store.folder, *one)), entry.step] = entry
+    here = {
+        (key.name, key.version): pipeline for key, pipeline in (pipelines or {}).items() if key.folder == store.folder
+    }
+    found: dict[tuple[str, str], dict[int, Entry | None]] = {}
+    for one, pipeline in here.items():
+        if name in (None, one[0]) and version in (None, one[1]):
+            found[one] = dict.fromkeys(pipeline.steps)
     saving = {one.path for one in publisher().pending(store.folder)}
-    ranks = {version: natural(version) for _, version in keys}
-    ordered = sorted(found, key=lambda one: (one[0].name, ranks[one[0].version], one[1]))
     held = {path: size for path, size in (held or {}).items() if path.parent == store.folder}
     made = Rows()
     with collector.off():  # rows hold no cycles, and thousands of dicts are made
-        for key, step in ordered:
-            row = _row(
-                key,
-                step,
-                found[key, step],
-                keyring,
-                here[key].steps.get(step) if key in here else None,
-                outlook,
-                judging,
-                is_saving=bool(saving) and store.path(key.name, key.version, step) in saving,
-            )
-            if held and row["state"] == "missing" and (kept := held.get(store.path(key.name, key.version, step))):
-                row |= {"state": "held", "bytes": kept}
-            made.append(row)
+        for entry in store.entries(name, version):
+            found.setdefault(entry[:2], {})[entry.step] = entry
+        for one in sorted(found, key=lambda one: (one[0], natural(one[1]), one[1])):
+            key = PipelineKey(store.folder, *one)
+            seen = here[one].steps if one in here else {}
+            for step in sorted(found[one]):
+                is_saving = bool(saving) and store.path(*one, step) in saving
+                row = _row(key, step, found[one][step], keyring, seen.get(step), outlook, judging, is_saving=is_saving)
+                if held and row["state"] == "missing" and (kept := held.get(store.path(*one, step))):
+                    row |= {"state": "held", "bytes": kept}
+                made.append(row)
     if held:
         made.note = (
             f"held: {size(sum(held.values()))} of files that were deleted or replaced stay on the disk until this "
@@ -208,13 +202,12 @@ def _row(
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """One file, as far as META tells; `meta` may be a lie unless `state` is `stored`."""
 
     state: str
     reason: str = ""
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = MappingProxyType({})
     bytes: int | None = None
     stored: files.StoredStep | None = None
 
@@ -303,8 +296,8 @@ def _result(meta: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield {"name": "_", **row}
 
 
-def _dicts(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, (list, tuple)) else []
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, (list, tuple)) else []
 
 
 def _text(value: Any) -> str | None:

@@ -330,7 +330,7 @@ def open_checkpoint(path: str | os.PathLike[str], keyring: Keyring) -> StoredSte
             with _Blamed(path):
                 status = os.fstat(file.fileno())
                 size = status.st_size
-                tail = bytes(read_exactly(file, max(0, size - _TAIL), min(size, _TAIL)))
+                tail = _end_of(file, size)
                 footer = _Footer.at_end_of(tail)
                 meta = _authenticate(file, path, size, footer, tail, keyring)
         except (FormatError, UntrustedError) as problem:
@@ -596,6 +596,14 @@ def _authenticate(
     return _parse_meta(raw)
 
 
+def _end_of(file: BinaryIO, size: int) -> bytes:
+    """The last bytes of a file of `size` bytes, in one call as a rule."""
+    wanted = min(size, _TAIL)
+    file.seek(size - wanted)
+    tail = file.read(wanted)
+    return tail if len(tail) == wanted else bytes(read_exactly(file, size - wanted, wanted))
+
+
 def _raw_meta(file: BinaryIO, size: int, footer: _Footer, tail: bytes = b"") -> bytes:
     """The bytes of META, out of `tail` (the end of the file) if they are in there."""
     stop = len(tail) - FOOTER.size
@@ -751,23 +759,23 @@ def _begins_like_ours(head: bytes) -> bool:
 
 def _open(path: Path) -> BinaryIO:
     """Open a checkpoint unbuffered; a symbolic link is not followed, and a pipe not waited for."""
-    try:
-        with Explained(path, "the file cannot be opened", reading=True):
-            descriptor = os.open(path, _READING)
-    except StoreError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            raise StepNotFoundError(f"there is no file {path}") from error
+    try:  # statements that cost nothing where nothing fails: a folder may hold ten thousand files
+        descriptor = os.open(path, _READING)
+    except FileNotFoundError as error:
+        raise StepNotFoundError(f"there is no file {path}") from error
+    except OSError as error:
         if os.path.islink(path):
             raise StoreError(f"{path} is a symbolic link; checkpoints are never read through links") from error
-        raise
+        with Explained(path, "the file cannot be opened", reading=True):
+            raise
     try:
-        with _Blamed(path):
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise StoreError(f"{path} is not a regular file")
-            return cast(BinaryIO, _Reading(descriptor, "rb"))
-    except StoreError:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise StoreError(f"{path} is not a regular file")
+        return cast(BinaryIO, _Reading(descriptor, "rb"))
+    except BaseException:
         os.close(descriptor)
-        raise
+        with _Blamed(path):
+            raise
 
 
 _READING = functools.reduce(

@@ -179,21 +179,25 @@ class Store:
         A file name such as ``m-v1-v2-step3.pkl`` can be read in two ways; then META (not authenticated) decides, and
         without META the last ``-v`` does.
         """
-        found = []
+
+        def is_wanted(split: tuple[str, str]) -> bool:
+            return name in (None, split[0]) and (version is None or str(version) == split[1])
+
         known: dict[str, list[tuple[str, str]]] = {}  # file names have few beginnings, as a rule
+        found: dict[tuple[str, str], list[tuple[int, Path]]] = {}
         for entry in self._scan():
             match = _FILE.fullmatch(entry.name)
             if match and entry.is_file(follow_symlinks=False):
-                stem = match["stem"]
+                stem, step = match.groups()
                 splits = known[stem] if stem in known else known.setdefault(stem, list(_splits(stem)))
-                if not any(name in (None, n) and (version is None or str(version) == v) for n, v in splits):
+                if not any(map(is_wanted, splits)):
                     continue
                 path = self.folder / entry.name
                 read_as = _told_by_meta(path, splits) if len(splits) > 1 else splits[0]
-                found.append(Entry(*read_as, int(match["step"]), path))
-        wanted = [e for e in found if name in (None, e.name) and (version is None or str(version) == e.version)]
-        ranks = {e.version: natural(e.version) for e in wanted}
-        return sorted(wanted, key=lambda e: (e.name, ranks[e.version], e.step))
+                if is_wanted(read_as):
+                    found.setdefault(read_as, []).append((int(step), path))
+        ordered = sorted(found, key=lambda one: (one[0], natural(one[1]), one[1]))
+        return [Entry(*one, *file) for one in ordered for file in sorted(found[one])]
 
     def steps_below(self, name: str, version: str, step: int) -> list[int]:
         """Numbers of the stored steps of a version before `step`; other files of the folder are not looked at."""

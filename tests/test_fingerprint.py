@@ -23,6 +23,7 @@ import pytest
 
 from ckpt_magic.values import fingerprint
 from ckpt_magic.values.fingerprint import look, look_at_all
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import make_placeholder
 from ckpt_magic.values.seen import Seen
 
@@ -249,7 +250,7 @@ def test_placeholders_anywhere_are_lost_values_and_not_used(nested: Callable[[An
     seen = look(value, {})
     assert seen.digest is None
     assert "lost when an earlier step was saved" in seen.why
-    assert id(used) not in seen.met  # what notes the uses reaches the whole session
+    assert identity(used) not in seen.met  # what notes the uses reaches the whole session
     assert fingerprint.fingerprint(value) is None
     assert used == []
 
@@ -344,7 +345,7 @@ def test_what_a_generator_holds_is_met_although_it_cannot_be_pickled() -> None:
     def walk(them: list[int]) -> Iterator[int]:
         yield from them
 
-    assert id(items) in look(walk(items), {}).met
+    assert identity(items) in look(walk(items), {}).met
 
 
 def test_what_is_held_weakly_is_met() -> None:
@@ -356,7 +357,7 @@ def test_what_is_held_weakly_is_met() -> None:
     for value in (weakref.ref(kept), weak, [weakref.ref(kept)], weakref.ref(kept, print)):
         seen = look(value, {})
         assert seen.digest is not None
-        assert id(kept) in seen.met
+        assert identity(kept) in seen.met
     finalizer = weakref.finalize(kept, print)
     assert look(finalizer, {}).digest is None
     finalizer.detach()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,21 @@ def test_what_was_read_before_it_was_written_is_kept_in_mind(folder: Path) -> No
         (folder / "b.npy").read_text()
     assert trail.read == {str(folder / "a.txt"): "was a.txt"}
     assert list(trail.written) == [str(folder / "a.txt"), str(folder / "b.npy")]
+
+
+def test_a_look_asks_nothing_that_audit_hooks_are_told(tmp_path: Path) -> None:
+    code = f"""
+        import collections, sys
+        from pathlib import Path
+        from tests.kernels import Kernel
+
+        kernel, told = Kernel(Path({str(tmp_path)!r})), collections.Counter()
+        kernel.cell("class Point: pass\\npoints, names = [], {{}}\\nfor n in range(300): globals()[f'x{{n}}'] = [n]")
+        kernel.step(1, "y = 1")
+        sys.addaudithook(lambda event, arguments: told.update([event]))
+        kernel.step(2, "for n in range(500): points.append(Point()); points[-1].x = [n]; names[n] = [n]")
+        print(max(told.values()))
+        """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    assert int(done.stdout) < 300  # our own hook is told each: `id`, asked of 300 names, would take as long as all else

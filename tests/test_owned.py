@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.values import delta, fingerprint, owned
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
 
 
@@ -43,8 +44,8 @@ def test_attributes_of_modules_classes_and_instances_are_found(library: Any) -> 
         (logging.Logger.manager.loggerDict, "logging.Logger.manager.loggerDict"),
         (sys.path, "sys.path"),
     ):
-        assert owned.text(known[id(obj)]) == path
-        assert owned.at(known[id(obj)]) is obj
+        assert owned.text(known[identity(obj)]) == path
+        assert owned.at(known[identity(obj)]) is obj
 
 
 def test_what_the_user_puts_there_is_the_users(library: Any) -> None:
@@ -90,7 +91,7 @@ def test_what_only_another_of_them_holds_is_not_met(library: Any) -> None:
     value = [library.thing]  # which holds its parts
     before = fingerprint.look(value, {})
     assert before.owned.keys() == {("a_library", "thing")}
-    assert before.met.keys() == {id(value)}
+    assert before.met.keys() == {identity(value)}
 
 
 def test_a_restore_asks_whether_it_holds_the_same(library: Any) -> None:

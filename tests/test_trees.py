@@ -12,6 +12,7 @@ import pytest
 
 from ckpt_magic.values import trees
 from ckpt_magic.values.fingerprint import look, look_at_all
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.seen import Objects
 from ckpt_magic.values.sharing import links
 
@@ -65,7 +66,7 @@ def test_a_look_meets_the_containers_of_a_tree_and_each_once() -> None:
     value = rows()
     met = look({"rows": value}, {}).met
     assert len(met) == 2 + 3 * len(value) and next(iter(met.values())) == {"rows": value}
-    assert all(id(part) in met for row in value for part in (row, row["part"], row["part"][1]))
+    assert all(identity(part) in met for row in value for part in (row, row["part"], row["part"][1]))
 
 
 @pytest.mark.parametrize("held", [lambda value: value[-1], lambda value: value[3]["part"]], ids=["row", "part"])
@@ -125,12 +126,12 @@ def test_a_tree_that_a_thread_changes_meanwhile_is_left_to_the_pickler(monkeypat
 @pytest.mark.parametrize("asked", [1, 500])
 def test_what_a_tree_consists_of_is_found_with_a_dict_and_without(asked: int) -> None:
     parts: list[list[int]] = [[k] for k in range(1_000)]
-    objects = Objects(parts, sorted(map(id, parts)))
+    objects = Objects(parts, sorted(map(identity, parts)))
     other: list[int] = []
-    some = set(map(id, parts[:asked]))
-    assert list(objects) == list(map(id, parts)) and len(objects) == 1_000
-    assert id(parts[7]) in objects and id(other) not in objects
-    assert objects.among(some | {id(other)}) == some
+    some = set(map(identity, parts[:asked]))
+    assert list(objects) == list(map(identity, parts)) and len(objects) == 1_000
+    assert identity(parts[7]) in objects and identity(other) not in objects
+    assert objects.among(some | {identity(other)}) == some
     assert sorted(objects.some(some)) == parts[:asked]
-    assert objects[id(parts[7])] is parts[7] and list(objects.values()) == parts
-    assert id(parts[7]) in objects and id(other) not in objects.keys()
+    assert objects[identity(parts[7])] is parts[7] and list(objects.values()) == parts
+    assert identity(parts[7]) in objects and identity(other) not in objects.keys()

@@ -13,6 +13,8 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ckpt_magic.values.memory import identity
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -89,8 +91,10 @@ def _is_notebooks(thread: threading.Thread, namespace: Mapping[str, Any]) -> boo
     if any(_is_of(one, namespace) for one in given):
         return True
     owners = [getattr(one, "__self__", None) for one in work]
-    known = {id(value) for value in list(namespace.values())}
-    return any(id(one) in known for one in (thread, *owners) if one is not None and type(one) is not types.ModuleType)
+    known = {identity(value) for value in list(namespace.values())}
+    return any(
+        identity(one) in known for one in (thread, *owners) if one is not None and type(one) is not types.ModuleType
+    )
 
 
 def _is_of(work: Any, namespace: Mapping[str, Any]) -> bool:
@@ -116,9 +120,9 @@ def _tasks(namespace: Mapping[str, Any], loop: asyncio.AbstractEventLoop | None)
     import asyncio  # here, for scripts that have no loop: it takes longer than all of ours
 
     current = asyncio.current_task(loop) if loop.is_running() else None
-    known = {id(value) for value in list(namespace.values())}
+    known = {identity(value) for value in list(namespace.values())}
     for task in asyncio.all_tasks(loop):
-        if task is not current and (id(task) in known or _awaits(task.get_coro(), namespace)):
+        if task is not current and (identity(task) in known or _awaits(task.get_coro(), namespace)):
             yield f"running task `{task.get_name()}`"
     for handle in [*getattr(loop, "_scheduled", ()), *getattr(loop, "_ready", ())]:
         if not handle.cancelled() and _is_of(getattr(handle, "_callback", None), namespace):

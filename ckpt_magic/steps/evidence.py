@@ -33,6 +33,7 @@ from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.values import ambient, bindings, essence, fingerprint, outlines, reaching, references, source
 from ckpt_magic.values.essence import Texts
 from ckpt_magic.values.makers import Makers
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.origins import FAR
 from ckpt_magic.values.parts import attributes_of
 
@@ -401,7 +402,7 @@ class Evidence:
         for one in found:
             if self._makers.maker(one):
                 continue  # a step made it: the digest of what that step left says it all
-            idents.add(id(one))
+            idents.add(identity(one))
             definition = self._texts.of(one)
             text = "" if definition is None else definition.text
             if definition is not None and definition.plain:
@@ -423,7 +424,7 @@ class Evidence:
             f"what `{name}` holds cannot be compared" for name, one in functions.items() if one["values"] is None
         ]
         here = list(self._namespace.items()) if idents else ()
-        covered = {name: value.__qualname__ for name, value in here if id(value) in idents}
+        covered = {name: value.__qualname__ for name, value in here if identity(value) in idents}
         return functions, covered, unclear
 
     def _functions_now(

@@ -14,6 +14,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, reaching, sharing, source, spots
 from ckpt_magic.values.fingerprint import fingerprint
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen
 
@@ -179,7 +180,7 @@ class Looks:
         state = delta.look(names, kernel.main, kernel.pages, kernel.makers, known, None if one_by_one else last)
         if kernel.owner is not None:
             for seen in state.looks.values():
-                if id(kernel.owner) in seen.met:  # a restore would make a second instance of it
+                if identity(kernel.owner) in seen.met:  # a restore would make a second instance of it
                     seen.refuse("it holds the pipeline object (`self`); keep only what you need of it")
         kernel.pages.prune({content.place for seen in state.looks.values() for content in seen.contents})
         return state
@@ -219,7 +220,11 @@ class Looks:
         """Add names that are read through what the values hold; None for all."""
         kernel = self._kernel
         while reached is not None and not source.reaches_all(reached):
-            held = {f"\0{id(one)}": one for name in reached & state.looks.keys() for one in state.looks[name].functions}
+            held = {
+                f"\0{identity(one)}": one
+                for name in reached & state.looks.keys()
+                for one in state.looks[name].functions
+            }
             more = reached | reaching.reachable(held, {**kernel.namespace, **held}) - held.keys()
             more |= reaching.reachable(names.woken_by(more), kernel.namespace)
             if more == reached:

@@ -16,6 +16,7 @@ from ckpt_magic.files.maps import Map
 from ckpt_magic.files.store import Store
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import references
+from ckpt_magic.values.memory import identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Mapped:
     def add(self, key: PipelineKey, step: int, mapped: Map, values: Mapping[str, Any]) -> None:
         """Note that `values` were restored from the file of a step; its map is not released yet."""
         idents = {
-            name: id(value)
+            name: identity(value)
             for name, value in values.items()
             if not (type(value) in references.ATOMS or references.by_reference(value))
         }
@@ -101,5 +102,5 @@ class Mapped:
 
     def _names(self, file: _File) -> str:
         """The names that still hold what was restored; all of them if only parts of it are held."""
-        names = [name for name, ident in file.idents.items() if id(self._namespace.get(name)) == ident]
+        names = [name for name, ident in file.idents.items() if identity(self._namespace.get(name)) == ident]
         return ", ".join(f"`{name}`" for name in sorted(names or file.idents))

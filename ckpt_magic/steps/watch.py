@@ -18,6 +18,7 @@ from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
 from ckpt_magic.values import alone, delta, essence, holders, makers, reaching, sharing, source
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen
@@ -231,7 +232,7 @@ class Watch:
         if self._changeable is None:
             return set()
         touched = sharing.closure(self._last.links, sharing.closure(state.links, self._changeable))
-        definitions_touched = {id(self._namespace[name]) for name in touched & self._namespace.keys()}
+        definitions_touched = {identity(self._namespace[name]) for name in touched & self._namespace.keys()}
         return {
             name
             for name in moved - touched
@@ -328,7 +329,7 @@ class Watch:
 
     def _reaches(self, name: str, state: delta.State, touched: Set[int]) -> bool:
         """Whether a name reaches a class or function that a cell may have changed, and with it all that has it."""
-        return name in state.looks and any(id(one) in touched for one in state.looks[name].functions)
+        return name in state.looks and any(identity(one) in touched for one in state.looks[name].functions)
 
     def made(self) -> set[str]:
         """Names that hold what a step left in them, of any pipeline."""

@@ -13,6 +13,7 @@ from typing import Any
 from ckpt_magic.values import collector, fingerprint, holders, references, sharing
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.delta import State
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.seen import Seen
 
 
@@ -121,9 +122,9 @@ class Closed:
 
     def is_met(self, looks: Iterable[Seen], batches: Iterable[Batch], values: Mapping[str, Any]) -> bool:
         """Whether other names hold some of what is open, by themselves or in batches."""
-        idents = set(map(id, self.opening))
+        idents = set(map(identity, self.opening))
         return any(seen.among(idents) for seen in looks) or any(
-            not idents.isdisjoint(map(id, batch.among(values))) for batch in batches
+            not idents.isdisjoint(map(identity, batch.among(values))) for batch in batches
         )
 
 
@@ -147,13 +148,13 @@ def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) 
         if seen.is_large and not (around.addresses and seen.spans):
             large.add(name)
         elif type(namespace.get(name)) in (str, bytes) and len(namespace[name]) > fingerprint.MUCH:
-            seen.alone = id(namespace[name])  # nobody can change it
+            seen.alone = identity(namespace[name])  # nobody can change it
     large -= set(touched).union(*state.links.objects, *state.links.memory)
     ties = sharing.Ties(namespace)
     found = {}
     for name in large & namespace.keys():
-        seen, ident = state.looks[name], id(namespace[name])
-        ours = sum(id(space.get(name)) == ident for space in around.spaces)
+        seen, ident = state.looks[name], identity(namespace[name])
+        ours = sum(identity(space.get(name)) == ident for space in around.spaces)
         if seen.functions or seen.owned or next(iter(seen.met)) != ident or around.entered.waits({name: ident}):
             continue
         made = holders.made_for_look(seen, ties, ours, around.maps)
@@ -164,8 +165,10 @@ def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) 
     named = around.named() if found else None
     for name in found.keys() - named if named is not None else ():
         seen = state.looks[name]
-        seen.alone = id(namespace[name])
-        state.lasting |= {(span.low, span.high - span.low) for span in seen.spans if id(span.array) not in found[name]}
+        seen.alone = identity(namespace[name])
+        state.lasting |= {
+            (span.low, span.high - span.low) for span in seen.spans if identity(span.array) not in found[name]
+        }
 
 
 def find_closed(state: State, around: Surroundings, touched: Iterable[str]) -> None:
@@ -185,7 +188,7 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
         looks = [state.looks[name] for name in group]
         if sum(len(seen.met) for seen in looks) < fingerprint.MANY // 2 or not used.isdisjoint(group):
             continue
-        idents = {name: id(namespace.get(name)) for name in group}
+        idents = {name: identity(namespace.get(name)) for name in group}
         if any(one.alone or not one.is_comparable or one.functions or one.owned or one.guarded for one in looks):
             continue
         if around.addresses and any(one.spans for one in looks):
@@ -214,5 +217,5 @@ def untouched(state: State, names: Mapping[str, Any], touched: Iterable[str]) ->
     return {
         name: seen
         for name, seen in state.looks.items()
-        if seen.alone and name in names and name not in used and id(names[name]) == seen.alone
+        if seen.alone and name in names and name not in used and identity(names[name]) == seen.alone
     }

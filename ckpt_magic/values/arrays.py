@@ -14,7 +14,7 @@ from ckpt_magic.values import companions, memmaps
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered
-from ckpt_magic.values.memory import is_writeable
+from ckpt_magic.values.memory import identity, is_writeable
 
 _OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
 
@@ -86,7 +86,7 @@ class Arrays:
         """
         kind, ndarray = type(array), sys.modules["numpy"].ndarray
         plain = ndarray.view(array, ndarray)
-        self.inner[id(plain)] = plain
+        self.inner[identity(plain)] = plain
         state = vars(array) if hasattr(array, "__dict__") else {}, is_writeable(array)
         return ndarray.view, (plain, kind), state, None, None, self._known.evaluated(_SET_SUBARRAY)
 
@@ -95,7 +95,7 @@ class Arrays:
         array = array_of(part)
         if array is None:
             return NotImplemented
-        self.inner[id(array)] = array
+        self.inner[identity(array)] = array
         return operator.getitem, (array, ())
 
     def whole_array(self, array: Any) -> Any:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ckpt_magic.values import sharing
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import new_hash
 from ckpt_magic.values.seen import Seen
 
@@ -96,20 +97,20 @@ def tied_outside(
 ) -> list[Batch]:
     """Those of the batches whose values another name, or another batch, holds and can change."""
     names = itertools.chain.from_iterable(batch.names for batch in batches)
-    each = list(map(id, map(values.__getitem__, names)))
+    each = list(map(identity, map(values.__getitem__, names)))
     idents = set(each)
     shared = _in_several(batches, values) if len(idents) < len(each) else set()
     shared = shared.union(*(seen.among(idents) for seen in looks if seen.met))
     return [
         batch
         for batch in (batches if shared else ())
-        if any(id(value) in shared and ties(value) for value in batch.among(values))
+        if any(identity(value) in shared and ties(value) for value in batch.among(values))
     ]
 
 
 def _in_several(batches: Iterable[Batch], values: Mapping[str, Any]) -> set[int]:
     """The `id` of values that more than one batch has."""
-    times = Counter(itertools.chain.from_iterable(set(map(id, batch.among(values))) for batch in batches))
+    times = Counter(itertools.chain.from_iterable(set(map(identity, batch.among(values))) for batch in batches))
     return {ident for ident, count in times.items() if count > 1}
 
 

@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import ATOMS
 
 _FAR: Final = 200  # objects that a value leads to
@@ -37,7 +38,7 @@ def files_behind(value: Any) -> tuple[list[str], list[str]]:
 
 
 def _reached(value: Any) -> Iterator[Any]:
-    todo, met = [value], {id(value)}
+    todo, met = [value], {identity(value)}
     while todo and len(met) < _FAR:
         one = todo.pop()
         kind = type(one)
@@ -47,8 +48,8 @@ def _reached(value: Any) -> Iterator[Any]:
         if kind in _SIZED and len(one) > _LONG:
             continue
         for inner in gc.get_referents(one):
-            if id(inner) not in met and type(inner) not in ATOMS:
-                met.add(id(inner))
+            if identity(inner) not in met and type(inner) not in ATOMS:
+                met.add(identity(inner))
                 todo.append(inner)
 
 

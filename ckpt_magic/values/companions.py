@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ckpt_magic.values.forms import Token
+from ckpt_magic.values.memory import identity
 
 KIND: Final = "companions"
 _MANY: Final = 50  # companions that are asked for their memory
@@ -93,14 +94,14 @@ class Companions:
         return None if refs is None else self._of(refs, one).serial
 
     def _of(self, refs: Any, one: Any) -> _Count:
-        found = self._known.get(id(refs))
+        found = self._known.get(identity(refs))
         if found is None:
             name = f"{self._step}.{next(self._number)}" if self._step else ""
             found = self._note(refs, name, _addresses(_memory(one)))
         return found
 
     def _note(self, refs: Any, name: str, starts: tuple[int, ...]) -> _Count:
-        found = self._known[id(refs)] = _Count(refs, name, next(self._serials), starts)
+        found = self._known[identity(refs)] = _Count(refs, name, next(self._serials), starts)
         if name:
             older = self._named.get(name)
             if older is not None:  # its step ran again
@@ -151,14 +152,14 @@ class Companions:
         joined
             Blocks and indexes with these counts and their places; empty afterwards.
         """
-        counts = {id(refs): self._here(token[1], refs) for token, refs in found.items() if token[0] == KIND}
+        counts = {identity(refs): self._here(token[1], refs) for token, refs in found.items() if token[0] == KIND}
         for _, refs, _ in joined:
-            if (count := counts.get(id(refs))) is not None and count.refs is not refs:
+            if (count := counts.get(identity(refs))) is not None and count.refs is not refs:
                 for one in _living(refs):  # also what pandas made of what was read: the levels of an index
                     if count_of(one) is refs:
                         _enter(one, count.refs)
         for one, refs, place in joined:
-            if (count := counts.get(id(refs))) is not None:
+            if (count := counts.get(identity(refs))) is not None:
                 _share(one, count, place)
         joined.clear()  # a block is counted while it lives
 

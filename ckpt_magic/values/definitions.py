@@ -31,6 +31,7 @@ from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.forms import CALL, FROM_KEYS, NO_HOOK, Form, Items, Later, Reduced, hooks
 from ckpt_magic.values.functions import Functions
 from ckpt_magic.values.makers import method_of
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import (
     attributes_of,
     enum_twin,
@@ -82,25 +83,25 @@ class Definitions(Functions):
 
     def klass(self, cls: type) -> Any:
         """Reduce a class: by name if it can be imported, else as a skeleton and blocks of attributes."""
-        if id(cls) in self._pending:  # a base of the class being written, whose blocks come with that class
-            self._pending.discard(id(cls))
+        if identity(cls) in self._pending:  # a base of the class being written, whose blocks come with that class
+            self._pending.discard(identity(cls))
             return self._skeleton(cls)
         if importable(cls):
             self.note(cls.__module__)
             return NotImplemented
         if cls in _SINGLETONS:
             return NotImplemented
-        if id(cls) in unnamed_types():
-            return getattr, (types, unnamed_types()[id(cls)])
+        if identity(cls) in unnamed_types():
+            return getattr, (types, unnamed_types()[identity(cls)])
         refuse_without_module(cls)
         if cls.__flags__ & CHANGEABLE != HEAP_TYPE:
             raise NotPicklableError(f"the type {cls.__qualname__} has no name by which it can be imported")
         maker = maker_of(cls)
         if maker is None:
             return self._by_cloudpickle(cls)
-        family = [member for member in self._family(cls).values() if id(member) not in self._written]
-        self._written.update(map(id, family))
-        self._pending.update(map(id, family[:-1]))
+        family = [member for member in self._family(cls).values() if identity(member) not in self._written]
+        self._written.update(map(identity, family))
+        self._pending.update(map(identity, family[:-1]))
         blocks = Later(lambda: (tuple, (tuple(block for member in family for block in self._class_blocks(member)),)))
         end = Later(lambda: (tuple, (self._end_of(family),)))
         return (*self._skeleton(cls), (blocks, end), None, None, operator.is_)
@@ -109,17 +110,17 @@ class Definitions(Functions):
         """From here on the methods of these classes are met where they are: in the class, which may be a live one."""
         for cls in family:
             for value in vars(cls).values():
-                self._methods.pop(id(function_in(value)), None)
+                self._methods.pop(identity(function_in(value)), None)
         return ()
 
     def _method(self, cls: type, value: Any) -> Any:
         """What is written for an attribute of a class: for a method something that is not the method itself."""
         function = function_in(value)
-        if type(function) is not types.FunctionType or id(function) in self._generated:
+        if type(function) is not types.FunctionType or identity(function) in self._generated:
             return value
         if method_of(function, self.namespace, self._makers) is not cls:
             return value
-        method = self._methods[id(function)] = Later(lambda: self._by_value(function, method))
+        method = self._methods[identity(function)] = Later(lambda: self._by_value(function, method))
         return method if function is value else Form(type(value), method)
 
     def _family(self, cls: type) -> dict[int, type]:
@@ -128,7 +129,7 @@ class Definitions(Functions):
         for parent in (*cls.__bases__, type(cls)):
             if not by_reference(parent) and maker_of(parent) is not None:
                 family |= self._family(parent)
-        family[id(cls)] = cls
+        family[identity(cls)] = cls
         return family
 
     def _skeleton(self, cls: type) -> Reduced:
@@ -160,7 +161,7 @@ class Definitions(Functions):
 
     def _hook_of(self, base: type) -> Form:
         """The hook of a library's class, as it stands there."""
-        key = "hook", id(base)
+        key = "hook", identity(base)
         if key not in self._forms:
             self._forms[key] = Form(operator.getitem, Form(vars, base), "__init_subclass__")
         return typing.cast(Form, self._forms[key])
@@ -245,11 +246,11 @@ class Definitions(Functions):
             else self.attribute(cls.__module__, "__dict__")
         )
         table = Form(self.evaluated(_GENERATED), cls, cls.__name__, fields, options, shown, ready, where)
-        self._forms["generated", id(cls)] = table
-        self._generated.update((id(value), (table, name)) for name, value in made.items())
+        self._forms["generated", identity(cls)] = table
+        self._generated.update((identity(value), (table, name)) for name, value in made.items())
 
     def _dataclass_blocks(self, cls: type) -> Iterator[Form]:
-        table = self._forms["generated", id(cls)]
+        table = self._forms["generated", identity(cls)]
         yield self.block(
             type.__setattr__, cls, {"__dataclass_params__": Form(operator.getitem, table, "__dataclass_params__")}
         )

@@ -52,6 +52,7 @@ from typing import Any
 from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, references, sharing
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.batches import Batch
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Content, Pages, new_hash
 from ckpt_magic.values.seen import Seen
 
@@ -164,8 +165,8 @@ class Delta:
 
     def settle(self, objects: Iterable[Any]) -> None:
         """Take note that a restore gives these objects of libraries what the step gave them."""
-        idents = set(map(id, objects))
-        for path in [path for path in self.owned if id(owned.at(path)) in idents]:
+        idents = set(map(identity, objects))
+        for path in [path for path in self.owned if identity(owned.at(path)) in idents]:
             self.owned[path] = ""
             self.refused = [text for text in self.refused if not text.startswith(f"`{owned.text(path)}`")]
 
@@ -233,7 +234,7 @@ def _batches(last: State, names: Mapping[str, Any], known: Mapping[str, Seen]) -
 
 def _closed(looks: Mapping[str, Seen]) -> list[Any]:
     """The groups of names (`alone.Closed`) that are taken as they were."""
-    return list({id(seen.closed): seen.closed for seen in looks.values() if seen.closed is not None}.values())
+    return list({identity(seen.closed): seen.closed for seen in looks.values() if seen.closed is not None}.values())
 
 
 def _links(looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset[int] = frozenset()) -> sharing.Links:
@@ -294,8 +295,8 @@ def compare(
     if refused:
         for name in after.looks.keys() & saved:
             for span in after.looks[name].spans:
-                if id(span.array) in refused:
-                    lost[name] = refused[id(span.array)]
+                if identity(span.array) in refused:
+                    lost[name] = refused[identity(span.array)]
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
     held, refused_paths = _of_libraries(before, after, values)
     return Delta(
@@ -380,7 +381,7 @@ def _links_with_changed_definitions(
     checkpoint would stay an instance of the old one.
     """
     tying = {
-        id(names[name])
+        identity(names[name])
         for name in changed & before.looks.keys()
         if issubclass(type(names[name]), (type, types.FunctionType))
         and before.looks[name].is_same_object(names[name])

@@ -16,7 +16,6 @@ import gc
 import hashlib
 import io
 import itertools
-import operator
 import pickle
 import struct
 import sys
@@ -30,7 +29,7 @@ from ckpt_magic.values import makers, owned, references, tensors, tokens, traceb
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
-from ckpt_magic.values.memory import is_writeable, place_of
+from ckpt_magic.values.memory import identity, is_writeable, place_of
 from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_once, new_hash
 from ckpt_magic.values.parts import annotated, annotation_texts
 from ckpt_magic.values.pickler import ValuePickler
@@ -202,7 +201,7 @@ class Look(ValuePickler):
         makers: Makers | None = None,
         paths: Mapping[int, owned.Path] | None = None,
     ) -> None:
-        self._ident = id(namespace)
+        self._ident = identity(namespace)
         self._known = known
         self._contents: list[Content] = []
         self._held: list[Any] = []
@@ -223,8 +222,8 @@ class Look(ValuePickler):
         self._guarding = copies_on_write()
         super().__init__(self, namespace=namespace, buffer_callback=self._buffer)
         if self._paths:  # the pickler believes that it wrote them before, and says only which of them it met
-            ordered = sorted(self._paths.items(), key=operator.itemgetter(1))
-            self.memo = {ident: (_FIRST_PLACE + at, owned.at(path)) for at, (ident, path) in enumerate(ordered)}
+            objects = map(owned.at, sorted(self._paths.values()))
+            self.memo = {id(obj): (_FIRST_PLACE + at, obj) for at, obj in enumerate(objects)}
 
     def look(self, value: Any) -> Seen:
         """Look at one value."""
@@ -239,22 +238,22 @@ class Look(ValuePickler):
             self.dump(value)
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
             seen = Seen(value, None, reason(error))
-            self._note_beside(set(map(id, held)) if self._paths else frozenset[int]())
+            self._note_beside(set(map(identity, held)) if self._paths else frozenset[int]())
             held.extend(_reachable(value, self.namespace))
             self._note_graphs(held)
         else:
             seen = Seen(value, digest.hexdigest(), contents=tuple(self._contents))
         met = [one for one in held if type(one) not in ATOMS]
-        seen.met = dict(zip(map(id, met), met, strict=True))
+        seen.met = dict(zip(map(identity, met), met, strict=True))
         if self._paths and seen.is_comparable:
             self._note_beside(seen.met.keys())
         if self._ident in seen.met and value is not self.namespace:
             seen.refuse("it holds globals(), the whole namespace")
             self._spans, self._functions, self._made = [], [], []  # they are other names' as well
             met = [one for one in [value, *_reachable(value, self.namespace)] if type(one) not in ATOMS]
-            seen.met = dict(zip(map(id, met), met, strict=True))
+            seen.met = dict(zip(map(identity, met), met, strict=True))
         if len(held) > MANY or self._written > MUCH or seen.contents:
-            seen.held = met if not self._beside else [one for one in met if id(one) not in self._paths]
+            seen.held = met if not self._beside else [one for one in met if identity(one) not in self._paths]
         is_plain = len(met) < _FEW and len(held) <= MANY and _PLAIN.issuperset(map(type, held))
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self.clear_memo()
@@ -364,7 +363,7 @@ class Look(ValuePickler):
 
     def _plain_form(self, kind: str, obj: Any) -> Any:
         """The token of a definition that holds nothing mutable; found once per look at a namespace."""
-        key = id(obj)
+        key = identity(obj)
         if key not in self._forms:
             plain = tokens.is_plain_definition(obj, self.namespace)
             form, serial = None, 0
@@ -416,7 +415,7 @@ class Look(ValuePickler):
 
     def _code(self, code: types.CodeType) -> Any:
         """Look at code by its digest: which of its texts are one object differs where it was compiled and restored."""
-        key = id(code)
+        key = identity(code)
         if key not in self._forms:
             self._forms[key] = code, (_Form, ("code", tokens.code_digest(code))), 0
         return self._forms[key][1]
@@ -434,10 +433,10 @@ class Look(ValuePickler):
         return _ArraysAsTheyAre(self.definitions, views)
 
     def _note_array(self, array: Any) -> None:
-        if array.size and id(array) not in self._arrays.inner:
+        if array.size and identity(array) not in self._arrays.inner:
             low, high = _bounds(array.__array_interface__, array.dtype.itemsize)
-            refs = self._refs.get(id(array), 0) if is_writeable(array) else 0
-            self._spans.append(Span(low, high, array, self._guards.get(id(array), 0), refs=refs))
+            refs = self._refs.get(identity(array), 0) if is_writeable(array) else 0
+            self._spans.append(Span(low, high, array, self._guards.get(identity(array), 0), refs=refs))
 
     def _note_part(self, part: Any) -> None:
         array = array_of(part)
@@ -449,10 +448,10 @@ class Look(ValuePickler):
         if self._guarding:
             for block in manager.blocks:
                 self._note_companion(block)
-                self._guard(block.values, id(manager), id(block.refs))
+                self._guard(block.values, identity(manager), identity(block.refs))
 
     def _note_frame(self, frame: Any) -> None:
-        self._guards[id(frame._metadata)] = id(frame)  # a list that all frames have in common
+        self._guards[identity(frame._metadata)] = identity(frame)  # a list that all frames have in common
 
     def _note_companion(self, one: Any) -> None:
         if self._makers is not None and (serial := self._makers.companions.serial(one)) is not None:
@@ -462,17 +461,17 @@ class Look(ValuePickler):
         if self._guarding:
             self._note_companion(index)
         if not hasattr(index, "_range"):  # a range of millions would make an array of them, and keep it
-            self._guard(getattr(index, "_data", None), id(index))
+            self._guard(getattr(index, "_data", None), identity(index))
         for codes in getattr(index, "codes", ()) if hasattr(index, "levels") else ():
-            self._guard(codes, id(index))
+            self._guard(codes, identity(index))
 
     def _guard(self, values: Any, guard: int, refs: int = 0) -> None:
-        self._guards[id(values)], self._refs[id(values)] = guard, refs
+        self._guards[identity(values)], self._refs[identity(values)] = guard, refs
         for owner, parts in ((values, ARRAY_PARTS), (getattr(values, "dtype", None), ("categories",))):
             for part in parts:
                 inner = getattr(owner, part, None)
                 if inner is not None:
-                    self._guards[id(inner)], self._refs[id(inner)] = guard, refs
+                    self._guards[identity(inner)], self._refs[identity(inner)] = guard, refs
 
     def _note_arrow(self, buffer: Any) -> None:
         """Arrow data lies over the memory of the arrays that it was made from, and sees what is written there."""
@@ -566,7 +565,7 @@ def _is_of_atoms(items: tuple[Any, ...]) -> bool:
 def _references_of_unshared() -> int:
     parent: list[Any] = [[]]
     met = [parent, parent[0]]
-    noted = dict(zip(map(id, met), met, strict=True))
+    noted = dict(zip(map(identity, met), met, strict=True))
     changeable = list(itertools.islice(met, 1, None))
     (count,) = map(sys.getrefcount, changeable)
     return count if noted else 0
@@ -603,7 +602,7 @@ def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
     while todo and len(held) < _FAR:
         held_weakly = [one() for one in todo if issubclass(type(one), weakref.ref)]
         near = itertools.chain(gc.get_referents(*todo), held_weakly)
-        found = {id(one): one for one in near if _is_to_be_entered(one, namespace)}
+        found = {identity(one): one for one in near if _is_to_be_entered(one, namespace)}
         todo = [one for ident, one in found.items() if ident not in held]
         held.update(found)
     return list(held.values())
@@ -714,9 +713,9 @@ def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> 
     """
     kind = type(value)
     if kind in (list, dict, set, bytearray) or kind.__name__ == "ndarray":
-        if id(value) in met:
-            return [_head(kind, met[id(value)], room), b"again"]
-        met[id(value)] = len(met)
+        if identity(value) in met:
+            return [_head(kind, met[identity(value)], room), b"again"]
+        met[identity(value)] = len(met)
     if kind in (str, bytes, bytearray) and len(value) > SMALL:
         raise _NotSmall
     if kind in ATOMS:

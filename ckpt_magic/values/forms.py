@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import CHANGEABLE, HEAP_TYPE
 
 # ("class" | "function", qualified name, digest of the definition, who made it: see `Makers`)
@@ -143,7 +144,7 @@ class _Deferred:
     def make(self) -> Any:
         """Make the class; its bases may be live, and their hooks are not to run again."""
         bases = [base for arg in self.args if type(arg) is tuple for base in arg if isinstance(base, type)]
-        family = {id(cls): cls for base in bases for cls in base.__mro__}
+        family = {identity(cls): cls for base in bases for cls in base.__mro__}
         with WithoutHooks(family.values()):
             return self.maker(*self.args)
 
@@ -195,7 +196,7 @@ class Forms:
     def _definition(self, table: dict[Token | None, Any], token: Token | None) -> Any:
         found = self._live(token) if token is not None and self._live is not None else None
         if found is not None:
-            self._kept[id(found)] = found
+            self._kept[identity(found)] = found
         else:
             found = table[token]
             if type(found) is _Deferred:
@@ -206,5 +207,5 @@ class Forms:
 
     def _set(self, setting: Iterable[Any], owner: Any) -> None:
         """Set attributes, unless they are those of a live object, which has them."""
-        if id(owner) not in self._kept:
+        if identity(owner) not in self._kept:
             collections.deque(setting, maxlen=0)

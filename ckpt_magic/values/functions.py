@@ -13,6 +13,7 @@ from typing import Any
 from ckpt_magic.values.codes import Codes
 from ckpt_magic.values.forms import CALL, FROM_KEYS, Form, Later, Token
 from ckpt_magic.values.makers import Makers, method_of
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import contents_of
 from ckpt_magic.values.references import at, importable, module_of
 from ckpt_magic.values.tokens import definition_token, is_plain_definition, kind_of
@@ -76,10 +77,10 @@ class Functions:
         """What pandas counts those by that look at one memory, and where in it a block or an index lies."""
         made = Form(type(refs))
         if self._makers is None:
-            return self._forms.setdefault(("count", id(refs)), (made, refs))[0], ()
+            return self._forms.setdefault(("count", identity(refs)), (made, refs))[0], ()
         token, place = self._makers.companions.written(one, fixed)
         named = Form(CALL, operator.getitem, {token: made}, token)
-        form, _ = self._forms.setdefault(("count", id(refs)), (named, refs))
+        form, _ = self._forms.setdefault(("count", identity(refs)), (named, refs))
         return form, place
 
     def token(self, obj: Any) -> Token | None:
@@ -95,8 +96,8 @@ class Functions:
 
     def function(self, function: types.FunctionType) -> Any:
         """Reduce a function: by name if it can be imported, else by value."""
-        if id(function) in self._generated:
-            table, name = self._generated[id(function)]
+        if identity(function) in self._generated:
+            table, name = self._generated[identity(function)]
             return (
                 operator.getitem,
                 (table, name),
@@ -108,8 +109,8 @@ class Functions:
         if importable(function):
             self.note(function.__module__)
             return NotImplemented
-        if id(function) in self._methods:
-            return operator.getitem, ((self._methods[id(function)],), 0)
+        if identity(function) in self._methods:
+            return operator.getitem, ((self._methods[identity(function)],), 0)
         cls = method_of(function, self.namespace, self._makers)
         if cls is None:
             return self._by_value(function, function)
@@ -123,12 +124,12 @@ class Functions:
         """Reduce a function to what it consists of; `written` is what stands for it in the pickle."""
         globals_ = self.space(function.__globals__)
         if globals_ is None:  # a dict of its own, which may hold this function: written first
-            self._globals[id(function.__globals__)] = function.__globals__
+            self._globals[identity(function.__globals__)] = function.__globals__
             return operator.getitem, ((function.__globals__, function), 1)
         self.functions.append(function)
         # A cell may hold the function itself, so it is filled when the function exists already.
-        cells = tuple(cell for cell in function.__closure__ or () if id(cell) not in self._cells)
-        self._cells.update(map(id, cells))
+        cells = tuple(cell for cell in function.__closure__ or () if identity(cell) not in self._cells)
+        self._cells.update(map(identity, cells))
         args = (function.__code__, globals_, function.__name__, None, function.__closure__)
         blocks = self._function_blocks(function, cells, written)
         token = self.token(function)
@@ -141,13 +142,13 @@ class Functions:
         """Globals as a form; the dict itself if it is written by value already, none if it is not yet."""
         if globals_ is self.namespace:
             return self.shell
-        if id(globals_) not in self._globals:
+        if identity(globals_) not in self._globals:
             module = module_of(globals_)
             if module is None:
                 return None
-            self._globals[id(globals_)] = Form(getattr, module, "__dict__")
+            self._globals[identity(globals_)] = Form(getattr, module, "__dict__")
             self.codes.note_installed(module)
-        return self._globals[id(globals_)]
+        return self._globals[identity(globals_)]
 
     def _function_blocks(
         self, function: types.FunctionType, cells: tuple[types.CellType, ...], written: Any
@@ -157,7 +158,7 @@ class Functions:
             "__module__": function.__module__,
             "__qualname__": function.__qualname__,
         }
-        generated = id(function) in self._generated
+        generated = identity(function) in self._generated
         optional = () if generated else ("__defaults__", "__kwdefaults__", "__dict__")
         for name in (*optional, "__type_params__"):
             if value := getattr(function, name, None):
@@ -193,8 +194,8 @@ class Functions:
 
     def cell(self, cell: types.CellType) -> Any:
         """Reduce a closure cell. One that a function brings along is filled by the function's blocks."""
-        if id(cell) in self._cells:
+        if identity(cell) in self._cells:
             return types.CellType, ()
-        self._cells.add(id(cell))
+        self._cells.add(identity(cell))
         contents = list(contents_of(cell))
         return (types.CellType, (), (None, {"cell_contents": contents[0]})) if contents else (types.CellType, ())

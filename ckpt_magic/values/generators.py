@@ -118,7 +118,10 @@ def _same(a: Any, b: Any) -> bool:
 
 def _put_numpy(state: dict[str, Any]) -> None:
     numpy_random = _library("numpy.random")
-    if numpy_random.get_state(legacy=False)["bit_generator"] != state["bit_generator"]:
+    now = numpy_random.get_state(legacy=False)
+    if _same(now, state):  # as a rule: few steps draw from it, and setting takes longer than reading
+        return
+    if now["bit_generator"] != state["bit_generator"]:
         numpy_random.set_bit_generator(getattr(numpy_random, state["bit_generator"])())
     numpy_random.set_state(state)
 

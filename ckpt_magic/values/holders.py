@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from ckpt_magic.values import reaching, source
 from ckpt_magic.values.forms import Form
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import LARGE, Content
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import ARROW, Seen, Span
@@ -81,16 +82,16 @@ def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set
     unusual = [at for at, n in enumerate(map(operator.sub, map(operator.sub, counted, met), met)) if n != own]
     if unusual:
         every = list(objects)
-        spans = Counter(id(span.array) for span in seen.spans)
+        spans = Counter(identity(span.array) for span in seen.spans)
         held = [n - times - own for n, times in zip(counted, met, strict=True)]
         for at in unusual:
-            held[at] -= spans[id(every[at])] + lent[id(every[at])]
+            held[at] -= spans[identity(every[at])] + lent[identity(every[at])]
         _discount_what_the_look_made(every, held, unusual)
         met[0] += names - 1  # that the look began with it is no reference
         common = _common_to_all_frames()
-        if any(held[at] > met[at] and id(every[at]) not in common and ties(every[at]) for at in unusual):
+        if any(held[at] > met[at] and identity(every[at]) not in common and ties(every[at]) for at in unusual):
             return None
-        made = {id(one) for one, n in zip(every, held, strict=True) if n <= 0}
+        made = {identity(one) for one, n in zip(every, held, strict=True) if n <= 0}
     held_weakly = itertools.compress(objects, map(weakref.getweakrefcount, objects))
     others = any(ties(one) for one in held_weakly if not _is_held_weakly_by_itself(one))
     return None if others else made
@@ -119,21 +120,21 @@ def _lent(seen: Seen, kinds: Iterable[type], maps: Set[int]) -> Counter[int] | N
     for content in seen.contents:
         exporter = content.exporter()  # which the buffer holds; the array itself, or one that was made over it
         if exporter is not None:
-            times[id(exporter)] += id(exporter) in seen.met
-            todo += [exporter] if id(exporter) not in seen.met and issubclass(type(exporter), array) else []
+            times[identity(exporter)] += identity(exporter) in seen.met
+            todo += [exporter] if identity(exporter) not in seen.met and issubclass(type(exporter), array) else []
     exporter = None
     while todo:
         one = todo.pop()
         if issubclass(type(one), array) and one.base is None and not one.flags.owndata:
             return None
         base = one.obj if type(one) is memoryview else one.base
-        if base is None or id(base) in maps:
+        if base is None or identity(base) in maps:
             continue
         if not issubclass(type(base), (array, memoryview, bytes, bytearray)) or type(one) is memoryview:
             return None
-        times[id(base)] += 1
-        if id(base) not in lenders:
-            lenders[id(base)] = base
+        times[identity(base)] += 1
+        if identity(base) not in lenders:
+            lenders[identity(base)] = base
             todo += [base] if not issubclass(type(base), (bytes, bytearray)) else []
     outside = {ident: base for ident, base in lenders.items() if ident not in seen.met}
     one = base = None
@@ -163,19 +164,19 @@ def openings(
     names
         The names of the group; what other names hold is held by others.
     """
-    stops = {id(space): space for space in spaces}
-    ours = Counter(id(space[name]) for name in names for space in stops.values() if name in space)
+    stops = {identity(space): space for space in spaces}
+    ours = Counter(identity(space[name]) for name in names for space in stops.values() if name in space)
     content = {ident for seen in looks for ident in seen.met}
     if not all(map(_can_be_followed, {type(one) for seen in looks for one in seen.met.values()})):
         return None
-    inner: dict[int, Any] = {id(one): one for one in looks}
+    inner: dict[int, Any] = {identity(one): one for one in looks}
     times: Counter[int] = Counter()
     level: list[Any] = list(looks)
     while level:
         near = _referents(level)
         leaves = set(filter(_is_leaf, set(map(type, near))))
         near = [one for one in near if type(one) not in leaves]
-        idents = list(map(id, near))
+        idents = list(map(identity, near))
         times.update(idents)
         found = dict(zip(idents, near, strict=True))
         found = {at: one for at, one in found.items() if at not in inner and at not in stops and _is_entered(one)}
@@ -193,15 +194,15 @@ def openings(
         return None  # a reference that is not owned
     entries = [one for ident, one in inner.items() if others[ident] and type(one) not in _OURS]
     held_weakly = itertools.compress(inner.values(), map(weakref.getweakrefcount, inner.values()))
-    entries += [one for one in held_weakly if any(others.get(id(ref), 1) for ref in weakref.getweakrefs(one))]
+    entries += [one for one in held_weakly if any(others.get(identity(ref), 1) for ref in weakref.getweakrefs(one))]
     reached: dict[int, Any] = {}
     while entries:
-        reached.update(zip(map(id, entries), entries, strict=True))
+        reached.update(zip(map(identity, entries), entries, strict=True))
         if len(reached) > _OPEN:
             return None
         near = _referents(entries)
         near += [one for ref in entries if issubclass(type(ref), weakref.ref) and (one := weakref.ref.__call__(ref))]
-        entries = [one for one in near if id(one) in inner and id(one) not in reached]
+        entries = [one for one in near if identity(one) in inner and identity(one) not in reached]
     lenders = _lenders(inner, content)
     if lenders is None or not reached.keys().isdisjoint(lenders):
         return None
@@ -257,11 +258,13 @@ def _lenders(inner: Mapping[int, Any], content: Set[int]) -> Set[int] | None:
     while level:
         if any(issubclass(type(one), array) and one.base is None and not one.flags.owndata for one in level):
             return None
-        near = {id(one): one for one in _referents(level) if id(one) in inner and id(one) not in content}
+        near = {
+            identity(one): one for one in _referents(level) if identity(one) in inner and identity(one) not in content
+        }
         level = [one for ident, one in near.items() if ident not in found]
         if not all(issubclass(type(one), (array, *_MEMORY)) for one in level):
             return None
-        found.update(zip(map(id, level), level, strict=True))
+        found.update(zip(map(identity, level), level, strict=True))
     return found.keys()
 
 
@@ -282,7 +285,7 @@ def _times_met(seen: Seen) -> list[int]:
     """How often the look met each object."""
     if len(seen.held) == len(seen.met):
         return [1] * len(seen.met)
-    times = Counter(map(id, seen.held))
+    times = Counter(map(identity, seen.held))
     return list(map(times.__getitem__, seen.met))
 
 
@@ -295,7 +298,7 @@ def _common_to_all_frames() -> set[int]:
     """The `id` of lists that are attributes of classes of pandas, and come with the state of each frame."""
     pandas = sys.modules.get("pandas")
     kinds: Iterable[Any] = (getattr(pandas, name, None) for name in ("DataFrame", "Series"))
-    return {id(kind._metadata) for kind in kinds if hasattr(kind, "_metadata")}
+    return {identity(kind._metadata) for kind in kinds if hasattr(kind, "_metadata")}
 
 
 def _is_held_weakly_by_itself(obj: Any) -> bool:
@@ -309,11 +312,11 @@ def _is_held_weakly_by_itself(obj: Any) -> bool:
 def _discount_what_the_look_made(objects: list[Any], held: list[int], unusual: list[int]) -> None:
     """Take away references that come from objects which nobody holds: pickling made them."""
     made = [at for at in unusual if held[at] <= 0]
-    place = {id(one): at for at, one in enumerate(objects)} if made else {}
+    place = {identity(one): at for at, one in enumerate(objects)} if made else {}
     while made:
         parts = itertools.chain.from_iterable(map(gc.get_referents, map(objects.__getitem__, made)))
         made = []
-        for ident, times in Counter(map(id, parts)).items():
+        for ident, times in Counter(map(identity, parts)).items():
             at = place.get(ident)
             if at is not None and held[at] > 0:
                 held[at] -= times

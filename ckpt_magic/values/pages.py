@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import xxhash
 
-from ckpt_magic.values.memory import place_of
+from ckpt_magic.values.memory import identity, place_of
 
 new_hash: Final[Callable[..., Any]] = xxhash.xxh3_128
 hash_at_once: Final[Callable[[bytes], str]] = xxhash.xxh3_128_hexdigest
@@ -219,7 +219,7 @@ class Pages:
 
     def maps(self) -> set[int]:
         """The living private maps of files, by `id`."""
-        return {id(one) for owner in self._maps if (one := owner()) is not None}
+        return {identity(one) for owner in self._maps if (one := owner()) is not None}
 
     def prune(self, places: set[tuple[int, int]]) -> None:
         """Forget what is known of buffers that are no longer there."""

@@ -27,6 +27,7 @@ from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, VARIABLE, Form, Owned
 from ckpt_magic.values.gathered import Gathered, arrow_column
 from ckpt_magic.values.makers import Makers
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import by_reference, importable
 
@@ -200,12 +201,12 @@ class ValuePickler(pickle.Pickler):
         """Meet these objects by the places that they were in."""
         for one in originals:
             kind = type(one.value)
-            self._owned[id(one.value)] = kind, one.reduced
+            self._owned[identity(one.value)] = kind, one.reduced
             self._reducers[kind] = self._owned_or(self._reducers.get(kind) or self._reducer_for(kind))
 
     def _owned_or(self, usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
         def reduce(obj: Any) -> Any:
-            _, reduced = self._owned.get(id(obj), (None, None))
+            _, reduced = self._owned.get(identity(obj), (None, None))
             return reduced or (NotImplemented if usual is None else usual(obj))
 
         return reduce
@@ -314,7 +315,7 @@ class ValuePickler(pickle.Pickler):
 
     def _owned_object(self, obj: Any) -> Any:
         """An object that a module owns is met again by its name, not copied."""
-        _, reduced = self._owned.get(id(obj), (None, NotImplemented))
+        _, reduced = self._owned.get(identity(obj), (None, NotImplemented))
         return reducers.closed_file(obj) if reduced is NotImplemented and type(obj) in reducers.FILES else reduced
 
     def _random(self, generator: random.Random) -> Any:
@@ -372,15 +373,15 @@ def _owned() -> dict[int, tuple[type, tuple[Any, ...]]]:
             obj = getattr(module, attribute, None)
             if obj is not None and importable(type(obj)) and type(obj) is not io.StringIO:  # what the user put there
                 place = f"sys:{attribute}" if name == "sys" else None  # another stream may be there when it is read
-                found.setdefault(id(obj), (type(obj), Owned(obj, module, attribute, place).reduced))
+                found.setdefault(identity(obj), (type(obj), Owned(obj, module, attribute, place).reduced))
     bits = getattr(getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None), "_bit_generator", None)
     if bits is not None:
-        found[id(bits)] = type(bits), (getattr, (sys.modules["numpy.random.mtrand"]._rand, "_bit_generator"))
+        found[identity(bits)] = type(bits), (getattr, (sys.modules["numpy.random.mtrand"]._rand, "_bit_generator"))
     context = decimal.getcontext()
-    found[id(context)] = type(context), (decimal.getcontext, ())
+    found[identity(context)] = type(context), (decimal.getcontext, ())
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
-        found[id(shell)] = (type(shell), (sys.modules["IPython"].get_ipython, ()))
+        found[identity(shell)] = (type(shell), (sys.modules["IPython"].get_ipython, ()))
     return found
 
 

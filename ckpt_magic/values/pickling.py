@@ -22,6 +22,7 @@ from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import CALL, Form, Later, Owned, Reduced, Token
 from ckpt_magic.values.gathered import Gathered
 from ckpt_magic.values.makers import Makers
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import Path, at
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
@@ -181,13 +182,13 @@ def _outer(values: Mapping[str, Any], namespace: dict[str, Any], shell: Form) ->
 
     The pickler asks no reducer about an exact dict or list, so these are met at the top level only.
     """
-    attributes = {id(vars(one)): one for one in values.values() if _has_attributes(one)}
+    attributes = {identity(vars(one)): one for one in values.values() if _has_attributes(one)}
     result: dict[str, Any] = {}
     for name, value in values.items():
         if value is namespace:
             value = shell
-        elif type(value) is dict and id(value) in attributes:  # `config = vars(args)`
-            value = Form(getattr, attributes[id(value)], "__dict__")
+        elif type(value) is dict and identity(value) in attributes:  # `config = vars(args)`
+            value = Form(getattr, attributes[identity(value)], "__dict__")
         result[name] = value
     return result
 

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values.forms import Owned
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import Path, disown, is_of_the_process, is_own, known
 from ckpt_magic.values.owners import (
     ABSENT,
@@ -182,7 +183,7 @@ class Places:
         owners, values = specials(words)
         seen.owners |= owners
         for place, value in values.items():
-            if id(value) in known():
+            if identity(value) in known():
                 seen.live[place] = value
             seen.values[place] = inside_of(value) if place in seen.live else value
         seen.parts = {place: parts_of(seen.live.get(place, value)) for place, value in seen.values.items()}

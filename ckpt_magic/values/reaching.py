@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.values import source
+from ckpt_magic.values.memory import identity
 
 _WALK_LIMIT: Final = 10_000
 """Objects that `reachable` looks at, in some milliseconds, before it stops looking for functions inside data."""
@@ -144,7 +145,7 @@ class _Reach:
         self.closed = closed
         self.module = namespace.get("__name__")
         self.found: set[str] = set()
-        self.met: dict[int, Any] = {id(namespace): namespace}
+        self.met: dict[int, Any] = {identity(namespace): namespace}
         self.code: deque[Any] = deque()  # functions and classes: always walked to the end
         self.data: deque[Any] = deque()  # everything else: until _WALK_LIMIT
         self.walked = 0
@@ -170,13 +171,13 @@ class _Reach:
 
     def add(self, value: Any) -> None:
         kind = type(value)
-        if kind in _ATOMS or id(value) in self.met:
+        if kind in _ATOMS or identity(value) in self.met:
             if kind is types.ModuleType:
                 self.add_module(vars(value).get("__name__"))
             elif kind is types.BuiltinFunctionType:
                 self.add_module(value.__module__)
             return
-        self.met[id(value)] = value
+        self.met[identity(value)] = value
         if kind is types.FunctionType or issubclass(kind, type):
             self.code.append(value)
         else:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.memory import identity
 
 ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
 HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
@@ -63,7 +64,7 @@ def by_reference(obj: Any) -> bool:
     """
     kind = type(obj)  # never isinstance: it asks a placeholder for its class
     if issubclass(kind, type):
-        return importable(obj) or id(obj) in unnamed_types()
+        return importable(obj) or identity(obj) in unnamed_types()
     if kind is types.FunctionType:
         return importable(obj)
     if kind is types.BuiltinFunctionType:
@@ -93,7 +94,7 @@ _NAMED_KINDS: Final = frozenset(
 def unnamed_types() -> dict[int, str]:
     """The interpreter's types that only `types` has a name for, e.g. `types.FunctionType`: `id` to name."""
     return {
-        id(kind): name
+        identity(kind): name
         for name, kind in vars(types).items()
         if isinstance(kind, type) and kind.__module__ == "builtins" and not importable(kind)
     }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ckpt_magic.values import owned, references
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Content, new_hash
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
@@ -38,7 +39,7 @@ class Objects(Mapping[int, Any]):
 
     def _all(self) -> dict[int, Any]:
         if self._by_ident is None:
-            self._by_ident = dict(zip(map(id, self._objects), self._objects, strict=True))
+            self._by_ident = dict(zip(map(identity, self._objects), self._objects, strict=True))
             self._objects = ()  # one reference to each, as `holders` counts them
         return self._by_ident
 
@@ -50,7 +51,7 @@ class Objects(Mapping[int, Any]):
         return at < len(self._ordered) and self._ordered[at] == ident
 
     def __iter__(self) -> Iterator[int]:
-        return map(id, self.values())
+        return map(identity, self.values())
 
     def __len__(self) -> int:
         return len(self._ordered)

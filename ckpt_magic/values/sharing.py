@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ckpt_magic.values import forms, memmaps, references, tokens
 from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_subarray
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import ARROW, Seen, Span
@@ -74,7 +75,7 @@ def aliases(values: Mapping[str, Any]) -> list[list[str]]:
     for name in sorted(values):
         kind = type(values[name])
         if kind not in ATOMS and kind not in (tuple, frozenset) and not issubclass(kind, _DEFINITIONS):
-            found.setdefault(id(values[name]), {})[name] = None
+            found.setdefault(identity(values[name]), {})[name] = None
         todo, count = [values[name]], 0
         while todo and count < _ENTERED:
             one = todo.pop()
@@ -82,7 +83,7 @@ def aliases(values: Mapping[str, Any]) -> list[list[str]]:
             inner = (one.values() if type(one) is dict else one) if type(one) in (list, tuple, dict) else ()
             for item in itertools.islice(inner, _ENTERED):
                 if type(item) in (list, dict, set, bytearray) or type(item).__name__ == "ndarray":
-                    found.setdefault(id(item), {})[name] = None
+                    found.setdefault(identity(item), {})[name] = None
                 if type(item) in (list, tuple, dict):
                     todo.append(item)
     return sorted({(*names,): [*names] for names in found.values() if len(names) > 1}.values())
@@ -187,7 +188,7 @@ def _guarded_everywhere(looks: Mapping[str, Seen], shared: set[int]) -> set[int]
 def _tying(looks: Mapping[str, Seen], shared: set[int], ties: Ties) -> set[int]:
     """Those of the shared objects that tie the names that hold them."""
     found: set[int] = set()
-    shared.discard(id(ties.namespace))
+    shared.discard(identity(ties.namespace))
     for one in looks.values():
         ids = one.among(shared)
         if ids:
@@ -195,7 +196,7 @@ def _tying(looks: Mapping[str, Seen], shared: set[int], ties: Ties) -> set[int]:
             objects = one.some(ids)
             unsure = {kind for kind in set(map(type, objects)) if not ties.always(kind)}
             if unsure:
-                ids = {id(obj) for obj in objects if type(obj) not in unsure or ties(obj)}
+                ids = {identity(obj) for obj in objects if type(obj) not in unsure or ties(obj)}
             found |= ids
     return found
 
@@ -284,7 +285,7 @@ class Ties:
         return any(map(self, items))
 
     def _definition(self, obj: Any) -> bool:
-        if id(obj) in self._tying:
+        if identity(obj) in self._tying:
             return True
         return not references.by_reference(obj) and not tokens.is_plain_definition(obj, self.namespace)
 
@@ -357,13 +358,13 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
     for union in _unions(sorted((span for one in looks for span in one.spans), key=lambda s: (s.low, -s.high))):
         if all(memmaps.root(span.array) is not None for span in union):
             continue  # each is written as a part of the map of its file
-        free = {id(span.owner): span for span in union if not span.guard}
+        free = {identity(span.owner): span for span in union if not span.guard}
         refs = {span.refs for span in union if span.refs}
         guards = {span.guard for span in union if span.guard}
         if len(refs) < 2 and not (refs and ARROW in guards) and (not free or len(free) + len(guards) < 2):
             plan += [_owner(union)] if _has_a_form_of_its_own(union) else []
         elif why := _unwritable(union):
-            refused.update((id(span.array), why) for span in union if not (free and span.guard))
+            refused.update((identity(span.array), why) for span in union if not (free and span.guard))
         else:
             plan.append(_owner(union))
     return plan, refused

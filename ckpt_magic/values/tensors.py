@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.forms import Form
+from ckpt_magic.values.memory import identity
 
 Reducer = Callable[[Any], Any]
 
@@ -186,7 +187,7 @@ def _with_handle(hooks: Any) -> Any:
 
 def _optimizer(optimizer: Any, held: dict[int, Any]) -> Any:
     """All attributes: `__getstate__` leaves out hooks, and that a scheduler watches the calls of `step`."""
-    held[id(optimizer)] = optimizer
+    held[identity(optimizer)] = optimizer
     state: Mapping[str, Any] = vars(optimizer)
     state = {name: _with_handle(value) if _are_hooks(name, value) else value for name, value in state.items()}
     return copyreg.__newobj__, (type(optimizer),), state  # type: ignore[attr-defined]  # no stubs
@@ -195,4 +196,4 @@ def _optimizer(optimizer: Any, held: dict[int, Any]) -> Any:
 def _weak(reference: Any, held: Mapping[int, Any]) -> Any:
     """A weak reference to what holds it, as the watched `step` of an optimizer does; others might come back dead."""
     target = reference()
-    return (weakref.ref, (target,)) if id(target) in held and reference.__callback__ is None else NotImplemented
+    return (weakref.ref, (target,)) if identity(target) in held and reference.__callback__ is None else NotImplemented

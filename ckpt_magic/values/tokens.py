@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ckpt_magic.values.forms import Token
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import (
     annotated,
     annotation_texts,
@@ -57,9 +58,9 @@ def _plain(obj: Any, namespace: Mapping[str, Any], seen: set[int], body: str) ->
     Nor anything that another name may hold: a lambda, or what a call made. `body` is the class whose own methods are.
     """
     kind = type(obj)
-    if kind in ATOMS or id(obj) in seen:
+    if kind in ATOMS or identity(obj) in seen:
         return True
-    seen.add(id(obj))
+    seen.add(identity(obj))
     if kind is types.FunctionType and not is_named(obj, namespace):
         if not (body and obj.__qualname__.startswith(body)) and not importable(obj):
             return False

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.definitions import Definitions
+from ckpt_magic.values.memory import identity
 
 # Per code object its name, qualified name, file, line, table of positions, size, globals; per frame, outermost first,
 # the index of its code, the instruction and the line. The table goes by instructions: the code is made as long.
@@ -77,11 +78,14 @@ def reduced(traceback: types.TracebackType, definitions: Definitions) -> tuple[A
     rows = []
     for one in frames(traceback):
         code, space = one.tb_frame.f_code, one.tb_frame.f_globals
-        if (id(code), id(space)) not in codes:
+        if (identity(code), identity(space)) not in codes:
             names = code.co_name, code.co_qualname, code.co_filename, code.co_firstlineno
             globals_ = definitions.space(space) or {"__name__": space.get("__name__")}
-            codes[id(code), id(space)] = len(codes), (*names, code.co_linetable, len(code.co_code), globals_)
-        rows.append((codes[id(code), id(space)][0], one.tb_lasti, one.tb_lineno))
+            codes[identity(code), identity(space)] = (
+                len(codes),
+                (*names, code.co_linetable, len(code.co_code), globals_),
+            )
+        rows.append((codes[identity(code), identity(space)][0], one.tb_lasti, one.tb_lineno))
     mine = {row[2]: None for _, row in codes.values() if row[-1] is definitions.shell}
     sources = [definitions.codes.source(filename) for filename in mine]
     return definitions.evaluated(_TRACEBACK), ([row for _, row in codes.values()], rows, sources)

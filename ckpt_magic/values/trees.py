@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ckpt_magic.values.forms import PROTOCOL
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import new_hash
 from ckpt_magic.values.references import ATOMS
 
@@ -95,7 +96,7 @@ def _containers(value: Any) -> tuple[list[Any], list[int], int] | None:
     """What a tree consists of, level by level, their `id` in order, and how many references; None if it is no tree."""
     found, references = [value], 1
     level: Sequence[Any] = [value]
-    ordered = [id(value)]
+    ordered = [identity(value)]
     for _ in range(_DEEP):
         kinds = set(map(type, _items(level)))
         if not kinds <= _PARTS:
@@ -105,7 +106,7 @@ def _containers(value: Any) -> tuple[list[Any], list[int], int] | None:
             return found, ordered, references
         level = [item for item in _items(level) if type(item) not in ATOMS]
         found += level
-        ordered = sorted(itertools.chain(ordered, map(id, level)))  # they ascend in long runs: quicker than a set
+        ordered = sorted(itertools.chain(ordered, map(identity, level)))  # they ascend in long runs: quicker than a set
         if any(map(operator.eq, ordered, itertools.islice(ordered, 1, None))):  # one of them was met before
             return None
     return None

@@ -251,6 +251,14 @@ def test_what_export_never_writes_is_refused_and_nothing_is_written(here: Path, 
     assert set(here.rglob("*.pkl")) == before and not list(here.rglob("*.tmp"))
 
 
+def test_what_is_no_regular_file_is_not_read(here: Path, capsys: Capsys) -> None:
+    """A pipe would be waited for; /dev/zero has no end."""
+    os.mkfifo(here / "pipe")
+    for path in (here / "pipe", here, Path("/dev/zero")):
+        assert main(["import", str(path)]) == 1
+        assert "cannot be read: it is not a regular file" in capsys.readouterr().err
+
+
 def test_any_change_to_a_zip_file_is_a_named_error_or_files_that_are_whole_or_untrusted(here: Path) -> None:
     """Its own checksums are no proof against who means it: what counts is the signature of each file."""
     chance = random.Random(5)

@@ -71,6 +71,18 @@ def test_a_notebook_without_names_is_called_as_its_file(tmp_path: Path, capsys: 
 
 
 @pytest.mark.usefixtures("folder")
+def test_status_of_a_notebook_shows_no_steps_of_another_one(tmp_path: Path, capsys: Capsys) -> None:
+    path = notebook(tmp_path / "other.ipynb", "%%step 1\nx = 1")
+    assert main(["status", str(path)]) == 0
+    assert capsys.readouterr().out == (
+        "no steps: nothing is stored\nstored in .ckpt: m (version 1); --name and --version choose\n"
+    )
+    path = notebook(tmp_path / "two.ipynb", "%%step 1 --name m\nx = 1", "%%step 1 --name n\nx = 1")
+    assert main(["status", str(path), "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["m", "m"]
+
+
+@pytest.mark.usefixtures("folder")
 def test_load_shows_what_is_stored_and_prints_values_of_steps(capsys: Capsys) -> None:
     assert main(["load", "--name", "m"]) == 0
     assert "x int" in capsys.readouterr().out
@@ -91,6 +103,10 @@ def test_errors_are_plain_lines_with_a_status(capsys: Capsys) -> None:
     assert capsys.readouterr().err.startswith("ckpt-magic: nothing is stored of `zz` version 1")
     assert main(["status", "nowhere.ipynb"]) == 2
     assert main(["status", "a", "b"]) == 2
+    assert main(["check", "--folder", ""]) == 2
+    with pytest.raises(SystemExit) as left:
+        main(["verify", "a.ipynb", "--step", "0"])
+    assert left.value.code == 2
     assert main(["clear", "--name", "m"]) == 2
     with pytest.raises(SystemExit) as left:
         main(["status", "--nam", "m"])
@@ -136,6 +152,7 @@ def test_keys_are_shown_exported_and_imported(tmp_path: Path, capsys: Capsys, mo
     assert main(["key", "show"]) == 0
     assert f"accepts      {mine}" in capsys.readouterr().out
     assert main(["key", "export"]) == 2 and main(["key", "show", "x"]) == 2
+    assert main(["key", "export", "."]) == 1  # a folder
 
 
 def test_the_module_is_the_command(tmp_path: Path) -> None:

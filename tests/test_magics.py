@@ -69,6 +69,7 @@ def test_all_options_of_a_step_are_read() -> None:
         ("0", "'0' is no step number"),
         ("-1", "'-1' is no step number"),
         ("1.5", "'1.5' is no step number"),
+        ("9" * 5000, "is no step number"),
         ("1 2", "unrecognized arguments: 2"),
         ("1 --nam m", "unrecognized arguments: --nam m"),
         ("1 --title", "expected one argument"),
@@ -83,6 +84,16 @@ def test_a_wrong_step_line_is_one_line_before_anything_runs(
 
     assert shown.startswith("UsageError: %%step: ") and words in shown and "`%%step?`" in shown
     assert "ran" not in shell.user_ns
+
+
+def test_a_place_that_cannot_be_is_no_default(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for line, words in {
+        "--name ''": "name ''",
+        "--name m --version ''": "version ''",
+        "--name m --folder ''": "folder ''",
+        "--name m --folder ~nobody-here/x": "write the path in full",
+    }.items():
+        assert words in usage(run, capsys, f"%%step 1 {line}\nran = True")
 
 
 def test_a_step_without_any_name_says_how_to_give_one(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,6 +136,10 @@ def test_a_start_point_is_set_shown_and_explained(run: Any, capsys: pytest.Captu
     run("%ckpt_start --name other")
     assert "start point of `other`: 4" in capsys.readouterr().out
     assert "start point 'x'" in usage(run, capsys, "%ckpt_start x")
+    run("%ckpt_start 1000000000")  # a range of which no list is made
+    assert "steps 1–999999999 are" in capsys.readouterr().out
+    for many in ("9" * 10, "9" * 5000):
+        assert f"start point '{many}'" in usage(run, capsys, f"%ckpt_start {many}")
 
 
 def test_an_unknown_name_that_only_the_run_can_show_fails_the_cell_after_it(
@@ -250,7 +265,10 @@ def test_what_is_missing_is_an_error_that_lists_what_there_is(run: Any, capsys: 
         run("%ckpt_load 1 7")
     with pytest.raises(StepNotFoundError, match=r"`n` version 1 .*m \(version 1\)"):
         run("%ckpt_load --name n")
-    assert "'x' is no step" in usage(run, capsys, "%ckpt_load x")
+    assert usage(run, capsys, "%ckpt_status 7") == "StepNotFoundError: status: step 7 is not stored; stored: steps 1–3"
+    assert "step 7 is not stored" in usage(run, capsys, "%ckpt_accept 7")
+    for wrong in ("x", "3-1", "1-", "9" * 5000):
+        assert f"'{wrong}' is no step" in usage(run, capsys, f"%ckpt_load {wrong}")
     assert "--force goes with --push" in usage(run, capsys, "%ckpt_load --force")
 
 

@@ -109,9 +109,12 @@ def test_a_notebook_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "arguments", "words"),
     [
-        (None, [], "cannot be read"),
+        (None, [], "there is no such notebook"),
         ("not json", [], "is not a notebook"),
         ("[]", [], "is not a notebook"),
+        ("[" * 100_000, [], "is not a notebook"),
+        ("ok", ["-o", "."], ". is a folder; name the file to write"),
+        ("ok", ["-p", "class", "1"], "-p class: not the name of a variable"),
         ("ok", ["--start-from", "x"], "start point 'x'"),
         ("ok", ["--name", "a/b"], "name 'a/b'"),
         ("ruby", [], "the kernel 'ruby' (ruby) is not installed here"),
@@ -131,6 +134,15 @@ def test_wrong_use_is_said_before_anything_runs(
     assert main(["run", str(path), *arguments]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "a.out.ipynb").exists()
+
+
+def test_what_is_no_file_is_no_notebook_and_is_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for what in (".", str(tmp_path / "pipe"), "/dev/zero"):
+        assert main(["run", what]) == main(["plan", what]) == 2
+        assert capsys.readouterr().err == f"ckpt-magic: {what}: there is no such notebook\n" * 2
 
 
 # --- with kernels ---
@@ -234,6 +246,23 @@ def test_a_kernel_that_dies_fails_the_run(tmp_path: Path) -> None:
     assert runner.run(path, tmp_path / "b.ipynb", runner.Options(), stream=told) == 1
     assert "cell 2 of 2 · failed" in told.getvalue() and "Kernel died" in told.getvalue()
     assert texts(read(tmp_path / "b.ipynb"))[0] == "first\n"
+
+
+@kernel
+def test_the_end_of_a_run_interrupts_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A shutdown begins with an interrupt, and the kernel may not be done yet with the message that came before."""
+    slow = """
+import time
+send = get_ipython().kernel.session.send
+def slow(*args, **options):
+    sent = send(*args, **options)
+    if "execute_reply" in args:
+        time.sleep(0.3)
+    return sent
+get_ipython().kernel.session.send = slow
+"""
+    assert main(["run", str(save(tmp_path / "a.ipynb", slow))]) == 0
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
 
 
 @kernel

@@ -123,6 +123,13 @@ def test_trust_takes_one_thing_at_a_time(words: list[str], capsys: Capsys) -> No
     assert capsys.readouterr().err.startswith("ckpt-magic: trust: ")
 
 
+def test_a_folder_that_is_not_there_or_empty_is_not_called_trusted(tmp_path: Path, capsys: Capsys) -> None:
+    assert main(["trust", "--resign", str(tmp_path / "nowhere")]) == 1
+    assert capsys.readouterr().err == f"ckpt-magic: there is no folder {tmp_path / 'nowhere'}\n"
+    assert main(["trust", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"there are no checkpoints in {tmp_path}\n"
+
+
 def test_a_signature_that_changes_between_looking_and_copying_signs_nothing(tmp_path: Path) -> None:
     from ckpt_magic.files.store import sign_again
 

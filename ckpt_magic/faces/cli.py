@@ -115,14 +115,14 @@ def _parser() -> argparse.ArgumentParser:
         "verify", help="run a step again in a process of its own and compare: 0 reproduces, 10 differs, 1 failed"
     )
     verify.add_argument("notebook", type=Path, metavar="NOTEBOOK")
-    verify.add_argument("--step", type=int, required=True, metavar="N")
+    verify.add_argument("--step", type=verbs.step_number, required=True, metavar="N")
     verbs.add_pipeline(verify)
     verify.add_argument("--json", action="store_true", help="an object")
     verify.set_defaults(verb=_verify)
 
     accept = add("accept", help="vouch for a stale checkpoint: it is fresh until something else changes")
     accept.add_argument("notebook", type=Path, metavar="NOTEBOOK")
-    accept.add_argument("--step", type=int, required=True, metavar="N")
+    accept.add_argument("--step", type=verbs.step_number, required=True, metavar="N")
     accept.add_argument("--reason", default="", metavar="TEXT")
     verbs.add_pipeline(accept)
     accept.add_argument("--json", action="store_true", help="an object")
@@ -177,7 +177,9 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="*", metavar="NOTEBOOK|STEP", help="a notebook, and steps such as 2 or 1-3")
+    parser.add_argument(
+        "what", nargs="*", default=[], metavar="NOTEBOOK|STEP", help="a notebook, and steps such as 2 or 1-3"
+    )
 
 
 # -- verbs ----------------------------------------------------------------------------------------------------------
@@ -187,7 +189,7 @@ def _run(given: argparse.Namespace) -> int:
     from ckpt_magic.faces import runner  # nbclient takes long to import, and only this verb needs it
 
     notebook: Path = given.notebook
-    output = notebook if given.inplace else given.output or notebook.with_suffix(".out.ipynb")
+    output = notebook if given.inplace else given.output or notebook.parent / f"{notebook.stem}.out.ipynb"
     options = runner.Options(given.start_from, given.name, given.version, given.folder, dict(given.parameter))
     return runner.run(notebook, output, options)
 
@@ -227,6 +229,7 @@ def _judged(settings: Settings, place: dict[str, str | None]) -> dict[str, Any]:
     except CheckpointError:  # it is not the notebook that status is about
         return {}
     return {
+        "named": {key.name for key, _ in found},
         "judging": lambda key, step, stored: found.get((key, step), (None, None))[0],
         "outlook": lambda key, step, stored: found.get((key, step), (None, None))[1],
     }

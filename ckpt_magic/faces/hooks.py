@@ -662,6 +662,8 @@ def _for_user(error: BaseException) -> BaseException:
         return ShellUsageError(str(error))
     if isinstance(error, CheckpointError):
         error.__suppress_context__ = True
+        if isinstance(error.__cause__, OSError):  # its words are in the message
+            error.__cause__ = None
         return error.with_traceback(None)  # how we found out is of no use to the user
     return error
 

@@ -417,6 +417,7 @@ class CkptMagics(Magics):
             outlook=outlook,
             judging=judging,
             held=session.mapped.deleted(),
+            named={key.name for key, _ in planned},
             **scope,
         )
 
@@ -486,13 +487,14 @@ class CkptMagics(Magics):
             %ckpt_accept 3 --reason "only the log line changed"
         """
         parser = verbs.Arguments("%ckpt_accept")
-        parser.add_argument("step", type=int, metavar="N")
+        parser.add_argument("step", type=verbs.step_number, metavar="N")
         parser.add_argument("--reason", default="", metavar="TEXT")
         verbs.add_pipeline(parser)
         _usage(self._accept, parser, line)
 
     def _accept(self, given: argparse.Namespace) -> None:
         key = self._key(given)
+        verbs.chosen_steps(key, [(given.step, given.step)])
         _say("\n".join(verbs.accepted_lines(given.step, self.session.accept(key, given.step, given.reason))))
 
     @line_magic
@@ -512,7 +514,7 @@ class CkptMagics(Magics):
             %ckpt_verify 2
         """
         parser = verbs.Arguments("%ckpt_verify")
-        parser.add_argument("step", type=int, metavar="N")
+        parser.add_argument("step", type=verbs.step_number, metavar="N")
         verbs.add_pipeline(parser)
         _usage(self._verify, parser, line)
 
@@ -705,15 +707,19 @@ def _start_text(start: StartPoint, name: str | None) -> str:
 def _usage(function: Callable[[argparse.Namespace], T], parser: verbs.Arguments, line: str) -> T:
     """Call with what a line gives; our own errors are as IPython shows wrong usage: one message, no traceback of ours.
 
-    They stay what they are (`except StepNotFoundError` works).
+    They stay what they are (`except StepNotFoundError` works), and so IPython has to be told how to show them.
     """
     try:
         return function(parser.parse_line(line))
     except UsageError as error:
         raise ShellUsageError(str(error)) from None
     except CheckpointError as error:
-        kind = type(type(error).__name__, (ShellUsageError, type(error)), {"__module__": type(error).__module__})
-        raise kind(str(error)) from None
+        body = {"__module__": type(error).__module__, "_render_traceback_": _in_one_line}
+        raise type(type(error).__name__, (ShellUsageError, type(error)), body)(str(error)) from None
+
+
+def _in_one_line(error: CheckpointError) -> list[str]:
+    return [f"{type(error).__name__}: {error}"]
 
 
 def _read_handed_over(path: str) -> dict[str, Any]:

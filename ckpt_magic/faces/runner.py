@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import json
+import keyword
 import os
 import re
 import signal
@@ -30,6 +31,7 @@ from nbformat import NotebookNode
 from ckpt_magic.errors import StepNotFoundError, StoreError, UsageError
 from ckpt_magic.faces.progress import progress_in
 from ckpt_magic.faces.status import duration
+from ckpt_magic.faces.verbs import notebook_text
 from ckpt_magic.files.store import check_name
 from ckpt_magic.steps.outputs import PRIVATE, fold, is_banner
 from ckpt_magic.steps.registry import parse_start
@@ -40,6 +42,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _DYING_SECONDS = 5
 _TRIES = 50  # a tenth of a second apart
 _UNSAVED = "__import__('sys').modules['ckpt_magic.faces.magics'].unsaved(get_ipython())"  # an error if it is not loaded
+# jupyter_client begins a shutdown with an interrupt, which would hit the end of the message that asked
+_DEAF = "__import__('signal').signal(2, __import__('signal').SIG_IGN)"
 _IDLE_SECONDS = 600  # a kernel that printed much needs a while until its last message is here
 
 
@@ -92,6 +96,8 @@ def run(notebook: Path, output: Path, options: Options, *, stream: TextIO | None
         if getattr(options, option) is not None:
             check_name(getattr(options, option), option)
     document = _read(notebook)
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name the file to write")
     if options.until is not None:
         document.cells = _until(document, options.until, notebook)
     if options.parameters:
@@ -174,7 +180,7 @@ class _Client(NotebookClient):
         content: Mapping[str, Any] = {"status": "aborted"}
         for _ in range(_TRIES):  # a kernel that has just failed a cell aborts what reaches it before its queue is empty
             reply = await self.async_wait_for_reply(
-                self.kc.execute("", silent=True, user_expressions={"unsaved": _UNSAVED})
+                self.kc.execute("", silent=True, user_expressions={"unsaved": _UNSAVED, "deaf": _DEAF})
             )
             content = (reply or {"content": {}})["content"]
             if content.get("status") != "aborted":
@@ -325,14 +331,13 @@ def _how(cell: NotebookNode) -> str:
 
 
 def _read(path: Path) -> NotebookNode:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    text = notebook_text(path)
     try:
         document: NotebookNode = nbformat.reads(text, as_version=4)
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, KeyError, AttributeError) as error:
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, LookupError, AttributeError, TypeError) as error:
         raise UsageError(f"{path} is not a notebook: {str(error).splitlines()[0][:200]}") from None
+    except RecursionError:
+        raise UsageError(f"{path} is not a notebook: it is nested too deep") from None
     return document
 
 
@@ -396,7 +401,7 @@ def inject(document: NotebookNode, parameters: Mapping[str, str]) -> None:
     """
     lines = []
     for name, text in parameters.items():
-        if not name.isidentifier():
+        if not name.isidentifier() or keyword.iskeyword(name):
             raise UsageError(f"-p {name}: not the name of a variable")
         lines.append(f"{name} = {_literal(text)}")
     cell = nbformat.v4.new_code_cell("\n".join(["# Parameters", *lines]), metadata={"tags": ["injected-parameters"]})

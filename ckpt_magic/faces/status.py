@@ -59,7 +59,7 @@ _MAP_SECONDS = 0.003  # what a restore takes besides reading the skeleton
 _READ_RATE = 200e6  # bytes of a skeleton per second, unpickled
 _UNTRUSTED = frozenset({"other key", "tampered", "foreign", "damaged", "newer", "other pipeline", "unreadable"})
 _PLAIN = frozenset({"stored", "missing", "failed"})  # where the verdict says as much
-_NONE = "no steps: nothing is stored, and none was seen in this kernel"
+_NONE = "no steps: nothing is stored"
 
 
 class Rows(list[dict[str, Any]]):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from ckpt_magic.errors import CheckpointError, UntrustedError, UsageError
+from ckpt_magic.errors import CheckpointError, StepNotFoundError, UntrustedError, UsageError
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store, date_text, sign_again, trust
 from ckpt_magic.files.trust import Keyring, import_key, key_folder, read_key
@@ -81,7 +81,9 @@ def trust_path(path: Path, keyring: Keyring, before: MutableMapping[Path, str], 
         return trust_files([path], keyring, before, yes=yes, tolerant=False)
     shown = trust_files(Store(path).pickles(), keyring, before, yes=yes)
     found = Shown(row for row in shown if row["state"] != "trusted")
-    found.tail = "" if found else f"all checkpoints in {printable(str(path))} are trusted already"
+    if not found:
+        said = "all checkpoints in {} are trusted already" if shown else "there are no checkpoints in {}"
+        found.tail = said.format(printable(str(path)))
     return found
 
 
@@ -117,6 +119,8 @@ def resign(folder: Path, keyring: Keyring) -> Shown:
 
     Each file is replaced, whole at every moment; arrays mapped from it stay valid.
     """
+    if not os.path.exists(folder):
+        raise StepNotFoundError(f"there is no folder {folder}")
     found = Shown()
     for path in Store(folder).pickles():
         try:

@@ -10,7 +10,7 @@ import functools
 import itertools
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -73,14 +73,16 @@ def add_name_and_folder(parser: argparse.ArgumentParser) -> None:
 
 def add_steps(parser: argparse.ArgumentParser) -> None:
     """Add numbers and ranges of steps."""
-    parser.add_argument("steps", nargs="*", type=span, metavar="STEP", help="a step such as 2, or a range such as 1-3")
+    parser.add_argument(
+        "steps", nargs="*", default=[], type=span, metavar="STEP", help="a step such as 2, or a range such as 1-3"
+    )
 
 
 @functools.cache
 def step_arguments() -> Arguments:
     """The arguments of `%%step`; made once, for that takes longer than to read a line with them."""
     parser = Arguments("%%step")
-    parser.add_argument("step", type=_step_number, metavar="N")
+    parser.add_argument("step", type=step_number, metavar="N")
     add_pipeline(parser)
     parser.add_argument("--title")
     for option in ("--save", "--drop", "--require"):
@@ -109,15 +111,21 @@ def parse_step(line: str) -> StepCall:
 def span(text: str) -> Span:
     """Read `2`, `step_2` or `1-3`."""
     first, dash, last = text.removeprefix("step_").replace("–", "-").partition("-")  # as we print it
-    if not first.isdecimal() or not (last.isdecimal() or not dash):
+    low, high = _whole(first), _whole(last if dash else first)
+    if low is None or high is None or low > high:
         raise argparse.ArgumentTypeError(f"{text!r} is no step: use a number such as 2 or a range such as 1-3")
-    return int(first), int(last or first)
+    return low, high
 
 
-def _step_number(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+def step_number(text: str) -> int:
+    """Read the number of a cell's step."""
+    if not (number := _whole(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is no step number: use a whole number from 1")
-    return int(text)
+    return number
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 20 else None  # of thousands of digits Python makes no number
 
 
 def _expression(text: str) -> str:
@@ -137,12 +145,22 @@ def _variable(text: str) -> str:
 def code_cells(path: Path) -> list[str]:
     """Texts of the code cells of a notebook's file; `UsageError` if it cannot be read or is none."""
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cells = json.loads(notebook_text(path))["cells"]
         return ["".join(one["source"]) for one in cells if one["cell_type"] == "code"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise UsageError(f"{path} is not a notebook of format 4") from None
+
+
+def notebook_text(path: Path) -> str:
+    """What stands in the file of a notebook; `UsageError` if it is no file or cannot be read."""
+    try:
+        if not path.is_file():  # a pipe would be waited for, a device read without end
+            raise UsageError(f"{path}: there is no such notebook")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a notebook: {error}") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, LookupError, TypeError):
-        raise UsageError(f"{path} is not a notebook") from None
 
 
 def choose(spans: Sequence[Span], there: Sequence[int], where: str) -> list[int]:
@@ -281,13 +299,14 @@ def look(
     folder: str | None = None,
     pipelines: Mapping[PipelineKey, Pipeline] | None = None,
     held: Mapping[Path, int] | None = None,
+    named: Collection[str] = (),
     **asked: Any,
 ) -> status.Rows:
     """Rows about the steps that are meant.
 
     With a name (given or configured) those of that pipeline; else those of the pipelines seen in this kernel and of the
-    notebook's; else all of the folder. What the folder has besides is said in the note. `asked` are `outlook` and
-    `judging` of `status.rows`.
+    notebook's, among them those `named` by its cells; else, where no notebook is known, all of the folder. What the
+    folder has besides is said in the note. `asked` are `outlook` and `judging` of `status.rows`.
     """
     shown = settings.shown()
     if name is None and shown["name"][1] not in ("notebook", "default"):
@@ -303,8 +322,8 @@ def look(
         part = status.rows(Store(one), keyring, name=name, version=version, pipelines=seen, held=held, **asked)
         notes.append(part.note)
         found += part
-    mine = {key.name for key in seen} | {str(shown["name"][0])}
-    if name is None and any(row["name"] in mine for row in found):
+    mine = {key.name for key in seen} | {str(shown["name"][0]), *named}
+    if name is None and (settings.notebook is not None or any(row["name"] in mine for row in found)):
         found = status.Rows(row for row in found if row["name"] in mine)
     found.note = "\n".join(filter(None, [*notes, _besides(Store(folders[0]), found)]))
     return found

@@ -93,6 +93,8 @@ def opened(path: Path, store: Store) -> Iterator[tuple[zipfile.ZipFile, list[Mem
     StoreError
         It cannot be read.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for, a device read without end
+        raise StoreError(f"{path} cannot be read: it is not a regular file")
     with _reading(path), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         with zipfile.ZipFile(file) as packed:

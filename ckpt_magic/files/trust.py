@@ -198,6 +198,7 @@ def new_key(environ: Mapping[str, str] | None = None, folder: Path | None = None
     try:
         _write_new(temporary, _text(new))
         os.replace(temporary, own)
+        settle_folder(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -392,7 +393,7 @@ def _sweep(path: Path) -> None:
 def _write_key(path: Path, key: Key) -> None:
     """Write a new key file, whole or not at all where hard links exist; `FileExistsError` if there is one."""
     text = _text(key)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     _write_new(temporary, text)
     try:
         os.link(temporary, path)

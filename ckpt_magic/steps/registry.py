@@ -17,6 +17,7 @@ from ckpt_magic.errors import UsageError
 StartPoint = int | Literal["auto", "end", "none"]
 Policy = Literal["restore", "run", "error"]  # what a number does with a stale step
 POLICIES: tuple[Policy, ...] = ("restore", "run", "error")
+_LAST_START = 10**9  # past the last step that a file name has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +221,10 @@ def parse_start(text: object) -> StartPoint:
         text = text.strip()
         if text in ("auto", "end", "none"):
             return text  # type: ignore[return-value]  # one of the three literals
-        start = int(text) if text.isdecimal() else -1
+        start = int(text) if text.isdecimal() and len(text) <= 10 else -1
     else:
         start = operator.index(text) if isinstance(text, SupportsIndex) and not isinstance(text, bool) else -1
-    if start < 0:
+    if not 0 <= start <= _LAST_START:
         raise UsageError(f"start point {text!r}: use a step number (0 or more), auto, end or none")
     return start
 
@@ -481,7 +482,7 @@ def steps_text(steps: Sequence[int]) -> str:
     """`step 3`, `steps 1–3`, `steps 1, 3`."""
     if len(steps) == 1:
         return f"step {steps[0]}"
-    if len(steps) > 2 and list(steps) == list(range(steps[0], steps[-1] + 1)):
+    if len(steps) > 2 and (isinstance(steps, range) or list(steps) == list(range(steps[0], steps[-1] + 1))):
         return f"steps {steps[0]}–{steps[-1]}"  # a range is written with an en dash
     return f"steps {', '.join(map(str, steps))}"
 

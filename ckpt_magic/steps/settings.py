@@ -19,6 +19,7 @@ _VARIABLES = {
     "folder": "CKPT_FOLDER",
     "start_from": "CKPT_START_FROM",
 }
+_TYPED = ("ckpt-magic run", "%%step", "%ckpt_config")  # where an empty text is a mistake
 _DEFAULTS = {"version": "1", "folder": ".ckpt", "start_from": "none", "stale": "restore"}
 
 
@@ -32,7 +33,7 @@ class Settings:
     environ
         Environment variables (`CKPT_NAME`, `CKPT_VERSION`, `CKPT_FOLDER`, `CKPT_START_FROM`).
     traits
-        Values of the IPython config, by option name; empty ones count as not set.
+        Values of the IPython config, by option name; empty ones count as not set, as in the environment.
     handed
         Options of `ckpt-magic run`; they win over everything.
     notebook
@@ -110,7 +111,12 @@ class Settings:
         text = str(self._find("folder", given)[0])
         if "://" in text:
             raise UsageError(f"folder {text}: only local folders can hold checkpoints")
-        folder = self.base / Path(text).expanduser()
+        if not text.strip() or "\0" in text:
+            raise UsageError(f"folder {text!r}: that is no name of a folder")
+        try:
+            folder = self.base / Path(text).expanduser()
+        except RuntimeError as error:  # `~` without a home, `~name` of nobody
+            raise UsageError(f"folder {text}: {error}; write the path in full") from None
         return folder.resolve() if ".." in folder.parts else folder  # one folder is one pipeline, however written
 
     def start(self, name: str) -> StartPoint:
@@ -150,7 +156,7 @@ class Settings:
             (self._traits.get(option), "config"),
         )
         for value, source in places:
-            if value not in (None, ""):
+            if value is not None and (value != "" or source in _TYPED):
                 return value, source
         return _DEFAULTS.get(option), "default"
 

@@ -269,7 +269,9 @@ def test_what_is_missing_is_an_error_that_lists_what_there_is(run: Any, capsys: 
     assert "step 7 is not stored" in usage(run, capsys, "%ckpt_accept 7")
     for wrong in ("x", "3-1", "1-", "9" * 5000):
         assert f"'{wrong}' is no step" in usage(run, capsys, f"%ckpt_load {wrong}")
-    assert "--force goes with --push" in usage(run, capsys, "%ckpt_load --force")
+    for line, told in {"%ckpt_load --force": "--force goes", "%ckpt_start 1 --changed x": "--changed gives"}.items():
+        shown, magic = usage(run, capsys, line), line.split()[0]
+        assert f"{magic}: {told}" in shown and f"`{magic}?` shows what it takes" in shown
 
 
 @pytest.mark.usefixtures("three")
@@ -279,7 +281,8 @@ def test_loading_without_a_name_asks_for_one(shell: InteractiveShell, capsys: py
     shell.run_cell("%load_ext ckpt_magic")
     capsys.readouterr()
     shell.run_cell("%ckpt_load")
-    assert "which pipeline? --name NAME; stored: m (version 1)" in "".join(capsys.readouterr())
+    shown = "".join(capsys.readouterr())
+    assert "%ckpt_load: which pipeline? --name NAME; stored: m (version 1); `%ckpt_load?` shows" in shown
 
 
 # --- %ckpt_status ---

@@ -159,7 +159,9 @@ def test_the_table_says_what_is_saved(stored: Any, tmp_path: Path, capsys: pytes
     assert "(was 0.1, is 0.2)" in " ".join(shown.split()) and "1 to restore (saves " in shown and "2 to run (" in shown
 
 
-def test_what_a_script_wrote_is_not_planned_to_be_restored(tmp_path: Path) -> None:
+def test_what_a_script_wrote_is_neither_planned_to_be_restored_nor_run_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Script(ckpt_magic.Checkpoint):
         def step_1(self, outputs: Any) -> int:
             return 1
@@ -170,6 +172,9 @@ def test_what_a_script_wrote_is_not_planned_to_be_restored(tmp_path: Path) -> No
     (row,) = json_of(path, "--start-from", "2")
 
     assert (row["next"], row["state"]) == ("run", "foreign") and "a method of a script" in row["reason"]
+    for verb in ("accept", "verify"):
+        assert main([verb, str(path), "--step", "1", "--folder", str(tmp_path / ".ckpt")]) == 1
+        assert "step 1 of `m` version 1 was written by a method of a script" in capsys.readouterr().err
 
 
 def test_what_is_no_notebook_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

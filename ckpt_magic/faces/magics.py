@@ -282,7 +282,7 @@ class CkptMagics(Magics):
             check_name(given.name, "name")
         if given.changed:
             if given.start is not None:
-                raise UsageError("%ckpt_start: --changed gives advice; set the start point in a line of its own")
+                raise verbs.LineError("--changed gives advice; set the start point in a line of its own")
             key = settings.resolve(StepCall(0, name=given.name))
             advice = verbs.advise(key, given.changed, self.session.keyring)
             _say("\n".join(verbs.advice_text(one) for one in advice))
@@ -329,7 +329,7 @@ class CkptMagics(Magics):
 
     def _load(self, given: argparse.Namespace) -> Any:
         if given.force and not given.push:
-            raise UsageError("%ckpt_load: --force goes with --push")
+            raise verbs.LineError("--force goes with --push")
         key = self._key(given)
         if given.failed:
             return self._load_failed(key, given)
@@ -711,6 +711,8 @@ def _usage(function: Callable[[argparse.Namespace], T], parser: verbs.Arguments,
     """
     try:
         return function(parser.parse_line(line))
+    except verbs.LineError as error:
+        raise ShellUsageError(parser.told(str(error))) from None
     except UsageError as error:
         raise ShellUsageError(str(error)) from None
     except CheckpointError as error:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 
 
+class LineError(UsageError):
+    """What a line says does not go together, or lacks something: who shows it tells where to read more."""
+
+
 class Arguments(argparse.ArgumentParser):
     """Parses the line of a magic; what is wrong with it is a `UsageError`.
 
@@ -56,7 +60,11 @@ class Arguments(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of leaving the process."""
-        raise UsageError(f"{self.prog}: {message}; `{self.prog}?` shows what it takes")
+        raise UsageError(self.told(message))
+
+    def told(self, message: str) -> str:
+        """What is wrong with a line, for people."""
+        return f"{self.prog}: {message}; `{self.prog}?` shows what it takes"
 
 
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
@@ -201,13 +209,13 @@ def pipeline(settings: Settings, given: argparse.Namespace, how: str) -> Pipelin
 
     Raises
     ------
-    UsageError
+    LineError
         It has no name; `how` says how to give one.
     """
     call = StepCall(0, name=given.name, version=given.version, folder=given.folder)
     if settings.notebook is None and settings.is_default_name(call):
         there = pipelines_text(Store(settings.folder(given.folder)))
-        raise UsageError(f"which pipeline? {how}{f'; stored: {there}' if there else ''}")
+        raise LineError(f"which pipeline? {how}{f'; stored: {there}' if there else ''}")
     return settings.resolve(call)
 
 

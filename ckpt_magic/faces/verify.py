@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ckpt_magic.errors import StepNotFoundError, StoreError
+from ckpt_magic.errors import OtherWriterError, StepNotFoundError, StoreError
 from ckpt_magic.faces import runner
 from ckpt_magic.faces.status import duration
 from ckpt_magic.files import format as files
@@ -118,7 +118,7 @@ def verify(notebook: Path, key: PipelineKey, step: int, keyring: Keyring) -> Rep
 
 
 def stored_step(key: PipelineKey, step: int, keyring: Keyring) -> files.StoredStep:
-    """The checkpoint of a step, if it is there and trusted."""
+    """The checkpoint of a step of a notebook, if it is there and trusted."""
     path = Store(key.folder).path(key.name, key.version, step)
     try:
         stored = files.open_checkpoint(path, keyring)
@@ -128,6 +128,11 @@ def stored_step(key: PipelineKey, step: int, keyring: Keyring) -> files.StoredSt
         ) from None
     if stored.problem is not None:
         raise stored.problem
+    if stored.meta["kind"] == "method":
+        raise OtherWriterError(
+            f"step {step} of `{key.name}` version {key.version} was written by a method of a script, and only steps of "
+            f"notebooks are run aside; in the script, `run(start_from={step})` runs it again"
+        )
     return stored
 
 

@@ -131,6 +131,28 @@ def test_a_number_rules_over_code_and_not_over_values(stored: Any) -> None:
     ]
 
 
+def test_what_writefile_writes_is_taken_to_be_there(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own, more = "%%writefile plan_own.py\ndef f(): return 1\n", "%%writefile -a plan_own.txt\nand more\n"
+    cells = [
+        *(CELLS["setup"], own, "%%writefile plan_own.txt\n1\n", more, "import plan_own\nv = plan_own.f()"),
+        *("%%step 1\ny = v", "%%step 2\nwith open('plan_own.txt') as file: text = file.read()", "%%step 3\nz = 1"),
+    ]
+    for cell in cells:
+        assert shell.run_cell(cell).success
+    shell.run_cell("%ckpt_status")
+
+    def runs(old: str, new: str) -> list[int]:
+        path = save(tmp_path / "nb.ipynb", *(cell.replace(old, new) for cell in cells))
+        return [row["step"] for row in json_of(path) if row["next"] == "run"]
+
+    assert runs("nothing", "") == runs("def f(): return", "def f():  # one\n    return") == []
+    assert runs("return 1", "return 2") == [1]
+    assert runs("\n1\n", "\n2\n") == runs("and more", "and less") == runs("-a plan_own", "plan_own") == [2]
+
+
 def test_of_two_cells_with_one_number_each_is_decided_by_its_own_line(stored: Any) -> None:
     rows, _ = stored({"again": CELLS["two"].replace("%%step 2", "%%step 2 --force")})
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,9 +25,10 @@ from ckpt_magic.steps import record, registry
 from ckpt_magic.steps.evidence import Evidence
 from ckpt_magic.steps.foresight import PlannedCell, PlannedStep, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
+from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.judging import hidden, written
 from ckpt_magic.steps.needs import Cell, Later, needed
-from ckpt_magic.steps.plan import Body, Code, code_of
+from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
@@ -193,9 +195,11 @@ def _judged(
             return "a cell"
         return evidence.reader_among(metas.values())
 
-    def facts(meta: Mapping[str, Any], call: StepCall, code: Code) -> dict[str, dict[str, Fact]]:
+    def facts(meta: Mapping[str, Any], cell: PlannedStep) -> dict[str, dict[str, Fact]]:
         if meta["evidence"] is None:
             return {}
+        call, code = cell.call, cell.code
+        evidence.plan(_texts_written(mine[: mine.index(cell)], evidence.files))
         found = evidence.now(meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=reader)
         if keys := (*call.key, *meta["evidence"]["key"]):
             found["key"] = {
@@ -212,6 +216,24 @@ def _judged(
         one = stored.get(cell.call.step, _Stored())
         verdict = Verdict("foreign", (Cause("evidence", "", one.problem),)) if one.problem else found
         yield cell.call, verdict, deciding.decide(cell, verdict), one
+
+
+def _texts_written(cells: Iterable[PlannedCell], there: Files) -> dict[str, str]:
+    """Texts of the files that `%%writefile` will have written, by their paths; see `Files.planned`."""
+    found: dict[str, str] = {}
+    for node in (node for cell in cells for node in cell.tree.body):
+        if (one := source.file_written(node)) is not None:
+            name, text, is_added = one
+            path = there.path(os.path.expanduser(name))
+            found[path] = (found.get(path, _text_of(path)) if is_added else "") + text
+    return found
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ _LOOKERS: Final = frozenset(
     {"exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "stat", "lstat", "getsize", "getmtime", "getctime"}
     | {"access", "samefile"}
 )
+_OF_DESCRIPTORS: Final = frozenset({"fdopen", "read", "pread", "readv", "preadv", "dir_fd", "sendfile", "lseek", "dup"})
 _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "__subclasses__"})
 _BY_NAME: Final = frozenset({"import_module", "__import__", "modules", "find_spec"})  # how no code names them
 _ALL: Final = "*"  # stands for the names of all environment variables
@@ -130,6 +131,10 @@ class Evidence:
         self._texts = Texts()
         self._versions: dict[str, str | None] = {}
 
+    def plan(self, texts: Mapping[str, str]) -> None:
+        """Take files, by their paths, to have these texts, as cells will have written them."""
+        self.files.planned = self.modules.planned = texts
+
     # -- before a step --------------------------------------------------------------------------------------
 
     def look(self, call: StepCall, code: Code, reach: Reach, made: Set[str]) -> Look:
@@ -146,6 +151,9 @@ class Evidence:
         texts += _constants(way.codes) if way is not None else ()
         texts += (os.fspath(value) for value in _with_items(values.values()) if issubclass(type(value), (str, Path)))
         bound, unknown = _bound(values)
+        if words.read & _OF_DESCRIPTORS:
+            opened = ((name, path) for name, value in values.items() if (path := bindings.descriptor_of(value)))
+            unknown += [_unknown_files(name, "an open file") for name, path in opened if self.files.counting([path])]
         unclear += [] if call.depends else unknown
         unclear += [f"what `{word}` tells of code cannot be compared" for word in sorted(words.read & _TELL_OF_CODE)]
         modules = code.names.imports | (way.modules if way is not None else frozenset())
@@ -680,10 +688,12 @@ def _bound(values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     for name, value in values.items():
         paths, unknown = bindings.files_behind(value)
         found += paths
-        unclear += [
-            f"which files `{name}` reads (a {kind}) cannot be told; name them with --depends" for kind in unknown
-        ]
+        unclear += [_unknown_files(name, f"a {kind}") for kind in unknown]
     return found, unclear
+
+
+def _unknown_files(name: str, what: str) -> str:
+    return f"which files `{name}` reads ({what}) cannot be told; name them with --depends"
 
 
 def _is_made_up(name: str) -> bool:

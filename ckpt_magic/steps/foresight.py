@@ -22,7 +22,6 @@ from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines
 from ckpt_magic.values.origins import CHANCE, NOTHING, SURROUNDINGS, Event, Origin, Statement, Step
 
 Meta = Mapping[str, Any]
-Facts = Callable[[Meta, StepCall, Code], Mapping[str, Mapping[str, Fact]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,9 @@ class PlannedStep(PlannedCell):
 
     call: StepCall
     code: Code
+
+
+Facts = Callable[[Meta, PlannedStep], Mapping[str, Mapping[str, Fact]]]
 
 
 def foresee(
@@ -81,9 +83,7 @@ def foresee(
         verdict = Verdict("missing")
         if meta is not None:
             above = _Above(history, functions, rewritten, metas, reader)
-            verdict = record.by_either(
-                meta, functools.partial(_verdict, above, cell.call, cell.code, facts), Verdict("fresh")
-            )
+            verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
         yield cell, verdict
         if meta is not None and not will_run(cell, verdict):
             history.append(Step(step, meta["groups"], frozenset(meta["deleted"])))
@@ -94,14 +94,14 @@ def foresee(
             rewritten.update({row["path"]: step for row in rows})
 
 
-def _verdict(above: _Above, call: StepCall, code: Code, facts: Facts, meta: Meta) -> Verdict:
+def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verdict:
     if meta["evidence"] is not None:  # what the modules give that cells above use is known to a kernel alone
         modules = {**meta["evidence"].get("above", {}), **meta["evidence"]["modules"]}
         meta = {**meta, "evidence": {**meta["evidence"], "modules": modules}}
     found = above.causes(meta)
-    if call.always:
+    if cell.call.always:
         found.append(Cause("unclear", "", "--always"))
-    return freshness.verdict(meta, Now(facts(meta, call, code), found))
+    return freshness.verdict(meta, Now(facts(meta, cell), found))
 
 
 class _Above:

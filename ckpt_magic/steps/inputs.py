@@ -41,10 +41,16 @@ class Files:
     ----------
     base
         The folder of the project.
+
+    Attributes
+    ----------
+    planned
+        Per path the text that a file will have, whatever it has now.
     """
 
     def __init__(self, base: Path) -> None:
         self.base = os.fspath(base)
+        self.planned: Mapping[str, str] = {}
         self._below_base = self.base if self.base.endswith(os.sep) else self.base + os.sep
         self._elsewhere = _elsewhere()
         home = f"{os.path.expanduser('~')}{os.sep}"
@@ -100,6 +106,9 @@ class Files:
         `also` are names that a folder may have got since.
         """
         path = self.path(row["path"])
+        if path in self.planned:
+            digest = new_hash(self.planned[path].encode("utf-8", "surrogatepass")).hexdigest()
+            return row.get("digest") == digest and not row.get("asked")
         if "pattern" in row:
             return bool(self.matches(row["pattern"]) == list(row["names"]))
         if "asked" in row and row["asked"] != _asked(path, "link" if row["asked"].startswith("->") else "all"):

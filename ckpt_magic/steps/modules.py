@@ -42,6 +42,7 @@ class Modules:
 
     def __init__(self, folders: Sequence[str] = ()) -> None:
         self._folders = folders
+        self.planned: Mapping[str, str] = {}  # per path the text that it will have, whatever it has now
         self._loaded: dict[str, _Loaded] = {}
         self._texts: dict[str, tuple[tuple[int, int, int], str]] = {}
 
@@ -204,6 +205,8 @@ class Modules:
         return {str(getattr(sys.modules[name], "__file__", "")) for name in self.names()}
 
     def _text(self, path: Any) -> str | None:
+        if path in self.planned:
+            return self.planned[path]
         try:
             status = os.stat(path)
             stamp = status.st_mtime_ns, status.st_size, status.st_ctime_ns

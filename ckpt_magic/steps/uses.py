@@ -108,6 +108,8 @@ class Use:
             return (self.imports or bool(self._strange)) if name == "sys.path" else self._warns
         if source == "decimal":
             return self.holds or bool(self._strange) or any("decimal" in word.lower() for word in self.words.read)
+        if name == "recursion limit" and self._has(_CATCHING):
+            return True
         return name not in _OF_THE_INTERPRETER or any(name.replace(" ", "") in word for word in self.words.read)
 
     def may_set(self, part: str) -> bool:
@@ -331,4 +333,5 @@ _SHOWING: Final = frozenset(
 _OF_THE_INTERPRETER: Final = frozenset(
     {"recursion limit", "switch interval", "garbage collection", "garbage collection thresholds"}
 )
+_CATCHING: Final = frozenset({"RecursionError", "RuntimeError", "Exception", "BaseException", "suppress"})
 _COMMON: Final = frozenset({"option", "options", "set", "get", "display", "figure", "default", "name", "size", "path"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import stat
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from ckpt_magic.values.references import ATOMS
 _FAR: Final = 200  # objects that a value leads to
 _LONG: Final = 1000  # items of a container, none of which is looked at
 _SCAN: Final = "SCAN ["  # how polars shows a file in what it is going to do
+_DATA: Final = "DF ["  # and a frame
 _CLOSED_TO_US: Final = (type, types.ModuleType, types.FunctionType, types.CodeType, types.BuiltinFunctionType)
 _HOLD_NO_FILES: Final = frozenset({"ndarray", "DataFrame", "Series", "Index", "MultiIndex", "Logger"})
 
@@ -75,10 +77,40 @@ def _of_database(connection: Any) -> Iterable[str]:
 def _of_lazy_frame(frame: Any) -> Iterable[str]:
     text = frame.explain(optimized=False)
     found = [part.partition("]")[0] for part in text.split(_SCAN)[1:]]
-    paths = [os.path.abspath(path.strip()) for part in found for path in part.split(",")]
+    paths = [path.strip() for part in found for path in part.split(",")]
     if not all(map(os.path.exists, paths)):
         raise ValueError(text)  # elided, or elsewhere
-    return paths
+    spelled = frame.serialize() if paths and _DATA not in text else b""
+    listed = [path for path in paths if path.encode() not in spelled]  # by a pattern, or in a folder
+    return map(os.path.abspath, [*paths, *_folders_of(listed)])
+
+
+def _of_dataset(dataset: Any) -> Iterable[str]:
+    return map(os.path.abspath, [*dataset.files, *_folders_of(dataset.files)])
+
+
+def _folders_of(paths: Iterable[str]) -> Iterator[str]:
+    """Folders in which files were found: more may be found there, and beside what stands for a value (`year=2024`)."""
+    folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
+    top = os.path.commonpath(folders) if folders else ""
+    while "=" in os.path.basename(top):
+        top = os.path.dirname(top)
+    for folder in sorted(folders):
+        yield folder
+        while len(folder) > len(top):
+            folder = os.path.dirname(folder)
+            yield folder
+
+
+def descriptor_of(value: Any) -> str:
+    """The file or folder that a number has been opened as in this process; empty if none."""
+    if type(value) is not int or not 2 < value < 1 << 20:  # the first three are everybody's
+        return ""
+    try:
+        mode = os.fstat(value).st_mode
+        return os.readlink(f"/proc/self/fd/{value}") if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else ""
+    except OSError:
+        return ""
 
 
 def _nobody_knows(value: Any) -> Iterable[str]:
@@ -90,7 +122,7 @@ _READERS: Final[tuple[tuple[str, str, Callable[[Any], Iterable[str]]], ...]] = (
     ("io", "IOBase", _of_file),
     ("sqlite3", "Connection", _of_database),
     ("polars", "LazyFrame", _of_lazy_frame),
-    ("pyarrow.dataset", "FileSystemDataset", lambda dataset: map(os.path.abspath, dataset.files)),
+    ("pyarrow.dataset", "FileSystemDataset", _of_dataset),
     ("mmap", "mmap", _nobody_knows),
     ("pyarrow.parquet", "ParquetFile", _nobody_knows),
     ("h5py", "File", lambda file: [os.path.abspath(file.filename)]),

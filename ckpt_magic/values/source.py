@@ -163,6 +163,8 @@ def words(tree: ast.Module) -> Words:
         elif isinstance(node, ast.ImportFrom):
             read.update(alias.name for alias in node.names)
             touched.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ExceptHandler) and node.type is None:
+            read.add("BaseException")
         elif not isinstance(node, (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue)):
             is_call = isinstance(node, ast.Call)
             for child in children:
@@ -697,6 +699,18 @@ def _shell_call(node: ast.Call) -> tuple[str, list[str]] | None:
             texts = [a.value for a in args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             wanted = {"run_line_magic": 2, "run_cell_magic": 3}.get(method, 1 if method in _SHELL_CALLS else 0)
             return (method, texts) if wanted == len(texts) == len(args) and wanted else None
+    return None
+
+
+def file_written(node: ast.AST) -> tuple[str, str, bool] | None:
+    """What `%%writefile` writes: a path, a text, and whether that is added to what is there; None if it is not that."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    match _shell_call(call) if isinstance(call, ast.Call) else None:
+        case "run_cell_magic", ["writefile" | "file", line, text] if not {*"$"} & {*line}:  # a variable of the notebook
+            words = line.replace("--append", "-a").split(maxsplit=1)
+            added = words[:1] == ["-a"]
+            path = (words[-1] if added else line).strip().strip("\"'")
+            return (path, text, added) if path and "{" not in path else None
     return None
 
 

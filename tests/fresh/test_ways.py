@@ -55,6 +55,11 @@ def file(name: str, content: str) -> Edit:
     return edit
 
 
+def inner(name: str, content: str) -> Edit:
+    """Make a file, and its folder."""
+    return lambda cells: write({name: content})
+
+
 def link(target: str) -> Edit:
     def edit(cells: list[tuple[Any, ...]]) -> None:
         Path("link").unlink(missing_ok=True)
@@ -214,6 +219,13 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a database attached to another", "import sqlite3",
      "c = sqlite3.connect(':memory:')\nc.execute(\"attach 'x.db' as o\")\n"
      "y = c.execute('select a from o.t').fetchall()\nc.close()\ndel c", database(1), database(2)),
+    ("files of a dataset", "import pyarrow.dataset\nd = pyarrow.dataset.dataset('d', format='csv')",
+     "y = d.count_rows()", {"d/a.csv": "x\n1\n"}, file("d/b.csv", "x\n2\n")),
+    ("files of a dataset in a folder that stands for a value",
+     "import pyarrow.dataset\nd = pyarrow.dataset.dataset('d', format='csv', partitioning='hive')",
+     "y = d.count_rows()", {"d/k=1/a.csv": "x\n1\n"}, inner("d/k=2/a.csv", "x\n2\n")),
+    ("files that a pattern of a lazy frame finds", "import polars\nd = polars.scan_csv('d/*.csv')",
+     "y = d.collect().height", {"d/a.csv": "x\n1\n"}, file("d/b.csv", "x\n2\n")),
     # -- other programs
     ("a pattern for a program", "import subprocess", "y = subprocess.check_output('cat *.txt', shell=True)",
      {"a.txt": "1"}, file("b.txt", "2")),
@@ -228,6 +240,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("the home folder", "from pathlib import Path", "y = str(Path.home())", {}, env("HOME", "/nowhere")),
     ("a limit of the interpreter", "import sys\nsys.setrecursionlimit(2000)", "y = sys.getrecursionlimit()", {},
      text("(2000)", "(2100)")),
+    ("a limit of the interpreter that nobody asks for",
+     "import sys\nsys.setrecursionlimit(3000)\ndef f(n): return n and f(n - 1)",
+     "try:\n    y = f(2000)\nexcept RecursionError:\n    y = -1", {}, text("(3000)", "(1000)")),
     ("a frame that leads to the notebook", "import sys\nk = 1\ndef f(): return sys._getframe(1).f_globals['k']",
      "y = f()", {}, text("k = 1", "k = 2")),
     ("the order of an array in memory", "import numpy as np\na = np.ones((2, 3), order='C')",
@@ -291,6 +306,11 @@ NEVER_TOLD: list[tuple[str, str, str, str]] = [
      "import json, pathlib, sqlite3\npathlib.Path('x.json').write_text('1')",
      "c = sqlite3.connect(':memory:')\nname = json.loads(pathlib.Path('x.json').read_text())\n"
      "c.execute(f\"attach 'x{name}.db' as o\")\nc.close()\ndel c\ny = 1", "attach"),
+    ("a file that was opened as a number",
+     "import os, pathlib\npathlib.Path('x.txt').write_text('1')\nf = os.dup2(os.open('x.txt', os.O_RDONLY), 200)",
+     "y = os.read(f, 9)", "an open file"),
+    ("a folder that was opened as a number", "import os\nf = os.dup2(os.open('.', os.O_RDONLY), 200)",
+     "try:\n    y = os.stat('x.txt', dir_fd=f)\nexcept OSError: y = 0", "an open file"),
     ("a module that has no file", "import sys, types\nsys.modules['way_made'] = types.ModuleType('way_made')",
      "import way_made\ny = way_made.__name__", "has no file"),
 ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 
 from ckpt_magic.steps.push import push
 from ckpt_magic.steps.registry import PipelineKey, StepCall
+from ckpt_magic.values.makers import Makers
+from ckpt_magic.values.tokens import definition_token, is_plain_definition, telling_parts
 from tests.kernels import Kernel
 
 CLASS = "class C:\n    v = 1\n"
@@ -149,3 +153,85 @@ def test_definitions_are_not_kept_alive(tmp_path: Path) -> None:
     kernel.step(2, "del C")
     evaluate(kernel, "gc.collect()")
     assert ref() is None
+
+
+SIMPLE = """
+def f(a: int, b: "list[int]" = 1, *, c=2) -> str:
+    "Adds."
+    return lambda: a + b + c
+
+class C:
+    "Counts."
+    __slots__ = ("s",)
+    limit, names = 3, ("a", "b")
+    other: int
+    def method(self, n=1): return super().__repr__() * n
+    @staticmethod
+    def static(x=1): return x
+    @classmethod
+    def made(cls): return cls()
+    @property
+    def size(self): return 4
+"""
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "f.__code__ = (lambda a, b, *, c: a).__code__",
+        "f.__defaults__ = (2,)",
+        "f.__kwdefaults__['c'] = 3",
+        "f.__annotations__['a'] = float",
+        "f.__annotations__['z'] = C",
+        "f.__doc__ = 'Subtracts.'",
+        "f.__name__ = 'g'",
+        "f.__qualname__ = 'g'",
+        "f.__module__ = 'elsewhere'",
+        "f.attribute = 1",
+        "f.attribute = [1]",
+        "f.__defaults__ = ([2],)",
+        "C.limit = 4",
+        "C.names = ('a', 'c')",
+        "C.added = 1",
+        "C.added = []",
+        "del C.limit",
+        "C.method = C.made",
+        "C.method = f",
+        "C.method.__code__ = C.method.__code__.replace(co_consts=(None, 5))",
+        "C.method.__defaults__ = (2,)",
+        "C.static.__defaults__ = (2,)",
+        "C.static = classmethod(C.static)",
+        "C.made.__func__.__doc__ = 'New.'",
+        "C.size = property(C.size.fget, C.size.fget)",
+        "C.size.fget.tag = 1",
+        "C.__doc__ = 'Counts more.'",
+        "C.__annotations__['other'] = str",
+        "C.__qualname__ = 'D'",
+        "class C(Exception): limit = 3",
+        "def f(): return 1",
+    ],
+)
+def test_what_a_look_says_of_a_simple_definition_is_as_new(tmp_path: Path, edit: str) -> None:
+    names = Kernel(tmp_path).names
+    exec(SIMPLE, names)
+    kept = Makers(names)
+    assert all(telling_parts(names[name], names) for name in "fC")
+    before = [kept.token_in_look(names[name]) for name in "fC"]
+    assert before == [definition_token(names[name], names) for name in "fC"]
+    exec(edit, names)
+    plain = [is_plain_definition(names[name], names) for name in "fC"]
+    after = [definition_token(names[name], names) if is_so else None for name, is_so in zip("fC", plain, strict=True)]
+    assert [kept.token_in_look(names[name]) for name in "fC"] == after != before
+
+
+def test_what_was_seen_of_a_class_keeps_none_of_it_alive(tmp_path: Path) -> None:
+    names = Kernel(tmp_path).names
+    exec(SIMPLE, names)
+    kept = Makers(names)
+    kept.token_in_look(names["C"])
+    refs = [weakref.ref(one) for one in (names["C"].method, names["C"].static, names["C"].size.fget)]
+    del names["C"].method, names["C"].static, names["C"].size
+    assert [ref() for ref in refs] == [None] * 3
+    whole = weakref.ref(names.pop("C"))
+    gc.collect()
+    assert whole() is None

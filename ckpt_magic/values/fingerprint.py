@@ -27,6 +27,7 @@ from typing import Any, Final, TypeVar
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import makers, owned, references, tensors, tokens, tracebacks, trees
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
+from ckpt_magic.values.forms import Token
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity, is_writeable, place_of
@@ -365,20 +366,23 @@ class Look(ValuePickler):
         """The token of a definition that holds nothing mutable; found once per look at a namespace."""
         key = identity(obj)
         if key not in self._forms:
-            plain = tokens.is_plain_definition(obj, self.namespace)
             form, serial = None, 0
-            if plain:
+            token = self._token(obj)
+            if token is not None:
                 registered = _virtual_subclasses(obj) if isinstance(obj, abc.ABCMeta) else ()
-                if self._makers is None:
-                    token = tokens.definition_token(obj, self.namespace)
-                else:
-                    token, serial = self._makers.token_in_look(obj), self._makers.serial(obj)
+                serial = 0 if self._makers is None else self._makers.serial(obj)
                 form = _Form, (kind, token, registered)
             self._forms[key] = obj, form, serial  # held: its id is the key
         _, form, serial = self._forms[key]
         if form is not None:
             self._made.append(serial)
         return form
+
+    def _token(self, obj: Any) -> Token | None:
+        if self._makers is not None:
+            return self._makers.token_in_look(obj)
+        plain = tokens.is_plain_definition(obj, self.namespace)
+        return tokens.definition_token(obj, self.namespace) if plain else None
 
     def _function(self, function: types.FunctionType) -> Any:
         if references.by_reference(function):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import operator
 import types
 import uuid
 import weakref
@@ -16,18 +17,27 @@ from ckpt_magic.values.forms import VARIABLE, Token
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import function_in, maker_of
 from ckpt_magic.values.references import at, importable, is_displaced
-from ckpt_magic.values.tokens import definition_token, is_named, is_plain_definition, kind_of, plain_parts
+from ckpt_magic.values.tokens import (
+    definition_token,
+    is_named,
+    is_plain_definition,
+    kind_of,
+    plain_parts,
+    telling_parts,
+)
 
 
 class _Made:
     """A definition and who made it."""
 
-    __slots__ = ("digests", "maker", "ref", "serial", "stale")
+    __slots__ = ("digest", "digests", "maker", "parts", "ref", "serial", "stale")
 
     def __init__(self, ref: weakref.ref[Any], maker: str, serial: int) -> None:
         self.ref, self.maker, self.serial = ref, maker, serial
         self.stale = ""
         self.digests: tuple[str, str] | None = None  # in a file of another Python, and here when it was read
+        self.parts: tuple[Any, ...] = ()  # what tells it, as of `telling_parts`, and the digest while that is the same
+        self.digest = ""
 
 
 class Makers:
@@ -102,9 +112,16 @@ class Makers:
             maker = self.OLD
         return definition_token(obj, self._namespace, maker, self.maker)
 
-    def token_in_look(self, obj: Any) -> Token:
-        """What a look says of a plain definition: it does not change while the definition does not."""
-        return definition_token(obj, self._namespace, self.maker(obj), self.maker)
+    def token_in_look(self, obj: Any) -> Token | None:
+        """What a look says of a plain definition, which does not change while that does not; None of others."""
+        parts = telling_parts(obj, self._namespace)
+        if parts is None:
+            plain = is_plain_definition(obj, self._namespace)
+            return definition_token(obj, self._namespace, self.maker(obj), self.maker) if plain else None
+        made = self._of(obj)
+        if len(parts) != len(made.parts) or not all(map(operator.is_, parts, made.parts)):
+            made.digest, made.parts = self.digest(obj), parts
+        return kind_of(obj), obj.__qualname__, made.digest, made.maker
 
     def digest(self, obj: Any) -> str:
         """Digest of a plain definition as it is now."""

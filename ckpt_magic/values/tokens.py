@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import itertools
 import operator
 import re
 import types
@@ -21,6 +22,7 @@ from ckpt_magic.values.parts import (
     attributes_of,
     code_parts,
     contents,
+    function_in,
     name_of,
 )
 from ckpt_magic.values.references import ATOMS, by_reference, importable, module_of
@@ -68,6 +70,83 @@ def _plain(obj: Any, namespace: Mapping[str, Any], seen: set[int], body: str) ->
         body = f"{obj.__qualname__}."
     parts = plain_parts(obj, namespace)
     return parts is not None and all(_plain(part, namespace, seen, body) for part in parts)
+
+
+def telling_parts(obj: Any, namespace: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """What tells a simple definition of the notebook, which is plain; None for all others.
+
+    While these are the same objects (they can be compared by `is`), its digest is the same, too: code, names and atoms,
+    which do not change in place. Neither the definition is among them nor any function: who keeps the parts in mind
+    keeps nothing alive that somebody may hold weakly.
+    """
+    if type(obj) is types.FunctionType:
+        return _parts_of_function(obj, namespace, None) if is_named(obj, namespace) else None
+    if type(obj) is not type or obj.__module__ != "__main__" or "<" in obj.__qualname__:
+        return None
+    if not all(map(by_reference, obj.__bases__)):  # else its bases count, and who made them
+        return None
+    found: list[Any] = [obj.__qualname__, *obj.__bases__]
+    for name, value in vars(obj).items():
+        parts = _parts_of_attribute(name, value, obj, namespace)
+        if parts is None:
+            return None
+        found += (name, type(value), *parts)
+    return tuple(found)
+
+
+def _parts_of_attribute(name: str, value: Any, cls: type, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
+    kind = type(value)
+    if _is_of_atoms(value):
+        return (value,)
+    if kind in (types.GetSetDescriptorType, types.MemberDescriptorType):  # they hold the class
+        return () if value.__objclass__ is cls else None
+    if name == "__annotations__":
+        return _parts_of_annotations(value)
+    functions = (value.fget, value.fset, value.fdel) if kind is property else (function_in(value),)
+    found: list[Any] = []
+    for function in functions:
+        if function is None:
+            found.append(None)
+            continue
+        if type(function) is not types.FunctionType or not function.__qualname__.startswith(f"{cls.__qualname__}."):
+            return None
+        parts = _parts_of_function(function, namespace, cls)
+        if parts is None:
+            return None
+        found += parts
+    return found
+
+
+def _parts_of_function(
+    function: types.FunctionType, namespace: Mapping[str, Any], cls: type | None
+) -> tuple[Any, ...] | None:
+    if function.__globals__ is not namespace or function.__module__ != "__main__" or vars(function):
+        return None
+    if function.__closure__ and any(content is not cls for content in contents(function)):  # `super` holds the class
+        return None
+    named = (function.__kwdefaults__ or {}).items()
+    if not all(map(_is_of_atoms, (function.__doc__, function.__defaults__, *(value for _, value in named)))):
+        return None
+    annotations = _parts_of_annotations(function.__annotations__)
+    if annotations is None:
+        return None
+    names = function.__name__, function.__qualname__, function.__doc__
+    return *names, function.__code__, function.__defaults__, *itertools.chain.from_iterable(named), *annotations
+
+
+def _parts_of_annotations(annotations: Any) -> Iterable[Any] | None:
+    if type(annotations) is not dict or any(annotated(annotations)):
+        return None
+    for value in annotations.values():
+        kind = type(value)
+        if kind is not str and not issubclass(kind, type) and kind.__module__ not in ("typing", "types"):
+            return None
+    return itertools.chain.from_iterable(annotations.items())
+
+
+def _is_of_atoms(value: Any) -> bool:
+    kind = type(value)
+    return kind in ATOMS or (kind is tuple and ATOMS.issuperset(map(type, value)))
 
 
 def plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None:

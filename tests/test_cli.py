@@ -167,6 +167,34 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a shell and /dev/full")
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("status >&- 2>&-", 0, ""),
+        ("status >/dev/full", 1, "ckpt-magic: the output cannot be written: No space left on device\n"),
+        ("status --help | tail -1 | grep -q .", 0, ""),
+        ("run a.ipynb <&- >&- 2>&-", 0, ""),
+        ("run a.ipynb 2> >(true)", 0, ""),
+    ],
+)
+def test_streams_that_are_closed_full_or_know_few_letters_cost_no_work(
+    tmp_path: Path, line: str, status: int, said: str
+) -> None:
+    notebook(tmp_path / "a.ipynb", "print(1)")
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m ckpt_magic {line}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (status, said)
+    assert "run" not in line or (tmp_path / "a.out.ipynb").exists()
+
+
+@pytest.mark.usefixtures("folder")
 @pytest.mark.skipif(os.name == "nt", reason="needs a pipe")
 def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
     line = f"{sys.executable} -m ckpt_magic status --json | true"

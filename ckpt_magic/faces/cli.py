@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
@@ -35,22 +36,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if something failed, or `check` found something; 2 if an argument is wrong.
+        0; 1 if something failed, or `check` found something; 2 if an argument is wrong; 130 if it was interrupted.
     """
+    _mend_streams()
     parser = _parser()
     given = parser.parse_args(arguments)
     verb: Callable[[argparse.Namespace], int] = given.verb
     try:
-        return verb(given)
+        status = verb(given)
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         _complain(error)
         return 2
     except CheckpointError as error:
         _complain(error)
         return 1
-    except BrokenPipeError:  # `ckpt-magic status | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except KeyboardInterrupt:
+        print("ckpt-magic: interrupted", file=sys.stderr)
+        return 130
+    except OSError as error:  # of what we write to; errors about files have names
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again at its end
+        if isinstance(error, BrokenPipeError):  # `ckpt-magic status | head`
+            return 0
+        print(f"ckpt-magic: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _mend_streams() -> None:
+    """See to it that there are standard streams, and that they take every text."""
+    for number in range(3):  # else a file that is opened later gets that number, and what a kernel prints
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is
 
 
 def _parser() -> argparse.ArgumentParser:

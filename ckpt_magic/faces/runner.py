@@ -285,14 +285,17 @@ class _Progress:
         text = f"{self._label} · failed after {duration(time.monotonic() - self._began)} · {what}"
         self.say(text)
         if traceback:
-            self._console.file.write(traceback if self._console.is_terminal else _COLOURS.sub("", traceback))
-            self._console.file.write("\n")
+            with suppress(OSError):
+                self._console.file.write(traceback if self._console.is_terminal else _COLOURS.sub("", traceback))
+                self._console.file.write("\n")
 
     def done(self, output: Path) -> None:
         self.say(f"wrote {output} · {duration(time.monotonic() - self._all_began)}")
 
     def say(self, text: str) -> None:
-        self._console.print(printable(text))
+        # a terminal that is gone, a log on a full disk, a pipe that nobody reads, at which rich exits: the run goes on
+        with suppress(OSError, SystemExit):
+            self._console.print(printable(text))
 
     def _stop_task(self) -> None:
         if self._task is not None:

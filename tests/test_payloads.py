@@ -358,6 +358,24 @@ def test_maps_give_their_descriptors_back(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="not run: no limits there")
+def test_maps_leave_half_of_the_open_files_to_the_notebook(tmp_path: Path) -> None:
+    import resource
+
+    (tmp_path / "x").write_bytes(bytes(range(200)))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * len(os.listdir("/dev/fd")) + 60, before[1]))
+    try:
+        made = [open_map(tmp_path / "x") for _ in range(100)]
+        assert made[0].mapped and not made[-1].mapped
+        assert bytes(made[-1].view(0, 200, False)) == bytes(range(200))
+        with contextlib.ExitStack() as opened:
+            for _ in range(20):
+                opened.enter_context(open(os.devnull))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_writing_makes_no_second_copy_of_a_payload(tmp_path: Path) -> None:
     program = f"""
 import resource, sys, hashlib, pickle

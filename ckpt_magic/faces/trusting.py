@@ -188,7 +188,8 @@ def _lines(row: Mapping[str, Any]) -> list[str]:
     if row["state"] == "trusted":
         return [f"{path}: signed again" if row["signed"] else f"{path} is trusted already"]
     if row["saved_at"] is None:  # nothing of it was shown
-        return [f"{path}: {printable(row['reason'].split(chr(10), 1)[0])}"]
+        reason = printable(row["reason"].split("\n", 1)[0])
+        return [reason if reason.startswith(path) else f"{path}: {reason}"]
     claims = row["claims"]
     said = f"step {claims['step']} of `{claims['name']}` version {claims['version']}" if claims else "nothing"
     saved = row["saved_at"].replace("T", " ")[:16]

@@ -6,6 +6,7 @@ Knows file systems, not what is in a file.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import mmap
 import os
 import platform
@@ -19,6 +20,11 @@ from ckpt_magic.errors import DamagedError
 from ckpt_magic.files.extents import Extent
 from ckpt_magic.files.payloads import Row
 from ckpt_magic.files.streams import Progress, read_into
+
+
+resource: Any = None
+with suppress(ImportError):  # not on Windows
+    resource = importlib.import_module("resource")
 
 
 class Map:
@@ -124,7 +130,8 @@ def open_map(path_or_fd: str | os.PathLike[str] | int, progress: Progress | None
     """Map a file privately (copy-on-write), or read it where a map would be unsafe.
 
     Pages come in when touched and are never written back. On network file systems (NFS, SMB, FUSE, 9p) and Windows
-    the file is read: there the bytes can change or vanish under a map. Only reading has progress.
+    the file is read: there the bytes can change or vanish under a map. So it is where maps, each of which keeps its
+    file open, would leave the notebook no files to open. Only reading has progress.
     """
     if isinstance(path_or_fd, int):
         return _map(os.dup(path_or_fd), progress)
@@ -136,7 +143,7 @@ def _map(descriptor: int, progress: Progress | None) -> Map:
     """Map or read `descriptor`, which belongs to the map from here on."""
     try:
         size = os.fstat(descriptor).st_size
-        if size and _may_be_mapped(descriptor):
+        if size and _may_be_mapped(descriptor) and descriptor < _descriptors() // 2:
             return Map(_private_map(descriptor, size), descriptor=descriptor)
         memory = mmap.mmap(-1, size) if size else bytearray()  # anonymous, so that payloads are page-aligned here too
         with open(os.dup(descriptor), "rb", buffering=0) as file, memoryview(memory) as view:
@@ -146,6 +153,14 @@ def _map(descriptor: int, progress: Progress | None) -> Map:
         raise
     os.close(descriptor)
     return Map(memory, descriptor=None)
+
+
+def _descriptors() -> int:
+    """How many files this process may have open; numbers are given from the lowest on."""
+    if resource is None:
+        return sys.maxsize
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else int(soft)
 
 
 def _private_map(descriptor: int, size: int) -> mmap.mmap:

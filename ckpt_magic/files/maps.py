@@ -21,7 +21,6 @@ from ckpt_magic.files.extents import Extent
 from ckpt_magic.files.payloads import Row
 from ckpt_magic.files.streams import Progress, read_into
 
-
 resource: Any = None
 with suppress(ImportError):  # not on Windows
     resource = importlib.import_module("resource")

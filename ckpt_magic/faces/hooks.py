@@ -660,7 +660,7 @@ def _for_user(error: BaseException) -> BaseException:
     """Return what the cell raises: usage errors as IPython's, which are shown in one line."""
     if isinstance(error, UsageError):
         return ShellUsageError(str(error))
-    if isinstance(error, CheckpointError):
+    if isinstance(error, CheckpointError | KeyboardInterrupt):
         error.__suppress_context__ = True
         if isinstance(error.__cause__, OSError):  # its words are in the message
             error.__cause__ = None

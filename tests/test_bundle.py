@@ -20,7 +20,7 @@ from ckpt_magic.errors import CheckpointError, FormatError, StoreError
 from ckpt_magic.faces.cli import main
 from ckpt_magic.files import bundle
 from ckpt_magic.files.format import open_checkpoint
-from ckpt_magic.files.store import Store
+from ckpt_magic.files.store import Store, temporary_name
 from ckpt_magic.files.trust import load_keyring
 from tests import making
 from tests.test_cli import notebook
@@ -249,6 +249,18 @@ def test_what_export_never_writes_is_refused_and_nothing_is_written(here: Path, 
     assert main(["import", "hostile.zip", "--folder", "other", "--yes"]) == 1
     assert "hostile.zip is no file that `ckpt-magic export` wrote" in capsys.readouterr().err
     assert set(here.rglob("*.pkl")) == before and not list(here.rglob("*.tmp"))
+
+
+def test_the_next_export_sweeps_what_a_killed_one_left(here: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    left = temporary_name(here)
+    left = left.with_name(left.name.replace(f"-{os.getpid()}-", f"-{child}-"))
+    left.touch()
+    assert main(["export", "m", "-o", "m.zip"]) == 0
+    assert not left.exists()
 
 
 def test_what_is_no_regular_file_is_not_read(here: Path, capsys: Capsys) -> None:

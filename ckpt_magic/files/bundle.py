@@ -23,7 +23,7 @@ from typing import BinaryIO, cast
 
 from ckpt_magic.errors import CheckpointError, FormatError, StoreError
 from ckpt_magic.files.format import StoredStep, is_complete
-from ckpt_magic.files.store import Entry, Store, read_name, temporary_name
+from ckpt_magic.files.store import Entry, Store, hold, read_name, temporary_name
 from ckpt_magic.files.streams import SLICE, write_all
 
 
@@ -64,11 +64,15 @@ def pack(steps: Sequence[StoredStep], target: Path, *, replace: bool = False) ->
     """
     if os.path.lexists(target) and not replace:
         raise StoreError(f"{target} exists already; give another name, or --force to replace it")
-    Store(target.parent).refuse_without_room(sum(step.size for step in steps))
+    folder = Store(target.parent)
+    folder.refuse_without_room(sum(step.size for step in steps))
+    with contextlib.suppress(StoreError):  # a folder that may be written to and not listed
+        folder.sweep()
     temporary = temporary_name(target.parent)
     try:
         with _writing(target):
             with open(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                hold(file.fileno())
                 with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
                     for step in steps:
                         _add(packed, step)

@@ -72,6 +72,7 @@ _CAUSES = {
     errno.ENAMETOOLONG: "the file name is too long here",
     errno.EMFILE: "this process has too many files open",
     errno.ENFILE: "this machine has too many files open",
+    errno.ENOMEM: "there is too little memory",
     errno.ETIMEDOUT: "another process holds the lock of this pipeline",
 }
 _ELSEWHERE = "choose another --folder"
@@ -90,6 +91,7 @@ _REMEDIES = {  # when writing, when reading
     errno.EIO: (f"check it, or {_ELSEWHERE}", "check it, and keep a copy of the folder"),
     errno.ENAMETOOLONG: ("choose a shorter --name or --version", "choose a shorter --name or --version"),
     errno.EMFILE: ("close some, or see `ulimit -n`", "close some, or see `ulimit -n`"),
+    errno.ENOMEM: ("free some and save again", "free some and try again"),
     errno.ETIMEDOUT: ("find it, or save again later", "find it, or try again later"),
 }
 

@@ -134,7 +134,7 @@ class Store:
         """
         self.create()
         self._refuse(path)
-        self._sweep()
+        self.sweep()
         temporary = temporary_name(self.folder)
         file = None
         try:
@@ -269,8 +269,8 @@ class Store:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough if a child was forked meanwhile
                 os.close(descriptor)
 
-    def _sweep(self) -> None:
-        """Delete temporary files of processes that died while saving."""
+    def sweep(self) -> None:
+        """Delete temporary files of processes that died while they wrote them."""
         for entry in self._scan():
             if entry.name.startswith(".ckpt-") and (match := _TEMPORARY.fullmatch(entry.name)):
                 with contextlib.suppress(OSError):  # gone, or another user's
@@ -417,6 +417,19 @@ def temporary_name(folder: Path) -> Path:
     return folder / f".ckpt-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
 
 
+def hold(descriptor: int) -> bool:
+    """Show other processes that the writer of a temporary file lives, whatever its number is there.
+
+    False where the file system has no locks.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
 def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> None:
     """Sign a file that `format.show` showed: replace it by the same pickle, signed with this user's key.
 
@@ -477,12 +490,7 @@ class _Temporary(io.FileIO):
     def __init__(self, descriptor: int, path: Path) -> None:
         super().__init__(descriptor, "r+b")
         self._path = path
-        self.is_locked = True
-        if fcntl is not None:  # shows other processes that the writer lives, whatever its number is there
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # a file system without locks
-                self.is_locked = False
+        self.is_locked = hold(descriptor)
 
     def write(self, data: Any) -> int:
         with Explained(self._path, "the checkpoint cannot be written"):

@@ -133,6 +133,7 @@ figure = Figure(); figure.subplots().plot([1, 2, 3], label='a')
 """
 
 
+@pytest.mark.filterwarnings("ignore:Pickle, copy, and deepcopy support:DeprecationWarning")  # of itertools
 def test_two_looks_at_the_same_value_are_equal(space: Values) -> None:
     """About 190 kinds of values: one that looks changed each time would be written by every step."""
     main = space(SETUP + LIBRARIES)
@@ -223,6 +224,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Setting the (shape|dtype):DeprecationWarning")  # of newer numpy
 @pytest.mark.parametrize(
     ("made", "change"), CHANGES, ids=[f"{change} ({number})" for number, (_, change) in enumerate(CHANGES)]
 )

@@ -347,7 +347,7 @@ class Look(ValuePickler):
         if form is not None:
             return form
         attributes = {
-            sys.intern(key): value
+            sys.intern(key): repr(value) if key in _NAMES_OF_ATTRIBUTES and type(value) is tuple else value
             for key, value in sorted(vars(cls).items(), key=_restored_place)
             if key not in _NOT_OF_THE_BODY
             and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
@@ -543,6 +543,8 @@ _FIRST_PLACE = 1 << 31  # in the memory of a pickler: none that writes to this i
 _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
 _FEW = 100  # objects of a small value
 _PLAIN = frozenset({int, float, complex, str, bool, type(None), type(...), list, tuple, dict})
+_NAMES_OF_ATTRIBUTES = frozenset({"__slots__", "__match_args__", "__static_attributes__"})
+"""Tuples of texts that are one object with the keys of instances where they were compiled, and not where restored."""
 _NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__"})
 _MEMORY = (
     ("numpy", "ndarray", "_note_array"),

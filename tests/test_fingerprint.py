@@ -22,7 +22,7 @@ import pandas as pd
 import pytest
 
 from ckpt_magic.values import fingerprint
-from ckpt_magic.values.fingerprint import look, look_at_all
+from ckpt_magic.values.fingerprint import Look, look, look_at_all
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import make_placeholder
 from ckpt_magic.values.seen import Seen
@@ -548,3 +548,53 @@ def test_an_array_that_numpy_warns_of_warns_who_writes_to_it_and_nobody_who_look
         look_at_all({"array": array, "part": array[1:]}, {})
     with pytest.warns(DeprecationWarning, match="broadcast_arrays"):
         array[0, 0] = 7
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "v = [A, A, {A: A}, (A, [A])]",
+        "class C: pass\nv = C(); v.kind = A; v.of = {A, 'other'}; w = [v, A]",
+        "import collections; v = collections.deque([A, {'key': A}, A])",
+        "v = {1: A * 100, 2: A * 100, 3: [A]}; v = [frozenset([A]), v, A]",
+    ],
+)
+def test_which_of_equal_texts_are_one_object_is_no_difference(space: Values, made: str) -> None:
+    def again(text: str) -> str:
+        return text[:3] + text[3:]  # another object each time
+
+    digests = []
+    for write in ("'textual'", "again('textual')"):
+        main = space("pass")
+        main["again"] = again
+        main = space(made.replace("A", write))
+        digests.append(look(main["v"], {}).digest)
+    assert digests[0] == digests[1] is not None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["ab", "c"], ["a", "bc"]),
+        ([["a"], "b"], [["a", "b"]]),
+        ({"a": "b"}, {"b": "a"}),
+        (["a", 0], [0, "a"]),
+        (["a"], ["\ud8ff"]),
+        (["a", "a"], ["a", "b"]),
+    ],
+)
+def test_texts_are_told_apart(one: Any, other: Any) -> None:
+    packs: list[Callable[[Any], Any]] = [lambda value: value, collections.deque, lambda value: (set(), value)]
+    for pack in packs:
+        assert look(pack(one), {}).digest != look(pack(other), {}).digest
+
+
+def test_a_long_text_that_is_met_many_times_is_written_once() -> None:
+    text = "t" * (1 << 20)
+    several, one = [[text[:-1] + "t"] for _ in range(40)], [[text] for _ in range(40)]
+    sizes = []
+    for value in (several, one):
+        seen = Look({})
+        assert seen.look([set(), value]).digest == look([set(), several], {}).digest
+        sizes.append(seen._written)
+    assert sizes[0] == sizes[1] < 2 << 20

@@ -21,13 +21,13 @@ import struct
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import makers, owned, references, tensors, tokens, tracebacks, trees
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
-from ckpt_magic.values.forms import Token
+from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity, is_writeable, place_of
@@ -206,9 +206,11 @@ class Look(ValuePickler):
         self._known = known
         self._contents: list[Content] = []
         self._held: list[Any] = []
-        # The pickler asks for the persistent id of each object, also inside containers. That None comes back means
-        # "no id"; that it comes from a method written in C makes a million objects cost 20 ms.
-        self.persistent_id = self._held.append  # type: ignore[method-assign]
+        self._texts: list[str] = []
+        self._flat = pickle.Pickler(self, PROTOCOL)  # writes texts one after another, equal ones as often as they come
+        self._flat.fast = True
+        # The pickler asks for the persistent id of each object, also inside containers; None means "no id".
+        self.persistent_id = _sorter(self._held, self._texts)  # type: ignore[method-assign]
         self._paths = paths or {}
         self._beside: dict[owned.Path, str | None] = {}
         self._hash = new_hash()
@@ -237,6 +239,7 @@ class Look(ValuePickler):
         digest = self._hash = new_hash()
         try:
             self.dump(value)
+            self._write_texts()
         except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
             seen = Seen(value, None, reason(error))
             self._note_beside(set(map(identity, held)) if self._paths else frozenset[int]())
@@ -253,9 +256,11 @@ class Look(ValuePickler):
             self._spans, self._functions, self._made = [], [], []  # they are other names' as well
             met = [one for one in [value, *_reachable(value, self.namespace)] if type(one) not in ATOMS]
             seen.met = dict(zip(map(identity, met), met, strict=True))
-        if len(held) > MANY or self._written > MUCH or seen.contents:
+        many = len(held) + len(self._texts) > MANY
+        if many or self._written > MUCH or seen.contents:
             seen.held = met if not self._beside else [one for one in met if identity(one) not in self._paths]
-        is_plain = len(met) < _FEW and len(held) <= MANY and _PLAIN.issuperset(map(type, held))
+        is_plain = len(met) < _FEW and not many and _PLAIN.issuperset(map(type, held))
+        self._texts.clear()
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self.clear_memo()
         noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
@@ -292,6 +297,16 @@ class Look(ValuePickler):
         self._hash.update(data)
         self._written += len(data)
         return len(data)
+
+    def _write_texts(self) -> None:
+        """Write all texts that were met, in order; which of equal ones are one object differs between kernels."""
+        texts: list[Any] = self._texts
+        if not texts:
+            return
+        if sum(map(len, texts)) > trees.most_text(len(texts)):  # one that is met many times is written once
+            places = {text: at for at, text in enumerate(dict.fromkeys(texts))}
+            texts = [*places, *map(places.__getitem__, texts)]
+        self._flat.dump(texts)
 
     def _known_reducers(self) -> dict[type, Callable[[Any], Any] | None]:
         """Reduce as for a file, but say of definitions and code only what is equal in every kernel."""
@@ -347,7 +362,7 @@ class Look(ValuePickler):
         if form is not None:
             return form
         attributes = {
-            sys.intern(key): repr(value) if key in _NAMES_OF_ATTRIBUTES and type(value) is tuple else value
+            key: value
             for key, value in sorted(vars(cls).items(), key=_restored_place)
             if key not in _NOT_OF_THE_BODY
             and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
@@ -516,6 +531,31 @@ class Look(ValuePickler):
         return False
 
 
+def _sorter(others: list[Any], texts: list[str]) -> Callable[[Any], Any]:
+    """What a pickler asks for persistent ids: notes texts, which all get one id, apart from other objects.
+
+    Literals of a cell are one object where they are equal, and those that a checkpoint gave back are other ones: texts
+    are therefore written beside the pickle, which else would say "the same again" of some. A generator, since it is
+    called for each of a million objects, and goes on in half the time that a function takes to start.
+    """
+    sorting = _sorting(others.append, texts.append)
+    next(sorting)
+    return sorting.send
+
+
+def _sorting(note: Callable[[Any], None], note_text: Callable[[str], None]) -> Generator[Any, Any, None]:
+    text_id, ident = 0, None
+    while True:
+        obj = yield ident
+        if type(obj) is str:
+            note_text(obj)
+            ident = text_id
+        else:
+            note(obj)
+            ident = None
+        del obj  # it would live as long as the pickler
+
+
 def _of_tree(value: Any, tree: trees.Tree) -> Seen:
     seen = Seen(value, tree.digest)
     seen.met = Objects(tree.containers, tree.ordered)
@@ -543,8 +583,6 @@ _FIRST_PLACE = 1 << 31  # in the memory of a pickler: none that writes to this i
 _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
 _FEW = 100  # objects of a small value
 _PLAIN = frozenset({int, float, complex, str, bool, type(None), type(...), list, tuple, dict})
-_NAMES_OF_ATTRIBUTES = frozenset({"__slots__", "__match_args__", "__static_attributes__"})
-"""Tuples of texts that are one object with the keys of instances where they were compiled, and not where restored."""
 _NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__"})
 _MEMORY = (
     ("numpy", "ndarray", "_note_array"),
@@ -640,9 +678,8 @@ def _without_caches(obj: Any) -> Any:
     reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
     if not isinstance(reduced, tuple):
         return reduced
-    if len(reduced) < 3:  # a type of strings names its storage by a string, which after a restore is an equal one
-        made, args = reduced
-        return made, tuple(sys.intern(one) if type(one) is str else one for one in args)
+    if len(reduced) < 3:
+        return reduced
     state = reduced[2]
     if type(state) is tuple:  # an empty dict is as good as none: dates have one once they were read
         state = tuple(part for part in map(_uncached, state) if type(part) is not dict or part)

@@ -46,7 +46,7 @@ class Tree:
 
     def __init__(self, value: Any, containers: list[Any], ordered: list[int], references: int) -> None:
         self.containers, self.ordered, self.references, self.size = containers, ordered, references, 0
-        self._most = _TEXT[0] * references + _TEXT[1]
+        self._most = most_text(references)
         self._hash = new_hash(b"tree")
         pickler = pickle.Pickler(self, PROTOCOL)
         pickler.fast = True
@@ -60,6 +60,11 @@ class Tree:
             raise _TooLongError
         self._hash.update(data)
         return len(data)
+
+
+def most_text(references: int) -> int:
+    """Bytes that so many references to texts may take where each is written; else some come again many times."""
+    return _TEXT[0] * references + _TEXT[1]
 
 
 class _TooLongError(Exception):

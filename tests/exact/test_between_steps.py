@@ -294,6 +294,74 @@ count.append(2)
     lost="one",
     runs={1: "running thread `worker`", 2: "running thread `worker`", 3: "`"},
 )
+scenario(
+    "an unmarked cell adds a row whose keys are texts that a step wrote, too",
+    """
+%%step 1
+rows = [{'name': 'a', 'value': 1}]
+%%step 2
+n = len(rows)
+%%
+rows.append({'name': 'c', 'value': 2})
+%%step 3
+total = [r['name'] for r in rows]
+%%step 4
+rows.append({'name': 'd', 'value': 3})
+%%step 5
+more = len(rows)
+""",
+)
+scenario(
+    "an unmarked cell adds an instance whose attributes are texts",
+    """
+%%step 1
+class R:
+    def __init__(self, name): self.name, self.kind = name, 'kind'
+rows = [R('a')]
+tags = {'kind'}
+%%step 2
+n = len(rows)
+%%
+rows.append(R('b'))
+%%step 3
+total = [r.name for r in rows]
+%%step 4
+rows.append(R('c'))
+%%step 5
+more = len(rows)
+""",
+)
+scenario(
+    "an unmarked cell adds to a container texts that a step wrote, too",
+    """
+%%step 1
+import collections
+rows = collections.deque([{'name': 'a', 'value': 1}]); held = [rows, 'name']
+%%step 2
+n = len(rows)
+%%
+rows.append({'name': 'c', 'value': 2})
+%%step 3
+total = [r['name'] for r in rows], len(held)
+%%step 4
+rows.append({'name': 'd', 'value': 3}); held.append('value')
+%%step 5
+more = len(rows), held
+""",
+)
+scenario(
+    "an unmarked cell puts texts of a step beside its own",
+    """
+%%step 1
+names = ['a', 'b', 'c']
+%%
+opts = {'cols': names + ['a'], 'by': 'a'}
+%%step 2
+got = opts['cols'], opts['by']
+%%step 3
+more = names, opts
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import ckpt_magic
 from ckpt_magic import Checkpoint
 from ckpt_magic.errors import (
     CheckpointWarning,
@@ -573,6 +574,69 @@ def together(work: Any) -> list[BaseException]:
     for thread in threads:
         thread.join()
     return errors
+
+
+class Keeps(Checkpoint):
+    """Sets attributes in each of the ways; reads some of them."""
+
+    total = 0
+
+    def step_1(self, outputs: Any) -> Any:
+        self.scale = 3
+        self.low, self.high = 1, 2
+        _RAN.append(1)
+        return 1
+
+    def step_2(self, outputs: Any) -> Any:
+        self.total = self.total + 1
+        _RAN.append(2)
+        return self.total
+
+    def step_3(self, outputs: Any) -> Any:
+        self.total += self.scale
+        self.asked = hasattr(self, "never")  # with that it may read anything
+        _RAN.append(3)
+        return self.total
+
+
+def test_steps_that_set_attributes_are_fresh(tmp_path: Path) -> None:
+    """What a method only sets it does not read; what it reads and finds missing is known to have been missing."""
+    expected = run(tmp_path, cls=Keeps)
+    assert _RAN == [1, 2, 3]
+    assert expected == {"step_1": 1, "step_2": 1, "step_3": 4}
+    assert run(tmp_path, "auto", cls=Keeps) == expected and _RAN == []
+    made: Any = Keeps("m", tmp_path)
+    made.scale = 10  # which step 1 sets, whatever it was
+    _RAN.clear()
+    assert made.run("auto") == expected and _RAN == []
+    made = Keeps("m", tmp_path)
+    made.total = 5
+    made.run("auto")
+    assert 2 in _RAN
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"checkpoint_folder": "s3://bucket/x"},
+        {"checkpoint_folder": Path("s3://bucket/x")},
+        {"checkpoint_folder": ""},
+        {"checkpoint_folder": "~nobody-here/x"},
+        {"version": None},
+        {"version": True},
+    ],
+    ids=str,
+)
+def test_a_place_that_cannot_be_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError):
+        Training(**{"name": "m", "checkpoint_folder": "ck", **given})
+    if folder := given.get("checkpoint_folder"):
+        with pytest.raises(UsageError):
+            ckpt_magic.load("m", folder=folder)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pipelines_run_in_threads(tmp_path: Path) -> None:

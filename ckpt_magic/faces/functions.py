@@ -20,7 +20,7 @@ from ckpt_magic.faces.clearing import clear as clear_files
 from ckpt_magic.faces.status import Rows, rows
 from ckpt_magic.faces.trusting import Shown, trust_path
 from ckpt_magic.files.publishing import publisher
-from ckpt_magic.files.store import Store, check_name
+from ckpt_magic.files.store import Store, check_name, folder_path
 from ckpt_magic.files.trust import load_keyring
 from ckpt_magic.steps.record import parse_age, parse_size
 from ckpt_magic.steps.registry import PipelineKey
@@ -258,7 +258,7 @@ def trust(path: str | Path, *, yes: bool = False) -> Shown:
 
 def _store(folder: str | Path) -> Store:
     """The folder, once what is on its way there is in its place."""
-    store = Store(Path(folder).expanduser().absolute())
+    store = Store(folder_path(folder))
     publisher().wait(store.folder)
     return store
 

@@ -41,6 +41,7 @@ _LOCK_SECONDS = 30.0
 _YOUNG = 60.0  # a temporary file younger than this is left alone while a process of its number lives
 _OLD = 86400.0  # and one of another machine this long
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_URL = re.compile(r"://|^[A-Za-z][A-Za-z0-9+.-]+:/")
 _FILE = re.compile(r"(?P<stem>.+)-step(?P<step>0|[1-9][0-9]{0,8})\.pkl")
 _ASIDE = re.compile(r".+\.pkl\.(?:bad|kept)-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)?")
 _FAILED = ".failed"
@@ -388,6 +389,25 @@ class Draft:
                 os.replace(self._aside, self.path)
             elif self._is_placed:
                 os.unlink(self.path)
+
+
+def folder_path(text: str | os.PathLike[str], base: Path | None = None) -> Path:
+    """The folder that somebody means, absolute; `base` is what a relative one is meant against, if not where we are.
+
+    Raises
+    ------
+    UsageError
+        It is a URL (also one that `Path` took for a path), it is empty, or there is no such home.
+    """
+    written = os.fspath(text)
+    if _URL.search(written):
+        raise UsageError(f"folder {written}: only local folders can hold checkpoints")
+    if not written.strip() or "\0" in written:
+        raise UsageError(f"folder {written!r}: that is no name of a folder")
+    try:
+        return (base or Path.cwd()) / Path(written).expanduser()
+    except RuntimeError as error:  # `~` without a home, `~name` of nobody
+        raise UsageError(f"folder {written}: {error} Write the path in full.") from None
 
 
 def check_name(text: object, what: str) -> str:

@@ -47,8 +47,7 @@ class Checkpoint:
     def __init__(self, name: str, checkpoint_folder: str | Path, version: str | int = 1) -> None:
         from ckpt_magic.steps import methods, registry, running
 
-        self.name, self.version = running.check_names(name, version)
-        self.checkpoint_folder = Path(checkpoint_folder).expanduser().absolute()
+        self.name, self.checkpoint_folder, self.version = running.check_place(name, checkpoint_folder, version)
         self._earlier = registry.Pipeline()  # what earlier runs left in the attributes
         methods.numbered(type(self))
 

@@ -67,14 +67,17 @@ def reads(cls: type, name: str) -> set[str] | None:
     if any(hook in vars(one) for one in cls.__mro__[:-1] for hook in _HOOKS):
         return None
     found: set[str] = set()
+    known: set[str] = set()
     todo = [name]
     while todo:
         for function in _functions(cls, todo.pop()):
             uses = _uses(function) if isinstance(function, types.FunctionType) else None
             if uses is None:
                 return None
-            todo += uses - found
-            found |= uses
+            mentioned, read = uses
+            todo += mentioned - known
+            known |= mentioned
+            found |= read
     return found
 
 
@@ -90,8 +93,11 @@ def _functions(cls: type, name: str) -> Iterator[Any]:
             yield value
 
 
-def _uses(function: types.FunctionType) -> set[str] | None:
-    """Attributes that one function mentions of its first argument; None if it does something else with it."""
+def _uses(function: types.FunctionType) -> tuple[set[str], set[str]] | None:
+    """Attributes of its first argument that one function mentions, and those that it does more with than to set them.
+
+    None if it does something else with the argument.
+    """
     _, tree = _source(function)
     if tree is None or hasattr(function, "__wrapped__"):
         return None
@@ -101,17 +107,23 @@ def _uses(function: types.FunctionType) -> set[str] | None:
         case _:
             return None
     uses, mentions = [], 0
+    read: set[str] = set()
     for node in ast.walk(tree):
         match node:
-            case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name == own:
+            case ast.AugAssign(target=ast.Attribute(attr=attribute)):
+                read.add(attribute)
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute, ctx=how) if name == own:
                 uses.append(attribute)
+                if not isinstance(how, ast.Store):
+                    read.add(attribute)
             case ast.Attribute(value=ast.Call(func=ast.Name(id="super"), args=[]), attr=attribute):
                 uses.append(attribute)
+                read.add(attribute)
                 mentions += 1
             case ast.Name(id=name) if name == own:
                 mentions += 1
     # each use is one mention; any further one gives the instance away
-    return None if len(uses) != mentions or "__dict__" in uses else set(uses)
+    return None if len(uses) != mentions or "__dict__" in uses else (set(uses), read & set(uses))
 
 
 def _source(thing: Any) -> tuple[str, ast.Module | None]:

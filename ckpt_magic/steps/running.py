@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ckpt_magic.files.store import check_name
+from ckpt_magic.files.store import check_name, folder_path
 from ckpt_magic.steps import methods, registry, stored
 from ckpt_magic.steps.lines import terminal
 from ckpt_magic.steps.methods import numbered
@@ -30,9 +30,10 @@ _log = logging.getLogger("ckpt_magic")
 _OWN = frozenset({"name", "checkpoint_folder", "version", "_earlier"})
 
 
-def check_names(name: str, version: str | int) -> tuple[str, str]:
-    """Give the name of a pipeline and its version as text, or raise what is wrong with them."""
-    return check_name(name, "name"), check_name(str(version), "version")
+def check_place(name: object, folder: str | Path, version: object) -> tuple[str, Path, str]:
+    """Give the name of a pipeline, its folder, and its version as text, or raise what is wrong with them."""
+    version = str(version) if isinstance(version, float) else version
+    return check_name(name, "name"), folder_path(folder), check_name(version, "version")
 
 
 def stored_outputs(owner: Any) -> stored.Outputs:

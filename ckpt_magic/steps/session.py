@@ -236,8 +236,10 @@ class Session(Kernel):
         before = plan.before
         if before is not None:
             before.reads &= names
-            before.unmade = names - before.producers.keys() - before.seen.keys()
+            absent = names - before.state.looks.keys() - before.producers.keys() - {"*"}
             before.seen = {name: digest for name, digest in before.seen.items() if name in names}
+            before.unmade = names - before.producers.keys() - before.seen.keys()
+            before.seen |= dict.fromkeys(absent, record.ABSENT)
             before.reached = sharing.closure(before.state.links, before.reads)
 
     def abandon(self, plan: Plan, reason: str) -> None:

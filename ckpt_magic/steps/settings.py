@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ckpt_magic.errors import UsageError
-from ckpt_magic.files.store import check_name
+from ckpt_magic.files.store import check_name, folder_path
 from ckpt_magic.steps.registry import PipelineKey, Policy, StartPoint, StepCall, parse_policy, parse_start
 
 _VARIABLES = {
@@ -109,14 +109,7 @@ class Settings:
     def folder(self, given: str | None = None) -> Path:
         """Folder of the checkpoints, absolute."""
         text = str(self._find("folder", given)[0])
-        if "://" in text:
-            raise UsageError(f"folder {text}: only local folders can hold checkpoints")
-        if not text.strip() or "\0" in text:
-            raise UsageError(f"folder {text!r}: that is no name of a folder")
-        try:
-            folder = self.base / Path(text).expanduser()
-        except RuntimeError as error:  # `~` without a home, `~name` of nobody
-            raise UsageError(f"folder {text}: {error}; write the path in full") from None
+        folder = folder_path(text, self.base)
         return folder.resolve() if ".." in folder.parts else folder  # one folder is one pipeline, however written
 
     def start(self, name: str) -> StartPoint:

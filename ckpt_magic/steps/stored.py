@@ -27,7 +27,7 @@ from ckpt_magic.files import format as files
 from ckpt_magic.files import usage
 from ckpt_magic.files.maps import Map
 from ckpt_magic.files.publishing import publisher
-from ckpt_magic.files.store import Store, check_name, natural
+from ckpt_magic.files.store import Store, check_name, folder_path, natural
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import record
 from ckpt_magic.steps.record import size
@@ -83,7 +83,7 @@ class Outputs(Mapping[str, Any]):
         keyring: Keyring | None = None,
         need: Callable[[Path, Map], None] = lambda path, mapped: None,
     ) -> None:
-        self._folder = Path(folder).expanduser().absolute()
+        self._folder = folder_path(folder)
         self._name = check_name(name, "name")
         self._version = check_name(str(version), "version")
         self._methods = dict(full_names or {})
@@ -307,7 +307,7 @@ def load(name: str, version: str | int = 1, folder: str | Path = ".ckpt") -> Out
     """
     outputs = Outputs(folder, name, version)
     if not outputs:
-        raise nothing_stored(Store(Path(folder).expanduser().absolute()), name, version)
+        raise nothing_stored(Store(folder_path(folder)), name, version)
     return outputs
 
 

@@ -709,5 +709,5 @@ def _width() -> int:
 
 
 _GAP = "  "
-_NARROW = 8  # columns of a terminal that a column of the table keeps
+_NARROW = 9  # columns of a terminal that a column of the table keeps
 _WRAPPED = frozenset({"title", "verdict", "next run", "reason", "value", "content"})

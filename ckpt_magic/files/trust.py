@@ -143,7 +143,9 @@ def read_key(path: Path) -> Key:
         if text:
             break
         time.sleep(0.01)  # another process is just writing it, on a file system without hard links
-    raise UsageError(f"{path} is not a key: a key file holds {2 * KEY_BYTES} hexadecimal digits")
+    raise UsageError(
+        f"{path} is not a key: a key file holds {2 * KEY_BYTES} hexadecimal digits; put the key back or take this away"
+    )
 
 
 def export_key(key: Key, path: Path) -> None:

@@ -242,10 +242,10 @@ def _status(given: argparse.Namespace) -> int:
 
 def _judged(settings: Settings, place: dict[str, str | None]) -> dict[str, Any]:
     """What a notebook that was named tells of its steps, for `verbs.look`."""
-    from ckpt_magic.faces.plan import asked  # only this verb needs it
-
     if settings.notebook is None:
         return {}
+    from ckpt_magic.faces.plan import asked  # with IPython, for which nobody else waits
+
     try:
         sources = verbs.code_cells(settings.notebook)
         found = asked(sources, settings.notebook, settings, load_keyring(), pipeline=place)

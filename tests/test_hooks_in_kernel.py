@@ -602,3 +602,16 @@ def test_what_a_library_gives_to_pandas_in_the_step_that_imports_both_comes_back
     banners = [output.data["text/plain"] for cell in notebook.cells[2:4] for output in cell.outputs]
     assert [banner.split(" · ")[1] for banner in banners] == ["restored", "restored"]
     assert notebook.cells[-1].outputs[0].text == "[2, 3]\n"
+
+
+def test_a_function_over_a_copy_of_the_globals_is_no_other_one_after_each_cell(run_cells: RunCells) -> None:
+    """As attrs makes methods: the copy holds `In` and `Out`, which IPython goes on filling."""
+    cells = [
+        "%ckpt_config --name p",
+        "%%step 1\nspace = dict(globals())\nexec('def f(): return 1', space)\nf = space['f']\ndel space",
+        "%%step 2\nr = f()",
+        "%%step 3\ns = f()",
+    ]
+    notebook = run_cells(cells)
+    banners = [output.data["text/plain"] for cell in notebook.cells for output in cell.outputs if "data" in output]
+    assert [banner.split(" · ")[2].split(",")[0] for banner in banners[-2:]] == ["1 variable", "1 variable"]

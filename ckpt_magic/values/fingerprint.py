@@ -25,7 +25,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import makers, owned, references, tensors, tokens, tracebacks, trees
+from ckpt_magic.values import makers, owned, references, shell, tensors, tokens, tracebacks, trees
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
 from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
@@ -422,7 +422,7 @@ class Look(ValuePickler):
             "annotated": tuple(annotated(function.__annotations__)),
         }
         if not self._is_known_globals(function.__globals__):
-            state["globals"] = function.__globals__
+            state["globals"] = self._space(function.__globals__)
         return _Form, ("function", repr(function.__qualname__)), (None, state)
 
     def _is_known_globals(self, space: dict[str, Any]) -> bool:
@@ -431,6 +431,13 @@ class Look(ValuePickler):
             return True
         module = sys.modules.get(space.get("__name__", ""))
         return module is not None and vars(module) is space
+
+    def _space(self, space: dict[str, Any]) -> dict[str, Any]:
+        """Globals that are part of functions: the same dict for all functions that have it."""
+        if identity(space) not in self._forms:
+            self._forms[identity(space)] = space, shell.without_history(space), 0
+        copy: dict[str, Any] = self._forms[identity(space)][1]
+        return copy
 
     def _code(self, code: types.CodeType) -> Any:
         """Look at code by its digest: which of its texts are one object differs where it was compiled and restored."""

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ckpt_magic.values import shell
 from ckpt_magic.values.codes import Codes
 from ckpt_magic.values.forms import CALL, FROM_KEYS, Form, Later, Token
 from ckpt_magic.values.makers import Makers, method_of
@@ -124,8 +125,8 @@ class Functions:
         """Reduce a function to what it consists of; `written` is what stands for it in the pickle."""
         globals_ = self.space(function.__globals__)
         if globals_ is None:  # a dict of its own, which may hold this function: written first
-            self._globals[identity(function.__globals__)] = function.__globals__
-            return operator.getitem, ((function.__globals__, function), 1)
+            space = self._globals[identity(function.__globals__)] = shell.without_history(function.__globals__)
+            return operator.getitem, ((space, function), 1)
         self.functions.append(function)
         # A cell may hold the function itself, so it is filled when the function exists already.
         cells = tuple(cell for cell in function.__closure__ or () if identity(cell) not in self._cells)

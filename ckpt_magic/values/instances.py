@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copyreg
+import operator
 import sys
 import types
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from ckpt_magic.values.forms import PROTOCOL
+from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.references import ATOMS, importable
 
 _attribute: Final = object.__getattribute__
@@ -136,5 +138,32 @@ def asked_before(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
                     getattr(obj, name)
                 break
         return NotImplemented if usual is None else usual(obj)
+
+    return reduce
+
+
+def weak_sets(kind: Any) -> list[tuple[type, str]]:
+    """The weak sets that a library's class and its bases keep, in which their ``__new__`` puts what it makes."""
+    found = [(cls, name) for cls in kind.__mro__ for name, value in vars(cls).items() if type(value) is weakref.WeakSet]
+    can_be_told = not reduces_itself(kind) and kind not in copyreg.dispatch_table and not hasattr(kind, "__setstate__")
+    return found if can_be_told else []
+
+
+def listed(usual: Callable[[Any], Any] | None, sets: Sequence[tuple[type, str]]) -> Callable[[Any], Any]:
+    """Reduce an object so that it is in the weak sets of its class again if it was, and else is not.
+
+    A closed progress bar of tqdm would be in the way of the next one.
+    """
+
+    def reduce(obj: Any) -> Any:
+        reduced = NotImplemented if usual is None else usual(obj)
+        made, args, state, *rest = obj.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
+        attributes, slots = state if type(state) is tuple and len(state) == 2 else (state, None)
+        if slots or not are_attributes(attributes):
+            return reduced
+        ways = {True: weakref.WeakSet.add, False: weakref.WeakSet.discard}
+        calls = tuple(Form(ways[obj in getattr(cls, name)], Form(getattr, cls, name), obj) for cls, name in sets)
+        # calls that return nothing, where pickle and `SET_STATE` look for slots, when the object is there already
+        return made, args, (attributes, Form(operator.getitem, calls, 0)), *rest
 
     return reduce

@@ -190,6 +190,8 @@ class ValuePickler(pickle.Pickler):
             if instances.makes_itself(kind):
                 return instances.made_by_base
         usual = self._reducer_for_instances(kind)
+        if by_reference(kind) and (sets := instances.weak_sets(kind)):
+            return instances.listed(usual, sets)
         return instances.asked_before(usual) if instances.is_asked_for_slots(kind) else usual
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:

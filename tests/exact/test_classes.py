@@ -668,6 +668,22 @@ v = bar.n + u, bar.fp._wrapped is out
 """,
 )
 scenario(
+    "a progress bar that was closed is in the way of no other, one that goes on is",
+    """
+%%step 1
+from tqdm import tqdm
+import io
+out = io.StringIO(); look = {'file': out, 'bar_format': '{n_fmt}/{total_fmt}'}; done = tqdm(total=1, **look); done.close(); done.start_t = done.last_print_t = 0
+%%step 2
+bar = tqdm(total=2, **look); bar.start_t = bar.last_print_t = 0; r = bar.pos, done in tqdm._instances
+%%step 3
+other = tqdm(total=3, **look); q = other.pos, bar in tqdm._instances, len(tqdm._instances)
+bar.close(); other.close(); other.start_t = other.last_print_t = bar.start_t = bar.last_print_t = 0
+%%step 4
+last = tqdm(total=3, **look); p = last.pos, len(tqdm._instances); last.close(); last.start_t = last.last_print_t = 0
+""",
+)
+scenario(
     "three classes of equal code and a list of instances of all",
     """
 %%step 1

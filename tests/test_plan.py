@@ -91,7 +91,10 @@ EDITS: list[tuple[dict[str, str], str, str]] = [
     # the same where a number vouches for new code, and for nothing else
     ({"values": NUMBER, "two": CELLS["two"] + "\nmodel.sort()"}, "", ""),
     ({"values": NUMBER, "tools": CELLS["tools"].replace("v * by", "v + by")}, "2 3", "is defined otherwise"),
-    ({"values": NUMBER, "tools": CELLS["tools"] + "\nos.environ['SOME'] = '1'"}, "1 2 3", "sets the environment"),
+    ({"values": NUMBER, "tools": CELLS["tools"] + "\nos.environ['SOME'] = '1'"}, "", ""),
+    ({"values": NUMBER, "tools": CELLS["tools"] + "\nos.environ['MODE'] = '1'"}, "1 2 3", "sets the environment"),
+    ({"tools": CELLS["tools"] + "\nimport warnings\nwarnings.simplefilter('ignore', ImportWarning)"}, "", ""),
+    ({"values": CELLS["values"].replace("'a': 1", "'a': 3 - 2 * 1")}, "", ""),
     (
         {"values": NUMBER, "look": "data.append(4)", "two": CELLS["two"].replace("2", "2 --stale restore", 1)},
         "2 3",
@@ -151,6 +154,16 @@ def test_what_writefile_writes_is_taken_to_be_there(
     assert runs("nothing", "") == runs("def f(): return", "def f():  # one\n    return") == []
     assert runs("return 1", "return 2") == [1]
     assert runs("\n1\n", "\n2\n") == runs("and more", "and less") == runs("-a plan_own", "plan_own") == [2]
+
+
+def test_what_a_step_that_will_run_draws_counts_for_those_below(shell: InteractiveShell, tmp_path: Path) -> None:
+    cells = [CELLS["setup"], "import random\nrandom.seed(3)", "%%step 1\nx = random.random()"]
+    cells += ["%%step 2\ny = random.random()", "%%step 3\nz = 1"]
+    for cell in cells:
+        assert shell.run_cell(cell).success
+    shell.run_cell("%ckpt_status")
+    path = save(tmp_path / "nb.ipynb", *cells[:2], cells[2] + " + random.random()", *cells[3:])
+    assert [row["next"] for row in json_of(path)] == ["run", "run", "restore"]
 
 
 def test_of_two_cells_with_one_number_each_is_decided_by_its_own_line(stored: Any) -> None:

@@ -199,7 +199,9 @@ def _judged(
         if meta["evidence"] is None:
             return {}
         call, code = cell.call, cell.code
-        evidence.plan(_texts_written(mine[: mine.index(cell)], evidence.files))
+        above = [node for one in mine[: mine.index(cell)] for node in one.tree.body]
+        environ = dict(one for node in above if (one := source.variable_set(node)) is not None)
+        evidence.plan(_texts_written(above, evidence.files), environ)
         found = evidence.now(meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=reader)
         if keys := (*call.key, *meta["evidence"]["key"]):
             found["key"] = {
@@ -212,16 +214,16 @@ def _judged(
             return found.state != "fresh" and not met(key, cell.call.step)
         return deciding.decide(cell, found).action != "restore"
 
-    for cell, found in foresee(mine, metas, facts, reader=reader, will_run=will_run):
+    for cell, found in foresee(mine, metas, facts, reader=reader, opens=evidence.opens, will_run=will_run):
         one = stored.get(cell.call.step, _Stored())
         verdict = Verdict("foreign", (Cause("evidence", "", one.problem),)) if one.problem else found
         yield cell.call, verdict, deciding.decide(cell, verdict), one
 
 
-def _texts_written(cells: Iterable[PlannedCell], there: Files) -> dict[str, str]:
+def _texts_written(statements: Iterable[ast.stmt], there: Files) -> dict[str, str]:
     """Texts of the files that `%%writefile` will have written, by their paths; see `Files.planned`."""
     found: dict[str, str] = {}
-    for node in (node for cell in cells for node in cell.tree.body):
+    for node in statements:
         if (one := source.file_written(node)) is not None:
             name, text, is_added = one
             path = there.path(os.path.expanduser(name))

@@ -25,7 +25,7 @@ from ckpt_magic.steps.looks import Looks
 from ckpt_magic.steps.plan import Code, Look
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.values import ambient, source
-from ckpt_magic.values.origins import CHANCE, SURROUNDINGS
+from ckpt_magic.values.origins import CHANCE, FILES, SURROUNDINGS
 
 Meta = Mapping[str, Any]
 
@@ -169,12 +169,12 @@ class Accepting:
         return keys
 
     def _origins(self, meta: Meta, step: int, names: set[str]) -> dict[str, str] | None:
-        """Where names come from; what random numbers and the surroundings come from is not accepted."""
+        """Where names come from; what random numbers, surroundings and files come from is not accepted."""
         before = meta["evidence"]["origins"]
         found = self._kernel.history.origins(names, above=step)
         if before is None or found is None:
             return None
-        return {**found, **{one: before[one] for one in (CHANCE, SURROUNDINGS) if one in before}}
+        return {**found, **{one: before[one] for one in (CHANCE, SURROUNDINGS, FILES) if one in before}}
 
     def _around(self, key: PipelineKey, meta: Meta, code: Code) -> dict[str, Any]:
         """What of the surroundings the code may read; what was recorded stays."""

@@ -30,7 +30,7 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.opened import Trail, put_native, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
-from ckpt_magic.values import ambient, bindings, essence, fingerprint, outlines, reaching, references, source
+from ckpt_magic.values import ambient, bindings, essence, fingerprint, origins, outlines, reaching, references, source
 from ckpt_magic.values.essence import Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
@@ -130,10 +130,22 @@ class Evidence:
         self._secrets = secrets
         self._texts = Texts()
         self._versions: dict[str, str | None] = {}
+        self._planned: Mapping[str, str] = {}
 
-    def plan(self, texts: Mapping[str, str]) -> None:
-        """Take files, by their paths, to have these texts, as cells will have written them."""
+    def plan(self, texts: Mapping[str, str], environ: Mapping[str, str]) -> None:
+        """Take files, by their paths, to have these texts, and variables to be set so, as cells will have done."""
         self.files.planned = self.modules.planned = texts
+        self._planned = environ
+
+    def opens(self, modules: Iterable[str], words: Set[str]) -> str:
+        """A word of what code with these words calls in these modules, and that may give another value each time."""
+        texts = [text for name in modules if (text := self.modules.text(name))]
+        met = frozenset[str]()
+        while not words <= met:
+            met |= words
+            words = met.union(*(essence.words_called(text, met) for text in texts))
+        found = frozenset[str]().union(*(essence.words_called(text, met) for text in texts))
+        return next(filter(origins.may_vary, sorted(found)), "")
 
     # -- before a step --------------------------------------------------------------------------------------
 
@@ -189,13 +201,15 @@ class Evidence:
         seen: Mapping[str, str],
         unmade: Iterable[str],
         always: bool,
-        origins: Mapping[str, str] | None,
+        origins: Callable[[Iterable[str]], Mapping[str, str] | None],
+        rests: Sequence[str],
         imported: Iterable[str],
         above: Iterable[str],
     ) -> dict[str, Any]:
         """What META records of a step that has just run.
 
-        `imported` are modules that unmarked cells import, `above` those of them for what the step read.
+        `origins` gives those of names, with those of what was written to files, `rests` what of the surroundings it
+        rests on; `imported` are modules that unmarked cells import, `above` those of them for what the step read.
         """
         look, trail = running.look, running.trail
         unclear = list(look.unclear)
@@ -213,6 +227,7 @@ class Evidence:
         sought = self.modules.sought([*code.names.imports, *imported, *by_name], behind)
         files += [row for row in self.files.rows(sought) if row.get("absent")]
         unclear += [] if running.depends else unknown
+        of_cells = {name: file for name, file in self.modules.behind(above).items() if name not in behind}
         keys |= _variables(look.texts) if trail.programs else set()
         by_c = {name: self._concealed(running.environ[name]) for name in sorted(self._read_by_c(look, behind))}
         unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]
@@ -228,19 +243,30 @@ class Evidence:
             "code": essence_of(code),
             "functions": _short_of_text(look.functions),
             "covered": dict(look.covered),
-            "origins": origins,
+            "origins": origins(record.paths([*files, *written], behind)),
+            "rests": list(rests),
             "shown": self._shown(seen),
             "key": dict(look.keys),
             "settings": dict(look.settings) if files or written else {},
             "files": files,
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
-            "above": {name: self.modules.loaded(name) for name in sorted(self.modules.behind(above).keys() - behind)},
+            "above": {name: self.modules.loaded(name) for name in sorted(of_cells)},
+            "asked": self._asked_at_import(of_cells, hidden),
             "environ": by_c
             | {name: self._concealed(os.environ.get(name)) for name in sorted(keys)}
             | self._environ(trail),
             "python": platform.python_version(),
             "packages": self._packages(loaded),
+            "unclear": unclear,
+        }
+
+    def _asked_at_import(self, modules: Mapping[str, str], hidden: Sequence[str]) -> dict[str, Any]:
+        """What modules ask for when they are imported, as evidence."""
+        keys, paths, unclear = self.modules.asked_at_import(modules)
+        return {
+            "files": self.files.rows(self.files.counting(dict.fromkeys(paths), hidden=hidden), hidden=hidden),
+            "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)},
             "unclear": unclear,
         }
 
@@ -648,7 +674,7 @@ class Evidence:
         return None if value is None else f"{key.id.hex()}:{key.conceal(value)}"
 
     def _variable_now(self, name: str, then: str | None) -> Fact:
-        value = _variables_set() if name == _ALL else os.environ.get(name)
+        value = _variables_set() if name == _ALL else self._planned.get(name, os.environ.get(name))
         if value is None or then is None:
             return Fact("not set" if value is None else "set")
         key = self._keyring().find(bytes.fromhex(then.partition(":")[0]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,8 +18,8 @@ from ckpt_magic.steps import freshness, record
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
-from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines
-from ckpt_magic.values.origins import CHANCE, NOTHING, SURROUNDINGS, Event, Origin, Statement, Step
+from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines, source
+from ckpt_magic.values.origins import CHANCE, FILES, NOTHING, SURROUNDINGS, Event, Origin, Statement, Step
 
 Meta = Mapping[str, Any]
 
@@ -40,6 +40,7 @@ class PlannedStep(PlannedCell):
     code: Code
 
 
+Opens = Callable[[Iterable[str], Set[str]], str]
 Facts = Callable[[Meta, PlannedStep], Mapping[str, Mapping[str, Fact]]]
 
 
@@ -49,6 +50,7 @@ def foresee(
     facts: Facts,
     *,
     reader: Callable[[], str],
+    opens: Opens = lambda modules, words: "",
     will_run: Callable[[PlannedStep, Verdict], bool],
 ) -> Iterator[tuple[PlannedStep, Verdict]]:
     """Judge the steps of one pipeline.
@@ -63,6 +65,8 @@ def foresee(
         Gives what is known now of files, modules, environment and versions, and of the step's code (`Evidence.now`).
     reader
         Says who reads documentation or annotations; empty if nobody does.
+    opens
+        Says by which word of theirs what own modules give to code with certain words may vary; empty if it does not.
     will_run
         Tells whether a step will run, given its verdict: later steps are judged by that.
 
@@ -82,13 +86,15 @@ def foresee(
         step, meta = cell.call.step, metas.get(cell.call.step)
         verdict = Verdict("missing")
         if meta is not None:
-            above = _Above(history, functions, rewritten, metas, reader)
+            above = _Above(history, functions, rewritten, metas, reader, opens)
             verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
         yield cell, verdict
         if meta is not None and not will_run(cell, verdict):
             history.append(Step(step, meta["groups"], frozenset(meta["deleted"])))
         else:
             names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
+            names |= _acts(cell.tree) | _acts(source.parsed(meta["source"]) if meta is not None else None)
+            names |= {CHANCE} if meta is not None and meta["moved"] else set()
             history.append(Step(step, dict.fromkeys(names), cell.code.names.deletes))
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
             rewritten.update({row["path"]: step for row in rows})
@@ -96,12 +102,29 @@ def foresee(
 
 def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verdict:
     if meta["evidence"] is not None:  # what the modules give that cells above use is known to a kernel alone
-        modules = {**meta["evidence"].get("above", {}), **meta["evidence"]["modules"]}
-        meta = {**meta, "evidence": {**meta["evidence"], "modules": modules}}
+        meta = {**meta, "evidence": _with_above(meta["evidence"])}
     found = above.causes(meta)
     if cell.call.always:
         found.append(Cause("unclear", "", "--always"))
     return freshness.verdict(meta, Now(facts(meta, cell), found))
+
+
+def _acts(tree: ast.Module | None) -> set[str]:
+    """What stands for what code does to random generators, surroundings and files."""
+    found = origins.statements(tree) if tree is not None else ()
+    return {name for one in found for name in one.touches if name[0] == "<"}
+
+
+def _with_above(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Evidence with what modules rest on that cells above use for what a step reads."""
+    above = evidence.get("asked", {"files": [], "environ": {}, "unclear": []})
+    return {
+        **evidence,
+        "modules": {**evidence.get("above", {}), **evidence["modules"]},
+        "files": [*evidence["files"], *above["files"]],
+        "environ": {**above["environ"], **evidence["environ"]},
+        "unclear": [*evidence["unclear"], *above["unclear"]],
+    }
 
 
 class _Above:
@@ -114,12 +137,14 @@ class _Above:
         rewritten: Mapping[str, int],
         metas: Mapping[int, Meta],
         reader: Callable[[], str],
+        opens: Opens,
     ) -> None:
         self._history = history
         self._functions = functions
         self._rewritten = rewritten
         self._metas = metas
         self._reader = reader
+        self._opens = opens
 
     def causes(self, meta: Meta) -> list[Cause]:
         """What has changed above a step, of all that it used."""
@@ -127,11 +152,7 @@ class _Above:
         if evidence is None:
             return []
         then = evidence["origins"] or {}
-        found = [
-            cause
-            for name, (step, digest) in sorted(meta["reads"].items())
-            if (cause := self._input(name, step, digest, then.get(name), meta["inputs"].get(name)))
-        ]
+        found = [cause for name in sorted(meta["reads"]) if (cause := self._input(name, meta))]
         paths = {row["path"] for row in evidence["files"]}
         found += [
             Cause("file", path, f"`{path}` is written by step {step}, which will run")
@@ -143,21 +164,33 @@ class _Above:
         found += self._documentation(meta)
         names = {*meta["seen"], *meta["unmade"]} - {"*"}
         found += [cause for name in sorted(names) if (cause := self._value(name, meta))]
-        if any(seeded for _, seeded in meta["drawn"].values()) and self._differs(CHANCE, meta):
-            found.append(Cause("random", "", "other code above it seeds or draws random numbers"))
+        if any(seeded for _, seeded in meta["drawn"].values()):
+            if self._differs(CHANCE, meta):
+                found.append(Cause("random", "", "other code above it seeds or draws random numbers"))
+            elif opens := origins.origin(self._history, CHANCE).opens:
+                found.append(Cause("unclear", "", f"random numbers may be others each time (`{opens[0]}`)"))
         for module in sorted(
             {f"<{one}>" for one in origins.FAR} | {one for one in then if one[0] == "<"} - _NO_MODULES
         ):
             if origins.of_modules(self._history, [module[1:-1]]).digest != then.get(module, NOTHING.digest):
                 line = f"other code above it changes what module `{module[1:-1]}` holds"
                 found.append(Cause("module", module[1:-1], line))
-        if self._differs(SURROUNDINGS, meta):
+        if self._differs(SURROUNDINGS, meta, *evidence.get("rests", [SURROUNDINGS])):
             found.append(Cause("setting", "", "other code above it sets the environment, the folder or options"))
+        rows = [*evidence["files"], *evidence["written"]]
+        written = origins.of_files(record.paths(rows, evidence["modules"])) if "rests" in evidence else ()
+        if written and self._differs(FILES, meta, *written):
+            found.append(Cause("unclear", "", "other code above it writes files, perhaps those that it reads"))
         return found
 
-    def _differs(self, name: str, meta: Meta) -> bool:
+    def _differs(self, name: str, meta: Meta, *parts: str) -> bool:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)
-        return bool(origins.origin(self._history, name).digest != then)
+        return bool(origins.origin(self._history, *(parts or (name,))).digest != then)
+
+    def _is_module(self, name: str) -> bool:
+        """Whether a name is that of a module, and of nothing else."""
+        binders = [one for one in self._history if name in (one.binds if isinstance(one, Statement) else one.left)]
+        return bool(binders) and all(isinstance(one, Statement) and name in one.modules for one in binders)
 
     def _documentation(self, meta: Meta) -> Iterator[Cause]:
         """Functions that differ in documentation alone, if somebody reads that: their origin does not tell."""
@@ -169,16 +202,15 @@ class _Above:
                 line = f"the documentation of `{name}` changed, and {reader} reads documentation"
                 yield Cause("function", name, line, then["text"], defined.text)
 
-    def _input(
-        self, name: str, step: int, digest: str, then: str | None, outline: outlines.Outline | None
-    ) -> Cause | None:
-        """A name that a step made; `then` is its origin, if unmarked cells might have changed it in place."""
+    def _input(self, name: str, meta: Meta) -> Cause | None:
+        """A name that a step made; it has an origin if unmarked cells might have changed it in place."""
+        (step, digest), then = meta["reads"][name], (meta["evidence"]["origins"] or {}).get(name)
         writers = [event for event in self._history if _writes(event, name)]
         maker = next((event for event in reversed(writers) if isinstance(event, Step) or name in event.binds), None)
         if writers and isinstance(writers[-1], Statement) and then is not None:
             origin = origins.origin(self._history, name)
             if origin.digest == then:  # the same code, which did not change it
-                return _cannot_tell(name, origin)
+                return self._cannot_tell(name, origin, meta)
         if maker is None:
             return Cause("input", name, f"`{name}` comes from no step, was from step {step}")
         if isinstance(maker, Step) and maker.number != step:
@@ -189,7 +221,7 @@ class _Above:
             return Cause("input", name, f"step {step}, which makes `{name}`, will run")
         if maker.left[name] != digest:
             cause = Cause("input", name, f"`{name}` of step {step} is not what it was")
-            return cause.having(outline, self._metas[step]["outlines"].get(name))
+            return cause.having(meta["inputs"].get(name), self._metas[step]["outlines"].get(name))
         return None
 
     def _value(self, name: str, meta: Meta) -> Cause | None:
@@ -198,7 +230,7 @@ class _Above:
         if origin.runs:
             return Cause("input", name, f"`{name}` is made from what step {origin.runs[0]} leaves, which will run")
         if origin.digest == evidence["origins"].get(name, NOTHING.digest):
-            return _cannot_tell(name, origin)
+            return self._cannot_tell(name, origin, meta)
         if origin.last is not None:
             if fingerprint.fingerprint(origin.last.value) == meta["seen"].get(name):
                 others: Sequence[str] = next((names for names in meta["same"] or () if name in names), [])
@@ -214,8 +246,16 @@ class _Above:
             return Cause("function", name, line, then["text"], defined.text)
         return Cause("value", name, f"`{name}` is made by other code")
 
+    def _cannot_tell(self, name: str, origin: Origin, meta: Meta) -> Cause | None:
+        """The code is the same: may its outcome be another one all the same?"""
+        if self._is_module(name):  # what is done to it is told of the surroundings, of chance and of modules
+            return None
+        modules = meta["evidence"]["modules"] if origin.imports else ()
+        word = next(iter(origin.opens), "") or (self._opens(modules, origin.words) if modules else "")
+        return Cause("unclear", name, f"`{name}` may have another value each time (`{word}`)") if word else None
 
-_NO_MODULES: Final = frozenset({CHANCE, SURROUNDINGS})
+
+_NO_MODULES: Final = frozenset({CHANCE, SURROUNDINGS, FILES})
 
 
 def _as_written(label: str, value: Any) -> str | None:
@@ -226,10 +266,3 @@ def _writes(event: Event, name: str) -> bool:
     if isinstance(event, Step):
         return name in event.left or name in event.deleted
     return event.anything or name in event.binds or name in event.touches
-
-
-def _cannot_tell(name: str, origin: Origin) -> Cause | None:
-    """The code is the same: may its outcome be another one all the same?"""
-    if origin.opens:
-        return Cause("unclear", name, f"`{name}` may have another value each time (`{origin.opens[0]}`)")
-    return None

@@ -63,12 +63,18 @@ class History:
         return set().union(*(event.imports for event in self._events if isinstance(event, Statement)))
 
     def origins(
-        self, names: Iterable[str], modules: Mapping[str, Sequence[str]] | None = None, *, above: int | None = None
+        self,
+        names: Iterable[str],
+        modules: Mapping[str, Sequence[str]] | None = None,
+        *,
+        above: int | None = None,
+        groups: Mapping[str, Iterable[str]] | None = None,
     ) -> dict[str, str] | None:
         """Digests of the origins of names, of those that have any; None if they are not known.
 
         With `above` those that they had before the step of that number, if it has run or was restored. Those of
-        `modules` are digests of what was done by way of those beside them, under the name of the module in brackets.
+        `modules` are digests of what was done by way of those beside them, under the name of the module in brackets;
+        those of `groups` are of several names as one.
         """
         if not self._known:
             return None
@@ -76,4 +82,5 @@ class History:
         events = self._events[: steps[-1]] if steps else self._events
         found = {name: origins.origin(events, name).digest for name in sorted(names)}
         found |= {f"<{name}>": origins.of_modules(events, ways).digest for name, ways in (modules or {}).items()}
+        found |= {label: origins.origin(events, *group).digest for label, group in (groups or {}).items()}
         return {name: digest for name, digest in found.items() if digest != origins.NOTHING.digest}

@@ -219,6 +219,11 @@ def as_accepted(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return {**meta, "codes": (), **{key: accepted["meta"][key] for key in shapes.ACCEPTED}}
 
 
+def paths(rows: Iterable[Mapping[str, Any]], modules: Iterable[str]) -> list[str]:
+    """Paths of files of META, and what files of modules are called."""
+    return [*(row["path"] for row in rows), *(f"{name.rpartition('.')[2]}.py" for name in modules)]
+
+
 def by_either(meta: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Judged], good: Judged) -> Judged:
     """Judge a checkpoint; what the user accepted counts as if it had always been so.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,8 +16,8 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
-from ckpt_magic.values import ambient, delta, pickling, placeholder, reaching, references
-from ckpt_magic.values.origins import CHANCE, SURROUNDINGS
+from ckpt_magic.values import ambient, delta, origins, pickling, placeholder, reaching, references
+from ckpt_magic.values.origins import CHANCE, FILES, SURROUNDINGS
 from ckpt_magic.values.pages import new_hash
 
 MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
@@ -103,7 +103,7 @@ class Saver:
             marks=marks,
             chance=self._chance_of(plan, surroundings),
             around=self._around_of(plan, outcome),
-            evidence=self._evidence_of(plan),
+            evidence=self._evidence_of(plan, outcome),
         )
 
         buffers = Buffers(kernel.pages)
@@ -233,12 +233,18 @@ class Saver:
         held = found.values.keys() | found.lost.keys() | set(found.deleted)
         return before.reads | (held & before.state.looks.keys()) - plan.code.names.renews
 
-    def _evidence_of(self, plan: Plan) -> dict[str, Any]:
+    def _evidence_of(self, plan: Plan, outcome: Outcome) -> dict[str, Any]:
         before, running, kernel = plan.before, plan.running, self._kernel
         assert before is not None
         assert running is not None
         modules = kernel.evidence.secretive(None, running.look)
-        names = {*before.seen, *before.unmade, *kernel.history.touched(before.reads), CHANCE, SURROUNDINGS} - {"*"}
+        names = {*before.seen, *before.unmade, *kernel.history.touched(before.reads), CHANCE} - {"*"}
+        rests = before.use.having_shown(outcome.outputs).rests_on()
+
+        def origins_of(files: Iterable[str]) -> dict[str, str] | None:
+            groups = {SURROUNDINGS: rests, FILES: origins.of_files(files)}
+            return kernel.history.origins(names, modules, groups=groups)
+
         return kernel.evidence.of_step(
             plan.code,
             running,
@@ -246,7 +252,8 @@ class Saver:
             seen=before.seen,
             unmade=before.unmade,
             always=plan.call.always,
-            origins=kernel.history.origins(names, modules),
+            origins=origins_of,
+            rests=rests,
             imported=kernel.history.imported(),
             above=kernel.history.on_the_way(names) if kernel.evidence.modules.names() else (),
         )

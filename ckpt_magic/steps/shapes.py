@@ -101,6 +101,19 @@ _is_evidence = _row(
     **dict.fromkeys(("code", "python"), _is_text),
     **dict.fromkeys(("covered", "shown", "key", "settings", "packages"), _table(_is_text)),
 )
+_is_asked = _row(files=_several(_is_file), environ=_are_digests, unclear=_is_texts)
+
+
+def _is_told_above(evidence: Mapping[str, Any]) -> bool:
+    """What came later, and is not in every file."""
+    asked = evidence.get("asked")
+    return (
+        _are_digests(evidence.get("above", {}))
+        and _is_texts(evidence.get("rests", []))
+        and (asked is None or _is_asked(asked))
+    )
+
+
 FORMS: Mapping[str, _Form] = {
     "name": _is_text,
     "version": _is_text,
@@ -117,7 +130,7 @@ FORMS: Mapping[str, _Form] = {
     "unmarked": _table(_is_made),
     "around": _table(_maybe(lambda value: _is_texts(value) and len(value) >= 2)),
     "sets": _table(_is_flag),
-    "evidence": _maybe(lambda value: _is_evidence(value) and _are_digests(value.get("above", {}))),
+    "evidence": _maybe(lambda value: _is_evidence(value) and _is_told_above(value)),
     "accepted": _maybe(
         lambda value: (
             _row(date=_is_text, reason=_is_text, causes=_several(_is_cause), meta=_is_mapping)(value)

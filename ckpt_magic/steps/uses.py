@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ckpt_magic.values import ambient, owned, owners, reaching, references, source
+from ckpt_magic.values import ambient, origins, owned, owners, reaching, references, source
 from ckpt_magic.values.source import Names, Words
 
 PLACE: Final = "place"
@@ -111,6 +111,27 @@ class Use:
         if name == "recursion limit" and self._has(_CATCHING):
             return True
         return name not in _OF_THE_INTERPRETER or any(name.replace(" ", "") in word for word in self.words.read)
+
+    def rests_on(self) -> list[str]:
+        """What stands for the parts of the surroundings that the code may read; see `origins.SURROUNDINGS`."""
+        of_topics = {
+            "cwd": [part_of(ambient.SETTING, "cwd")],
+            "path": [part_of(ambient.LIST, "sys.path")],
+            "warnings": [part_of(ambient.LIST, "warning filters")],
+            "logging": ["logging|"],
+            "decimal": ["decimal|"],
+            "libraries": [part_of(library, "") for library in _LIBRARIES],
+            "drawing": [part_of(library, "") for library in _DRAWING],
+            "text": [*(part_of(one, "") for one in _TEXT), part_of("pandas", "display.")],
+        }
+        found = {topic for topic in origins.TOPICS if any(map(self.may_read, of_topics.get(topic, ["|"])))}
+        keys = self.words.keys
+        if self.is_open or keys is None or self._reaches_out:
+            found.add("environ *")
+        else:
+            names = {*keys, *filter(str.isupper, self.words.read), *(f"{one.upper()}_" for one in self.libraries)}
+            found |= {f"environ {name}" for name in (*names, "?")}
+        return sorted(f"<surroundings {one}>" for one in found)
 
     def may_set(self, part: str) -> bool:
         """Whether the code itself may have set a part, and not only an import of it."""

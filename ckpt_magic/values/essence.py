@@ -128,6 +128,16 @@ def words_reached(text: str, words: Set[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def words_called(text: str, words: Set[str]) -> frozenset[str]:
+    """The words of the functions and classes in a module that go by one of `words`, and of all that they mention."""
+    _, defined = _words_by_definition(text)
+    met, todo = set[str](), words & defined.keys()
+    while todo:
+        met |= todo
+        todo = defined.keys() & set[str]().union(*map(defined.__getitem__, todo)) - met
+    return frozenset[str]().union(*map(defined.__getitem__, met))
+
+
 @functools.lru_cache(maxsize=_MODULES)
 def _words_by_definition(text: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
     """The words of a module outside functions and classes, and in each of them."""

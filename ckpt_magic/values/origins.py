@@ -8,7 +8,12 @@ histories only if they have the same code on the way to the name, in the same or
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
+import operator
+import os
+import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,7 +24,10 @@ CHANCE: Final = "<random>"
 """Stands for the random generators."""
 
 SURROUNDINGS: Final = "<surroundings>"
-"""Stands for the environment, the working directory and options of libraries."""
+"""Stands for the environment, the working directory and options of libraries; `<surroundings cwd>` for a part."""
+
+FILES: Final = "<files>"
+"""Stands for files that cells write; `<files data.csv>` for those of a name, `<files ?>` for those of any name."""
 
 FAR: Final = ("codecs", "copyreg")
 """Modules that hold what works on code which never names them."""
@@ -34,20 +42,88 @@ _HARMLESS: Final = frozenset(
 _OF_CHANCE: Final = frozenset(
     {"random", "seed", "default_rng", "RandomState", "setstate", "set_state", "manual_seed", "set_rng_state", "shuffle"}
 )
-_OF_SURROUNDINGS: Final = frozenset(
-    {"environ", "putenv", "unsetenv", "load_dotenv", "set_env", "env", "chdir", "cd", "setlocale", "tzset", "umask"}
-    | {"getcontext", "setcontext", "set_option", "reset_option", "options", "seterr", "seterrcall", "set_printoptions"}
-    | {"rcParams", "rc", "set_config", "simplefilter", "filterwarnings", "path", "basicConfig", "setLevel", "Config"}
-    | {"precision", "alias", "set_int_max_str_digits", "setswitchinterval", "set_threshold", "setdefaulttimeout"}
-    | {"set_default_dtype", "set_grad_enabled", "use_deterministic_algorithms", "setrecursionlimit"}
+_OF_SURROUNDINGS: Final = {
+    **dict.fromkeys(("environ", "putenv", "unsetenv", "load_dotenv", "set_env", "env"), "environ"),
+    **dict.fromkeys(("chdir", "cd"), "cwd"),
+    **dict.fromkeys(("path", "addsitedir"), "path"),
+    **dict.fromkeys(("simplefilter", "filterwarnings"), "warnings"),
+    **dict.fromkeys(("basicConfig", "setLevel"), "logging"),
+    **dict.fromkeys(("getcontext", "setcontext"), "decimal"),
+    **dict.fromkeys(("set_option", "reset_option", "options", "set_config", "Config"), "libraries"),
+    **dict.fromkeys(("set_default_dtype", "set_grad_enabled", "use_deterministic_algorithms"), "libraries"),
+    **dict.fromkeys(("rcParams", "rc"), "drawing"),
+    **dict.fromkeys(("set_printoptions", "precision", "alias"), "text"),
+    **dict.fromkeys(("setlocale", "tzset", "umask", "seterr", "seterrcall", "setrecursionlimit"), "rest"),
+    **dict.fromkeys(("set_int_max_str_digits", "setswitchinterval", "set_threshold", "setdefaulttimeout"), "rest"),
+}
+_OTHER_OPTIONS: Final = frozenset({"mode", "compute", "future", "io", "plotting", "styler"})
+TOPICS: Final = frozenset(_OF_SURROUNDINGS.values()) - {"environ"}
+"""Parts of the surroundings; those of the environment are `environ NAME`, for all that begin so `environ PANDAS_`,
+and `environ ?` where the name is not written down, `environ *` for all of them."""
+
+# What writes files; the second only of code that has one of the third.
+_WRITING: Final = frozenset(
+    {
+        "write",
+        "writelines",
+        "write_text",
+        "write_bytes",
+        "dump",
+        "save",
+        "savez",
+        "savez_compressed",
+        "savetxt",
+        "tofile",
+    }
+    | {"savefig", "copyfile", "copytree", "unlink", "rmtree", "makedirs", "urlretrieve", "extractall", "symlink_to"}
+    | {
+        "to_csv",
+        "to_parquet",
+        "to_pickle",
+        "to_json",
+        "to_feather",
+        "to_excel",
+        "to_hdf",
+        "to_sql",
+        "to_orc",
+        "to_file",
+    }
+    | {"to_html", "to_zarr", "to_netcdf", "system", "getoutput", "Popen", "check_call", "check_output"}
 )
+_MOVING: Final = frozenset({"copy", "copy2", "move", "rename", "replace", "remove", "touch", "mkdir", "run", "call"})
+_STARTING: Final = frozenset({"system", "getoutput", "Popen", "subprocess", "run_cell_magic", "run_line_magic"})
+_MOVERS: Final = frozenset({"shutil", "os", "Path", "pathlib", "subprocess"})
+_WRITING_STARTS: Final = ("write_", "save_", "dump_", "sink_", "download")
+_MODES: Final = frozenset({"w", "a", "x", "wb", "ab", "xb", "wt", "at", "w+", "r+", "a+", "wb+", "w+b", "r+b", "rb+"})
+_SHELLS: Final = frozenset({"bash", "sh", "script", "perl", "ruby", "system", "sx", "cmd"})
+_LOOKING: Final = re.compile(r"(pip|conda|uv|ls|pwd|which|cat|head|tail|wc|du|df|free|nvidia-smi)\b[^>|;&]*")
+_FILE_NAME: Final = re.compile(r"[^\s*?]*?([^\s/*?]*\w\.\w+)")
 # Words of code whose outcome may be another one each time, whatever its text.
 _OPEN: Final = frozenset(
-    {"open", "read_text", "read_bytes", "environ", "getenv", "now", "today", "utcnow", "time", "time_ns", "uuid1"}
+    {
+        "open",
+        "read",
+        "readline",
+        "readlines",
+        "dataset",
+        "read_text",
+        "read_bytes",
+        "environ",
+        "getenv",
+        "now",
+        "today",
+        "utcnow",
+        "time",
+        "time_ns",
+        "uuid1",
+    }
     | {"uuid4", "urandom", "token_hex", "urlopen", "urlretrieve", "requests", "httpx", "connect", "input", "getpass"}
     | {"listdir", "scandir", "glob", "rglob", "iterdir", "walk", "perf_counter", "monotonic", "getcwd", "system", "run"}
     | {"Popen", "check_output", "getoutput", "fromfile", "loadtxt", "genfromtxt", "memmap", "load", "loads_from"}
 )
+_VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
+# Libraries of which all that is set by a word of the surroundings is known as such.
+_KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
 _OPEN_STARTS: Final = ("read_", "scan_", "load_", "fetch_", "open_")
 
 
@@ -62,6 +138,8 @@ class Statement:
     reads: Set[str]
     touches: Set[str]
     """Names whose values it may change in place."""
+    eased: Set[str]
+    """Those of them of which it only sets what is told as surroundings or as chance, if they are libraries."""
     asleep: Mapping[str, Set[str]]
     """What functions read that it defines."""
     changes: Mapping[str, Set[str]]
@@ -70,7 +148,10 @@ class Statement:
     anything: bool
     """It may bind and change names that are not written in it."""
     opens: str
-    """A word that makes its outcome depend on more than its code; empty if there is none."""
+    """A word that makes its outcome, or that of what it defines, depend on more than its code; empty if none does."""
+    words: Set[str]
+    modules: Set[str]
+    """Names that it binds to modules."""
     value: Any = _UNKNOWN
     """What it binds, if that is written down in it."""
 
@@ -100,10 +181,16 @@ class Origin:
     opens: tuple[str, ...] = ()
     """Words on the way that make it depend on more than code."""
     imports: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
     runs: tuple[int, ...] = ()
     """Steps on the way that will run."""
     last: Statement | None = field(default=None, compare=False)
     """The statement that bound it, if that is all there is."""
+
+
+def may_vary(word: str) -> bool:
+    """Whether a word stands for what may give another value each time."""
+    return word in _OPEN or word.startswith(_OPEN_STARTS)
 
 
 def statements(tree: ast.Module) -> Iterator[Statement]:
@@ -129,8 +216,13 @@ def origin(history: Sequence[Event], *names: str) -> Origin:
     asleep: dict[str, Set[str]] = {}
     changes: dict[str, Set[str]] = {}
     modules = set[str]()  # functions change what is in them
+    libraries = set[str]()
     for event in history:
         if isinstance(event, Statement):
+            libraries -= event.binds
+            libraries |= (
+                event.binds if {name.partition(".")[0] for name in event.imports or ("?",)} <= _KNOWN else set()
+            )
             asleep.update(event.asleep)
             changes.update(event.changes)
             modules |= event.binds if event.imports and not event.reads else set()
@@ -140,6 +232,8 @@ def origin(history: Sequence[Event], *names: str) -> Origin:
     others = _aliases(history, needed)
     opens: dict[str, None] = {}
     imports: set[str] = set()
+    words: set[str] = set()
+    called: set[str] = set()
     runs: dict[int, None] = {}
     for event in reversed(history):
         if isinstance(event, Step):
@@ -153,50 +247,107 @@ def origin(history: Sequence[Event], *names: str) -> Origin:
             if left:
                 on_the_way.append(event)
             continue
-        touches = _woken(event.touches, changes) | (_woken(event.touches, asleep) & modules)
+        touched = event.touches - (event.eased & libraries)
+        touches = _woken(touched, changes) | (_woken(touched, asleep) & modules)
         if not event.anything and not needed & event.binds and not (needed | others) & touches:
             continue
         on_the_way.append(event)
         digest.update(f"{event.digest};".encode())
-        opens.update(dict.fromkeys([event.opens] if event.opens else ()))
+        if not event.changes:
+            called |= _woken(event.reads, asleep)
+        if event.opens and (not event.changes or event.binds & called):
+            opens[event.opens] = None
         imports |= event.imports
+        words |= event.words
         needed = (needed - event.sure) | _woken(event.reads, asleep)
     single = on_the_way[0] if len(on_the_way) == 1 else None
     last = single if isinstance(single, Statement) and single.is_literal else None
-    return Origin(digest.hexdigest(), tuple(opens), frozenset(imports), tuple(sorted(runs)), last)
+    return Origin(digest.hexdigest(), tuple(opens), frozenset(imports), frozenset(words), tuple(sorted(runs)), last)
 
 
 def _statement(node: ast.stmt) -> Statement:
     module = ast.Module([node], [])
     names = source.names(module)
     words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
-    touches = set(_touched(node))
-    if not isinstance(node, (*_DEFINITIONS, ast.Import, ast.ImportFrom)):
-        if words & _OF_CHANCE:
-            touches.add(CHANCE)
-        if words & _OF_SURROUNDINGS:
-            touches.add(SURROUNDINGS)
-        opens = next((word for word in sorted(words) if word in _OPEN or word.startswith(_OPEN_STARTS)), "")
-    else:
-        opens = ""
+    touches, acts, opens = set(_touched(node)), set[str](), ""
+    if not isinstance(node, (ast.Import, ast.ImportFrom)):
+        acts = set(_acts(node, words))
+        opens = next(filter(may_vary, sorted(words)), "")
     return Statement(
         essence.digest(module).partition(":")[0],
         names.binds | names.deletes,
         names.renews,
         names.awake,
-        touches,
+        touches if isinstance(node, _DEFINITIONS) else touches | acts,
+        touches - set(_touched(node, eased=False)),
         names.asleep,
-        {node.name: frozenset(_touched(node))} if isinstance(node, _DEFINITIONS) else {},
+        {node.name: frozenset(touches | acts)} if isinstance(node, _DEFINITIONS) else {},
         names.imports,
         names.dynamic,
         "code that may change any name" if names.dynamic else opens,
+        words,
+        names.binds if isinstance(node, ast.Import) else frozenset(),
         _literal(node),
     )
 
 
-def _touched(node: ast.stmt) -> Iterator[str]:
-    """Names whose values a statement may change in place."""
+def of_files(paths: Iterable[str]) -> list[str]:
+    """What stands for these files, in code that writes files."""
+    found = {f"<files {os.path.basename(path)}>" for path in paths}
+    return sorted({*found, "<files ?>"} if found else ())
+
+
+def of_variable(name: str) -> Iterator[str]:
+    """What stands for an environment variable, in code that sets some."""
+    yield f"environ {name}"
+    yield from (f"environ {name[: at.end()]}" for at in re.finditer("_", name))
+
+
+def _acts(node: ast.stmt, words: Set[str]) -> Iterator[str]:
+    """What stands for what the code does to the random generators, the surroundings and files when it runs."""
+    inside = source.nodes(node)
+    texts = [one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    if words & _OF_CHANCE:
+        yield CHANCE
+    topics = {_OF_SURROUNDINGS[word] for word in words & _OF_SURROUNDINGS.keys()}
+    if "path" in topics and "sys" not in words and not any(getattr(one, "id", "") == "path" for one in inside):
+        topics.discard("path")  # `os.path.join`
+    if "libraries" in topics and "display" in words and words.isdisjoint(_OTHER_OPTIONS):
+        topics = topics - {"libraries"} | {"text"}
+    if topics:
+        yield SURROUNDINGS
+        yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})
+    if "environ" in topics:
+        keywords = (one.arg for one in inside if isinstance(one, ast.keyword) and one.arg)
+        names = {*keywords, *(match[0] for text in texts if (match := _VARIABLE.match(text)))} - {"env", "set_env"}
+        if "TZ" in names:  # for `tzset`
+            yield "<surroundings rest>"
+        parts = {part for name in names for part in of_variable(name)} or {"environ ?"}
+        yield from (f"<surroundings {part}>" for part in {"environ *", *parts})
+    if _writes(words, texts) and source.file_written(node) is None:
+        found = {match[1] for text in texts if (match := _FILE_NAME.fullmatch(text))}
+        is_known = found and not words & _STARTING
+        is_known = is_known and not any(isinstance(one, ast.JoinedStr | ast.BinOp) for one in inside)
+        yield from (f"<files {name}>" for name in (found if is_known else {*found, "?"}))
+
+
+def _writes(words: Set[str], texts: Sequence[str]) -> bool:
+    if words & {"system", "getoutput"} and any(map(_LOOKING.fullmatch, texts)):
+        return False
+    return bool(
+        words & _WRITING
+        or any(word.startswith(_WRITING_STARTS) for word in words)
+        or (words & _MOVING and words & _MOVERS)
+        or ("open" in words and not _MODES.isdisjoint(texts))
+        or (words & {"run_cell_magic", "run_line_magic"} and not _SHELLS.isdisjoint(texts))
+    )
+
+
+def _touched(node: ast.stmt, *, eased: bool = True) -> Iterator[str]:
+    """Names whose values a statement may change in place; those `eased`, too, by a word of chance or surroundings."""
     for part in ast.walk(node):
+        if not eased and _is_eased(part):
+            continue
         if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
             yield from _base(part)
             if isinstance(part, ast.Attribute) and "builtins" in _base(part):
@@ -212,6 +363,18 @@ def _touched(node: ast.stmt) -> Iterator[str]:
                 yield from (one.id for one in ast.walk(argument) if isinstance(one, ast.Name))
 
 
+def _is_eased(node: ast.AST) -> bool:
+    """Whether something is changed that is called by a word of chance or surroundings, as `np.random.seed(1)`."""
+    if not isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        return False
+    words = set[str]()
+    one: ast.AST = node
+    while isinstance(one, ast.Attribute | ast.Subscript | ast.Call):
+        words |= {one.attr} if isinstance(one, ast.Attribute) else set()
+        one = one.func if isinstance(one, ast.Call) else one.value
+    return not words.isdisjoint(_OF_CHANCE | _OF_SURROUNDINGS.keys())
+
+
 def _base(node: ast.expr) -> Iterator[str]:
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
@@ -222,10 +385,36 @@ def _base(node: ast.expr) -> Iterator[str]:
 def _literal(node: ast.stmt) -> Any:
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
         try:
-            return ast.literal_eval(node.value)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return ast.literal_eval(_Folding().visit(copy.deepcopy(node.value)))
+        except (ValueError, TypeError, SyntaxError, ArithmeticError, MemoryError, RecursionError):
             return _UNKNOWN
     return _UNKNOWN
+
+
+class _Folding(ast.NodeTransformer):
+    """Puts in the place of sums and products of numbers (`60 * 60`) what they come to."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Fold an operation, those within first."""
+        left, right = (ast.literal_eval(self.visit(one)) for one in (node.left, node.right))
+        act = _ARITHMETIC.get(type(node.op))
+        if act is None or not {type(left), type(right)} <= {int, float}:
+            raise ValueError
+        if act is operator.pow and not (abs(left) <= _LARGE and abs(right) <= _LARGE):
+            raise ValueError
+        return ast.Constant(act(left, right))
+
+
+_LARGE: Final = 64
+_ARITHMETIC: Final[Mapping[type, Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
 
 
 def _woken(names: Iterable[str], asleep: Mapping[str, Set[str]]) -> set[str]:

@@ -714,6 +714,26 @@ def file_written(node: ast.AST) -> tuple[str, str, bool] | None:
     return None
 
 
+def variable_set(node: ast.AST) -> tuple[str, str] | None:
+    """The environment variable that a statement sets to what is written in it; None if it does not."""
+    match node:
+        case ast.Assign(
+            targets=[
+                ast.Subscript(
+                    value=ast.Attribute(attr="environ") | ast.Name(id="environ"), slice=ast.Constant(value=str(name))
+                )
+            ],
+            value=ast.Constant(value=str(value)),
+        ):
+            return name, value
+        case ast.Expr(value=ast.Call() as call):
+            match _shell_call(call):
+                case "run_line_magic", ["env" | "set_env", line] if not {*"${"} & {*line} and "=" in line:
+                    name, _, value = line.partition("=")
+                    return name.strip(), value.strip()
+    return None
+
+
 def _magic_code(magic: str, line: str, cell: list[str]) -> str | None:
     """Return the Python code that a magic runs, or None if it is none of those known to run code."""
     if magic == "capture" and cell:

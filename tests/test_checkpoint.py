@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import linecache
 import logging
 import os
 import pickle
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -584,35 +586,104 @@ class Keeps(Checkpoint):
     def step_1(self, outputs: Any) -> Any:
         self.scale = 3
         self.low, self.high = 1, 2
-        _RAN.append(1)
         return 1
 
     def step_2(self, outputs: Any) -> Any:
         self.total = self.total + 1
-        _RAN.append(2)
         return self.total
 
     def step_3(self, outputs: Any) -> Any:
         self.total += self.scale
         self.asked = hasattr(self, "never")  # with that it may read anything
-        _RAN.append(3)
         return self.total
 
 
-def test_steps_that_set_attributes_are_fresh(tmp_path: Path) -> None:
+def test_steps_that_set_attributes_are_fresh(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What a method only sets it does not read; what it reads and finds missing is known to have been missing."""
-    expected = run(tmp_path, cls=Keeps)
-    assert _RAN == [1, 2, 3]
-    assert expected == {"step_1": 1, "step_2": 1, "step_3": 4}
-    assert run(tmp_path, "auto", cls=Keeps) == expected and _RAN == []
+
+    def ran(made: Any) -> list[str]:
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "ckpt_magic"):
+            assert made.run("auto")[1] == 1
+        return re.findall(r"step (\d+) · ran", caplog.text)
+
+    assert ran(Keeps("m", tmp_path)) == ["1", "2", "3"]
+    assert ran(Keeps("m", tmp_path)) == []
     made: Any = Keeps("m", tmp_path)
     made.scale = 10  # which step 1 sets, whatever it was
-    _RAN.clear()
-    assert made.run("auto") == expected and _RAN == []
+    assert ran(made) == []
     made = Keeps("m", tmp_path)
     made.total = 5
-    made.run("auto")
-    assert 2 in _RAN
+    assert ran(made) == ["2", "3"]
+
+
+USING = """
+from ckpt_magic import Checkpoint
+LIMIT = 1
+def helper():
+    return LIMIT
+class Base(Checkpoint):
+    rounds = 1
+    def base_help(self):
+        return 1
+class Steps(Base):
+    def step_1(self, outputs):
+        return LIMIT
+    def step_2(self, outputs):
+        return helper()
+    def step_3(self, outputs):
+        return self.rounds
+    def step_4(self, outputs):
+        return self.inner() + self.prop
+    def step_5(self, outputs):
+        return self.fixed()
+    def step_6(self, outputs):
+        return str(vars(self)) and getattr(self, "rounds")
+    def inner(self):
+        return self.base_help()
+    @property
+    def prop(self):
+        return 1
+    @staticmethod
+    def fixed():
+        return 1
+"""
+EDITS = {
+    "LIMIT = 1": ("LIMIT = 2", {1, 2, 6}),
+    "    return LIMIT\nclass": ("    return LIMIT + 1\nclass", {2, 6}),
+    "rounds = 1": ("rounds = 2", {3, 6}),
+    "base_help(self):\n        return 1": ("base_help(self):\n        return 2", {4, 6}),
+    "prop(self):\n        return 1": ("prop(self):\n        return 2", {4, 6}),
+    "fixed():\n        return 1": ("fixed():\n        return 2", {5, 6}),
+}
+
+
+def test_what_a_method_uses_of_its_class_and_script_counts_with_auto(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Globals, helpers, constants and properties of the classes; and no step runs for the sake of another one."""
+
+    def ran(text: str) -> set[int]:
+        """Which steps run, with that text of the script."""
+        module = types.ModuleType("pipeline_of_a_script")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        path = tmp_path / "script.py"
+        path.write_text(text)
+        linecache.checkcache()
+        exec(compile(text, str(path), "exec"), module.__dict__)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "ckpt_magic"):
+            module.Steps("m", tmp_path / "ck").run("auto")
+        return {int(step) for step in re.findall(r"step (\d+) · ran", caplog.text)}
+
+    assert ran(USING) == {1, 2, 3, 4, 5, 6}
+    assert ran(USING) == set()
+    for old, (new, steps) in EDITS.items():
+        assert USING.count(old) == 1
+        edited = USING.replace(old, new)
+        assert ran(edited) == steps, old
+        assert ran(edited) == set()
+        ran(USING)
 
 
 @pytest.mark.parametrize(

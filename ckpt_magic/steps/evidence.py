@@ -40,6 +40,9 @@ from ckpt_magic.values.parts import attributes_of
 Reach = tuple[Set[str] | None, source.Words, reaching.Reached | None]
 Written = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
 
+_OF_MODULES: Final = frozenset(
+    {"__builtins__", "__cached__", "__doc__", "__loader__", "__name__", "__package__", "__spec__"}
+)
 MUCH_TEXT: Final = 64_000  # characters of functions that META keeps, to show later how they differ
 
 # Libraries that open files without Python's knowing, and what reads files of theirs.
@@ -158,6 +161,12 @@ class Evidence:
             # what steps made is told by the digests of what they left
             found = reaching.reach(way.names, self._namespace, made).definitions
         functions, covered, unclear = self._functions(found)
+        if code.home is not None:
+            read = {*(way.names if way is not None else ())} - _OF_MODULES
+            globals_ = {name: code.home[name] for name in read if name in code.home}
+            plain, unknown = self._plain({**globals_, **code.members})
+            functions |= plain
+            unclear += unknown
         values = {name: self._namespace[name] for name in (names or ()) if name in self._namespace}
         texts = [*(source.texts(code.tree) if code.tree is not None else ())]
         texts += _constants(way.codes) if way is not None else ()
@@ -460,6 +469,20 @@ class Evidence:
         here = list(self._namespace.items()) if idents else ()
         covered = {name: value.__qualname__ for name, value in here if identity(value) in idents}
         return functions, covered, unclear
+
+    def _plain(self, values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """Values that the methods of a script read, which no step made, as `_functions` tells of functions."""
+        found, unclear = {}, []
+        for name, value in sorted(values.items()):
+            if issubclass(type(value), (type, types.FunctionType, types.ModuleType, types.BuiltinFunctionType)):
+                continue
+            token = self._token(value)
+            if token is None or token.startswith(record.UNKNOWN):
+                unclear.append(f"`{name}` cannot be compared")
+            else:
+                text = self.told(name, value)
+                found[name] = {"digest": f"{token}:{token}", "values": "", "text": f"{name} = {text}" if text else ""}
+        return found, unclear
 
     def _functions_now(
         self, then: Mapping[str, Mapping[str, Any]], look: Look | None

@@ -210,7 +210,8 @@ class Looks:
         kernel = self._kernel
         names = code.names if kernel.kind == "cell" else source.names(code.tree)
         if names.dynamic or kernel.kind == "method":
-            found = reaching.reach(list(kernel.main) if names.dynamic else names.reads, kernel.main)
+            home = kernel.main if code.home is None else code.home
+            found = reaching.reach(list(home) if names.dynamic else names.reads, home, also=code.members.values())
             return None, source.words(code.tree) | reaching.words_of(found.codes), found
         start = (names.woken_by(names.awake) | names.deletes) - names.renews
         found = reaching.reach(start, kernel.namespace)

@@ -9,9 +9,11 @@ import ast
 import functools
 import inspect
 import re
+import sys
 import textwrap
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ckpt_magic.errors import UsageError
@@ -56,6 +58,14 @@ def code(cls: type, name: str) -> Code:
     return Code(_source(type(function))[0], f"object:{type(function).__qualname__}", method=name)
 
 
+def with_members(cls: type, name: str) -> Code:
+    """The code of a step method, and what it may use of its class and of the module that this is in."""
+    found, module = code(cls, name), sys.modules.get(cls.__module__)
+    if found.tree is None or module is None:
+        return found
+    return replace(found, members=_members(cls, name), home=vars(module))
+
+
 def reads(cls: type, name: str) -> set[str] | None:
     """Names of the attributes that a method, and what it calls of the class, can read from the instance.
 
@@ -64,6 +74,12 @@ def reads(cls: type, name: str) -> set[str] | None:
     set of str or None
         None if that cannot be told: the instance is handed to other code, or a source is not known.
     """
+    found = _followed(cls, name)
+    return None if found is None else found[1]
+
+
+def _followed(cls: type, name: str) -> tuple[set[str], set[str]] | None:
+    """The attributes that a method, and what it calls of the class, mentions, and those that it reads."""
     if any(hook in vars(one) for one in cls.__mro__[:-1] for hook in _HOOKS):
         return None
     found: set[str] = set()
@@ -78,7 +94,34 @@ def reads(cls: type, name: str) -> set[str] | None:
             todo += mentioned - known
             known |= mentioned
             found |= read
+    return known, found
+
+
+def _members(cls: type, method: str) -> dict[str, Any]:
+    """Functions and values of the class, and of those it inherits from, that a method may use; not other steps."""
+    mentioned = _mentioned(cls, method)
+    found: dict[str, Any] = {}
+    for one in cls.__mro__:
+        if one.__module__.partition(".")[0] in ("builtins", "ckpt_magic"):
+            continue
+        for name, value in vars(one).items():
+            wanted = name in mentioned if mentioned is not None else not name.startswith(("__", "step_"))
+            if not wanted or name == method or isinstance(value, types.MemberDescriptorType):
+                continue
+            parts = [part for part in _functions(one, name) if isinstance(part, types.FunctionType)]
+            inner = getattr(value, "__func__", None)  # of static and class methods
+            if inner is not None or parts:
+                parts = [inner] if inner is not None else parts
+                found |= {f"{one.__qualname__}.{name} {number}": part for number, part in enumerate(parts)}
+            else:
+                found[f"{one.__qualname__}.{name}"] = value
     return found
+
+
+def _mentioned(cls: type, method: str) -> set[str] | None:
+    """Names of all that a method, and what it calls of the class, mentions of the instance; None if that is open."""
+    found = _followed(cls, method)
+    return None if found is None else found[0]
 
 
 def _functions(cls: type, name: str) -> Iterator[Any]:

@@ -38,6 +38,8 @@ class Code:
     method: str | None = None  # its full name, if it is one
     tree: ast.Module | None = None
     cell: str | None = None  # the whole text of its cell, if it is one
+    members: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what a method may use of its class
+    home: dict[str, Any] | None = field(default=None, compare=False)  # the globals of a method
 
 
 @dataclass(frozen=True, slots=True)

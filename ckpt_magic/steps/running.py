@@ -94,7 +94,7 @@ class Run:
         self, session: Session, names: dict[str, Any], names_of: Mapping[int, str], step: int, method: str
     ) -> None:
         self._show_attributes(names)
-        plan = session.begin_code(StepCall(step), methods.code(type(self._owner), method))
+        plan = session.begin_code(StepCall(step), methods.with_members(type(self._owner), method))
         if plan.action == "restore":
             session.restore(plan)
             self._take_attributes(names)

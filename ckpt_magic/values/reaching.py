@@ -59,9 +59,16 @@ class Reached:
     """Modules on the way, and those of the functions and types that are not the notebook's."""
 
 
-def reach(names: Iterable[str], namespace: Mapping[str, Any], closed: Set[str] = frozenset()) -> Reached:
-    """Do `reachable`, and return all that was met on the way; the values of `closed` names are not entered."""
+def reach(
+    names: Iterable[str], namespace: Mapping[str, Any], closed: Set[str] = frozenset(), also: Iterable[Any] = ()
+) -> Reached:
+    """Do `reachable`, and return all that was met on the way, from the values `also` too.
+
+    The values of `closed` names are not entered.
+    """
     walk = _Reach(namespace, closed)
+    for value in also:
+        walk.add(value)
     found = walk.run(names)
     return Reached(found, walk.codes, walk.definitions, frozenset(walk.modules))
 

@@ -16,6 +16,7 @@ from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered
 from ckpt_magic.values.memory import identity, is_writeable
 
+_COPIED: Final = 1000  # bytes that numpy copies when it reads an array; of more it lets the array lie over the text
 _OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
 
 
@@ -102,13 +103,15 @@ class Arrays:
         """Write an array that has its memory for itself, or owns what others are views of."""
         if not is_writeable(array):
             return self._owner(array) if any(array is view.owner for view in self._views) else self._read_only(array)
-        if array.base is None and array.nbytes < _OWNS_DATA:
-            if array.dtype.isnative or not array.flags.forc:
-                return array.__reduce__()
-            reduced = contiguous(array)  # numpy's other way turns the bytes into the order of the machine
-            made, args, *_ = array.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
-            return type(array).copy, (Form(made, *args), "K")
-        return self._buffer_of(array)
+        if array.nbytes >= _OWNS_DATA or (array.base is not None and not (array.flags.forc and array.size)):
+            return self._buffer_of(array)
+        if array.base is None and (array.nbytes <= _COPIED or not array.flags.forc) and array.dtype.isnative:
+            return array.__reduce__()
+        reduced = contiguous(array)
+        made, args, *_ = array.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
+        copied = type(array).copy, (Form(made, *args), "K")
+        # libraries ask how much larger the base of an array is: that of a view is an array of its kind
+        return copied if array.base is None else (type(array).view, (Form(copied[0], *copied[1]),))
 
     def _buffer_of(self, array: Any) -> Any:
         """Let the buffer of an array be written out of the stream, from where it lies; a small one may be copied."""

@@ -12,7 +12,7 @@ import enum
 import itertools
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -473,4 +473,13 @@ def _path_from(flat: Any, array: Any) -> tuple[str, ...] | None:
 def _bytes_over(low: int, high: int, union: Sequence[Span]) -> Any:
     holder = (ctypes.c_ubyte * (high - low)).from_address(low)
     holder.keep = [span.array for span in union]  # type: ignore[attr-defined]  # the memory is theirs
-    return sys.modules["numpy"].frombuffer(holder, dtype="u1")
+    kinds = {span.array.dtype for span in union}
+    kind = kinds.pop()
+    # numbers of one kind as such: libraries compare the number of elements of a view with that of its base
+    is_of_one = not kinds and kind.kind in "biufc" and all(place % kind.itemsize == 0 for place in _places(low, union))
+    return sys.modules["numpy"].frombuffer(holder, dtype=kind if is_of_one else "u1")
+
+
+def _places(low: int, union: Sequence[Span]) -> Iterator[int]:
+    """Where the arrays begin and end in the stretch that begins at `low`."""
+    return (at - low for span in union for at in (span.low, span.high))

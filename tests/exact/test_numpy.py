@@ -688,6 +688,38 @@ b[0] = 7; z = b.newbyteorder() if hasattr(b, 'newbyteorder') else b.view(b.dtype
 t['a'][1] = 3; b.resize(5, refcheck=False); r = b.tobytes(), t.tobytes(), u.tobytes(), f.tobytes(), big.dtype.str, o.dtype.str, o.strides
 """,
 )
+scenario(
+    "small arrays are resized by a way that nobody sees in the code",
+    """
+%%step 1
+import numpy as np
+small = {n: np.arange(n) for n in (3, 125, 126, 600, 8000)}
+swapped = np.arange(600, dtype='>i4'); cube = np.arange(24.).reshape(2, 3, 4).transpose(1, 0, 2).copy('K')
+columns = np.asfortranarray(np.arange(600.).reshape(20, 30)); names = np.array(['a', 'b'] * 300)
+%%step 2
+owned = [array.flags.owndata for array in (*small.values(), swapped, names)]
+for array in (*small.values(), swapped, names): getattr(array, 're' + 'size')(array.size + 2, refcheck=False)
+%%step 3
+r = [array.sum() for array in small.values()], swapped.tolist(), cube.strides, columns.flags.f_contiguous, names[-3:]
+""",
+)
+scenario(
+    "sparse matrices share the memory of their transposes",
+    """
+%%step 1
+import numpy as np, scipy.sparse as sp
+S = sp.csr_matrix(np.eye(3)); L = sp.random(300, 300, 0.1, 'csr', random_state=0)
+whole = np.arange(12.); a, b = whole[:5], whole[3:9]; del whole
+sizes = a.base is b.base, S.data.base.size, L.data.base.size
+%%
+T = S.T; U = L.T; V = S.tocoo().T.tocsr().T
+%%step 2
+T.data[0] = 7.0; U.data[:] = 2.0
+%%step 3
+r = S[0, 0], L.sum(), a.base is b.base, S.data.base.size, L.data.base.size, S.T.data is S.data
+S.data[1] = 8.0; t = T[1, 1]
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

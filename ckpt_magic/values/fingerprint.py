@@ -25,7 +25,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import makers, owned, references, shell, tensors, tokens, tracebacks, trees
+from ckpt_magic.values import makers, owned, reducers, references, shell, tensors, tokens, tracebacks, trees
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
 from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
@@ -338,6 +338,8 @@ class Look(ValuePickler):
             return _without_parents
         if usual is None and issubclass(kind, getattr(sys.modules.get("pyarrow"), "Array", ())):
             return _without_full_validity
+        if usual is reducers.callbacks:
+            return _without_counter
         return usual
 
     def _reducer_for_instances(self, kind: type) -> None:
@@ -707,6 +709,12 @@ def _all_there(data: tuple[Any, ...]) -> tuple[Any, ...]:
         if bits >> offset % 8 & every == every:
             buffers = [None, *buffers[1:]]
     return kind, length, nulls, offset, buffers, [_all_there(child) for child in children], *rest
+
+
+def _without_counter(registry: Any) -> Any:
+    """Reduce the callbacks of a figure without how many it had: a restored figure connects some of its own anew."""
+    made, args, state, *rest = reducers.callbacks(registry)
+    return made, args, {name: part for name, part in state.items() if name != "_cid_gen"}, *rest
 
 
 def _without_parents(transform: Any) -> Any:

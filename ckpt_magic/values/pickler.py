@@ -14,6 +14,7 @@ import io
 import operator
 import pickle
 import random
+import re
 import sys
 import threading
 import types
@@ -102,6 +103,7 @@ class ValuePickler(pickle.Pickler):
             functools.cached_property: reducers.cached_property,
             functools._lru_cache_wrapper: reducers.lru_cached,
             contextvars.ContextVar: reducers.context_variable,
+            re.Pattern: reducers.pattern,
             random.SystemRandom: lambda _: (random.SystemRandom, ()),  # it has no state
             _thread.LockType: self._lock,
             type(threading.RLock()): self._rlock,

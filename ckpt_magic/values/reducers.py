@@ -8,6 +8,7 @@ import gc
 import io
 import itertools
 import operator
+import re
 import sys
 import types
 import typing
@@ -98,6 +99,17 @@ def context_variable(variable: contextvars.ContextVar[Any]) -> Any:
     if variable not in contextvars.copy_context():
         return made, ()
     return made, (), variable.get(), None, None, contextvars.ContextVar.set
+
+
+def pattern(pattern: re.Pattern[Any]) -> Any:
+    """A regular expression by the flags that were given, as far as can be told: `re` finds what it compiled by them."""
+    text = pattern.pattern
+    try:
+        own = re.compile(text).flags
+    except re.error:  # it is one with its flags alone
+        own = int(re.UNICODE)
+    given = pattern.flags & ~own
+    return re.compile, (text, given) if given else (text,)
 
 
 def refuse_thread(_: Any) -> NoReturn:

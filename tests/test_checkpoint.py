@@ -617,6 +617,41 @@ def test_steps_that_set_attributes_are_fresh(tmp_path: Path, caplog: pytest.LogC
     assert ran(made) == ["2", "3"]
 
 
+class Global(Checkpoint):
+    """Changes what a restore does not bring back."""
+
+    counts: list[int] = []
+    last: Any = 0
+
+    def step_1(self, outputs: Any) -> Any:
+        self.counts.append(1)
+        Global.last = self.last or None
+        return len(_RAN)
+
+    def step_2(self, outputs: Any) -> Any:
+        _RAN.append(2)
+        return 2
+
+    def step_3(self, outputs: Any) -> Any:
+        return 3
+
+
+def test_a_step_that_changes_the_script_itself_runs_again_and_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its globals and the attributes of its classes are not restored: a lower step would find them as they were."""
+    first = "it changes `Global.counts`, which is no attribute of the instance; it changes `Global.last`"
+    for start, said in (("none", ""), ("auto", f"step 1 · ran 0.0 s · {first}"), ("end", f"stale: {first}")):
+        monkeypatch.setattr(Global, "counts", [])
+        monkeypatch.setattr(Global, "last", 0)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "ckpt_magic"):
+            run(tmp_path, start, cls=Global)
+        assert said in caplog.text
+    assert "it changes `_RAN`, which is no attribute of the instance" in caplog.text
+    assert "step 3 · restored · instead of 0.0 s\n" in caplog.text
+
+
 USING = """
 from ckpt_magic import Checkpoint
 LIMIT = 1

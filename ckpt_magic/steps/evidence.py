@@ -221,7 +221,7 @@ class Evidence:
         rests on; `imported` are modules that unmarked cells import, `above` those of them for what the step read.
         """
         look, trail = running.look, running.trail
-        unclear = list(look.unclear)
+        unclear = [*look.unclear, *self._changed(code, look)]
         loaded = {*look.modules, *code.names.imports}
         loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
         if not look.words.isdisjoint(_BY_NAME) or self._unpickles(look):
@@ -483,6 +483,19 @@ class Evidence:
                 text = self.told(name, value)
                 found[name] = {"digest": f"{token}:{token}", "values": "", "text": f"{name} = {text}" if text else ""}
         return found, unclear
+
+    def _changed(self, code: Code, look: Look) -> list[str]:
+        """What a method changed of the script that is neither an attribute nor an output: no restore brings it back."""
+        if code.home is None:
+            return []
+        values = {**code.home, **code.members}
+        for name in code.members:
+            owner, _, attribute = name.rpartition(".")
+            held = vars(cls) if isinstance(cls := references.at(owner, code.home), type) else {}
+            values[name] = held.get(attribute, values[name])
+        now, unknown = self._plain({name: values[name] for name in look.functions.keys() & values.keys()})
+        changed = [name for name, one in now.items() if one["digest"] != look.functions[name]["digest"]]
+        return [f"it changes `{name}`, which is no attribute of the instance" for name in changed] + unknown
 
     def _functions_now(
         self, then: Mapping[str, Mapping[str, Any]], look: Look | None

@@ -377,7 +377,10 @@ class Look(ValuePickler):
                 for member in cls._member_map_.values()
             ]
         # the attributes are state, written after the class is memoized: they may refer back to it
-        return _Form, ("class", repr(cls.__qualname__), cls.__bases__), (None, attributes)
+        made_by = (
+            () if references.by_reference(type(cls)) else (type(cls),)
+        )  # a change of the notebook's metaclass counts
+        return _Form, ("class", repr(cls.__qualname__), cls.__bases__, *made_by), (None, attributes)
 
     def _plain_form(self, kind: str, obj: Any) -> Any:
         """The token of a definition that holds nothing mutable; found once per look at a namespace."""

@@ -1527,6 +1527,49 @@ x.name = 'y'
 """,
 )
 
+scenario(
+    "a metaclass notes the classes that an unmarked cell makes",
+    """
+%%step 1
+class Meta(type):
+    seen = []
+    def __new__(m, n, b, d):
+        c = super().__new__(m, n, b, d); m.seen.append(n); return c
+class Base(metaclass=Meta):
+    registry = {}
+    def __init_subclass__(cls, **k): super().__init_subclass__(**k); Base.registry[cls.__name__] = cls
+class One(Base): pass
+o = One()
+%%
+class Two(One): pass
+t = Two()
+%%step 2
+r = Meta.seen, list(Base.registry), type(o) is Base.registry['One'], isinstance(t, One), type(Base) is Meta
+%%step 3
+class Three(Two): pass
+%%step 4
+s = Meta.seen, type(Three) is type(Base) is Meta, list(Base.registry)
+""",
+)
+scenario(
+    "a metaclass without a name of its own is changed",
+    """
+%%step 1
+class Meta(type):
+    seen = []
+    def __call__(cls, *args): cls.seen.append(args); return super().__call__(*args)
+class A(metaclass=Meta):
+    def __init__(self, n=0): self.n = n
+class B(metaclass=Meta): pass
+del Meta
+a = A(1)
+%%step 2
+b = B()
+%%step 3
+r = type(A).seen is type(B).seen, type(a).seen, type(A) is type(B)
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -100,6 +100,7 @@ class Fitting:
             for name, digest in meta["seen"].items()
             if look is not None and digest != record.ABSENT and name not in kernel.namespace
         ]
+        gone += [Cause("value", name, f"`{name}` was not there") for name in self._new(meta, pipeline)]
         gone += self._done_to_modules(meta, look)
         causes = freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=gone))
         made_by_cells = ("function", "name", "key") if kernel.kind == "cell" else ()
@@ -127,6 +128,17 @@ class Fitting:
             around=self._around(key, code, meta),
             needed=self._needed(key, code, meta, start) if meta["unsaved"] or meta["result"] else "",
         )
+
+    def _new(self, meta: Mapping[str, Any], pipeline: registry.Pipeline) -> list[str]:
+        """Names that an unmarked cell made and that were not there, where the step may read any (`globals()`)."""
+        if "*" not in meta["unmade"] or meta["step"] in pipeline.steps:
+            return []
+        kernel, known = self._kernel, {*meta["reads"], *meta["seen"], *meta["unmade"], *pipeline.producers}
+        return [
+            name
+            for name, value in kernel.names().items()
+            if name not in known and type(value) is not types.ModuleType and kernel.watch.code_of(name) is not None
+        ]
 
     def _done_to_modules(self, meta: Mapping[str, Any], look: Look | None) -> list[Cause]:
         """Modules of which nobody sees what they hold, and to which unmarked cells did something else."""

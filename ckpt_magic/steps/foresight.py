@@ -164,6 +164,9 @@ class _Above:
         found += self._documentation(meta)
         names = {*meta["seen"], *meta["unmade"]} - {"*"}
         found += [cause for name in sorted(names) if (cause := self._value(name, meta))]
+        if "*" in meta["unmade"]:  # it may read any name, `globals()`
+            known = {*meta["reads"], *meta["seen"], *meta["unmade"]}
+            found += [Cause("value", name, f"`{name}` was not there") for name in sorted(self._there() - known)]
         if any(seeded for _, seeded in meta["drawn"].values()):
             if self._differs(CHANCE, meta):
                 found.append(Cause("random", "", "other code above it seeds or draws random numbers"))
@@ -186,6 +189,16 @@ class _Above:
     def _differs(self, name: str, meta: Meta, *parts: str) -> bool:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)
         return bool(origins.origin(self._history, *(parts or (name,))).digest != then)
+
+    def _there(self) -> set[str]:
+        """Names that cells will have bound, those of modules and of steps aside."""
+        found = set[str]()
+        for event in self._history:
+            if isinstance(event, Statement):
+                found = (found | event.binds) - event.modules - event.deletes
+            else:
+                found -= event.left.keys()
+        return found
 
     def _is_module(self, name: str) -> bool:
         """Whether a name is that of a module, and of nothing else."""

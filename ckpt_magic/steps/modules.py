@@ -85,7 +85,7 @@ class Modules:
         return spec.origin if spec is not None else None
 
     def behind(self, names: Iterable[str]) -> dict[str, str]:
-        """The modules of the user's own among `names`, and all that they import, with their files."""
+        """The files of the user's own modules among `names`, of all that they import, and of what acts on those."""
         found: dict[str, str] = {}
         met: set[str] = set()
         todo = list(names)
@@ -97,7 +97,14 @@ class Modules:
             todo += self._leads_to(name)
             if self._is_here(name):
                 found[name] = str(sys.modules[name].__file__)
+            if not todo and found:
+                todo = [one for one in self.names() if one not in met and not self._acts_on(one).isdisjoint(found)]
         return found
+
+    def _acts_on(self, name: str) -> frozenset[str]:
+        """Modules in which a module sets something, or calls something as it is imported."""
+        found = essence.acts_on(self._loaded[name].text or "")
+        return frozenset(_absolute(sys.modules[name], found)) if found else found
 
     def _is_here(self, name: str) -> bool:
         return name in self._loaded and sys.modules.get(name) is not None

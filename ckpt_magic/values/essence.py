@@ -109,6 +109,46 @@ def imports(text: str) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=_MODULES)
+def acts_on(text: str) -> frozenset[str]:
+    """Modules, named as by `imports`, in which a module sets something, or calls something when it is imported."""
+    tree = _parsed(text)
+    if tree is None:
+        return frozenset()
+    bound: dict[str, set[str]] = {}
+    owners: list[ast.expr] = []
+    for node in source.nodes(tree):
+        match node:
+            case ast.Import():
+                for alias in node.names:
+                    top = alias.name.partition(".")[0]
+                    bound.setdefault(alias.asname or top, set()).update(
+                        {alias.name, top} if not alias.asname else {alias.name}
+                    )
+            case ast.ImportFrom():
+                base = "." * node.level + (node.module or "")
+                for alias in node.names:
+                    joined = f"{base}{'' if base.endswith('.') else '.'}{alias.name}"
+                    bound.setdefault(alias.asname or alias.name, set()).update({base, joined})
+            case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
+                owners.append(node.value)
+            case ast.Call(func=ast.Name(id="setattr"), args=[owner, *_]):
+                owners.append(owner)
+    for node in tree.body:
+        match node:
+            case ast.Expr(value=ast.Call() as call):
+                owners.append(call)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                owners += node.decorator_list
+    return frozenset().union(*(bound.get(_base_name(one), ()) for one in owners))
+
+
+def _base_name(node: ast.expr) -> str:
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@functools.lru_cache(maxsize=_MODULES)
 def reaches_the_notebook(text: str) -> bool:
     """Whether the code of a module may read variables of the notebook by their names."""
     tree = _parsed(text)

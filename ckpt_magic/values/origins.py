@@ -152,6 +152,7 @@ class Statement:
     words: Set[str]
     modules: Set[str]
     """Names that it binds to modules."""
+    deletes: Set[str]
     value: Any = _UNKNOWN
     """What it binds, if that is written down in it."""
 
@@ -287,6 +288,7 @@ def _statement(node: ast.stmt) -> Statement:
         "code that may change any name" if names.dynamic else opens,
         words,
         names.binds if isinstance(node, ast.Import) else frozenset(),
+        names.deletes,
         _literal(node),
     )
 

@@ -176,6 +176,16 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
       "way_other.py": "import way_mod\ndef go(n):\n    for _ in range(n): way_mod.get()\n"}, text("go(1)", "go(2)")),
     ("what a library in C holds", "import csv\ncsv.register_dialect('way', delimiter=';')",
      "y = list(csv.reader(['a;b,c'], 'way'))", {}, text("';'", "','")),
+    ("what another module sets in one", "import way_mod, way_other", "y = way_mod.get()",
+     {"way_mod.py": "RATE = 0\ndef get(): return RATE\n", "way_other.py": "import way_mod\nway_mod.RATE = 1\n"},
+     file("way_other.py", "import way_mod\nway_mod.RATE = 2\n")),
+    ("what another module adds to one", "import way_mod, way_other", "y = way_mod.get()",
+     {"way_mod.py": "ALL = []\ndef add(v): ALL.append(v)\ndef get(): return list(ALL)\n",
+      "way_other.py": "from way_mod import add\nadd(1)\n"}, file("way_other.py", "from way_mod import add\nadd(2)\n")),
+    ("what a function of another module sets in one", "import way_mod, way_other\nway_other.go()", "y = way_mod.get()",
+     {"way_mod.py": "RATE = 0\ndef get(): return RATE\n",
+      "way_other.py": "import way_mod\ndef go(): way_mod.RATE = 1\n"},
+     file("way_other.py", "import way_mod\ndef go(): way_mod.RATE = 2\n")),
     # -- modules that are not named, or not there
     ("a module of a package without a file", "import way_space.a", "y = way_space.a.X", {"way_space/a.py": "X = 1\n"},
      file("way_space/a.py", "X = 2\n")),
@@ -274,6 +284,8 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      cell("next(numbers)")),
     ("a name that is not there any more", "lr = 1", "try:\n    y = lr\nexcept NameError:\n    y = 0", {},
      text("lr = 1", "pass")),
+    ("a new name, where any may be read", "k = 1", "y = sorted(n for n in globals() if n[:1] == 'k')", {},
+     cell("k2 = 2")),
     # -- what was right before
     ("an argument of a decorator",
      "def times(k):\n    def deco(f):\n        def inner(x): return f(x) * k\n        return inner\n    return deco\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import operator
 import sys
 from collections.abc import Iterable
@@ -177,6 +178,26 @@ class Arrays:
         part = Form(numpy.ndarray, (buffer.size,), numpy.dtype("u1"), view.owner, buffer.address - view.low)
         return pyarrow.py_buffer, (part,)
 
+    def series(self, series: Any) -> Any:
+        """Data of polars over the memory of an array stays over it: what is written there changes the series."""
+        pieces = lent_by(series) if self._views else []
+        if all(self.view_at(piece.__array_interface__["data"][0]) is None for piece in pieces):
+            return NotImplemented
+        if (
+            len(pieces) != 1
+            or any(series.flags.values())
+            or not series.equals(type(series)(pieces[0]), check_dtypes=True)
+        ):
+            raise NotPicklableError("a series of polars in pieces, or sorted, over the memory of an array")
+        return type(series), (series.name, pieces[0])
+
+    def columns(self, frame: Any) -> Any:
+        """A frame of polars, some of whose columns may lie over the memory of an array."""
+        columns = frame.get_columns() if self._views else []
+        if all(self.series(column) is NotImplemented for column in columns):
+            return NotImplemented
+        return type(frame), (columns,)
+
     def block(self, block: Any) -> Any:
         made, args, *_ = block.__reduce__()
         return made, args, *self.joining(block, companions.JOIN)
@@ -196,6 +217,17 @@ class Arrays:
             return ()
         count, place = self._known.count(one, refs, lambda address: self.view_at(address) is not None)
         return (count, place, *state), None, None, self._known.evaluated(way)
+
+
+def lent_by(series: Any) -> list[Any]:
+    """The pieces of a series of polars that may lie over the memory of an array, as arrays: numbers without gaps."""
+    if not (series.dtype.is_numeric() or series.dtype.is_temporal()):
+        return []
+    found = []
+    for piece in series.get_chunks():
+        with contextlib.suppress(RuntimeError):  # it has gaps, or numpy has no such numbers
+            found.append(piece.to_numpy(allow_copy=False))
+    return [piece for piece in found if piece.size]
 
 
 ARRAY_PARTS: Final = ("_ndarray", "_data", "_mask", "_codes", "_left", "_right")  # of the arrays of extension types

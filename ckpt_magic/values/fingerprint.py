@@ -26,7 +26,7 @@ from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import makers, owned, reducers, references, shell, tensors, tokens, tracebacks, trees
-from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write
+from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
 from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
@@ -36,7 +36,7 @@ from ckpt_magic.values.parts import annotated, annotation_texts
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
-from ckpt_magic.values.seen import ARROW, Objects, Seen, Span
+from ckpt_magic.values.seen import ARROW, POLARS, Objects, Seen, Span
 
 Key = TypeVar("Key")
 MANY = 10_000  # references, and
@@ -510,6 +510,13 @@ class Look(ValuePickler):
             array = sys.modules["numpy"].frombuffer(buffer, dtype="u1")
             self._spans.append(Span(buffer.address, buffer.address + buffer.size, array, ARROW))
 
+    def _note_polars(self, data: Any) -> None:
+        """As data of Arrow, see `_note_arrow`."""
+        for column in data.get_columns() if hasattr(data, "get_columns") else [data]:
+            for piece in lent_by(column):
+                low, high = _bounds(piece.__array_interface__, piece.dtype.itemsize)
+                self._spans.append(Span(low, high, piece, POLARS))
+
     def _storage(self, storage: Any) -> Any:
         """Look at the memory of tensors."""
         memory = tensors.memory_of(storage)
@@ -599,6 +606,8 @@ _NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__module__", "_abc_imp
 _MEMORY = (
     ("numpy", "ndarray", "_note_array"),
     ("numpy", "void", "_note_part"),
+    ("polars", "Series", "_note_polars"),
+    ("polars", "DataFrame", "_note_polars"),
     ("pandas.core.internals.managers", "BlockManager", "_note_blocks"),
     ("pandas.core.internals.managers", "SingleBlockManager", "_note_blocks"),
     ("pandas", "DataFrame", "_note_frame"),

@@ -169,6 +169,10 @@ class ValuePickler(pickle.Pickler):
         frame: Any = getattr(sys.modules.get("pandas.core.generic"), "NDFrame", None)
         if frame is not None and issubclass(kind, frame) and kind.__getstate__ is frame.__getstate__:
             return reducers.frame
+        if module == "polars.series.series" and kind.__name__ == "Series":
+            return self._arrays.series
+        if module == "polars.dataframe.frame" and kind.__name__ == "DataFrame":
+            return self._arrays.columns
         if module in ("polars.lazyframe.frame", "polars.expr.expr") and hasattr(kind, "__getstate__"):
             return reducers.query
         if module == "pandas.core.internals.blocks":

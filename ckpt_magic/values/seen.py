@@ -16,6 +16,7 @@ from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
 
 ARROW = 1  # guard of all Arrow data: it cannot be written, so any number of its buffers may share
+POLARS = 2  # of all data of polars, likewise
 
 
 class Objects(Mapping[int, Any]):
@@ -94,8 +95,8 @@ class Span:
     array
         The array, which keeps the memory alive.
     guard
-        0 for an array that anybody may write; else `id` of the pandas manager or the Arrow data that it belongs to,
-        which never lets a write through to another one.
+        0 for an array that anybody may write; else `id` of the pandas manager that it belongs to, `ARROW` or `POLARS`:
+        these never let a write through to another one.
     refs
         `id` of what pandas counts the blocks over one memory by; 0 for what is no block, or cannot be written. It
         knows nothing of a block that was made over the memory by itself (`Series(array, copy=False)`): such two

@@ -21,7 +21,7 @@ from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_su
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
-from ckpt_magic.values.seen import ARROW, Seen, Span
+from ckpt_magic.values.seen import ARROW, POLARS, Seen, Span
 
 Names = tuple[str, ...]
 Row = tuple[int, ...]
@@ -337,7 +337,10 @@ def _write_into(guard: int, refs: int, other_guard: int, other_refs: int) -> boo
     """Whether of two that guard their memory one sees what is written by way of the other one."""
     if refs and other_refs:
         return refs != other_refs
-    return bool(refs or other_refs) and ARROW in (guard, other_guard)
+    return bool(refs or other_refs) and not _NEVER_WRITTEN.isdisjoint((guard, other_guard))
+
+
+_NEVER_WRITTEN = frozenset({ARROW, POLARS})
 
 
 def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
@@ -361,7 +364,7 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
         free = {identity(span.owner): span for span in union if not span.guard}
         refs = {span.refs for span in union if span.refs}
         guards = {span.guard for span in union if span.guard}
-        if len(refs) < 2 and not (refs and ARROW in guards) and (not free or len(free) + len(guards) < 2):
+        if len(refs) < 2 and not (refs and guards & _NEVER_WRITTEN) and (not free or len(free) + len(guards) < 2):
             plan += [_owner(union)] if _has_a_form_of_its_own(union) else []
         elif why := _unwritable(union):
             refused.update((identity(span.array), why) for span in union if not (free and span.guard))

@@ -677,6 +677,27 @@ long['k'] = 1
 r2 = t.loc['a'], long.item.str.upper()
 """,
 )
+scenario(
+    "data of polars over the memory of arrays",
+    """
+%%step 1
+import polars as pl, numpy as np
+n = np.arange(4.); s = pl.Series('a', n); part = np.arange(6)[2:]; days = np.array(['2020-01-01', '2021-01-01'], 'M8[ms]')
+df = pl.DataFrame({'a': n, 'b': ['x', 'y', None, 'y'], 'c': part, 'e': [True] * 4, 'f': [1, None, 2, 3]})
+m = np.asfortranarray(np.arange(6.).reshape(3, 2)); of = pl.DataFrame(m); dates = pl.Series('d', days)
+alone = pl.DataFrame({'k': np.arange(1000)}); more = alone.with_columns(l=pl.col('k') * 2)
+large = np.arange(100_000.); over = pl.DataFrame({'l': large})
+%%step 2
+n[0] = 9.0
+%%
+part[1] = 77; days[0] = '1999-09-09'
+%%step 3
+m[0, 1] = 5.0; large[7] = -1.0
+%%step 4
+r = s[0], df.rows(), of.rows(), dates.to_list(), more.shape, over['l'][7], s.to_numpy().base is None, df.schema
+view = s.to_numpy(); n[3] = 4.5; last = view[3], df['a'][3]
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

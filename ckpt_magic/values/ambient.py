@@ -227,10 +227,12 @@ def put_back(state: Mapping[str, Any], *, generators_too: bool, names: Mapping[s
     """
     check(state, generators_too=generators_too, names=names)
     lists, wanted = _wanted(state, names)
+    logged = wanted.pop("logging", {})  # not below: the end of the context would undo `captureWarnings`
     with warnings.catch_warnings():  # old option names may be deprecated; that was said when the step ran
         warnings.simplefilter("ignore")
         for name, changes in wanted.items():
             options.write(name, changes)
+    options.write("logging", logged)
     for name, value in state["settings"].items():  # after the environment, which tells the time zone
         _SETTINGS[name][1](value)
     for name, change in lists.items():

@@ -525,7 +525,11 @@ _BUILTIN: Final = ATOMS | {list, dict, tuple, set, frozenset}
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})
 _OWNERS: Final = 300
 _STREAMS: Final = frozenset({"sys:stdin", "sys:stdout", "sys:stderr"})
-_CHANGED_BY_CALLS: Final = {"copyreg:": ("dispatch_table",)}
+_CHANGED_BY_CALLS: Final = {
+    "copyreg:": ("dispatch_table",),
+    "sqlite3:": ("adapters", "converters"),
+    "xml.etree.ElementTree:": ("_namespace_map",),
+}
 _PATCHED_BY_OTHERS: Final = ("pandas:DataFrame", "pandas:Series", "pandas:Index")
 _MACHINERY: Final = frozenset(
     {"__warningregistry__", "__builtins__", "__abstractmethods__", "_abc_impl", "__slotnames__", "__annotations__"}

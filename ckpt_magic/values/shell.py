@@ -51,6 +51,7 @@ def look() -> dict[str, Any] | None:
         "xmode": shell.InteractiveTB.mode,
         "pdb": shell.call_pdb,
         **{f"alias {name}": command for name, command in shell.alias_manager.aliases},
+        **dict(_magic_aliases(shell)),
         **{f"extension {name}": True for name in shell.extension_manager.loaded if name != "ckpt_magic"},
         "autoreload": _autoreload(shell),
         "drawing": _drawing(),
@@ -77,6 +78,12 @@ def write(changes: dict[str, Any]) -> None:
             shell.alias_manager.undefine_alias(name)
         elif kind == "alias":
             shell.alias_manager.define_alias(name, value)
+        elif kind == "%alias":
+            of, alias = name.split(" ")
+            if value is None:
+                shell.magics_manager.magics[of].pop(alias, None)
+            else:
+                shell.magics_manager.register_alias(alias, *value)
         elif kind == "extension" and value:
             shell.extension_manager.load_extension(name)
     if "drawing" in changes:
@@ -107,6 +114,14 @@ def _autoreload(shell: Any) -> str | None:
     if reloader is None or not reloader.enabled:
         return None if reloader is None else "off"
     return "complete" if getattr(reloader, "autoload_obj", False) else "all" if reloader.check_all else "explicit"
+
+
+def _magic_aliases(shell: Any) -> Iterator[tuple[str, Any]]:
+    """Magics that are other names for magics (`%alias_magic`), by kind and name."""
+    for kind, magics in shell.magics_manager.magics.items():
+        for name, magic in magics.items():
+            if type(magic).__name__ == "MagicAlias":
+                yield f"%alias {kind} {name}", (magic.magic_name, magic.magic_kind, magic.magic_params)
 
 
 def _code(shell: Any) -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -105,6 +106,12 @@ def specials(words: Words) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
         found["@signal "] = {f"{int(one)}": signal.getsignal(one) for one in signal.valid_signals()}
     if "umask" in words.read:
         found["@umask"] = {"": read("@umask")}
+    if "stack_size" in words.read:
+        found["@stack size of threads"] = {"": read("@stack size of threads")}
+    if "set_start_method" in words.read:
+        found["@start method of processes"] = {"": read("@start method of processes")}
+    if "register_dialect" in words.read and (csv := sys.modules.get("csv")) is not None:
+        found["@csv dialect "] = {name: csv.get_dialect(name) for name in csv.list_dialects()}
     if not words.read.isdisjoint(("settrace", "setprofile")):
         found["@trace"] = {"": sys.gettrace()}
         found["@profile"] = {"": sys.getprofile()}
@@ -209,12 +216,37 @@ def _umask(_: str) -> int:
     return mask
 
 
+@functools.cache
+def _one(value: Any) -> Any:
+    """The same object for equal values: places are compared by identity."""
+    return value
+
+
+def _stack_size(_: str) -> Any:
+    """Read it by setting it."""
+    size = threading.stack_size()
+    threading.stack_size(size)
+    return _one(size)
+
+
+def _start_method(_: str) -> Any:
+    module = sys.modules.get("multiprocessing")
+    return None if module is None else _one(module.get_start_method(allow_none=True))
+
+
+def _put_start_method(_: str, method: Any) -> None:
+    importlib.import_module("multiprocessing").set_start_method(method, force=True)
+
+
 _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]]] = {
     "@signal ": (
         lambda place: signal.getsignal(int(place.removeprefix("@signal "))),
         lambda place, value: signal.signal(int(place.removeprefix("@signal ")), value),
     ),
     "@umask": (_umask, lambda _, value: os.umask(value)),
+    "@stack size of threads": (_stack_size, lambda _, value: threading.stack_size(value)),
+    "@start method of processes": (_start_method, _put_start_method),
+    "@csv dialect ": (lambda _: 0, lambda *_: None),
     "@trace": (lambda _: sys.gettrace(), lambda _, value: sys.settrace(value)),
     "@profile": (lambda _: sys.getprofile(), lambda _, value: sys.setprofile(value)),
     "@handlers of logger ": (_logger_part, _put_logger_part),

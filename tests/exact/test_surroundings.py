@@ -179,6 +179,35 @@ s = log.isEnabledFor(10), log.isEnabledFor(30), logging.root.level
 """,
 )
 scenario(
+    "settings that calls make: how processes start, stacks of threads, adapters, namespaces, warnings that are logged",
+    """
+%%step 1
+import logging, multiprocessing, sqlite3, threading
+import xml.etree.ElementTree as ET
+multiprocessing.set_start_method('spawn', force=True); threading.stack_size(1 << 20)
+%%step 2
+def adapted(value): return f'{value.real}+{value.imag}'
+sqlite3.register_adapter(complex, adapted); ET.register_namespace('zz', 'http://zz')
+%%step 3
+logging.captureWarnings(True)
+%%step 4
+rows = sqlite3.connect(':memory:').execute('select ?', (1j,)).fetchall()
+r = rows, ET.tostring(ET.Element('{http://zz}a')), multiprocessing.get_start_method(), threading.stack_size(0)
+""",
+)
+scenario(
+    "a dialect of csv is named",
+    """
+%%step 1
+import csv
+%%step 2
+csv.register_dialect('pipes', delimiter='|')
+%%step 3
+r = csv.get_dialect('pipes').delimiter
+""",
+    runs={2: "csv dialect pipes"},
+)
+scenario(
     "figures of matplotlib and the style they are drawn in",
     """
 %%step 1

@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +22,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.magic import MagicAlias
 
 from ckpt_magic.errors import CheckpointUnreadableError
-from ckpt_magic.values import ambient, generators
+from ckpt_magic.values import ambient, generators, shell
 from ckpt_magic.values.ambient import Change
 
 
@@ -574,3 +576,18 @@ def test_patterns_of_the_user_are_compared_with_the_whole_name_and_its_parts() -
     assert ambient.is_secret("MY_PLACE", ["place"])
     assert ambient.is_secret("MYPLACEIS", ["*PLACE*"])
     assert not ambient.is_secret("MY_TOKEN", ["place"])
+
+
+def test_other_names_of_magics_are_told_and_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    nowhere: Any = None
+    magics: dict[str, dict[str, Any]] = {"line": {"quick": MagicAlias(nowhere, "pinfo", "line", "-x")}, "cell": {}}
+    manager = types.SimpleNamespace(magics=magics, register_alias=lambda *args: given.append(args))
+    fake = types.SimpleNamespace(magics_manager=manager)
+    found = dict(shell._magic_aliases(fake))
+    assert found == {"%alias line quick": ("pinfo", "line", "-x")}
+    monkeypatch.setattr(shell, "running", lambda: fake)
+    shell.write(found)
+    assert given == [("quick", "pinfo", "line", "-x")]
+    shell.write({"%alias line quick": None})
+    assert magics["line"] == {}

@@ -54,7 +54,6 @@ InteractiveShell.ast_node_interactivity = "all"
 %precision 3
 %xmode Minimal
 %alias say echo
-%alias_magic -p "Q" quick pinfo
 ---
 %load_ext autoreload
 %autoreload 2
@@ -65,7 +64,6 @@ fig
 fig
 %say hello
 get_ipython().InteractiveTB.mode
-get_ipython().find_line_magic("quick").magic_params
 get_ipython().magics_manager.registry["AutoreloadMagics"]._reloader.check_all
 ---
 from matplotlib_inline.backend_inline import set_matplotlib_formats

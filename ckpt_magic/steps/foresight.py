@@ -95,6 +95,8 @@ def foresee(
             names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
             names |= _acts(cell.tree) | _acts(source.parsed(meta["source"]) if meta is not None else None)
             names |= {CHANCE} if meta is not None and meta["moved"] else set()
+            if meta is not None and meta["code"] == cell.code.digest and not meta["sets"]:
+                names = {name for name in names if not name.startswith("<surroundings")}  # it asks, and sets nothing
             history.append(Step(step, dict.fromkeys(names), cell.code.names.deletes))
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
             rewritten.update({row["path"]: step for row in rows})

@@ -153,6 +153,8 @@ class Statement:
     modules: Set[str]
     """Names that it binds to modules."""
     deletes: Set[str]
+    libraries: Set[str]
+    """Names that it binds to something of libraries of which all surroundings are known."""
     value: Any = _UNKNOWN
     """What it binds, if that is written down in it."""
 
@@ -220,10 +222,7 @@ def origin(history: Sequence[Event], *names: str) -> Origin:
     libraries = set[str]()
     for event in history:
         if isinstance(event, Statement):
-            libraries -= event.binds
-            libraries |= (
-                event.binds if {name.partition(".")[0] for name in event.imports or ("?",)} <= _KNOWN else set()
-            )
+            libraries = libraries - event.binds | event.libraries if event.binds else libraries
             asleep.update(event.asleep)
             changes.update(event.changes)
             modules |= event.binds if event.imports and not event.reads else set()
@@ -289,6 +288,7 @@ def _statement(node: ast.stmt) -> Statement:
         words,
         names.binds if isinstance(node, ast.Import) else frozenset(),
         names.deletes,
+        names.binds if {name.partition(".")[0] for name in names.imports or ("?",)} <= _KNOWN else frozenset(),
         _literal(node),
     )
 

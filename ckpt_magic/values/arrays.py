@@ -183,13 +183,10 @@ class Arrays:
         pieces = lent_by(series) if self._views else []
         if all(self.view_at(piece.__array_interface__["data"][0]) is None for piece in pieces):
             return NotImplemented
-        if (
-            len(pieces) != 1
-            or any(series.flags.values())
-            or not series.equals(type(series)(pieces[0]), check_dtypes=True)
-        ):
+        kind = type(series)
+        if len(pieces) != 1 or any(series.flags.values()) or kind(pieces[0]).dtype != series.dtype:
             raise NotPicklableError("a series of polars in pieces, or sorted, over the memory of an array")
-        return type(series), (series.name, pieces[0])
+        return kind, (series.name, pieces[0])
 
     def columns(self, frame: Any) -> Any:
         """A frame of polars, some of whose columns may lie over the memory of an array."""

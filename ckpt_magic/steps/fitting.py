@@ -118,7 +118,9 @@ class Fitting:
             changed=freshness.in_one_line(cause for cause in causes if cause.kind in made_by_cells),
             stale=freshness.in_one_line(causes),
             policy=kernel.settings.stale(),
-            definitions={n: digest for n in meta["definitions"] if (digest := self._defined(n)) is not None},
+            definitions={
+                n: now for n, then in meta["definitions"].items() if (now := self._defined(n, then)) is not None
+            },
             before={
                 name: fingerprint.look(kernel.namespace[name], kernel.main, kernel.makers).digest
                 for name in meta["before"]
@@ -294,10 +296,10 @@ class Fitting:
         value = self._kernel.namespace.get(name)
         return issubclass(type(value), (type, types.FunctionType)) and not references.importable(value)
 
-    def _defined(self, qualified: str) -> str | None:
-        """Digest of the definition that a qualified name means in the namespace now, if it means one."""
+    def _defined(self, qualified: str, then: str) -> str | None:
+        """Digest of the definition that a qualified name means in the namespace now, if it means one; see `digest_as`."""
         kernel = self._kernel
         found = references.at(qualified, kernel.namespace)
         if not issubclass(type(found), (type, types.FunctionType)) or references.importable(found):
             return None
-        return kernel.makers.digest(found)
+        return kernel.makers.digest_as(found, then)

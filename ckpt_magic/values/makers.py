@@ -193,9 +193,13 @@ class Makers:
         return made is None or not made.maker
 
     def _is_still(self, obj: Any, token: Token) -> bool:
+        return self.digest_as(obj, token[2]) == token[2]
+
+    def digest_as(self, obj: Any, then: str) -> str:
+        """Digest of a plain definition as it is now, but `then` if a file of another Python said that of it."""
         now = self.digest(obj)
         made = self._made.get(identity(obj))
-        return now == token[2] or (made is not None and made.digests == (token[2], now))
+        return then if made is not None and made.digests == (then, now) else now
 
     def _of(self, obj: Any) -> _Made:
         made = self._made.get(identity(obj))

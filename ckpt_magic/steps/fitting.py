@@ -297,7 +297,7 @@ class Fitting:
         return issubclass(type(value), (type, types.FunctionType)) and not references.importable(value)
 
     def _defined(self, qualified: str, then: str) -> str | None:
-        """Digest of the definition that a qualified name means in the namespace now, if it means one; see `digest_as`."""
+        """Digest of what a qualified name means in the namespace now, if that is a definition; see `digest_as`."""
         kernel = self._kernel
         found = references.at(qualified, kernel.namespace)
         if not issubclass(type(found), (type, types.FunctionType)) or references.importable(found):

@@ -598,3 +598,10 @@ def test_a_long_text_that_is_met_many_times_is_written_once() -> None:
         assert seen.look([set(), value]).digest == look([set(), several], {}).digest
         sizes.append(seen._written)
     assert sizes[0] == sizes[1] < 2 << 20
+
+
+def test_the_callbacks_of_a_restored_figure_are_no_change_of_it(space: Values) -> None:
+    main = space("from matplotlib.cbook import CallbackRegistry; v = CallbackRegistry()")
+    before = look(main["v"], main).digest
+    space("import pickle; v = pickle.loads(pickle.dumps(v))")  # which counts them on
+    assert look(main["v"], main).digest == before is not None

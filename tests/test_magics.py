@@ -91,7 +91,7 @@ def test_a_place_that_cannot_be_is_no_default(run: Any, capsys: pytest.CaptureFi
         "--name ''": "name ''",
         "--name m --version ''": "version ''",
         "--name m --folder ''": "folder ''",
-        "--name m --folder ~nobody-here/x": "write the path in full",
+        "--name m --folder ~nobody-here/x": "Write the path in full",
     }.items():
         assert words in usage(run, capsys, f"%%step 1 {line}\nran = True")
 

@@ -376,21 +376,6 @@ r = [one is other for one, other in zip(same[::2], same[1::2])], [one.flags for 
 s = x.sub('-', 'baab'), r
 """,
 )
-scenario(
-    "an unmarked cell writes a title above the axes of a step",
-    """
-%%step 1
-import matplotlib; matplotlib.use('agg')
-import matplotlib.pyplot as plt
-fig, ax = plt.subplots(); ax.plot([1, 2])
-%%
-ax.set_title('title'); ax.set_xlim(0, 3)
-%%step 2
-r = ax.get_title(), ax.get_xlim()
-%%step 3
-ax.set_ylabel(r[0])
-""",
-)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -63,32 +63,12 @@ and `environ ?` where the name is not written down, `environ *` for all of them.
 
 # What writes files; the second only of code that has one of the third.
 _WRITING: Final = frozenset(
-    {
-        "write",
-        "writelines",
-        "write_text",
-        "write_bytes",
-        "dump",
-        "save",
-        "savez",
-        "savez_compressed",
-        "savetxt",
-        "tofile",
-    }
-    | {"savefig", "copyfile", "copytree", "unlink", "rmtree", "makedirs", "urlretrieve", "extractall", "symlink_to"}
-    | {
-        "to_csv",
-        "to_parquet",
-        "to_pickle",
-        "to_json",
-        "to_feather",
-        "to_excel",
-        "to_hdf",
-        "to_sql",
-        "to_orc",
-        "to_file",
-    }
-    | {"to_html", "to_zarr", "to_netcdf", "system", "getoutput", "Popen", "check_call", "check_output"}
+    (
+        "write writelines write_text write_bytes dump save savez savez_compressed savetxt tofile savefig copyfile "
+        "copytree unlink rmtree makedirs urlretrieve extractall symlink_to to_csv to_parquet to_pickle to_json "
+        "to_feather to_excel to_hdf to_sql to_orc to_file to_html to_zarr to_netcdf system getoutput Popen "
+        "check_call check_output"
+    ).split()
 )
 _MOVING: Final = frozenset({"copy", "copy2", "move", "rename", "replace", "remove", "touch", "mkdir", "run", "call"})
 _STARTING: Final = frozenset({"system", "getoutput", "Popen", "subprocess", "run_cell_magic", "run_line_magic"})
@@ -100,26 +80,12 @@ _LOOKING: Final = re.compile(r"(pip|conda|uv|ls|pwd|which|cat|head|tail|wc|du|df
 _FILE_NAME: Final = re.compile(r"[^\s*?]*?([^\s/*?]*\w\.\w+)")
 # Words of code whose outcome may be another one each time, whatever its text.
 _OPEN: Final = frozenset(
-    {
-        "open",
-        "read",
-        "readline",
-        "readlines",
-        "dataset",
-        "read_text",
-        "read_bytes",
-        "environ",
-        "getenv",
-        "now",
-        "today",
-        "utcnow",
-        "time",
-        "time_ns",
-        "uuid1",
-    }
-    | {"uuid4", "urandom", "token_hex", "urlopen", "urlretrieve", "requests", "httpx", "connect", "input", "getpass"}
-    | {"listdir", "scandir", "glob", "rglob", "iterdir", "walk", "perf_counter", "monotonic", "getcwd", "system", "run"}
-    | {"Popen", "check_output", "getoutput", "fromfile", "loadtxt", "genfromtxt", "memmap", "load", "loads_from"}
+    (
+        "open read readline readlines dataset read_text read_bytes environ getenv now today utcnow time time_ns "
+        "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
+        "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
+        "loadtxt genfromtxt memmap load loads_from"
+    ).split()
 )
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
 # Libraries of which all that is set by a word of the surroundings is known as such.

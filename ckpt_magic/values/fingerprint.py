@@ -376,10 +376,8 @@ class Look(ValuePickler):
                 [(name, vars(member)[name]) for name in sorted(vars(member)) if name != "__objclass__"]
                 for member in cls._member_map_.values()
             ]
+        made_by = () if references.by_reference(type(cls)) else (type(cls),)  # a metaclass of the notebook may change
         # the attributes are state, written after the class is memoized: they may refer back to it
-        made_by = (
-            () if references.by_reference(type(cls)) else (type(cls),)
-        )  # a change of the notebook's metaclass counts
         return _Form, ("class", repr(cls.__qualname__), cls.__bases__, *made_by), (None, attributes)
 
     def _plain_form(self, kind: str, obj: Any) -> Any:

@@ -231,3 +231,11 @@ def test_the_start_after_a_change_is_advised(shell: InteractiveShell, capsys: py
     assert lines[1].startswith("`labels` is read by step 3: start from 3 (saves ")
     assert lines[2].startswith("`scale` is read by step 2: start from 2")
     assert lines[3] == "`nothing` is read by no stored step"
+
+
+@pytest.mark.parametrize("start", ["auto", "4"])
+def test_a_step_whose_code_cannot_run_is_told(stored: Any, start: str) -> None:
+    rows, _ = stored({"two": "%%step 2\nmodel = [lr * for v in data]"}, "--start-from", start)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert [row["next"] for row in rows][:2] == ["restore", "run"]
+    assert rows[1]["state"] == "could not tell" and "its code cannot run: SyntaxError" in rows[1]["reason"]

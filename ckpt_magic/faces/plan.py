@@ -249,7 +249,7 @@ class _Deciding:
 
     def decide(self, cell: PlannedStep, verdict: Verdict) -> Decision:
         """Decide about a step that is judged so."""
-        if verdict.state == "foreign":
+        if verdict.state == "foreign" or cell.problem:
             return Decision("run", verdict.line)
 
         def judge(meta: Mapping[str, Any] | None) -> Decision:
@@ -328,21 +328,22 @@ _Cell = tuple[PipelineKey | None, PlannedCell]  # the pipeline if it is a step
 
 
 def _cells(sources: Sequence[str], settings: Settings, pipeline: Mapping[str, Any]) -> Iterator[_Cell]:
-    """The cells of a notebook; what is no code that could run is left out."""
+    """The cells of a notebook; unmarked ones that are no code that could run are left out."""
     from IPython.core.inputtransformer2 import TransformerManager  # as `!ls` and `%time` are
 
     transform = TransformerManager().transform_cell
     given = {option: value for option, value in pipeline.items() if value is not None}
     for text in sources:
         line, body = split_step(text)
+        plain, tree, problem = body, ast.Module([], []), ""
         try:
             plain = transform(body)
             tree = ast.parse(plain)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        if line is None:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            problem = f"its code cannot run: {type(error).__name__}: {error}"
+        if line is not None:
+            call = verbs.parse_step(line)
+            code = code_of(Body(body, tree, "", text))
+            yield settings.resolve(replace(call, **given)), PlannedStep(tree, plain, call, code, problem)
+        elif not problem:
             yield None, PlannedCell(tree, plain)
-            continue
-        call = verbs.parse_step(line)
-        code = code_of(Body(body, tree, "", text))
-        yield settings.resolve(replace(call, **given)), PlannedStep(tree, plain, call, code)

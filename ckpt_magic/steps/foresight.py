@@ -34,10 +34,11 @@ class PlannedCell:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep(PlannedCell):
-    """A step, with what it asks for and its code."""
+    """A step, with what it asks for and its code; `problem` says why that is none that could run."""
 
     call: StepCall
     code: Code
+    problem: str = ""
 
 
 Opens = Callable[[Iterable[str], Set[str]], str]
@@ -85,7 +86,9 @@ def foresee(
             continue
         step, meta = cell.call.step, metas.get(cell.call.step)
         verdict = Verdict("missing")
-        if meta is not None:
+        if cell.problem:
+            verdict = Verdict("could not tell", (Cause("code", "", cell.problem),))
+        elif meta is not None:
             above = _Above(history, functions, rewritten, metas, reader, opens)
             verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
         yield cell, verdict

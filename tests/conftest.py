@@ -88,6 +88,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
+    from tests import shells
+
     monkeypatch.chdir(tmp_path)
     for module, name in [(sys, "excepthook"), (sys, "displayhook"), (sys, "path")]:
         monkeypatch.setattr(module, name, getattr(module, name))
@@ -105,7 +107,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     yield made
     extensions.unload_extension("ckpt_magic")
     made.reset(new_session=False)
-    InteractiveShell.clear_instance()
+    shells.end(made)
     for name in vars(builtins).keys() - before.keys():
         delattr(builtins, name)
 

@@ -23,6 +23,7 @@ from traitlets.config import Config
 from ckpt_magic import errors
 from ckpt_magic.faces import marking
 from ckpt_magic.faces.hooks import Hooks
+from tests import shells
 from tests.fake_session import FakeSession, install
 
 
@@ -70,9 +71,10 @@ def open_notebook(tmp_path: Path) -> Iterator[Open]:
     opened: list[Notebook] = []
 
     def close() -> None:
-        for notebook in opened:
+        while opened:
+            notebook = opened.pop()
             notebook.hooks.uninstall()
-        InteractiveShell.clear_instance()
+            shells.end(notebook.shell)
 
     def open_one(start: int = 0, **options: Any) -> Notebook:
         close()

@@ -13,6 +13,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from tests import shells
 from tests.bench.measure import Row, fsync_time, rounds_of
 
 
@@ -51,7 +52,7 @@ class Shell:
     def close(self) -> None:
         """Take the shell out of the process."""
         self.run("%unload_ext ckpt_magic")
-        InteractiveShell.clear_instance()
+        shells.end(self.shell)
 
 
 def forget() -> None:

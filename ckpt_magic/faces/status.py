@@ -44,7 +44,7 @@ from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
 from ckpt_magic.faces import causes
 from ckpt_magic.files import format as files
 from ckpt_magic.files.publishing import publisher
-from ckpt_magic.files.store import Entry, Store, date_text, natural
+from ckpt_magic.files.store import Entry, Store, date_text, in_order
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.freshness import Cause, Verdict
 from ckpt_magic.steps.record import size
@@ -138,7 +138,7 @@ def rows(
     with collector.off():  # rows hold no cycles, and thousands of dicts are made
         for entry in store.entries(name, version):
             found.setdefault(entry[:2], {})[entry.step] = entry
-        for one in sorted(found, key=lambda one: (one[0], natural(one[1]), one[1])):
+        for one in sorted(found, key=in_order):
             key = PipelineKey(store.folder, *one)
             seen = here[one].steps if one in here else {}
             for step in sorted(found[one]):

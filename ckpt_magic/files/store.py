@@ -197,7 +197,7 @@ class Store:
                 read_as = _told_by_meta(path, splits) if len(splits) > 1 else splits[0]
                 if is_wanted(read_as):
                     found.setdefault(read_as, []).append((int(step), path))
-        ordered = sorted(found, key=lambda one: (one[0], natural(one[1]), one[1]))
+        ordered = sorted(found, key=in_order)
         return [Entry(*one, *file) for one in ordered for file in sorted(found[one])]
 
     def steps_below(self, name: str, version: str, step: int) -> list[int]:
@@ -502,6 +502,12 @@ def date_text(seconds: float) -> str:
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key that puts ``10`` after ``9``."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text)]
+
+
+def in_order(pipeline: tuple[str, str]) -> tuple[str, list[tuple[int, str]], str]:
+    """Sort key of a name and a version."""
+    name, version = pipeline
+    return name, natural(version), version
 
 
 class _Temporary(io.FileIO):

@@ -99,7 +99,8 @@ def _followed(cls: type, name: str) -> tuple[set[str], set[str]] | None:
 
 def _members(cls: type, method: str) -> dict[str, Any]:
     """Functions and values of the class, and of those it inherits from, that a method may use; not other steps."""
-    mentioned = _mentioned(cls, method)
+    followed = _followed(cls, method)  # all that it may mention if that is None
+    mentioned = None if followed is None else followed[0]
     found: dict[str, Any] = {}
     for one in cls.__mro__:
         if one.__module__.partition(".")[0] in ("builtins", "ckpt_magic"):
@@ -108,20 +109,14 @@ def _members(cls: type, method: str) -> dict[str, Any]:
             wanted = name in mentioned if mentioned is not None else not name.startswith(("__", "step_"))
             if not wanted or name == method or isinstance(value, types.MemberDescriptorType):
                 continue
-            parts = [part for part in _functions(one, name) if isinstance(part, types.FunctionType)]
             inner = getattr(value, "__func__", None)  # of static and class methods
-            if inner is not None or parts:
-                parts = [inner] if inner is not None else parts
+            own = [part for part in _functions(one, name) if isinstance(part, types.FunctionType)]
+            parts = own if inner is None else [inner]
+            if parts:
                 found |= {f"{one.__qualname__}.{name} {number}": part for number, part in enumerate(parts)}
             else:
                 found[f"{one.__qualname__}.{name}"] = value
     return found
-
-
-def _mentioned(cls: type, method: str) -> set[str] | None:
-    """Names of all that a method, and what it calls of the class, mentions of the instance; None if that is open."""
-    found = _followed(cls, method)
-    return None if found is None else found[0]
 
 
 def _functions(cls: type, name: str) -> Iterator[Any]:

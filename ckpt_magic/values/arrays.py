@@ -110,9 +110,11 @@ class Arrays:
             return array.__reduce__()
         reduced = contiguous(array)
         made, args, *_ = array.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
-        copied = type(array).copy, (Form(made, *args), "K")
+        ndarray, whole = type(array), Form(made, *args)
+        if array.base is None:
+            return ndarray.copy, (whole, "K")
         # libraries ask how much larger the base of an array is: that of a view is an array of its kind
-        return copied if array.base is None else (type(array).view, (Form(copied[0], *copied[1]),))
+        return ndarray.view, (Form(ndarray.copy, whole, "K"),)
 
     def _buffer_of(self, array: Any) -> Any:
         """Let the buffer of an array be written out of the stream, from where it lies; a small one may be copied."""

@@ -8,15 +8,14 @@ histories only if they have the same code on the way to the name, in the same or
 from __future__ import annotations
 
 import ast
-import copy
 import hashlib
 import operator
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ckpt_magic.values import essence, source
 
@@ -353,27 +352,33 @@ def _base(node: ast.expr) -> Iterator[str]:
 def _literal(node: ast.stmt) -> Any:
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
         try:
-            return ast.literal_eval(_Folding().visit(copy.deepcopy(node.value)))
+            return _folded(node.value)
         except (ValueError, TypeError, SyntaxError, ArithmeticError, MemoryError, RecursionError):
             return _UNKNOWN
     return _UNKNOWN
 
 
-class _Folding(ast.NodeTransformer):
-    """Puts in the place of sums and products of numbers (`60 * 60`) what they come to."""
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        """Fold an operation, those within first."""
-        left, right = (ast.literal_eval(self.visit(one)) for one in (node.left, node.right))
-        act = _ARITHMETIC.get(type(node.op))
-        if act is None or not {type(left), type(right)} <= {int, float}:
-            raise ValueError
-        if act is operator.pow and not (abs(left) <= _LARGE and abs(right) <= _LARGE):
-            raise ValueError
-        return ast.Constant(act(left, right))
+def _folded(node: ast.expr | None) -> Any:
+    """Evaluate a literal, in which there may be sums and products of numbers (`60 * 60`)."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return _COLLECTIONS[type(node)](map(_folded, node.elts))
+    if isinstance(node, ast.Dict):
+        return {_folded(key): _folded(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if not isinstance(node, ast.BinOp):
+        return ast.literal_eval(cast("ast.expr", node))  # None is the key of what `**` unpacks: no literal
+    left, right = _folded(node.left), _folded(node.right)
+    act = _ARITHMETIC.get(type(node.op))
+    if act is None or not {type(left), type(right)} <= {int, float}:
+        raise ValueError
+    if act is operator.pow and not (abs(left) <= _LARGE and abs(right) <= _LARGE):
+        raise ValueError
+    return act(left, right)
 
 
 _LARGE: Final = 64
+_COLLECTIONS: Final[Mapping[type, Callable[[Iterable[Any]], Any]]] = {ast.List: list, ast.Tuple: tuple, ast.Set: set}
 _ARITHMETIC: Final[Mapping[type, Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,

@@ -156,6 +156,17 @@ def test_what_writefile_writes_is_taken_to_be_there(
     assert runs("\n1\n", "\n2\n") == runs("and more", "and less") == runs("-a plan_own", "plan_own") == [2]
 
 
+def test_a_cell_that_reads_the_text_of_code_may_give_another_value(shell: InteractiveShell, tmp_path: Path) -> None:
+    cells = [CELLS["setup"], "import inspect\ndef f():\n    return 1  # one", "x = inspect.getsource(f)[:30]"]
+    cells += ["%%step 1\ny = len(x)", "%%step 2\nz = 1"]
+    for cell in cells:
+        assert shell.run_cell(cell).success
+    shell.run_cell("%ckpt_status")
+    for old, new in (("30", "20"), ("# one", "# another")):
+        rows = json_of(save(tmp_path / "nb.ipynb", *(cell.replace(old, new) for cell in cells)))
+        assert [row["next"] for row in rows] == ["run", "restore"]
+
+
 def test_what_a_step_that_will_run_draws_counts_for_those_below(shell: InteractiveShell, tmp_path: Path) -> None:
     cells = [CELLS["setup"], "import random\nrandom.seed(3)", "%%step 1\nx = random.random()"]
     cells += ["%%step 2\ny = random.random()", "%%step 3\nz = 1"]

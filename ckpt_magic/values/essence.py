@@ -28,7 +28,7 @@ READERS: Final = frozenset(
     | {"langchain_core", "anthropic", "dspy", "smolagents", "llama_index", "autogen", "crewai", "fastapi", "mcp"}
     | {"fastmcp", "attrs", "attr", "beartype", "typeguard", "pandera", "singledispatch", "overload"}
 )
-_TEXT_READERS: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments"})
+TEXT_READERS: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments"})
 
 _MODULES: Final = 1024  # whose texts are gone through once
 
@@ -67,11 +67,23 @@ def digest(tree: ast.Module, text: str = "", full: str = "") -> str:
     """
     nodes = source.nodes(tree)
     words, full = _words(nodes), full or source.digest(tree)
-    can_be_lean = any(isinstance(node, (*_DEFINITIONS, ast.AnnAssign)) for node in nodes)
-    lean = source.digest(_lean(tree)) if can_be_lean and words.isdisjoint(READERS) else full
-    if not words.isdisjoint(_TEXT_READERS):
+    lean = _lean_digest(tree, nodes, words) or full
+    if not words.isdisjoint(TEXT_READERS):
         full = _of_text(text)
-    return f"{full if words & READERS else lean}:{full}"
+        lean = full
+    return f"{lean}:{full}"
+
+
+def lean_digest(tree: ast.Module) -> str:
+    """Return the first of the two digests of code that does not read its own text."""
+    nodes = source.nodes(tree)
+    return _lean_digest(tree, nodes, _words(nodes)) or source.digest(tree)
+
+
+def _lean_digest(tree: ast.Module, nodes: Iterable[ast.AST], words: Set[str]) -> str:
+    """The digest without documentation; empty where all of the code counts."""
+    has_more = any(isinstance(node, (*_DEFINITIONS, ast.AnnAssign)) for node in nodes)
+    return source.digest(_lean(tree)) if has_more and words.isdisjoint(READERS) else ""
 
 
 def differ_in_documentation(one: str, other: str) -> bool:

@@ -56,6 +56,7 @@ _OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("set_int_max_str_digits", "setswitchinterval", "set_threshold", "setdefaulttimeout"), "rest"),
 }
 _OTHER_OPTIONS: Final = frozenset({"mode", "compute", "future", "io", "plotting", "styler"})
+_EASING: Final = _OF_CHANCE | _OF_SURROUNDINGS.keys()
 TOPICS: Final = frozenset(_OF_SURROUNDINGS.values()) - {"environ"}
 """Parts of the surroundings; those of the environment are `environ NAME`, for all that begin so `environ PANDAS_`,
 and `environ ?` where the name is not written down, `environ *` for all of them."""
@@ -78,14 +79,17 @@ _SHELLS: Final = frozenset({"bash", "sh", "script", "perl", "ruby", "system", "s
 _LOOKING: Final = re.compile(r"(pip|conda|uv|ls|pwd|which|cat|head|tail|wc|du|df|free|nvidia-smi)\b[^>|;&]*")
 _FILE_NAME: Final = re.compile(r"[^\s*?]*?([^\s/*?]*\w\.\w+)")
 # Words of code whose outcome may be another one each time, whatever its text.
-_OPEN: Final = frozenset(
-    (
-        "open read readline readlines dataset read_text read_bytes environ getenv now today utcnow time time_ns "
-        "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
-        "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
-        "loadtxt genfromtxt memmap load loads_from"
-    ).split()
-)
+_OPEN: Final = (
+    frozenset(
+        (
+            "open read readline readlines dataset read_text read_bytes environ getenv now today utcnow time time_ns "
+            "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
+            "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
+            "loadtxt genfromtxt memmap load loads_from"
+        ).split()
+    )
+    | essence.TEXT_READERS
+)  # comments count
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
 # Libraries of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
@@ -234,17 +238,19 @@ def _statement(node: ast.stmt) -> Statement:
     module = ast.Module([node], [])
     names = source.names(module)
     words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
-    touches, acts, opens = set(_touched(node)), set[str](), ""
+    inside = source.nodes(node)
+    touches, for_sure = _touched(inside)
+    acts, opens = set[str](), ""
     if not isinstance(node, (ast.Import, ast.ImportFrom)):
-        acts = set(_acts(node, words))
+        acts = set(_acts(node, inside, words))
         opens = next(filter(may_vary, sorted(words)), "")
     return Statement(
-        essence.digest(module).partition(":")[0],
+        essence.lean_digest(module),
         names.binds | names.deletes,
         names.renews,
         names.awake,
         touches if isinstance(node, _DEFINITIONS) else touches | acts,
-        touches - set(_touched(node, eased=False)),
+        touches - for_sure,
         names.asleep,
         {node.name: frozenset(touches | acts)} if isinstance(node, _DEFINITIONS) else {},
         names.imports,
@@ -270,9 +276,8 @@ def of_variable(name: str) -> Iterator[str]:
     yield from (f"environ {name[: at.end()]}" for at in re.finditer("_", name))
 
 
-def _acts(node: ast.stmt, words: Set[str]) -> Iterator[str]:
+def _acts(node: ast.stmt, inside: Sequence[ast.AST], words: Set[str]) -> Iterator[str]:
     """What stands for what the code does to the random generators, the surroundings and files when it runs."""
-    inside = source.nodes(node)
     texts = [one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str)]
     if words & _OF_CHANCE:
         yield CHANCE
@@ -310,43 +315,53 @@ def _writes(words: Set[str], texts: Sequence[str]) -> bool:
     )
 
 
-def _touched(node: ast.stmt, *, eased: bool = True) -> Iterator[str]:
-    """Names whose values a statement may change in place; those `eased`, too, by a word of chance or surroundings."""
-    for part in ast.walk(node):
-        if not eased and _is_eased(part):
-            continue
-        if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
-            yield from _base(part)
-            if isinstance(part, ast.Attribute) and "builtins" in _base(part):
-                yield part.attr
-        elif isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):  # `@show.register`
-            for decorator in (*part.decorator_list, *getattr(part, "bases", ())):
-                yield from _base(decorator)
-        elif isinstance(part, ast.AugAssign):
-            yield from _base(part.target)
-        elif isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id in _HARMLESS):
-            yield from _base(part.func)
-            for argument in (*part.args, *(keyword.value for keyword in part.keywords)):
-                yield from (one.id for one in ast.walk(argument) if isinstance(one, ast.Name))
+def _touched(inside: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
+    """Names whose values a statement of these nodes may change in place, and those by more than an eased change."""
+    found, for_sure = set[str](), set[str]()
+    for part in inside:
+        names = _changed_by(part)
+        if names:
+            found |= names
+            if not _is_eased(part):
+                for_sure |= names
+    return found, for_sure
+
+
+def _changed_by(part: ast.AST) -> set[str]:
+    if isinstance(part, (ast.Attribute, ast.Subscript)):
+        if isinstance(part.ctx, ast.Load):
+            return set()
+        base = _base(part)
+        return {*base, part.attr} if isinstance(part, ast.Attribute) and "builtins" in base else base
+    if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):  # `@show.register`
+        return set().union(*map(_base, (*part.decorator_list, *getattr(part, "bases", ()))))
+    if isinstance(part, ast.AugAssign):
+        return _base(part.target)
+    if isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id in _HARMLESS):
+        found = _base(part.func)
+        for argument in (*part.args, *part.keywords):
+            found.update(one.id for one in source.nodes(argument) if isinstance(one, ast.Name))
+        return found
+    return set()
 
 
 def _is_eased(node: ast.AST) -> bool:
     """Whether something is changed that is called by a word of chance or surroundings, as `np.random.seed(1)`."""
-    if not isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+    if not isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
         return False
     words = set[str]()
     one: ast.AST = node
-    while isinstance(one, ast.Attribute | ast.Subscript | ast.Call):
-        words |= {one.attr} if isinstance(one, ast.Attribute) else set()
+    while isinstance(one, (ast.Attribute, ast.Subscript, ast.Call)):
+        if isinstance(one, ast.Attribute):
+            words.add(one.attr)
         one = one.func if isinstance(one, ast.Call) else one.value
-    return not words.isdisjoint(_OF_CHANCE | _OF_SURROUNDINGS.keys())
+    return not words.isdisjoint(_EASING)
 
 
-def _base(node: ast.expr) -> Iterator[str]:
+def _base(node: ast.expr) -> set[str]:
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
-    if isinstance(node, ast.Name):
-        yield node.id
+    return {node.id} if isinstance(node, ast.Name) else set()
 
 
 def _literal(node: ast.stmt) -> Any:

@@ -45,6 +45,20 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.M
                 calls += 1
                 known[x] = calls
                 return x
+            mode, options = None, {"a": 1}
+            def set_mode(value):
+                global mode
+                mode = value
+                work(value)
+            def keep(value):
+                global mode
+                mode = value
+            class Options:
+                def __init__(self, **new):
+                    self._change(new)
+                def _change(self, new):
+                    options.update(new)
+            set_options = Options
             def __getattr__(name):
                 if name != "lazy":
                     raise AttributeError(name)
@@ -81,6 +95,29 @@ def test_what_is_set_by_name_counts(library: types.ModuleType) -> None:
 def test_what_the_code_touches_is_compared(library: types.ModuleType) -> None:
     assert "of_the_test:known" in changing("library.known['x'] = 1", library=library).values
     assert "of_the_test:known" not in changing("1 in library.known", library=library).values
+
+
+@pytest.mark.parametrize("code", ["library.set_mode(3)", "library.keep(3)", "f = library.set_mode\nf(3)"])
+def test_what_a_function_that_is_called_like_a_setter_or_keeps_its_argument_sets_counts(
+    library: types.ModuleType, code: str
+) -> None:
+    found = changing(code, library=library, f=library.set_mode)
+    assert library.mode == 3
+    assert "of_the_test:mode" in found.surely
+
+
+def test_what_a_setter_puts_into_a_container_is_compared(library: types.ModuleType) -> None:
+    found = changing("library.set_options(b=2)", library=library)
+    assert found.values["of_the_test:options"] == {"a": 1, "b": 2}
+    assert "of_the_test:options" not in changing("library.work(2)", library=library).values
+
+
+def test_what_a_compiled_setter_sets_is_unknown() -> None:
+    import pyarrow
+
+    count = pyarrow.io_thread_count()
+    found = changing(f"pa.set_io_thread_count({count})", pa=pyarrow)
+    assert "@what pyarrow.lib.set_io_thread_count sets" in found.surely
 
 
 def test_an_edited_module_wins_over_what_its_first_import_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

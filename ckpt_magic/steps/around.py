@@ -63,7 +63,7 @@ class _Cell:
     """An unmarked cell on its way."""
 
     use: Use
-    reads: Sequence[str]
+    reads: Set[str]
     imports: Set[str]
     ambient: ambient.Ambient
     places: places.Look
@@ -129,12 +129,14 @@ class Around:
         self._look_back()
         if tree is None or found is None:
             names, words, use = Names(), Words(), Use(Words(), is_open=True)
+            reached: Set[str] = frozenset()
         else:
             names, reached, codes = found
             words = source.words(tree) | reaching.words_of(codes)
             use = use_of(names, words, reached, self._namespace)
-        look = spots_of.look(words, names.reads, names.imports)
-        self._cell = _Cell(use, list(names.reads), names.imports, ambient.look(), look, _prints(look))
+        reads = names.reads | reached
+        look = spots_of.look(words, reads, names.imports)
+        self._cell = _Cell(use, reads, names.imports, ambient.look(), look, _prints(look))
 
     def cell_ends(self, spots_of: places.Places, code: Callable[[], str]) -> None:
         """Note what the cell set; `code` gives a digest of it."""

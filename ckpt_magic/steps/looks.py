@@ -41,7 +41,8 @@ class Looks:
         kernel = self._kernel
         surroundings = ambient.look()
         reached, words, _ = reach
-        outside = self._look_outside(plan.code, words)
+        met = reached or frozenset()
+        outside = self._look_outside(plan.code, words, met)
         names = kernel.names()  # what the code binds and IPython had bound before is IPython's until then
         values = {**names, **outside.values}
         known = kernel.watch.untouched(names)
@@ -101,6 +102,7 @@ class Looks:
             inputs,
             seeded=seeded,
             strays=strays,
+            met=met,
         )
 
     def after(self, plan: Plan, outcome: Outcome) -> tuple[delta.Delta, ambient.Change]:
@@ -112,7 +114,7 @@ class Looks:
         names = kernel.names(plan.code.names.binds)
         if outcome.has_result and all(value is not outcome.result for value in names.values()):
             names[RESULT] = outcome.result  # a variable shown by its name is no second value
-        outside = self._look_outside(plan.code, before.words)
+        outside = self._look_outside(plan.code, before.words, before.met)
         began, placed = before.ambient, dict[str, Any]()
         if kernel.around.was_set_by(plan.key, plan.call.step):
             last = kernel.registry.pipeline(plan.key).steps.get(plan.call.step)
@@ -198,10 +200,10 @@ class Looks:
         was = {place: fingerprint(before.places.parts.get(place)) for place in moved}
         return {place for place in moved if was[place] is None or was[place] != fingerprint(spots.read(place))}
 
-    def _look_outside(self, code: Code, words: source.Words) -> places.Look:
+    def _look_outside(self, code: Code, words: source.Words, met: Set[str]) -> places.Look:
         kernel = self._kernel
         names = code.names if kernel.kind == "cell" or code.tree is None else source.names(code.tree)
-        return kernel.places.look(words, list(kernel.main) if names.dynamic else names.reads, names.imports)
+        return kernel.places.look(words, kernel.main if names.dynamic else names.reads | met, names.imports)
 
     def reach(self, code: Code) -> Reach:
         """Names that the code reads through the functions that it mentions, None for all; its words; what it met."""
@@ -249,11 +251,13 @@ class Looks:
         """Take what changed outside the namespace out of the delta and into the surroundings."""
         kernel = self._kernel
         here = moved.values.keys()
+        saved = {name: found.values.pop(name) for name in list(found.values) if name in here}
         changed = places.Changed(
-            saved={name: found.values.pop(name) for name in list(found.values) if name in here},
+            saved=saved,
             changed=found.changed & here,
             lost={name: found.lost.pop(name) for name in list(found.lost) if name in here},
             unknown={name for name in here if not after.looks[name].is_comparable},
+            tied={name for name in saved if _is_as_before(before.state, after, name)},
         )
         found.changed -= here
         found.deleted = [name for name in found.deleted if name not in before.places.values]
@@ -264,6 +268,10 @@ class Looks:
         state = {**change.state, "places": rows, "sources": kernel.places.sources(before.places, rows)}
         labels = tuple(dict.fromkeys(spots.label(place) for place, _, _ in rows))
         return replace(change, state=state, names=change.names + labels, refused=(*change.refused, *refused))
+
+
+def _is_as_before(before: delta.State, after: delta.State, name: str) -> bool:
+    return name in before.looks and before.looks[name].digest == after.looks[name].digest is not None
 
 
 def _can_be_shared(seen: Mapping[str, str], names: Mapping[str, Any]) -> bool:

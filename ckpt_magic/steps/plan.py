@@ -107,6 +107,8 @@ class Before:
         Names that were changed outside any cell since the last step ran.
     use, around
         What the code uses besides names, and what code of this kernel had set there.
+    met
+        Names that the code reads through the functions that it mentions.
     """
 
     state: delta.State
@@ -124,6 +126,7 @@ class Before:
     inputs: Mapping[str, Outline]
     seeded: Sequence[str] = ()
     strays: Set[str] = frozenset()
+    met: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

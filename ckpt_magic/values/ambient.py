@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import gc
+import importlib
 import locale
 import os
 import re
@@ -296,6 +297,32 @@ def _set_socket_timeout(seconds: float | None) -> None:
     socket.setdefaulttimeout(seconds)
 
 
+def _traced_frames() -> int:
+    module = sys.modules.get("tracemalloc")
+    return int(module.get_traceback_limit()) if module is not None and module.is_tracing() else 0
+
+
+def _trace_memory(frames: int) -> None:
+    module = importlib.import_module("tracemalloc")
+    module.stop()
+    if frames:
+        module.start(frames)
+
+
+def _handles_faults() -> bool:
+    return bool(getattr(sys.modules.get("faulthandler"), "is_enabled", bool)())
+
+
+def _handle_faults(on: bool) -> None:
+    module = importlib.import_module("faulthandler")
+    (module.enable if on else module.disable)()
+
+
+def _csv_field() -> int:
+    module = sys.modules.get("csv")
+    return 131_072 if module is None else int(module.field_size_limit())
+
+
 _SETTINGS: Final[dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]] = {
     "cwd": (_cwd, os.chdir),
     "recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit),
@@ -305,7 +332,11 @@ _SETTINGS: Final[dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]] = {
     "digits of an int": (sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     "garbage collection": (gc.isenabled, _collect),
     "garbage collection thresholds": (gc.get_threshold, lambda thresholds: gc.set_threshold(*thresholds)),
+    "garbage collection flags": (gc.get_debug, gc.set_debug),
     "socket timeout": (_socket_timeout, _set_socket_timeout),
+    "tracing of memory": (_traced_frames, _trace_memory),
+    "fault handler": (_handles_faults, _handle_faults),
+    "size of a field of csv": (_csv_field, lambda size: importlib.import_module("csv").field_size_limit(size)),
 }
 _CHECKS: Final[dict[str, Callable[[Any], None]]] = {"cwd": _check_folder, "locale": _check_locale}
 

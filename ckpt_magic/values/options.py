@@ -188,7 +188,10 @@ class _Decimal(_Source):
         return self.look(decimal.DefaultContext)
 
     def write(self, changes: dict[str, Any]) -> None:
-        context = decimal.getcontext()  # changed in place: variables of the notebook may hold it
+        self.put(decimal.getcontext(), changes)
+
+    def put(self, context: decimal.Context, changes: Mapping[str, Any]) -> None:
+        """Change a context in place: variables of the notebook may hold it."""
         for name, value in changes.items():
             if name not in ("traps", "flags"):
                 setattr(context, name, value)
@@ -196,6 +199,21 @@ class _Decimal(_Source):
             signals = getattr(context, name)
             for signal in signals:
                 signals[signal] = signal.__name__ in value
+
+
+class _DecimalDefaults(_Decimal):
+    """What new contexts begin with."""
+
+    label = "decimal.DefaultContext {}"
+
+    def look(self, context: decimal.Context | None = None) -> dict[str, Any]:
+        return super().look(context or decimal.DefaultContext)
+
+    def defaults(self) -> Mapping[str, Any]:
+        return {}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        self.put(decimal.DefaultContext, changes)
 
 
 class _NumpyPrinting(_Source):
@@ -220,16 +238,27 @@ class _NumpyErrors(_Source):
     def look(self) -> dict[str, Any] | None:
         numpy = sys.modules.get("numpy")
         read = getattr(numpy, "geterr", None)
-        return {**read(), "call": numpy.geterrcall()} if numpy is not None and read is not None else None
+        if numpy is None or read is None:
+            return None
+        return {**read(), "call": numpy.geterrcall(), "size of buffers": numpy.getbufsize()}
 
     def defaults(self) -> Mapping[str, Any]:
-        return {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn", "call": None}
+        return {
+            "divide": "warn",
+            "over": "warn",
+            "under": "ignore",
+            "invalid": "warn",
+            "call": None,
+            "size of buffers": 8192,
+        }
 
     def write(self, changes: dict[str, Any]) -> None:
         numpy = _library("numpy")
         if "call" in changes:
             numpy.seterrcall(changes["call"])
-        numpy.seterr(**{name: value for name, value in changes.items() if name != "call"})
+        if "size of buffers" in changes:
+            numpy.setbufsize(changes["size of buffers"])
+        numpy.seterr(**{name: value for name, value in changes.items() if name not in ("call", "size of buffers")})
 
 
 class _Pandas(_Source):
@@ -395,6 +424,9 @@ class _Logging(_Source):
                 state = logger.level, logger.propagate, logger.disabled
                 if state != _NEW_LOGGER:
                     found[f"level of {name}"] = state
+        last = logging.lastResort
+        if last is not None and last.level != logging.WARNING:
+            found["last resort"] = last.level
         if manager.disable:
             found["disable"] = manager.disable
         if getattr(logging, "_warnings_showwarning", None) is not None:
@@ -408,6 +440,8 @@ class _Logging(_Source):
                 logging.disable(value or 0)
             elif name == "captureWarnings":
                 logging.captureWarnings(bool(value))
+            elif name == "last resort" and logging.lastResort is not None:
+                logging.lastResort.setLevel(logging.WARNING if value is None else value)
             elif name == "levels":
                 for level, text in (value or {}).items():
                     logging.addLevelName(level, text)
@@ -450,6 +484,7 @@ _IMPORTED_AS: Final = frozenset({"pandas", "numpy printing", "numpy errors", "ma
 _SOURCES: Final[dict[str, _Source]] = {
     "environ": _Environ(),
     "decimal": _Decimal(),
+    "decimal defaults": _DecimalDefaults(),
     "numpy printing": _NumpyPrinting(),
     "numpy errors": _NumpyErrors(),
     "pandas": _Pandas(),

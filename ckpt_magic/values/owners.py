@@ -9,6 +9,7 @@ import collections
 import enum
 import hashlib
 import logging
+import threading
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -119,6 +120,17 @@ def has_other_parts(before: Any, now: Any) -> bool:
     return any(one is not other for one, other in pairs)
 
 
+def holds_instances(value: Any, module: str, deepest: int = 3) -> bool:
+    """Whether there are objects of a library's own classes in its containers: nobody knows where else they are."""
+    if not isinstance(value, (dict, list, tuple, set, frozenset)) or not deepest:
+        return False
+    return any(
+        holds_instances(one, module, deepest - 1)
+        or (type(one) not in CONTAINERS and is_same_package(module_name(one), module) and not by_reference(one))
+        for one in (value.values() if isinstance(value, dict) else value)
+    )
+
+
 def is_handled(value: Any) -> bool:
     """Whether other rooms look after this object."""
     return module_name(value).startswith(("pandas._config", "logging", "matplotlib.rcsetup")) or is_host(
@@ -192,7 +204,10 @@ def pour(live: Any, content: Any) -> None:
         for name in getattr(live, "__dict__", {}).keys() - content.keys():
             del vars(live)[name]
         for name, value in content.items():
-            object.__setattr__(live, name, value)
+            if isinstance(live, threading.local):
+                vars(live)[name] = value
+            else:
+                object.__setattr__(live, name, value)
 
 
 _HOSTS: Final = frozenset(

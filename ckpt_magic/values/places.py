@@ -36,6 +36,7 @@ from ckpt_magic.values.owners import (
     codes,
     content_of,
     has_other_parts,
+    holds_instances,
     inside_function,
     inside_of,
     is_handled,
@@ -51,6 +52,7 @@ from ckpt_magic.values.owners import (
 )
 from ckpt_magic.values.reaching import words_of
 from ckpt_magic.values.references import ATOMS, by_reference
+from ckpt_magic.values.setters import Called, called
 from ckpt_magic.values.source import Words
 from ckpt_magic.values.spots import (
     UNWRITABLE,
@@ -59,6 +61,7 @@ from ckpt_magic.values.spots import (
     owner_of,
     place_of,
     read,
+    register_handlers,
     specials,
     subclasses,
     write,
@@ -82,12 +85,15 @@ class Look:
         Those objects of libraries.
     parts
         Per place that holds a list, dict or set what is in it.
+    sets
+        Per owner the attributes that functions of libraries may set, see `setters`.
     """
 
     owners: dict[str, dict[str, Any]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     live: dict[str, Any] = field(default_factory=dict)
     parts: dict[str, Any] = field(default_factory=dict)
+    sets: Mapping[str, Set[str] | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -104,12 +110,15 @@ class Found:
         Places that are no more.
     surely
         Places with another value than before; of the rest the values tell.
+    sets
+        Places that functions of libraries may have set.
     """
 
     values: dict[str, Any]
     live: dict[str, Any]
     gone: list[str]
     surely: set[str]
+    sets: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +135,15 @@ class Changed:
         Values that would, and cannot be saved, with the reason.
     unknown
         Places whose value nobody can compare.
+    tied
+        Places with the content that they had, which is an object of something that changed.
     """
 
     saved: Mapping[str, Any]
     changed: Set[str]
     lost: Mapping[str, str]
     unknown: Set[str]
+    tied: Set[str] = frozenset()
 
 
 class Places:
@@ -174,13 +186,15 @@ class Places:
             if isinstance(owner, abc.ABCMeta) and "register" in words.read:
                 found = {f"{one.__module__}.{one.__qualname__}": one for one in subclasses(owner)}
                 seen.owners[f"@subclasses of {name} "] = found
+        calls = called(words.calls, self._namespace)
+        self._look_at_sets(calls, seen)
         for place in self._kept:
             if place not in seen.values and (value := read(place)) is not ABSENT:
                 seen.values[place] = value
         for place in self._followed - seen.values.keys():
             if (value := read(place)) is not ABSENT and can_change(value):
                 seen.values[place], seen.live[place] = inside_of(value), value
-        owners, values = specials(words)
+        owners, values = specials(words.read | calls.words, calls.compiled)
         seen.owners |= owners
         for place, value in values.items():
             if identity(value) in known():
@@ -214,7 +228,9 @@ class Places:
                 if was is value:
                     continue
                 place = place_of(name, key)
-                if self._counts(name, key, was, value, words, is_new=old is None):
+                if self._is_set(name, key, value, after, is_new=old is None) or self._counts(
+                    name, key, was, value, words, is_new=old is None
+                ):
                     found.values[place] = value
                     found.live.pop(place, None)
                     found.surely.add(place)
@@ -228,6 +244,12 @@ class Places:
                 if is_own(name) or key in words.stored or words.by_name or place_of(name, key) in self._kept:
                     found.gone.append(place_of(name, key))
                     self._remember(place_of(name, key), (old or {})[key])
+        found.sets = {
+            place
+            for name, keys in after.sets.items()
+            for key in keys or ()
+            if (place := place_of(name, key)) in found.values
+        }
         found.gone += [place for place in before.values if place not in found.values and place not in found.gone]
         found.gone = [place for place in found.gone if (now := read(place)) is ABSENT or (place[0] == "@" and not now)]
         return found
@@ -245,7 +267,10 @@ class Places:
                 continue
             for key, value in attributes.items():
                 was = ABSENT if old is None else old.get(key, ABSENT)
-                if was is not value and self._counts(name, key, was, value, words, is_new=old is None):
+                if was is not value and (
+                    self._is_set(name, key, value, after, is_new=old is None)
+                    or self._counts(name, key, was, value, words, is_new=old is None)
+                ):
                     found[place_of(name, key)] = was is ABSENT and old is not None
             gone = (old or {}).keys() - attributes.keys()
             found.update({place_of(name, key): False for key in gone if is_own(name) or key in words.stored})
@@ -268,8 +293,15 @@ class Places:
         """
         rows: Rows = [(place, "delete", None) for place in found.gone]
         refused = []
+        # what a library compares by identity (a mark for "no value") is found in other places of it, too
+        torn = {place.partition(":")[0] for place in found.sets & delta.tied - self._kept}
         for place, value in delta.saved.items():
-            if place in UNWRITABLE:
+            module = place.partition(":")[0]
+            is_new = place not in before.values and not any(one.startswith(f"{module}:") for one in before.owners)
+            is_torn = module in torn or (is_new and holds_instances(value, module))
+            if place in found.sets - delta.tied and is_torn:
+                refused.append(f"{label(place)} (it has objects that the library has elsewhere, too)")
+            elif place.startswith(UNWRITABLE):
                 refused.append(label(place))
             elif is_original(place, value):
                 if place in self._kept or not is_own(place):
@@ -340,7 +372,7 @@ class Places:
                         f"the step put back what {label(place)} was, which is not known here"
                     )
 
-    def put_back(self, rows: Iterable[tuple[str, str, Any]], sources: Mapping[str, str]) -> None:
+    def put_back(self, rows: Rows, sources: Mapping[str, str]) -> None:
         """Bring the places into the state that a step left.
 
         Parameters
@@ -373,6 +405,7 @@ class Places:
             else:
                 write(place, value)
                 self._kept.add(place)
+        register_handlers(place for place, _, _ in rows)
 
     # -- the user's own modules ---------------------------------------------------------------------------------
 
@@ -449,8 +482,11 @@ class Places:
         return found
 
     def _look_inside(self, name: str, owner: Any, attributes: Mapping[str, Any], words: Words, seen: Look) -> None:
-        for key in (*words.touched, *_CHANGED_BY_CALLS.get(name, ())):
-            value = attributes.get(key)
+        keys = (*words.touched, *_CHANGED_BY_CALLS.get(name, ()))
+        self._look_at_parts(name, owner, {key: attributes[key] for key in keys if key in attributes}, seen)
+
+    def _look_at_parts(self, name: str, owner: Any, attributes: Mapping[str, Any], seen: Look) -> None:
+        for key, value in attributes.items():
             if value is None or type(value) in ATOMS or place_of(name, key) in _HANDLED or not can_change(value):
                 continue
             if type(value) not in CONTAINERS and (isinstance(owner, type) or is_handled(value)):
@@ -458,6 +494,27 @@ class Places:
             place = place_of(name, key)
             if place not in self._kept:
                 seen.values[place], seen.live[place] = inside_of(value), value
+
+    def _look_at_sets(self, found: Called, seen: Look) -> None:
+        """Look at what functions of libraries may set."""
+        seen.sets = found.sets
+        for place, value in found.values.items():
+            if place not in self._kept:
+                seen.values[place], seen.live[place] = inside_of(value), value
+        for name, keys in found.sets.items():
+            owner = found.owners[name]
+            attributes = vars(owner) if keys is None else {key: vars(owner)[key] for key in keys if key in vars(owner)}
+            attributes = {key: value for key, value in attributes.items() if not key.startswith("__")}
+            seen.owners.setdefault(name, attributes)
+            if keys is not None:
+                self._look_at_parts(name, owner, attributes, seen)
+
+    def _is_set(self, name: str, key: str, value: Any, look: Look, *, is_new: bool) -> bool:
+        """Whether the function of a library that was called is one that sets this."""
+        keys = look.sets.get(name, ())
+        if keys is None:
+            return not is_new and not is_host(module_name(value))
+        return key in keys and not is_host(module_name(value))
 
     def _counts(self, name: str, key: str, was: Any, value: Any, words: Words, *, is_new: bool) -> bool:
         """Whether an attribute that is another one now was set by the notebook."""

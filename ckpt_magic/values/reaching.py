@@ -75,7 +75,7 @@ def reach(
 
 def uses(code: types.CodeType) -> set[str]:
     """Globals that a code object, and those nested in it, name, and modules that they import."""
-    return set(_named(code, {**_GLOBAL_OPS, opcode.opmap["IMPORT_NAME"]: 0}))
+    return set(named(code, {**_GLOBAL_OPS, opcode.opmap["IMPORT_NAME"]: 0}))
 
 
 def words_of(codes: Iterable[types.CodeType]) -> source.Words:
@@ -83,9 +83,11 @@ def words_of(codes: Iterable[types.CodeType]) -> source.Words:
     read: set[str] = set()
     keys: set[str] | None = set()
     todo = list(codes)
-    stored = frozenset(name for code in todo for name in _named(code, _SETTING_OPS))
+    stored = frozenset(name for code in todo for name in named(code, SETTING_OPS))
+    met = []
     while todo:
         code = todo.pop()
+        met.append(code)
         read.update(code.co_names)
         if not source.ENVIRON.isdisjoint(code.co_names):  # which texts are keys cannot be seen: those that look like it
             found = {const for const in code.co_consts if type(const) is str and const.isupper()}
@@ -96,7 +98,8 @@ def words_of(codes: Iterable[types.CodeType]) -> source.Words:
             for text in const if type(const) is tuple else (const,):  # a tuple: names of arguments
                 if type(text) is str:
                     read.update(source.identifiers(text))
-    return source.Words(frozenset(read), stored, frozenset(read), None if keys is None else frozenset(keys))
+    calls = frozenset(chain for code in met for chain, _ in chains(code))
+    return source.Words(frozenset(read), stored, frozenset(read), None if keys is None else frozenset(keys), calls)
 
 
 def takes_addresses(code: ast.Module | types.CodeType) -> bool:
@@ -107,7 +110,7 @@ def takes_addresses(code: ast.Module | types.CodeType) -> bool:
 
 def mentioned(code: types.CodeType) -> set[str]:
     """Names that a code object, and those nested in it, may use: globals, and words in its texts."""
-    found = set(_named(code))
+    found = set(named(code))
     todo = [code]
     while todo:
         code = todo.pop()
@@ -230,7 +233,7 @@ class _Reach:
 
     def add_code(self, code: types.CodeType) -> None:
         self.codes.append(code)
-        for name in _named(code):
+        for name in named(code):
             self.add_name(name)
         if source.leads_to_all(code):
             self.add_name("globals")  # by another way
@@ -243,14 +246,14 @@ _GLOBAL_OPS: Final = {
     + [("LOAD_NAME", 0), ("LOAD_FROM_DICT_OR_GLOBALS", 0)]
     if name in opcode.opmap
 }
-_SETTING_OPS: Final = {opcode.opmap[name]: 0 for name in ("STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL")}
+SETTING_OPS: Final = {opcode.opmap[name]: 0 for name in ("STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL")}
 _ADDRESSES: Final = frozenset(
     ("ctypes", "cffi", "__array_interface__", "__array_struct__", "data_ptr", "addressof", "from_address")
 )
 _EXTENDED_ARG: Final = opcode.opmap["EXTENDED_ARG"]
 
 
-def _named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS) -> Iterator[str]:
+def named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS) -> Iterator[str]:
     """Yield the globals that a code object and those nested in it name, or what else some instructions name.
 
     Not simply `co_names`, which holds attributes as well: `row.data` would make a function depend on a
@@ -269,3 +272,37 @@ def _named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OP
             extension = argument << 8 if operation == _EXTENDED_ARG else 0
             if operation in instructions_of:
                 yield code.co_names[argument >> instructions_of[operation]]
+
+
+def chains(code: types.CodeType) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """The dotted names in a code object, from a variable on; each with whether its last attribute is set or deleted."""
+    chain: list[str] = []
+    extension, instructions = 0, code.co_code
+    for position in range(0, len(instructions), 2):
+        operation, argument = instructions[position], instructions[position + 1] | extension
+        extension = argument << 8 if operation == _EXTENDED_ARG else 0
+        if operation in _BETWEEN:
+            continue
+        if chain and operation in _PART_OPS:
+            chain.append(code.co_names[argument >> _PART_OPS[operation]])
+            continue
+        if chain and operation in STORING_OPS:
+            chain.append(code.co_names[argument])
+        if chain:
+            yield tuple(chain), operation in STORING_OPS
+        chain = []
+        if operation in _ROOT_OPS:
+            names = code.co_varnames if operation == _LOAD_FAST else code.co_names
+            number = argument >> _ROOT_OPS[operation]
+            chain = [names[number]] if number < len(names) else []
+
+
+STORING_OPS: Final = {opcode.opmap[name]: 0 for name in ("STORE_ATTR", "DELETE_ATTR")}
+_LOAD_FAST: Final = opcode.opmap["LOAD_FAST"]
+_ROOT_OPS: Final = {**_GLOBAL_OPS, _LOAD_FAST: 0, opcode.opmap["IMPORT_NAME"]: 0}
+_PART_OPS: Final = {
+    opcode.opmap[name]: shift
+    for name, shift in [("LOAD_METHOD", 0), ("LOAD_ATTR", 1 if sys.version_info >= (3, 12) else 0), ("IMPORT_FROM", 0)]
+    if name in opcode.opmap and opcode.opmap[name] < 256
+}
+_BETWEEN: Final = frozenset(opcode.opmap[name] for name in ("CACHE", "EXTENDED_ARG", "NOP") if name in opcode.opmap)

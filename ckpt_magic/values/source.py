@@ -121,6 +121,8 @@ class Words:
     """Attributes whose value may be changed in place: something is set in it, called of it, or is given it."""
     keys: frozenset[str] | None = frozenset()
     """Variables of the environment that the code asks for; None if any may be among them."""
+    calls: frozenset[tuple[str, ...]] = frozenset()
+    """What is called by a dotted name; of functions of the notebook all dotted names."""
 
     @property
     def by_name(self) -> bool:
@@ -129,7 +131,13 @@ class Words:
 
     def __or__(self, other: Words) -> Words:
         keys = None if self.keys is None or other.keys is None else self.keys | other.keys
-        return Words(self.read | other.read, self.stored | other.stored, self.touched | other.touched, keys)
+        return Words(
+            self.read | other.read,
+            self.stored | other.stored,
+            self.touched | other.touched,
+            keys,
+            self.calls | other.calls,
+        )
 
 
 _SETTERS: Final = frozenset({"setattr", "delattr", "vars", "__dict__", "__setattr__", "patch"})
@@ -140,6 +148,8 @@ def words(tree: ast.Module) -> Words:
     read: set[str] = set()
     stored: set[str] = set()
     touched: set[str] = set()
+    calls: set[tuple[str, ...]] = set()
+    aliases: dict[str, tuple[str, ...]] = {}
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()
@@ -160,20 +170,26 @@ def words(tree: ast.Module) -> Words:
         elif isinstance(node, ast.Constant):
             if isinstance(node.value, str):
                 read.update(identifiers(node.value))
+        elif isinstance(node, ast.Import):
+            aliases.update({alias.asname: (alias.name,) for alias in node.names if alias.asname})
         elif isinstance(node, ast.ImportFrom):
             read.update(alias.name for alias in node.names)
+            aliases.update({alias.asname or alias.name: (node.module or "", alias.name) for alias in node.names})
             touched.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ExceptHandler) and node.type is None:
             read.add("BaseException")
         elif not isinstance(node, (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue)):
             is_call = isinstance(node, ast.Call)
+            if is_call:
+                calls.add(tuple(_dotted(node.func)))  # type: ignore[attr-defined]
             for child in children:
                 called = is_call and child is node.func  # type: ignore[attr-defined]
                 touched |= _last_attribute(getattr(child, "value", None) if called else child)
             code = _code_in(node) if isinstance(node, ast.Call) else None
             todo += [] if code is None else [code]
     keys = frozenset[str]() if ENVIRON.isdisjoint(read) else _keys(tree)
-    return Words(frozenset(read), frozenset(stored), frozenset(touched), keys)
+    full = {(*aliases.get(chain[0], chain[:1]), *chain[1:]) for chain in calls if chain}
+    return Words(frozenset(read), frozenset(stored), frozenset(touched), keys, frozenset(full))
 
 
 ENVIRON: Final = frozenset({"environ", "environb", "getenv"})
@@ -220,6 +236,14 @@ def _last_attribute(node: ast.AST | None) -> set[str]:
     while isinstance(node, (ast.Subscript, ast.Starred)):
         node = node.value
     return {node.attr} if isinstance(node, ast.Attribute) else set()
+
+
+def _dotted(node: ast.AST) -> list[str]:
+    """The parts of an expression that is a dotted name, else none."""
+    if isinstance(node, ast.Name):
+        return [node.id]
+    above = _dotted(node.value) if isinstance(node, ast.Attribute) else []
+    return [*above, node.attr] if above else []  # type: ignore[attr-defined]
 
 
 def identifiers(text: str) -> list[str]:

@@ -16,14 +16,13 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import options
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.owners import ABSENT, module_name
-from ckpt_magic.values.source import Words
 
 
 def label(place: str) -> str:
@@ -98,32 +97,34 @@ def delete(place: str) -> None:
 # --- places that are no attributes ---
 
 
-def specials(words: Words) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Look at the places that are no attributes: what is compared by identity, and values to be looked at."""
     found: dict[str, dict[str, Any]] = {}
     values: dict[str, Any] = {}
-    if "signal" in words.read:
+    if "signal" in words:
         found["@signal "] = {f"{int(one)}": signal.getsignal(one) for one in signal.valid_signals()}
-    if "umask" in words.read:
-        found["@umask"] = {"": read("@umask")}
-    if "stack_size" in words.read:
-        found["@stack size of threads"] = {"": read("@stack size of threads")}
-    if "set_start_method" in words.read:
-        found["@start method of processes"] = {"": read("@start method of processes")}
-    if "register_dialect" in words.read and (csv := sys.modules.get("csv")) is not None:
+    for word, place in _BY_WORDS.items():
+        if word in words:
+            found[place] = {"": read(place)}
+    if "setrlimit" in words and (resource := sys.modules.get("resource")) is not None:
+        names = (name for name in vars(resource) if name.startswith("RLIMIT_"))
+        found["@limit "] = {name: read(f"@limit {name}") for name in names}
+    if "register_dialect" in words and (csv := sys.modules.get("csv")) is not None:
         found["@csv dialect "] = {name: csv.get_dialect(name) for name in csv.list_dialects()}
-    if not words.read.isdisjoint(("settrace", "setprofile")):
+    if not words.isdisjoint(("settrace", "setprofile")):
         found["@trace"] = {"": sys.gettrace()}
         found["@profile"] = {"": sys.getprofile()}
-    if "atexit" in words.read:
+    if "atexit" in words:
         # that a function is taken away cannot be seen
-        count: Any = object() if "unregister" in words.read else atexit._ncallbacks()
+        count: Any = object() if "unregister" in words else atexit._ncallbacks()
         found["@functions at exit"] = {"": count}
-    if "codecs" in words.read and "register" in words.read:
+    if "codecs" in words and not words.isdisjoint(("register", "unregister", "register_error")):
         found["@codecs"] = {"": object()}
-    if "patch" in words.read:
+    if "patch" in words:
         patch = getattr(sys.modules.get("unittest.mock"), "_patch", None)
         found["@started patches"] = {"": 0 if patch is None else len(patch._active_patches)}
+    for name in compiled:
+        found[f"@what {name} sets"] = {"": object()}
     for name, logger in [("root", logging.root), *logging.Logger.manager.loggerDict.items()]:
         if isinstance(logger, logging.Logger) and (logger.handlers or logger.filters) and _is_kept_here(name, logger):
             for part in ("handlers", "filters"):
@@ -162,6 +163,14 @@ def _put_logger_part(place: str, value: Any) -> None:
         getattr(logger, part).clear()
     else:
         setattr(logger, part, value)
+
+
+def register_handlers(places: Iterable[str]) -> None:
+    """Let `logging` know handlers in these places by their names, as it does when one is given a name."""
+    for place in places:
+        if place.startswith("@handlers of logger "):
+            named = {one.name: one for one in _logger_part(place) if one.name}
+            logging._handlers.update(named)  # type: ignore[attr-defined]
 
 
 def _figures(_: str) -> Any:
@@ -209,6 +218,22 @@ def _resolved(name: str) -> Any:
     return functools.reduce(getattr, path.split("."), importlib.import_module(module))
 
 
+def _limit(place: str) -> Any:
+    resource = importlib.import_module("resource")
+    return _one(resource.getrlimit(getattr(resource, place.removeprefix("@limit "))))
+
+
+def _put_limit(place: str, value: tuple[int, int]) -> None:
+    resource = importlib.import_module("resource")
+    number = getattr(resource, place.removeprefix("@limit "))
+    resource.setrlimit(number, (value[0], resource.getrlimit(number)[1]))  # a hard limit never rises again
+
+
+def _history_length(_: str) -> Any:
+    module = sys.modules.get("readline")
+    return None if module is None else _one(module.get_history_length())
+
+
 def _umask(_: str) -> int:
     """Read it by setting it, to what lets others do the least meanwhile."""
     mask = os.umask(0o077)
@@ -243,6 +268,23 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
         lambda place: signal.getsignal(int(place.removeprefix("@signal "))),
         lambda place, value: signal.signal(int(place.removeprefix("@signal ")), value),
     ),
+    "@limit ": (_limit, _put_limit),
+    "@niceness": (
+        lambda _: _one(os.getpriority(os.PRIO_PROCESS, 0)),
+        lambda _, value: os.setpriority(os.PRIO_PROCESS, 0, value),
+    ),
+    "@processors": (
+        lambda _: _one(frozenset(os.sched_getaffinity(0))),
+        lambda _, value: os.sched_setaffinity(0, value),
+    ),
+    "@length of history": (
+        _history_length,
+        lambda _, value: importlib.import_module("readline").set_history_length(value),
+    ),
+    "@policy of event loops": (
+        lambda _: sys.modules["asyncio"].get_event_loop_policy(),
+        lambda _, value: importlib.import_module("asyncio").set_event_loop_policy(value),
+    ),
     "@umask": (_umask, lambda _, value: os.umask(value)),
     "@stack size of threads": (_stack_size, lambda _, value: threading.stack_size(value)),
     "@start method of processes": (_start_method, _put_start_method),
@@ -255,7 +297,19 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
     "@functions at exit": (lambda _: 0, lambda *_: None),
     "@started patches": (lambda _: 0, lambda *_: None),
     "@codecs": (lambda _: 0, lambda *_: None),
+    "@what ": (lambda _: 0, lambda *_: None),
     "@option ": (lambda _: None, _put_option),
     "@subclasses of ": (_subclass, _put_subclass),
 }
-UNWRITABLE: Final = frozenset({"@functions at exit", "@started patches", "@codecs"})
+_BY_WORDS: Final = {
+    "umask": "@umask",
+    "stack_size": "@stack size of threads",
+    "set_start_method": "@start method of processes",
+    "nice": "@niceness",
+    "setpriority": "@niceness",
+    "sched_setaffinity": "@processors",
+    "set_history_length": "@length of history",
+    "set_event_loop_policy": "@policy of event loops",
+}
+"""What is read only where code has the word that sets it."""
+UNWRITABLE: Final = ("@functions at exit", "@started patches", "@codecs", "@what ")

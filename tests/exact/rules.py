@@ -155,6 +155,11 @@ RULES: dict[str, Rule] = {
         _always([]),
         (("test_names", "a name is deleted and made again in one step, so that it comes last"),),
     ),
+    "what calls set inside libraries is looked at": Rule(
+        "values.places:called",
+        lambda _: lambda *_: importlib.import_module("ckpt_magic.values.setters").Called(),
+        (("test_surroundings", "what compiled functions set is named, under other names too"),),
+    ),
     "submodules are imported again": Rule(
         "steps.record:meta_of",
         _result(lambda meta: {**meta, "imports": []}),

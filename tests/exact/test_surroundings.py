@@ -937,6 +937,126 @@ s = c.note_t is n, cal.flag_t, c is cal
 """,
 )
 
+scenario(
+    "tables of the standard library in which calls put something, directly and in functions of the notebook",
+    """
+%%step 1
+import calendar, copyreg, email.charset, gettext, logging.config, mimetypes, shutil, urllib.request, pkgutil
+from shutil import register_unpack_format as unpacks
+def setup(): mimetypes.add_type('x/y', '.zzz'); email.charset.add_alias('zz', 'utf-8')
+%%step 2
+setup(); urllib.request.install_opener(urllib.request.build_opener()); gettext.textdomain('zz'); gettext.install('zz')
+def pack(*arguments, **options): pass
+shutil.register_archive_format('zz', pack); unpacks('zz', ['.zz'], pack); copyreg.add_extension('m', 'n', 77)
+%%step 3
+calendar.setfirstweekday(6)
+class Path: pass
+@pkgutil.iter_importer_modules.register(Path)
+def modules(path, prefix=''): return [1]
+logging.config.dictConfig({'version': 1, 'handlers': {'h': {'class': 'logging.StreamHandler'}}, 'root': {'handlers': ['h']}})
+logging.lastResort.setLevel(50)
+%%
+formats = dict(shutil.get_archive_formats()), [one[0] for one in shutil.get_unpack_formats()], calendar.firstweekday()
+r = mimetypes.guess_type('a.zzz'), email.charset.ALIASES['zz'], urllib.request._opener is None, gettext.textdomain()
+q = _('x'), copyreg._extension_registry['m', 'n'], pkgutil.iter_importer_modules(Path()), list(logging._handlers)
+last = logging.lastResort.level
+""",
+)
+scenario(
+    "registries of libraries in which calls put something, directly and in functions of the notebook",
+    """
+%%step 1
+import matplotlib as mpl; mpl.use('agg')
+import matplotlib.scale as ms, matplotlib.projections as mp, joblib, yaml, cloudpickle, math, polars as pl, fsspec
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from joblib._parallel_backends import ThreadingBackend
+def setup(): mpl.colormaps.register(ListedColormap(['r', 'g'], 'zz')); cloudpickle.register_pickle_by_value(math)
+%%step 2
+setup()
+class Scale(ms.LinearScale): name = 'zz'
+ms.register_scale(Scale)
+class Plane(Axes): name = 'zz'
+mp.register_projection(Plane)
+%%step 3
+class Threads(ThreadingBackend): pass
+joblib.register_parallel_backend('zz', Threads)
+yaml.SafeLoader.add_constructor('!y', lambda loader, node: 7)
+@pl.api.register_dataframe_namespace('zz')
+class Space:
+    def __init__(self, frame): self.frame = frame
+%%step 4
+joblib.parallel_config(backend='threading', n_jobs=3)
+%%
+r = mpl.colormaps['zz'].N, cloudpickle.list_registry_pickle_by_value(), ms._scale_mapping['zz'] is Scale, mp.get_projection_class('zz') is Plane
+q = joblib.parallel.BACKENDS['zz'] is Threads, joblib.parallel.get_active_backend()[1], yaml.safe_load('!y a')
+s = pl.DataFrame({'a': [1]}).zz.frame.shape
+""",
+    runs={4: "objects that the library has elsewhere"},
+)
+scenario(
+    "settings that only calls tell: memory and faults, fields of csv, new contexts, buffers, limits, processors",
+    """
+%%step 1
+import csv, decimal, faulthandler, gc, os, resource, sys, tracemalloc, numpy as np
+%%step 2
+tracemalloc.start(3); gc.set_debug(gc.DEBUG_UNCOLLECTABLE); csv.field_size_limit(99); np.setbufsize(16000)
+decimal.DefaultContext.prec = 7; os.nice(1); os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+%%step 3
+faulthandler.enable(open(os.devnull, 'w')) if not faulthandler.is_enabled() else faulthandler.disable()
+resource.setrlimit(resource.RLIMIT_NOFILE, (500, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+%%
+r = tracemalloc.get_traceback_limit() * tracemalloc.is_tracing(), gc.get_debug(), csv.field_size_limit(), np.getbufsize()
+q = decimal.Context().prec, os.nice(0), len(os.sched_getaffinity(0)), faulthandler.is_enabled(), resource.getrlimit(7)[0]
+tracemalloc.stop(); gc.set_debug(0); csv.field_size_limit(131072); decimal.DefaultContext.prec = 28
+""",
+)
+scenario(
+    "what compiled functions set is named, under other names too",
+    """
+%%step 1
+import pyarrow as pa, scipy.fft, sys
+from codecs import register_error as on_error
+from signal import signal as handle, getsignal, SIGUSR1
+class Backend:
+    __ua_domain__ = 'numpy.scipy.fft'
+    @staticmethod
+    def __ua_function__(method, arguments, options): return 'mine'
+def question(error): return '?', error.end
+def handler(*_): pass
+%%step 2
+pa.set_io_thread_count(3)
+%%step 3
+scipy.fft.set_global_backend(Backend)
+%%step 4
+on_error('zz', question)
+%%step 5
+handle(SIGUSR1, handler)
+%%
+r = pa.io_thread_count(), scipy.fft.fft([1.]), 'a\\xe4'.encode('ascii', 'zz'), getsignal(SIGUSR1) is handler
+""",
+    runs={2: "pyarrow.lib.set_io_thread_count", 3: "uarray._uarray.set_global_backend", 4: "codecs"},
+)
+scenario(
+    "a plain use of functions that set something makes no step run again",
+    """
+%%step 1
+import matplotlib; matplotlib.use('agg')
+import matplotlib.pyplot as plt, pandas as pd, numpy as np, mimetypes, requests, networkx as nx, logging
+from sklearn.linear_model import LogisticRegression
+def setup(): plt.rc('font', size=8); plt.style.use('default'); plt.set_cmap('magma'); plt.close('all')
+df = pd.DataFrame({'a': [1, 2]})
+%%step 2
+setup(); df = df.set_index('a').reset_index(); fig, ax = plt.subplots(); ax.set_title('t'); plt.xlim(0, 2); plt.ioff(); plt.close(fig)
+%%step 3
+model = LogisticRegression(); model.set_params(C=2.0); model.fit([[0], [1]], [0, 1]); np.put(np.arange(3), [0], 7)
+G = nx.Graph(); G.add_edge(1, 2); nx.set_node_attributes(G, 1, 'w'); guess = mimetypes.guess_type('a.html')
+%%step 4
+session = requests.Session(); session.headers.update({'a': 'b'}); del session; logging.getLogger('zz').setLevel(30)
+pd.plotting.register_matplotlib_converters(); pd.reset_option('display.max_rows')
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -1,0 +1,391 @@
+"""What a call sets inside a library: `mimetypes.add_type(…)`, `xarray.set_options(…)`, `rich.pretty.install()`.
+
+Nobody sees that in the cell, but in the function: the globals of its module that its code sets, or in which it puts
+something. Only functions that are named like setters are read, and those that keep an argument in a global: all
+libraries fill caches and count. Functions are found and read without running anything, each once.
+
+What a compiled function sets cannot be looked at: it is named, unless another room looks after it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import itertools
+import opcode
+import re
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.owners import ABSENT, can_change, is_host, is_same_package, module_name
+from ckpt_magic.values.reaching import SETTING_OPS, STORING_OPS, chains, named
+from ckpt_magic.values.references import by_reference
+
+Chain = tuple[str, ...]  # how code names what it calls: `plt.style.use`
+
+
+@dataclass(slots=True)
+class Called:
+    """What calls come to.
+
+    Attributes
+    ----------
+    words
+        Names and modules of the functions, whatever the code calls them.
+    sets
+        Per owner of places (a module or a class of a library) the attributes that they may set or change; None for any.
+    owners
+        Those modules and classes, by their names.
+    values
+        Per place what functions keep for themselves: those that `functools.singledispatch` made.
+    compiled
+        Compiled functions that set something, by their names.
+    classes, by_name
+        Classes on the way, and whether anything is set there by a computed name.
+    """
+
+    words: set[str] = field(default_factory=set)
+    sets: dict[str, set[str] | None] = field(default_factory=dict)
+    owners: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    compiled: set[str] = field(default_factory=set)
+    classes: list[type] = field(default_factory=list)
+    by_name: bool = False
+
+    def add(self, owner: Any, key: str | None) -> None:
+        """Note an attribute of a module or class; None for any of them."""
+        if isinstance(owner, type):
+            name = f"{owner.__module__}:{owner.__qualname__}"
+        else:
+            name = f"{owner.__name__}:"
+        module = name.partition(":")[0]
+        if is_host(module) or is_own(module) or module not in sys.modules or (key and _CACHES.search(key)):
+            return
+        if _is_looked_at(module):
+            return
+        self.owners[name] = owner
+        keys = self.sets.setdefault(name, set())
+        if key is None or keys is None:
+            self.sets[name] = None
+        else:
+            keys.add(key)
+
+
+def called(calls: Iterable[Chain], namespace: Mapping[str, Any]) -> Called:
+    """Find out what code sets in libraries that has these calls."""
+    found = Called()
+    if any(_SETTER.match(chain[-1]) for chain in calls):
+        found.add(builtins, None)  # `gettext.install`
+    for chain in calls:
+        receiver, function = _resolved(chain, namespace)
+        if function is ABSENT or (receiver is ABSENT and len(chain) > 1):
+            continue
+        module = _module(function)
+        if not module or is_host(module) or is_own(module) or module in ("__main__", "builtins"):
+            continue
+        name = _name(function) or chain[-1]
+        is_setter = _SETTER.match(chain[-1]) is not None or _SETTER.match(name) is not None
+        if isinstance(receiver, types.FunctionType) and chain[-1] == "register":
+            found.values |= _dispatched(receiver)
+        if chain[-1] != name or len(chain) == 1:
+            found.words |= {name, module, module.removeprefix("_")}
+        if is_setter or _keeps_argument(function):
+            _read(function, receiver, found)
+    for cls in found.classes if found.by_name else ():
+        found.add(cls, None)
+    return found
+
+
+def _dispatched(function: types.FunctionType) -> dict[str, Any]:
+    """The functions among which one of `functools.singledispatch` chooses, at their place."""
+    register = vars(function).get("register")
+    for number, cell in enumerate(getattr(register, "__closure__", None) or ()):
+        if type(cell.cell_contents) is dict:
+            path = f"{function.__qualname__}.register.__closure__.{number}.cell_contents"
+            return {f"{function.__module__}:{path}": cell.cell_contents}
+    return {}
+
+
+def _resolved(chain: Chain, namespace: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The object that a function is an attribute of, if it is one, and the function."""
+    owner, found = ABSENT, namespace.get(chain[0], ABSENT)
+    if found is ABSENT:
+        found = sys.modules.get(chain[0], ABSENT)
+    if len(chain) > 1 and not isinstance(found, (type, types.ModuleType, types.FunctionType)):
+        return ABSENT, ABSENT  # what variables hold is looked at with them
+    for word in chain[1:]:
+        owner, found = found, _attribute(found, word)
+    return owner, found
+
+
+def _attribute(owner: Any, name: str) -> Any:
+    if owner is ABSENT:
+        return ABSENT
+    if isinstance(owner, types.ModuleType):
+        return vars(owner).get(name, ABSENT)
+    if isinstance(owner, types.FunctionType):
+        return vars(owner).get(name, ABSENT)
+    kind: Any = type(owner)
+    if not issubclass(kind, type) and kind.__getattribute__ is object.__getattribute__:
+        inside: dict[str, Any] = getattr(owner, "__dict__", {})
+        if name in inside:
+            return inside[name]
+    return _of_class(owner if isinstance(owner, type) else type(owner), name)
+
+
+def _of_class(cls: type, name: str) -> Any:
+    return next((vars(one)[name] for one in type.mro(cls) if name in vars(one)), ABSENT)
+
+
+def _module(function: Any) -> str:
+    """The module of a function or class; none for what is neither, and may run code when it is asked (`pl.col`)."""
+    function = _plain(function)
+    if not isinstance(function, (type, types.FunctionType)) and not _is_compiled(function):
+        return ""
+    found = function.__module__
+    if found in (None, "builtins") and isinstance(function, types.BuiltinFunctionType):
+        owner = function.__self__
+        found = owner.__name__ if isinstance(owner, types.ModuleType) else module_name(owner)
+    return found if isinstance(found, str) else ""
+
+
+def _name(function: Any) -> str:
+    return str(_plain(function).__name__) if _module(function) else ""
+
+
+def _plain(function: Any) -> Any:
+    """The function in a method or a wrapper."""
+    while True:
+        if isinstance(function, (staticmethod, classmethod, types.MethodType)):
+            function = function.__func__
+        elif isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, types.FunctionType) and "__wrapped__" in vars(function):
+            function = vars(function)["__wrapped__"]
+        else:
+            return function
+
+
+def _read(function: Any, receiver: Any, found: Called) -> None:
+    """Note what a function sets; of a method also what it sets in its class, or in the object that a module holds."""
+    receiver = function.__self__ if isinstance(function, types.MethodType) else receiver
+    if isinstance(receiver, types.FunctionType) or receiver is ABSENT:
+        receiver = None
+    if isinstance(function, type):
+        for name in ("__init__", "__new__", "__call__"):
+            _enter(_of_class(function, name), function, found, _DEPTH, set())
+    else:
+        is_module = receiver is None or isinstance(receiver, types.ModuleType)
+        cls = None if is_module else receiver if isinstance(receiver, type) else type(receiver)
+        _enter(function, cls, found, _DEPTH, set(), is_class=isinstance(receiver, type))
+
+
+def _enter(
+    function: Any, cls: type | None, found: Called, depth: int, met: set[int], *, is_class: bool = False
+) -> None:
+    plain = _plain(function)
+    if identity(plain) in met or not depth:
+        return
+    met.add(identity(plain))
+    if not isinstance(plain, types.FunctionType):
+        if _is_compiled(plain):
+            _note_compiled(plain, found)
+        return
+    space = plain.__globals__
+    module = sys.modules.get(space.get("__name__", ""))
+    if module is None or vars(module) is not space or _is_looked_at(module.__name__):
+        return
+    code = _code(plain.__code__)
+    found.by_name = found.by_name or code.by_name
+    for name in code.sets:
+        found.add(module, name)
+    package = module.__name__
+    for name in (code.reads | code.imports) - code.sets:
+        value = space.get(name, sys.modules.get(name, ABSENT) if name in code.imports else ABSENT)
+        if isinstance(value, types.ModuleType):
+            _look_at_module(name, value, code, package, found, depth, met)
+        elif isinstance(value, type):
+            _look_at_class(name, value, code, package, found, depth, met)
+        elif callable(value) and is_same_package(_module(value), package):
+            _enter(value, None, found, depth - 1, met)
+        elif value is not ABSENT and (code.changes or _has_methods(value, code)) and can_change(value):
+            found.add(module, name)
+    if cls is not None:
+        for name in code.attributes:
+            value = _of_class(cls, name)
+            if isinstance(value, (types.FunctionType, staticmethod, classmethod)):
+                if is_same_package(_module(value), package):
+                    _enter(value, cls, found, depth, met, is_class=is_class)
+            elif is_class and (
+                ("cls", name) in code.stores or (code.changes and value is not ABSENT and can_change(value))
+            ):
+                found.add(cls, name)
+
+
+def _look_at_module(
+    called: str, value: Any, code: _Code, package: str, found: Called, depth: int, met: set[int]
+) -> None:
+    for name in code.attributes:
+        inner = vars(value).get(name, ABSENT)
+        if (called, name) in code.stores:
+            found.add(value, name)
+        elif isinstance(inner, type):
+            _look_at_class(name, inner, code, package, found, depth, met)
+        elif inner is ABSENT or isinstance(inner, types.ModuleType):
+            continue
+        elif callable(inner) and (_is_compiled(inner) or is_same_package(_module(inner), package)):
+            if is_same_package(value.__name__, package) or _is_compiled(inner):
+                _enter(inner, None, found, depth - 1, met)
+        elif is_same_package(value.__name__, package) and code.changes and can_change(inner):
+            found.add(value, name)
+    if {(called, "__dict__"), (called,)} & code.stores:
+        found.add(value, None)
+
+
+def _look_at_class(
+    called: str, value: type, code: _Code, package: str, found: Called, depth: int, met: set[int]
+) -> None:
+    if not is_same_package(value.__module__, package) or not by_reference(value):
+        return
+    found.classes.append(value)
+    for name in code.attributes:
+        inner = _of_class(value, name)
+        if isinstance(inner, (classmethod, staticmethod)):
+            _enter(inner, value, found, depth - 1, met, is_class=True)
+        elif (called, name) in code.stores or (name in vars(value) and code.changes and can_change(inner)):
+            found.add(value, name)
+
+
+def _has_methods(value: Any, code: _Code) -> bool:
+    """Whether code calls a method, written in Python, of an object that a module holds."""
+    return any(isinstance(_of_class(type(value), name), types.FunctionType) for name in code.attributes)
+
+
+def _is_compiled(function: Any) -> bool:
+    return type(function).__name__ in ("builtin_function_or_method", "cython_function_or_method", "nb_func")
+
+
+def _note_compiled(function: Any, found: Called) -> None:
+    module, name = _module(function), _name(function)
+    if _COMPILED_SETTER.match(name) and not _is_looked_at(module) and f"{module}.{name}" not in _LOOKED_AT:
+        found.compiled.add(f"{module}.{name}")
+
+
+def _is_looked_at(module: str) -> bool:
+    return module in _LOOKED_AT or module.partition(".")[0] in _PACKAGES
+
+
+# --- what is in the code of a function ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """What a function does with globals.
+
+    Attributes
+    ----------
+    reads, sets
+        Globals.
+    attributes
+        Attributes that it names.
+    stores
+        Dotted names that it sets.
+    imports
+        Modules that it imports itself.
+    changes
+        Whether it may put something in a container or an object.
+    by_name
+        Whether it may set attributes by name.
+    """
+
+    reads: frozenset[str]
+    sets: frozenset[str]
+    attributes: frozenset[str]
+    stores: frozenset[Chain]
+    imports: frozenset[str]
+    changes: bool
+    by_name: bool
+
+
+@functools.cache
+def _code(code: types.CodeType) -> _Code:
+    inside = list(_with_nested(code))
+    attributes = frozenset().union(*(one.co_names for one in inside))
+    stores = frozenset(chain for one in inside for chain, is_stored in chains(one) if is_stored)
+    by_name = not attributes.isdisjoint(("setattr", "delattr"))
+    changes = any(named(code, STORING_OPS)) or by_name or not attributes.isdisjoint(_CHANGING)
+    changes = changes or any(not _ITEMS.isdisjoint(one.co_code[::2]) for one in inside)
+    sets = frozenset(named(code, {op: 0 for op in SETTING_OPS if op not in STORING_OPS}))
+    imports = frozenset(named(code, {opcode.opmap["IMPORT_NAME"]: 0}))
+    return _Code(frozenset(named(code)), sets, attributes, stores, imports, changes, by_name)
+
+
+def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield from _with_nested(const)
+
+
+def _keeps_argument(function: Any) -> bool:
+    """Whether a function puts an argument of it, as it is, into a global."""
+    plain = _plain(function)
+    return isinstance(plain, types.FunctionType) and _stores_argument(plain.__code__)
+
+
+@functools.cache
+def _stores_argument(code: types.CodeType) -> bool:
+    if _STORE_GLOBAL not in code.co_code[::2]:
+        return False
+    count = code.co_argcount + code.co_kwonlyargcount
+    steps = [(code.co_code[at], code.co_code[at + 1]) for at in range(0, len(code.co_code), 2)]
+    return any(
+        one == _LOAD_FAST and number < count and other == _STORE_GLOBAL
+        for (one, number), (other, _) in itertools.pairwise(steps)
+    )
+
+
+_DEPTH: Final = 3  # calls
+_SETTER: Final = re.compile(
+    r"_*(set|add|(un|de)?register|(un)?install|enable|disable|use|(re)?configure|config|init|reset|(de)?activate"
+    r"|addaudithook|start|stop|define|override|switch|define|remove|unset|push|pop|clear|default)(_|[A-Z]|default|trace|$)"
+    r"|.*(^|_|[a-z](?=C))([cC]onfig|options|defaults)$|set[a-z]"
+)
+_COMPILED_SETTER: Final = re.compile(r"_*(set|(un)?register|enable|disable|configure|start|stop|addaudit)")
+_CACHES: Final = re.compile(r"cache|memo|lock|_seen|logger", re.IGNORECASE)
+_CHANGING: Final = frozenset(
+    {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
+    | {"appendleft", "move_to_end", "register", "__setitem__", "__delitem__"}
+)
+_ITEMS: Final = frozenset(opcode.opmap[name] for name in ("STORE_SUBSCR", "DELETE_SUBSCR"))
+_LOAD_FAST: Final = opcode.opmap["LOAD_FAST"]
+_STORE_GLOBAL: Final = opcode.opmap["STORE_GLOBAL"]
+_PACKAGES: Final = frozenset({"numpy", "sklearn", "logging"})
+_LOOKED_AT: Final = frozenset(  # by `ambient`, `options`, `generators` and `spots`
+    {
+        "_operator",
+        "numpy",
+        "_locale",
+        "signal",
+        "_signal.signal",
+        "_signal.getsignal",
+        "decimal",
+        "_decimal",
+        "_codecs",
+        "sqlite3",
+        "_sqlite3",
+        "atexit",
+    }
+    | {"gc", "_csv", "faulthandler", "_tracemalloc", "readline.set_history_length", "resource", "warnings"}
+    | {"matplotlib", "matplotlib.pyplot", "matplotlib.rcsetup", "matplotlib.cbook", "pandas._config.config"}
+    | {"matplotlib._pylab_helpers", "matplotlib.style", "matplotlib.style.core", "polars.config", "torch._tensor_str"}
+    | {"sys.setrecursionlimit", "sys.setswitchinterval", "sys.set_int_max_str_digits", "sys.settrace", "sys.setprofile"}
+    | {"_socket.setdefaulttimeout", "socket.setdefaulttimeout", "torch.set_num_threads", "torch._C.set_num_threads"}
+    | {f"torch._C._set_{name}" for name in ("deterministic_algorithms", "default_dtype", "grad_enabled")}
+    | {f"torch._C._set_{name}" for name in ("float32_matmul_precision", "cudnn_benchmark", "cudnn_deterministic")}
+)

@@ -65,6 +65,18 @@ def test_the_text_of_a_module_counts_where_code_reads_it_and_not_where_it_is_imp
     assert list(read.read) == [str(folder / "opened_here.py")]
 
 
+def test_folders_in_which_packages_are_looked_for_do_not_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.metadata as metadata
+
+    monkeypatch.syspath_prepend("")  # as `train_test_split` does, in a notebook's kernel
+    trail = new_trail()
+    with watcher().laying(trail):
+        metadata.version("numpy")
+        assert not list(metadata.Distribution.discover(name="no_such_package"))
+        os.listdir("below")
+    assert list(trail.listed) == [str(folder / "below")]
+
+
 def test_what_was_read_before_it_was_written_is_kept_in_mind(folder: Path) -> None:
     trail = new_trail()
     with watcher().laying(trail):

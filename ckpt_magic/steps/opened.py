@@ -441,7 +441,9 @@ def _top(frame: types.FrameType) -> str:
 
 def _listing(trail: Trail, arguments: tuple[Any, ...]) -> None:
     frame = sys._getframe(2)
-    if not frame.f_code.co_filename.startswith(_FROZEN) and _top(frame) != __name__.partition(".")[0]:
+    if frame.f_code.co_filename.startswith(_FROZEN) or frame.f_globals.get("__name__") == "importlib.metadata":
+        return  # looking for modules and packages
+    if _top(frame) != __name__.partition(".")[0]:
         trail.lists(arguments[0])
 
 

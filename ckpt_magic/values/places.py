@@ -529,9 +529,9 @@ class Places:
         if module in self._own:
             known = self._own[module].words
             if is_new:  # loaded by the step: what its own code never sets is as its import made it
-                if type(value) in ATOMS:
-                    return words.by_name or key in words.stored | known.stored
-                return self._is_ours(value)
+                if key in words.stored | known.stored:
+                    return True
+                return words.by_name if type(value) in ATOMS else self._is_ours(value)
             return True
         if key in words.stored or any(key in one.words.stored for one in self._own.values()):
             return not is_host(module_name(value))

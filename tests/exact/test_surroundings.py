@@ -277,6 +277,16 @@ z = counters.COUNT
 """,
 )
 scenario(
+    "a module of the user's own is imported and keeps what a library made",
+    """
+%%step 1
+from tests.exact.project import counters
+counters.load()
+%%step 2
+n = counters.TABLE['a'].sum()
+""",
+)
+scenario(
     "what a module of the user's own holds, under names of the notebook",
     """
 %%step 1

@@ -151,6 +151,7 @@ UNREAD = [
     ("import pandas as pd; pd.set_option('display.max_rows', {})", "a = str(1)"),
     ("import sys; sys.setrecursionlimit(5000 + {})", "a = [1]"),
     ("import warnings; warnings.filterwarnings('ignore', message='{}')", "a = [1]"),
+    ("import numpy as np; np.seterr(all='ignore' if {} == 3 else 'raise')", "a = sum(range(5))"),
     ("import os; os.environ['CKPT_NOTHING'] = '{}'", "import os; a = dict(os.environ).get('MODE')"),
 ]
 

@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import random
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +167,73 @@ def test_a_cell_that_reads_the_text_of_code_may_give_another_value(shell: Intera
     for old, new in (("30", "20"), ("# one", "# another")):
         rows = json_of(save(tmp_path / "nb.ipynb", *(cell.replace(old, new) for cell in cells)))
         assert [row["next"] for row in rows] == ["run", "restore"]
+
+
+OWN = {
+    "plan_pack/__init__.py": "from .build import rate\n",
+    "plan_pack/build.py": "from . import conf\ndef rate(): return conf.RATE\n",
+    "plan_pack/conf.py": "RATE = 1\nclass Tool:\n    def go(self, rate):\n        global RATE\n        RATE = rate\n",
+    "plan_lib.py": "import os, random\nfrom plan_pack import conf\n\n"
+    "def write(text):\n    with open('lib.txt', 'w') as file: file.write(text)\n\n"
+    "def start(folder, seed):\n    os.chdir(folder)\n    random.seed(seed)\n\n"
+    "def rated(rate):\n    conf.RATE = rate\n",
+    "plan_patch.py": "import plan_pack.conf\nplan_pack.conf.RATE = 3\n",
+}
+CALLS: dict[str, tuple[str, str]] = {
+    # what is done above, and the step that rests on it
+    "an attribute of a module inside a package": ("import plan_pack.conf as c\nc.RATE = {}", "y = rate()"),
+    "a method of an instance": ("from plan_pack.conf import Tool\ntool = Tool()\ntool.go({})", "y = rate()"),
+    "a function of another module": ("import plan_lib\nplan_lib.rated({})", "y = rate()"),
+    "a function of the notebook": ("import plan_lib\ndef f(x): plan_lib.rated(x)\nf({})", "y = rate()"),
+    "a folder": ("import plan_lib\nplan_lib.start('{}', 1)", "with open('a.txt') as file: y = file.read()"),
+    "a seed": ("import plan_lib, random\nplan_lib.start('1', {})", "y = random.random()"),
+    "a file": ("import plan_lib\nplan_lib.write('{}')", "with open('lib.txt') as file: y = file.read()"),
+}
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_what_modules_of_the_user_do_for_cells_counts(
+    what: str, shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    random.seed()  # as in a new process
+    for name in [name for name in sys.modules if name.startswith("plan_")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name, text in (OWN | {"1/a.txt": "1", "2/a.txt": "2"}).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    above, step = CALLS[what]
+    cells = [f"{CELLS['setup']} --folder {tmp_path / '.ckpt'}", "from plan_pack import rate", above.format(1)]
+    cells += [f"%%step 1\n{step}", "%%step 2\nz = 1"]
+    for cell in cells:
+        assert shell.run_cell(cell).success
+    shell.run_cell("%ckpt_status")
+
+    def runs(*changed: str) -> list[int]:
+        path = save(tmp_path / "nb.ipynb", *changed)
+        return [row["step"] for row in json_of(path) if row["next"] == "run"]
+
+    assert runs(*cells) == runs(*cells[:2], f"{cells[2]}  # a comment", *cells[3:]) == []
+    assert runs(*cells[:2], above.format(2), *cells[3:]) == [1]
+    if step == "y = rate()":
+        assert runs(*cells[:2], "import plan_patch", *cells[2:]) == [1]
+
+
+def test_names_of_a_star_import_are_known_by_the_module(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "plan_star.py").write_text("def f(): return 1\n")
+    cells = [CELLS["setup"], "k = 1\nfrom plan_star import *", "%%step 1\ny = f() + k"]
+    for cell in cells:
+        assert shell.run_cell(cell).success
+    shell.run_cell("%ckpt_status")
+    path = save(tmp_path / "nb.ipynb", *cells)
+
+    assert [row["next"] for row in json_of(path)] == ["restore"]
+    (tmp_path / "plan_star.py").write_text("def f(): return 1\nk = 2\n")
+    assert [row["next"] for row in json_of(path)] == ["run"]
 
 
 def test_what_a_step_that_will_run_draws_counts_for_those_below(shell: InteractiveShell, tmp_path: Path) -> None:

@@ -188,6 +188,16 @@ def _judged(
     deciding = _Deciding(start, settings.stale(), mine, metas)
     evidence = Evidence(notebook.absolute().parent, {}, {}, Makers({}), lambda: keyring, is_kernel=False)
     left = written(metas.values())
+    texts, environ = dict[str, str](), dict[str, str]()
+    evidence.plan(texts, environ)
+
+    def in_order() -> Iterator[PlannedCell]:
+        """The cells; of those left behind what they will have written and set is taken to be there."""
+        for cell in mine:
+            yield cell
+            for node in cell.tree.body:
+                environ.update([one] if (one := source.variable_set(node)) is not None else ())
+                _write(node, evidence.files, texts)
 
     @functools.cache
     def reader() -> str:
@@ -199,9 +209,6 @@ def _judged(
         if meta["evidence"] is None:
             return {}
         call, code = cell.call, cell.code
-        above = [node for one in mine[: mine.index(cell)] for node in one.tree.body]
-        environ = dict(one for node in above if (one := source.variable_set(node)) is not None)
-        evidence.plan(_texts_written(above, evidence.files), environ)
         found = evidence.now(meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=reader)
         if keys := (*call.key, *meta["evidence"]["key"]):
             found["key"] = {
@@ -214,21 +221,21 @@ def _judged(
             return found.state != "fresh" and not met(key, cell.call.step)
         return deciding.decide(cell, found).action != "restore"
 
-    for cell, found in foresee(mine, metas, facts, reader=reader, opens=evidence.opens, will_run=will_run):
+    judged = foresee(
+        in_order(), metas, facts, modules=evidence.modules, reader=reader, opens=evidence.opens, will_run=will_run
+    )
+    for cell, found in judged:
         one = stored.get(cell.call.step, _Stored())
         verdict = Verdict("foreign", (Cause("evidence", "", one.problem),)) if one.problem else found
         yield cell.call, verdict, deciding.decide(cell, verdict), one
 
 
-def _texts_written(statements: Iterable[ast.stmt], there: Files) -> dict[str, str]:
-    """Texts of the files that `%%writefile` will have written, by their paths; see `Files.planned`."""
-    found: dict[str, str] = {}
-    for node in statements:
-        if (one := source.file_written(node)) is not None:
-            name, text, is_added = one
-            path = there.path(os.path.expanduser(name))
-            found[path] = (found.get(path, _text_of(path)) if is_added else "") + text
-    return found
+def _write(node: ast.stmt, there: Files, texts: dict[str, str]) -> None:
+    """Put the text of a file that `%%writefile` will have written among those of others; see `Files.planned`."""
+    if (one := source.file_written(node)) is not None:
+        name, text, is_added = one
+        path = there.path(os.path.expanduser(name))
+        texts[path] = (texts.get(path, _text_of(path)) if is_added else "") + text
 
 
 def _text_of(path: str) -> str:

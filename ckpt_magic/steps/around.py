@@ -6,7 +6,7 @@ that set it.
 
 1. The same value fits, whoever set it.
 2. Another value, set by the same code as then, is one that differs by itself: a path of this machine, a random
-   name. It matters to a step whose code names the part.
+   name. It matters to a step whose code names the part, or that may read it in a module of the user's own.
 3. Another value, set by other code, matters to each step that may read the part.
 
 META holds no values, only digests with the key that signs: they may be secrets.
@@ -15,7 +15,9 @@ META holds no values, only digests with the key that signs: they may be secrets.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
+import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -24,7 +26,7 @@ from typing import Any
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, use_of_tree
-from ckpt_magic.values import ambient, fingerprint, options, places, reaching, source, spots
+from ckpt_magic.values import ambient, fingerprint, options, owned, places, reaching, source, spots
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
 from ckpt_magic.values.source import Names, Words
 
@@ -63,6 +65,7 @@ class _Cell:
     """An unmarked cell on its way."""
 
     use: Use
+    words: Words
     reads: Set[str]
     imports: Set[str]
     ambient: ambient.Ambient
@@ -123,9 +126,25 @@ class Around:
                 self._set.setdefault(part, Setter(digest))
 
     def cell_begins(
-        self, tree: ast.Module | None, found: tuple[Names, Set[str], Sequence[Any]] | None, spots_of: places.Places
+        self,
+        tree: ast.Module | None,
+        found: tuple[Names, Set[str], Sequence[Any]] | None,
+        spots_of: places.Places,
+        own: Iterable[Words],
     ) -> None:
-        """Look before an unmarked cell; `found` are its names, and what they lead to with the code on the way."""
+        """Look before an unmarked cell.
+
+        Parameters
+        ----------
+        tree
+            Its code, if it is known.
+        found
+            Its names, and what they lead to with the code on the way.
+        spots_of
+            Looks at places.
+        own
+            The words of modules of the user's own that it may run.
+        """
         self._look_back()
         if tree is None or found is None:
             names, words, use = Names(), Words(), Use(Words(), is_open=True)
@@ -135,8 +154,9 @@ class Around:
             words = source.words(tree) | reaching.words_of(codes)
             use = use_of(names, words, reached, self._namespace)
         reads = names.reads | reached
+        words = functools.reduce(operator.or_, own, words)
         look = spots_of.look(words, reads, names.imports)
-        self._cell = _Cell(use, reads, names.imports, ambient.look(), look, _prints(look))
+        self._cell = _Cell(use, words, reads, names.imports, ambient.look(), look, _prints(look))
 
     def cell_ends(self, spots_of: places.Places, code: Callable[[], str]) -> None:
         """Note what the cell set; `code` gives a digest of it."""
@@ -144,13 +164,13 @@ class Around:
         if cell is None:
             return
         parts = _parts(cell.ambient, ambient.look(), cell.use)
-        look = spots_of.look(cell.use.words, cell.reads, cell.imports)
+        look = spots_of.look(cell.words, cell.reads, cell.imports)
         added = {part: False for part, is_set in parts.items() if is_set}
-        for place, is_added in spots_of.moved(cell.places, look, cell.use.words).items():
+        for place, is_added in spots_of.moved(cell.places, look, cell.words).items():
             added[part_of(PLACE, place)] = is_added
         for place, print_ in _prints(look).items():
             before = cell.prints.get(place)
-            if print_ != before or (print_ is None and re.split("[.:]", place)[-1] in cell.use.words.touched):
+            if print_ != before or (print_ is None and re.split("[.:]", place)[-1] in cell.words.touched):
                 added.setdefault(part_of(PLACE, place), False)
         for part in (*parts, *added):
             self._olds.pop(part, None)
@@ -164,6 +184,14 @@ class Around:
         """All parts that code of this kernel set, as they are now."""
         self._look_back()
         return {part: Part(self._value(part, look), setter) for part, setter in self._set.items()}
+
+    def modules_set(self) -> dict[str, bool]:
+        """The user's own modules in which code of this kernel put something, and whether that can be compared."""
+        look, found = ambient.look(), dict[str, bool]()
+        for part in filter(_is_of_own_module, self._set):
+            module = split(part)[1].partition(":")[0]
+            found[module] = found.get(module, True) and self._value(part, look) is not None
+        return found
 
     def was_set_by(self, key: PipelineKey, step: int) -> bool:
         """Whether an earlier run of a step set anything here."""
@@ -316,7 +344,7 @@ def rows(before: Mapping[str, Part], use: Use, key: PipelineKey, step: int, sets
         found[part] = None
         if _matters(part, one.setter, use, key, step, sets):
             value = "" if one.value is None else _signed(one.value, secret)
-            named = ["named"] if use.names(part) else []
+            named = ["named"] if use.names(part) or _is_of_own_module(part) else []
             found[part] = [value, _signed(one.setter.code, secret), *named]
     return found
 
@@ -340,6 +368,12 @@ def _matters(part: str, setter: Setter, use: Use, key: PipelineKey, step: int, s
     if setter.step is not None and setter.step[0] == key and setter.step[1] >= step:
         return use.names(part) and part not in sets
     return use.may_read(part, is_added=setter.is_added)
+
+
+def _is_of_own_module(part: str) -> bool:
+    """Whether a part lies in a module of the user's own: what a cell puts there may come from a file that it reads."""
+    origin, name = split(part)
+    return origin == PLACE and owned.is_own(name)
 
 
 def _extent(part: str) -> str:

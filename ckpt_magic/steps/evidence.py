@@ -210,15 +210,19 @@ class Evidence:
         seen: Mapping[str, str],
         unmade: Iterable[str],
         always: bool,
-        origins: Callable[[Iterable[str]], Mapping[str, str] | None],
+        origins: Callable[[Iterable[str], Iterable[str]], Mapping[str, str] | None],
         rests: Sequence[str],
         imported: Iterable[str],
         above: Iterable[str],
+        called: Mapping[str, Set[str]],
+        kept: Mapping[str, Set[str]],
     ) -> dict[str, Any]:
         """What META records of a step that has just run.
 
-        `origins` gives those of names, with those of what was written to files, `rests` what of the surroundings it
-        rests on; `imported` are modules that unmarked cells import, `above` those of them for what the step read.
+        `origins` gives those of names, with those of what was written to files and done to modules, `rests` what of
+        the surroundings it rests on; `imported` are modules that unmarked cells import, `above` those of them for what
+        the step read, `called` those that keep what they were called for, with the texts in the code that did,
+        and `kept` those of which what they keep is compared.
         """
         look, trail = running.look, running.trail
         unclear = [*look.unclear, *self._changed(code, look)]
@@ -229,7 +233,7 @@ class Evidence:
         behind = self.modules.behind(loaded)
         files, written = self._opened(running, hidden, unclear, behind)
         known = {row["path"] for row in (*files, *written)}
-        keys, paths, unknown = self.modules.asked_at_import(behind)
+        keys, paths, unknown = self.modules.asked_at_import(behind, called)
         paths = [path for path in dict.fromkeys(paths) if self.files.name(path) not in known]
         files += self.files.rows(self.files.counting(paths, hidden=hidden), hidden=hidden)
         by_name = () if look.words.isdisjoint(_BY_NAME) else filter(str.isidentifier, look.texts)
@@ -237,6 +241,7 @@ class Evidence:
         files += [row for row in self.files.rows(sought) if row.get("absent")]
         unclear += [] if running.depends else unknown
         of_cells = {name: file for name, file in self.modules.behind(above).items() if name not in behind}
+        of_kept = {name: behind[name] for name in kept if name in behind}
         keys |= _variables(look.texts) if trail.programs else set()
         by_c = {name: self._concealed(running.environ[name]) for name in sorted(self._read_by_c(look, behind))}
         unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]
@@ -252,7 +257,7 @@ class Evidence:
             "code": essence_of(code),
             "functions": _short_of_text(look.functions),
             "covered": dict(look.covered),
-            "origins": origins(record.paths([*files, *written], behind)),
+            "origins": origins(record.paths([*files, *written], behind), behind),
             "rests": list(rests),
             "shown": self._shown(seen),
             "key": dict(look.keys),
@@ -261,7 +266,7 @@ class Evidence:
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
             "above": {name: self.modules.loaded(name) for name in sorted(of_cells)},
-            "asked": self._asked_at_import(of_cells, hidden),
+            "asked": self._asked_at_import({**of_cells, **of_kept}, hidden, {**called, **kept}),
             "environ": by_c
             | {name: self._concealed(os.environ.get(name)) for name in sorted(keys)}
             | self._environ(trail),
@@ -270,9 +275,11 @@ class Evidence:
             "unclear": unclear,
         }
 
-    def _asked_at_import(self, modules: Mapping[str, str], hidden: Sequence[str]) -> dict[str, Any]:
+    def _asked_at_import(
+        self, modules: Mapping[str, str], hidden: Sequence[str], called: Mapping[str, Set[str]]
+    ) -> dict[str, Any]:
         """What modules ask for when they are imported, as evidence."""
-        keys, paths, unclear = self.modules.asked_at_import(modules)
+        keys, paths, unclear = self.modules.asked_at_import(modules, called)
         return {
             "files": self.files.rows(self.files.counting(dict.fromkeys(paths), hidden=hidden), hidden=hidden),
             "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)},

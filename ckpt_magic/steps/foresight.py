@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from ckpt_magic.steps import freshness, record
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
+from ckpt_magic.steps.lent import Lender
+from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines, source
-from ckpt_magic.values.origins import CHANCE, FILES, NOTHING, SURROUNDINGS, Event, Origin, Statement, Step
+from ckpt_magic.values.origins import CHANCE, FILES, NOTHING, OWN, SURROUNDINGS, Event, Origin, Statement, Step
 
 Meta = Mapping[str, Any]
 
@@ -50,6 +52,7 @@ def foresee(
     metas: Mapping[int, Meta],
     facts: Facts,
     *,
+    modules: Modules,
     reader: Callable[[], str],
     opens: Opens = lambda modules, words: "",
     will_run: Callable[[PlannedStep, Verdict], bool],
@@ -64,6 +67,8 @@ def foresee(
         META of the stored steps.
     facts
         Gives what is known now of files, modules, environment and versions, and of the step's code (`Evidence.now`).
+    modules
+        The user's own modules.
     reader
         Says who reads documentation or annotations; empty if nobody does.
     opens
@@ -79,9 +84,10 @@ def foresee(
     rewritten: dict[str, int] = {}  # files that will be written anew, and by which step
     history: list[Event] = []
     functions: dict[str, essence.Definition] = {}
+    lender = Lender(modules)
     for cell in cells:
         if not isinstance(cell, PlannedStep):
-            history += origins.statements(cell.tree)
+            history += origins.statements(cell.tree, lender)
             functions.update(essence.definitions(cell.tree, cell.text))
             continue
         step, meta = cell.call.step, metas.get(cell.call.step)
@@ -89,14 +95,16 @@ def foresee(
         if cell.problem:
             verdict = Verdict("could not tell", (Cause("code", "", cell.problem),))
         elif meta is not None:
-            above = _Above(history, functions, rewritten, metas, reader, opens)
+            above = _Above(history, functions, rewritten, metas, reader, opens, lender)
             verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
         yield cell, verdict
         if meta is not None and not will_run(cell, verdict):
             history.append(Step(step, meta["groups"], frozenset(meta["deleted"])))
         else:
             names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
-            names |= _acts(cell.tree) | _acts(source.parsed(meta["source"]) if meta is not None else None)
+            names |= _acts(cell.tree, lender) | _acts(
+                source.parsed(meta["source"]) if meta is not None else None, lender
+            )
             names |= {CHANCE} if meta is not None and meta["moved"] else set()
             if meta is not None and meta["code"] == cell.code.digest and not meta["sets"]:
                 names = {name for name in names if not name.startswith("<surroundings")}  # it asks, and sets nothing
@@ -114,9 +122,9 @@ def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verd
     return freshness.verdict(meta, Now(facts(meta, cell), found))
 
 
-def _acts(tree: ast.Module | None) -> set[str]:
+def _acts(tree: ast.Module | None, lender: Lender) -> set[str]:
     """What stands for what code does to random generators, surroundings and files."""
-    found = origins.statements(tree) if tree is not None else ()
+    found = origins.statements(tree, lender) if tree is not None else ()
     return {name for one in found for name in one.touches if name[0] == "<"}
 
 
@@ -125,6 +133,7 @@ def _with_above(evidence: Mapping[str, Any]) -> dict[str, Any]:
     above = evidence.get("asked", {"files": [], "environ": {}, "unclear": []})
     return {
         **evidence,
+        "itself": evidence,
         "modules": {**evidence.get("above", {}), **evidence["modules"]},
         "files": [*evidence["files"], *above["files"]],
         "environ": {**above["environ"], **evidence["environ"]},
@@ -143,6 +152,7 @@ class _Above:
         metas: Mapping[int, Meta],
         reader: Callable[[], str],
         opens: Opens,
+        lender: Lender,
     ) -> None:
         self._history = history
         self._functions = functions
@@ -150,6 +160,7 @@ class _Above:
         self._metas = metas
         self._reader = reader
         self._opens = opens
+        self._lender = lender
 
     def causes(self, meta: Meta) -> list[Cause]:
         """What has changed above a step, of all that it used."""
@@ -177,16 +188,24 @@ class _Above:
                 found.append(Cause("random", "", "other code above it seeds or draws random numbers"))
             elif opens := origins.origin(self._history, CHANCE).opens:
                 found.append(Cause("unclear", "", f"random numbers may be others each time (`{opens[0]}`)"))
-        for module in sorted(
-            {f"<{one}>" for one in origins.FAR} | {one for one in then if one[0] == "<"} - _NO_MODULES
+        itself = evidence["itself"]
+        own = itself["modules"]
+        for one in (
+            self._lender.acting(own.keys(), itself["packages"].keys() | {"builtins"}) - evidence["modules"].keys()
         ):
+            found.append(Cause("module", one, f"module `{one}`, which sets something that it uses, was not there"))
+        if origins.of_modules(self._history, self._lender.ways(own)).digest != then.get(OWN, NOTHING.digest):
+            told = ", ".join(f"`{one}`" for one in sorted(own)[:3])
+            found.append(Cause("module", "", f"other code above it may change what modules hold ({told})"))
+        labels = {one for one in then if one[0] == "<"} | {f"<{one}>" for one in origins.FAR}
+        for module in sorted(labels - _NO_MODULES - {f"<{one}>" for one in own}):
             if origins.of_modules(self._history, [module[1:-1]]).digest != then.get(module, NOTHING.digest):
                 line = f"other code above it changes what module `{module[1:-1]}` holds"
                 found.append(Cause("module", module[1:-1], line))
         if self._differs(SURROUNDINGS, meta, *evidence.get("rests", [SURROUNDINGS])):
             found.append(Cause("setting", "", "other code above it sets the environment, the folder or options"))
-        rows = [*evidence["files"], *evidence["written"]]
-        written = origins.of_files(record.paths(rows, evidence["modules"])) if "rests" in evidence else ()
+        there = record.paths([*itself["files"], *itself["written"]], own)
+        written = origins.of_files(there) if "rests" in evidence else ()
         if written and self._differs(FILES, meta, *written):
             found.append(Cause("unclear", "", "other code above it writes files, perhaps those that it reads"))
         return found
@@ -273,7 +292,7 @@ class _Above:
         return Cause("unclear", name, f"`{name}` may have another value each time (`{word}`)") if word else None
 
 
-_NO_MODULES: Final = frozenset({CHANCE, SURROUNDINGS, FILES})
+_NO_MODULES: Final = frozenset({CHANCE, SURROUNDINGS, FILES, OWN})
 
 
 def _as_written(label: str, value: Any) -> str | None:

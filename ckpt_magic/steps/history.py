@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final
 
+from ckpt_magic.steps.lent import Lender
+from ckpt_magic.steps.modules import Modules
 from ckpt_magic.values import origins
 from ckpt_magic.values.origins import Event, Statement, Step
 
@@ -15,9 +17,16 @@ _MANY: Final = 2000  # events that are kept: beyond them nobody knows where a na
 
 
 class History:
-    """The history of one kernel, for the origins of names (see `values.origins`)."""
+    """The history of one kernel, for the origins of names (see `values.origins`).
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    modules
+        The user's own modules.
+    """
+
+    def __init__(self, modules: Modules) -> None:
+        self._lender = Lender(modules)
         self._events: list[Event] = []
         self._known = True
         self._last = 0
@@ -29,7 +38,7 @@ class History:
             self.lost_track()
         else:
             self._last = len(self._events)
-            found = list(origins.statements(tree))
+            found = list(origins.statements(tree, self._lender))
             self._events += found
             if self._touched is not None:
                 self._touched.update(*(one.touches for one in found))
@@ -58,6 +67,11 @@ class History:
         """Modules that unmarked cells import for what these names hold."""
         return origins.origin(self._events, *names).imports
 
+    def texts(self, modules: Mapping[str, Sequence[str]]) -> dict[str, Set[str]]:
+        """The modules to which unmarked cells did something, with the texts in that code; see `origins`."""
+        found = {name: origins.of_modules(self._events, ways) for name, ways in modules.items()}
+        return {name: one.texts for name, one in found.items() if one.digest != origins.NOTHING.digest}
+
     def imported(self) -> set[str]:
         """Modules that unmarked cells import."""
         return set().union(*(event.imports for event in self._events if isinstance(event, Statement)))
@@ -69,12 +83,13 @@ class History:
         *,
         above: int | None = None,
         groups: Mapping[str, Iterable[str]] | None = None,
+        own: Iterable[str] = (),
     ) -> dict[str, str] | None:
         """Digests of the origins of names, of those that have any; None if they are not known.
 
         With `above` those that they had before the step of that number, if it has run or was restored. Those of
         `modules` are digests of what was done by way of those beside them, under the name of the module in brackets;
-        those of `groups` are of several names as one.
+        those of `groups` are of several names as one; what was done to the user's modules `own` is `OWN`.
         """
         if not self._known:
             return None
@@ -82,5 +97,6 @@ class History:
         events = self._events[: steps[-1]] if steps else self._events
         found = {name: origins.origin(events, name).digest for name in sorted(names)}
         found |= {f"<{name}>": origins.of_modules(events, ways).digest for name, ways in (modules or {}).items()}
+        found[origins.OWN] = origins.of_modules(events, self._lender.ways(own)).digest
         found |= {label: origins.origin(events, *group).digest for label, group in (groups or {}).items()}
         return {name: digest for name, digest in found.items() if digest != origins.NOTHING.digest}

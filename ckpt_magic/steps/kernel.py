@@ -114,7 +114,6 @@ class Kernel:
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
         self.places = places.Places(self.main)
         self.chance = Chance()
-        self.history = History()
         self.failed_cap = FAILED_CAP
         self.around = Around(self.main)
         self.loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None  # where the notebook's tasks run
@@ -124,6 +123,7 @@ class Kernel:
         self.evidence = Evidence(
             settings.base, namespace, self.main, self.makers, lambda: self.keyring, lambda: self.secrets
         )
+        self.history = History(self.evidence.modules)
 
     def clear(self) -> None:
         """Forget everything that the namespace held."""
@@ -131,7 +131,7 @@ class Kernel:
         self.makers.clear()
         self.mapped.clear()
         self.compared.clear()
-        self.history = History()
+        self.history = History(self.evidence.modules)
         self.places = places.Places(self.main)
         self.watch.clear()
         self.active = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import re
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -78,7 +79,7 @@ class Modules:
         parts, spec = name.split("."), None
         places: Sequence[str] | None = [*self._folders, *sys.path]
         for number in range(len(parts)):  # not by `importlib.util.find_spec`, which imports the packages above
-            spec = PathFinder.find_spec(".".join(parts[: number + 1]), places)
+            spec = PathFinder.find_spec(".".join(parts[: number + 1]), places) if places is not None else None
             if spec is None:
                 return None
             places = spec.submodule_search_locations
@@ -91,20 +92,52 @@ class Modules:
         todo = list(names)
         while todo:
             name = todo.pop()
-            if name in met:
-                continue
-            met.add(name)
-            todo += self._leads_to(name)
-            if self._is_here(name):
-                found[name] = str(sys.modules[name].__file__)
-            if not todo and found:
-                todo = [one for one in self.names() if one not in met and not self._acts_on(one).isdisjoint(found)]
+            if name not in met:
+                met.add(name)
+                todo += self._leads_to(name)
+                if self._is_here(name):
+                    found[name] = str(sys.modules[name].__file__)
+            if not todo:
+                tops = {"builtins", *(one.partition(".")[0] for one in met)}
+                todo = [one for one in self.names() if one not in met and self.acts_on(one, found, tops)]
         return found
 
-    def _acts_on(self, name: str) -> frozenset[str]:
-        """Modules in which a module sets something, or calls something as it is imported."""
-        found = essence.acts_on(self._loaded[name].text or "")
-        return frozenset(_absolute(sys.modules[name], found)) if found else found
+    def own(self, names: Iterable[str]) -> dict[str, str]:
+        """The texts of the user's own modules among `names` and of all that they import, loaded or not."""
+        found: dict[str, str] = {}
+        met: set[str] = set()
+        todo = list(names)
+        while todo:
+            name = todo.pop()
+            if name in met or not name or name.partition(".")[0] in sys.stdlib_module_names:
+                continue
+            met.add(name)
+            path = self.found(name)
+            text = self._text(path) if path is not None and owned.is_own_file(path) else None
+            if path is not None and text is not None:
+                found[name] = text
+                todo += [name.rpartition(".")[0], *_absolute(self._package(name), _read(text)[1])]
+        return found
+
+    def acts_on(self, name: str, own: Container[str], libraries: Set[str]) -> bool:
+        """Whether a module changes something in one of these; of libraries count attributes that it sets.
+
+        What libraries keep otherwise, options, items or generators, is told by its values.
+        """
+        sets, more = essence.acts_on((self._loaded[name].text or "") if name in self._loaded else self.text(name))
+        if not sets and not more:
+            return False
+        package = self._package(name)
+        there = {*_absolute(package, sets)}
+        return any(one in own for one in (*there, *_absolute(package, more))) or any(
+            one.partition(".")[0] in libraries for one in there
+        )
+
+    def _package(self, name: str) -> str:
+        """The package that a module is in; one that is not loaded is found by its file."""
+        if name in sys.modules:
+            return getattr(sys.modules[name], "__package__", None) or ""
+        return name if os.path.basename(self.found(name) or "") == "__init__.py" else name.rpartition(".")[0]
 
     def _is_here(self, name: str) -> bool:
         return name in self._loaded and sys.modules.get(name) is not None
@@ -114,34 +147,40 @@ class Modules:
         parent = name.rpartition(".")[0]
         found = [parent] if parent else []  # of `from package import name` the name may be that of no module
         if self._is_here(name):
-            found += _absolute(sys.modules[name], self.imports(name))
+            found += _absolute(self._package(name), self.imports(name))
         return found + _inside(sys.modules.get(name))
 
-    def asked_at_import(self, behind: Mapping[str, str]) -> tuple[set[str], list[str], list[str]]:
-        """What modules ask for when they are imported: environment variables, files; and what cannot be told."""
+    def asked_at_import(
+        self, behind: Mapping[str, str], called: Mapping[str, Set[str]]
+    ) -> tuple[set[str], list[str], list[str]]:
+        """What modules ask for when they are imported: environment variables, files; and what cannot be told.
+
+        Those of `called` keep what cells have called them for, with these texts in their code.
+        """
         keys, paths, unclear = set[str](), list[str](), list[str]()
         for name, file in behind.items():
-            text = self._text(file)
-            asked = essence.AtImport() if text is None else _read(text)[2]
+            text, when = self._text(file), "is called above" if name in called else "is imported"
+            asked = essence.AtImport() if text is None else _read(text, called=name in called)[2]
             keys |= asked.keys
+            texts = asked.texts | called.get(name, frozenset())
             if asked.opens:
-                found = list(_mentioned(asked.texts, [os.getcwd(), os.path.dirname(file)]))
+                found = list(_mentioned(texts, [os.getcwd(), os.path.dirname(file)]))
                 paths += found
                 if not found:
-                    unclear.append(f"which files module `{name}` reads when it is imported cannot be told")
+                    unclear.append(f"which files module `{name}` reads when it {when} cannot be told")
             if asked.lists:
                 folders = [os.path.dirname(file)] if asked.near else []
-                folders += _folders(asked.texts, [os.getcwd(), os.path.dirname(file)])
+                folders += _folders(texts, [os.getcwd(), os.path.dirname(file)])
                 paths += folders
                 if not folders:
-                    unclear.append(f"which folders module `{name}` lists when it is imported cannot be told")
+                    unclear.append(f"which folders module `{name}` lists when it {when} cannot be told")
         return keys, paths, unclear
 
     def sought(self, names: Iterable[str], behind: Iterable[str]) -> list[str]:
         """Where modules would lie that are imported and not there, by these `names` or in the modules `behind`."""
         todo, met, paths = list(names), set[str](), list[str]()
         for name in behind:
-            todo += _absolute(sys.modules[name], self.imports(name))
+            todo += _absolute(self._package(name), self.imports(name))
         while todo:
             name = todo.pop()
             if name in sys.modules or name in met or name.partition(".")[0] in sys.stdlib_module_names:
@@ -226,9 +265,9 @@ class Modules:
 
 
 @functools.lru_cache(maxsize=1024)  # scripts run many pipelines over the same modules
-def _read(text: str) -> tuple[str, frozenset[str], essence.AtImport]:
+def _read(text: str, *, called: bool = False) -> tuple[str, frozenset[str], essence.AtImport]:
     """Digest of the text of a module, the modules that it imports, and what it asks for when it is imported."""
-    return essence.of_module(text), essence.imports(text), essence.at_import(text)
+    return essence.of_module(text), essence.imports(text), essence.at_import(text, called=called)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -248,8 +287,8 @@ def _mentioned(texts: Iterable[str], folders: Sequence[str]) -> Iterator[str]:
 
 
 def _folders(texts: Iterable[str], tops: Sequence[str]) -> list[str]:
-    """Folders that texts mean."""
-    named = _like_paths(texts)
+    """Folders that texts mean; of a pattern the one in which it begins."""
+    named = [re.split(r"[^/]*[*?[]", text)[0] for text in _like_paths(texts)]
     paths = (os.path.normpath(os.path.join(top, os.path.expanduser(text))) for top in tops for text in named)
     return [*dict.fromkeys(filter(os.path.isdir, paths))]
 
@@ -267,9 +306,8 @@ def _inside(module: Any) -> list[str]:
     return [one.__name__ for one in held if type(one) is types.ModuleType]
 
 
-def _absolute(module: types.ModuleType, names: Iterable[str]) -> Iterator[str]:
-    """Imported names, those relative to `module` made absolute."""
-    package = getattr(module, "__package__", None) or ""
+def _absolute(package: str, names: Iterable[str]) -> Iterator[str]:
+    """Imported names, those relative to a package made absolute."""
     for name in names:
         if not name.startswith("."):
             yield name

@@ -241,10 +241,13 @@ class Saver:
         names = {*before.seen, *before.unmade, *kernel.history.touched(before.reads), CHANCE} - {"*"}
         rests = before.use.having_shown(outcome.outputs).rests_on()
 
-        def origins_of(files: Iterable[str]) -> dict[str, str] | None:
+        def origins_of(files: Iterable[str], own: Iterable[str]) -> dict[str, str] | None:
             groups = {SURROUNDINGS: rests, FILES: origins.of_files(files)}
-            return kernel.history.origins(names, modules, groups=groups)
+            return kernel.history.origins(names, modules, groups=groups, own=own)
 
+        is_told = kernel.around.modules_set()
+        called = kernel.history.texts(kernel.evidence.modules.importers(is_told) | modules)
+        is_told |= dict.fromkeys(modules, False)
         return kernel.evidence.of_step(
             plan.code,
             running,
@@ -256,6 +259,8 @@ class Saver:
             rests=rests,
             imported=kernel.history.imported(),
             above=kernel.history.on_the_way(names) if kernel.evidence.modules.names() else (),
+            called={name: texts for name, texts in called.items() if not is_told.get(name, False)},
+            kept={name: texts for name, texts in called.items() if is_told.get(name, False)},
         )
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import time
+import types
 import uuid
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -40,7 +41,7 @@ from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import delta, fingerprint, reaching, sharing, source
+from ckpt_magic.values import delta, essence, fingerprint, owners, reaching, sharing, source
 from ckpt_magic.values.forms import Token
 
 CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]
@@ -201,7 +202,7 @@ class Session(Kernel):
                 return self._not_looked_at(plan, outcome, plan.unseen)
             if plan.before is None:
                 return None
-            self.chance.ran(lambda: reaching.seeds(plan.code.source, plan.code.names.reads, self.namespace))
+            self.chance.ran(lambda: self._seeds(plan.code.source, plan.code.names))
             try:
                 with released(), publisher().unguarded():
                     found, surroundings = self._looks.after(plan, outcome)
@@ -280,7 +281,8 @@ class Session(Kernel):
         self._cell, self.in_cell = tree, True
         self.history.cell(tree)
         found = self.watch.cell_begins(tree)
-        self.around.cell_begins(tree, found, self.places)
+        own = () if found is None else self._own_code(found[0], found[1]).values()
+        self.around.cell_begins(tree, found, self.places, map(essence.words_of_module, own))
 
     def cell_ends(self, *, failed: bool = False, text: str | None = None) -> list[Advice]:
         """Attribute what changed to the unmarked cell that just ended.
@@ -309,9 +311,29 @@ class Session(Kernel):
         changed = self.watch.cell_ends()
         self.evidence.modules.notice()
         cell, self._cell = self._cell, None
-        self.around.cell_ends(self.places, lambda: self.watch.lineage(cell))
-        self.chance.ran(lambda: cell is None or reaching.seeds(cell, source.names(cell).reads, self.namespace))
+        self.around.cell_ends(self.places, lambda: self._lineage(cell))
+        self.chance.ran(lambda: cell is None or self._seeds(cell, source.names(cell)))
         return self._advising.after_cell(changed, text) if self.advice and not failed else []
+
+    def _own_code(self, names: source.Names, reached: Iterable[str]) -> dict[str, str]:
+        """The texts of the user's own modules that code imports, or has by these names, and of those behind them."""
+        values = (self.namespace[name] for name in reached if name in self.namespace)
+        modules = (one.__name__ if type(one) is types.ModuleType else owners.module_name(one) for one in values)
+        return self.evidence.modules.own({*names.imports, *modules})
+
+    def _lineage(self, cell: ast.Module | None) -> str:
+        """What an unmarked cell did rests on this: its code, and that of modules of the user's own."""
+        found = self.watch.lineage(cell)
+        if cell is None:
+            return found
+        names = source.names(cell)
+        texts = self._own_code(names, reaching.reachable(names.reads, self.namespace))
+        return " ".join([found, *(essence.of_module(text) for _, text in sorted(texts.items()))])
+
+    def _seeds(self, code: ast.Module | str, names: source.Names) -> bool:
+        """Whether code seems to set the state of a random generator, itself or by a module of the user's own."""
+        texts = self._own_code(names, reaching.reachable(names.reads, self.namespace)).values()
+        return reaching.seeds(code, names.reads, self.namespace) or any(map(reaching.says_seed, texts))
 
     def outside_ran(self) -> None:
         """Note that code ran outside any cell: the callback of a widget, a silent execution, a debug console."""

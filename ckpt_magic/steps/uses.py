@@ -89,7 +89,7 @@ class Use:
             return True
         if source == PLACE:
             return self._may_read_place(name, is_added)
-        if source == "shell" and name.startswith("alias "):
+        if source == "shell" and (name in _OF_MAGICS or name.startswith(("alias ", "%alias ", "extension "))):
             return False  # only a magic asks for it, and code with magics is open
         if source in _TEXT or name.startswith(("display.", "print option ")):
             shows = "text" in self.shown or self._has(_SHOWING)
@@ -108,6 +108,8 @@ class Use:
             return (self.imports or bool(self._strange)) if name == "sys.path" else self._warns
         if source == "decimal":
             return self.holds or bool(self._strange) or any("decimal" in word.lower() for word in self.words.read)
+        if source == "numpy errors":
+            return self.holds or bool(self.libraries - sys.stdlib_module_names)
         if name == "recursion limit" and self._has(_CATCHING):
             return True
         return name not in _OF_THE_INTERPRETER or any(name.replace(" ", "") in word for word in self.words.read)
@@ -122,6 +124,7 @@ class Use:
             "decimal": ["decimal|"],
             "libraries": [part_of(library, "") for library in _LIBRARIES],
             "drawing": [part_of(library, "") for library in _DRAWING],
+            "argv": [part_of(PLACE, "sys:argv")],
             "text": [*(part_of(one, "") for one in _TEXT), part_of("pandas", "display.")],
         }
         found = {topic for topic in origins.TOPICS if any(map(self.may_read, of_topics.get(topic, ["|"])))}
@@ -130,7 +133,7 @@ class Use:
             found.add("environ *")
         else:
             names = {*keys, *filter(str.isupper, self.words.read), *(f"{one.upper()}_" for one in self.libraries)}
-            found |= {f"environ {name}" for name in (*names, "?")}
+            found |= {f"environ {name}" for name in (*names, "?")} if names else set()
         return sorted(f"<surroundings {one}>" for one in found)
 
     def may_set(self, part: str) -> bool:
@@ -156,6 +159,8 @@ class Use:
         library = place.partition(":")[0].partition(".")[0]
         if library in self.libraries:
             return owned.is_own(place) or not is_added
+        if place == "sys:argv":
+            return bool(self._strange | self.libraries & _PARSERS)
         return bool(self._strange) and owned.is_own(place)
 
     def _is_of_library(self, name: str) -> bool:
@@ -338,6 +343,8 @@ _CALM: Final = frozenset(
 _LIBRARIES: Final = frozenset({"pandas", "sklearn", "polars", "torch"})
 _TEXT: Final = frozenset({"numpy printing", "shell"})
 _DRAWING: Final = frozenset({"matplotlib", "inline"})
+_OF_MAGICS: Final = frozenset({"autoreload", "pdb", "xmode"})
+_PARSERS: Final = frozenset({"argparse", "getopt", "optparse", "fileinput", "unittest"})
 _CWD: Final = frozenset({"getcwd", "cwd", "abspath", "realpath", "resolve", "absolute", "chdir", "curdir"})
 _PATH: Final = frozenset({"path", "addsitedir", "site"})
 _ADDING: Final = frozenset({"append", "insert", "extend", "addsitedir"})

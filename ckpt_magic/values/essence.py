@@ -121,13 +121,18 @@ def imports(text: str) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=_MODULES)
-def acts_on(text: str) -> frozenset[str]:
-    """Modules, named as by `imports`, in which a module sets something, or calls something when it is imported."""
+def acts_on(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Modules, named as by `imports`, of which a module sets attributes, and in which it may change something else.
+
+    Who is asked to register something by a decorator belongs to the first; to the second where it sets items, and what
+    it calls when it is imported.
+    """
     tree = _parsed(text)
     if tree is None:
-        return frozenset()
+        return frozenset(), frozenset()
     bound: dict[str, set[str]] = {}
     owners: list[ast.expr] = []
+    others: list[ast.expr] = []
     for node in source.nodes(tree):
         match node:
             case ast.Import():
@@ -141,23 +146,34 @@ def acts_on(text: str) -> frozenset[str]:
                 for alias in node.names:
                     joined = f"{base}{'' if base.endswith('.') else '.'}{alias.name}"
                     bound.setdefault(alias.asname or alias.name, set()).update({base, joined})
-            case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
+            case ast.Attribute(ctx=ast.Store() | ast.Del()):
                 owners.append(node.value)
+            case ast.Subscript(ctx=ast.Store() | ast.Del()):
+                others.append(node.value)
             case ast.Call(func=ast.Name(id="setattr"), args=[owner, *_]):
                 owners.append(owner)
     for node in tree.body:
         match node:
             case ast.Expr(value=ast.Call() as call):
-                owners.append(call)
+                others.append(call)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                owners += node.decorator_list
-    return frozenset().union(*(bound.get(_base_name(one), ()) for one in owners))
+                others += node.decorator_list
+                owners += [one for one in node.decorator_list if "register" in ast.unparse(one)]
+    sets, more = (frozenset().union(*(bound.get(_base_name(one), ()) for one in some)) for some in (owners, others))
+    return sets, more
 
 
 def _base_name(node: ast.expr) -> str:
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else ""
+
+
+@functools.lru_cache(maxsize=_MODULES)
+def words_of_module(text: str) -> source.Words:
+    """The identifiers in the text of a module."""
+    tree = _parsed(text)
+    return source.Words() if tree is None else source.words(tree)
 
 
 @functools.lru_cache(maxsize=_MODULES)
@@ -204,6 +220,33 @@ def _words_by_definition(text: str) -> tuple[frozenset[str], dict[str, frozenset
     return rest, defined
 
 
+def run_by(text: str, words: Set[str], *, imported: bool) -> tuple[frozenset[str], str]:
+    """The words of what runs in a module that is called by `words`, or imported, and a digest of that code.
+
+    What the module sets outside its functions belongs to the digest, if anything runs.
+    """
+    rest, defined = _words_by_definition(text)
+    met, todo = set[str](), defined.keys() & (words | rest if imported else words)
+    while todo:
+        met |= todo
+        todo = defined.keys() & set[str]().union(*map(defined.__getitem__, todo)) - met
+    if not met and not imported:
+        return frozenset(), ""
+    found = frozenset[str]().union(rest if imported else (), *map(defined.__getitem__, met))
+    return found, " ".join(digest for name, digest in _digests(text) if name in met or not name)
+
+
+@functools.lru_cache(maxsize=_MODULES)
+def _digests(text: str) -> list[tuple[str, str]]:
+    """Digests of the statements of a module, with the name of the function or class that one defines."""
+    tree = _parsed(text)
+    found = [] if tree is None else tree.body
+    return [
+        (node.name if isinstance(node, _DEFINITIONS) else "", digest(ast.Module([node], [])).partition(":")[0])
+        for node in found
+    ]
+
+
 _WAYS_TO_MAIN: Final = frozenset({"__main__", "f_globals", "f_locals", "user_ns", "user_global_ns"})
 
 
@@ -232,8 +275,11 @@ class AtImport:
     near: bool = False
 
 
-def at_import(text: str) -> AtImport:
-    """Tell what runs when a module is imported: its statements, and the functions of its own that they mention."""
+def at_import(text: str, *, called: bool = False) -> AtImport:
+    """Tell what runs when a module is imported: its statements, and the functions of its own that they mention.
+
+    With `called` all else that the module defines, too.
+    """
     tree = _parsed(text)
     if tree is None:
         return AtImport()
@@ -243,7 +289,7 @@ def at_import(text: str) -> AtImport:
     while todo:
         node = todo.pop()
         match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if not called:
                 todo += [*node.decorator_list, *node.args.defaults, *(one for one in node.args.kw_defaults if one)]
                 continue
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):

@@ -13,7 +13,7 @@ import operator
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -27,6 +27,9 @@ SURROUNDINGS: Final = "<surroundings>"
 
 FILES: Final = "<files>"
 """Stands for files that cells write; `<files data.csv>` for those of a name, `<files ?>` for those of any name."""
+
+OWN: Final = "<own modules>"
+"""Stands for what cells do to what modules of the user's own hold."""
 
 FAR: Final = ("codecs", "copyreg")
 """Modules that hold what works on code which never names them."""
@@ -51,6 +54,7 @@ _OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("set_option", "reset_option", "options", "set_config", "Config"), "libraries"),
     **dict.fromkeys(("set_default_dtype", "set_grad_enabled", "use_deterministic_algorithms"), "libraries"),
     **dict.fromkeys(("rcParams", "rc"), "drawing"),
+    "argv": "argv",
     **dict.fromkeys(("set_printoptions", "precision", "alias"), "text"),
     **dict.fromkeys(("setlocale", "tzset", "umask", "seterr", "seterrcall", "setrecursionlimit"), "rest"),
     **dict.fromkeys(("set_int_max_str_digits", "setswitchinterval", "set_threshold", "setdefaulttimeout"), "rest"),
@@ -119,6 +123,7 @@ class Statement:
     opens: str
     """A word that makes its outcome, or that of what it defines, depend on more than its code; empty if none does."""
     words: Set[str]
+    texts: Set[str]
     modules: Set[str]
     """Names that it binds to modules."""
     deletes: Set[str]
@@ -146,6 +151,18 @@ Event = Statement | Step
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """What the user's own modules do for a statement: the words of that code, and a digest of it."""
+
+    words: frozenset[str] = frozenset()
+    digest: str = ""
+
+
+Lender = Callable[[Set[str], Set[str]], Lent]
+"""Gives what is lent to a statement that has these words and imports these modules."""
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where the value of a name comes from."""
 
@@ -154,6 +171,7 @@ class Origin:
     """Words on the way that make it depend on more than code."""
     imports: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
     runs: tuple[int, ...] = ()
     """Steps on the way that will run."""
     last: Statement | None = field(default=None, compare=False)
@@ -165,10 +183,10 @@ def may_vary(word: str) -> bool:
     return word in _OPEN or word.startswith(_OPEN_STARTS)
 
 
-def statements(tree: ast.Module) -> Iterator[Statement]:
+def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
     """Take an unmarked cell apart."""
     for node in tree.body:
-        yield _statement(node)
+        yield _statement(node, lender)
 
 
 def of_modules(history: Sequence[Event], modules: Iterable[str]) -> Origin:
@@ -202,6 +220,7 @@ def origin(history: Sequence[Event], *names: str) -> Origin:
     opens: dict[str, None] = {}
     imports: set[str] = set()
     words: set[str] = set()
+    texts: set[str] = set()
     called: set[str] = set()
     runs: dict[int, None] = {}
     for event in reversed(history):
@@ -228,35 +247,48 @@ def origin(history: Sequence[Event], *names: str) -> Origin:
             opens[event.opens] = None
         imports |= event.imports
         words |= event.words
+        texts |= event.texts
         needed = (needed - event.sure) | _woken(event.reads, asleep)
     single = on_the_way[0] if len(on_the_way) == 1 else None
     last = single if isinstance(single, Statement) and single.is_literal else None
-    return Origin(digest.hexdigest(), tuple(opens), frozenset(imports), frozenset(words), tuple(sorted(runs)), last)
+    return Origin(
+        digest.hexdigest(),
+        tuple(opens),
+        frozenset(imports),
+        frozenset(words),
+        frozenset(texts),
+        tuple(sorted(runs)),
+        last,
+    )
 
 
-def _statement(node: ast.stmt) -> Statement:
+def _statement(node: ast.stmt, lender: Lender) -> Statement:
     module = ast.Module([node], [])
     names = source.names(module)
     words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
     inside = source.nodes(node)
     touches, for_sure = _touched(inside)
     acts, opens = set[str](), ""
-    if not isinstance(node, (ast.Import, ast.ImportFrom)):
+    is_import = isinstance(node, (ast.Import, ast.ImportFrom))
+    if not is_import:
         acts = set(_acts(node, inside, words))
         opens = next(filter(may_vary, sorted(words)), "")
+    lent = lender(frozenset() if is_import else words, names.imports)
+    by_others = {*_lent_acts(lent.words)} - acts
     return Statement(
-        essence.lean_digest(module),
+        essence.lean_digest(module) + (lent.digest if by_others else ""),
         names.binds | names.deletes,
         names.renews,
         names.awake,
-        touches if isinstance(node, _DEFINITIONS) else touches | acts,
+        touches if isinstance(node, _DEFINITIONS) else touches | acts | by_others,
         touches - for_sure,
         names.asleep,
-        {node.name: frozenset(touches | acts)} if isinstance(node, _DEFINITIONS) else {},
+        {node.name: frozenset(touches | acts | by_others)} if isinstance(node, _DEFINITIONS) else {},
         names.imports,
         names.dynamic,
-        "code that may change any name" if names.dynamic else opens,
+        "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
         words,
+        frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str)),
         names.binds if isinstance(node, ast.Import) else frozenset(),
         names.deletes,
         names.binds if {name.partition(".")[0] for name in names.imports or ("?",)} <= _KNOWN else frozenset(),
@@ -303,7 +335,22 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], words: Set[str]) -> Iterato
         yield from (f"<files {name}>" for name in (found if is_known else {*found, "?"}))
 
 
-def _writes(words: Set[str], texts: Sequence[str]) -> bool:
+def _lent_acts(words: Set[str]) -> Iterator[str]:
+    """The same for code of modules, of which only the words are known."""
+    if words & _OF_CHANCE:
+        yield CHANCE
+    topics = {_OF_SURROUNDINGS[word] for word in words & _OF_SURROUNDINGS.keys()}
+    topics -= {"path"} if "sys" not in words else set()
+    if topics:
+        yield SURROUNDINGS
+        yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})
+    if "environ" in topics:
+        yield from ("<surroundings environ *>", "<surroundings environ ?>")
+    if _writes(words, words):
+        yield "<files ?>"
+
+
+def _writes(words: Set[str], texts: Collection[str]) -> bool:
     if words & {"system", "getoutput"} and any(map(_LOOKING.fullmatch, texts)):
         return False
     return bool(

@@ -75,11 +75,12 @@ def is_own(name: str) -> bool:
     """Whether a module (or the owner of a place) is of the user's own: a file outside of where packages are."""
     module = sys.modules.get(name.partition(":")[0])
     file = getattr(module, "__file__", None)
-    return isinstance(file, str) and name.partition(".")[0] not in _NOT_OWN and _is_own_file(file)
+    return isinstance(file, str) and name.partition(".")[0] not in _NOT_OWN and is_own_file(file)
 
 
 @functools.cache
-def _is_own_file(file: str) -> bool:
+def is_own_file(file: str) -> bool:
+    """Whether a file is the text of a module of the user's own."""
     if any(folder in file for folder in OF_PACKAGES):  # also those of another environment, by a .pth file
         return False
     return file.endswith(".py") and not file.startswith(_installed())

@@ -121,12 +121,17 @@ def mentioned(code: types.CodeType) -> set[str]:
 
 def seeds(code: ast.Module | str, reads: Iterable[str], namespace: Mapping[str, Any]) -> bool:
     """Tell whether code, or a function of the notebook that it reaches, seems to set the state of a generator."""
-    text = code if isinstance(code, str) else ast.unparse(code)
-    if any(word in text.lower() for word in _SEEDING):
+    if says_seed(code if isinstance(code, str) else ast.unparse(code)):
         return True
     functions = [namespace.get(name) for name in reachable(reads, namespace)]
     codes = [one.__code__ for one in functions if type(one) is types.FunctionType]
-    return any(word in name.lower() for code in codes for name in code.co_names for word in _SEEDING)
+    return any(says_seed(name) for code in codes for name in code.co_names)
+
+
+def says_seed(text: str) -> bool:
+    """Whether code has a word for setting the state of a generator."""
+    text = text.lower()
+    return any(word in text for word in _SEEDING)
 
 
 _SEEDING: Final = ("seed", "set_state", "setstate", "set_rng_state")

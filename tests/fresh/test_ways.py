@@ -8,6 +8,7 @@ second table can never be told, and always run.
 from __future__ import annotations
 
 import builtins
+import decimal
 import gc
 import os
 import sqlite3
@@ -186,6 +187,46 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      {"way_mod.py": "RATE = 0\ndef get(): return RATE\n",
       "way_other.py": "import way_mod\ndef go(): way_mod.RATE = 1\n"},
      file("way_other.py", "import way_mod\ndef go(): way_mod.RATE = 2\n")),
+    ("what a module keeps of a file, by its name", "import way_mod\nway_mod.get('x.txt')", "y = way_mod.get('x.txt')",
+     {"way_mod.py": "KEPT = {}\ndef get(name):\n    if name not in KEPT: KEPT[name] = open(name).read()\n"
+                    "    return KEPT[name]\n", "x.txt": "1"}, file("x.txt", "2")),
+    ("what a module keeps of a file in a cache", "import way_mod\nway_mod.get()", "y = way_mod.get()",
+     {"way_mod.py": "import functools\n@functools.cache\ndef get():\n    with open('x.txt') as h: return h.read()\n",
+      "x.txt": "1"}, file("x.txt", "2")),
+    ("the same of a file that a cell names", "import way_mod\nNAME = 'x.txt'\nway_mod.get(NAME)",
+     "y = way_mod.get(NAME)",
+     {"way_mod.py": "import functools\n@functools.cache\ndef get(n):\n    with open(n) as h: return h.read()\n",
+      "x.txt": "1"}, file("x.txt", "2")),
+    ("an object that a module made of a file", "from way_mod import Tool\ntool = Tool.get()", "y = Tool.get().value",
+     {"way_mod.py": "class Tool:\n    one = None\n    @classmethod\n    def get(cls):\n"
+                    "        cls.one = cls.one or cls()\n        return cls.one\n"
+                    "    def __init__(self): self.value = open('x.txt').read()\n", "x.txt": "1"}, file("x.txt", "2")),
+    ("a large value that a module keeps", "import way_mod\nway_mod.init()", "y = int(way_mod.data.sum())",
+     {"way_mod.py": "import numpy as np\ndata = None\ndef init():\n    global data\n"
+                    "    data = np.full(100_000, int(np.loadtxt('x.txt')))\n", "x.txt": "1"}, file("x.txt", "2")),
+    ("names of files that a module keeps in a cache", "import way_mod\nway_mod.get()", "y = way_mod.get()",
+     {"way_mod.py": "import functools, glob\n@functools.cache\ndef get(): return sorted(glob.glob('d/*.txt'))\n",
+      "d/a.txt": "1"}, file("d/b.txt", "2")),
+    ("what a module keeps of the environment in a cache", "import way_mod\nway_mod.get()", "y = way_mod.get()",
+     {"way_mod.py": "import functools, os\n@functools.cache\ndef get(): return os.getenv('WAY_MODE', '')\n"},
+     env("WAY_MODE", "2")),
+    # -- what modules do that no step uses
+    ("a seed set by a module", "import way_mod, random", "y = random.random()",
+     {"way_mod.py": "import random\nrandom.seed(1)\n"}, file("way_mod.py", "import random\nrandom.seed(2)\n")),
+    ("an option set by a module", "import way_mod, decimal", "y = str(decimal.Decimal(1) / 3)",
+     {"way_mod.py": "import decimal\ndecimal.getcontext().prec = 5\n"},
+     file("way_mod.py", "import decimal\ndecimal.getcontext().prec = 6\n")),
+    ("an option set by a function of a module", "import way_mod, decimal\nway_mod.go(5)",
+     "y = str(decimal.Decimal(1) / 3)",
+     {"way_mod.py": "import decimal\ndef go(n): decimal.getcontext().prec = n\n"},
+     file("way_mod.py", "import decimal\ndef go(n): decimal.getcontext().prec = n + 1\n")),
+    ("a method that a module gives to a library", "import way_mod, textwrap", "y = textwrap.TextWrapper().way()",
+     {"way_mod.py": "import textwrap\ntextwrap.TextWrapper.way = lambda self: 1\n"},
+     file("way_mod.py", "import textwrap\ntextwrap.TextWrapper.way = lambda self: 2\n")),
+    ("a method that a function of a module gives to a library", "import way_mod, textwrap\nway_mod.go(1)",
+     "y = textwrap.TextWrapper().way()",
+     {"way_mod.py": "import textwrap\ndef go(n): textwrap.TextWrapper.way = lambda self: n\n"},
+     text("go(1)", "go(2)")),
     # -- modules that are not named, or not there
     ("a module of a package without a file", "import way_space.a", "y = way_space.a.X", {"way_space/a.py": "X = 1\n"},
      file("way_space/a.py", "X = 2\n")),
@@ -272,6 +313,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a limit of the interpreter that nobody asks for",
      "import sys\nsys.setrecursionlimit(3000)\ndef f(n): return n and f(n - 1)",
      "try:\n    y = f(2000)\nexcept RecursionError:\n    y = -1", {}, text("(3000)", "(1000)")),
+    ("arguments of the command line",
+     "import argparse, sys\nsys.argv = ['nb', '--n', '1']\nparser = argparse.ArgumentParser()\n"
+     "parser.add_argument('--n')", "given = parser.parse_args()\ny = given.n\ndel given", {}, text("'1'", "'2'")),
     ("a frame that leads to the notebook", "import sys\nk = 1\ndef f(): return sys._getframe(1).f_globals['k']",
      "y = f()", {}, text("k = 1", "k = 2")),
     ("the order of an array in memory", "import numpy as np\na = np.ones((2, 3), order='C')",
@@ -356,6 +400,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(path)
     monkeypatch.syspath_prepend(str(path))
     monkeypatch.setattr(textwrap, "wrap", textwrap.wrap)
+    monkeypatch.setattr(sys, "argv", sys.argv)
     # modules of the tests count as the user's own; the project has none of those that other files loaded
     own_modules = owned.own_modules
     others = {*own_modules()}
@@ -366,6 +411,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     os.environ.update(environ)
     time.tzset()
     sys.setrecursionlimit(limit)
+    decimal.setcontext(decimal.Context())
+    if hasattr(textwrap.TextWrapper, "way"):
+        del textwrap.TextWrapper.way
     vars(builtins).pop("way_value", None)
     sys.modules.pop("way_made", None)
     projects.forget_modules(path)

@@ -1,0 +1,53 @@
+"""What cells have done for them by the user's own modules: at their import, and when their functions are called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Set
+
+from ckpt_magic.steps.modules import Modules
+from ckpt_magic.values import essence
+from ckpt_magic.values.origins import Lent
+
+
+class Lender:
+    """Goes along with the cells of one notebook, in order: what one of them imports, those below it may call.
+
+    Parameters
+    ----------
+    modules
+        Where the texts of modules are.
+    """
+
+    def __init__(self, modules: Modules) -> None:
+        self._modules = modules
+        self._texts: dict[str, str] = {}
+        self.imported: dict[str, Set[str]] = {}
+        """The modules that cells import, each with the user's own among it and all that it imports."""
+
+    def __call__(self, words: Set[str], imports: Set[str]) -> Lent:
+        """What a statement with these words has done for it, that imports these modules."""
+        new: dict[str, str] = {}
+        for name in imports - self.imported.keys():
+            found = self._modules.own([name])
+            self.imported[name] = found.keys()
+            new |= {one: text for one, text in found.items() if one not in self._texts}
+        self._texts |= new
+        if not self._texts:
+            return Lent()
+        called, count = frozenset(words), -1
+        while len(called) != count:
+            count = len(called)
+            called = called.union(*(essence.words_called(text, called) for text in self._texts.values()))
+        parts = [essence.run_by(text, called, imported=name in new) for name, text in sorted(self._texts.items())]
+        digest = hashlib.blake2b(" ".join(one for _, one in parts).encode(), digest_size=8)
+        return Lent(frozenset[str]().union(*(found for found, _ in parts)), digest.hexdigest())
+
+    def acting(self, own: Set[str], libraries: Set[str]) -> set[str]:
+        """The user's own modules that set something in these of them, or in these libraries."""
+        return {one for one in self._texts if self._modules.acts_on(one, own, libraries)}
+
+    def ways(self, modules: Iterable[str]) -> list[str]:
+        """What cells import by which they may change what these modules hold."""
+        wanted = {*modules}
+        return sorted(name for name, own in self.imported.items() if not wanted.isdisjoint(own))

@@ -26,6 +26,10 @@ with suppress(ImportError):  # not on Windows
     resource = importlib.import_module("resource")
 
 
+class _Memory(mmap.mmap):
+    """The memory of a map: arrays over it are told by its class from those over a map of the user's."""
+
+
 class Map:
     """The bytes of one file, private and writable: a copy-on-write map, or read into memory where mapping is unsafe.
 
@@ -144,7 +148,7 @@ def _map(descriptor: int, progress: Progress | None) -> Map:
         size = os.fstat(descriptor).st_size
         if size and _may_be_mapped(descriptor) and descriptor < _descriptors() // 2:
             return Map(_private_map(descriptor, size), descriptor=descriptor)
-        memory = mmap.mmap(-1, size) if size else bytearray()  # anonymous, so that payloads are page-aligned here too
+        memory = _Memory(-1, size) if size else bytearray()  # anonymous, so that payloads are page-aligned here too
         with open(os.dup(descriptor), "rb", buffering=0) as file, memoryview(memory) as view:
             read_into(file, 0, view, progress)
     except BaseException:  # whatever happened, nobody else knows this descriptor
@@ -167,7 +171,7 @@ def _private_map(descriptor: int, size: int) -> mmap.mmap:
     flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", _no_reserve())
     options: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
     try:
-        return mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE, **options)
+        return _Memory(descriptor, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE, **options)
     except ValueError as error:  # it asks for the size itself
         raise DamagedError("it was cut short while it was being mapped") from error
 

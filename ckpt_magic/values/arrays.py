@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import ctypes
+import mmap
 import operator
 import sys
 from collections.abc import Iterable
@@ -64,10 +66,10 @@ class Arrays:
 
     def array(self, array: Any) -> Any:
         """Write an array as a view of the owner of its memory, if the plan says so."""
-        if array.base is not None and (reduced := _over_a_buffer(array)) is not None:
-            return reduced
         if array.base is not None and (over := memmaps.root(array)) is not None:
             return memmaps.part(array, over, self._known)
+        if array.base is not None and (reduced := _over_a_buffer(array)) is not None:
+            return reduced
         if self._views and array.size and (reduced := self._view(array)) is not None:
             return reduced
         if array.dtype.hasobject:
@@ -311,19 +313,26 @@ def _writable_alias(array: Any) -> Any | None:
 
 
 def buffer_under(array: Any) -> Any | None:
-    """The bytearray or `array.array` that an array lies over; None for one that is over something else."""
+    """The bytearray, `array.array` or array of `ctypes` that an array lies over; None if it is over something else."""
+    base = _root(array)
+    is_one = type(base) in (bytearray, getattr(sys.modules.get("array"), "array", None))
+    return base if is_one or (isinstance(base, ctypes.Array) and base._b_needsfree_) else None
+
+
+def _root(array: Any) -> Any:
+    """What an array lies over in the end."""
     base = array
     while isinstance(base, sys.modules["numpy"].ndarray):
         base = base.base
-    if type(base) is memoryview:
-        base = base.obj
-    return base if type(base) in (bytearray, getattr(sys.modules.get("array"), "array", None)) else None
+    return base.obj if type(base) is memoryview else base
 
 
 def _over_a_buffer(array: Any) -> Any:
-    """Write an array over a bytearray or an `array.array` as what it is; None for one that is over something else."""
+    """Write an array over such a buffer as what it is; None for one that is over something else."""
     numpy, base = sys.modules["numpy"], buffer_under(array)
     if base is None:
+        if type(_root(array)) is mmap.mmap:  # not one of ours, which are of a class of their own
+            raise NotPicklableError("an array over memory that `mmap` gave")
         return None
     first = numpy.frombuffer(base, dtype="u1").__array_interface__["data"][0]
     args = (array.shape, array.dtype, base, array.__array_interface__["data"][0] - first, array.strides)

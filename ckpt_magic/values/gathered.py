@@ -95,11 +95,15 @@ class Gathered:
         return not self._missed
 
 
+class _Memory(mmap.mmap):
+    """Our memory: arrays over it are told by its class from those over a map of the user's."""
+
+
 def _untouched(size: int) -> mmap.mmap:
     if os.name == "nt":
-        return mmap.mmap(-1, size)
+        return _Memory(-1, size)
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-    return mmap.mmap(-1, size, flags=flags)
+    return _Memory(-1, size, flags=flags)
 
 
 def _has_buffer(array: Any) -> bool:

@@ -9,6 +9,7 @@ import array
 import gc
 import io
 import itertools
+import operator
 import queue
 import re
 import sys
@@ -35,6 +36,7 @@ _VIEW: Final = """lambda owner, low, high, format, shape, step, readonly: (
     lambda view: view.cast(format)[::step] if shape is None else view.cast(format, shape))(
     memoryview(owner).cast('B')[low:high]))"""
 _RELEASED: Final = "lambda: (lambda view: (view.release(), view)[1])(memoryview(b''))"
+_OF_MODULE: Final = "lambda kind, module: setattr(kind, '__module__', module)"
 _MANY: Final = 1000  # results of one `finditer`: each is found again from the beginning
 
 
@@ -53,6 +55,28 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
     if sqlite3 is not None:
         found[sqlite3.Connection] = lambda one: _connection(one, known)
     return found
+
+
+def array_type(kind: Any, known: Definitions) -> Any:
+    """Let a type of arrays of `ctypes` be made anew: it has no name, and there is one for each length."""
+    if hasattr(kind, "_length_") and kind is kind._type_ * kind._length_:
+        module = kind.__module__  # that of the code which asked for it first
+        return operator.mul, (kind._type_, kind._length_), module, None, None, known.evaluated(_OF_MODULE)
+    return None
+
+
+def memory_of_c(one: Any) -> Any:
+    """Let what has its memory for itself be written as `ctypes` does it."""
+    if not one._b_needsfree_ or one._b_base_ is not None:
+        raise NotPicklableError("an object of `ctypes` over the memory of another one")
+    return NotImplemented
+
+
+def picture(image: Any) -> Any:
+    """Let an image that has its memory for itself be written as Pillow does it."""
+    if image.readonly:
+        raise NotPicklableError("an image over the memory of an array or a file; `.copy()` gives one with its own")
+    return NotImplemented
 
 
 def _match(match: re.Match[Any], known: Definitions) -> Any:

@@ -6,6 +6,7 @@ import _thread
 import collections
 import contextvars
 import copyreg
+import ctypes
 import decimal
 import enum
 import functools
@@ -122,8 +123,12 @@ class ValuePickler(pickle.Pickler):
 
     def _reducer_for(self, kind: type) -> Callable[[Any], Any] | None:
         """Choose once per type what to do with its objects; none leaves them to the pickler."""
+        if issubclass(kind, type(ctypes.Array)):
+            return lambda one: handles.array_type(one, self.definitions) or self._class(one)
         if issubclass(kind, type):
             return self._class
+        if issubclass(kind, _MEMORY_OF_C):
+            return handles.memory_of_c
         if issubclass(kind, types.ModuleType):
             return self._module
         if issubclass(kind, enum.Enum):
@@ -161,6 +166,8 @@ class ValuePickler(pickle.Pickler):
             return reducers.callbacks
         if module.startswith("matplotlib.") and kind.__name__ == "Figure":
             return reducers.figure
+        if module.startswith("PIL.") and issubclass(kind, getattr(sys.modules.get("PIL.Image"), "Image", ())):
+            return handles.picture
         plotly: Any = getattr(sys.modules.get("plotly.basedatatypes"), "BasePlotlyType", None)
         if plotly is not None and issubclass(kind, plotly):
             return reducers.part_of_plotly
@@ -401,3 +408,6 @@ _OWNED_BY_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "numpy.random.mtrand": ("_rand",),
     "torch": ("default_generator",),
 }
+
+
+_MEMORY_OF_C: Final = (ctypes.Array, ctypes.Structure, ctypes.Union, *ctypes.c_int.__mro__[1:2])

@@ -103,6 +103,8 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     values: dict[str, Any] = {}
     if "signal" in words:
         found["@signal "] = {f"{int(one)}": signal.getsignal(one) for one in signal.valid_signals()}
+    if "modules" in words:
+        found["@module "] = {name: module for name, module in sys.modules.items() if _is_made_by_hand(module)}
     for word, place in _BY_WORDS.items():
         if word in words:
             found[place] = {"": read(place)}
@@ -132,6 +134,13 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     if (figures := _figures("")) is not ABSENT:
         values["@open figures"] = figures
     return found, values
+
+
+def _is_made_by_hand(module: Any) -> bool:
+    """Whether a module was put among the others without an import: no kernel finds it again."""
+    if type(module) is not types.ModuleType or module.__name__ in ("__main__", "__mp_main__"):
+        return False
+    return getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
 
 
 def _is_kept_here(name: str, logger: logging.Logger) -> bool:
@@ -298,6 +307,7 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
     "@started patches": (lambda _: 0, lambda *_: None),
     "@codecs": (lambda _: 0, lambda *_: None),
     "@what ": (lambda _: 0, lambda *_: None),
+    "@module ": (lambda _: 0, lambda *_: None),
     "@option ": (lambda _: None, _put_option),
     "@subclasses of ": (_subclass, _put_subclass),
 }
@@ -312,4 +322,4 @@ _BY_WORDS: Final = {
     "set_event_loop_policy": "@policy of event loops",
 }
 """What is read only where code has the word that sets it."""
-UNWRITABLE: Final = ("@functions at exit", "@started patches", "@codecs", "@what ")
+UNWRITABLE: Final = ("@functions at exit", "@started patches", "@codecs", "@what ", "@module ")

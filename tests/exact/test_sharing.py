@@ -435,6 +435,40 @@ seen = vars(p) is q[0]
     known="its dict can be read, never set, and only names are asked whose attributes they are: it comes back as a copy",
 )
 
+scenario(
+    "arrays of ctypes, and arrays of numpy over them",
+    """
+%%step 1
+import ctypes, numpy as np
+values = (ctypes.c_double * 4)(1, 2, 3, 4); over = np.ctypeslib.as_array(values); kind = type(values)
+%%step 2
+part = np.frombuffer(values)[1:]; values[0] = 7; number = ctypes.c_int(5)
+%%step 3
+part[0] = 8; number.value += 1
+%%
+over[3] = 9; r = list(values), part.tolist(), kind is ctypes.c_double * 4, number.value
+""",
+)
+scenario(
+    "images and objects of ctypes over the memory of an array, and arrays over a map of memory, are named",
+    """
+%%step 1
+import ctypes, mmap, numpy as np
+from PIL import Image
+pixels = np.arange(64, dtype='u1').reshape(8, 8).copy(); own = Image.new('L', (2, 2)); seen = np.asarray(own)
+%%step 2
+image = Image.fromarray(pixels)
+%%step 3
+item = (ctypes.c_ubyte * 64).from_buffer(pixels)
+%%step 4
+space = mmap.mmap(-1, 4096); mapped = np.frombuffer(space, 'u1')
+%%
+pixels[0, 0] = 99; space[1] = 5; r = image.getpixel((0, 0)), item[0], mapped[:2].tolist()
+""",
+    runs={2: "image", 3: "item", 4: "mapped"},
+    differs="space",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -1067,6 +1067,20 @@ pd.plotting.register_matplotlib_converters(); pd.reset_option('display.max_rows'
 """,
 )
 
+scenario(
+    "a module that no import made is named",
+    """
+%%step 1
+import sys, types
+sys.modules['of_the_test'] = types.ModuleType('of_the_test'); sys.modules['of_the_test'].values = [1]
+%%step 2
+x = 1
+%%
+import of_the_test; r = of_the_test.values
+""",
+    runs={1: "module of_the_test"},
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ckpt_magic.errors import CheckpointError
 from ckpt_magic.faces.cli import main
 from tests.test_runner import read, save
 
@@ -92,6 +94,8 @@ def test_what_was_restored_is_accepted_where_it_stands(
     assert run(OTHER, "auto") == ["restored", "restored", "restored"]
     assert "accepted 20" in capsys.readouterr().out
     assert not shell.run_cell("%ckpt_accept 7 --name m").success
+    Path(".ckpt", "m-v1-step8.pkl").write_bytes(pickle.dumps({"a": 1}))
+    assert isinstance(shell.run_cell("%ckpt_accept 8 --name m").error_in_exec, CheckpointError)
     assert run(FIRST.replace("v * 2", "v + v"), "auto") == ["restored", "ran", "restored"]
     assert not shell.run_cell("%ckpt_accept 2 --name m").success
     assert "step 2: its checkpoint is fresh: there is nothing to accept" in capsys.readouterr().err

@@ -115,6 +115,12 @@ def test_following_the_advice_gives_what_a_full_run_gives(stored: Run, shell: In
     assert stored(edited[1]) == [], "the steps have read it now"
 
 
+def test_a_pipeline_without_a_name_is_asked_for(run: Run, shell: InteractiveShell, capsys: Any) -> None:
+    run("%load_ext ckpt_magic")
+    shell.run_cell("%ckpt_start --changed lr")
+    assert "%ckpt_start: which pipeline? --name NAME" in capsys.readouterr().err
+
+
 def test_it_can_be_turned_off(stored: Run) -> None:
     assert stored("%config CkptMagics.advice = False", "lr = 7") == []
     assert stored("%config CkptMagics.advice = True", "%config CkptMagics.banner = False", "lr = 8") == []

@@ -98,6 +98,10 @@ def test_a_long_list_of_differences_is_cut_and_says_so() -> None:
     assert found[-1].text() == "x: there is more that differs, or was not compared"
 
 
+def test_numbers_of_which_python_makes_no_text_are_told_by_their_length() -> None:
+    assert texts(10**5000, 10**6000) == ["x: <an int of 16610 bits> → <an int of 19932 bits>"]
+
+
 def test_a_repr_that_raises_is_no_error() -> None:
     class Shy:
         def __repr__(self) -> str:

@@ -15,6 +15,8 @@ import pytest
 
 import ckpt_magic
 from ckpt_magic.faces.cli import main
+from ckpt_magic.files import format as files
+from ckpt_magic.files.trust import load_keyring
 from tests.test_runner import save
 
 if TYPE_CHECKING:
@@ -244,6 +246,16 @@ def test_what_a_step_that_will_run_draws_counts_for_those_below(shell: Interacti
     shell.run_cell("%ckpt_status")
     path = save(tmp_path / "nb.ipynb", *cells[:2], cells[2] + " + random.random()", *cells[3:])
     assert [row["next"] for row in json_of(path)] == ["run", "run", "restore"]
+
+
+def test_what_only_plans_read_is_recorded_and_described(stored: Any, tmp_path: Path) -> None:
+    assert stored({})[0]
+    described = (Path(__file__).parents[1] / "README.md").read_text()
+    evidence = files.open_checkpoint(tmp_path / ".ckpt" / "m-v1-step1.pkl", load_keyring()).meta["evidence"]
+    assert "<surroundings environ MODE>" in evidence["rests"]
+    assert evidence["asked"].keys() == {"files", "environ", "unclear"}
+    for key in ("origins", "rests", "above", "asked"):
+        assert key in evidence and f"`{key}`" in described
 
 
 def test_of_two_cells_with_one_number_each_is_decided_by_its_own_line(stored: Any) -> None:

@@ -283,7 +283,7 @@ class CkptMagics(Magics):
         if given.changed:
             if given.start is not None:
                 raise verbs.LineError("--changed gives advice; set the start point in a line of its own")
-            key = settings.resolve(StepCall(0, name=given.name))
+            key = self._key(argparse.Namespace(name=given.name, version=None, folder=None))
             advice = verbs.advise(key, given.changed, self.session.keyring)
             _say("\n".join(verbs.advice_text(one) for one in advice))
             return

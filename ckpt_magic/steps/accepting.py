@@ -60,7 +60,7 @@ class Accepting:
             It is not trusted.
         """
         kernel, step = self._kernel, call.step
-        meta = self._acceptable(key, step)
+        meta = self.acceptable(key, step)
         self._fitting.forget()
         reach = self._looks.reach(code)
         look = kernel.evidence.look(call, code, reach, kernel.watch.made())
@@ -90,7 +90,7 @@ class Accepting:
         self._fitting.forget()
         return [cause.line for cause in causes]
 
-    def _acceptable(self, key: PipelineKey, step: int) -> Meta:
+    def acceptable(self, key: PipelineKey, step: int) -> Meta:
         """META of a checkpoint that can be accepted at all."""
         kernel = self._kernel
         stored = kernel.open(key, step)

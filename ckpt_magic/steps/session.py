@@ -389,6 +389,7 @@ class Session(Kernel):
 
     def accept(self, key: PipelineKey, step: int, reason: str) -> list[str]:
         """Vouch for the stale checkpoint of a step; see `Accepting.accept`."""
+        self._accepting.acceptable(key, step)
         cell = self._cell_now(key, step)
         if cell is None:
             raise UsageError(

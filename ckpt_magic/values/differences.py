@@ -22,6 +22,7 @@ Kind = Literal["type", "value", "length", "shape", "dtype", "index", "cells", "c
 LIMIT = 20
 _VISITS = 200_000  # pairs of objects that are looked at, so that a huge graph takes seconds and not hours
 _BRIEF = 60  # letters of a repr
+_LONG_INT = 1000  # bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class _Comparison:
     def _numbers(self, path: str, old: Any, new: Any) -> None:
         if type(old) is not type(new) or not _same(old, new):
             moved = "" if isinstance(old, bool | complex) or isinstance(new, complex) else _moved(old, new)
-            self._add(path, "value", repr(old), repr(new), moved)
+            self._add(path, "value", _brief(old), _brief(new), moved)
 
     def _by_equality(self, path: str, old: Any, new: Any) -> None:
         if not _same(old, new):
@@ -358,6 +359,8 @@ def _name(kind: type) -> str:
 
 
 def _brief(value: Any) -> str:
+    if type(value) is int and value.bit_length() > _LONG_INT:  # Python makes no text of it
+        return f"<an int of {value.bit_length()} bits>"
     try:
         text = f'"{value}"' if isinstance(value, str) and '"' not in value else repr(value)
     except Exception as error:  # noqa: BLE001  # a repr is the user's code

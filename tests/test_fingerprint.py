@@ -221,6 +221,21 @@ CHANGES = [
     ("import threading; v = threading.Event()", "v.set()"),
     ("v = ValueError(1)", "v.args = (2,)"),
     ("v = ValueError(1)", "v.note = 2"),
+    *(
+        ("from matplotlib.figure import Figure; f = Figure(); v = f.add_subplot(); l, = v.plot([1])", change)
+        for change in (
+            "l.set_color('C1')",
+            "l.set_marker('o')",
+            "l.set_markerfacecolor((0, 0, 1))",
+            "import matplotlib.patheffects as p; l.set_path_effects([p.withStroke()])",
+            "v.set_facecolor((0, 0, 1))",
+            "v.set_prop_cycle(color=['r', 'g'])",
+            "v.xaxis.get_major_formatter().set_powerlimits((-2, 2))",
+            "v.set_yscale('log')",
+            "f.add_axes([0, 0, 1, 1])",
+        )
+    ),
+    ("from matplotlib.figure import Figure; v = Figure(); a, b = v.subplots(2)", "v.sca(a)"),
 ]
 
 

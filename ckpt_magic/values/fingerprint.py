@@ -25,7 +25,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import makers, owned, reducers, references, shell, tensors, tokens, tracebacks, trees
+from ckpt_magic.values import makers, owned, references, shell, tensors, tokens, tracebacks, trees
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
 from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
@@ -334,12 +334,13 @@ class Look(ValuePickler):
                 return self._noting(getattr(self, note), usual)
         if usual is None and references.library_of(kind) == "pandas" and not _keeps_selection(kind):
             return _without_caches
-        if usual is None and issubclass(kind, getattr(sys.modules.get("matplotlib.transforms"), "TransformNode", ())):
-            return _without_parents
+        if kind.__name__ == "_AxesStack" and kind.__module__ == "matplotlib.figure":
+            return _axes_in_order
+        for module, name, left_out in _OF_MATPLOTLIB:
+            if issubclass(kind, getattr(sys.modules.get(module), name, ())):
+                return functools.partial(_part_of_figure, left_out, usual or _as_usual)
         if usual is None and issubclass(kind, getattr(sys.modules.get("pyarrow"), "Array", ())):
             return _without_full_validity
-        if usual is reducers.callbacks:
-            return _without_counter
         return usual
 
     def _reducer_for_instances(self, kind: type) -> None:
@@ -721,16 +722,49 @@ def _all_there(data: tuple[Any, ...]) -> tuple[Any, ...]:
     return kind, length, nulls, offset, buffers, [_all_there(child) for child in children], *rest
 
 
-def _without_counter(registry: Any) -> Any:
-    """Reduce the callbacks of a figure without how many it had: a restored figure connects some of its own anew."""
-    made, args, state, *rest = reducers.callbacks(registry)
-    return made, args, {name: part for name, part in state.items() if name != "_cid_gen"}, *rest
+def _part_of_figure(left_out: Set[str], usual: Callable[[Any], Any], obj: Any) -> Any:
+    """Reduce what figures consist of without attributes that are others after a restore, and with tuples met anew."""
+    made, args, *rest = usual(obj)
+    if rest and isinstance(rest[0], dict):
+        state = {name: part for name, part in rest[0].items() if name not in left_out}
+        rest[0] = {
+            name: _anew(part) if type(part) is tuple or name in _SHARED else part for name, part in state.items()
+        }
+    return made, args, *rest
 
 
-def _without_parents(transform: Any) -> Any:
-    """Reduce a transform of matplotlib without those that are built on it: it knows them by address, dead ones too."""
-    made, args, state, *rest = transform.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-    return made, args, {name: item for name, item in state.items() if name != "_parents"}, *rest
+def _anew(part: Any) -> Any:
+    """Copy tuples and, where all figures have the same ones, lists and dicts."""
+    if type(part) is dict:
+        return {key: _anew(item) for key, item in part.items()}
+    return type(part)([*map(_anew, part)]) if type(part) in (list, tuple) else part
+
+
+def _as_usual(obj: Any) -> Any:
+    return obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+
+
+def _axes_in_order(stack: Any) -> Any:
+    """Reduce the axes of a figure with their order: the numbers that stand for it go on otherwise after a restore."""
+    axes = [*getattr(stack, "_axes", ())]
+    return type(stack), (), [axes, sorted(axes, key=stack._axes.__getitem__)]
+
+
+_OF_MATPLOTLIB: Final[tuple[tuple[str, str, frozenset[str]], ...]] = (
+    # how many callbacks there were: a restored figure connects some of its own anew
+    ("matplotlib.cbook", "CallbackRegistry", frozenset({"_cid_gen"})),
+    # the transforms that are built on one, by address, dead ones too; what it told when it was last asked
+    ("matplotlib.transforms", "TransformNode", frozenset({"_parents", "_invalid", "_inverted"})),
+    # the paths follow from the other attributes, and are often those of the library
+    ("matplotlib.markers", "MarkerStyle", frozenset({"_path", "_alt_path"})),
+    # colours are tuples out of a cache
+    ("matplotlib.artist", "Artist", frozenset()),
+    ("matplotlib.ticker", "Formatter", frozenset()),
+    ("matplotlib.axes._base", "_process_plot_var_args", frozenset()),
+    ("matplotlib.axes._base", "_PropCycle", frozenset()),
+    ("matplotlib.colors", "Colormap", frozenset()),
+)
+_SHARED: Final = frozenset({"_path_effects", "_powerlimits", "_cycler_items", "colors"})  # with the library
 
 
 def _keeps_selection(kind: type) -> bool:

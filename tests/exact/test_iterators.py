@@ -117,6 +117,25 @@ r = ax.get_title(), list(line.get_ydata()), line.axes is ax, ax.figure is fig, l
     differs="fig ax line (memory)",  # caches of paths are not pickled
 )
 scenario(
+    "unmarked cells draw into the figure of a step",
+    """
+%%step 1
+from matplotlib.figure import Figure
+fig = Figure(); ax = fig.subplots(); line, = ax.plot([1, 2], label='a')
+%%
+ax.plot([2, 1], 'o--', label='b'); ax.bar([1, 2], [3, 4], color='red'); ax.scatter([1], [2]); ax.text(0, 0, 'text')
+ax.fill_between([1, 2], [1, 2]); ax.set_title('title'); ax.legend(); ax.twinx(); fig.suptitle('all'); fig.add_axes([0, 0, 1, 1])
+%%step 2
+ax.axhline(1); first = line.get_label(), [type(one).__name__ for one in ax.get_children()]
+%%
+ax.inset_axes([0.5, 0.5, 0.3, 0.3]); fig.colorbar(ax.imshow([[1, 2]]), ax=ax); ax.set_yscale('log')
+%%step 3
+second = line.axes is ax, len(fig.axes), fig.gca() is ax, ax.get_yscale()
+""",
+    starts=(3, "auto"),
+    differs="fig ax line (memory)",
+)
+scenario(
     "bound methods of generators",
     """
 %%step 1

@@ -294,7 +294,7 @@ class Places:
         rows: Rows = [(place, "delete", None) for place in found.gone]
         refused = []
         # what a library compares by identity (a mark for "no value") is found in other places of it, too
-        torn = {place.partition(":")[0] for place in found.sets & delta.tied - self._kept}
+        torn = {place.partition(":")[0] for place in found.sets & delta.tied - self._kept - found.surely}
         for place, value in delta.saved.items():
             module = place.partition(":")[0]
             is_new = place not in before.values and not any(one.startswith(f"{module}:") for one in before.owners)

@@ -1081,6 +1081,23 @@ import of_the_test; r = of_the_test.values
     runs={1: "module of_the_test"},
 )
 
+scenario(
+    "tables that the first call of a setter makes",
+    """
+%%
+import mimetypes
+mimetypes.inited = False; mimetypes._db = None
+mimetypes.suffix_map, mimetypes.encodings_map = mimetypes._suffix_map_default, mimetypes._encodings_map_default
+mimetypes.types_map, mimetypes.common_types = mimetypes._types_map_default, mimetypes._common_types_default
+%%step 1
+mimetypes.add_type('x/y', '.zzz')
+%%step 2
+x = 1
+%%
+r = mimetypes.guess_type('a.zzz'), mimetypes.inited, mimetypes._db.types_map[True] is mimetypes.types_map
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

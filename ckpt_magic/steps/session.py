@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import time
-import types
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
@@ -318,8 +317,8 @@ class Session(Kernel):
     def _own_code(self, names: source.Names, reached: Iterable[str]) -> dict[str, str]:
         """The texts of the user's own modules that code imports, or has by these names, and of those behind them."""
         values = (self.namespace[name] for name in reached if name in self.namespace)
-        modules = (one.__name__ if type(one) is types.ModuleType else owners.module_name(one) for one in values)
-        return self.evidence.modules.own({*names.imports, *modules})
+        found = {*names.imports, *map(owners.module_of, values)}
+        return self.evidence.modules.own(found - {"__main__"})  # whose code is looked at by itself
 
     def _lineage(self, cell: ast.Module | None) -> str:
         """What an unmarked cell did rests on this: its code, and that of modules of the user's own."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import re
 import sys
-import types
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -295,7 +294,7 @@ def use_of(
     for name in reached - names.renews:
         if name in namespace:
             value = namespace[name]
-            module = value.__name__ if type(value) is types.ModuleType else owners.module_name(value)
+            module = owners.module_of(value)
             libraries.add(module.partition(".")[0])
             holds = holds or (module in ("builtins", "__main__") and type(value) not in references.ATOMS)
     is_open = is_open or names.dynamic or source.reaches_all(reached)

@@ -49,6 +49,12 @@ def module_name(obj: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
+def module_of(obj: Any) -> str:
+    """Name of a module, or of that which made an object; empty for one whose name was taken away."""
+    name = vars(obj).get("__name__") if type(obj) is types.ModuleType else module_name(obj)
+    return name if isinstance(name, str) else ""
+
+
 def codes(module: types.ModuleType) -> Iterator[types.CodeType]:
     """The code of the functions and methods that a module defines."""
     for value in vars(module).values():

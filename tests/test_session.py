@@ -247,6 +247,22 @@ def test_a_lost_value_is_named_and_the_step_runs_again_for_a_later_step_that_rea
     assert type(kernel.names["conn"]) is sqlite3.Connection
 
 
+def test_a_lost_value_changed_outside_any_cell_before_a_step_read_it_is_needed_all_the_same(folder: Path) -> None:
+    sources = {1: "box = {'n': 1, 'rows': iter_rows()}", 2: "m = box['n']"}
+    first = Kernel(folder)
+    first.cell("def iter_rows():\n    yield 1")
+    first.step(1, sources[1])
+    first.names["box"]["n"] = 2
+    first.session.outside_ran()  # from here on the name comes from no step
+    first.step(2, sources[2])
+    kernel = Kernel(folder, 3)
+    kernel.cell("def iter_rows():\n    yield 1")
+    facts = kernel.step(1, sources[1])
+    assert (facts["action"], facts["reason"]) == ("saved", "`box` could not be saved, and step 2 reads it")
+    assert kernel.step(2, sources[2])["action"] == "saved"
+    assert kernel.names["m"] == 1
+
+
 def test_a_lost_value_that_nobody_reads_is_bound_to_a_placeholder(folder: Path) -> None:
     source = "import sqlite3; conn = sqlite3.connect(':memory:'); n = 3"
     Kernel(folder).step(1, source)

@@ -84,11 +84,15 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
         if meta["groups"].get(name) in later.elsewhere:
             return f"`{name}` could not be saved, and a step of another pipeline reads it"
     holders = {name: {step} for name in missing}  # steps that hold it; those that only change what it is tied to do too
+    made_anew: set[str] = set()
     for number, other in sorted(later.metas.items()):
         if number <= step:
             continue
         for name in missing:
-            if number not in sure and other["reads"].get(name, (None,))[0] in holders[name]:
+            is_read = other["reads"].get(name, (None,))[0] in holders[name]
+            if later.cells is None and name not in made_anew:
+                is_read |= name in other["unmade"]  # what was changed outside any cell came from no step then
+            if number not in sure and is_read:
                 if name not in other["joint"]:
                     return f"`{name}` could not be saved, and step {number} reads it"
                 holders[name].add(number)
@@ -96,6 +100,7 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
                 return f"`{name}` could not be saved, and an unmarked cell reads it"
         if meta["result"] and number not in sure and not set(_RESULTS).isdisjoint(other["unmade"]):
             return f"{_RESULT} could not be saved, and step {number} reads it"
+        made_anew |= {*other["groups"], *other["deleted"]}
     return _read_by_cells(meta, later.cells, sure)
 
 
@@ -135,7 +140,9 @@ def _sure(meta: Meta, later: Later) -> dict[int, Meta]:
         kept = {
             number: other
             for number, other in sure.items()
-            if _reads_are_sure(other, later, all_of_them) and not _needed(other, later, sure)
+            if _reads_are_sure(other, later, all_of_them)
+            and not _comes_from_a_step(other, later, all_of_them)
+            and not _needed(other, later, sure)
         }
         if len(kept) == len(sure):
             return sure
@@ -181,3 +188,22 @@ def _reads_are_sure(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> bool:
         elif later.pipeline.producers.get(name) != (step, digest):
             return False
     return True
+
+
+def _comes_from_a_step(meta: Meta, later: Later, steps: Mapping[int, Meta]) -> bool:
+    """Whether a name that the step found made by none of the steps will be what one of them made."""
+    unmade = set(meta["unmade"])
+    if not unmade:
+        return False
+    made = {name for name, (step, _) in later.pipeline.producers.items() if step < meta["step"]}
+    made |= steps[min(steps)]["groups"].keys()
+    cells = [Cell(Names(), step) for step in sorted(steps)] if later.cells is None else later.cells
+    for cell in cells:
+        if cell.step == meta["step"]:
+            break
+        if cell.step is None:
+            made -= cell.names.binds | cell.names.deletes
+        elif cell.step in steps:
+            made = (made | steps[cell.step]["groups"].keys()) - set(steps[cell.step]["deleted"])
+    made -= meta["reads"].keys() | {name for name, value in meta["seen"].items() if value}
+    return bool(made if "*" in unmade else made & unmade)

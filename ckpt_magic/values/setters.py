@@ -116,7 +116,7 @@ def _resolved(chain: Chain, namespace: Mapping[str, Any]) -> tuple[Any, Any]:
     owner, found = ABSENT, namespace.get(chain[0], ABSENT)
     if found is ABSENT:
         found = sys.modules.get(chain[0], ABSENT)
-    if len(chain) > 1 and not isinstance(found, (type, types.ModuleType, types.FunctionType)):
+    if len(chain) > 1 and not issubclass(type(found), (type, types.ModuleType, types.FunctionType)):  # asks no value
         return ABSENT, ABSENT  # what variables hold is looked at with them
     for word in chain[1:]:
         owner, found = found, _attribute(found, word)

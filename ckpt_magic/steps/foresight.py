@@ -21,7 +21,7 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines, source
-from ckpt_magic.values.origins import CHANCE, FILES, NOTHING, OWN, SURROUNDINGS, Event, Origin, Statement, Step
+from ckpt_magic.values.origins import CHANCE, FILES, NOTHING, OWN, SURROUNDINGS, Event, Origin, Past, Statement, Step
 
 Meta = Mapping[str, Any]
 
@@ -82,12 +82,12 @@ def foresee(
         Each step, and what is to be said of its checkpoint.
     """
     rewritten: dict[str, int] = {}  # files that will be written anew, and by which step
-    history: list[Event] = []
+    past = Past()
     functions: dict[str, essence.Definition] = {}
     lender = Lender(modules)
     for cell in cells:
         if not isinstance(cell, PlannedStep):
-            history += origins.statements(cell.tree, lender)
+            past.add(origins.statements(cell.tree, lender))
             functions.update(essence.definitions(cell.tree, cell.text))
             continue
         step, meta = cell.call.step, metas.get(cell.call.step)
@@ -95,11 +95,11 @@ def foresee(
         if cell.problem:
             verdict = Verdict("could not tell", (Cause("code", "", cell.problem),))
         elif meta is not None:
-            above = _Above(history, functions, rewritten, metas, reader, opens, lender)
+            above = _Above(past, functions, rewritten, metas, reader, opens, lender)
             verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
         yield cell, verdict
         if meta is not None and not will_run(cell, verdict):
-            history.append(Step(step, meta["groups"], frozenset(meta["deleted"])))
+            past.add([Step(step, meta["groups"], frozenset(meta["deleted"]))])
         else:
             names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
             names |= _acts(cell.tree, lender) | _acts(
@@ -108,7 +108,7 @@ def foresee(
             names |= {CHANCE} if meta is not None and meta["moved"] else set()
             if meta is not None and meta["code"] == cell.code.digest and not meta["sets"]:
                 names = {name for name in names if not name.startswith("<surroundings")}  # it asks, and sets nothing
-            history.append(Step(step, dict.fromkeys(names), cell.code.names.deletes))
+            past.add([Step(step, dict.fromkeys(names), cell.code.names.deletes)])
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
             rewritten.update({row["path"]: step for row in rows})
 
@@ -146,7 +146,7 @@ class _Above:
 
     def __init__(
         self,
-        history: Sequence[Event],
+        past: Past,
         functions: Mapping[str, essence.Definition],
         rewritten: Mapping[str, int],
         metas: Mapping[int, Meta],
@@ -154,7 +154,7 @@ class _Above:
         opens: Opens,
         lender: Lender,
     ) -> None:
-        self._history = history
+        self._past = past
         self._functions = functions
         self._rewritten = rewritten
         self._metas = metas
@@ -186,7 +186,7 @@ class _Above:
         if any(seeded for _, seeded in meta["drawn"].values()):
             if self._differs(CHANCE, meta):
                 found.append(Cause("random", "", "other code above it seeds or draws random numbers"))
-            elif opens := origins.origin(self._history, CHANCE).opens:
+            elif opens := self._past.origin(CHANCE).opens:
                 found.append(Cause("unclear", "", f"random numbers may be others each time (`{opens[0]}`)"))
         itself = evidence["itself"]
         own = itself["modules"]
@@ -194,12 +194,12 @@ class _Above:
             self._lender.acting(own.keys(), itself["packages"].keys() | {"builtins"}) - evidence["modules"].keys()
         ):
             found.append(Cause("module", one, f"module `{one}`, which sets something that it uses, was not there"))
-        if origins.of_modules(self._history, self._lender.ways(own)).digest != then.get(OWN, NOTHING.digest):
+        if self._past.of_modules(self._lender.ways(own)).digest != then.get(OWN, NOTHING.digest):
             told = ", ".join(f"`{one}`" for one in sorted(own)[:3])
             found.append(Cause("module", "", f"other code above it may change what modules hold ({told})"))
         labels = {one for one in then if one[0] == "<"} | {f"<{one}>" for one in origins.FAR}
         for module in sorted(labels - _NO_MODULES - {f"<{one}>" for one in own}):
-            if origins.of_modules(self._history, [module[1:-1]]).digest != then.get(module, NOTHING.digest):
+            if self._past.of_modules([module[1:-1]]).digest != then.get(module, NOTHING.digest):
                 line = f"other code above it changes what module `{module[1:-1]}` holds"
                 found.append(Cause("module", module[1:-1], line))
         if self._differs(SURROUNDINGS, meta, *evidence.get("rests", [SURROUNDINGS])):
@@ -212,12 +212,12 @@ class _Above:
 
     def _differs(self, name: str, meta: Meta, *parts: str) -> bool:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)
-        return bool(origins.origin(self._history, *(parts or (name,))).digest != then)
+        return bool(self._past.origin(*(parts or (name,))).digest != then)
 
     def _there(self) -> set[str]:
         """Names that cells will have bound, those of modules and of steps aside."""
         found = set[str]()
-        for event in self._history:
+        for event in self._past.events:
             if isinstance(event, Statement):
                 found = (found | event.binds) - event.modules - event.deletes
             else:
@@ -226,7 +226,7 @@ class _Above:
 
     def _is_module(self, name: str) -> bool:
         """Whether a name is that of a module, and of nothing else."""
-        binders = [one for one in self._history if name in (one.binds if isinstance(one, Statement) else one.left)]
+        binders = [one for one in self._past.events if name in (one.binds if isinstance(one, Statement) else one.left)]
         return bool(binders) and all(isinstance(one, Statement) and name in one.modules for one in binders)
 
     def _documentation(self, meta: Meta) -> Iterator[Cause]:
@@ -242,10 +242,10 @@ class _Above:
     def _input(self, name: str, meta: Meta) -> Cause | None:
         """A name that a step made; it has an origin if unmarked cells might have changed it in place."""
         (step, digest), then = meta["reads"][name], (meta["evidence"]["origins"] or {}).get(name)
-        writers = [event for event in self._history if _writes(event, name)]
+        writers = [event for event in self._past.events if _writes(event, name)]
         maker = next((event for event in reversed(writers) if isinstance(event, Step) or name in event.binds), None)
         if writers and isinstance(writers[-1], Statement) and then is not None:
-            origin = origins.origin(self._history, name)
+            origin = self._past.origin(name)
             if origin.digest == then:  # the same code, which did not change it
                 return self._cannot_tell(name, origin, meta)
         if maker is None:
@@ -263,7 +263,7 @@ class _Above:
 
     def _value(self, name: str, meta: Meta) -> Cause | None:
         """A name of unmarked cells."""
-        evidence, origin = meta["evidence"], origins.origin(self._history, name)
+        evidence, origin = meta["evidence"], self._past.origin(name)
         if origin.runs:
             return Cause("input", name, f"`{name}` is made from what step {origin.runs[0]} leaves, which will run")
         if origin.digest == evidence["origins"].get(name, NOTHING.digest):

@@ -11,7 +11,7 @@ from typing import Final
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.values import origins
-from ckpt_magic.values.origins import Event, Statement, Step
+from ckpt_magic.values.origins import Past, Statement, Step
 
 _MANY: Final = 2000  # events that are kept: beyond them nobody knows where a name came from
 
@@ -27,33 +27,34 @@ class History:
 
     def __init__(self, modules: Modules) -> None:
         self._lender = Lender(modules)
-        self._events: list[Event] = []
+        self._past = Past()
         self._known = True
         self._last = 0
         self._touched: set[str] | None = set()
 
     def cell(self, tree: ast.Module | None) -> None:
         """Note an unmarked cell; None if its code is not known."""
-        if tree is None or len(self._events) > _MANY:
+        if tree is None or len(self._past.events) > _MANY:
             self.lost_track()
         else:
-            self._last = len(self._events)
+            self._last = len(self._past.events)
             found = list(origins.statements(tree, self._lender))
-            self._events += found
+            self._past.add(found)
             if self._touched is not None:
                 self._touched.update(*(one.touches for one in found))
                 self._touched = None if any(one.anything for one in found) else self._touched
 
     def cell_failed(self) -> None:
         """Note that the last cell did not come to its end: what it bound has no origin that could come again."""
-        self._events[self._last :] = [
-            replace(event, digest=uuid.uuid4().hex) if isinstance(event, Statement) else event
-            for event in self._events[self._last :]
-        ]
+        events = self._past.events
+        self._past = Past(
+            replace(event, digest=uuid.uuid4().hex) if at >= self._last and isinstance(event, Statement) else event
+            for at, event in enumerate(events)
+        )
 
     def step(self, number: int, left: Mapping[str, str | None], deleted: Iterable[str]) -> None:
         """Note a step that ran or was restored, and the digests of what it left."""
-        self._events.append(Step(number, dict(left), frozenset(deleted)))
+        self._past.add([Step(number, dict(left), frozenset(deleted))])
 
     def lost_track(self) -> None:
         """Note that code ran that nobody saw, or that did not come to its end."""
@@ -65,16 +66,16 @@ class History:
 
     def on_the_way(self, names: Iterable[str]) -> Set[str]:
         """Modules that unmarked cells import for what these names hold."""
-        return origins.origin(self._events, *names).imports
+        return self._past.origin(*names).imports
 
     def texts(self, modules: Mapping[str, Sequence[str]]) -> dict[str, Set[str]]:
         """The modules to which unmarked cells did something, with the texts in that code; see `origins`."""
-        found = {name: origins.of_modules(self._events, ways) for name, ways in modules.items()}
+        found = {name: self._past.of_modules(ways) for name, ways in modules.items()}
         return {name: one.texts for name, one in found.items() if one.digest != origins.NOTHING.digest}
 
     def imported(self) -> set[str]:
         """Modules that unmarked cells import."""
-        return set().union(*(event.imports for event in self._events if isinstance(event, Statement)))
+        return set().union(*(event.imports for event in self._past.statements))
 
     def origins(
         self,
@@ -93,10 +94,11 @@ class History:
         """
         if not self._known:
             return None
-        steps = [at for at, event in enumerate(self._events) if isinstance(event, Step) and event.number == above]
-        events = self._events[: steps[-1]] if steps else self._events
-        found = {name: origins.origin(events, name).digest for name in sorted(names)}
-        found |= {f"<{name}>": origins.of_modules(events, ways).digest for name, ways in (modules or {}).items()}
-        found[origins.OWN] = origins.of_modules(events, self._lender.ways(own)).digest
-        found |= {label: origins.origin(events, *group).digest for label, group in (groups or {}).items()}
+        events = self._past.events
+        steps = [at for at, event in enumerate(events) if isinstance(event, Step) and event.number == above]
+        past = Past(events[: steps[-1]]) if steps else self._past
+        found = {name: past.origin(name).digest for name in sorted(names)}
+        found |= {f"<{name}>": past.of_modules(ways).digest for name, ways in (modules or {}).items()}
+        found[origins.OWN] = past.of_modules(self._lender.ways(own)).digest
+        found |= {label: past.origin(*group).digest for label, group in (groups or {}).items()}
         return {name: digest for name, digest in found.items() if digest != origins.NOTHING.digest}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import heapq
 import operator
 import os
 import re
@@ -189,77 +190,209 @@ def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
         yield _statement(node, lender)
 
 
-def of_modules(history: Sequence[Event], modules: Iterable[str]) -> Origin:
-    """Where what modules hold comes from, the modules as they are imported aside."""
-    names: set[str] = set()
-    for event in history:
-        if isinstance(event, Statement):
+class Past:
+    """What ran, in order, and where the values that names have after it come from.
+
+    Steps ask for each name that they read, and most of what ran has nothing to do with it: names lead to the events.
+
+    Parameters
+    ----------
+    events
+        Statements and steps, oldest first.
+    """
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.events: list[Event] = []
+        self._asleep: dict[str, Set[str]] = {}
+        self._changes: dict[str, Set[str]] = {}
+        self._modules = set[str]()  # functions change what is in them
+        self._libraries: Set[str] = set[str]()
+        self._values = set[str]()  # bound by what imports nothing
+        self._importing: list[Statement] = []
+        self._acts: Past | None = None  # the statements that do more than import
+        # places in the events
+        self._anything: list[int] = []
+        self._binding: _Places = {}
+        self._making: _Places = {}  # that bind it to what it holds
+        self._using: _Places = {}  # that read it to bind others
+        self._touching: _Places | None = None
+        self.add(events)
+
+    @property
+    def statements(self) -> Iterator[Statement]:
+        """The events that are no steps."""
+        return (event for event in self.events if isinstance(event, Statement))
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Go on."""
+        for event in events:
+            at = len(self.events)
+            self.events.append(event)
+            if isinstance(event, Step):
+                _note(self._binding, {*event.left, *event.deleted}, at)
+                continue
+            if event.libraries or not self._libraries.isdisjoint(event.binds):
+                self._libraries = self._libraries - event.binds | event.libraries
+                self._touching = None
+            if event.asleep or event.changes or event.imports:
+                self._asleep.update(event.asleep)
+                self._changes.update(event.changes)
+                self._touching = None
+            if event.imports:
+                self._importing.append(event)
+                self._modules |= event.binds if not event.reads else set()
+            else:
+                self._values |= event.binds
+            if event.anything:
+                self._anything.append(at)
+            _note(self._binding, event.binds, at)
+            if not event.asleep:
+                _note(self._making, event.binds, at)
+            if event.binds and not event.is_literal:
+                _note(self._using, event.reads, at)
+            if self._touching is not None:
+                _note(self._touching, self._touched_by(event), at)
+            if self._acts is not None and (event.reads or not event.imports):
+                self._acts.add([event])
+
+    def of_modules(self, modules: Iterable[str]) -> Origin:
+        """Where what modules hold comes from, the modules as they are imported aside."""
+        names: set[str] = set()
+        for event in self._importing:
             for module in modules:
                 if any(f"{one}.".startswith(f"{module}.") for one in event.imports):
                     names |= event.binds & {module} or event.binds
-    acts = [event for event in history if isinstance(event, Statement) and not (event.imports and not event.reads)]
-    return origin(acts, *names) if names else NOTHING
+        if not names:
+            return NOTHING
+        if self._acts is None:
+            self._acts = Past(event for event in self.statements if event.reads or not event.imports)
+        return self._acts.origin(*names)
+
+    def origin(self, *names: str) -> Origin:
+        """Where the value of a name comes from, or the values of several names."""
+        if self._touching is None:
+            self._touching = {}
+            for at, event in enumerate(self.events):
+                if isinstance(event, Statement):
+                    _note(self._touching, self._touched_by(event), at)
+        needed = _woken(names, self._asleep)
+        others = self._aliases(needed)
+        on_the_way: list[Event] = []
+        digest = hashlib.blake2b(digest_size=12)
+        opens: dict[str, None] = {}
+        imports: set[str] = set()
+        words: set[str] = set()
+        texts: set[str] = set()
+        called: set[str] = set()
+        runs: dict[int, None] = {}
+        way = _Way(backwards=True)
+        way.go_to(self._anything)
+        way.follow(needed, self._binding)
+        way.follow(needed | others, self._touching)
+        for at in way:
+            event = self.events[at]
+            if isinstance(event, Step):
+                left = needed & (event.left.keys() | event.deleted)
+                for one in sorted(left):
+                    made = event.left.get(one, "deleted")
+                    digest.update(f"step {event.number} {one} {made};".encode())
+                    if made is None:
+                        runs[event.number] = None
+                needed -= left
+                if left:
+                    on_the_way.append(event)
+                continue
+            if not event.anything and needed.isdisjoint(event.binds):
+                touches = self._touched_by(event)
+                if needed.isdisjoint(touches) and others.isdisjoint(touches):
+                    continue
+            on_the_way.append(event)
+            digest.update(f"{event.digest};".encode())
+            woken = _woken(event.reads, self._asleep)
+            if not event.changes:
+                called |= woken
+            if event.opens and (not event.changes or event.binds & called):
+                opens[event.opens] = None
+            imports |= event.imports
+            words |= event.words
+            texts |= event.texts
+            needed = (needed - event.sure) | woken
+            way.follow(woken, self._binding)
+            way.follow(woken, self._touching)
+        single = on_the_way[0] if len(on_the_way) == 1 else None
+        return Origin(
+            digest.hexdigest(),
+            tuple(opens),
+            frozenset(imports),
+            frozenset(words),
+            frozenset(texts),
+            tuple(sorted(runs)),
+            single if isinstance(single, Statement) and single.is_literal else None,
+        )
+
+    def _touched_by(self, event: Statement) -> Set[str]:
+        """Names whose values a statement may change in place, through functions and modules, too."""
+        touched = event.touches - (event.eased & self._libraries)
+        return _woken(touched, self._changes) | (_woken(touched, self._asleep) & self._modules)
+
+    def _aliases(self, names: Set[str]) -> set[str]:
+        """Names that may hold the same objects: what code binds that reads one of them, and reads that binds one."""
+        found, values = set(names), self._values - self._asleep.keys()
+        self._spread(found, self._making, lambda event: event.reads & values, backwards=True)
+        for _ in range(2):
+            self._spread(found, self._using, lambda event: event.binds - event.asleep.keys())
+        return found - names
+
+    def _spread(
+        self, found: set[str], leading: _Places, leads: Callable[[Statement], Set[str]], *, backwards: bool = False
+    ) -> None:
+        """Add to the names those to which the statements lead that these lead to."""
+        way = _Way(backwards=backwards)
+        way.follow(found, leading)
+        for at in way:
+            event = self.events[at]
+            if isinstance(event, Statement):
+                more = leads(event) - found
+                found |= more
+                way.follow(more, leading)
 
 
-def origin(history: Sequence[Event], *names: str) -> Origin:
-    """Where the value comes from that a name has after a history, or the values of several names."""
-    asleep: dict[str, Set[str]] = {}
-    changes: dict[str, Set[str]] = {}
-    modules = set[str]()  # functions change what is in them
-    libraries = set[str]()
-    for event in history:
-        if isinstance(event, Statement):
-            libraries = libraries - event.binds | event.libraries if event.binds else libraries
-            asleep.update(event.asleep)
-            changes.update(event.changes)
-            modules |= event.binds if event.imports and not event.reads else set()
-    needed = _woken(names, asleep)
-    on_the_way: list[Event] = []
-    digest = hashlib.blake2b(digest_size=12)
-    others = _aliases(history, needed)
-    opens: dict[str, None] = {}
-    imports: set[str] = set()
-    words: set[str] = set()
-    texts: set[str] = set()
-    called: set[str] = set()
-    runs: dict[int, None] = {}
-    for event in reversed(history):
-        if isinstance(event, Step):
-            left = needed & (event.left.keys() | event.deleted)
-            for one in sorted(left):
-                made = event.left.get(one, "deleted")
-                digest.update(f"step {event.number} {one} {made};".encode())
-                if made is None:
-                    runs[event.number] = None
-            needed -= left
-            if left:
-                on_the_way.append(event)
-            continue
-        touched = event.touches - (event.eased & libraries)
-        touches = _woken(touched, changes) | (_woken(touched, asleep) & modules)
-        if not event.anything and not needed & event.binds and not (needed | others) & touches:
-            continue
-        on_the_way.append(event)
-        digest.update(f"{event.digest};".encode())
-        if not event.changes:
-            called |= _woken(event.reads, asleep)
-        if event.opens and (not event.changes or event.binds & called):
-            opens[event.opens] = None
-        imports |= event.imports
-        words |= event.words
-        texts |= event.texts
-        needed = (needed - event.sure) | _woken(event.reads, asleep)
-    single = on_the_way[0] if len(on_the_way) == 1 else None
-    last = single if isinstance(single, Statement) and single.is_literal else None
-    return Origin(
-        digest.hexdigest(),
-        tuple(opens),
-        frozenset(imports),
-        frozenset(words),
-        frozenset(texts),
-        tuple(sorted(runs)),
-        last,
-    )
+_Places = dict[str, list[int]]
+"""Names, and the places of the events that have to do with each."""
+
+
+def _note(places: _Places, names: Iterable[str], at: int) -> None:
+    for name in names:
+        places.setdefault(name, []).append(at)
+
+
+class _Way:
+    """Places that names lead to, one after the other in one direction; more names may come on the way."""
+
+    def __init__(self, *, backwards: bool) -> None:
+        self._sign = -1 if backwards else 1
+        self._heap: list[int] = []
+        self._followed: dict[int, set[str]] = {}
+
+    def go_to(self, places: Iterable[int]) -> None:
+        """Come by these places, those aside that lie behind."""
+        for place in places:
+            heapq.heappush(self._heap, self._sign * place)
+
+    def follow(self, names: Set[str], leading: _Places) -> None:
+        """Come by the places to which names lead."""
+        followed = self._followed.setdefault(id(leading), set())
+        for name in names - followed:
+            self.go_to(leading.get(name, ()))
+        followed |= names
+
+    def __iter__(self) -> Iterator[int]:
+        last: int | None = None
+        while self._heap:
+            place = heapq.heappop(self._heap)
+            if last is None or place > last:
+                last = place
+                yield self._sign * place
 
 
 def _statement(node: ast.stmt, lender: Lender) -> Statement:
@@ -461,22 +594,5 @@ def _woken(names: Iterable[str], asleep: Mapping[str, Set[str]]) -> set[str]:
     return found
 
 
-def _aliases(history: Sequence[Event], names: Set[str]) -> set[str]:
-    """Names that may hold the same objects: bound by code that reads one of them, or read by code that binds one."""
-    found, statements = set(names), [event for event in history if isinstance(event, Statement)]
-    values = (
-        set()
-        .union(*(event.binds for event in statements if not event.imports))
-        .difference(*(event.asleep for event in statements))
-    )
-    for event in reversed(statements):
-        if event.binds & found and not event.asleep:
-            found |= event.reads & values
-    for event in (*statements, *statements):
-        if event.binds and not event.is_literal and event.reads & found:
-            found |= event.binds - event.asleep.keys()
-    return found - names
-
-
-NOTHING: Final = origin([], "")
+NOTHING: Final = Past().origin("")
 """The origin of a name that nothing leads to."""

@@ -116,7 +116,8 @@ def _resolved(chain: Chain, namespace: Mapping[str, Any]) -> tuple[Any, Any]:
     owner, found = ABSENT, namespace.get(chain[0], ABSENT)
     if found is ABSENT:
         found = sys.modules.get(chain[0], ABSENT)
-    if len(chain) > 1 and not issubclass(type(found), (type, types.ModuleType, types.FunctionType)):  # asks no value
+    kind = type(found)  # never isinstance: it asks a placeholder, and proxies of the user's, for its class
+    if not issubclass(kind, _ROOTS if len(chain) > 1 else _FUNCTIONS) and not kind.__name__.startswith("cython_"):
         return ABSENT, ABSENT  # what variables hold is looked at with them
     for word in chain[1:]:
         owner, found = found, _attribute(found, word)
@@ -350,6 +351,8 @@ def _stores_argument(code: types.CodeType) -> bool:
     )
 
 
+_ROOTS: Final = (type, types.ModuleType, types.FunctionType)
+_FUNCTIONS: Final = (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 _DEPTH: Final = 3  # calls
 _SETTER: Final = re.compile(
     r"_*(set|add|(un|de)?register|(un)?install|enable|disable|use|(re)?configure|config|init|reset|(de)?activate"

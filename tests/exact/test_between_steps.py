@@ -23,6 +23,19 @@ with ThreadPoolExecutor(2) as ex, ThreadPoolExecutor(2) as other: res3 = list(ex
     lost="ex other",
 )
 scenario(
+    "a lost value in whose place a function is that is called",
+    """
+%%step 1
+import os
+f = open(os.devnull)
+%%step 2
+def f(): return 1
+r = f()
+%%step 3
+q = f()
+""",
+)
+scenario(
     "unmarked cells between steps",
     """
 %%

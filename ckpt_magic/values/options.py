@@ -314,6 +314,27 @@ class _Matplotlib(_Source):
         _library("matplotlib").rcParams.update(changes)
 
 
+class _Colors(_Source):
+    """What the one-letter colors stand for: `seaborn.set_theme` gives them others."""
+
+    label, module = "matplotlib color {!r}", "matplotlib.colors"
+
+    def look(self) -> dict[str, Any] | None:
+        colors = sys.modules.get(self.module)
+        if colors is None or not hasattr(colors, "BASE_COLORS"):
+            return None
+        named = colors.get_named_colors_mapping()
+        return {letter: named[letter] for letter in colors.BASE_COLORS if letter in named}
+
+    def defaults(self) -> dict[str, Any]:
+        return dict(getattr(sys.modules.get(self.module), "BASE_COLORS", {}))
+
+    def write(self, changes: dict[str, Any]) -> None:
+        named = _library(self.module).get_named_colors_mapping()
+        for letter, color in changes.items():
+            named[letter] = color  # `update` would leave its cache as it is
+
+
 class _Sklearn(_Source):
     label, module = "sklearn option {}", "sklearn"
 
@@ -479,7 +500,9 @@ class _Inline(_Source):
 _NEW_LOGGER: Final = (logging.NOTSET, True, False)
 _LEVELS: Final = frozenset({0, 10, 20, 30, 40, 50})
 
-_IMPORTED_AS: Final = frozenset({"pandas", "numpy printing", "numpy errors", "matplotlib", "sklearn", "decimal"})
+_IMPORTED_AS: Final = frozenset(
+    {"pandas", "numpy printing", "numpy errors", "matplotlib", "matplotlib colors", "sklearn", "decimal"}
+)
 
 _SOURCES: Final[dict[str, _Source]] = {
     "environ": _Environ(),
@@ -489,6 +512,7 @@ _SOURCES: Final[dict[str, _Source]] = {
     "numpy errors": _NumpyErrors(),
     "pandas": _Pandas(),
     "matplotlib": _Matplotlib(),
+    "matplotlib colors": _Colors(),
     "sklearn": _Sklearn(),
     "polars": _Polars(),
     "torch": _Torch(),

@@ -208,6 +208,18 @@ r = csv.get_dialect('pipes').delimiter
     runs={2: "csv dialect pipes"},
 )
 scenario(
+    "what the one-letter colors of matplotlib stand for",
+    """
+%%step 1
+import matplotlib as mpl, matplotlib.colors
+mpl.colors.colorConverter.colors["b"] = mpl.colors.to_rgb("#4c72b0")
+%%step 2
+x = mpl.colors.to_rgba("b")
+%%step 3
+y = mpl.colors.to_rgba("b", 0.5), mpl.colors.to_rgba("g")
+""",
+)
+scenario(
     "figures of matplotlib and the style they are drawn in",
     """
 %%step 1

@@ -799,3 +799,11 @@ def test_a_change_outside_any_cell_is_named_although_the_decision_found_it_first
 def test_where_ipython_does_not_own_the_name_out_it_is_a_variable(folder: Path) -> None:
     Kernel(folder).step(1, "Out = {1: 'mine'}; x = 1")
     assert stored(folder, 1) == {"Out": {1: "mine"}, "x": 1}
+
+
+def test_modules_whose_name_was_taken_away_are_no_obstacle(tmp_path: Path) -> None:
+    cell = "import types\nm = types.ModuleType('m')\ndel m.__name__\nn = types.ModuleType('n')\nn.__name__ = 3"
+    for start, action in (("none", "saved"), ("end", "restored")):
+        kernel = Kernel(tmp_path, start)
+        kernel.cell(cell)
+        assert [kernel.step(1, "x = [1]")["action"], kernel.step(2, "y = m.__doc__")["action"]] == [action, action]

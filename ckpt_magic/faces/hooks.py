@@ -530,6 +530,7 @@ class Hooks:
                 self.session.cell_begins(cell.tree)
             except Exception as error:  # noqa: BLE001
                 _warn(f"before the cell: {error!r}")
+                self.session.outside_ran()  # what it does is seen by nobody
 
     def _end_unmarked(self) -> None:
         with self._lock:

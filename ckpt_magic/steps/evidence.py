@@ -30,7 +30,18 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.opened import Trail, put_native, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
-from ckpt_magic.values import ambient, bindings, essence, fingerprint, origins, outlines, reaching, references, source
+from ckpt_magic.values import (
+    ambient,
+    bindings,
+    essence,
+    fingerprint,
+    origins,
+    outlines,
+    owners,
+    reaching,
+    references,
+    source,
+)
 from ckpt_magic.values.essence import Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
@@ -555,7 +566,7 @@ class Evidence:
     def _token(self, value: Any) -> str | None:
         kind = type(value)
         if kind is types.FunctionType or issubclass(kind, type) or kind is types.ModuleType:
-            return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}"
+            return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '') or owners.module_of(value)}"
         small = fingerprint.fingerprint(value)
         if small is not None:
             return small

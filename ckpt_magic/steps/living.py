@@ -8,12 +8,11 @@ found, or inner ones of theirs.
 from __future__ import annotations
 
 import ast
-import types
 from collections.abc import Iterable, Set
 from typing import Any
 
 from ckpt_magic.values import alone, holders, reaching, source
-from ckpt_magic.values.owners import module_name
+from ckpt_magic.values.owners import module_of
 
 
 class Living:
@@ -65,5 +64,4 @@ class Living:
 
 
 def _library(value: Any) -> str:
-    name: str = value.__name__ if issubclass(type(value), types.ModuleType) else module_name(value)
-    return name.partition(".")[0]
+    return module_of(value).partition(".")[0]

@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
-from ckpt_magic.values import essence, owned, source
+from ckpt_magic.values import essence, owned, owners, source
 from ckpt_magic.values.origins import FAR
 
 _SECRETIVE: Final = frozenset({*FAR, "csv", "gc", "signal"})
@@ -299,11 +299,11 @@ def _like_paths(texts: Iterable[str]) -> list[str]:
 
 def _inside(module: Any) -> list[str]:
     """Names of the modules that a module of the user's own, or a package that has no file, holds."""
-    is_open = type(module) is types.ModuleType and (
-        getattr(module, "__file__", None) is None or owned.is_own(module.__name__)
-    )
-    held = vars(module).values() if is_open and module.__name__ != "__main__" else ()
-    return [one.__name__ for one in held if type(one) is types.ModuleType]
+    if type(module) is not types.ModuleType or (name := owners.module_of(module)) == "__main__":
+        return []
+    is_open = getattr(module, "__file__", None) is None or owned.is_own(name)
+    held = vars(module).values() if is_open else ()
+    return [owners.module_of(one) for one in held if type(one) is types.ModuleType]
 
 
 def _absolute(package: str, names: Iterable[str]) -> Iterator[str]:

@@ -367,7 +367,7 @@ def hidden_ways(names: Iterable[str], namespace: Mapping[str, Any]) -> bool:
         kind = type(value)
         origin = name if name not in namespace else ""
         if issubclass(kind, types.ModuleType):
-            origin = value.__name__
+            origin = str(vars(value).get("__name__", ""))
         elif kind in (types.FunctionType, types.BuiltinFunctionType):
             origin = value.__module__ or ""
         if name in _HIDDEN_WAYS or origin.partition(".")[0] in _HIDDEN_WAYS:

@@ -51,7 +51,9 @@ def module_name(obj: Any) -> str:
 
 def module_of(obj: Any) -> str:
     """Name of a module, or of that which made an object; empty for one whose name was taken away."""
-    name = vars(obj).get("__name__") if type(obj) is types.ModuleType else module_name(obj)
+    if not issubclass(type(obj), types.ModuleType):
+        return module_name(obj)
+    name = object.__getattribute__(obj, "__dict__").get("__name__")
     return name if isinstance(name, str) else ""
 
 

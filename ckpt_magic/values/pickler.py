@@ -266,8 +266,9 @@ class ValuePickler(pickle.Pickler):
         return getattr, (operator, "call")
 
     def _module(self, module: types.ModuleType) -> Any:
-        name = getattr(module.__spec__, "name", module.__name__)
-        if sys.modules.get(name) is not module or module.__spec__ is None and name != "__main__":
+        spec = getattr(module, "__spec__", None)
+        name = getattr(spec, "name", None) or vars(module).get("__name__", "")
+        if sys.modules.get(name) is not module or spec is None and name != "__main__":
             raise NotPicklableError(f"module {name} was not imported and cannot be imported again")
         self.met_builtins = self.met_builtins or name == "builtins"
         self.definitions.note(name)

@@ -45,6 +45,7 @@ from ckpt_magic.values.owners import (
     is_original,
     is_same_package,
     module_name,
+    module_of,
     parts_of,
     pour,
     source_digest,
@@ -414,8 +415,7 @@ class Places:
         todo = {*imports, *words.read}
         for value in list(self._namespace.values()):
             if type(value) not in _BUILTIN:
-                is_module = issubclass(type(value), types.ModuleType)
-                todo.add(value.__name__ if is_module else module_name(value))
+                todo.add(module_of(value))
         while todo:
             name = todo.pop()
             module = sys.modules.get(name)
@@ -426,8 +426,7 @@ class Places:
             self._own[name] = found = _Module(module)
             parents = {name.rpartition(".")[0]}
             inside = [one for one in vars(module).values() if type(one) not in ATOMS]
-            todo |= {one.__name__ if isinstance(one, types.ModuleType) else module_name(one) for one in inside}
-            todo |= parents | found.words.read
+            todo |= {*map(module_of, inside)} | parents | found.words.read
 
     def _look_at_own(self, name: str, known: _Module, seen: Look) -> None:
         """Look at all that one of the user's modules holds, its classes and functions included."""
@@ -468,7 +467,7 @@ class Places:
             owner = todo.pop()
             kind = type(owner)
             if issubclass(kind, types.ModuleType) and vars(owner) is not self._namespace:
-                name = f"{owner.__name__}:"
+                name = f"{module_of(owner)}:"
             elif issubclass(kind, type) and owner.__module__ != "__main__" and by_reference(owner):
                 name = f"{owner.__module__}:{owner.__qualname__}"
             else:
@@ -524,7 +523,7 @@ class Places:
         place = place_of(name, key)
         if place in _HANDLED or key in _MACHINERY or place in self._kept and not is_new:
             return place in self._kept
-        if issubclass(type(value), types.ModuleType) and value.__name__ == f"{module}.{key}":
+        if issubclass(type(value), types.ModuleType) and module_of(value) == f"{module}.{key}":
             return False  # a part of a package, bound by its import
         if module in self._own:
             known = self._own[module].words

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
-from ckpt_magic.values.owners import ABSENT, can_change, is_host, is_same_package, module_name
+from ckpt_magic.values.owners import ABSENT, can_change, is_host, is_same_package, module_of
 from ckpt_magic.values.reaching import SETTING_OPS, STORING_OPS, chains, named
 from ckpt_magic.values.references import by_reference
 
@@ -62,7 +62,7 @@ class Called:
         if isinstance(owner, type):
             name = f"{owner.__module__}:{owner.__qualname__}"
         else:
-            name = f"{owner.__name__}:"
+            name = f"{module_of(owner)}:"
         module = name.partition(":")[0]
         if is_host(module) or is_own(module) or module not in sys.modules or (key and _CACHES.search(key)):
             return
@@ -151,7 +151,7 @@ def _module(function: Any) -> str:
     found = function.__module__
     if found in (None, "builtins") and isinstance(function, types.BuiltinFunctionType):
         owner = function.__self__
-        found = owner.__name__ if isinstance(owner, types.ModuleType) else module_name(owner)
+        found = module_of(owner)
     return found if isinstance(found, str) else ""
 
 
@@ -199,13 +199,13 @@ def _enter(
         return
     space = plain.__globals__
     module = sys.modules.get(space.get("__name__", ""))
-    if module is None or vars(module) is not space or _is_looked_at(module.__name__):
+    if module is None or vars(module) is not space or _is_looked_at(module_of(module)):
         return
     code = _code(plain.__code__)
     found.by_name = found.by_name or code.by_name
     for name in code.sets:
         found.add(module, name)
-    package = module.__name__
+    package = module_of(module)
     for name in (code.reads | code.imports) - code.sets:
         value = space.get(name, sys.modules.get(name, ABSENT) if name in code.imports else ABSENT)
         if isinstance(value, types.ModuleType):
@@ -240,9 +240,9 @@ def _look_at_module(
         elif inner is ABSENT or isinstance(inner, types.ModuleType):
             continue
         elif callable(inner) and (_is_compiled(inner) or is_same_package(_module(inner), package)):
-            if is_same_package(value.__name__, package) or _is_compiled(inner):
+            if is_same_package(module_of(value), package) or _is_compiled(inner):
                 _enter(inner, None, found, depth - 1, met)
-        elif is_same_package(value.__name__, package) and code.changes and can_change(inner):
+        elif is_same_package(module_of(value), package) and code.changes and can_change(inner):
             found.add(value, name)
     if {(called, "__dict__"), (called,)} & code.stores:
         found.add(value, None)

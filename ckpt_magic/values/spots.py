@@ -22,7 +22,7 @@ from typing import Any, Final
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import options
 from ckpt_magic.values.owned import is_own
-from ckpt_magic.values.owners import ABSENT, module_name
+from ckpt_magic.values.owners import ABSENT, module_name, module_of
 
 
 def label(place: str) -> str:
@@ -138,7 +138,7 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
 
 def _is_made_by_hand(module: Any) -> bool:
     """Whether a module was put among the others without an import: no kernel finds it again."""
-    if type(module) is not types.ModuleType or module.__name__ in ("__main__", "__mp_main__"):
+    if type(module) is not types.ModuleType or module_of(module) in ("__main__", "__mp_main__"):
         return False
     return getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
 

@@ -807,3 +807,10 @@ def test_modules_whose_name_was_taken_away_are_no_obstacle(tmp_path: Path) -> No
         kernel = Kernel(tmp_path, start)
         kernel.cell(cell)
         assert [kernel.step(1, "x = [1]")["action"], kernel.step(2, "y = m.__doc__")["action"]] == [action, action]
+
+
+def test_names_that_cannot_be_saved_are_one_note_if_they_are_many(folder: Path) -> None:
+    facts = Kernel(folder).step(1, "a = b = c = (n for n in [])\nd = [a]")
+    assert facts["notes"] == ["`a`, `b`, `c`, `d` cannot be saved"]
+    facts = Kernel(folder).step(1, "a = b = c = (n for n in [])")
+    assert facts["notes"] == [f"`{name}` (generator) cannot be saved" for name in "abc"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from ckpt_magic.errors import LostValueError, NotPicklableError
 from ckpt_magic.files import format as files
@@ -302,13 +302,15 @@ class Saver:
     def _save_notes(
         self, plan: Plan, lost: Mapping[str, str], surroundings: ambient.Change, marks: Sequence[str], outcome: Outcome
     ) -> list[str]:
-        rows = [self._lost_row(plan, name, why) for name, why in lost.items() if f"`{name}`" not in plan.reason]
-        notes = [
-            f"`{row['name']}` ({row['type']}) cannot be saved"
-            if row["step"] == plan.call.step
-            else f"`{row['name']}` ({row['type']} of step {row['step']}) was lost"
-            for row in rows  # but those that it ran for
+        rows = [  # but for those that it ran for
+            self._lost_row(plan, name, why) for name, why in lost.items() if f"`{name}`" not in plan.reason
         ]
+        mine = [row for row in rows if row["step"] == plan.call.step]
+        notes = [f"`{row['name']}` ({row['type']} of step {row['step']}) was lost" for row in rows if row not in mine]
+        if len(mine) <= _MANY_LOST:
+            notes = [f"`{row['name']}` ({row['type']}) cannot be saved" for row in mine] + notes
+        else:  # names that share one value, more often than not
+            notes.insert(0, ", ".join(f"`{row['name']}`" for row in mine) + " cannot be saved")
         notes += [f"{name} cannot be restored" for name in surroundings.refused]
         notes += [mark for mark in marks if not mark.startswith("without")]
         unread = sorted(plan.before.strays - plan.before.reads) if plan.before is not None else []
@@ -316,6 +318,9 @@ class Saver:
         if outcome.outputs_cut is not None:
             notes.append("displayed more than is recorded")
         return notes
+
+
+_MANY_LOST: Final = 3  # in one step: their types are left to its status
 
 
 def _carried(found: delta.Delta, saved: Mapping[str, Any]) -> list[str]:

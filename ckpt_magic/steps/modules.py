@@ -120,17 +120,16 @@ class Modules:
         return found
 
     def acts_on(self, name: str, own: Container[str], libraries: Set[str]) -> bool:
-        """Whether a module changes something in one of these; of libraries count attributes that it sets.
+        """Whether a module changes something in one of these; of libraries count attributes set by its import.
 
         What libraries keep otherwise, options, items or generators, is told by its values.
         """
         sets, more = essence.acts_on((self._loaded[name].text or "") if name in self._loaded else self.text(name))
-        if not sets and not more:
+        if not more:
             return False
         package = self._package(name)
-        there = {*_absolute(package, sets)}
-        return any(one in own for one in (*there, *_absolute(package, more))) or any(
-            one.partition(".")[0] in libraries for one in there
+        return any(one in own for one in _absolute(package, more)) or any(
+            one.partition(".")[0] in libraries for one in _absolute(package, sets)
         )
 
     def _package(self, name: str) -> str:

@@ -122,16 +122,16 @@ def imports(text: str) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=_MODULES)
 def acts_on(text: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Modules, named as by `imports`, of which a module sets attributes, and in which it may change something else.
+    """Modules, named as by `imports`, of which a module sets attributes as it is imported, and all that it may change.
 
-    Who is asked to register something by a decorator belongs to the first; to the second where it sets items, and what
-    it calls when it is imported.
+    Who is asked to register something by a decorator belongs to the first; to the second, too, where functions set
+    something or items are set, and what is called when the module is imported.
     """
     tree = _parsed(text)
     if tree is None:
         return frozenset(), frozenset()
     bound: dict[str, set[str]] = {}
-    owners: list[ast.expr] = []
+    owners = [owner for node in _run_at_import(tree) if (owner := _owner_of_set(node)) is not None]
     others: list[ast.expr] = []
     for node in source.nodes(tree):
         match node:
@@ -146,12 +146,10 @@ def acts_on(text: str) -> tuple[frozenset[str], frozenset[str]]:
                 for alias in node.names:
                     joined = f"{base}{'' if base.endswith('.') else '.'}{alias.name}"
                     bound.setdefault(alias.asname or alias.name, set()).update({base, joined})
-            case ast.Attribute(ctx=ast.Store() | ast.Del()):
-                owners.append(node.value)
             case ast.Subscript(ctx=ast.Store() | ast.Del()):
                 others.append(node.value)
-            case ast.Call(func=ast.Name(id="setattr"), args=[owner, *_]):
-                owners.append(owner)
+            case _ if (owner := _owner_of_set(node)) is not None:
+                others.append(owner)
     for node in tree.body:
         match node:
             case ast.Expr(value=ast.Call() as call):
@@ -160,7 +158,17 @@ def acts_on(text: str) -> tuple[frozenset[str], frozenset[str]]:
                 others += node.decorator_list
                 owners += [one for one in node.decorator_list if "register" in ast.unparse(one)]
     sets, more = (frozenset().union(*(bound.get(_base_name(one), ()) for one in some)) for some in (owners, others))
-    return sets, more
+    return sets, more | sets
+
+
+def _owner_of_set(node: ast.AST) -> ast.expr | None:
+    """Of what a node sets an attribute."""
+    match node:
+        case ast.Attribute(value=owner, ctx=ast.Store() | ast.Del()):
+            return owner
+        case ast.Call(func=ast.Name(id="setattr"), args=[owner, *_]):
+            return owner
+    return None
 
 
 def _base_name(node: ast.expr) -> str:
@@ -283,23 +291,11 @@ def at_import(text: str, *, called: bool = False) -> AtImport:
     tree = _parsed(text)
     if tree is None:
         return AtImport()
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     keys, texts, opens, lists, near = set[str](), set[str](), set[str](), set[str](), False
-    todo, done = list[ast.AST](tree.body), set[str]()
-    while todo:
-        node = todo.pop()
+    for node in _run_at_import(tree, called=called):
         match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() if not called:
-                todo += [*node.decorator_list, *node.args.defaults, *(one for one in node.args.kw_defaults if one)]
-                continue
-            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
-                todo += node.orelse
-                continue
             case ast.Name(id="__file__" | "__path__"):
                 near = True
-            case ast.Name(id=name) if name in functions and name not in done:
-                done.add(name)
-                todo += functions[name].body
             case ast.Constant(value=str(constant)):
                 texts.add(constant)
             case ast.Call(func=ast.Attribute(attr="getenv") | ast.Name(id="getenv"), args=[ast.Constant(str(key)), *_]):
@@ -317,8 +313,27 @@ def at_import(text: str, *, called: bool = False) -> AtImport:
                 opens.add(word)
             case ast.Call(func=ast.Attribute(attr=word) | ast.Name(id=word)) if word in _LISTERS:
                 lists.add(word)
-        todo += ast.iter_child_nodes(node)
     return AtImport(frozenset(keys), min(opens, default=""), frozenset(texts), min(lists, default=""), near)
+
+
+def _run_at_import(tree: ast.Module, *, called: bool = False) -> Iterator[ast.AST]:
+    """What runs when a module is imported; see `at_import`."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    todo, done = list[ast.AST](tree.body), set[str]()
+    while todo:
+        node = todo.pop()
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if not called:
+                todo += [*node.decorator_list, *node.args.defaults, *(one for one in node.args.kw_defaults if one)]
+                continue
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+                todo += node.orelse
+                continue
+            case ast.Name(id=name) if name in functions and name not in done:
+                done.add(name)
+                todo += functions[name].body
+        yield node
+        todo += ast.iter_child_nodes(node)
 
 
 def _is_environ(node: ast.expr) -> bool:

@@ -109,9 +109,10 @@ def truth(project: Path, cells: Cells) -> Mapping[str, Any]:
 def forget_modules(project: Path) -> None:
     """Let the modules of a project be imported anew, from that project."""
     importlib.invalidate_caches()
+    top = str(project.parent)
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
-        if file.startswith(str(project.parent)):
+        if file.startswith(top):
             del sys.modules[name]
 
 

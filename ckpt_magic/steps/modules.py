@@ -128,9 +128,15 @@ class Modules:
         if not more:
             return False
         package = self._package(name)
-        return any(one in own for one in _absolute(package, more)) or any(
+        return any(self._module_of(one) in own for one in _absolute(package, more)) or any(
             one.partition(".")[0] in libraries for one in _absolute(package, sets)
         )
+
+    def _module_of(self, name: str) -> str:
+        """The module of that name, or the one out of which something of that name is imported."""
+        above = name.rpartition(".")[0]
+        is_there = name in sys.modules if not above or above in sys.modules else self.found(name) is not None
+        return name if is_there else above or name
 
     def _package(self, name: str) -> str:
         """The package that a module is in; one that is not loaded is found by its file."""

@@ -124,6 +124,7 @@ def imports(text: str) -> frozenset[str]:
 def acts_on(text: str) -> tuple[frozenset[str], frozenset[str]]:
     """Modules, named as by `imports`, of which a module sets attributes as it is imported, and all that it may change.
 
+    What is imported from a module has that one's name before its own: it may be a module, too.
     Who is asked to register something by a decorator belongs to the first; to the second, too, where functions set
     something or items are set, and what is called when the module is imported.
     """
@@ -145,7 +146,7 @@ def acts_on(text: str) -> tuple[frozenset[str], frozenset[str]]:
                 base = "." * node.level + (node.module or "")
                 for alias in node.names:
                     joined = f"{base}{'' if base.endswith('.') else '.'}{alias.name}"
-                    bound.setdefault(alias.asname or alias.name, set()).update({base, joined})
+                    bound.setdefault(alias.asname or alias.name, set()).add(joined)
             case ast.Subscript(ctx=ast.Store() | ast.Del()):
                 others.append(node.value)
             case _ if (owner := _owner_of_set(node)) is not None:

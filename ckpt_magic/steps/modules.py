@@ -165,7 +165,7 @@ class Modules:
         keys, paths, unclear = set[str](), list[str](), list[str]()
         for name, file in behind.items():
             text, when = self._text(file), "is called above" if name in called else "is imported"
-            asked = essence.AtImport() if text is None else _read(text, called=name in called)[2]
+            asked = essence.AtImport() if text is None else _asked_by(text) if name in called else _read(text)[2]
             keys |= asked.keys
             texts = asked.texts | called.get(name, frozenset())
             if asked.opens:
@@ -270,9 +270,15 @@ class Modules:
 
 
 @functools.lru_cache(maxsize=1024)  # scripts run many pipelines over the same modules
-def _read(text: str, *, called: bool = False) -> tuple[str, frozenset[str], essence.AtImport]:
+def _read(text: str) -> tuple[str, frozenset[str], essence.AtImport]:
     """Digest of the text of a module, the modules that it imports, and what it asks for when it is imported."""
-    return essence.of_module(text), essence.imports(text), essence.at_import(text, called=called)
+    return essence.of_module(text), essence.imports(text), essence.at_import(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _asked_by(text: str) -> essence.AtImport:
+    """What a module asks for when it is imported and all that it defines is called."""
+    return essence.at_import(text, called=True)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -97,9 +97,14 @@ class Modules:
                 todo += self._leads_to(name)
                 if self._is_here(name):
                     found[name] = str(sys.modules[name].__file__)
-            if not todo:
-                tops = {"builtins", *(one.partition(".")[0] for one in met)}
-                todo = [one for one in self.names() if one not in met and self.acts_on(one, found, tops)]
+            if not todo and found:
+                todo = [one for one in self.names() if one not in met and self.acts_on(one, found, frozenset())]
+        tops = {"builtins", *(one.partition(".")[0] for one in met)}
+        for name in [one for one in self.names() if one not in met and self.acts_on(one, (), tops)]:
+            # by itself and what it imports: of the packages above it not all matters that they hold
+            for one in (name, *_absolute(self._package(name), self.imports(name))):
+                if self._is_here(one):
+                    found[one] = str(sys.modules[one].__file__)
         return found
 
     def own(self, names: Iterable[str]) -> dict[str, str]:

@@ -103,6 +103,8 @@ def called(calls: Iterable[Chain], namespace: Mapping[str, Any]) -> Called:
 
 def _dispatched(function: types.FunctionType) -> dict[str, Any]:
     """The functions among which one of `functools.singledispatch` chooses, at their place."""
+    if function.__module__ == "__main__" or is_own(str(function.__module__)):
+        return {}  # what the user's own functions keep is looked at with them
     register = vars(function).get("register")
     for number, cell in enumerate(getattr(register, "__closure__", None) or ()):
         if type(cell.cell_contents) is dict:

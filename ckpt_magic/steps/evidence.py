@@ -241,7 +241,7 @@ class Evidence:
         loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
         if not look.words.isdisjoint(_BY_NAME) or self._unpickles(look):
             loaded |= {*self.modules.names()}
-        behind = self.modules.behind(loaded)
+        behind = self.modules.behind(loaded, imported)
         files, written = self._opened(running, hidden, unclear, behind)
         known = {row["path"] for row in (*files, *written)}
         keys, paths, unknown = self.modules.asked_at_import(behind, called)

@@ -45,7 +45,7 @@ class Lender:
 
     def acting(self, own: Set[str], libraries: Set[str]) -> set[str]:
         """The user's own modules that set something in these of them, or in these libraries."""
-        return {one for one in self._texts if self._modules.acts_on(one, own, libraries)}
+        return {one for one in self._texts if self._modules.acts_on(one, own, libraries, is_called=True)}
 
     def ways(self, modules: Iterable[str]) -> list[str]:
         """What cells import by which they may change what these modules hold."""

@@ -85,8 +85,11 @@ class Modules:
             places = spec.submodule_search_locations
         return spec.origin if spec is not None else None
 
-    def behind(self, names: Iterable[str]) -> dict[str, str]:
-        """The files of the user's own modules among `names`, of all that they import, and of what acts on those."""
+    def behind(self, names: Iterable[str], imported: Iterable[str] = ()) -> dict[str, str]:
+        """The files of the user's own modules among `names`, of all that they import, and of what acts on those.
+
+        Cells have called what is in the modules `imported` by them.
+        """
         found: dict[str, str] = {}
         met: set[str] = set()
         todo = list(names)
@@ -100,7 +103,10 @@ class Modules:
             if not todo and found:
                 todo = [one for one in self.names() if one not in met and self.acts_on(one, found, frozenset())]
         tops = {"builtins", *(one.partition(".")[0] for one in met)}
-        for name in [one for one in self.names() if one not in met and self.acts_on(one, (), tops)]:
+        called = self.own(imported)
+        for name in [
+            one for one in self.names() if one not in met and self.acts_on(one, (), tops, is_called=one in called)
+        ]:
             # by itself and what it imports: of the packages above it not all matters that they hold
             for one in (name, *_absolute(self._package(name), self.imports(name))):
                 if self._is_here(one):
@@ -124,15 +130,18 @@ class Modules:
                 todo += [name.rpartition(".")[0], *_absolute(self._package(name), _read(text)[1])]
         return found
 
-    def acts_on(self, name: str, own: Container[str], libraries: Set[str]) -> bool:
+    def acts_on(self, name: str, own: Container[str], libraries: Set[str], *, is_called: bool = False) -> bool:
         """Whether a module changes something in one of these; of libraries count attributes set by its import.
+
+        If it `is_called` those count that its functions set, too.
 
         What libraries keep otherwise, options, items or generators, is told by its values.
         """
-        sets, more = essence.acts_on((self._loaded[name].text or "") if name in self._loaded else self.text(name))
+        text = (self._loaded[name].text or "") if name in self._loaded else self.text(name)
+        at_import, ever, more = essence.acts_on(text)
         if not more:
             return False
-        package = self._package(name)
+        package, sets = self._package(name), ever if is_called else at_import
         return any(self._module_of(one) in own for one in _absolute(package, more)) or any(
             one.partition(".")[0] in libraries for one in _absolute(package, sets)
         )

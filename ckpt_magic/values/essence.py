@@ -121,19 +121,19 @@ def imports(text: str) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=_MODULES)
-def acts_on(text: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Modules, named as by `imports`, of which a module sets attributes as it is imported, and all that it may change.
+def acts_on(text: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Modules, named as by `imports`, of which a module sets attributes at its import, or ever, and all it may change.
 
     What is imported from a module has that one's name before its own: it may be a module, too.
-    Who is asked to register something by a decorator belongs to the first; to the second, too, where functions set
-    something or items are set, and what is called when the module is imported.
+    Who is asked to register something by a decorator belongs to the first; to the last, too, where items are set, and
+    what is called when the module is imported.
     """
     tree = _parsed(text)
     if tree is None:
-        return frozenset(), frozenset()
+        return frozenset(), frozenset(), frozenset()
     bound: dict[str, set[str]] = {}
     owners = [owner for node in _run_at_import(tree) if (owner := _owner_of_set(node)) is not None]
-    others: list[ast.expr] = []
+    ever, others = list[ast.expr](), list[ast.expr]()
     for node in source.nodes(tree):
         match node:
             case ast.Import():
@@ -150,7 +150,7 @@ def acts_on(text: str) -> tuple[frozenset[str], frozenset[str]]:
             case ast.Subscript(ctx=ast.Store() | ast.Del()):
                 others.append(node.value)
             case _ if (owner := _owner_of_set(node)) is not None:
-                others.append(owner)
+                ever.append(owner)
     for node in tree.body:
         match node:
             case ast.Expr(value=ast.Call() as call):
@@ -158,8 +158,10 @@ def acts_on(text: str) -> tuple[frozenset[str], frozenset[str]]:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 others += node.decorator_list
                 owners += [one for one in node.decorator_list if "register" in ast.unparse(one)]
-    sets, more = (frozenset().union(*(bound.get(_base_name(one), ()) for one in some)) for some in (owners, others))
-    return sets, more | sets
+    first, second, third = (
+        frozenset[str]().union(*(bound.get(_base_name(one), ()) for one in some)) for some in (owners, ever, others)
+    )
+    return first, first | second, first | second | third
 
 
 def _owner_of_set(node: ast.AST) -> ast.expr | None:

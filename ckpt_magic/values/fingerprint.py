@@ -338,7 +338,7 @@ class Look(ValuePickler):
             return _axes_in_order
         for module, name, left_out in _OF_MATPLOTLIB:
             if issubclass(kind, getattr(sys.modules.get(module), name, ())):
-                return functools.partial(_part_of_figure, left_out, usual or _as_usual)
+                return functools.partial(_part_of_figure, left_out, usual or _as_usual, self._held.append)
         if usual is None and issubclass(kind, getattr(sys.modules.get("pyarrow"), "Array", ())):
             return _without_full_validity
         return usual
@@ -722,22 +722,27 @@ def _all_there(data: tuple[Any, ...]) -> tuple[Any, ...]:
     return kind, length, nulls, offset, buffers, [_all_there(child) for child in children], *rest
 
 
-def _part_of_figure(left_out: Set[str], usual: Callable[[Any], Any], obj: Any) -> Any:
+def _part_of_figure(
+    left_out: Set[str], usual: Callable[[Any], Any], note: Callable[[Any], None], obj: Any
+) -> tuple[Any, ...]:
     """Reduce what figures consist of without attributes that are others after a restore, and with tuples met anew."""
     made, args, *rest = usual(obj)
     if rest and isinstance(rest[0], dict):
         state = {name: part for name, part in rest[0].items() if name not in left_out}
         rest[0] = {
-            name: _anew(part) if type(part) is tuple or name in _SHARED else part for name, part in state.items()
+            name: _anew(part, note) if type(part) is tuple or name in _SHARED else part for name, part in state.items()
         }
     return made, args, *rest
 
 
-def _anew(part: Any) -> Any:
-    """Copy tuples and, where all figures have the same ones, lists and dicts."""
+def _anew(part: Any, note: Callable[[Any], None]) -> Any:
+    """Copy tuples and, where all figures have the same ones, lists and dicts, which are noted as met."""
     if type(part) is dict:
-        return {key: _anew(item) for key, item in part.items()}
-    return type(part)([*map(_anew, part)]) if type(part) in (list, tuple) else part
+        note(part)
+        return {key: _anew(item, note) for key, item in part.items()}
+    if type(part) is list:
+        note(part)
+    return type(part)([_anew(item, note) for item in part]) if type(part) in (list, tuple) else part
 
 
 def _as_usual(obj: Any) -> Any:

@@ -210,11 +210,16 @@ def words_reached(text: str, words: Set[str]) -> frozenset[str]:
 def words_called(text: str, words: Set[str]) -> frozenset[str]:
     """The words of the functions and classes in a module that go by one of `words`, and of all that they mention."""
     _, defined = _words_by_definition(text)
+    return frozenset[str]().union(*map(defined.__getitem__, _led_to(defined, words)))
+
+
+def _led_to(defined: Mapping[str, Set[str]], words: Set[str]) -> set[str]:
+    """What is defined under one of these words, and all that this mentions."""
     met, todo = set[str](), words & defined.keys()
     while todo:
         met |= todo
         todo = defined.keys() & set[str]().union(*map(defined.__getitem__, todo)) - met
-    return frozenset[str]().union(*map(defined.__getitem__, met))
+    return met
 
 
 @functools.lru_cache(maxsize=_MODULES)
@@ -237,10 +242,7 @@ def run_by(text: str, words: Set[str], *, imported: bool) -> tuple[frozenset[str
     What the module sets outside its functions belongs to the digest, if anything runs.
     """
     rest, defined = _words_by_definition(text)
-    met, todo = set[str](), defined.keys() & (words | rest if imported else words)
-    while todo:
-        met |= todo
-        todo = defined.keys() & set[str]().union(*map(defined.__getitem__, todo)) - met
+    met = _led_to(defined, words | rest if imported else words)
     if not met and not imported:
         return frozenset(), ""
     found = frozenset[str]().union(rest if imported else (), *map(defined.__getitem__, met))

@@ -93,8 +93,8 @@ _OPEN: Final = (
             "loadtxt genfromtxt memmap load loads_from"
         ).split()
     )
-    | essence.TEXT_READERS
-)  # comments count
+    | essence.TEXT_READERS  # comments count
+)
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
 # Libraries of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
@@ -400,11 +400,12 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     names = source.names(module)
     words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
     inside = source.nodes(node)
+    texts = frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
     touches, for_sure = _touched(inside)
     acts, opens = set[str](), ""
     is_import = isinstance(node, (ast.Import, ast.ImportFrom))
     if not is_import:
-        acts = set(_acts(node, inside, words))
+        acts = set(_acts(node, inside, texts, words))
         opens = next(filter(may_vary, sorted(words)), "")
     lent = lender(frozenset() if is_import else words, names.imports)
     by_others = {*_lent_acts(lent.words)} - acts
@@ -421,7 +422,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         names.dynamic,
         "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
         words,
-        frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str)),
+        texts,
         names.binds if isinstance(node, ast.Import) else frozenset(),
         names.deletes,
         names.binds if {name.partition(".")[0] for name in names.imports or ("?",)} <= _KNOWN else frozenset(),
@@ -441,9 +442,8 @@ def of_variable(name: str) -> Iterator[str]:
     yield from (f"environ {name[: at.end()]}" for at in re.finditer("_", name))
 
 
-def _acts(node: ast.stmt, inside: Sequence[ast.AST], words: Set[str]) -> Iterator[str]:
+def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set[str]) -> Iterator[str]:
     """What stands for what the code does to the random generators, the surroundings and files when it runs."""
-    texts = [one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str)]
     if words & _OF_CHANCE:
         yield CHANCE
     topics = {_OF_SURROUNDINGS[word] for word in words & _OF_SURROUNDINGS.keys()}

@@ -9,7 +9,6 @@ import functools
 import hashlib
 import os
 import platform
-import re
 import sys
 import time
 import types
@@ -23,7 +22,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.trust import Keyring
-from ckpt_magic.steps import record
+from ckpt_magic.steps import record, unseen
 from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
 from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.modules import Modules
@@ -56,39 +55,6 @@ _OF_MODULES: Final = frozenset(
 )
 MUCH_TEXT: Final = 64_000  # characters of functions that META keeps, to show later how they differ
 
-# Libraries that open files without Python's knowing, and what reads files of theirs.
-_NATIVE: Final = frozenset(
-    {"polars", "pyarrow", "duckdb", "h5py", "netCDF4", "tables", "cv2", "rasterio", "pyogrio", "fiona", "soundfile"}
-    | {"lightgbm", "xgboost", "catboost", "tensorflow", "torchvision", "torchaudio", "vaex", "datatable", "lance"}
-)
-_NATIVE_READERS: Final = frozenset(
-    {"dataset", "Dataset", "ParquetFile", "ParquetDataset", "memory_map", "OSFile", "File", "DMatrix", "sql", "imread"}
-    | {"open_dataset", "open_mfdataset", "open_zarr", "open_file", "VideoCapture", "Booster", "load_model", "connect"}
-    | {"execute", "query", "from_parquet", "from_csv_auto", "Pool", "RecordBatchFileReader", "LocalFileSystem"}
-)
-# What has other processes do something, and what of it may be reading.
-_PROCESSES: Final = frozenset({"Pool", "Process", "ProcessPoolExecutor", "Parallel", "fork", "forkserver", "spawn"})
-_READING: Final = frozenset(
-    {"open", "load", "loadtxt", "genfromtxt", "fromfile", "imread", "memmap", "listdir", "glob"}
-)
-# Programs that read what no command line names.
-_INTERPRETERS: Final = re.compile(
-    r"(python|pypy|perl|ruby|node|deno|bun|php|R|Rscript|julia|java|lua|make|cmake|ninja|git|dvc|snakemake|nextflow|"
-    r"docker|podman|npm|npx|yarn|cargo|go|gcc|g\+\+|clang|source|jupyter|papermill|dbt|spark-submit|duckdb|sqlite3)[\d.]*"
-)
-_SCRIPTS: Final = (".py", ".sh", ".bash", ".zsh", ".R", ".r", ".pl", ".rb", ".js", ".ts", ".jl", ".lua", ".mk", ".sql")
-# Variables that C code reads, and the words of code that rests on them.
-_TIME_WORDS: Final = frozenset(
-    {"localtime", "mktime", "ctime", "strftime", "tzset", "tzname", "timezone", "altzone", "daylight", "astimezone"}
-    | {"fromtimestamp", "now", "today", "timestamp", "tzlocal", "get_localzone"}
-)
-_LOCALE_WORDS: Final = frozenset(
-    {"setlocale", "getlocale", "localeconv", "strcoll", "strxfrm", "format_string", "strftime"}
-)
-_LOCALE: Final = ("LC_ALL", "LANG", "LC_TIME", "LC_NUMERIC", "LC_COLLATE")
-_PICKLERS: Final = frozenset({"pickle", "dill", "cloudpickle", "joblib", "torch", "shelve", "marshal"})
-_PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore"})
-_READER_STARTS: Final = ("read_", "scan_")
 _LOOKERS: Final = frozenset(
     {"exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "stat", "lstat", "getsize", "getmtime", "getctime"}
     | {"access", "samefile"}
@@ -197,7 +163,7 @@ class Evidence:
         """A step is about to run: note what it opens."""
         trail = Trail(self.files.row)
         depends = self.files.depends(call.depends, hidden=hidden)
-        environ = {name: os.environ.get(name) for name in ("TZ", *_LOCALE, "PYTHONHASHSEED")}
+        environ = {name: os.environ.get(name) for name in unseen.READ_BY_C}
         running = Running(trail, look, time.time_ns(), {*sys.modules}, depends, environ)
         watcher().start(trail)
         trail.reads(look.bound)
@@ -239,7 +205,7 @@ class Evidence:
         unclear = [*look.unclear, *self._changed(code, look)]
         loaded = {*look.modules, *code.names.imports}
         loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
-        if not look.words.isdisjoint(_BY_NAME) or self._unpickles(look):
+        if not look.words.isdisjoint(_BY_NAME) or unseen.unpickles(look):
             loaded |= {*self.modules.names()}
         behind = self.modules.behind(loaded, imported)
         files, written = self._opened(running, hidden, unclear, behind)
@@ -253,8 +219,8 @@ class Evidence:
         unclear += [] if running.depends else unknown
         of_cells = {name: file for name, file in self.modules.behind(above).items() if name not in behind}
         of_kept = {name: behind[name] for name in kept if name in behind}
-        keys |= _variables(look.texts) if trail.programs else set()
-        by_c = {name: self._concealed(running.environ[name]) for name in sorted(self._read_by_c(look, behind))}
+        keys |= unseen.variables_in(look.texts) if trail.programs else set()
+        by_c = sorted(unseen.variables(look.words, behind, self.modules))
         unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]
         named = [name for name in unmade if name not in seen and name in self._namespace]
         unclear += [f"`{name}` cannot be compared" for name in sorted(named)]
@@ -278,7 +244,7 @@ class Evidence:
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
             "above": {name: self.modules.loaded(name) for name in sorted(of_cells)},
             "asked": self._asked_at_import({**of_cells, **of_kept}, hidden, {**called, **kept}),
-            "environ": by_c
+            "environ": {name: self._concealed(running.environ[name]) for name in by_c}
             | {name: self._concealed(os.environ.get(name)) for name in sorted(keys)}
             | self._environ(trail),
             "python": platform.python_version(),
@@ -595,16 +561,18 @@ class Evidence:
         read |= dict.fromkeys(counting(texts.keys() - self.modules.files() - read.keys()))
         written = dict.fromkeys(counting(trail.written))
         looked = not look.words.isdisjoint(_LOOKERS)
-        native = self._native_readers(look, behind)
+        native = unseen.readers(look, behind, self.modules)
         if native or looked or trail.programs:
             folders = [text for text in look.texts if os.path.isdir(text)][:20]
-            spoken = [*look.texts, *(_arguments((*look.texts, *trail.arguments)) if native or trail.programs else ())]
+            spoken = [*look.texts]
+            if native or trail.programs:
+                spoken += unseen.arguments((*look.texts, *trail.arguments))
             mentioned = counting(self.files.mentioned(spoken, folders))
             read |= {path: None for path in mentioned if path not in written and path not in read}
-            by_python = native and not trail.programs and set(native) <= _PANDAS_READERS
+            by_python = native and not trail.programs and set(native) <= unseen.PANDAS_READERS
             others = set(mentioned) - (trail.read.keys() - trail.looked)  # Python itself has opened the rest
             found = any(map(os.path.exists, (*others, *(trail.read if by_python else ()))))
-            started = trail.programs and any(map(_is_interpreter, _arguments(trail.arguments or look.texts)))
+            started = trail.programs and unseen.starts_interpreter(trail.arguments or look.texts)
             if (native or trail.programs) and not running.depends and (started or not found):
                 reader = f"files `{native[0]}` reads" if native else "files the programs read that it starts"
                 unclear.append(f"which {reader} cannot be told; name them with --depends")
@@ -615,10 +583,10 @@ class Evidence:
             asked |= dict.fromkeys(counting(islice(entries, _FEW)), "all")
             read |= {path: None for path in asked if path not in written and path not in read}
         before = {path: row for path, row in read.items() if row is not None}
-        unseen = [path for path, row in read.items() if row is None]
-        found_now = self.files.rows([*unseen, *listed], hidden=hidden, asked=asked)
+        unlooked = [path for path, row in read.items() if row is None]
+        found_now = self.files.rows([*unlooked, *listed], hidden=hidden, asked=asked)
         after = {row["path"]: row for row in found_now}
-        for path, row in zip(unseen, found_now, strict=False):
+        for path, row in zip(unlooked, found_now, strict=False):
             if row.get("ctime", 0) >= running.began and "count" not in row:
                 after.pop(row["path"], None)
                 if trail.commands or native:
@@ -630,38 +598,6 @@ class Evidence:
         left = self.files.rows([path for path in written if not self.files.is_temporary(path)], hidden=hidden)
         known = {row["path"]: row for row in (*rows, *after.values(), *running.depends)}
         return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row]
-
-    def _read_by_c(self, look: Look, behind: Mapping[str, str]) -> set[str]:
-        """Environment variables that C code has read for what the code calls."""
-        words = {*look.words}.union(*map(self.modules.words, behind))
-        found = set() if words.isdisjoint(_TIME_WORDS) else {"TZ"}
-        found |= set() if words.isdisjoint(_LOCALE_WORDS) else {*_LOCALE}
-        return found | ({"PYTHONHASHSEED"} & os.environ.keys())
-
-    def _native_readers(self, look: Look, behind: Mapping[str, str]) -> list[str]:
-        """Words of the code that may stand for reading a file behind Python's back."""
-        words = {*look.words}
-        for _ in behind:  # as many rounds as modules may call each other
-            count = len(words)
-            words = words.union(*(essence.words_reached(self.modules.text(name), words) for name in behind))
-            if len(words) == count:
-                break
-        imported = set[str]().union(*map(self.modules.imports, behind))
-        tops = {name.partition(".")[0] for name in (*look.modules, *imported)}
-        found = words & _PANDAS_READERS if "pandas" in tops else set()
-        if "sqlite3" in tops and any("attach" in text.lower() for text in look.texts):
-            found.add("attach")
-        if any(word in _READING or word.startswith(_READER_STARTS) for word in words):
-            found |= words & _PROCESSES
-        if tops & _NATIVE:
-            found |= {word for word in words if word in _NATIVE_READERS or word.startswith(_READER_STARTS)}
-        return sorted(found)
-
-    @staticmethod
-    def _unpickles(look: Look) -> bool:
-        """Whether the code may load pickles: they name modules that no code names."""
-        tops = {name.partition(".")[0] for name in look.modules}
-        return "read_pickle" in look.words or bool(tops & _PICKLERS and look.words & {"load", "loads", "Unpickler"})
 
     def _files_now(
         self,
@@ -791,32 +727,9 @@ def _of_module(path: str) -> str:
         return path
 
 
-def _arguments(texts: Iterable[str]) -> Iterator[str]:
-    """The words of command lines; folders among them end as such."""
-    for word in dict.fromkeys(word for text in texts for word in re.split(r"[\s'\"=<>|;&()]+", text)):
-        yield f"{word}{os.sep}" if word and os.path.isdir(word) else word
-
-
-def _is_interpreter(word: str) -> bool:
-    """Whether a word of a command line means a program that reads what is not named there, or the text of one."""
-    name = os.path.basename(word)
-    return name.endswith(_SCRIPTS) or bool(_INTERPRETERS.fullmatch(name)) or (os.sep in word and _is_program(word))
-
-
-def _is_program(path: str) -> bool:
-    """Whether a file is a program of the user's own."""
-    installed = ("/bin/", "/usr/", "/sbin/", "/opt/", f"{sys.prefix}{os.sep}")
-    return os.path.isfile(path) and os.access(path, os.X_OK) and not path.startswith(installed)
-
-
 def _variables_set(but: Set[str] = frozenset()) -> str:
     """Names of the environment variables that are set."""
     return "\0".join(sorted(name for name in os.environ if not name.startswith(_VOLATILE) and name not in but))
-
-
-def _variables(texts: Iterable[str]) -> set[str]:
-    """Environment variables that command lines name."""
-    return {name for text in texts for name in re.findall(r"\$\{?([A-Za-z_]\w*)", text)}
 
 
 def essence_of(code: Code) -> str:

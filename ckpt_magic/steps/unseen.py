@@ -1,0 +1,112 @@
+"""What code reads without Python's knowing: by libraries that open files themselves, by programs, in C."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Collection, Iterable, Iterator, Set
+from typing import Final
+
+from ckpt_magic.steps.modules import Modules
+from ckpt_magic.steps.plan import Look
+from ckpt_magic.values import essence
+
+PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore"})
+_READER_STARTS: Final = ("read_", "scan_")
+# Libraries that open files themselves, and what reads files of theirs.
+_NATIVE: Final = frozenset(
+    {"polars", "pyarrow", "duckdb", "h5py", "netCDF4", "tables", "cv2", "rasterio", "pyogrio", "fiona", "soundfile"}
+    | {"lightgbm", "xgboost", "catboost", "tensorflow", "torchvision", "torchaudio", "vaex", "datatable", "lance"}
+)
+_NATIVE_READERS: Final = frozenset(
+    {"dataset", "Dataset", "ParquetFile", "ParquetDataset", "memory_map", "OSFile", "File", "DMatrix", "sql", "imread"}
+    | {"open_dataset", "open_mfdataset", "open_zarr", "open_file", "VideoCapture", "Booster", "load_model", "connect"}
+    | {"execute", "query", "from_parquet", "from_csv_auto", "Pool", "RecordBatchFileReader", "LocalFileSystem"}
+)
+# What has other processes do something, and what of it may be reading.
+_PROCESSES: Final = frozenset({"Pool", "Process", "ProcessPoolExecutor", "Parallel", "fork", "forkserver", "spawn"})
+_READING: Final = frozenset(
+    {"open", "load", "loadtxt", "genfromtxt", "fromfile", "imread", "memmap", "listdir", "glob"}
+)
+_PICKLERS: Final = frozenset({"pickle", "dill", "cloudpickle", "joblib", "torch", "shelve", "marshal"})
+# Programs that read what no command line names.
+_INTERPRETERS: Final = re.compile(
+    r"(python|pypy|perl|ruby|node|deno|bun|php|R|Rscript|julia|java|lua|make|cmake|ninja|git|dvc|snakemake|nextflow|"
+    r"docker|podman|npm|npx|yarn|cargo|go|gcc|g\+\+|clang|source|jupyter|papermill|dbt|spark-submit|duckdb|sqlite3)[\d.]*"
+)
+_SCRIPTS: Final = (".py", ".sh", ".bash", ".zsh", ".R", ".r", ".pl", ".rb", ".js", ".ts", ".jl", ".lua", ".mk", ".sql")
+# Words of code that rests on environment variables which C code reads.
+_TIME_WORDS: Final = frozenset(
+    {"localtime", "mktime", "ctime", "strftime", "tzset", "tzname", "timezone", "altzone", "daylight", "astimezone"}
+    | {"fromtimestamp", "now", "today", "timestamp", "tzlocal", "get_localzone"}
+)
+_LOCALE_WORDS: Final = frozenset(
+    {"setlocale", "getlocale", "localeconv", "strcoll", "strxfrm", "format_string", "strftime"}
+)
+_LOCALE: Final = ("LC_ALL", "LANG", "LC_TIME", "LC_NUMERIC", "LC_COLLATE")
+READ_BY_C: Final = ("TZ", *_LOCALE, "PYTHONHASHSEED")
+
+
+def variables(words: Set[str], behind: Collection[str], modules: Modules) -> set[str]:
+    """Environment variables that C code has read for code with these words, and for the modules `behind` it."""
+    words = {*words}.union(*map(modules.words, behind))
+    found = set() if words.isdisjoint(_TIME_WORDS) else {"TZ"}
+    found |= set() if words.isdisjoint(_LOCALE_WORDS) else {*_LOCALE}
+    return found | ({"PYTHONHASHSEED"} & os.environ.keys())
+
+
+def readers(look: Look, behind: Collection[str], modules: Modules) -> list[str]:
+    """Words of code, and of what it calls in the modules `behind` it, that may stand for libraries reading files."""
+    words = {*look.words}
+    for _ in behind:  # as many rounds as modules may call each other
+        count = len(words)
+        words = words.union(*(essence.words_reached(modules.text(name), words) for name in behind))
+        if len(words) == count:
+            break
+    imported = set[str]().union(*map(modules.imports, behind))
+    tops = {name.partition(".")[0] for name in (*look.modules, *imported)}
+    found = {*(words & PANDAS_READERS)} if "pandas" in tops else set[str]()
+    if "sqlite3" in tops and any("attach" in text.lower() for text in look.texts):
+        found.add("attach")
+    if any(word in _READING or word.startswith(_READER_STARTS) for word in words):
+        found |= words & _PROCESSES
+    if tops & _NATIVE:
+        found |= {word for word in words if word in _NATIVE_READERS or word.startswith(_READER_STARTS)}
+    return sorted(found)
+
+
+def unpickles(look: Look) -> bool:
+    """Whether code may load pickles: they name modules that no code names."""
+    tops = {name.partition(".")[0] for name in look.modules}
+    return "read_pickle" in look.words or bool(tops & _PICKLERS and look.words & {"load", "loads", "Unpickler"})
+
+
+# --- programs ---
+
+
+def arguments(texts: Iterable[str]) -> Iterator[str]:
+    """The words of command lines; folders among them end as such."""
+    for word in dict.fromkeys(word for text in texts for word in re.split(r"[\s'\"=<>|;&()]+", text)):
+        yield f"{word}{os.sep}" if word and os.path.isdir(word) else word
+
+
+def variables_in(texts: Iterable[str]) -> set[str]:
+    """Environment variables that command lines name."""
+    return {name for text in texts for name in re.findall(r"\$\{?([A-Za-z_]\w*)", text)}
+
+
+def starts_interpreter(texts: Iterable[str]) -> bool:
+    """Whether a word of command lines means a program that reads what is not named there, or the text of one."""
+    return any(map(_is_interpreter, arguments(texts)))
+
+
+def _is_interpreter(word: str) -> bool:
+    name = os.path.basename(word)
+    return name.endswith(_SCRIPTS) or bool(_INTERPRETERS.fullmatch(name)) or (os.sep in word and _is_program(word))
+
+
+def _is_program(path: str) -> bool:
+    """Whether a file is a program of the user's own."""
+    installed = ("/bin/", "/usr/", "/sbin/", "/opt/", f"{sys.prefix}{os.sep}")
+    return os.path.isfile(path) and os.access(path, os.X_OK) and not path.startswith(installed)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ckpt_magic.files import format as checkpoint_format
-from ckpt_magic.files.format import FOOTER, MAGIC, StoredStep
+from ckpt_magic.files.format import StoredStep
+from ckpt_magic.files.sections import FOOTER, MAGIC
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ckpt_magic import Checkpoint
-from ckpt_magic.files import format as files
+from ckpt_magic.files import signing
 from ckpt_magic.files.store import Store, trust
 from ckpt_magic.files.trust import Keyring, load_keyring
 from tests import making
@@ -81,7 +81,7 @@ def write(folder: Path) -> None:
     store = Store(folder)
     foreign = store.path("dslib", 1, 1)
     foreign.write_bytes(pickle.dumps({"numbers": [1, 2, 3]}))
-    trust(foreign, keyring(), files.show(foreign, keyring()).digest)
+    trust(foreign, keyring(), signing.show(foreign, keyring()).digest)
     making.save(store.path("other", 1, 1), {"n": 1}, load_keyring({"CKPT_KEY": "another"}), name="other")
 
 

@@ -28,9 +28,12 @@ from ckpt_magic.errors import (
     UntrustedError,
 )
 from ckpt_magic.files import format as checkpoint_format
-from ckpt_magic.files import maps, store
-from ckpt_magic.files.format import FOOTER, MAGIC, belongs, claimed, open_checkpoint, other_writer, show
+from ckpt_magic.files import maps, signing, store
+from ckpt_magic.files.format import belongs, claimed, open_checkpoint
 from ckpt_magic.files.payloads import PAGE
+from ckpt_magic.files.problems import other_writer
+from ckpt_magic.files.sections import FOOTER, MAGIC, digest_of
+from ckpt_magic.files.signing import show
 from ckpt_magic.files.streams import read_exactly
 from ckpt_magic.files.trust import Keyring
 from tests.making import load, new_hash, overwrite, pickle_to, save, sections, sign_by_hand, some_keyring, write
@@ -408,7 +411,7 @@ def test_displays_never_grow_beyond_what_the_record_says(tmp_path: Path, ring: K
     machine = zlib.compressobj(9)
     bomb = b"".join(machine.compress(b"0" * (1 << 20)) for _ in range(300)) + machine.flush()
     facts = {**json.loads(meta), "outputs_length": 100}
-    facts["digests"]["outputs"] = checkpoint_format._digest(bomb)
+    facts["digests"]["outputs"] = digest_of(bomb)
     overwrite(
         path, begin + bomb + meta + FOOTER.pack(len(begin), len(bomb), len(meta), *FOOTER.unpack(sections(path)[3])[3:])
     )
@@ -506,14 +509,14 @@ def test_a_file_that_changes_while_it_is_shown_is_not_signed(
     """Harmless while the callables are read, evil before and after."""
     path = tmp_path / "old-v2-step3.pkl"
     path.write_bytes(pickle.dumps(Run(tmp_path)))
-    original = checkpoint_format._look_inside
+    original = signing._look_inside
 
     def look_at_something_else(file: Any, size: int) -> Any:
         meta, _ = original(file, size)
         return meta, ["builtins.len"]
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_format, "_look_inside", look_at_something_else)
+        patch.setattr(signing, "_look_inside", look_at_something_else)
         shown = show(path, ring)
     with pytest.raises(UntrustedError, match="changed since it was shown"):
         store.trust(path, ring, shown.digest)
@@ -545,7 +548,7 @@ def test_a_list_of_payloads_that_makes_another_program_of_the_pickle_is_refused(
     rows = [[text.index(b"\x96") + 9, 70_000, 9, False, "d"]]
     skeleton = text[: text.index(b"\x96")] + b"\x97."
     facts = {**json.loads(meta), "buffers": rows}
-    facts["digests"]["skeleton"] = checkpoint_format._digest(skeleton)
+    facts["digests"]["skeleton"] = digest_of(skeleton)
     raw = json.dumps(facts).encode()
     lengths = (len(text), len(outputs), len(raw), ring.signing.id)
     mac = ring.signing.sign(FOOTER.pack(*lengths, b"", 1, MAGIC), raw)

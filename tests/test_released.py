@@ -12,12 +12,13 @@ import pytest
 import ckpt_magic
 from ckpt_magic.errors import OtherKeyError
 from ckpt_magic.files import format as files
+from ckpt_magic.files import sections
 from ckpt_magic.files.store import Store
 from tests.kernels import Kernel
 from tests.released import CELLS, KEY, OUTPUTS, Script, keyring
 
 DATA = Path(__file__).parent / "data"
-FORMATS = [f"format-{number}" for number in range(1, files.FORMAT + 1)]
+FORMATS = [f"format-{number}" for number in range(1, sections.FORMAT + 1)]
 
 PLAIN = """
 import pickle, sys

@@ -11,7 +11,8 @@ import ckpt_magic
 from ckpt_magic.errors import StoreError, UsageError
 from ckpt_magic.faces import trusting
 from ckpt_magic.faces.cli import main
-from ckpt_magic.files.format import FOOTER, open_checkpoint
+from ckpt_magic.files.format import open_checkpoint
+from ckpt_magic.files.sections import FOOTER
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import key_folder, load_keyring, new_key
 from tests import making

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ckpt_magic.files import format as files
-from ckpt_magic.files import usage
+from ckpt_magic.files import signing, usage
 from ckpt_magic.files.store import Store, trust
 from ckpt_magic.files.trust import Keyring
 from tests.making import save, some_keyring
@@ -69,7 +69,7 @@ def test_only_what_a_step_of_this_user_wrote_counts_and_goes(store: Store, ring:
     (store.folder / "m-v1-step7.pkl").write_bytes(pickle.dumps(b"x" * 50_000))
     trusted = store.folder / "m-v1-step8.pkl"
     trusted.write_bytes(pickle.dumps(b"x" * 50_000))
-    trust(trusted, ring, files.show(trusted, ring).digest)
+    trust(trusted, ring, signing.show(trusted, ring).digest)
     store.set_aside(save(store.path("m", 1, 9), {"text": b"x" * 50_000}, ring, step=9), "kept")
     assert going(store, ring, 4 * one) == [1]
     assert going(store, ring, 0) == [1, 2, 3, 4, 5]

@@ -10,7 +10,7 @@ from typing import Any
 from ckpt_magic.errors import StoreError
 from ckpt_magic.faces import status
 from ckpt_magic.faces.trusting import Shown, trust_files
-from ckpt_magic.files import bundle
+from ckpt_magic.files import bundle, problems
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
@@ -70,7 +70,7 @@ def contents(key: PipelineKey, keyring: Keyring) -> tuple[Contents, list[files.S
             raise stored.problem
         meta = stored.meta or stored.meta_unverified
         if not files.belongs(meta, entry.name, entry.version, entry.step):
-            raise files.other_writer(entry.path, meta)
+            raise problems.other_writer(entry.path, meta)
         steps.append(stored)
         row = {"step": entry.step, "name": entry.name, "version": entry.version, "title": meta.get("title")}
         row |= {"variables": status.variables_of(meta), "bytes": stored.size, "path": str(entry.path)}

@@ -10,6 +10,7 @@ from typing import Any
 
 from ckpt_magic.errors import DamagedError, StepNotFoundError, StoreError
 from ckpt_magic.files import format as files
+from ckpt_magic.files import problems
 from ckpt_magic.files.store import Entry, Store
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.record import size
@@ -83,7 +84,7 @@ def _check_one(entry: Entry, keyring: Keyring) -> dict[str, Any]:
         if stored.problem is not None:
             return row | {"state": stored.trust, "reason": str(stored.problem)}
         if not files.belongs(stored.meta, entry.name, entry.version, entry.step):
-            return row | {"state": "other pipeline", "reason": str(files.other_writer(entry.path, stored.meta))}
+            return row | {"state": "other pipeline", "reason": str(problems.other_writer(entry.path, stored.meta))}
         row["changed"] = stored.check(new_hash)
     except DamagedError as problem:
         return row | {"state": "damaged", "reason": str(problem)}

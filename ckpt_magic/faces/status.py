@@ -43,6 +43,7 @@ from typing import Any, NamedTuple
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
 from ckpt_magic.faces import causes
 from ckpt_magic.files import format as files
+from ckpt_magic.files import problems
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Entry, Store, date_text, in_order
 from ckpt_magic.files.trust import Keyring
@@ -229,7 +230,7 @@ def _look(entry: Entry | None, keyring: Keyring) -> _Found:
     if stored.problem is not None:
         return _Found(stored.trust, str(stored.problem), stored.meta_unverified, stored.size, stored)
     if not files.belongs(stored.meta, entry.name, entry.version, entry.step) and stored.meta.get("kind") != "foreign":
-        other = files.other_writer(entry.path, stored.meta)
+        other = problems.other_writer(entry.path, stored.meta)
         return _Found("other pipeline", str(other), stored.meta, stored.size, stored)
     return _Found("stored", "", stored.meta, stored.size, stored)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, UntrustedError, UsageError
 from ckpt_magic.files import format as files
+from ckpt_magic.files import problems, signing
 from ckpt_magic.files.store import Store, date_text, sign_again, trust
 from ckpt_magic.files.trust import Keyring, import_key, key_folder, read_key
 from ckpt_magic.steps.record import size
@@ -102,7 +103,7 @@ def trust_files(
     found = Shown()
     for path in paths:
         try:
-            one = files.show(path, keyring)
+            one = signing.show(path, keyring)
         except CheckpointError as problem:
             if not tolerant:
                 raise
@@ -149,7 +150,7 @@ def trust_key(path: Path, *, yes: bool) -> list[str]:
     return [f"key {key.id.hex()}: {done}. Whoever has it can run code here through checkpoints."]
 
 
-def _sign(one: files.Shown, keyring: Keyring, before: MutableMapping[Path, str], found: Shown, *, yes: bool) -> None:
+def _sign(one: signing.Shown, keyring: Keyring, before: MutableMapping[Path, str], found: Shown, *, yes: bool) -> None:
     path = one.path.absolute()
     if yes and before.get(path, one.digest) != one.digest:
         before[path] = one.digest
@@ -160,7 +161,7 @@ def _sign(one: files.Shown, keyring: Keyring, before: MutableMapping[Path, str],
         found[-1]["signed"] = True
 
 
-def _row(one: files.Shown) -> dict[str, Any]:
+def _row(one: signing.Shown) -> dict[str, Any]:
     return {
         "path": str(one.path),
         "state": one.trust,
@@ -180,7 +181,7 @@ def _unshown(path: Path, state: str, reason: str) -> dict[str, Any]:
 
 
 def _refused(path: Path, problem: CheckpointError) -> dict[str, Any]:
-    return _unshown(path, files.state_of(problem), str(problem))
+    return _unshown(path, problems.state_of(problem), str(problem))
 
 
 def _lines(row: Mapping[str, Any]) -> list[str]:

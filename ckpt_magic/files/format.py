@@ -7,54 +7,36 @@ are compared when each is used. Knows neither folders nor values, and never unpi
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
-import json
 import operator
 import os
-import shlex
 import stat
-import struct
 import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, cast
+from typing import Any, BinaryIO, cast
 
 from ckpt_magic.errors import (
     CheckpointError,
     DamagedError,
-    ForeignError,
     FormatError,
-    NewerFormatError,
-    OtherKeyError,
-    OtherWriterError,
     StepNotFoundError,
     StoreError,
-    TamperedError,
     UntrustedError,
 )
+from ckpt_magic.files import problems, sections
 from ckpt_magic.files.disk import Explained
 from ckpt_magic.files.extents import Known
 from ckpt_magic.files.maps import Map, open_map
 from ckpt_magic.files.payloads import PayloadWriter, Row, payload_digest, read_skeleton, rows_from, skeleton_digest
+from ckpt_magic.files.problems import Blamed, Trust
+from ckpt_magic.files.sections import Footer
 from ckpt_magic.files.streams import SLICE, Progress, read_exactly, read_into, write_all
-from ckpt_magic.files.trust import MAC_BYTES, Keyring, callables, walk
+from ckpt_magic.files.trust import Keyring, walk
 
-FORMAT = 1
-MAGIC = b"\x89ckpt_magic\n"
-FOOTER = struct.Struct(f"<QQQ8s{MAC_BYTES}sI{len(MAGIC)}s")
-"""Lengths of PICKLE, OUTPUTS and META, key id, MAC, format version, magic. The last two never change place."""
-
-MAX_META = 256 << 20
-MAX_UNVERIFIED_META = 4 << 20
-MAX_OUTPUTS = 1 << 30
 _COMPARED = 4 << 20  # bytes read at a time in the background
-_TAIL = 16 << 10  # read at once from the end: FOOTER and, nearly always, all of META
-
-Trust = Literal["trusted", "other key", "tampered", "foreign", "damaged", "newer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +75,7 @@ class StoredStep:
     trust: Trust
     problem: CheckpointError | None
     meta_unverified: dict[str, Any] = field(default_factory=dict)
-    footer: _Footer | None = None
+    footer: Footer | None = None
 
     def parts(self, progress: Progress | None = None) -> Parts:
         """Read the skeleton, compare its digest, and map the payloads.
@@ -110,7 +92,7 @@ class StoredStep:
         StoreError
             The file was replaced since it was opened.
         """
-        with self._opened() as file, _Blamed(self.path):
+        with self.opened() as file, Blamed(self.path):
             footer, rows = self._footer(), self._rows()
             skeleton, digest = read_skeleton(file, footer.pickle, rows, progress)
             if digest != self._digests().get("skeleton"):
@@ -121,12 +103,12 @@ class StoredStep:
 
     def outputs(self) -> list[dict[str, Any]]:
         """The stored displays as nbformat v4 outputs. Raises as `parts` does."""
-        with self._opened() as file, _Blamed(self.path):
+        with self.opened() as file, Blamed(self.path):
             footer = self._footer()
             data = read_exactly(file, footer.pickle, footer.outputs)
-            if _digest(data) != self._digests().get("outputs"):
+            if sections.digest_of(data) != self._digests().get("outputs"):
                 raise DamagedError("the displays do not match their digest")
-            outputs = _parse(_inflate(data, self.meta.get("outputs_length")))
+            outputs = sections.parse(sections.inflate(data, self.meta.get("outputs_length")))
             if not (isinstance(outputs, list) and all(map(_is_display, outputs))):
                 raise DamagedError("the displays are not a list of displays")
         return outputs
@@ -146,11 +128,11 @@ class StoredStep:
         list of str
             Names of the variables whose bytes changed; empty if all is well. Raises as `parts` does.
         """
-        with self._opened() as file, _Blamed(self.path):
+        with self.opened() as file, Blamed(self.path):
             footer, rows, digests = self._footer(), self._rows(), self._digests()
             if skeleton_digest(file, footer.pickle, rows) != digests.get("skeleton"):
                 raise DamagedError("the pickle does not match its digest")
-            if _digest_of(file, footer.pickle, footer.outputs) != digests.get("outputs"):
+            if sections.digest_in(file, footer.pickle, footer.outputs) != digests.get("outputs"):
                 raise DamagedError("the displays do not match their digest")
             bad = [index for index, row in enumerate(rows) if payload_digest(file, row, new_hash) != row.digest]
             skeleton = read_skeleton(file, footer.pickle, rows)[0] if bad else b""
@@ -165,25 +147,25 @@ class StoredStep:
         StoreError
             The file was replaced or changed since it was opened.
         """
-        with _open(self.path) as source:
-            with _Blamed(self.path):
+        with open_regular(self.path) as source:
+            with Blamed(self.path):
                 self._refuse_changed(source)
             for offset in range(0, self.size, SLICE):
-                with _Blamed(self.path):
+                with Blamed(self.path):
                     part = read_exactly(source, offset, min(SLICE, self.size - offset))
                 write_all(target, part)
-            with _Blamed(self.path):
+            with Blamed(self.path):
                 self._refuse_changed(source)
 
     def spoiled(self, reason: str) -> StoredStep:
         """The same file as a damaged one, for who finds that its META makes no sense."""
-        problem = damaged(self.path, reason)
+        problem = problems.damaged(self.path, reason)
         return replace(self, meta={}, trust="damaged", problem=problem, meta_unverified=self.meta)
 
     @property
     def payload_bytes(self) -> int:
         """Bytes of all payloads; `DamagedError` if META does not tell them."""
-        with _Blamed(self.path):
+        with Blamed(self.path):
             return sum(row.length for row in self._rows())
 
     def comparing(
@@ -207,7 +189,7 @@ class StoredStep:
             As `check`.
         """
         number = descriptor()
-        with self._opened() if number is None else _Reading(number, "rb") as file, _Blamed(self.path):
+        with self.opened() if number is None else Reading(number, "rb") as file, Blamed(self.path):
             rows, bad, done = self._rows(), [], 0
             part = memoryview(bytearray(max((min(_COMPARED, row.length) for row in rows), default=0)))
             for index, row in enumerate(rows):
@@ -223,13 +205,13 @@ class StoredStep:
             skeleton = read_skeleton(file, self._footer().pickle, rows)[0] if bad else b""
         return payload_names(skeleton, rows, bad, self.meta) if bad else []
 
-    def _opened(self) -> BinaryIO:
+    def opened(self) -> BinaryIO:
         """The file again, still the one that was authenticated."""
         if self.problem is not None:
             raise self.problem.with_traceback(None)
-        file = _open(self.path)
+        file = open_regular(self.path)
         try:
-            with _Blamed(self.path):
+            with Blamed(self.path):
                 self._refuse_changed(file)
         except BaseException:  # the caller never sees this file
             file.close()
@@ -239,10 +221,10 @@ class StoredStep:
     def _refuse_changed(self, file: BinaryIO) -> None:
         """What was authenticated must be what is used."""
         status = os.fstat(file.fileno())
-        if (status.st_size, status.st_mtime) != (self.size, self.mtime) or _Footer.of(file) != self.footer:
+        if (status.st_size, status.st_mtime) != (self.size, self.mtime) or Footer.of(file) != self.footer:
             raise StoreError(f"{self.path} was replaced or changed while it was being read; try again")
 
-    def _footer(self) -> _Footer:
+    def _footer(self) -> Footer:
         assert self.footer is not None  # a file without one has a problem
         return self.footer
 
@@ -295,19 +277,19 @@ def write(
     writer = PayloadWriter(file, new_hash, progress, known)
     result = dump(writer)  # type: ignore[arg-type]  # a pickler only calls write
     skeleton = writer.finish()
-    shown = _encode(list(outputs))
+    shown = sections.encode(list(outputs))
     packed = zlib.compress(shown, 1)
-    if len(shown) > MAX_OUTPUTS:
-        raise FormatError(f"the displays take {len(shown)} bytes; a checkpoint holds at most {MAX_OUTPUTS}")
+    if len(shown) > sections.MAX_OUTPUTS:
+        raise FormatError(f"the displays take {len(shown)} bytes; a checkpoint holds at most {sections.MAX_OUTPUTS}")
     write_all(file, packed)
     content = {
         **(meta(result) if callable(meta) else meta),
-        "format": FORMAT,
-        "digests": {"skeleton": skeleton.digest, "outputs": _digest(packed)},
+        "format": sections.FORMAT,
+        "digests": {"skeleton": skeleton.digest, "outputs": sections.digest_of(packed)},
         "outputs_length": len(shown),
         "buffers": [row.as_list() for row in skeleton.rows],
     }
-    _write_end(file, skeleton.end, len(packed), content, keyring)
+    sections.write_end(file, skeleton.end, len(packed), content, keyring)
     return result
 
 
@@ -325,171 +307,37 @@ def open_checkpoint(path: str | os.PathLike[str], keyring: Keyring) -> StoredSte
     """
     path = path if isinstance(path, Path) else Path(path)  # to take one apart again costs as much as to read the file
     footer = None
-    with _open(path) as file:
+    with open_regular(path) as file:
         try:
-            with _Blamed(path):
+            with Blamed(path):
                 status = os.fstat(file.fileno())
                 size = status.st_size
-                tail = _end_of(file, size)
-                footer = _Footer.at_end_of(tail)
+                tail = sections.end_of(file, size)
+                footer = Footer.at_end_of(tail)
                 meta = _authenticate(file, path, size, footer, tail, keyring)
         except (FormatError, UntrustedError) as problem:
-            unverified = _unverified(file, size, footer)
-            return StoredStep(path, size, status.st_mtime, {}, _TRUST[type(problem)], problem, unverified, footer)
+            unverified = sections.unverified(file, size, footer)
+            return StoredStep(
+                path, size, status.st_mtime, {}, problems.WORDS[type(problem)], problem, unverified, footer
+            )
     return StoredStep(path, size, status.st_mtime, meta, "trusted", None, {}, footer)
 
 
 def claimed(path: str | os.PathLike[str]) -> dict[str, Any]:
     """META of a file as it is, not authenticated; empty if there is none. Only to tell file names apart."""
-    with _open(Path(path)) as file, _Blamed(Path(path)):
-        return _unverified(file, os.fstat(file.fileno()).st_size, _Footer.of(file))
+    with open_regular(Path(path)) as file, Blamed(Path(path)):
+        return sections.unverified(file, os.fstat(file.fileno()).st_size, Footer.of(file))
 
 
 def is_complete(file: BinaryIO) -> bool:
     """Whether an open file ends as a checkpoint does, of this or a newer format, and has the length that it says."""
-    footer = _Footer.of(file)
-    return footer is not None and (footer.version > FORMAT or footer.fits(file.seek(0, os.SEEK_END)))
+    footer = Footer.of(file)
+    return footer is not None and (footer.version > sections.FORMAT or footer.fits(file.seek(0, os.SEEK_END)))
 
 
 def belongs(meta: Mapping[str, Any], name: str, version: str, step: int) -> bool:
     """Whether META speaks of that step of that pipeline, whatever the file is called."""
     return (meta.get("name"), meta.get("version"), meta.get("step")) == (name, str(version), step)
-
-
-def other_writer(path: Path, meta: Mapping[str, Any]) -> OtherWriterError:
-    """The error for a file whose META names another pipeline, version or step than its file name."""
-    return OtherWriterError(
-        f"{path} holds step {meta.get('step')} of pipeline {meta.get('name')!r}, version {meta.get('version')!r}, not "
-        "what its file name says: it was copied or renamed, or two names look the same as files.\n"
-        "  Choose another --name or --version, or move the file away."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a user must see before signing a file: whose it is, and what it would call.
-
-    Attributes
-    ----------
-    owner
-        Name of the file's owner.
-    callables
-        Everything the pickle would import, as ``module.name``.
-    digest
-        Of all bytes of the file and of `callables`; `resign` signs what fits it and nothing else.
-    meta
-        META, not authenticated: escape it.
-    """
-
-    path: Path
-    owner: str
-    size: int
-    mtime: float
-    trust: Trust
-    callables: list[str]
-    digest: str
-    meta: dict[str, Any]
-
-
-def show(path: str | os.PathLike[str], keyring: Keyring) -> Shown:
-    """Look into a file that is to be trusted, without unpickling it.
-
-    Raises
-    ------
-    FormatError
-        The file is damaged, newer, or no pickle: there is nothing to sign.
-    StepNotFoundError, StoreError
-        As `open_checkpoint`.
-    """
-    stored = open_checkpoint(path, keyring)
-    if isinstance(stored.problem, FormatError):
-        raise stored.problem
-    with _open(stored.path) as file, _Blamed(stored.path):
-        meta, called = _look_inside(file, stored.size)
-        owner = _owner(os.fstat(file.fileno()))
-        digest = _shown_digest(_digest_of(file, 0, stored.size), called)
-    return Shown(stored.path, owner, stored.size, stored.mtime, stored.trust, called, digest, meta)
-
-
-def resign(
-    path: str | os.PathLike[str], file: BinaryIO, keyring: Keyring, digest_shown: str, foreign: Mapping[str, Any]
-) -> None:
-    """Copy a file that `show` showed and sign the copy; the pickle's bytes stay as they are.
-
-    Parameters
-    ----------
-    path
-        The file that is to be trusted.
-    file
-        Where the signed file goes: empty, open for reading and writing.
-    keyring
-        Its signing key signs.
-    digest_shown
-        `Shown.digest`. If the file holds other bytes by now, nothing is signed.
-    foreign
-        META for a pickle that has none. META of a checkpoint is kept.
-
-    Raises
-    ------
-    UntrustedError
-        The file changed since it was shown.
-    FormatError
-        As `show`.
-    """
-    path = Path(path)
-    with _open(path) as source, _Blamed(path):
-        size = os.fstat(source.fileno()).st_size
-        digest = _digest_of(source, 0, size, copy_to=file)
-        # From here on only the copy is looked at, which nobody else can change. The digest covers the callables too:
-        # a file that was changed for a moment, while it was shown, is noticed.
-        content, called = _look_inside(file, size)
-        if _shown_digest(digest, called) != digest_shown:
-            raise UntrustedError(f"{path} changed since it was shown; nothing was signed, look again")
-        footer = _Footer.of(file)
-        if footer is None:
-            packed = zlib.compress(b"[]")
-            digests = {"skeleton": digest, "outputs": _digest(packed)}
-            content = {**foreign, "format": FORMAT, "digests": digests, "outputs_length": 2, "buffers": []}
-            file.seek(size)
-            write_all(file, packed)
-            _write_end(file, size, len(packed), content, keyring)
-        else:
-            end = footer.pickle + footer.outputs
-            file.truncate(end)
-            file.seek(end)
-            _write_end(file, footer.pickle, footer.outputs, content, keyring)
-
-
-def sign_again(stored: StoredStep, file: BinaryIO, keyring: Keyring, changes: Mapping[str, Any] | None = None) -> None:
-    """Copy a trusted checkpoint and sign the copy with the signing key; all but key id and MAC stays as it is.
-
-    Parameters
-    ----------
-    stored
-        The checkpoint, as `open_checkpoint` gave it.
-    file
-        Where the copy goes: empty, open for writing.
-    changes
-        Keys of META that get other values.
-
-    Raises
-    ------
-    UntrustedError, FormatError, StoreError
-        As `StoredStep.parts`; also if the file changed since it was opened.
-    """
-    with stored._opened() as source, _Blamed(stored.path):
-        footer = stored._footer()
-        raw = _raw_meta(source, stored.size, footer)
-        key = keyring.find(footer.key_id)
-        if key is None or not key.verify(footer.mac, footer.signed(), raw):  # only now these bytes are private
-            raise _tampered(stored.path)
-        end = footer.pickle + footer.outputs
-        for offset in range(0, end, SLICE):
-            write_all(file, read_exactly(source, offset, min(SLICE, end - offset)))
-        if changes is None:
-            _write_signed(file, footer.pickle, footer.outputs, raw, keyring)
-        else:
-            _write_end(file, footer.pickle, footer.outputs, {**_parse_meta(raw), **changes}, keyring)
 
 
 def payload_names(skeleton: bytes, rows: Sequence[Row], wanted: Sequence[int], meta: Mapping[str, Any]) -> list[str]:
@@ -536,181 +384,26 @@ def _last_mark(stack: Sequence[Any]) -> int:
     return max((index for index, item in enumerate(stack) if item.mark), default=-1)
 
 
-class _Footer(NamedTuple):
-    """The last bytes of a file."""
-
-    pickle: int
-    outputs: int
-    meta: int
-    key_id: bytes
-    mac: bytes
-    version: int
-
-    @classmethod
-    def at_end_of(cls, tail: bytes) -> _Footer | None:
-        """The footer at the end of `tail`, if there is one."""
-        if len(tail) < FOOTER.size or not tail.endswith(MAGIC):
-            return None
-        *fields, _ = FOOTER.unpack_from(tail, len(tail) - FOOTER.size)
-        return cls(*fields)
-
-    @classmethod
-    def of(cls, file: BinaryIO) -> _Footer | None:
-        """The footer of an open file, if it has one."""
-        size = file.seek(0, os.SEEK_END)
-        return (
-            cls.at_end_of(bytes(read_exactly(file, size - FOOTER.size, FOOTER.size))) if size >= FOOTER.size else None
-        )
-
-    def packed(self) -> bytes:
-        return FOOTER.pack(self.pickle, self.outputs, self.meta, self.key_id, self.mac, self.version, MAGIC)
-
-    def signed(self) -> bytes:
-        """What the MAC covers besides META: all fields but itself."""
-        return FOOTER.pack(self.pickle, self.outputs, self.meta, self.key_id, b"", self.version, MAGIC)
-
-    def fits(self, size: int) -> bool:
-        """Whether the lengths add up to a file of `size` bytes."""
-        return self.meta <= MAX_META and self.pickle + self.outputs + self.meta + FOOTER.size == size
-
-
 def _authenticate(
-    file: BinaryIO, path: Path, size: int, footer: _Footer | None, tail: bytes, keyring: Keyring
+    file: BinaryIO, path: Path, size: int, footer: Footer | None, tail: bytes, keyring: Keyring
 ) -> dict[str, Any]:
     """META, once MAC and lengths are right; else the error that says what is wrong."""
     if footer is None:
         head = bytes(read_exactly(file, 0, min(size, 64)))
         if _begins_like_ours(head):
             raise DamagedError("its end is missing" if size else "it is empty")
-        raise _foreign(path)
-    if footer.version > FORMAT:
-        raise _newer(path, footer.version)
+        raise problems.foreign(path)
+    if footer.version > sections.FORMAT:
+        raise problems.newer(path, footer.version, sections.FORMAT)
     if footer.version < 1 or not footer.fits(size):
         raise DamagedError("its lengths do not add up")
     key = keyring.find(footer.key_id)
     if key is None:
-        raise _other_key(path, footer.key_id)
-    raw = _raw_meta(file, size, footer, tail)
+        raise problems.other_key(path, footer.key_id)
+    raw = sections.raw_meta(file, size, footer, tail)
     if not key.verify(footer.mac, footer.signed(), raw):
-        raise _tampered(path)
-    return _parse_meta(raw)
-
-
-def _end_of(file: BinaryIO, size: int) -> bytes:
-    """The last bytes of a file of `size` bytes, in one call as a rule."""
-    wanted = min(size, _TAIL)
-    file.seek(size - wanted)
-    tail = file.read(wanted)
-    return tail if len(tail) == wanted else bytes(read_exactly(file, size - wanted, wanted))
-
-
-def _raw_meta(file: BinaryIO, size: int, footer: _Footer, tail: bytes = b"") -> bytes:
-    """The bytes of META, out of `tail` (the end of the file) if they are in there."""
-    stop = len(tail) - FOOTER.size
-    if footer.meta <= stop:
-        return tail[stop - footer.meta : stop]
-    return bytes(read_exactly(file, size - FOOTER.size - footer.meta, footer.meta))
-
-
-def _unverified(file: BinaryIO, size: int, footer: _Footer | None) -> dict[str, Any]:
-    """META of a file that is not trusted, or nothing if it cannot be read."""
-    if footer is None or footer.version != FORMAT or not footer.fits(size) or footer.meta > MAX_UNVERIFIED_META:
-        return {}
-    try:
-        return _parse_meta(_raw_meta(file, size, footer))
-    except (DamagedError, OSError):
-        return {}
-
-
-def _look_inside(file: BinaryIO, size: int) -> tuple[dict[str, Any], list[str]]:
-    """META and callables of a file that is not authenticated."""
-    footer = _Footer.of(file)
-    if footer is None:
-        file.seek(0)
-        buffered = BufferedReader(cast(RawIOBase, file))
-        try:
-            return {}, callables(cast(BinaryIO, buffered))
-        finally:
-            buffered.detach()
-    if footer.version != FORMAT or not footer.fits(size):
-        raise DamagedError("its lengths do not add up")
-    meta = _parse_meta(_raw_meta(file, size, footer))
-    rows = rows_from(meta.get("buffers"), footer.pickle)
-    skeleton, digest = read_skeleton(file, footer.pickle, rows)
-    digests = meta.get("digests")
-    outputs = _digest_of(file, footer.pickle, footer.outputs)
-    if digests != {"skeleton": digest, "outputs": outputs}:
-        raise DamagedError("its bytes do not match their digests")
-    if _cuts(rows) != [position for name, _, position, _ in walk(skeleton) if name == "NEXT_BUFFER"]:
-        # A row inside a constant would make of it another program than the pickle is.
-        raise DamagedError("its list of payloads does not fit the pickle")
-    return meta, callables(skeleton)
-
-
-def _cuts(rows: Sequence[Row]) -> list[int]:
-    """Where in the skeleton each payload was taken out."""
-    cuts, saved = [], 0
-    for row in rows:
-        cuts.append(row.offset - row.header - saved)
-        saved += row.header + row.length - (2 if row.read_only else 1)
-    return cuts
-
-
-def _write_end(file: BinaryIO, pickle: int, outputs: int, content: Mapping[str, Any], keyring: Keyring) -> None:
-    """Write META and FOOTER."""
-    raw = _encode(content)
-    if len(raw) > MAX_META:
-        raise FormatError(f"the record of the step takes {len(raw)} bytes; a checkpoint holds at most {MAX_META}")
-    _write_signed(file, pickle, outputs, raw, keyring)
-
-
-def _write_signed(file: BinaryIO, pickle: int, outputs: int, raw: bytes, keyring: Keyring) -> None:
-    unsigned = _Footer(pickle, outputs, len(raw), keyring.signing.id, b"", FORMAT)
-    mac = keyring.signing.sign(unsigned.signed(), raw)
-    write_all(file, raw)
-    write_all(file, _Footer(pickle, outputs, len(raw), keyring.signing.id, mac, FORMAT).packed())
-
-
-def _digest_of(file: BinaryIO, start: int, length: int, copy_to: BinaryIO | None = None) -> str:
-    """Digest of a part of a file, which is copied on the way if there is somewhere to copy it to."""
-    digest = hashlib.blake2b(digest_size=32)
-    for offset in range(start, start + length, SLICE):
-        part = read_exactly(file, offset, min(SLICE, start + length - offset))
-        digest.update(part)
-        if copy_to is not None:
-            write_all(copy_to, part)
-    return digest.hexdigest()
-
-
-def _shown_digest(digest: str, called: Sequence[str]) -> str:
-    return _digest(_encode([digest, *called]))
-
-
-# made here, not called as `json.dumps`, which a notebook may have replaced
-_WRITER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-_ESCAPING_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_READER = json.JSONDecoder()
-
-
-def _encode(content: Any) -> bytes:
-    try:
-        return _WRITER.encode(content).encode()
-    except UnicodeEncodeError:  # lone surrogates: written as escapes, so that the file stays UTF-8
-        return _ESCAPING_WRITER.encode(content).encode()
-
-
-def _parse(raw: bytes) -> Any:
-    try:
-        return _READER.decode(raw.decode())
-    except (ValueError, RecursionError) as error:  # RecursionError: nested deeper than the interpreter can go
-        raise DamagedError(f"its record is not JSON: {type(error).__name__}") from error
-
-
-def _parse_meta(raw: bytes) -> dict[str, Any]:
-    meta = _parse(raw)
-    if not isinstance(meta, dict):
-        raise DamagedError("its record is not a JSON object")
-    return meta
+        raise problems.tampered(path)
+    return sections.parse_meta(raw)
 
 
 def _is_display(output: Any) -> bool:
@@ -728,24 +421,6 @@ _DISPLAYS: Mapping[str, Mapping[str, type]] = {
 }
 
 
-def _inflate(data: bytes | bytearray, length: object) -> bytes:
-    """Decompress to exactly `length` bytes and never more."""
-    if not isinstance(length, int) or not 0 <= length <= MAX_OUTPUTS:
-        raise DamagedError("the length of the displays is not a length")
-    machine = zlib.decompressobj()
-    try:
-        result = machine.decompress(data, length + 1)
-    except zlib.error as error:
-        raise DamagedError(f"the displays cannot be decompressed: {error}") from error
-    if len(result) != length or not machine.eof:
-        raise DamagedError("the displays have another length than recorded")
-    return result
-
-
-def _digest(data: bytes | bytearray) -> str:
-    return hashlib.blake2b(data, digest_size=32).hexdigest()
-
-
 _TOP_FORM = b"\x80\x05\x8c\x09_operator\x94\x8c\x07getitem\x94\x93"
 _OTHER_TOP_FORM = b"\x80\x05\x8c\x08operator\x94\x8c\x07getitem\x94\x93"
 
@@ -757,7 +432,7 @@ def _begins_like_ours(head: bytes) -> bool:
     return any(head.startswith(form) or form.startswith(head) for form in (_TOP_FORM, _OTHER_TOP_FORM))
 
 
-def _open(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BinaryIO:
     """Open a checkpoint unbuffered; a symbolic link is not followed, and a pipe not waited for."""
     try:  # statements that cost nothing where nothing fails: a folder may hold ten thousand files
         descriptor = os.open(path, _READING)
@@ -771,10 +446,10 @@ def _open(path: Path) -> BinaryIO:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise StoreError(f"{path} is not a regular file")
-        return cast(BinaryIO, _Reading(descriptor, "rb"))
+        return cast(BinaryIO, Reading(descriptor, "rb"))
     except BaseException:
         os.close(descriptor)
-        with _Blamed(path):
+        with Blamed(path):
             raise
 
 
@@ -783,98 +458,9 @@ _READING = functools.reduce(
 )
 
 
-class _Reading(io.FileIO):
+class Reading(io.FileIO):
     """A file that is read: what closing it reports is of no consequence."""
 
     def close(self) -> None:
         with suppress(OSError):
             super().close()
-
-
-def _owner(status: os.stat_result) -> str:
-    try:
-        import pwd  # not on Windows
-
-        return pwd.getpwuid(status.st_uid).pw_name
-    except (ImportError, KeyError):
-        return str(status.st_uid)
-
-
-class _Blamed(Explained):
-    """Names the file, and what to do, in errors of the code below, which does not know it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "the file cannot be read", reading=True)
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, DamagedError):
-            raise damaged(self.path, str(error)) from error
-        if type(error) is FormatError:  # from `walk`, on a pickle that is not ours
-            raise FormatError(f"{self.path} is {error}; there is nothing to trust in it") from error
-        if isinstance(error, MemoryError):
-            raise StoreError(f"{self.path}: {self._what}: there is not enough memory for it; free some") from error
-        super().__exit__(kind, error, traceback)
-
-
-def damaged(path: Path, reason: str) -> DamagedError:
-    """The error for a file whose bytes are not what they should be."""
-    return DamagedError(
-        f"{path} is damaged: {reason}. Its step has to run again (`--force` on the step, or %ckpt_start none); the "
-        "damaged file is then kept beside it."
-    )
-
-
-def _foreign(path: Path) -> ForeignError:
-    return ForeignError(
-        f"{path} was not written by ckpt_magic: reading it could run any code.\n{_trust_lines(path)}\n{_RUN_LINE}"
-    )
-
-
-def _other_key(path: Path, key_id: bytes) -> OtherKeyError:
-    return OtherKeyError(
-        f"{path} is someone else's checkpoint: it is signed with the key {key_id.hex()}, which is not accepted here.\n"
-        f"{_trust_lines(path)}\n"
-        "  or accept that key:  %ckpt_trust --key FILE (shell: ckpt-magic key import FILE), or set CKPT_KEY_FILE\n"
-        f"{_RUN_LINE}"
-    )
-
-
-def _tampered(path: Path) -> TamperedError:
-    return TamperedError(
-        f"{path} was tampered with: it names a key that is accepted here, but the signature does not fit its bytes.\n"
-        "  Find out who changed it. Then\n"
-        f"{_RUN_LINE}\n"
-        f"{_trust_lines(path, 'or, if you know the change:')}"
-    )
-
-
-def _newer(path: Path, version: int) -> NewerFormatError:
-    return NewerFormatError(
-        f"{path} was written by a newer ckpt_magic: format {version}, this one reads up to {FORMAT}.\n"
-        "  upgrade it:          pip install --upgrade ckpt-magic\n"
-        f"{_RUN_LINE}"
-    )
-
-
-_RUN_LINE = (
-    "  or run the step:     %ckpt_start none, or --force on the step (this file is then kept beside the new one)"
-)
-
-
-def _trust_lines(path: Path, first: str = "if you trust it:") -> str:
-    quoted = shlex.quote(str(path))
-    return f"  {first:<20} %ckpt_trust {quoted}\n  {'':<20} ckpt-magic trust {quoted}  (in a shell)"
-
-
-_TRUST: dict[type[CheckpointError], Trust] = {
-    OtherKeyError: "other key",
-    TamperedError: "tampered",
-    ForeignError: "foreign",
-    DamagedError: "damaged",
-    NewerFormatError: "newer",
-}
-
-
-def state_of(problem: CheckpointError) -> str:
-    """The word for a file that raised `problem`; one that is no checkpoint of ours may be just not readable."""
-    return _TRUST.get(type(problem), "unreadable")

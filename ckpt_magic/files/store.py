@@ -24,7 +24,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from ckpt_magic.errors import CheckpointError, StoreError, UsageError
-from ckpt_magic.files import format
+from ckpt_magic.files import format, signing
 from ckpt_magic.files.disk import Explained, is_alive, remedy, settle_folder
 from ckpt_magic.files.trust import Keyring
 
@@ -451,7 +451,7 @@ def hold(descriptor: int) -> bool:
 
 
 def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> None:
-    """Sign a file that `format.show` showed: replace it by the same pickle, signed with this user's key.
+    """Sign a file that `signing.show` showed: replace it by the same pickle, signed with this user's key.
 
     Raises
     ------
@@ -474,7 +474,7 @@ def trust(path: str | os.PathLike[str], keyring: Keyring, digest_shown: str) -> 
         "created": created,
         "variables": [],
     }
-    Store(path.parent).publish(path, lambda file: format.resign(path, file, keyring, digest_shown, foreign))
+    Store(path.parent).publish(path, lambda file: signing.resign(path, file, keyring, digest_shown, foreign))
 
 
 def sign_again(path: Path, keyring: Keyring, changes: Mapping[str, Any] | None = None) -> None:
@@ -490,7 +490,7 @@ def sign_again(path: Path, keyring: Keyring, changes: Mapping[str, Any] | None =
         It cannot be replaced; it is then as it was.
     """
     stored = format.open_checkpoint(path, keyring)
-    Store(path.parent).publish(path, lambda file: format.sign_again(stored, file, keyring, changes))
+    Store(path.parent).publish(path, lambda file: signing.sign_again(stored, file, keyring, changes))
 
 
 def date_text(seconds: float) -> str:

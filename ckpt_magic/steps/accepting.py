@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import StepNotFoundError, UsageError
 from ckpt_magic.files import format as files
+from ckpt_magic.files import problems
 from ckpt_magic.files.store import sign_again
 from ckpt_magic.steps import around, record, uses
 from ckpt_magic.steps.evidence import Reach
@@ -100,7 +101,7 @@ class Accepting:
             raise stored.problem
         meta = stored.meta
         if not files.belongs(meta, key.name, key.version, step):
-            raise files.other_writer(stored.path, meta)
+            raise problems.other_writer(stored.path, meta)
         if meta["kind"] != kernel.kind:
             raise _not_acceptable(step, "it was not written by a notebook cell")
         if meta["marks"]:

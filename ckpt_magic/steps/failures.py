@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from ckpt_magic.errors import CheckpointError, StepNotFoundError, StoreError
 from ckpt_magic.files import format as files
+from ckpt_magic.files import problems
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps import record, stored
@@ -170,7 +171,7 @@ def opened(key: PipelineKey, step: int | None, keyring: Keyring) -> files.Stored
     if found.problem is not None:
         raise found.problem
     if found.meta.get("kind") != KIND or not files.belongs(found.meta, key.name, key.version, step):
-        raise files.other_writer(found.path, found.meta)
+        raise problems.other_writer(found.path, found.meta)
     found.meta["kind"] = "cell"  # its pickle is that of one
     return found
 

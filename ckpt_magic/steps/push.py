@@ -8,6 +8,7 @@ from typing import Any
 
 from ckpt_magic.errors import StepNotFoundError, UsageError
 from ckpt_magic.files import format as files
+from ckpt_magic.files import problems
 from ckpt_magic.steps import failures
 from ckpt_magic.steps.failures import FailedRun
 from ckpt_magic.steps.plan import Loaded
@@ -88,7 +89,7 @@ def _load(session: Session, key: PipelineKey, step: int, earlier: Mapping[Token,
     if stored.problem is not None:
         raise stored.problem
     if not files.belongs(stored.meta, key.name, key.version, step):
-        raise files.other_writer(stored.path, stored.meta)
+        raise problems.other_writer(stored.path, stored.meta)
     loaded = session.load(stored, earlier)
     if session.kind == "cell" and stored.meta["kind"] == "method":
         loaded.values = {name: value for name, value in loaded.values.items() if name.isidentifier()}  # no `self.x`

@@ -9,6 +9,7 @@ from typing import Any
 
 from ckpt_magic.errors import CheckpointError, CheckpointWarning, OtherWriterError, UsageError
 from ckpt_magic.files import format as files
+from ckpt_magic.files import problems
 from ckpt_magic.steps import record, registry
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Plan
@@ -27,7 +28,7 @@ def readable_meta(
         if files.belongs(stored.meta, key.name, key.version, call.step):
             return stored.meta
         if not call.force:
-            raise files.other_writer(stored.path, stored.meta)
+            raise problems.other_writer(stored.path, stored.meta)
     plan.keep = True
     if call.force or not registry.lets(start, call.step):
         return None

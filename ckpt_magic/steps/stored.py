@@ -24,7 +24,7 @@ from ckpt_magic.errors import (
     StoreError,
 )
 from ckpt_magic.files import format as files
-from ckpt_magic.files import usage
+from ckpt_magic.files import problems, usage
 from ckpt_magic.files.maps import Map
 from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store, check_name, folder_path, natural
@@ -183,7 +183,7 @@ class Outputs(Mapping[str, Any]):
                 self._looks[step] = error
                 return error
             if stored.problem is None and not self._belongs(stored, step):
-                self._looks[step] = files.other_writer(entry.path, stored.meta)
+                self._looks[step] = problems.other_writer(entry.path, stored.meta)
             else:
                 self._looks[step] = stored.problem or stored
         return self._looks[step]
@@ -323,7 +323,7 @@ def unpickle(
     try:
         value = unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
     except DamagedError as error:
-        raise files.damaged(stored.path, str(error)) from error
+        raise problems.damaged(stored.path, str(error)) from error
     except CheckpointUnreadableError as error:
         raise CheckpointUnreadableError(
             f"{stored.path} cannot be read here: {error}; install what is missing, or run the step again here",

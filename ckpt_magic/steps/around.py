@@ -187,8 +187,11 @@ class Around:
 
     def modules_set(self) -> dict[str, bool]:
         """The user's own modules in which code of this kernel put something, and whether that can be compared."""
-        look, found = ambient.look(), dict[str, bool]()
-        for part in filter(_is_of_own_module, self._set):
+        parts, found = [*filter(_is_of_own_module, self._set)], dict[str, bool]()
+        if not parts:
+            return found
+        look = ambient.look()
+        for part in parts:
             module = split(part)[1].partition(":")[0]
             found[module] = found.get(module, True) and self._value(part, look) is not None
         return found

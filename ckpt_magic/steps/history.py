@@ -73,9 +73,9 @@ class History:
         found = {name: self._past.of_modules(ways) for name, ways in modules.items()}
         return {name: one.texts for name, one in found.items() if one.digest != origins.NOTHING.digest}
 
-    def imported(self) -> set[str]:
+    def imported(self) -> Set[str]:
         """Modules that unmarked cells import."""
-        return set().union(*(event.imports for event in self._past.statements))
+        return self._past.imports
 
     def origins(
         self,

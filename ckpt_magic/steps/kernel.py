@@ -173,7 +173,9 @@ class Kernel:
 
         What a step made is the user's, whatever it is called: `_` after a loop.
         """
-        names = {name: value for name, value in list(self.namespace.items()) if type(name) is str}
+        names = dict(self.namespace)  # at once: threads may add to it
+        if not {str}.issuperset(map(type, names)):
+            names = {name: value for name, value in names.items() if type(name) is str}
         bound = set(bound).union(*(pipeline.producers for pipeline in self.registry.pipelines().values()))
         for name in self.hidden(names) - bound:
             del names[name]

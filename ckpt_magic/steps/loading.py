@@ -15,6 +15,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Loaded, values_of
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.saves import SMALL
+from ckpt_magic.steps.uses import split
 from ckpt_magic.values import ambient, unpickling
 from ckpt_magic.values.forms import Token
 from ckpt_magic.values.pages import new_hash
@@ -102,7 +103,7 @@ class Loader:
         kernel = self._kernel
         meta = loaded.meta
         if ambient_too and loaded.contents.ambient is not None:
-            before = ambient.look() if meta["sets"] else None
+            before = ambient.look({split(part)[0] for part in meta["sets"]}) if meta["sets"] else None
             parts = around.parts_before(meta["sets"])
             self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
             if before is not None:

@@ -16,7 +16,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -66,13 +66,16 @@ class Change:
     """Options that are no plain data, by source and name: `state` has them not, they are saved as variables are."""
 
 
-def look() -> Ambient:
-    """Read the ambient state; takes a fifth of a millisecond with numpy, pandas and matplotlib loaded."""
+def look(sources: Set[str] | None = None) -> Ambient:
+    """Read the ambient state; takes a fifth of a millisecond with numpy, pandas and matplotlib loaded.
+
+    With `sources` no options but theirs, and no generators.
+    """
     return Ambient(
-        generators=generators.look(),
+        generators=generators.look() if sources is None else {},
         settings={name: read() for name, (read, _) in _SETTINGS.items()},
         lists={"sys.path": tuple(sys.path), "warning filters": tuple(warnings.filters)},
-        options=options.look(),
+        options=options.look(sources),
     )
 
 
@@ -201,12 +204,7 @@ def check(state: Mapping[str, Any], *, generators_too: bool = True, names: Mappi
     CheckpointUnreadableError
         A folder, library, option, locale or warning class is not there. Nothing was changed.
     """
-    _wanted(state, names)
-    if generators_too:
-        generators.check(state["generators"])
-    for name, value in state["settings"].items():
-        if name in _CHECKS:
-            _CHECKS[name](value)
+    _checked(state, generators_too=generators_too, names=names)
 
 
 def put_back(state: Mapping[str, Any], *, generators_too: bool, names: Mapping[str, Any] | None = None) -> None:
@@ -226,8 +224,7 @@ def put_back(state: Mapping[str, Any], *, generators_too: bool, names: Mapping[s
     CheckpointUnreadableError
         As of `check`, which is asked first: nothing was changed.
     """
-    check(state, generators_too=generators_too, names=names)
-    lists, wanted = _wanted(state, names)
+    lists, wanted = _checked(state, generators_too=generators_too, names=names)
     logged = wanted.pop("logging", {})  # not below: the end of the context would undo `captureWarnings`
     with warnings.catch_warnings():  # old option names may be deprecated; that was said when the step ran
         warnings.simplefilter("ignore")
@@ -242,11 +239,18 @@ def put_back(state: Mapping[str, Any], *, generators_too: bool, names: Mapping[s
         generators.put_back(state["generators"])
 
 
-def _wanted(
-    state: Mapping[str, Any], names: Mapping[str, Any] | None
+def _checked(
+    state: Mapping[str, Any], *, generators_too: bool, names: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The lists and options to put back, all being there."""
     lists = {name: _decoded_list(name, change, names or {}) for name, change in state["lists"].items()}
-    return lists, {name: options.wanted(name, changes) for name, changes in state["options"].items()}
+    wanted = {name: options.wanted(name, changes) for name, changes in state["options"].items()}
+    if generators_too:
+        generators.check(state["generators"])
+    for name, value in state["settings"].items():
+        if name in _CHECKS:
+            _CHECKS[name](value)
+    return lists, wanted
 
 
 # --- single settings ---

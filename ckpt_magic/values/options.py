@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, ClassVar, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
@@ -27,9 +27,10 @@ _library: Final = functools.partial(needed, "the step set options of")
 Options = dict[str, dict[str, Any]]
 
 
-def look() -> Options:
-    """Read the options of all sources, by its name."""
-    return {name: read for name, source in _SOURCES.items() if (read := source.look()) is not None}
+def look(sources: Container[str] | None = None) -> Options:
+    """Read the options of these sources, or of all, by their names."""
+    wanted = ((name, one) for name, one in _SOURCES.items() if sources is None or name in sources)
+    return {name: read for name, one in wanted if (read := one.look()) is not None}
 
 
 def changes(name: str, before: Mapping[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:

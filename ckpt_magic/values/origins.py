@@ -199,6 +199,13 @@ class Past:
     ----------
     events
         Statements and steps, oldest first.
+
+    Attributes
+    ----------
+    events
+        The same.
+    imports
+        The modules that statements among them import.
     """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
@@ -208,6 +215,7 @@ class Past:
         self._modules = set[str]()  # functions change what is in them
         self._libraries: Set[str] = set[str]()
         self._values = set[str]()  # bound by what imports nothing
+        self.imports = set[str]()
         self._importing: list[Statement] = []
         self._acts: Past | None = None  # the statements that do more than import
         # places in the events
@@ -239,6 +247,7 @@ class Past:
                 self._changes.update(event.changes)
                 self._touching = None
             if event.imports:
+                self.imports |= event.imports
                 self._importing.append(event)
                 self._modules |= event.binds if not event.reads else set()
             else:

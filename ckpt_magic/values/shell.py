@@ -149,9 +149,9 @@ def _code(shell: Any) -> Iterator[tuple[str, Any]]:
 
 def _is_made_here(code: Any) -> bool:
     """Tell code of the notebook, and functions that a library made for it, from what a library has at its top level."""
-    module = _module(code)
-    if module.startswith(("IPython.", "ckpt_magic.")):  # as nearly all are
+    if str(getattr(code, "__module__", None)).startswith(("IPython.", "ckpt_magic.")):  # as nearly all are
         return False
+    module = _module(code)
     return module == "__main__" or "<locals>" in getattr(_inner(code), "__qualname__", "")
 
 

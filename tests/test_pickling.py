@@ -288,15 +288,32 @@ def test_files_and_generators_are_refused(tmp_path: Path) -> None:
     assert "generator" in refusal(x for x in [1])
 
 
-def test_a_used_lru_cache_is_refused() -> None:
-    @functools.lru_cache(maxsize=3)
-    def cached(x: int) -> int:
-        return x
+def test_what_an_lru_cache_holds_comes_back() -> None:
+    asked = []
 
+    @functools.lru_cache(maxsize=3)
+    def cached(x: int) -> list[int]:
+        asked.append(x)
+        return [x]
+
+    assert again(cached).cache_info() == (0, 0, 3, 0)
+    for x in (1, 2, 1, 3, 4):  # 2 is gone
+        cached(x)
     back = again(cached)
-    assert back(2) == 2 and back.cache_info().maxsize == 3
-    cached(1)
-    assert "lru_cache" in refusal(cached)
+    assert back.cache_info() == cached.cache_info() == (1, 4, 3, 3)
+    assert back.__wrapped__.__code__.co_code == cached.__wrapped__.__code__.co_code
+    assert back(1) == [1] and back.cache_info().hits == 2
+    assert back(5) == [5] and back(1) == [1] and back.cache_info() == (3, 5, 3, 3)  # 3 was the oldest
+
+
+def test_an_lru_cache_that_no_call_can_fill_is_refused() -> None:
+    compiled = functools.lru_cache(abs)
+    compiled(-1)
+    assert "lru_cache" in refusal(compiled)
+    often = functools.lru_cache(lambda: 1)
+    for _ in range(1_000_001):
+        often()
+    assert "lru_cache" in refusal(often)
 
 
 class Named:

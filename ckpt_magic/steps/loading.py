@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +19,7 @@ from ckpt_magic.steps.uses import split
 from ckpt_magic.values import ambient, unpickling
 from ckpt_magic.values.forms import Token
 from ckpt_magic.values.pages import new_hash
+from ckpt_magic.values.references import by_reference
 
 LEFT_OUT = "left out by --save or --drop"
 
@@ -38,6 +39,7 @@ class Loader:
         self._kernel = kernel
         self._lives = lives
         self._resizing: dict[PipelineKey, bool] = {}  # whether code that is known resizes arrays
+        self._kept: list[Any] = []  # to the end of the kernel
 
     def published(self, key: PipelineKey) -> None:
         """Note that a checkpoint of a pipeline is another one now."""
@@ -108,9 +110,10 @@ class Loader:
             self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
             if before is not None:
                 kernel.around.step_ran(key, meta["step"], meta["code"], meta["sets"], before, parts)
+        values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}
+        self._keep_mortals((*values, *meta["deleted"]))
         for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             kernel.namespace.pop(name, None)
-        values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}
         kernel.namespace.update({name: values[name] for name in meta["order"] if name in values} | values)
         same_python = record.is_same_python(meta)
         for token, found in loaded.found.items():
@@ -128,6 +131,13 @@ class Loader:
             kernel.pages.mapped(loaded.map.memory, loaded.map.contents())
             kernel.mapped.add(key, meta["step"], loaded.map, loaded.values)
             loaded.map.release()
+
+    def _keep_mortals(self, names: Iterable[str]) -> None:
+        """Keep what is about to go if a class of the notebook has a ``__del__``: its run is in the checkpoint, too."""
+        here = self._kernel.namespace
+        classes = (value for value in list(here.values()) if issubclass(type(value), type))
+        if any(hasattr(cls, "__del__") and not by_reference(cls) for cls in classes):
+            self._kept += (here[name] for name in names if name in here)
 
     def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any], names: Mapping[str, Any]) -> None:
         kernel = self._kernel

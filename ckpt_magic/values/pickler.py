@@ -16,6 +16,7 @@ import operator
 import pickle
 import random
 import re
+import struct
 import sys
 import threading
 import types
@@ -23,7 +24,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import arrays, handles, instances, iterators, reducers, tensors, tracebacks, weak
+from ckpt_magic.values import arrays, caches, handles, instances, iterators, reducers, tensors, tracebacks, weak
 from ckpt_magic.values.arrays import Arrays, View, is_plain_subarray
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, VARIABLE, Form, Owned
@@ -102,9 +103,10 @@ class ValuePickler(pickle.Pickler):
             staticmethod: lambda s: (staticmethod, (s.__func__,)),
             classmethod: lambda c: (classmethod, (c.__func__,)),
             functools.cached_property: reducers.cached_property,
-            functools._lru_cache_wrapper: reducers.lru_cached,
+            functools._lru_cache_wrapper: caches.reduced,
             contextvars.ContextVar: reducers.context_variable,
             re.Pattern: reducers.pattern,
+            struct.Struct: lambda form: (struct.Struct, (form.format,)),
             random.SystemRandom: lambda _: (random.SystemRandom, ()),  # it has no state
             _thread.LockType: self._lock,
             type(threading.RLock()): self._rlock,

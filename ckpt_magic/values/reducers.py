@@ -78,17 +78,6 @@ def cached_property(prop: Any) -> Any:
     return functools.cached_property, (prop.func,), state
 
 
-def lru_cached(wrapper: Any) -> Any:
-    """A function with `functools.lru_cache`, unless it holds results."""
-    if importable(wrapper):
-        return NotImplemented
-    if wrapper.cache_info()[:2] != (0, 0):
-        raise NotPicklableError(f"{wrapper.__qualname__} is a functools.lru_cache that holds results")
-    parameters = wrapper.cache_parameters()
-    made = Form(functools.lru_cache, parameters["maxsize"], parameters["typed"])
-    return made, (wrapper.__wrapped__,), vars(wrapper)
-
-
 def context_variable(variable: contextvars.ContextVar[Any]) -> Any:
     """Write a context variable with the value that it has here; whoever reads it sets it where that happens."""
     made: Callable[[], contextvars.ContextVar[Any]]

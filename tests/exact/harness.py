@@ -740,7 +740,8 @@ class Witness:
             frame = value.gi_frame
             yield "ended" if frame is None else f"{frame.f_lasti} {self.text(dict(frame.f_locals))}"
         elif isinstance(value, functools._lru_cache_wrapper):
-            yield f"{value.cache_info()}"
+            _, *links, held, _, _, _, _, _ = gc.get_referents(value)
+            yield f"{value.cache_info()} {self.text(links or held)}"  # links are in order of use, their dict is in any
         elif type(value).__name__ in ("lock", "RLock"):
             yield repr(value).partition("object")[0]
         elif is_one(type(value), type({}.keys()), type({}.items()), type({}.values())):

@@ -304,6 +304,40 @@ out = g.data, r.v is alias
 """,
 )
 scenario(
+    "attributes that a class leaves out when it is pickled",
+    """
+%%step 1
+class C:
+    def __init__(self): self.v = [1]; self.cache = {'k': 1}
+    def __getstate__(self): return {'v': self.v}
+    def __setstate__(self, s): self.__dict__.update(s); self.cache = {}
+c = C()
+%%step 2
+c.v.append(2)
+%%step 3
+r = c.v
+""",
+    differs="c",
+)
+scenario(
+    "what is deleted or replaced by a restore does not end a second time",
+    """
+%%step 1
+log = []
+class D:
+    dead = []
+    def __init__(self, n): self.n = n
+    def __del__(self): D.dead.append(self.n); log.append(self.n)
+d1, d2 = D(1), D(2); box = {'a': D('a'), 'b': D('b')}
+%%step 2
+del d1; box.pop('a'); box['c'] = D('c')
+%%step 3
+d2 = None; box = {'k': box['c']}
+%%step 4
+box.clear(); r = list(log), list(D.dead)
+""",
+)
+scenario(
     "an exception class and its instances",
     """
 %%step 1

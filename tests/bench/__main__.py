@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     rounds = max(5, options.rounds or 5)
     results = Results(rounds, options.quick)
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ckpt-bench-", dir=options.folder) as folder:
         venvs = options.peers or (None if options.quick else Path(folder) / "peers")
         benchmarks = _benchmarks(Path(folder), rounds, venvs, quick=options.quick)

@@ -304,22 +304,6 @@ out = g.data, r.v is alias
 """,
 )
 scenario(
-    "attributes that a class leaves out when it is pickled",
-    """
-%%step 1
-class C:
-    def __init__(self): self.v = [1]; self.cache = {'k': 1}
-    def __getstate__(self): return {'v': self.v}
-    def __setstate__(self, s): self.__dict__.update(s); self.cache = {}
-c = C()
-%%step 2
-c.v.append(2)
-%%step 3
-r = c.v
-""",
-    differs="c",
-)
-scenario(
     "what is deleted or replaced by a restore does not end a second time",
     """
 %%step 1

@@ -44,6 +44,8 @@ class Blamed(Explained):
         super().__init__(path, "the file cannot be read", reading=True)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            return
         if isinstance(error, DamagedError):
             raise damaged(self.path, str(error)) from error
         if type(error) is FormatError:  # from `walk`, on a pickle that is not ours

@@ -69,7 +69,10 @@ class Keyring:
 
     def find(self, key_id: bytes) -> Key | None:
         """The accepted key of that id."""
-        return next((key for key in self.accepted if key.id == key_id), None)
+        for key in self.accepted:  # asked for each file of a folder
+            if key.id == key_id:
+                return key
+        return None
 
 
 def key_folder() -> Path:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ckpt_magic.values import fingerprint
+from ckpt_magic.values import fingerprint, references
 from ckpt_magic.values.fingerprint import Look, look, look_at_all
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import make_placeholder
@@ -282,6 +282,42 @@ def test_what_cannot_be_pickled_has_a_reason_and_does_not_disturb_the_next_value
     assert "generator" in looks["g"].why
     assert looks["m"].digest is None
     assert looks["a"].digest == looks["b"].digest == looks["c"].digest
+
+
+def test_the_kernel_is_not_entered_on_the_way_through_the_connection_of_a_widget() -> None:
+    from ipykernel.comm.comm import BaseComm
+
+    seen = look([BaseComm(primary=False)], {})
+    assert seen.why == "a part of the running kernel"
+    assert len(seen.met) < 10
+
+
+def test_what_the_class_of_a_library_holds_does_not_tie_objects_that_cannot_be_pickled() -> None:
+    from traitlets import EventHandler
+    from traitlets.config import LoggingConfigurable
+
+    one, other = LoggingConfigurable(), LoggingConfigurable()
+    one.shared = other.shared = [1]  # type: ignore[attr-defined]
+    for each in (one, other):
+        each.rows = (row for row in [each])  # type: ignore[attr-defined]
+    looks = look_at_all({"one": one, "other": other}, {})
+    common = looks["one"].met.keys() & looks["other"].met.keys()
+    assert identity(one.shared) in common  # type: ignore[attr-defined]
+    assert not [ident for ident in common if isinstance(looks["one"].met[ident], EventHandler)]
+
+
+def test_functions_of_numpy_are_found_without_a_walk_through_all_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    look([np.sin, np.cos], {})
+    monkeypatch.setattr(references, "_imported", None)
+    assert look(np.sin, {}).digest != look(np.cos, {}).digest
+
+
+def test_a_function_of_numpy_without_a_name_is_refused_unless_a_library_owns_what_has_it() -> None:
+    special = pytest.importorskip("scipy.special")
+    if not hasattr(special, "legendre_p"):
+        pytest.skip("this scipy has no such functions")
+    assert "no module has under its name" in look(vars(special.legendre_p)["_ufunc_or_ufuncs"], {}).why
+    assert look_at_all({"p": [special.legendre_p]}, {})["p"].owned[("scipy.special", "legendre_p")]
 
 
 def test_user_code_that_raises_while_looked_at_makes_the_value_lost(space: Values) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fractions
 import importlib
 import sys
 import textwrap
@@ -155,3 +156,25 @@ def test_looking_at_libraries_is_cheap() -> None:
 
     look_and_compare()
     assert calls(look_and_compare) < 3000  # for thousands of attributes of both
+
+
+def test_what_a_module_of_the_users_sets_of_objects_changes_no_class_of_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "made_of_the_test.py").write_text(
+        "import fractions, types\n"
+        "import numpy as np\n"
+        "def made(name):\n"
+        "    number, kind = fractions.Fraction(1, 2), np.dtype('f4')\n"
+        "    return types.SimpleNamespace(), number, kind\n"
+        "def fill(some):\n"
+        "    some.numerator = some.name = fractions.Fraction.of_the_test = 1\n"
+    )
+    try:
+        found = changing("from made_of_the_test import made, fill\nfill(made('a')[0])")
+    finally:
+        del fractions.Fraction.of_the_test  # type: ignore[attr-defined]
+        sys.modules.pop("made_of_the_test", None)
+    assert found.surely == {"fractions:Fraction.of_the_test"}

@@ -757,7 +757,6 @@ def test_a_folder_that_is_gone_is_an_error_with_a_number_and_makes_the_step_run_
 
 
 def test_a_class_without_a_module_is_named_and_disturbs_nothing(tmp_path: Path) -> None:
-    """Such are `sympy.Function("f")`; their `__module__` is None."""
     kernel = Kernel(tmp_path)
     assert kernel.step(1, "F = type('F', (), {'__module__': None}); x = 1")["notes"] == ["`F` (class) cannot be saved"]
     assert kernel.step(2, "made = F(); y = [x]")["notes"][1:] == ["`made` (F) cannot be saved"]
@@ -768,6 +767,23 @@ def test_a_class_without_a_module_is_named_and_disturbs_nothing(tmp_path: Path) 
     kernel.step(2, "made = F(); y = [x]")
     kernel.step(3, "z = y + [type(made) is F]")
     assert kernel.names["z"] == [1, True]
+
+
+def test_functions_that_sympy_makes_by_name_are_had_again(tmp_path: Path) -> None:
+    pytest.importorskip("sympy")
+    cells = [
+        (1, "import sympy\nt = sympy.Symbol('t'); f, g = sympy.Function('f'), sympy.Function('g', real=True)"),
+        (2, "e = f(t).diff(t) + g(t)"),
+        (3, "same = e.has(f), sympy.Function('f') is f, f(t).func is f, e.has(g), g(t).is_real"),
+        (4, "h = sympy.Function('of_the_test'); h.mine = 1"),
+    ]
+    for start in ("none", 3):
+        kernel = Kernel(tmp_path, start)
+        facts = [kernel.step(*cell) for cell in cells]
+        assert [one["notes"] for one in facts[:3]] == [[], [], []]
+        assert facts[3]["notes"] == ["`h` (class) cannot be saved"]
+        assert kernel.names["same"] == (True, True, True, True, True)
+    assert [one["action"] for one in facts[:2]] == ["restored", "restored"]
 
 
 def test_a_cell_runs_whose_namespace_cannot_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

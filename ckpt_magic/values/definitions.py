@@ -45,13 +45,13 @@ from ckpt_magic.values.parts import (
     slots,
 )
 from ckpt_magic.values.references import (
-    CHANGEABLE,
-    HEAP_TYPE,
     by_reference,
+    can_be_set,
     importable,
+    library_of,
     module_of,
-    refuse_without_module,
     unnamed_types,
+    without_module,
 )
 
 # The methods of a dataclass, made again by `dataclasses` itself: its own code differs between versions. They are
@@ -93,8 +93,9 @@ class Definitions(Functions):
             return NotImplemented
         if identity(cls) in unnamed_types():
             return getattr, (types, unnamed_types()[identity(cls)])
-        refuse_without_module(cls)
-        if cls.__flags__ & CHANGEABLE != HEAP_TYPE:
+        if not library_of(cls):
+            return without_module(cls)
+        if not can_be_set(cls):
             raise NotPicklableError(f"the type {cls.__qualname__} has no name by which it can be imported")
         maker = maker_of(cls)
         if maker is None:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import makers, owned, references, shell, tensors, tokens, tracebacks, trees
+from ckpt_magic.values import makers, owned, reducers, references, shell, tensors, tokens, tracebacks, trees
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
 from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
@@ -170,7 +170,7 @@ class _Libraries:
         if path not in self._digests:
             self._digests[path] = ""  # also while it is looked at: it may hold itself
             if not owned.is_of_the_process(path):
-                obj, look = owned.at(path), Look(namespace)
+                obj, look = owned.at(path), _LookInside(namespace)
                 self._digests[path] = _look_beside(obj, look, look.look(obj), self, inside=True).digest
         return self._digests[path]
 
@@ -220,6 +220,7 @@ class Look(ValuePickler):
         self._forms: dict[int, tuple[Any, Any, int]] = {}
         self._makers = makers
         self._made: list[int] = []
+        self._nameless: Any = None
         self._guards: dict[int, int] = {}
         self._refs: dict[int, int] = {}
         self._guarding = copies_on_write()
@@ -235,7 +236,7 @@ class Look(ValuePickler):
             seen = _of_tree(value, tree)
             if self._ident not in seen.met:
                 return seen
-        held, self._written = self._held, 0
+        held, self._written, self._nameless = self._held, 0, None
         digest = self._hash = new_hash()
         try:
             self.dump(value)
@@ -247,6 +248,8 @@ class Look(ValuePickler):
             self._note_graphs(held)
         else:
             seen = Seen(value, digest.hexdigest(), contents=tuple(self._contents))
+            if self._nameless is not None:
+                self._refuse_nameless(seen)
         met = [one for one in held if type(one) not in ATOMS]
         seen.met = dict(zip(map(identity, met), met, strict=True))
         if self._paths and seen.is_comparable:
@@ -270,6 +273,12 @@ class Look(ValuePickler):
             seen.is_small = is_plain and seen.is_comparable and not seen.held and _are_unshared(met)
         return seen
 
+    def _refuse_nameless(self, seen: Seen) -> None:
+        try:
+            reducers.ufunc(self._nameless)
+        except NotPicklableError as error:
+            seen.refuse(reason(error))
+
     def _hand_over(self, seen: Seen) -> None:
         """Give what was noted on the way to the look, and forget it: ids mean nothing once a value is let go of."""
         seen.guarded = frozenset(self._guards)
@@ -286,7 +295,7 @@ class Look(ValuePickler):
 
     def beside(self, paths: Mapping[int, owned.Path]) -> Look:
         """Another look, which does not enter what is at `paths`."""
-        return Look(self.namespace, self._known, self._makers, paths)
+        return type(self)(self.namespace, self._known, self._makers, paths)
 
     def _note_beside(self, met: Set[int]) -> None:
         """Note what was met by its name; the order in which that happened is in the stream."""
@@ -326,6 +335,8 @@ class Look(ValuePickler):
         usual = super()._reducer_for(kind)
         if issubclass(kind, type):
             return self._class
+        if usual is reducers.ufunc:
+            return self._ufunc
         if kind.__name__ == "UntypedStorage" and kind.__module__ == "torch.storage":
             return self._storage
         for module, name, note in _MEMORY:
@@ -353,13 +364,26 @@ class Look(ValuePickler):
 
         return reduce
 
+    def _ufunc(self, function: Any) -> Any:
+        """Tell a function of numpy by its name.
+
+        One that no module has is refused at the end: what has it may turn out to be a library's.
+        """
+        if references.is_made_of_python(function):
+            return reducers.ufunc(function)
+        home = references.home_of(function)
+        if not home:
+            self._nameless = function
+        return _Form, ("ufunc", home, function.__name__, *function.types)
+
     # definitions
 
     def _class(self, cls: type) -> Any:
         """Write a class as its token, or with all its attributes where it holds mutable state."""
         if references.by_reference(cls):
             return self.definitions.klass(cls)
-        references.refuse_without_module(cls)
+        if not references.library_of(cls):
+            return references.without_module(cls)
         self._functions.append(cls)
         form = self._plain_form("class", cls)
         if form is not None:
@@ -549,6 +573,13 @@ class Look(ValuePickler):
         return False
 
 
+class _LookInside(Look):
+    """Looks at what libraries own, which is not written."""
+
+    def _refuse_nameless(self, seen: Seen) -> None:
+        """Nothing needs a name that is not written."""
+
+
 def _sorter(others: list[Any], texts: list[str]) -> Callable[[Any], Any]:
     """What a pickler asks for persistent ids: notes texts, which all get one id, apart from other objects.
 
@@ -659,17 +690,34 @@ def _virtual_subclasses(cls: abc.ABCMeta) -> tuple[str, ...]:
 def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
     """Objects that a value holds which the pickler cannot enter, as far as the garbage collector sees them.
 
-    A generator goes on changing the list that it walks over: they belong together.
+    A generator goes on changing the list that it walks over: they belong together. What the class of a library holds
+    (the handlers of traitlets) is that of all its objects.
     """
     held: dict[int, Any] = {}
+    kinds: set[type] = set()
+    of_classes: set[int] = set()
     todo = [value] if type(value) is not Placeholder else []  # which reaches the whole session, as what notes its uses
     while todo and len(held) < _FAR:
         held_weakly = [one() for one in todo if issubclass(type(one), weakref.ref)]
         near = itertools.chain(gc.get_referents(*todo), held_weakly)
-        found = {identity(one): one for one in near if _is_to_be_entered(one, namespace)}
+        new = set(map(type, todo)) - kinds
+        kinds |= new
+        of_classes.update(map(identity, itertools.chain.from_iterable(map(_of_libraries, new))))
+        found = {
+            ident: one
+            for one in near
+            if (ident := identity(one)) not in of_classes and _is_to_be_entered(one, namespace)
+        }
         todo = [one for ident, one in found.items() if ident not in held]
         held.update(found)
     return list(held.values())
+
+
+def _of_libraries(kind: type) -> Iterator[Any]:
+    """What the classes of a library that a class comes from have for attributes."""
+    for cls in kind.__mro__:
+        if references.by_reference(cls):
+            yield from vars(cls).values()
 
 
 def _is_to_be_entered(obj: Any, namespace: dict[str, Any]) -> bool:

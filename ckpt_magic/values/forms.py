@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.references import CHANGEABLE, HEAP_TYPE
+from ckpt_magic.values.references import can_be_set
 
 # ("class" | "function", qualified name, digest of the definition, who made it: see `Makers`)
 Token = tuple[str, str, str, str]
@@ -111,7 +111,7 @@ def hooks(classes: Iterable[type]) -> list[tuple[type, Any]]:
     return [
         (cls, vars(cls)["__init_subclass__"])
         for cls in classes
-        if "__init_subclass__" in vars(cls) and cls.__module__ != "typing" and cls.__flags__ & CHANGEABLE == HEAP_TYPE
+        if "__init_subclass__" in vars(cls) and cls.__module__ != "typing" and can_be_set(cls)
     ]
 
 

@@ -166,6 +166,12 @@ def _is_of_notebook(value: Any) -> bool:
     return made or module_name(type(value)) == "__main__"
 
 
+def is_setter(value: Any, module: str) -> bool:
+    """Whether a library has this in a class for what sets attributes of objects: `frame.columns = names` comes here."""
+    made = value.fget if isinstance(value, property) else value
+    return hasattr(type(value), "__set__") and is_same_package(module_name(made), module)
+
+
 def inside_of(value: Any) -> Any:
     """What is in an object, in a container of its own."""
     if isinstance(value, dict):

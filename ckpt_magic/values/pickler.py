@@ -150,6 +150,8 @@ class ValuePickler(pickle.Pickler):
                 return self._arrays.mapped
             if kind in (numpy.void, numpy.record):
                 return self._arrays.part
+            if kind is numpy.ufunc:
+                return reducers.ufunc
         if is_plain_subarray(kind):
             return self._arrays.subarray
         if issubclass(kind, getattr(sys.modules.get("numpy"), "dtype", ())):
@@ -175,6 +177,8 @@ class ValuePickler(pickle.Pickler):
             return reducers.part_of_plotly
         if module.startswith("IPython.core."):
             return reducers.part_of_shell
+        if module.partition(".")[0] in ("comm", "ipykernel"):
+            return reducers.refuse_kernel
         frame: Any = getattr(sys.modules.get("pandas.core.generic"), "NDFrame", None)
         if frame is not None and issubclass(kind, frame) and kind.__getstate__ is frame.__getstate__:
             return reducers.frame

@@ -44,6 +44,7 @@ from ckpt_magic.values.owners import (
     is_named_after,
     is_original,
     is_same_package,
+    is_setter,
     module_name,
     module_of,
     parts_of,
@@ -52,7 +53,7 @@ from ckpt_magic.values.owners import (
     without_machinery,
 )
 from ckpt_magic.values.reaching import words_of
-from ckpt_magic.values.references import ATOMS, by_reference
+from ckpt_magic.values.references import ATOMS, by_reference, can_be_set
 from ckpt_magic.values.setters import Called, called
 from ckpt_magic.values.source import Words
 from ckpt_magic.values.spots import (
@@ -468,7 +469,9 @@ class Places:
             kind = type(owner)
             if issubclass(kind, types.ModuleType) and vars(owner) is not self._namespace:
                 name = f"{module_of(owner)}:"
-            elif issubclass(kind, type) and owner.__module__ != "__main__" and by_reference(owner):
+            elif (
+                issubclass(kind, type) and owner.__module__ != "__main__" and can_be_set(owner) and by_reference(owner)
+            ):
                 name = f"{owner.__module__}:{owner.__qualname__}"
             else:
                 continue
@@ -533,7 +536,8 @@ class Places:
                 return words.by_name if type(value) in ATOMS else self._is_ours(value)
             return True
         if key in words.stored or any(key in one.words.stored for one in self._own.values()):
-            return not is_host(module_name(value))
+            by_objects = is_new and key not in words.stored and is_setter(value, module)
+            return not by_objects and not is_host(module_name(value))
         if self._is_ours(value):
             return True
         if key.startswith("__"):

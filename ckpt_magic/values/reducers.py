@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.placeholder import LOST_EARLIER
-from ckpt_magic.values.references import importable
+from ckpt_magic.values.references import home_of, importable, is_made_of_python
 
 
 def method(method: types.MethodType) -> Any:
@@ -101,6 +101,21 @@ def pattern(pattern: re.Pattern[Any]) -> Any:
     return re.compile, (text, given) if given else (text,)
 
 
+def ufunc(function: Any) -> Any:
+    """A function of numpy, by its name; one that `numpy.frompyfunc` made, as `numpy.vectorize` does, is made again."""
+    if not is_made_of_python(function):
+        if home := home_of(function):
+            return getattr, (sys.modules[home], function.__name__)
+        raise NotPicklableError(f"the function {function.__name__}, which no module has under its name")
+    python, *rest = gc.get_referents(function)
+    if function.__name__ != f"{getattr(python, '__name__', '?')} (vectorized)":
+        raise NotPicklableError("a function of numpy that does not tell what it was made of")
+    make = sys.modules["numpy"].frompyfunc
+    if function.identity is not None or any(one is None for one in rest):
+        make = functools.partial(make, identity=function.identity)
+    return make, (python, function.nin, function.nout), getattr(function, "__dict__", None) or None
+
+
 def refuse_thread(_: Any) -> NoReturn:
     """Refuse a thread."""
     raise NotPicklableError("a thread")
@@ -112,6 +127,11 @@ def part_of_shell(obj: Any) -> Any:
     if any(held.get(name) is not None for held in (own, own.get("_trait_values", {})) for name in ("shell", "parent")):
         raise NotPicklableError("a part of the running IPython")
     return NotImplemented
+
+
+def refuse_kernel(_: Any) -> NoReturn:
+    """Refuse a part of the kernel that runs here, as the connection of a widget: all variables hang on it."""
+    raise NotPicklableError("a part of the running kernel")
 
 
 def frame(frame: Any) -> Any:

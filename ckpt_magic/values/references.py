@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
@@ -16,7 +16,7 @@ from ckpt_magic.values.memory import identity
 
 ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
 HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
-CHANGEABLE: Final = HEAP_TYPE | 1 << 8  # and not Py_TPFLAGS_IMMUTABLETYPE
+_CHANGEABLE: Final = HEAP_TYPE | 1 << 8  # and not Py_TPFLAGS_IMMUTABLETYPE
 
 
 def importable(obj: Any) -> bool:
@@ -35,6 +35,11 @@ def importable(obj: Any) -> bool:
     return found is obj and (type(obj) is not types.FunctionType or obj.__globals__.get("__name__") != "__main__")
 
 
+def can_be_set(cls: type) -> bool:
+    """Whether a class has attributes that can be set: those of builtin and of most compiled types cannot."""
+    return cls.__flags__ & _CHANGEABLE == HEAP_TYPE
+
+
 def is_displaced(cls: type) -> bool:
     """Whether something else is now where this class of a library was: a patch keeps it aside."""
     name: object = cls.__module__
@@ -51,10 +56,17 @@ def library_of(kind: type) -> str:
     return module.partition(".")[0] if isinstance(module, str) else ""
 
 
-def refuse_without_module(cls: type) -> None:
-    """Refuse sympy's `Function("f")` and its like: made by a library, which keeps them in its caches."""
-    if not library_of(cls):
-        raise NotPicklableError(f"the class {cls.__qualname__}, which belongs to no module")
+def without_module(cls: type) -> tuple[Any, ...]:
+    """Reduce a class that a library made and that belongs to no module: only sympy's `Function("f")` is had again.
+
+    sympy finds it by name and assumptions; what was set on it since would be missing.
+    """
+    sympy: Any = sys.modules.get("sympy.core.function")
+    if sympy is not None and type(cls) is sympy.UndefinedFunction:
+        facts: Any = vars(cls)
+        if vars(sympy.UndefinedFunction(facts["name"], **facts["_kwargs"])).keys() == facts.keys():
+            return functools.partial(sympy.Function, facts["name"], **facts["_kwargs"]), ()
+    raise NotPicklableError(f"the class {cls.__qualname__}, which belongs to no module")
 
 
 def by_reference(obj: Any) -> bool:
@@ -76,8 +88,35 @@ def by_reference(obj: Any) -> bool:
         return True  # a function of a compiled library, e.g. numpy.linalg.norm
     numpy = sys.modules.get("numpy")
     if numpy is not None and kind is numpy.ufunc:
-        return "(vectorized)" not in obj.__name__  # made by numpy.frompyfunc
+        return not is_made_of_python(obj)
     return numpy is not None and issubclass(kind, numpy.dtype) and not obj.hasobject
+
+
+def is_made_of_python(ufunc: Any) -> bool:
+    """Whether a function of numpy was made by `numpy.frompyfunc`."""
+    return " (vectorized)" in ufunc.__name__
+
+
+def home_of(ufunc: Any) -> str:
+    """The module in which a function of numpy is found by its name; empty if in none.
+
+    It does not know by itself, and pickle goes through all modules each time that it meets one.
+    """
+    name = ufunc.__name__
+    home = _homes.get(ufunc)
+    if home is None or vars(sys.modules.get(home, types)).get(name) is not ufunc:
+        home = next((home for home, module in _imported() if vars(module).get(name) is ufunc), "")
+        _homes[ufunc] = home
+    return home
+
+
+def _imported() -> Iterator[tuple[str, types.ModuleType]]:
+    for name, module in list(sys.modules.items()):
+        if name not in ("__main__", "__mp_main__") and issubclass(type(module), types.ModuleType):
+            yield name, module
+
+
+_homes: dict[Any, str] = {}
 
 
 def _asks_nobody(kind: Any) -> bool:

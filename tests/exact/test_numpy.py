@@ -721,6 +721,26 @@ S.data[1] = 8.0; t = T[1, 1]
 """,
 )
 
+scenario(
+    "functions of numpy, and those made of Python functions",
+    """
+%%step 1
+import numpy as np
+class Count:
+    n = 0
+    def __call__(self, x): self.n += 1; return x + self.n
+def clip(x): return x if x > 0 else 0.0
+count = Count(); v = np.vectorize(clip, otypes=[float]); a = v([1., -2.])
+u, o = np.frompyfunc(count, 1, 1), np.frompyfunc(max, 2, 1, identity=0); b = u([1, 2]); fs = {'sin': np.sin, 'o': o}
+%%step 2
+c = u([1]), count.n, v([-3., 4.]), v.pyfunc is clip
+%%step 3
+clip_before = clip
+def clip(x): return -x
+d = v([5.]), u([1]), count.n, fs['o'] is o, fs['sin'] is np.sin, o.reduce([]), o.__name__
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -50,6 +50,7 @@ from ckpt_magic.values.references import (
     importable,
     library_of,
     module_of,
+    other_name,
     unnamed_types,
     without_module,
 )
@@ -93,6 +94,9 @@ class Definitions(Functions):
             return NotImplemented
         if identity(cls) in unnamed_types():
             return getattr, (types, unnamed_types()[identity(cls)])
+        if (name := other_name(cls)) is not None:
+            self.note(cls.__module__)
+            return getattr, (sys.modules[cls.__module__], name)
         if not library_of(cls):
             return without_module(cls)
         if not can_be_set(cls):

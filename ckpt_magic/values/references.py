@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import is_own
 
 ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
 HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
@@ -76,7 +77,7 @@ def by_reference(obj: Any) -> bool:
     """
     kind = type(obj)  # never isinstance: it asks a placeholder for its class
     if issubclass(kind, type):
-        return importable(obj) or identity(obj) in unnamed_types()
+        return importable(obj) or identity(obj) in unnamed_types() or other_name(obj) is not None
     if kind is types.FunctionType:
         return importable(obj)
     if kind is types.BuiltinFunctionType:
@@ -137,6 +138,15 @@ def unnamed_types() -> dict[int, str]:
         for name, kind in vars(types).items()
         if isinstance(kind, type) and kind.__module__ == "builtins" and not importable(kind)
     }
+
+
+def other_name(cls: type) -> str | None:
+    """The name that a class of a library has in its module if that is not its own, as `functools._CacheInfo`."""
+    where: object = cls.__module__
+    module = sys.modules.get(where) if isinstance(where, str) and where != "__main__" and not is_own(where) else None
+    if type(module) is not types.ModuleType:
+        return None
+    return next((name for name, value in list(vars(module).items()) if value is cls), None)
 
 
 def module_of(globals_: dict[str, Any]) -> types.ModuleType | None:

@@ -322,6 +322,21 @@ box.clear(); r = list(log), list(D.dead)
 """,
 )
 scenario(
+    "classes that a library has under another name than their own",
+    """
+%%step 1
+import functools, shutil
+@functools.cache
+def f(x): return x
+f(1); info = f.cache_info(); usage = shutil.disk_usage('/')._replace(total=1, used=1, free=1)
+kinds = [type(info), type(usage)]
+%%step 2
+f(2); n = len(kinds)
+%%step 3
+r = type(f.cache_info()) is type(info) is kinds[0], type(shutil.disk_usage('/')) is type(usage)
+""",
+)
+scenario(
     "an exception class and its instances",
     """
 %%step 1

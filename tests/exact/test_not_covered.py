@@ -40,6 +40,20 @@ r = sorted(mock.sentinel._sentinels)
     known="only what code sets is looked at, not what libraries keep of calls",
 )
 scenario(
+    "what an lru_cache of a module of the user's own holds",
+    """
+%%
+from tests.exact import helper
+%%step 1
+a = helper.load(1)
+%%step 2
+n = len(a)
+%%step 3
+r = helper.load(1) is a
+""",
+    known="caches of modules are not looked at: their results are computed again",
+)
+scenario(
     "local variables of the frames in a kept traceback",
     """
 %%step 1

@@ -5,6 +5,7 @@ Knows the namespace and the files of one kernel; decides nothing.
 
 from __future__ import annotations
 
+import abc
 import functools
 import hashlib
 import os
@@ -328,8 +329,10 @@ class Evidence:
         self, row: Mapping[str, Any], facts: Mapping[str, Mapping[str, Fact]], hidden: Sequence[str]
     ) -> dict[str, Any]:
         """A row of META, or what takes its place if that path is not what it was."""
-        if facts["file"][row["path"]].token == row["path"]:
-            return dict(row)
+        return dict(row) if facts["file"][row["path"]].token == row["path"] else self._row_again(row, hidden)
+
+    def _row_again(self, row: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
+        """What META would say now of a path."""
         if "pattern" in row:
             return {**row, "names": self.files.matches(row["pattern"])}
         return self.files.rows([self.files.path(row["path"])], hidden=hidden)[0]
@@ -614,7 +617,7 @@ class Evidence:
             same = self.files.is_same(row, hidden=hidden)
             if same is False:
                 same = self._is_of_other_steps(row, written(), hidden)
-            shown = "" if same or "pattern" in row else file_text(self.files.row(self.files.path(path)))
+            shown = "" if same else file_text(self._row_again(row, hidden))
             facts[path] = Fact(path if same else None if same is None else "", shown)
         if call is not None:
             for row in self.files.depends(call.depends, hidden=hidden):
@@ -755,6 +758,8 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
     for name, value in sorted(attributes_of(one, for_digest=True)):
         if not isinstance(value, (types.FunctionType, staticmethod, classmethod, property)) and name != "__doc__":
             yield name, value
+    if isinstance(one, abc.ABCMeta) and (registered := fingerprint.virtual_subclasses(one)):
+        yield "registered", registered
 
 
 def _constants(codes: Iterable[types.CodeType]) -> Iterator[str]:

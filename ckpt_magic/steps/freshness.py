@@ -190,7 +190,8 @@ def file_text(row: Mapping[str, Any]) -> str:
     if row.get("absent"):
         return "not there"
     if "names" in row:
-        return f"{row.get('count', len(row['names']))} names"
+        count = row.get("count", len(row["names"]))
+        return f"{count} name{'s' * (count != 1)}"
     when = datetime.fromtimestamp(row["mtime"] // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     return ", ".join([f"{row['size']} bytes", when, *([f"digest {row['digest'][:12]}"] if row.get("digest") else [])])
 

@@ -47,7 +47,7 @@ def _reached(value: Any) -> Iterator[Any]:
         if kind in ATOMS or issubclass(kind, _CLOSED_TO_US) or kind.__name__ in _HOLD_NO_FILES:
             continue
         yield one
-        if kind in _SIZED and len(one) > _LONG:
+        if (kind in _SIZED and len(one) > _LONG) or kind.__name__ == "memmap":
             continue
         for inner in gc.get_referents(one):
             if identity(inner) not in met and type(inner) not in ATOMS:
@@ -83,6 +83,10 @@ def _of_lazy_frame(frame: Any) -> Iterable[str]:
     spelled = frame.serialize() if paths and _DATA not in text else b""
     listed = [path for path in paths if path.encode() not in spelled]  # by a pattern, or in a folder
     return map(os.path.abspath, [*paths, *_folders_of(listed)])
+
+
+def _of_map(array: Any) -> Iterable[str]:
+    return [] if array._mmap is None else [array.filename]
 
 
 def _of_dataset(dataset: Any) -> Iterable[str]:
@@ -123,6 +127,7 @@ _READERS: Final[tuple[tuple[str, str, Callable[[Any], Iterable[str]]], ...]] = (
     ("sqlite3", "Connection", _of_database),
     ("polars", "LazyFrame", _of_lazy_frame),
     ("pyarrow.dataset", "FileSystemDataset", _of_dataset),
+    ("numpy", "memmap", _of_map),
     ("mmap", "mmap", _nobody_knows),
     ("pyarrow.parquet", "ParquetFile", _nobody_knows),
     ("h5py", "File", lambda file: [os.path.abspath(file.filename)]),

@@ -126,6 +126,8 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
                 yield name, tuple(value.values())
             elif name == "__annotations__":
                 yield name, annotation_texts(value)
+            elif name in _GENERATED_NAMES:
+                yield name, ()  # that there is one: the code differs between versions of Python
             continue
         yield name, value
     if for_digest and tuples:

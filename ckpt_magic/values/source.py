@@ -586,6 +586,8 @@ class _Finder:
             self.query(node.args[0])
         elif isinstance(node.func, ast.Attribute) and node.func.attr in _EVALUATORS:
             self.dynamic = True
+        elif isinstance(node.func, ast.Name) and node.func.id == "dir" and not node.args:
+            self.read("locals", scope)  # tells of the same
         self.push_children(node, scope)
 
     def query(self, text: ast.expr) -> None:

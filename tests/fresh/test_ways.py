@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ckpt_magic.values import owned
@@ -91,6 +92,10 @@ def database(value: int) -> Edit:
         connection.close()
 
     return edit
+
+
+def array(value: int) -> Edit:
+    return lambda cells: np.save("x.npy", [value, 2])
 
 
 CONFIG = {"way_mod.py": "import json\nCONFIG = json.load(open('x.json'))\ndef get(): return CONFIG\n", "x.json": "1"}
@@ -318,6 +323,8 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "parser.add_argument('--n')", "given = parser.parse_args()\ny = given.n\ndel given", {}, text("'1'", "'2'")),
     ("a frame that leads to the notebook", "import sys\nk = 1\ndef f(): return sys._getframe(1).f_globals['k']",
      "y = f()", {}, text("k = 1", "k = 2")),
+    ("a map of a file", "import numpy as np\nm = np.load('x.npy', mmap_mode='r')", "y = float(m.sum())", array(1),
+     array(2)),
     ("the order of an array in memory", "import numpy as np\na = np.ones((2, 3), order='C')",
      "y = bool(a.flags.c_contiguous)", {}, text("'C'", "'F'")),
     # -- values
@@ -328,6 +335,13 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      cell("next(numbers)")),
     ("a name that is not there any more", "lr = 1", "try:\n    y = lr\nexcept NameError:\n    y = 0", {},
      text("lr = 1", "pass")),
+    ("a new name, where any may be told", "k = 1", "y = sorted(n for n in dir() if n[:1] == 'k')", {}, cell("k2 = 2")),
+    ("a class that is registered with an abstract one",
+     "import abc\nclass Base(abc.ABC): pass\nclass Tool: pass", "y = issubclass(Tool, Base)", {},
+     cell("Base.register(Tool)")),
+    ("an option of a dataclass",
+     "from dataclasses import dataclass\n@dataclass(order=True)\nclass Tool:\n    a: int",
+     "try:\n    y = Tool(1) < Tool(2)\nexcept TypeError: y = 0", {}, text("order=True", "order=False")),
     ("a new name, where any may be read", "k = 1", "y = sorted(n for n in globals() if n[:1] == 'k')", {},
      cell("k2 = 2")),
     # -- what was right before

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 CELLS = {
     "setup": "%load_ext ckpt_magic\n%ckpt_config --name m",
     "values": "lr = 0.1\nlabels = {'a': 1}\nbase = 2\nwide = base * 10",
+    "paths": "from pathlib import Path\nthere = bool(list(Path('nowhere').glob('*')))\nDATA = Path('data')",
     "tools": "import math, random, os\ndef scale(x, by=1):\n    '''Scale.'''\n    return [v * by for v in x]",
     "seed": "random.seed(3)",
     "one": "%%step 1 --title load\ndata = [1, 2, 3]\nos.environ['MODE'] = 'fast'",
     "look": "print(data[0])",
     "count": "print(data.index(1))",
     "two": "%%step 2\nmodel = [lr * v for v in scale(data)]\nmodel.append(random.random())",
-    "three": "%%step 3\nout = sum(model) + labels['a'] + wide",
+    "three": "%%step 3\nout = sum(model) + labels['a'] + wide + len(DATA.name)",
     "end": "print(out)",
 }
 NUMBER = f"%ckpt_start 4\n{CELLS['values']}"
@@ -76,6 +77,7 @@ EDITS: list[tuple[dict[str, str], str, str]] = [
     ({}, "", ""),
     ({"values": "lr = 0.1  # rate\n\nlabels = {'a': 1}\nbase = 2\nwide = (base * 10)"}, "", ""),
     ({"end": "print(out, 'again')"}, "", ""),
+    ({"tools": CELLS["tools"].replace("import math, random", "import random, json\nimport math")}, "", ""),
     ({"look": "print(len(data))"}, "", ""),
     ({"look": "data.append(4)"}, "2 3", "`data` comes from an unmarked cell, was from step 1"),
     ({"tools": CELLS["tools"].replace("Scale.", "Multiply.")}, "", ""),

@@ -12,6 +12,7 @@ import copy
 import functools
 import hashlib
 import linecache
+import os
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -297,11 +298,14 @@ def at_import(text: str, *, called: bool = False) -> AtImport:
     if tree is None:
         return AtImport()
     keys, texts, opens, lists, near = set[str](), set[str](), set[str](), set[str](), False
+    joints = set[int]()  # the dots of `f"{package}.{name}"`: no folder
     for node in _run_at_import(tree, called=called):
         match node:
             case ast.Name(id="__file__" | "__path__"):
                 near = True
-            case ast.Constant(value=str(constant)):
+            case ast.JoinedStr(values=values):
+                joints |= {id(one) for one in values if isinstance(one, ast.Constant) and one.value == os.curdir}
+            case ast.Constant(value=str(constant)) if id(node) not in joints:
                 texts.add(constant)
             case ast.Call(func=ast.Attribute(attr="getenv") | ast.Name(id="getenv"), args=[ast.Constant(str(key)), *_]):
                 keys.add(key)

@@ -113,7 +113,8 @@ class Statement:
     touches: Set[str]
     """Names whose values it may change in place."""
     eased: Set[str]
-    """Those of them of which it only sets what is told as surroundings or as chance, if they are libraries."""
+    """Those of them that it does not change if they are of libraries: it makes objects of a class, or sets what is
+    told as surroundings or as chance."""
     asleep: Mapping[str, Set[str]]
     """What functions read that it defines."""
     changes: Mapping[str, Set[str]]
@@ -185,9 +186,14 @@ def may_vary(word: str) -> bool:
 
 
 def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
-    """Take an unmarked cell apart."""
+    """Take an unmarked cell apart; what an import binds has nothing to do with what else it binds."""
     for node in tree.body:
-        yield _statement(node, lender)
+        if isinstance(node, ast.Import):
+            yield from (_statement(ast.Import([one]), lender) for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (_statement(ast.ImportFrom(node.module, [one], node.level), lender) for one in node.names)
+        else:
+            yield _statement(node, lender)
 
 
 class Past:
@@ -513,7 +519,7 @@ def _touched(inside: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
             found |= names
             if not _is_eased(part):
                 for_sure |= names
-    return found, for_sure
+    return found, for_sure - _makers(inside)
 
 
 def _changed_by(part: ast.AST) -> set[str]:
@@ -532,6 +538,13 @@ def _changed_by(part: ast.AST) -> set[str]:
             found.update(one.id for one in source.nodes(argument) if isinstance(one, ast.Name))
         return found
     return set()
+
+
+def _makers(inside: Sequence[ast.AST]) -> set[str]:
+    """Classes, by the spelling of their names, of which code only makes objects, as in `Path("data").glob("*")`."""
+    called = {id(one.func) for one in inside if isinstance(one, ast.Call)}
+    named = [one for one in inside if isinstance(one, ast.Name) and one.id[0].isupper()] if called else []
+    return {one.id for one in named} - {one.id for one in named if id(one) not in called}
 
 
 def _is_eased(node: ast.AST) -> bool:

@@ -169,7 +169,8 @@ def _report(
 def _reasons(meta: Mapping[str, Any]) -> list[str]:
     """What makes it likely that two runs differ, as far as record and code tell."""
     source = str(meta.get("source", ""))
-    drawn = [name for name, (_, seeded) in meta.get("drawn", {}).items() if not seeded]
+    by_itself = meta.get("seeded", ())
+    drawn = [name for name, (_, seeded) in meta.get("drawn", {}).items() if not seeded and name not in by_itself]
     reasons = [f"draws random numbers that nothing seeded ({', '.join(drawn)})"] if drawn else []
     if not drawn and _UNSEEDED.search(source):
         reasons.append(f"makes a generator without a seed (`{_UNSEEDED.search(source)[0]}`)")  # type: ignore[index]

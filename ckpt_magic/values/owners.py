@@ -62,7 +62,8 @@ def codes(module: types.ModuleType) -> Iterator[types.CodeType]:
     for value in vars(module).values():
         kinds = vars(value).values() if isinstance(value, type) and value.__module__ == module.__name__ else [value]
         for one in kinds:
-            inner = getattr(one, "__func__", getattr(one, "fget", one))
+            kind = type(one)  # no object of a library is asked for an attribute: it may make one
+            inner = one.__func__ if kind in (staticmethod, classmethod) else one.fget if kind is property else one
             if type(inner) is types.FunctionType and inner.__globals__ is vars(module):
                 yield inner.__code__
 

@@ -148,7 +148,7 @@ _PROTOCOL_MACHINERY: Final = frozenset(
 
 def _made_by_protocol(value: Any) -> bool:
     """Whether `typing.Protocol` gave this to its subclass: it does so again for the skeleton."""
-    inner = getattr(value, "__func__", value)
+    inner = function_in(value)
     named = getattr(inner, "__qualname__", "").rpartition(".")[2] in ("_proto_hook", "_no_init_or_replace_init")
     return named and getattr(inner, "__module__", "") == "typing"
 
@@ -166,7 +166,7 @@ def is_generated(cls: type, name: str, value: Any) -> bool:
 def is_namedtuple(cls: type) -> bool:
     """Whether `collections.namedtuple` made this class."""
     own = vars(cls)
-    make = getattr(own.get("_make"), "__func__", None)
+    make = function_in(own.get("_make"))
     return tuple in cls.__bases__ and getattr(make, "__code__", None) is _namedtuple_code()["_make"]
 
 
@@ -174,7 +174,7 @@ def is_namedtuple(cls: type) -> bool:
 def _namedtuple_code() -> dict[str, types.CodeType]:
     """The code of the methods that `collections.namedtuple` gives every class."""
     template = collections.namedtuple("template", "x")
-    found = {name: getattr(value, "__func__", value) for name, value in vars(template).items()}
+    found = {name: function_in(value) for name, value in vars(template).items()}
     return {name: value.__code__ for name, value in found.items() if hasattr(value, "__code__")}
 
 
@@ -185,7 +185,7 @@ def _made_by_namedtuple(cls: type, name: str, value: Any) -> bool:
         return True
     if name in cls._fields and type(value).__name__ == "_tuplegetter":  # type: ignore[attr-defined]
         return True
-    inner = getattr(value, "__func__", value)
+    inner = function_in(value)
     return getattr(inner, "__code__", None) is _namedtuple_code().get(name, 0)
 
 

@@ -563,8 +563,10 @@ class Places:
             return False
         if type(value) is types.FunctionType and value.__globals__ is self._namespace:
             return True
-        getter = value.fget if isinstance(value, property) else None  # asking a `ctypes` loader would open a library
-        for one in (value, type(value), getattr(value, "__func__", None), getter):
+        kind: Any = type(value)  # no object of a library is asked for an attribute: it may make one, or open a library
+        getter = value.fget if issubclass(kind, property) else None
+        function = value.__func__ if issubclass(kind, _WITH_FUNCTION) else None
+        for one in (value, kind, function, getter):
             if one is not None and module_name(one) == "__main__":
                 return True
         inner = vars(value).values() if type(value).__module__ == "pandas.core.accessor" else ()
@@ -581,6 +583,7 @@ class _Module:
         self.words = words_of(codes(module))
 
 
+_WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)
 _BUILTIN: Final = ATOMS | {list, dict, tuple, set, frozenset}
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})
 _OWNERS: Final = 300

@@ -29,13 +29,12 @@ scenario(
     "what a library changes inside itself when it is called",
     """
 %%step 1
-import textwrap
-from unittest import mock
-names = [mock.sentinel.some]
+import uuid
+n = uuid.getnode() * 0
 %%step 2
-names.append(1)
+n += 1
 %%step 3
-r = sorted(mock.sentinel._sentinels)
+r = uuid._node is None
 """,
     known="only what code sets is looked at, not what libraries keep of calls",
 )

@@ -125,3 +125,10 @@ def test_packages_of_another_environment_are_not_the_users_own(tmp_path: Path, m
         module.__file__ = str(tmp_path / folder / "some_module.py")
         monkeypatch.setitem(sys.modules, "some_module", module)
         assert is_own("some_module") is own
+
+
+def test_a_module_with_a_file_that_is_made_up_is_not_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("a_library.ops")
+    module.__file__ = "_ops.py"  # as `torch.ops` says
+    monkeypatch.setitem(sys.modules, "a_library.ops", module)
+    assert not is_own("a_library.ops")

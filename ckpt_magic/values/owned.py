@@ -83,6 +83,8 @@ def is_own_file(file: str) -> bool:
     """Whether a file is the text of a module of the user's own."""
     if any(folder in file for folder in OF_PACKAGES):  # also those of another environment, by a .pth file
         return False
+    if not os.path.isabs(file):  # made up: `torch.ops` says `_ops.py`
+        return False
     return file.endswith(".py") and not file.startswith(_installed())
 
 

@@ -630,6 +630,22 @@ def test_dunder_names_of_the_notebook_are_restored_like_others(run_in_fork: RunI
     assert other.text.count("restored") >= 1
 
 
+def test_names_that_a_magic_brings_and_hides_are_restored(run_in_fork: RunInFork) -> None:
+    """As `%pylab` does: code goes on using `plot`."""
+    pylab = (
+        "%%step 1\nimport math\nfrom matplotlib.backends.registry import backend_registry\n"
+        "new = {'tau': math.tau, 'registry': backend_registry}\n"
+        "backend_registry.resolve_backend('module://matplotlib_inline.backend_inline')\n"
+        "get_ipython().user_ns.update(new); get_ipython().user_ns_hidden.update(new); del new"
+    )
+    cells = [pylab, "print(tau, registry.list_builtin()[:1])"]
+    cold = run_in_fork(["%ckpt_config --name hidden", *cells])
+    again = run_in_fork(["%ckpt_config --name hidden", "%ckpt_start end", *cells])
+    assert "step 1 · restored" in again.text
+    assert "6.28" in again.cells[-1]["text"]
+    assert again.cells[-1] == cold.cells[-1]
+
+
 def test_what_ipython_itself_sets_for_the_time_of_a_cell_is_no_change(run_in_fork: RunInFork) -> None:
     """Attributes set by name could be any: `sys.displayhook`, `exit`, `quit` and `get_ipython` are IPython's."""
     steps = [

@@ -83,6 +83,7 @@ class CkptMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._shell = shell
+        self._ipythons = frozenset(shell.user_ns_hidden)
         self.session: Session = getattr(shell, _ATTRIBUTE, None) or self._new_session()
         setattr(shell, _ATTRIBUTE, self.session)
         self.session.failed_cap = self.failed_cap
@@ -143,10 +144,14 @@ class CkptMagics(Magics):
         )
 
     def _hidden(self, names: Mapping[str, Any]) -> Set[str]:
-        """Those names of the namespace that are IPython's, not the user's."""
+        """Those names of the namespace that are IPython's, not the user's.
+
+        What `%pylab` brings later IPython hides as well, but code goes on using it.
+        """
         hidden = self._shell.user_ns_hidden
         found = {name for name in names if name[:1] == "_" and _IPYTHONS.fullmatch(name) is not None}
-        return found | {name for name in hidden.keys() & names.keys() if hidden[name] is names[name]}
+        own = self._ipythons & hidden.keys() & names.keys()
+        return found | {name for name in own if hidden[name] is names[name]}
 
     def _apply_options(self, change: Any) -> None:
         """`%config CkptMagics.… = …` holds from the next step on."""

@@ -33,6 +33,7 @@ _OF_THE_PROCESS: Final = (
     ("sys", "path_importer_cache"),
     ("warnings", "filters"),
     ("matplotlib", "rcParams"),
+    ("matplotlib.backends.registry", "backend_registry"),  # what packages offer is looked up when a window is opened
 )
 
 

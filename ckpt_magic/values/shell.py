@@ -186,10 +186,8 @@ def look_inline() -> dict[str, Any] | None:
     if INLINE not in sys.modules or shell is None or config is None:
         return None
     formats, arguments = _formats(shell)
-    found: dict[str, Any] = {"drawing": True, "figure formats": formats, "figure arguments": arguments}
-    if config.initialized():
-        found["close figures"] = config.instance().close_figures
-    return found
+    closes = config.instance().close_figures if config.initialized() else config.close_figures.default_value
+    return {"drawing": True, "figure formats": formats, "figure arguments": arguments, "close figures": closes}
 
 
 def inline_defaults() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import collections
+import dataclasses
 import enum
 import functools
 import re
@@ -126,6 +127,14 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
                 yield name, tuple(value.values())
             elif name == "__annotations__":
                 yield name, annotation_texts(value)
+            elif name == "__orig_bases__":
+                yield name, annotation_texts({str(at): base for at, base in enumerate(value)})
+            elif name == "__slots__":
+                yield name, slots(cls)
+            elif name == "_boundary_" and value is not None:
+                yield name, value.value
+            elif name == "__pydantic_decorators__":
+                yield name, _decorators(value)
             elif name in _GENERATED_NAMES:
                 yield name, ()  # that there is one: the code differs between versions of Python
             continue
@@ -136,9 +145,17 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
         yield "_member_map_", tuple(part for name, member in cls._member_map_.items() for part in (name, member))
 
 
+def _decorators(infos: Any) -> tuple[str, ...]:
+    """What the decorators of a model of pydantic were given, without the functions and without addresses."""
+    tables = (getattr(infos, field.name) for field in dataclasses.fields(infos))
+    found = (f"{name}: {one.info!r}" for table in tables if isinstance(table, dict) for name, one in table.items())
+    return tuple(re.sub(" at 0x[0-9a-f]+", "", text) for text in found)
+
+
 _IGNORED_IN_DIGEST: Final = _ENUM_MACHINERY | frozenset(
-    "__dataclass_fields__ __annotations__ __slots__ __match_args__ __static_attributes__ __firstlineno__ "
-    "__orig_bases__ __parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ __replace__".split()
+    "__dataclass_fields__ __annotations__ __slots__ __static_attributes__ __firstlineno__ __orig_bases__ "
+    "__parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ __replace__ __pydantic_core_schema__ "
+    "__pydantic_decorators__ __pydantic_serializer__ __pydantic_validator__ __signature__".split()
 )
 
 _PROTOCOL_MACHINERY: Final = frozenset(

@@ -342,6 +342,21 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("an option of a dataclass",
      "from dataclasses import dataclass\n@dataclass(order=True)\nclass Tool:\n    a: int",
      "try:\n    y = Tool(1) < Tool(2)\nexcept TypeError: y = 0", {}, text("order=True", "order=False")),
+    ("the names that instances have room for", "class Base: __slots__ = ()\nclass Tool(Base): __slots__ = ('a',)",
+     "tool = Tool()\ntry:\n    tool.b = 1\n    y = 1\nexcept AttributeError: y = 0\ndel tool", {},
+     text("('a',)", "('a', 'b')")),
+    ("the order in which a class is matched",
+     "from dataclasses import dataclass\n@dataclass\nclass Tool:\n    a: int = 1\n    b: int = 2\n"
+     "    __match_args__ = 'a', 'b'", "match Tool():\n    case Tool(y, _): pass", {}, text("'a', 'b'", "'b', 'a'")),
+    ("what a generic class is made of",
+     "import typing\nT = typing.TypeVar('T')\nclass Base(typing.Generic[T]): pass\nclass Tool(Base[int]): pass",
+     "y = typing.get_args(Tool.__orig_bases__[0])[0].__name__", {}, text("Base[int]", "Base[str]")),
+    ("what an enumeration does with other values",
+     "import enum\nclass Mode(enum.Flag, boundary=enum.KEEP): A = 1", "y = Mode(8).value", {}, text("KEEP", "CONFORM")),
+    ("when a model is validated",
+     "from pydantic import BaseModel, field_validator\nclass Tool(BaseModel):\n    a: int\n"
+     "    @field_validator('a', mode='after')\n    @classmethod\n    def check(cls, value): return repr(value)",
+     "y = Tool(a='1').a", {}, text("'after'", "'plain'")),
     ("a new name, where any may be read", "k = 1", "y = sorted(n for n in globals() if n[:1] == 'k')", {},
      cell("k2 = 2")),
     # -- what was right before

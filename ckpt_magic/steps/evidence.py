@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import functools
 import hashlib
+import operator
 import os
 import platform
 import sys
@@ -46,7 +47,7 @@ from ckpt_magic.values.essence import Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.origins import FAR
-from ckpt_magic.values.parts import attributes_of
+from ckpt_magic.values.parts import telling_attributes
 
 Reach = tuple[Set[str] | None, source.Words, reaching.Reached | None]
 Written = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
@@ -755,7 +756,7 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
                 continue
         yield from sorted(item for item in vars(one).items() if item[0] != "__wrapped__")
         return
-    for name, value in sorted(attributes_of(one, for_digest=True)):
+    for name, value in sorted(telling_attributes(one), key=operator.itemgetter(0)):
         if not isinstance(value, (types.FunctionType, staticmethod, classmethod, property)) and name != "__doc__":
             yield name, value
     if isinstance(one, abc.ABCMeta) and (registered := fingerprint.virtual_subclasses(one)):

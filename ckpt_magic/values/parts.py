@@ -127,22 +127,38 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
                 yield name, tuple(value.values())
             elif name == "__annotations__":
                 yield name, annotation_texts(value)
-            elif name == "__orig_bases__":
-                yield name, annotation_texts({str(at): base for at, base in enumerate(value)})
-            elif name == "__slots__":
-                yield name, slots(cls)
-            elif name == "_boundary_" and value is not None:
-                yield name, value.value
-            elif name == "__pydantic_decorators__":
-                yield name, _decorators(value)
-            elif name in _GENERATED_NAMES:
-                yield name, ()  # that there is one: the code differs between versions of Python
             continue
         yield name, value
     if for_digest and tuples:
         yield "_field_defaults", tuple(part for item in cls._field_defaults.items() for part in item)  # type: ignore[attr-defined]
     if for_digest and isinstance(cls, enum.EnumType):
         yield "_member_map_", tuple(part for name, member in cls._member_map_.items() for part in (name, member))
+
+
+def telling_attributes(cls: type) -> Iterator[tuple[str, Any]]:
+    """What tells whether a class does the same as before: more than its digest, which stays what it is in files."""
+    for name, value in attributes_of(cls, for_digest=True):
+        if name not in _DERIVED_BY_PYDANTIC:
+            yield name, value
+    for name, value in vars(cls).items():
+        if name == "__orig_bases__":
+            yield name, annotation_texts({str(at): base for at, base in enumerate(value)})
+        elif name == "__slots__":
+            yield name, slots(cls)
+        elif name == "__match_args__":
+            yield name, value
+        elif name == "_boundary_" and value is not None:
+            yield name, value.value
+        elif name == "__pydantic_decorators__":
+            yield name, _decorators(value)
+        elif is_generated(cls, name, value):
+            yield name, ()  # that there is one: the code differs between versions of Python
+
+
+_DERIVED_BY_PYDANTIC: Final = frozenset(
+    "__pydantic_core_schema__ __pydantic_decorators__ __pydantic_serializer__ __pydantic_validator__ "
+    "__signature__".split()
+)
 
 
 def _decorators(infos: Any) -> tuple[str, ...]:
@@ -153,9 +169,8 @@ def _decorators(infos: Any) -> tuple[str, ...]:
 
 
 _IGNORED_IN_DIGEST: Final = _ENUM_MACHINERY | frozenset(
-    "__dataclass_fields__ __annotations__ __slots__ __static_attributes__ __firstlineno__ __orig_bases__ "
-    "__parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ __replace__ __pydantic_core_schema__ "
-    "__pydantic_decorators__ __pydantic_serializer__ __pydantic_validator__ __signature__".split()
+    "__dataclass_fields__ __annotations__ __slots__ __match_args__ __static_attributes__ __firstlineno__ "
+    "__orig_bases__ __parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ __replace__".split()
 )
 
 _PROTOCOL_MACHINERY: Final = frozenset(

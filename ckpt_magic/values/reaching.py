@@ -232,6 +232,8 @@ class _Reach:
         if kind in _CONTAINERS and len(value) > _WALK_LIMIT:
             return
         parts = gc.get_referents(value)  # calls no code, whatever the object is
+        if kind is getattr(sys.modules.get("numpy"), "ndarray", None) and value.dtype.hasobject:
+            parts += value.ravel()[:_WALK_LIMIT].tolist()  # which the collector does not see
         self.walked += 1 + len(parts)
         for part in parts:
             self.add(part)

@@ -18,11 +18,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 # Whoever mentions one of these can reach any name of the notebook without writing it down.
-_REACHES_ALL: Final = frozenset({"exec", "eval", "globals", "vars", "locals", "__import__", "get_ipython"})
+_REACHES_ALL: Final = frozenset(
+    {"exec", "eval", "globals", "vars", "locals", "__import__", "get_ipython", "get_type_hints", "cProfile", "doctest"}
+)
 _NO_CODE: Final = frozenset(
     {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 )
-_REACHES_ALL_ATTRIBUTES: Final = frozenset({"__globals__", "f_globals", "f_locals", "user_ns", "user_global_ns"})
+_REACHES_ALL_ATTRIBUTES: Final = frozenset(
+    {"__globals__", "f_globals", "f_locals", "user_ns", "user_global_ns", "get_type_hints"}
+)
 # Methods that evaluate a text in the caller's variables: DataFrame.eval, numexpr.evaluate, duckdb.sql and polars.sql.
 _EVALUATORS: Final = frozenset({"eval", "evaluate", "sql"})
 

@@ -357,6 +357,12 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "from pydantic import BaseModel, field_validator\nclass Tool(BaseModel):\n    a: int\n"
      "    @field_validator('a', mode='after')\n    @classmethod\n    def check(cls, value): return repr(value)",
      "y = Tool(a='1').a", {}, text("'after'", "'plain'")),
+    ("what a function in an array reads",
+     "import numpy as np\nk = 1\ndef f(): return k\na = np.array([f], dtype=object)", "y = a[0]()", {},
+     text("k = 1", "k = 2")),
+    ("what the text of an annotation means",
+     "import typing\nclass A: pass\nclass B: pass\nk = A\ndef f(a: 'k'): pass",
+     "y = typing.get_type_hints(f)['a'].__name__", {}, text("k = A", "k = B")),
     ("a new name, where any may be read", "k = 1", "y = sorted(n for n in globals() if n[:1] == 'k')", {},
      cell("k2 = 2")),
     # -- what was right before

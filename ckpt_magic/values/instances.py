@@ -84,7 +84,12 @@ def is_asked_early(kind: Any) -> bool:
     """Whether reading an instance the usual way may ask code of its class that needs its attributes."""
     if reduces_itself(kind) or kind in copyreg.dispatch_table or hasattr(kind, "__setstate__"):
         return False
-    return has_getattr(kind) or type(kind.__hash__) is types.FunctionType
+    return is_asked_to_read(kind) or type(kind.__hash__) is types.FunctionType
+
+
+def is_asked_to_read(kind: Any) -> bool:
+    """Whether unpickling asks a ``__getattr__`` of a class, or its ``__setattr__``, by which it fills slots."""
+    return has_getattr(kind) or (type(kind.__setattr__) is types.FunctionType and bool(copyreg._slotnames(kind)))  # type: ignore[attr-defined]
 
 
 def has_getattr(kind: Any) -> bool:

@@ -24,7 +24,18 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import arrays, caches, handles, instances, iterators, reducers, tensors, tracebacks, weak
+from ckpt_magic.values import (
+    arrays,
+    caches,
+    containers,
+    handles,
+    instances,
+    iterators,
+    reducers,
+    tensors,
+    tracebacks,
+    weak,
+)
 from ckpt_magic.values.arrays import Arrays, View, is_plain_subarray
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, VARIABLE, Form, Owned
@@ -204,6 +215,8 @@ class ValuePickler(pickle.Pickler):
         if module == "dataclasses":
             return reducers.DATACLASSES.get(kind.__name__)
         if not by_reference(kind):
+            if not instances.is_asked_early(kind) and (base := containers.base_of(kind)) is not None:
+                return containers.reducer(base)
             if instances.reduces_itself(kind):
                 return self._own_reduction
             if instances.makes_itself(kind):
@@ -301,9 +314,10 @@ class ValuePickler(pickle.Pickler):
         """Write an object whose own code may be asked while it is read, before its attributes are there.
 
         A set in a cycle asks for the hash of its members, which are then still being read: so an object is made with
-        those attributes that lead nowhere. And pickle asks a ``__getattr__`` for ``__setstate__``: so it does not.
+        those attributes that lead nowhere. And pickle asks a ``__getattr__`` for ``__setstate__``, a ``__setattr__`` to
+        fill slots: so it does not.
         """
-        if not instances.has_getattr(type(obj)) and all(
+        if not instances.is_asked_to_read(type(obj)) and all(
             map(instances.leads_nowhere, getattr(obj, "__dict__", {}).values())
         ):
             return self._instance_of(obj)

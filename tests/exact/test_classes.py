@@ -322,6 +322,61 @@ box.clear(); r = list(log), list(D.dead)
 """,
 )
 scenario(
+    "containers whose methods do more are not filled by these, nor made by their constructors",
+    """
+%%step 1
+log = []
+class D(dict):
+    def __setitem__(self, k, v): log.append(('set', k)); super().__setitem__(k, v)
+class L(list):
+    def append(self, x): log.append(('app', x)); super().append(x)
+    def extend(self, xs): log.append('ext'); super().extend(xs)
+class S(set):
+    def __init__(self, *a): log.append('S'); super().__init__(*a)
+    def add(self, x): log.append(('add', x)); super().add(x)
+class B(bytearray):
+    def __init__(self, *a): log.append('B'); super().__init__(*a); self.note = [1]
+class Slots:
+    __slots__ = ('p', 'q')
+    def __setattr__(self, k, v): log.append(k); super().__setattr__(k, v)
+%%step 2
+d, l, s, b, t = D(), L(), S([1]), B(b'ab'), Slots()
+d['me'] = d; l.append(l); d['l'] = l; s.add(2); s.owner = l; b.note.append(d); t.p = d
+%%step 3
+n = len(log)
+%%step 4
+r = log, d['me'] is d, l[0] is l, d['l'] is l, s.owner is l, sorted(s), bytes(b), b.note[1] is d, n, t.p is d
+%%step 5
+d['x'] = b; l.extend([s]); b += b'c'; t.q = 1
+""",
+)
+scenario(
+    "classes of all containers, with attributes, slots, a length and a factory",
+    """
+%%step 1
+import collections
+class Tracked(dict):
+    def __init__(self): super().__init__(); self.log = []
+    def __setitem__(self, k, v): self.log.append(k); super().__setitem__(k, v)
+class Q(collections.deque):
+    __slots__ = ('tag', 'more')
+    def __init__(self, tag, *a, **k): super().__init__(*a, **k); self.tag = tag
+class F(collections.defaultdict): pass
+class O(collections.OrderedDict):
+    def __init__(self, *a): super().__init__(*a); self.seen = []
+class C(collections.Counter): pass
+class Z(frozenset):
+    def __new__(cls, xs, note): o = super().__new__(cls, xs); o.note = note; return o
+x = Tracked(); x['k'] = [1]; q = Q([7], [1, 2, 3], 2); f = F(list); f.note = [1]; f['a'].append(q)
+o = O([('b', 1), ('a', 2)]); c = C('aab'); c.extra = o; z = Z([1, 2], [3])
+%%step 2
+x['j'] = x['k']; q.append(9); o.move_to_end('b'); o.seen.append(q); c['z'] += 2; f['n']; z.note.append(c)
+%%step 3
+r = list(q), q.maxlen, q.tag, dict(f), f.note, list(o), o.seen[0] is q, dict(c), c.extra is o, sorted(z), z.note[1] is c
+r2 = c.most_common(1), f.default_factory is list, x.log, x['j'] is x['k']
+""",
+)
+scenario(
     "classes that a library has under another name than their own",
     """
 %%step 1

@@ -1,0 +1,87 @@
+"""Containers of classes that a notebook derives from those of Python: made and filled by the methods of these.
+
+Unpickling would call what the notebook's class has in their place, a constructor, `append` or ``__setitem__``: it may
+want what is not there yet, and do a second time what it did when the object was made.
+"""
+
+from __future__ import annotations
+
+import collections
+import copyreg
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from ckpt_magic.values.forms import Form
+
+_ABSENT: Final = object()
+_Call = tuple[Any, tuple[Any, ...]]  # a method of a base, and what it gets beside the object
+
+_SET: Final = """lambda made, state: (
+    [method(made, *given) for method, given in state[0]],
+    state[1] is not None and object.__setattr__(made, '__dict__', state[1]),
+    [object.__setattr__(made, name, value) for name, value in state[2].items()])"""
+
+
+def base_of(kind: Any) -> type | None:
+    """The container of Python that a class is derived from; none for one with a way of its own to be pickled."""
+    base = next((base for base in _CALLS if issubclass(kind, base)), None)
+    if base is None or kind in copyreg.dispatch_table:
+        return None
+    if any(getattr(kind, name, None) is not getattr(base, name, None) for name in _WAYS):
+        return None
+    return base
+
+
+def reducer(base: Any) -> Callable[[Any], Any]:
+    """Reduce objects of classes that are derived from this container."""
+
+    def reduce(obj: Any) -> Any:
+        kind = type(obj)
+        calls = [] if base is frozenset else list(_CALLS[base](obj))
+        attributes = _attribute(obj, "__dict__", None)
+        slots = {name: _attribute(obj, name) for name in copyreg._slotnames(kind)}  # type: ignore[attr-defined]
+        slots = {name: value for name, value in slots.items() if value is not _ABSENT}
+        given = (kind, list(frozenset.__iter__(obj))) if base is frozenset else (kind,)
+        return base.__new__, given, (calls, attributes, slots), None, None, Form(eval, _SET)
+
+    return reduce
+
+
+def _attribute(obj: Any, name: str, default: Any = _ABSENT) -> Any:
+    """An attribute without asking the class of the object for it."""
+    try:
+        return object.__getattribute__(obj, name)
+    except AttributeError:
+        return default
+
+
+def _of_dict(obj: Any) -> Iterator[_Call]:
+    yield dict.update, (dict(dict.items(obj)),)
+
+
+def _of_ordered_dict(obj: Any) -> Iterator[_Call]:
+    for item in collections.OrderedDict.items(obj):
+        yield collections.OrderedDict.__setitem__, item
+
+
+def _of_defaultdict(obj: Any) -> Iterator[_Call]:
+    yield collections.defaultdict.__init__, (obj.default_factory,)
+    yield from _of_dict(obj)
+
+
+def _of_deque(obj: Any) -> Iterator[_Call]:
+    yield collections.deque.__init__, (list(collections.deque.__iter__(obj)), obj.maxlen)
+
+
+_CALLS: Final[dict[type, Callable[[Any], Iterator[_Call]]]] = {  # the derived before what they are derived from
+    collections.OrderedDict: _of_ordered_dict,
+    collections.defaultdict: _of_defaultdict,
+    collections.Counter: _of_dict,
+    dict: _of_dict,
+    list: lambda obj: iter([(list.extend, (list(list.__iter__(obj)),))]),
+    set: lambda obj: iter([(set.update, (list(set.__iter__(obj)),))]),
+    frozenset: lambda obj: iter(()),
+    collections.deque: _of_deque,
+    bytearray: lambda obj: iter([(bytearray.__init__, (bytes(obj),))]),
+}
+_WAYS: Final = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")

@@ -6,6 +6,7 @@ Results of regular expressions, queues, what a `with` statement closed, views of
 from __future__ import annotations
 
 import array
+import ctypes
 import gc
 import io
 import itertools
@@ -57,12 +58,15 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
     return found
 
 
-def array_type(kind: Any, known: Definitions) -> Any:
-    """Let a type of arrays of `ctypes` be made anew: it has no name, and there is one for each length."""
+def type_of_c(kind: Any, known: Definitions) -> Any:
+    """Let a type of arrays or pointers of `ctypes` be made anew: it has no name, and there is one for each length."""
     if hasattr(kind, "_length_") and kind is kind._type_ * kind._length_:
-        module = kind.__module__  # that of the code which asked for it first
-        return operator.mul, (kind._type_, kind._length_), module, None, None, known.evaluated(_OF_MODULE)
-    return None
+        made: tuple[Any, ...] = operator.mul, (kind._type_, kind._length_)
+    elif hasattr(kind, "_type_") and issubclass(kind, ctypes._Pointer) and kind is ctypes.POINTER(kind._type_):
+        made = ctypes.POINTER, (kind._type_,)
+    else:
+        return None
+    return *made, kind.__module__, None, None, known.evaluated(_OF_MODULE)  # that of the code which asked for it first
 
 
 def memory_of_c(one: Any) -> Any:

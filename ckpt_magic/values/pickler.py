@@ -136,8 +136,8 @@ class ValuePickler(pickle.Pickler):
 
     def _reducer_for(self, kind: type) -> Callable[[Any], Any] | None:
         """Choose once per type what to do with its objects; none leaves them to the pickler."""
-        if issubclass(kind, type(ctypes.Array)):
-            return lambda one: handles.array_type(one, self.definitions) or self._class(one)
+        if issubclass(kind, (type(ctypes.Array), type(ctypes._Pointer))):
+            return lambda one: handles.type_of_c(one, self.definitions) or self._class(one)
         if issubclass(kind, type):
             return self._class
         if issubclass(kind, _MEMORY_OF_C):

@@ -656,3 +656,20 @@ def test_the_callbacks_of_a_restored_figure_are_no_change_of_it(space: Values) -
     before = look(main["v"], main).digest
     space("import pickle; v = pickle.loads(pickle.dumps(v))")  # which counts them on
     assert look(main["v"], main).digest == before is not None
+
+
+def test_a_function_of_numba_is_told_by_what_it_is_made_of() -> None:
+    numba = pytest.importorskip("numba")
+
+    def made(more: int) -> Any:
+        @numba.njit  # type: ignore[untyped-decorator]
+        def add(x: int) -> int:
+            return x + more
+
+        return add
+
+    one, other, third = made(1), made(1), made(2)
+    assert look(one, {}).digest == look(other, {}).digest != look(third, {}).digest
+    before = look(one, {}).digest
+    one(1)
+    assert look(one, {}).digest == before

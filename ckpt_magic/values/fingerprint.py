@@ -345,6 +345,8 @@ class Look(ValuePickler):
                 return self._noting(getattr(self, note), usual)
         if usual is None and references.library_of(kind) == "pandas" and not _keeps_selection(kind):
             return _without_caches
+        if issubclass(kind, getattr(sys.modules.get("numba.core.serialize"), "ReduceMixin", ())):
+            return _compiled_by_numba
         if kind.__name__ == "_AxesStack" and kind.__module__ == "matplotlib.figure":
             return _axes_in_order
         for module, name, left_out in _OF_MATPLOTLIB:
@@ -768,6 +770,12 @@ def _all_there(data: tuple[Any, ...]) -> tuple[Any, ...]:
         if bits >> offset % 8 & every == every:
             buffers = [None, *buffers[1:]]
     return kind, length, nulls, offset, buffers, [_all_there(child) for child in children], *rest
+
+
+def _compiled_by_numba(function: Any) -> tuple[Any, ...]:
+    """Reduce a function of numba without the number by which it is known in a kernel: it is another one in each."""
+    states = {name: part for name, part in function._reduce_states().items() if name != "uuid"}
+    return _Form, ("numba", type(function).__qualname__), (None, states)
 
 
 def _part_of_figure(

@@ -321,7 +321,7 @@ def _of_libraries(before: State, after: State, saved: Iterable[str]) -> tuple[di
         for looks in (before.looks.values(), after.looks.values(), map(after.looks.__getitem__, saved))
     )
     refused = [
-        f"`{owned.text(path)}`, which a library owns and the step changed,"
+        f"`{owned.text(path)}`, which a library owns and {'the step changed' if digest else 'nobody can compare'},"
         for path, digest in new.items()
         if (path in old and old[path] != digest) or (path in held and digest is None)
     ]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from ckpt_magic.values.forms import Form
+from ckpt_magic.values.instances import attributes
 
-_ABSENT: Final = object()
 _Call = tuple[Any, tuple[Any, ...]]  # a method of a base, and what it gets beside the object
 
 _SET: Final = """lambda made, state: (
@@ -38,21 +38,10 @@ def reducer(base: Any) -> Callable[[Any], Any]:
     def reduce(obj: Any) -> Any:
         kind = type(obj)
         calls = [] if base is frozenset else list(_CALLS[base](obj))
-        attributes = _attribute(obj, "__dict__", None)
-        slots = {name: _attribute(obj, name) for name in copyreg._slotnames(kind)}  # type: ignore[attr-defined]
-        slots = {name: value for name, value in slots.items() if value is not _ABSENT}
         given = (kind, list(frozenset.__iter__(obj))) if base is frozenset else (kind,)
-        return base.__new__, given, (calls, attributes, slots), None, None, Form(eval, _SET)
+        return base.__new__, given, (calls, *(attributes(obj) or (None, {}))), None, None, Form(eval, _SET)
 
     return reduce
-
-
-def _attribute(obj: Any, name: str, default: Any = _ABSENT) -> Any:
-    """An attribute without asking the class of the object for it."""
-    try:
-        return object.__getattribute__(obj, name)
-    except AttributeError:
-        return default
 
 
 def _of_dict(obj: Any) -> Iterator[_Call]:

@@ -117,6 +117,35 @@ SET_STATE: Final = """lambda made, state: (
     [object.__setattr__(made, name, value) for name, value in (state[1] or {}).items()])"""
 
 
+def says_how(kind: Any) -> bool:
+    """Whether the notebook says itself how objects of a class of it are pickled."""
+    own = [vars(cls) for cls in kind.__mro__ if not importable(cls)]
+    return any(name in space for space in own for name in ("__reduce__", "__reduce_ex__"))
+
+
+def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:
+    """What an object has in its `__dict__` and in slots of the notebook, for `SET_STATE`; None if nothing."""
+    kind: Any = type(obj)
+    base = next(cls for cls in kind.__mro__ if importable(cls))  # which looks after its own slots
+    its: list[str] = copyreg._slotnames(base)  # type: ignore[attr-defined]
+    slots = {}
+    for name in (one for one in copyreg._slotnames(kind) if one not in its):  # type: ignore[attr-defined]
+        with suppress(AttributeError):
+            slots[name] = _attribute(obj, name)
+    inside: dict[str, Any] | None = None
+    with suppress(AttributeError):
+        inside = _attribute(obj, "__dict__")
+    return (inside, slots) if inside or slots else None
+
+
+def made_so(obj: Any, made: Any, args: Any) -> tuple[Any, Any]:
+    """Make an object by the ``__new__`` of a compiled base instead of its class, which may do more."""
+    base: Any = next(cls for cls in type(obj).__mro__ if "__new__" in vars(cls) and importable(cls))
+    if made is type(obj) and type(base.__new__) is types.BuiltinFunctionType:
+        return base.__new__, (made, *args)
+    return made, args
+
+
 def reduces_itself(kind: Any) -> bool:
     """Whether a class has a way of its own to be pickled."""
     return kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__

@@ -218,7 +218,7 @@ class ValuePickler(pickle.Pickler):
             if not instances.is_asked_early(kind) and (base := containers.base_of(kind)) is not None:
                 return containers.reducer(base)
             if instances.reduces_itself(kind):
-                return self._own_reduction
+                return self._own_reduction if instances.says_how(kind) else self._with_attributes
             if instances.makes_itself(kind):
                 return instances.made_by_base
         usual = self._reducer_for_instances(kind)
@@ -309,6 +309,14 @@ class ValuePickler(pickle.Pickler):
             self.definitions.note(obj.__module__)
             return NotImplemented  # a function of a compiled library
         return reduced
+
+    def _with_attributes(self, obj: Any) -> Any:
+        """Take the reduction that a notebook's class has of a base, of dates for instance: attributes are left out."""
+        reduced = self._own_reduction(obj)
+        if not isinstance(reduced, tuple) or len(reduced) > 2 or not (state := instances.attributes(obj)):
+            return reduced
+        made, args = instances.made_so(obj, *reduced)
+        return made, args, state, None, None, self.definitions.evaluated(instances.SET_STATE)
 
     def _early(self, obj: Any) -> Any:
         """Write an object whose own code may be asked while it is read, before its attributes are there.

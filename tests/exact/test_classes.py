@@ -377,6 +377,30 @@ r2 = c.most_common(1), f.default_factory is list, x.log, x['j'] is x['k']
 """,
 )
 scenario(
+    "attributes of dates, numbers, paths and arrays of the notebook's own classes",
+    """
+%%step 1
+import array, datetime, decimal, fractions, pathlib
+class Day(datetime.date):
+    made = []
+    def __new__(cls, *a): Day.made.append(len(a)); return super().__new__(cls, *a)
+class When(datetime.datetime): __slots__ = ('k', 'more')
+class Dec(decimal.Decimal):
+    def half(self): return self / 2
+class Fr(fractions.Fraction): pass
+class Pth(type(pathlib.Path())): pass
+class Arr(array.array):
+    def __new__(cls, t, xs): return super().__new__(cls, t, xs)
+day, when, dec, fr, arr = Day(2024, 1, 2), When(2024, 1, 2, 3), Dec('1.5'), Fr(1, 3), Arr('i', [1, 2])
+pth = Pth('/a/b'); day.note = [1]; arr.tag = day; dec.unit = day.note; pth.of = fr; fr.up = pth
+%%step 2
+day.note.append(2); arr.append(3); when.k = arr
+%%step 3
+r = day.year, day.note is dec.unit, when.k is arr, dec.half(), fr + 1, pth.name, list(arr), arr.tag is day, Day.made
+r2 = pth.of.up is pth, hasattr(when, 'more')
+""",
+)
+scenario(
     "classes that a library has under another name than their own",
     """
 %%step 1

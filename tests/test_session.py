@@ -336,6 +336,26 @@ def test_instances_of_a_class_from_an_unmarked_cell_are_instances_of_the_live_cl
     assert "`C` is defined otherwise" in facts["reason"]
 
 
+@pytest.mark.parametrize("start", ["auto", 2])
+def test_a_class_counts_that_only_unpickled_bytes_name(folder: Path, start: int | str) -> None:
+    definitions = (
+        "import pickle\nclass Tool:\n    def go(self): return 1\ndef spare(): return 0\ndata = pickle.dumps(Tool())"
+    )
+
+    def facts(definitions: str, start: int | str, code: str) -> Any:
+        kernel = Kernel(folder, start)
+        kernel.cell(definitions)
+        return kernel.step(1, code)
+
+    loads, dumps = "y = pickle.loads(data).go()", "y = len(pickle.dumps(1))"
+    other = definitions.replace("return 1", "return 2")
+    facts(definitions, "none", loads)
+    assert facts(definitions, start, loads)["action"] == "restored"
+    assert "Tool" in facts(other, start, loads)["reason"]
+    facts(definitions, "none", dumps)
+    assert facts(other, start, dumps)["action"] == "restored"
+
+
 def test_an_unmarked_cell_that_gives_a_held_name_another_value_runs_the_step(folder: Path) -> None:
     first = Kernel(folder)
     first.cell("rows = [1]")

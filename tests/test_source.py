@@ -519,10 +519,3 @@ def test_what_only_the_body_of_a_defined_function_reads_sleeps_until_the_functio
     assert found.woken_by({"y"}) == {"y"}
     assert found.woken_by({"f"}) == {"f", "g", "later", "other", "start", "int"}
     assert found.reads == {"start", "int", "y", "g", "later", "other"}
-
-
-def test_code_that_unpickles_may_reach_what_the_notebook_defines() -> None:
-    namespace: dict[str, Any] = {"__name__": "__main__"}
-    exec("import pickle, json\nk = 1\ndef f(): return k\nclass Tool: pass\nspare = 1", namespace)
-    assert reaching.reachable({"pickle"}, namespace) == {"pickle", "f", "k", "Tool"}
-    assert reaching.reachable({"json"}, namespace) == {"json"}

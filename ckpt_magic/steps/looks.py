@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any
 
-from ckpt_magic.steps import activity, around, record, uses
+from ckpt_magic.steps import activity, around, record, unseen, uses
 from ckpt_magic.steps.evidence import Reach
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
@@ -217,7 +217,11 @@ class Looks:
             return None, source.words(code.tree) | reaching.words_of(found.codes), found
         start = (names.woken_by(names.awake) | names.deletes) - names.renews
         found = reaching.reach(start, kernel.namespace)
-        return found.names, source.words(code.tree) | reaching.words_of(found.codes), found
+        words = source.words(code.tree) | reaching.words_of(found.codes)
+        if unseen.unpickles(found.modules | names.imports, words.read):
+            found = reaching.reach(start | reaching.defined_in(kernel.namespace), kernel.namespace)
+            words |= reaching.words_of(found.codes)
+        return found.names, words, found
 
     def _reads(self, names: source.Names, state: delta.State, reached: Set[str] | None) -> set[str] | None:
         """Add names that are read through what the values hold; None for all."""

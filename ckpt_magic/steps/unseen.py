@@ -76,10 +76,10 @@ def readers(look: Look, behind: Collection[str], modules: Modules) -> list[str]:
     return sorted(found)
 
 
-def unpickles(look: Look) -> bool:
-    """Whether code may load pickles: they name modules that no code names."""
-    tops = {name.partition(".")[0] for name in look.modules}
-    return "read_pickle" in look.words or bool(tops & _PICKLERS and look.words & {"load", "loads", "Unpickler"})
+def unpickles(modules: Iterable[str], words: Set[str]) -> bool:
+    """Whether code may load pickles: they name modules, functions and classes that no code names."""
+    tops = {name.partition(".")[0] for name in modules}
+    return "read_pickle" in words or bool(tops & _PICKLERS and words & {"load", "loads", "Unpickler"})
 
 
 # --- programs ---

@@ -21,8 +21,6 @@ from ckpt_magic.values.memory import identity
 
 _WALK_LIMIT: Final = 10_000
 """Objects that `reachable` looks at, in some milliseconds, before it stops looking for functions inside data."""
-_UNPICKLERS: Final = frozenset({"pickle", "_pickle", "joblib", "dill", "cloudpickle"})
-"""Modules whose callers may be given functions and classes of the notebook by files and bytes that name them."""
 
 
 def reachable(names: Iterable[str], namespace: Mapping[str, Any]) -> frozenset[str]:
@@ -73,6 +71,20 @@ def reach(
         walk.add(value)
     found = walk.run(names)
     return Reached(found, walk.codes, walk.definitions, frozenset(walk.modules))
+
+
+def defined_in(namespace: Mapping[str, Any]) -> set[str]:
+    """Names of the functions and classes that a notebook defines: files and bytes that are unpickled may name them."""
+    module, found = namespace.get("__name__"), set[str]()
+    for name, value in list(namespace.items()):
+        kind = type(value)
+        if kind is types.FunctionType:
+            is_own = value.__globals__ is namespace
+        else:
+            is_own = issubclass(kind, type) and _class_dict(value).get("__module__") == module
+        if is_own:
+            found.add(name)
+    return found
 
 
 def uses(code: types.CodeType) -> set[str]:
@@ -173,26 +185,12 @@ class _Reach:
     def run(self, names: Iterable[str]) -> frozenset[str]:
         for name in names:
             self.add_name(name)
-        self.walk()
-        if not _UNPICKLERS.isdisjoint(module.partition(".")[0] for module in self.modules):
-            for name, value in tuple(self.namespace.items()):
-                if self.is_definition(value):  # files and bytes may name it
-                    self.add_name(name)
-            self.walk()
-        return frozenset(self.found)
-
-    def walk(self) -> None:
         while self.code or (self.data and self.walked < _WALK_LIMIT):
             if self.code:
                 self.walk_definition(self.code.popleft())
             else:
                 self.walk_data(self.data.popleft())
-
-    def is_definition(self, value: Any) -> bool:
-        """Whether a value is a function or class of the notebook."""
-        if type(value) is types.FunctionType:
-            return value.__globals__ is self.namespace
-        return issubclass(type(value), type) and _class_dict(value).get("__module__") == self.module
+        return frozenset(self.found)
 
     def add_name(self, name: str) -> None:
         if name not in self.found:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import types
+from collections.abc import Callable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
@@ -44,8 +45,11 @@ def fill(cached, state):
 _FILLED: Final = f"(lambda space: (exec({_FILL!r}, space), space['fill'])[1])({{}})"
 
 
-def reduced(cached: Any) -> Any:
-    """Reduce a function with a cache, with all that is in it, the least recently used first."""
+def reduced(cached: Any, evaluated: Callable[[str], Any]) -> Any:
+    """Reduce a function with a cache, with all that is in it, the least recently used first.
+
+    Functions are `evaluated` once per pickle.
+    """
     if importable(cached):
         return NotImplemented
     parameters, info = cached.cache_parameters(), cached.cache_info()
@@ -57,7 +61,7 @@ def reduced(cached: Any) -> Any:
     if type(function) is not types.FunctionType or entries is None or info.hits + info.misses > _MANY:
         raise NotPicklableError(f"{cached.__qualname__} is a functools.lru_cache that holds results")
     state = function, vars(cached), entries, info.misses - len(entries), info.hits
-    return made, (function,), state, None, None, Form(eval, _FILLED)
+    return made, (function,), state, None, None, evaluated(_FILLED)
 
 
 def _entries(cached: Any, size: int, *, typed: bool) -> list[Entry] | None:

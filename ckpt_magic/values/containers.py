@@ -11,7 +11,6 @@ import copyreg
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from ckpt_magic.values.forms import Form
 from ckpt_magic.values.instances import attributes
 
 _Call = tuple[Any, tuple[Any, ...]]  # a method of a base, and what it gets beside the object
@@ -32,14 +31,14 @@ def base_of(kind: Any) -> type | None:
     return base
 
 
-def reducer(base: Any) -> Callable[[Any], Any]:
-    """Reduce objects of classes that are derived from this container."""
+def reducer(base: Any, evaluated: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """Reduce objects of classes that are derived from this container; functions are `evaluated` once per pickle."""
 
     def reduce(obj: Any) -> Any:
         kind = type(obj)
         calls = [] if base is frozenset else list(_CALLS[base](obj))
         given = (kind, list(frozenset.__iter__(obj))) if base is frozenset else (kind,)
-        return base.__new__, given, (calls, *(attributes(obj) or (None, {}))), None, None, Form(eval, _SET)
+        return base.__new__, given, (calls, *(attributes(obj) or (None, {}))), None, None, evaluated(_SET)
 
     return reduce
 

@@ -132,10 +132,11 @@ def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:
     for name in (one for one in copyreg._slotnames(kind) if one not in its):  # type: ignore[attr-defined]
         with suppress(AttributeError):
             slots[name] = _attribute(obj, name)
-    inside: dict[str, Any] | None = None
+    inside, is_held = None, False
     with suppress(AttributeError):
+        is_held = _references(_attribute(obj, "__dict__")) > HELD_ONCE  # by something else, too, that knows it
         inside = _attribute(obj, "__dict__")
-    return (inside, slots) if inside or slots else None
+    return (inside, slots) if inside or slots or is_held else None
 
 
 def made_so(obj: Any, made: Any, args: Any) -> tuple[Any, Any]:

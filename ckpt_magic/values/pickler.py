@@ -114,7 +114,7 @@ class ValuePickler(pickle.Pickler):
             staticmethod: lambda s: (staticmethod, (s.__func__,)),
             classmethod: lambda c: (classmethod, (c.__func__,)),
             functools.cached_property: reducers.cached_property,
-            functools._lru_cache_wrapper: caches.reduced,
+            functools._lru_cache_wrapper: lambda cached: caches.reduced(cached, known.evaluated),
             contextvars.ContextVar: reducers.context_variable,
             re.Pattern: reducers.pattern,
             struct.Struct: lambda form: (struct.Struct, (form.format,)),
@@ -216,7 +216,7 @@ class ValuePickler(pickle.Pickler):
             return reducers.DATACLASSES.get(kind.__name__)
         if not by_reference(kind):
             if not instances.is_asked_early(kind) and (base := containers.base_of(kind)) is not None:
-                return containers.reducer(base)
+                return containers.reducer(base, self.definitions.evaluated)
             if instances.reduces_itself(kind):
                 return self._own_reduction if instances.says_how(kind) else self._with_attributes
             if instances.makes_itself(kind):

@@ -563,9 +563,9 @@ class AttrDict(dict):
 class Borg:
     _shared = {}
     def __init__(self): self.__dict__ = self._shared
-c = AttrDict(lr=1, layers=[1]); a = Borg(); a.x = c.layers
+c = AttrDict(lr=1, layers=[1]); a = Borg(); a.x = c.layers; empty = AttrDict()
 %%step 2
-c.seed = 5; b = Borg(); b.y = 2
+c.seed = 5; empty['now'] = empty.__dict__ is empty; b = Borg(); b.y = 2
 %%step 3
 c['lr'] = 2; n = c.lr, c['seed']; a.x.append(b.y); b.z = c
 %%step 4

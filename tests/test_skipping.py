@@ -550,7 +550,8 @@ FIGURE = """
 import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
-fig, axes = plt.subplots(2, 1)
+fig, axes = plt.subplots(2, 1, sharex=True)
+fig.colorbar(axes[0].twinx().imshow([[1.0, 2.0], [3.0, 4.0]]))
 for ax in axes:
     ax.imshow([[1.0, 2.0], [3.0, 4.0]])
     line, = ax.plot([1, 2], [3, 4], label="x")
@@ -638,6 +639,14 @@ FIGURES: dict[str, tuple[list[str], str]] = {
         ["manager = plt.new_figure_manager(9)\nmanager.canvas.figure = fig\nfig.canvas = manager.canvas\n"
          "plt._pylab_helpers.Gcf.figs[9] = manager\ndel manager"],
         "plt._pylab_helpers.Gcf.figs.pop(9).canvas.figure.set_size_inches(3, 3)",
+    ),
+    "axes of another figure that have its scale": (
+        ["a_library.kept.append(plt.figure().add_subplot(sharex=axes[0]))\nplt.close('all')"],
+        "a_library.kept[0].set_xlim(0, 9)",
+    ),
+    "the groups of axes with a common scale": (
+        [],
+        "[one.set_gid([2]) for group in plt.Axes._shared_axes['x'] for one in group]",
     ),
     "a list of the library's settings": (
         [],

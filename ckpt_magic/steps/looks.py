@@ -50,7 +50,7 @@ class Looks:
         while True:
             state = self._look(values, known, kernel.watch.last)
             reads = self._reads(plan.code.names, state, reached)
-            used = None if reads is None else self._used(plan.code.names, reads)
+            used = None if reads is None else self._used(plan.code.names, reads, words)
             woken = passed if used is None else passed & used
             if not woken:
                 break
@@ -239,10 +239,10 @@ class Looks:
             reached = more
         return None
 
-    def _used(self, names: source.Names, reads: set[str]) -> set[str] | None:
+    def _used(self, names: source.Names, reads: set[str], words: source.Words) -> set[str] | None:
         """All that a step may use or leave behind, by name; None if there may be more (rule 10 of `delta`)."""
         used = reads | names.reads | names.binds | names.deletes | names.words
-        return None if holders.hidden_ways(used | names.imports, self._kernel.namespace) else used
+        return None if holders.hidden_ways(used | names.imports, self._kernel.namespace, words.read) else used
 
     def _with_places(
         self,

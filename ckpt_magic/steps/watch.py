@@ -113,7 +113,8 @@ class Watch:
         reachable = found.names
         used = names.binds | names.deletes | names.words | reachable
         everything = names.dynamic or source.reaches_all(reachable)
-        everything = everything or holders.hidden_ways(used | names.imports, self._namespace)
+        words = source.words(tree) | reaching.words_of(found.codes)
+        everything = everything or holders.hidden_ways(used | names.imports, self._namespace, words.read)
         if everything:
             self._touched = None
         elif self._touched is not None:

@@ -40,7 +40,9 @@ def named_by_code(namespace: dict[str, Any]) -> set[str] | None:
     for one in gc.get_referrers(namespace):
         if type(one) is types.FunctionType and one.__globals__ is namespace:
             used = reaching.uses(one.__code__)
-            if source.reaches_all(used) or hidden_ways(used, namespace) or reaching.takes_addresses(one.__code__):
+            if source.reaches_all(used) or hidden_ways(used, namespace, one.__code__.co_names):
+                return None
+            if reaching.takes_addresses(one.__code__):
                 return None
             found |= used | reaching.mentioned(one.__code__)
     return found
@@ -194,7 +196,12 @@ def openings(
         return None  # a reference that is not owned
     entries = [one for ident, one in inner.items() if others[ident] and type(one) not in _OURS]
     held_weakly = itertools.compress(inner.values(), map(weakref.getweakrefcount, inner.values()))
-    entries += [one for one in held_weakly if any(others.get(identity(ref), 1) for ref in weakref.getweakrefs(one))]
+    known = dict.fromkeys(_of_axes_with_common_scales(inner), 0)
+    entries += [
+        one
+        for one in held_weakly
+        if any(others.get(ident, known.get(ident, 1)) for ident in map(identity, weakref.getweakrefs(one)))
+    ]
     reached: dict[int, Any] = {}
     while entries:
         reached.update(zip(map(identity, entries), entries, strict=True))
@@ -207,6 +214,23 @@ def openings(
     if lenders is None or not reached.keys().isdisjoint(lenders):
         return None
     return [one for ident, one in reached.items() if ident in content and ties(one)]
+
+
+def _of_axes_with_common_scales(inner: Mapping[int, Any]) -> set[int]:
+    """By `id`, weak references by which matplotlib goes from axes to those with the same scale, if all are inside.
+
+    Whoever changes the scale of one names it, or has it by another reference; see `hidden_ways` for the groups.
+    """
+    axes = getattr(sys.modules.get("matplotlib.axes._base"), "_AxesBase", None)
+    found = set[int]()
+    for grouper in (*getattr(axes, "_shared_axes", {}).values(), getattr(axes, "_twinned_axes", None)):
+        sets: Mapping[Any, Any] = getattr(getattr(grouper, "_mapping", None), "data", {})
+        places: Mapping[Any, Any] = getattr(getattr(grouper, "_ordering", None), "data", {})
+        inside = {ref: all(identity(one) in inner for one in group) for ref, group in list(sets.items())}
+        met = {identity(ref()) for ref, is_inside in inside.items() if is_inside}
+        refs = itertools.chain(sets, places, *(group.data for group in sets.values()))
+        found.update(identity(ref) for ref in refs if identity(ref()) in met)
+    return found
 
 
 def _referents(objects: list[Any]) -> list[Any]:
@@ -258,9 +282,8 @@ def _lenders(inner: Mapping[int, Any], content: Set[int]) -> Set[int] | None:
     while level:
         if any(issubclass(type(one), array) and one.base is None and not one.flags.owndata for one in level):
             return None
-        near = {
-            identity(one): one for one in _referents(level) if identity(one) in inner and identity(one) not in content
-        }
+        around = (one for one in _referents(level) if type(one) is not dict)  # as masked arrays have: it lends nothing
+        near = {identity(one): one for one in around if identity(one) in inner and identity(one) not in content}
         level = [one for ident, one in near.items() if ident not in found]
         if not all(issubclass(type(one), (array, *_MEMORY)) for one in level):
             return None
@@ -360,8 +383,13 @@ _WRITTEN_BY_NAME: Final = frozenset({"cython_function_or_method"})
 _REDUCTION: Final = ("__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs__", "__getnewargs_ex__")
 
 
-def hidden_ways(names: Iterable[str], namespace: Mapping[str, Any]) -> bool:
-    """Whether code that uses these names may reach objects that no name leads to (`gc`, `ctypes`, `sys`, …)."""
+def hidden_ways(names: Iterable[str], namespace: Mapping[str, Any], words: Iterable[str] = ()) -> bool:
+    """Whether code that uses these names may reach objects that no name leads to (`gc`, `ctypes`, `sys`, …).
+
+    Of the `words` in it those count that stand for groups of axes of all figures.
+    """
+    if not _GROUPS_OF_AXES.isdisjoint(words):
+        return True
     for name in names:
         value: Any = namespace.get(name)
         kind = type(value)
@@ -376,3 +404,4 @@ def hidden_ways(names: Iterable[str], namespace: Mapping[str, Any]) -> bool:
 
 
 _HIDDEN_WAYS: Final = frozenset({"gc", "ctypes", "cffi", "inspect", "sys", "__main__", "mmap", "weakref"})
+_GROUPS_OF_AXES: Final = frozenset({"_shared_axes", "_twinned_axes", "get_shared_x_axes", "get_shared_y_axes"})

@@ -33,7 +33,8 @@ The rules, each with a test that a laxer rule would fail:
    Nobody can then have changed it, or put any part of it elsewhere.
    The same goes for names that share with each other alone (a figure and its axes): for all of them or for none. What
    they hold of what others hold too, such as the lists of a library's settings, is looked at each time; where another
-   name has come to hold some of that, all is looked at.
+   name has come to hold some of that, all is looked at. That matplotlib leads weakly from axes to those with the same
+   scale does not count where all of them are inside: who asks it for these groups finds things without naming them.
    The same goes for values with large buffers (`pages.LARGE`), if their memory is their own (no view of what others
    hold, no file, nothing of Arrow's) and no code of the notebook ever asked for an address: nobody asks even for their
    pages.

@@ -185,6 +185,13 @@ def sweep(start: str, *, stride: int = 0, points: int = 0) -> Iterator[str]:
         A problem; and at the end, as `# …`, how many points were tried.
     """
     import ckpt_magic.faces.magics  # noqa: F401  # what the children need
+    from ckpt_magic.steps.modules import Modules
+
+    modules = Modules()  # in a run of all tests those are modules of the user's: read once, and not by each child
+    modules.notice()
+    for name in modules.names():
+        modules.acts_on(name, (), frozenset())
+        modules.imports(name)
 
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as top:
         stored = in_fork(interrupted, Point(f"{top}/stored", "none"))

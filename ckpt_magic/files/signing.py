@@ -52,7 +52,7 @@ def show(path: str | os.PathLike[str], keyring: Keyring) -> Shown:
     Raises
     ------
     FormatError
-        The file is problems.damaged, newer, or no pickle: there is nothing to sign.
+        The file is damaged, newer, or no pickle: there is nothing to sign.
     StepNotFoundError, StoreError
         As `open_checkpoint`.
     """

@@ -26,7 +26,7 @@ from typing import Any
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, use_of_tree
-from ckpt_magic.values import ambient, fingerprint, options, owned, places, reaching, source, spots
+from ckpt_magic.values import ambient, fingerprint, options, owned, places, source, spots
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
 from ckpt_magic.values.source import Names, Words
 
@@ -128,7 +128,7 @@ class Around:
     def cell_begins(
         self,
         tree: ast.Module | None,
-        found: tuple[Names, Set[str], Sequence[Any]] | None,
+        found: tuple[Names, Set[str], Words] | None,
         spots_of: places.Places,
         own: Iterable[Words],
     ) -> None:
@@ -139,7 +139,7 @@ class Around:
         tree
             Its code, if it is known.
         found
-            Its names, and what they lead to with the code on the way.
+            Its names, what they lead to, and its words, with those of the code on the way.
         spots_of
             Looks at places.
         own
@@ -150,8 +150,7 @@ class Around:
             names, words, use = Names(), Words(), Use(Words(), is_open=True)
             reached: Set[str] = frozenset()
         else:
-            names, reached, codes = found
-            words = source.words(tree) | reaching.words_of(codes)
+            names, reached, words = found
             use = use_of(names, words, reached, self._namespace)
         reads = names.reads | reached
         words = functools.reduce(operator.or_, own, words)

@@ -23,7 +23,7 @@ from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen
 
-Touched = tuple[source.Names, frozenset[str], list[types.CodeType]]
+Touched = tuple[source.Names, frozenset[str], source.Words]
 
 
 class Watch:
@@ -103,7 +103,7 @@ class Watch:
         return found
 
     def touches(self, tree: ast.Module | None) -> Touched | None:
-        """Note what code uses that runs between two looks; return its names, what they lead to, the code on the way."""
+        """Note what code uses that runs between two looks; return its names, what they lead to, its words."""
         if tree is None:
             self._touched = None
             self.living.unknown()
@@ -121,7 +121,7 @@ class Watch:
             self._touched |= used
         self.living.runs(tree, dynamic=everything)
         self.living.used(used)
-        return names, reachable, found.codes
+        return names, reachable, words
 
     def uses(self, names: set[str] | None) -> None:
         """Note what the step uses that comes next; None for everything."""

@@ -36,9 +36,9 @@ def reducer(base: Any, evaluated: Callable[[str], Any]) -> Callable[[Any], Any]:
 
     def reduce(obj: Any) -> Any:
         kind = type(obj)
-        calls = [] if base is frozenset else list(_CALLS[base](obj))
         given = (kind, list(frozenset.__iter__(obj))) if base is frozenset else (kind,)
-        return base.__new__, given, (calls, *(attributes(obj) or (None, {}))), None, None, evaluated(_SET)
+        state = (list(_CALLS[base](obj)), *(attributes(obj) or (None, {})))
+        return base.__new__, given, state, None, None, evaluated(_SET)
 
     return reduce
 

@@ -74,10 +74,14 @@ def makes_itself(kind: Any) -> bool:
 def made_by_base(obj: Any) -> Any:
     """Make the instance by the ``__new__`` that the notebook's one calls in the end: the other may want anything."""
     reduced = obj.__reduce_ex__(PROTOCOL)
-    base = next(cls for cls in type(obj).__mro__ if "__new__" in vars(cls) and importable(cls))
-    if reduced[0] is not copyreg.__newobj__ or type(base.__new__) is not types.BuiltinFunctionType:  # type: ignore[attr-defined]
-        return reduced
-    return (base.__new__, *reduced[1:])
+    new = _compiled_new(type(obj))
+    return reduced if new is None or reduced[0] is not copyreg.__newobj__ else (new, *reduced[1:])  # type: ignore[attr-defined]
+
+
+def _compiled_new(kind: Any) -> Any:
+    """The ``__new__`` of the first base that is no class of the notebook, if it is compiled; else None."""
+    base = next(cls for cls in kind.__mro__ if "__new__" in vars(cls) and importable(cls))
+    return base.__new__ if type(base.__new__) is types.BuiltinFunctionType else None
 
 
 def is_asked_early(kind: Any) -> bool:
@@ -141,10 +145,8 @@ def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:
 
 def made_so(obj: Any, made: Any, args: Any) -> tuple[Any, Any]:
     """Make an object by the ``__new__`` of a compiled base instead of its class, which may do more."""
-    base: Any = next(cls for cls in type(obj).__mro__ if "__new__" in vars(cls) and importable(cls))
-    if made is type(obj) and type(base.__new__) is types.BuiltinFunctionType:
-        return base.__new__, (made, *args)
-    return made, args
+    new = _compiled_new(type(obj)) if made is type(obj) else None
+    return (made, args) if new is None else (new, (made, *args))
 
 
 def reduces_itself(kind: Any) -> bool:

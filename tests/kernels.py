@@ -71,11 +71,13 @@ class Kernel:
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
         return compile(source, filename, "exec")
 
-    def _as_main(self) -> _Main:
-        return _Main(self.module)
+    def _as_main(self) -> Main:
+        return Main(self.module)
 
 
-class _Main:
+class Main:
+    """Within, a module is `__main__`."""
+
     def __init__(self, module: types.ModuleType) -> None:
         self.module = module
 

@@ -207,8 +207,9 @@ class Evidence:
         unclear = [*look.unclear, *self._changed(code, look)]
         loaded = {*look.modules, *code.names.imports}
         loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
-        if not look.words.isdisjoint(_BY_NAME) or unseen.unpickles(look.modules, look.words):
+        if not look.words.isdisjoint(_BY_NAME):
             loaded |= {*self.modules.names()}
+        loaded |= trail.modules.intersection(self.modules.names())
         behind = self.modules.behind(loaded, imported)
         files, written = self._opened(running, hidden, unclear, behind)
         known = {row["path"] for row in (*files, *written)}

@@ -239,7 +239,8 @@ class Fitting:
         def use() -> uses.Use:
             same = code.tree is not None and code.digest == meta["code"]
             tree = code.tree if same else source.parsed(meta["source"])
-            return uses.use_of_tree(tree, kernel.namespace, meta["shown"])
+            covered = (meta["evidence"] or {}).get("covered", ())
+            return uses.use_of_tree(tree, kernel.namespace, meta["shown"], covered)
 
         return kernel.around.misfits(meta, key, use, [one.secret for one in kernel.keyring.accepted])
 

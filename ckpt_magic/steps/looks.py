@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from ckpt_magic.steps.evidence import Reach
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
+from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, reaching, sharing, source, spots
 from ckpt_magic.values.fingerprint import fingerprint
 from ckpt_magic.values.memory import identity
@@ -40,9 +42,9 @@ class Looks:
         """Look before a step runs: what there is, and what its code can read and reach of it."""
         kernel = self._kernel
         surroundings = ambient.look()
-        reached, words, _ = reach
-        met = reached or frozenset()
-        outside = self._look_outside(plan.code, words, met)
+        reached, words, way = reach
+        around = self._with_unpickled(plan.code, words, way)
+        outside = self._look_outside(plan.code, *around)
         names = kernel.names()  # what the code binds and IPython had bound before is IPython's until then
         values = {**names, **outside.values}
         known = kernel.watch.untouched(names)
@@ -62,35 +64,23 @@ class Looks:
         reads = {*names, "*"} if reads is None else reads
         use = uses.use_of(plan.code.names, words, reads, kernel.namespace, is_open="*" in reads)
         producers = dict(kernel.registry.pipeline(plan.key).producers)
-        unmade = {name for name in reads - producers.keys() if name in names or not hasattr(builtins, name)}
-        self._fitting.forget()
-        remade = set(filter(kernel.remade, reads & kernel.namespace.keys()))
-        seen = dict.fromkeys((reads - {"*"}) - producers.keys() - names.keys() - remade, record.ABSENT)
-        for name in unmade & names.keys():
-            if (digest := self._fitting.fingerprint(name, state.looks[name])) is not None:
-                seen[name] = digest
-        self._fitting.forget()
+        seen, unmade = self._seen(reads, producers.keys(), names.keys(), state.looks)
         # rule 11; if all is reached, what is not written to costs nothing, and what is counts as changed
         state.read([*(reached or ()), *outside.values])
         if used is not None:
-            around = self._around(names, values)
-            alone.find_alone(state, around, used)
-            alone.find_closed(state, around, used)
+            others = self._around(names, values)
+            alone.find_alone(state, others, used)
+            alone.find_closed(state, others, used)
         state.forget()
         kernel.watch.living.runs(plan.code.tree, dynamic=used is None)
         kernel.watch.living.used(used or ())
-        unmade -= {name for name, digest in seen.items() if digest != record.ABSENT}
         reads &= names.keys()
-        made = kernel.registry.pipeline(plan.key).outlines
-        inputs = {name: made[name] for name in sorted(reads & producers.keys() & made.keys())}
-        others = sorted(seen.keys() & names.keys())  # of a value that has no digest nothing is known
-        inputs |= outlines.outlines({name: names[name] for name in others}, kernel.evidence.told)
         seeded = kernel.chance.seeded
         return Before(
             state,
             surroundings,
             outside,
-            words,
+            around[0],
             producers,
             reads,
             reached,
@@ -99,11 +89,40 @@ class Looks:
             unmade,
             use,
             kernel.around.before_step(surroundings),
-            inputs,
+            self._inputs(plan.key, reads, seen, names),
             seeded=seeded,
             strays=strays,
-            met=met,
+            met=around[1],
         )
+
+    def named(self, plan: Plan) -> None:
+        """Note what a step that ran has read of the notebook besides what its code names: what bytes do, unpickled."""
+        kernel, before, running, home = self._kernel, plan.before, plan.running, self._home(plan.code)
+        if before is None or running is None or not running.trail.named:
+            return
+        if getattr(sys.modules.get("__main__"), "__dict__", None) is not home:
+            return
+        binds = plan.code.names.binds
+        way = reaching.reach(running.trail.named - binds, home, binds)
+        words = reaching.words_of(way.codes)
+        look = kernel.evidence.look(replace(plan.call, key=()), plan.code, (way.names, words, way), kernel.watch.made())
+        plan.running = replace(running, look=running.look | look)
+        if kernel.kind == "method":
+            return
+        earlier = before.state.looks
+        more = way.names - before.reads - before.seen.keys() - before.unmade - plan.code.names.renews
+        more -= kernel.namespace.keys() - earlier.keys()  # the step made them
+        there = {name: kernel.namespace[name] for name in more & kernel.namespace.keys()}
+        now = delta.look(there, kernel.main, kernel.pages, kernel.makers).looks
+        same = {name: seen for name, seen in now.items() if seen.is_comparable and earlier[name].equals(seen)}
+        seen, unmade = self._seen(more, before.producers.keys(), earlier.keys(), same)
+        before.seen |= seen
+        before.unmade |= unmade
+        before.reads |= more & earlier.keys()
+        before.inputs = {**before.inputs, **self._inputs(plan.key, more & earlier.keys(), seen, there)}
+        before.use |= uses.use_of(source.Names(), words, more, kernel.namespace)
+        if before.reached is not None:
+            before.reached = sharing.closure(before.state.links, before.reads)
 
     def after(self, plan: Plan, outcome: Outcome) -> tuple[delta.Delta, ambient.Change]:
         """Look after a step ran, and find what it changed, in the namespace and around it."""
@@ -212,16 +231,57 @@ class Looks:
         kernel = self._kernel
         names = code.names if kernel.kind == "cell" else source.names(code.tree)
         if names.dynamic or kernel.kind == "method":
-            home = kernel.main if code.home is None else code.home
+            home = self._home(code)
             found = reaching.reach(list(home) if names.dynamic else names.reads, home, also=code.members.values())
             return None, source.words(code.tree) | reaching.words_of(found.codes), found
         start = (names.woken_by(names.awake) | names.deletes) - names.renews
         found = reaching.reach(start, kernel.namespace)
-        words = source.words(code.tree) | reaching.words_of(found.codes)
-        if unseen.unpickles(found.modules | names.imports, words.read):
-            found = reaching.reach(start | reaching.defined_in(kernel.namespace), kernel.namespace)
-            words |= reaching.words_of(found.codes)
-        return found.names, words, found
+        return found.names, source.words(code.tree) | reaching.words_of(found.codes), found
+
+    def _home(self, code: Code) -> dict[str, Any]:
+        """The globals of the code."""
+        return self._kernel.main if code.home is None else code.home
+
+    def _with_unpickled(
+        self, code: Code, words: source.Words, way: reaching.Reached | None
+    ) -> tuple[source.Words, Set[str]]:
+        """Words and names, with those of all functions and classes that what is unpickled may be of."""
+        if way is None or self._kernel.kind == "method" or code.names.dynamic:
+            return words, frozenset()
+        if not unseen.unpickles(way.modules | code.names.imports, words.read):
+            return words, way.names
+        found = reaching.reach(way.names | reaching.defined_in(self._kernel.namespace), self._kernel.namespace)
+        return words | reaching.words_of(found.codes), found.names
+
+    def _seen(
+        self, reads: Set[str], producers: Set[str], names: Set[str], looks: Mapping[str, Seen]
+    ) -> tuple[dict[str, str], set[str]]:
+        """Fingerprints of what code reads of `names`, or misses there, and no step made; and what of it has none."""
+        kernel = self._kernel
+        unmade = {name for name in reads - producers if name in names or not hasattr(builtins, name)}
+        self._fitting.forget()
+        remade = set(filter(kernel.remade, reads & kernel.namespace.keys()))
+        seen = dict.fromkeys((reads - {"*"}) - producers - names - remade, record.ABSENT)
+        told = set[str]()
+        for name in unmade & names & looks.keys():
+            if (digest := self._fitting.fingerprint(name, looks[name])) is not None:
+                seen[name] = digest
+                told.add(name)
+        self._fitting.forget()
+        return seen, unmade - told
+
+    def _inputs(
+        self, key: PipelineKey, reads: Set[str], seen: Mapping[str, str], values: Mapping[str, Any]
+    ) -> dict[str, outlines.Outline]:
+        """Outlines of what a step reads; of a value that has no digest nothing is known."""
+        pipeline = self._kernel.registry.pipeline(key)
+        found = {
+            name: pipeline.outlines[name]
+            for name in sorted(reads & pipeline.producers.keys())
+            if name in pipeline.outlines
+        }
+        others = {name: values[name] for name in sorted(seen.keys() & values.keys())}
+        return found | outlines.outlines(others, self._kernel.evidence.told)
 
     def _reads(self, names: source.Names, state: delta.State, reached: Set[str] | None) -> set[str] | None:
         """Add names that are read through what the values hold; None for all."""

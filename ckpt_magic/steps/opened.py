@@ -1,8 +1,8 @@
-"""Which files code opens or looks for, which folders it lists, which environment variables it asks for.
+"""Which files code opens or looks for, which folders it lists, what it asks of the environment and of `__main__`.
 
 One audit hook per process does nothing but while a `Trail` is being laid, as a step runs. Only then there is another
-dict below `os.environ`, and something in the place of `os.stat` and its like, of which the hook is not told. All
-record, and judge nothing: see `evidence`.
+dict below `os.environ`, something in the place of `os.stat` and its like, of which the hook is not told, and another
+class of the module `__main__`. All record, and judge nothing: see `evidence`.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ class Trail:
         The command lines of those, in parts.
     imported
         Texts of modules that were opened to import them.
+    named
+        Names that were asked of the module `__main__`: bytes that are unpickled name what code does not.
+    modules
+        Modules that such bytes name.
     """
 
     def __init__(self, digest: Callable[[str], Any]) -> None:
@@ -84,6 +88,8 @@ class Trail:
         self.programs = False
         self.arguments: list[str] = []
         self.imported: dict[str, None] = {}
+        self.named: set[str] = set()
+        self.modules: set[str] = set()
         self._digest = digest
         self._cwd = _folder()
 
@@ -165,6 +171,8 @@ class Watcher:
         self._plain: dict[Any, Any] | None = None  # what lies below `os.environ` while nothing is noted
         self._asked = _asked(self)
         self._looks = [_Look(self, name) for name in _LOOKS]
+        self._main: types.ModuleType | None = None  # the module `__main__`, while what is asked of it is noted
+        self._asked_main = _asked_main(self)
         sys.addaudithook(self._hook())
         os.register_at_fork(after_in_child=self._stop)
 
@@ -183,6 +191,7 @@ class Watcher:
             self._settle()
             self._trails.append(trail)
             self._watch_environ()
+            self._watch_main()
             for look in self._looks:
                 look.begin()
 
@@ -196,6 +205,7 @@ class Watcher:
 
     def _leave(self) -> None:
         self._leave_environ()
+        self._leave_main()
         for look in self._looks:
             look.end()
 
@@ -275,6 +285,22 @@ class Watcher:
             _put_below_environ(data, plain)
         self._plain = None
 
+    def _watch_main(self) -> None:
+        main = sys.modules.get("__main__")
+        if self._main is None and type(main) is types.ModuleType:
+            self._main = main
+            main.__class__ = self._asked_main
+
+    def _leave_main(self) -> None:
+        if self._main is not None and type(self._main) is self._asked_main:
+            self._main.__class__ = types.ModuleType
+        self._main = None
+
+    def asks_main(self, name: str) -> None:
+        """Code asks for a name of the notebook as an attribute of its module."""
+        for trail in tuple(self._trails):
+            trail.named.add(name)
+
     def asks_for_all(self) -> None:
         """Code goes through all environment variables."""
         if self._trails and _counts(sys._getframe(2)):
@@ -340,6 +366,18 @@ def _asked(watcher: Watcher) -> type[dict[Any, Any]]:
             return dict, (dict(self),)
 
     return Data
+
+
+def _asked_main(watcher: Watcher) -> type[types.ModuleType]:
+    class Main(types.ModuleType):
+        """The module `__main__`."""
+
+        def __getattribute__(self, name: str) -> Any:
+            if not name.startswith("__"):
+                watcher.asks_main(name)
+            return super().__getattribute__(name)
+
+    return Main
 
 
 def _counts(frame: types.FrameType | None) -> bool:
@@ -483,6 +521,7 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "os.remove": lambda trail, arguments: trail.writes(arguments[0]),
     "os.truncate": lambda trail, arguments: trail.writes(arguments[0]),
     "sqlite3.connect": lambda trail, arguments: trail.connects(arguments[0]),
+    "pickle.find_class": lambda trail, arguments: trail.modules.add(arguments[0]),
     **dict.fromkeys(_COMMANDS, _commanding),
     "os.fork": _forking,
 }

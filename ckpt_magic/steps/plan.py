@@ -165,6 +165,20 @@ class Look:
     bound: Sequence[str]
     unclear: Sequence[str]
 
+    def __or__(self, other: Look) -> Look:
+        """Both; of what is in both as it was here."""
+        return Look(
+            {**other.functions, **self.functions},
+            {**other.covered, **self.covered},
+            self.modules | other.modules,
+            self.words | other.words,
+            [*self.texts, *other.texts],
+            {**other.keys, **self.keys},
+            self.settings,
+            [*self.bound, *other.bound],
+            list(dict.fromkeys((*self.unclear, *other.unclear))),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Running:

@@ -204,6 +204,8 @@ class Session(Kernel):
             self.chance.ran(lambda: self._seeds(plan.code.source, plan.code.names))
             try:
                 with released(), publisher().unguarded():
+                    with self.makers.aside():
+                        self._looks.named(plan)
                     found, surroundings = self._looks.after(plan, outcome)
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # looking runs user code; the cell ran
                 return self._not_looked_at(plan, outcome, _told(error, "interrupted while looking at what changed"))

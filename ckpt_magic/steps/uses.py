@@ -58,6 +58,16 @@ class Use:
     is_open: bool = False
     shown: frozenset[str] = frozenset()
 
+    def __or__(self, other: Use) -> Use:
+        return Use(
+            self.words | other.words,
+            self.libraries | other.libraries,
+            self.imports or other.imports,
+            self.holds or other.holds,
+            self.is_open or other.is_open,
+            self.shown | other.shown,
+        )
+
     def having_shown(self, outputs: Iterable[Mapping[str, Any]]) -> Use:
         """The same, with what it displayed as nbformat outputs."""
         return replace(self, shown=frozenset(_kinds(outputs)))
@@ -301,12 +311,14 @@ def use_of(
     return Use(words, frozenset(libraries - _NOBODYS), bool(names.imports), holds, is_open)
 
 
-def use_of_tree(tree: ast.Module | None, namespace: Mapping[str, Any], shown: Iterable[str] = ()) -> Use:
-    """What the code of a step uses that displayed these kinds; all, if it is not known."""
+def use_of_tree(
+    tree: ast.Module | None, namespace: Mapping[str, Any], shown: Iterable[str] = (), also: Iterable[str] = ()
+) -> Use:
+    """What the code of a step uses that displayed these kinds and reads names `also`; all, if it is not known."""
     if tree is None:
         return Use(Words(), is_open=True)
     names = source.names(tree)
-    found = reaching.reach(names.reads, namespace)
+    found = reaching.reach(names.reads.union(also), namespace)
     use = use_of(names, source.words(tree) | reaching.words_of(found.codes), found.names, namespace)
     return replace(use, shown=frozenset(shown))
 

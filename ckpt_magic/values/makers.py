@@ -69,6 +69,7 @@ class Makers:
     def clear(self) -> None:
         """Forget everything."""
         self._step = self._restored = ""
+        self._aside = False
         self.companions.clear()
         self._met: collections.Counter[tuple[str, str]] = collections.Counter()
         self._made: dict[int, _Made] = {}
@@ -95,6 +96,15 @@ class Makers:
             yield
         finally:
             self._restored = ""
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is met within, and was never met before, counts as made by no step, and is met later."""
+        self._aside = True
+        try:
+            yield
+        finally:
+            self._aside = False
 
     def serial(self, obj: Any) -> int:
         """A number that no other definition of this kernel has or will have."""
@@ -205,6 +215,8 @@ class Makers:
         made = self._made.get(identity(obj))
         if made is not None and made.ref() is obj:
             return made
+        if self._aside:
+            return _Made(weakref.ref(obj), "", next(self._serials))
         maker = ""
         if self._step and not (issubclass(type(obj), type) and is_displaced(obj)):
             name = kind_of(obj), obj.__qualname__

@@ -11,6 +11,7 @@ import random
 import shlex
 import shutil
 import sys
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from ckpt_magic.steps.plan import Body
 from ckpt_magic.steps.registry import StepCall, parse_start
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
-from tests.kernels import Kernel
+from tests.kernels import Kernel, Main
 
 Cells = Sequence[tuple[Any, ...]]
 
@@ -100,10 +101,11 @@ def _line(step: int, options: Mapping[str, Any] = MappingProxyType({})) -> str:
 def truth(project: Path, cells: Cells) -> Mapping[str, Any]:
     """Run a notebook as if this package did not exist."""
     forget_modules(project)
-    names: dict[str, Any] = {}
-    for _, text, *_options in cells:
-        exec(compile(text, "<cell>", "exec"), names)
-    return {name: value for name, value in names.items() if not name.startswith("__")}
+    module = types.ModuleType("__main__")
+    with Main(module):
+        for _, text, *_options in cells:
+            exec(compile(text, "<cell>", "exec"), vars(module))
+    return {name: value for name, value in vars(module).items() if not name.startswith("__")}
 
 
 def forget_modules(project: Path) -> None:

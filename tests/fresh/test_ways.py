@@ -246,6 +246,20 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a module whose function is pickled", "import pickle, way_mod\nb = pickle.dumps(way_mod.get)",
      "y = pickle.loads(b)()", {"way_mod.py": "def get(): return 1\n"},
      file("way_mod.py", "def get(): return 2\n")),
+    # -- what only bytes and texts name
+    ("a class that a file of an array names",
+     "import numpy as np\nclass Tool:\n    def go(self): return 1\nnp.save('x.npy', np.array([Tool()], dtype=object))",
+     "y = np.load('x.npy', allow_pickle=True)[0].go()", {}, text("return 1", "return 2")),
+    ("a class that bytes name, read by a module", "import pickle, way_mod\nclass Tool:\n    def go(self): return 1\n"
+     "b = pickle.dumps(Tool())", "y = way_mod.get(b).go()",
+     {"way_mod.py": "import pickle\ndef get(b): return pickle.loads(b)\n"}, text("return 1", "return 2")),
+    ("a global of a class that bytes name", "import pandas\nk = 1\nclass Tool:\n    def go(self): return k\n"
+     "pandas.to_pickle(Tool(), 'x.pkl')", "y = pandas.read_pickle('x.pkl').go()", {}, text("k = 1", "k = 2")),
+    ("a class that bytes name and that was not there",
+     "import pickle\nclass Tool: pass\nb = pickle.dumps(Tool())\ndel Tool",
+     "try:\n    y = type(pickle.loads(b)).__name__\nexcept AttributeError: y = 0", {}, text("del Tool", "pass")),
+    ("a class that a text names", "import yaml\nclass Tool:\n    def go(self): return 1\ns = yaml.dump(Tool())",
+     "y = yaml.unsafe_load(s).go()", {}, text("return 1", "return 2")),
     # -- code that is read, and not imported
     ("a module made from its file", "", SPEC, {"x.py": "X = 1\n"}, file("x.py", "X = 2\n")),
     ("runpy", "", "import runpy\ny = runpy.run_module('way_mod')['X']", {"way_mod.py": "X = 1\n"},
@@ -400,6 +414,15 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("way_value = 1", "way_value = 2")),
 ]  # fmt: skip
 
+# never stale: what the code might have come to, as it is written, and has not
+NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
+    ("a class that bytes might name", "import pickle\nclass Tool:\n    def go(self): return 1\nb = pickle.dumps([1])",
+     "y = pickle.loads(b)", {}, text("return 1", "return 2")),
+    ("a class that bytes might name, beside one that they do",
+     "import pickle\nclass Tool:\n    def go(self): return 1\nclass Other:\n    def go(self): return 3\n"
+     "b = pickle.dumps(Other())", "y = pickle.loads(b).go()", {}, text("return 1", "return 2")),
+]  # fmt: skip
+
 # always stale, with a word of the reason
 NEVER_TOLD: list[tuple[str, str, str, str]] = [
     ("the text of a function", "import inspect\ndef h():\n    return 1  # a", "y = inspect.getsource is None",
@@ -488,6 +511,20 @@ def test_what_reaches_a_step_makes_it_stale(
     assert found.steps == {1} and foreseen == {1}
     truth = projects.truth(project, cells)["y"]
     assert found.names["y"] == truth != first.names["y"], "the edit changes the result"
+
+
+@pytest.mark.parametrize(
+    ("above", "step", "files", "edit"), [row[1:] for row in NOTHING], ids=[row[0] for row in NOTHING]
+)
+def test_what_does_not_reach_a_step_leaves_it_fresh(
+    project: Path, above: str, step: str, files: dict[str, str] | Edit, edit: Edit
+) -> None:
+    write(files)
+    cells = cells_of(above, step)
+    projects.play(project, cells, "none")
+    edit(cells)
+    assert projects.foresee(project, cells) == set()
+    assert projects.play(project, cells, "auto").steps == set()
 
 
 @pytest.mark.parametrize(("above", "step", "why"), [row[1:] for row in NEVER_TOLD], ids=[row[0] for row in NEVER_TOLD])

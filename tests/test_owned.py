@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import types
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,16 @@ def test_a_restore_asks_whether_it_holds_the_same(library: Any) -> None:
     assert delta.differs_here(held, {}) == "a_library.thing"
     del library.thing
     assert delta.differs_here(held, {}) == "a_library.thing"
+
+
+@pytest.mark.parametrize("kind", [int, Decimal])
+def test_the_order_of_a_set_is_none_of_its_content(library: Any, kind: type) -> None:
+    """It is another one in each kernel, as the hashes of texts and of classes are."""
+    path, digests = ("a_library", "marks"), []
+    for numbers in [(0, 8), (8, 0), (0, 16)]:
+        library.marks = set(map(kind, numbers))
+        digests.append(fingerprint.library_digest(path, {}))
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_what_cannot_be_compared_is_refused(library: Any) -> None:

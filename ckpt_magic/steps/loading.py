@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import sys
+import types
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.files import format as files
@@ -18,6 +22,7 @@ from ckpt_magic.steps.saves import SMALL
 from ckpt_magic.steps.uses import split
 from ckpt_magic.values import ambient, unpickling
 from ckpt_magic.values.forms import Token
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import new_hash
 from ckpt_magic.values.references import by_reference
 
@@ -111,10 +116,11 @@ class Loader:
             if before is not None:
                 kernel.around.step_ran(key, meta["step"], meta["code"], meta["sets"], before, parts)
         values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}
-        self._keep_mortals((*values, *meta["deleted"]))
+        mortals = self._mortals((*values, *meta["deleted"]))
         for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             kernel.namespace.pop(name, None)
         kernel.namespace.update({name: values[name] for name in meta["order"] if name in values} | values)
+        self._keep(mortals)
         same_python = record.is_same_python(meta)
         for token, found in loaded.found.items():
             kernel.makers.adopt(token, found, same_python=same_python)
@@ -132,12 +138,20 @@ class Loader:
             kernel.mapped.add(key, meta["step"], loaded.map, loaded.values)
             loaded.map.release()
 
-    def _keep_mortals(self, names: Iterable[str]) -> None:
-        """Keep what is about to go if a class of the notebook has a ``__del__``: its run is in the checkpoint, too."""
+    def _mortals(self, names: Iterable[str]) -> list[Any]:
+        """What is about to go, if something of the notebook hears of that: what it did then is in the checkpoint, too.
+
+        That is a class with a ``__del__``, or a callback of a weak reference: seen by the names that make one.
+        """
         here = self._kernel.namespace
-        classes = (value for value in list(here.values()) if issubclass(type(value), type))
-        if any(hasattr(cls, "__del__") and not by_reference(cls) for cls in classes):
-            self._kept += (here[name] for name in names if name in here)
+        return [here[name] for name in names if name in here] if any(map(_hears, list(here.values()))) else []
+
+    def _keep(self, mortals: list[Any]) -> None:
+        """Keep those that only this list holds now, or that hold themselves."""
+        while mortals:
+            one = mortals.pop()
+            if sys.getrefcount(one) == _HELD_HERE or _leads_to_itself(one):
+                self._kept.append(one)
 
     def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any], names: Mapping[str, Any]) -> None:
         kernel = self._kernel
@@ -154,3 +168,30 @@ class Loader:
         rows = {row["name"]: row for row in meta["lost"]}
         row = rows.get(name, {"type": LEFT_OUT})
         return self._kernel.placeholder(name, key, row.get("step", meta["step"]), row["type"])
+
+
+def _hears(value: Any) -> bool:
+    """Whether code that holds this may be told when an object goes."""
+    if any(value is one for one in _REFERENCES) or type(value) is weakref.ref:
+        return True
+    return issubclass(type(value), type) and hasattr(value, "__del__") and not by_reference(value)
+
+
+def _leads_to_itself(one: Any) -> bool:
+    """Whether data leads from an object back to it; by way of functions and classes all names lead to all."""
+    met: dict[int, Any] = {}
+    todo = [one]
+    while todo and len(met) < _FAR:
+        for part in gc.get_referents(todo.pop()):
+            if part is one:
+                return True
+            is_data = gc.is_tracked(part) and not issubclass(type(part), _DEFINITIONS)
+            if is_data and met.setdefault(identity(part), part) is part:
+                todo.append(part)
+    return False
+
+
+_REFERENCES: Final = (weakref, weakref.ref, weakref.proxy, weakref.WeakMethod, weakref.finalize)
+_DEFINITIONS: Final = (type, types.FunctionType, types.ModuleType)
+_HELD_HERE: Final = 2  # by a local variable, and by the argument of the function that counts
+_FAR: Final = 1000  # objects

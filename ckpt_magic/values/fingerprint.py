@@ -170,9 +170,16 @@ class _Libraries:
         if path not in self._digests:
             self._digests[path] = ""  # also while it is looked at: it may hold itself
             if not owned.is_of_the_process(path):
-                obj, look = owned.at(path), _LookInside(namespace)
-                self._digests[path] = _look_beside(obj, look, look.look(obj), self, inside=True).digest
+                obj = owned.at(path)
+                self._digests[path] = fingerprint(obj) or self._look(obj, namespace)
         return self._digests[path]
+
+    def _look(self, obj: Any, namespace: dict[str, Any]) -> str | None:
+        look = _LookInside(namespace)
+        if type(obj) is not set:
+            return _look_beside(obj, look, look.look(obj), self, inside=True).digest
+        found = [look.look(one).digest for one in obj]  # in an order that is another one in each kernel
+        return None if None in found else hash_at_once(repr(sorted(map(str, found))).encode())
 
 
 def library_digest(path: owned.Path, namespace: dict[str, Any]) -> str | None:

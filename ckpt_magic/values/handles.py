@@ -10,6 +10,7 @@ import ctypes
 import gc
 import io
 import itertools
+import logging
 import operator
 import queue
 import re
@@ -20,6 +21,9 @@ from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.definitions import Definitions
+from ckpt_magic.values.forms import PROTOCOL
+from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.references import by_reference
 
 Reducer = Callable[[Any], Any]
 
@@ -37,6 +41,9 @@ _VIEW: Final = """lambda owner, low, high, format, shape, step, readonly: (
     lambda view: view.cast(format)[::step] if shape is None else view.cast(format, shape))(
     memoryview(owner).cast('B')[low:high]))"""
 _RELEASED: Final = "lambda: (lambda view: (view.release(), view)[1])(memoryview(b''))"
+_LOGGER: Final = """lambda kind, name: (lambda made: (setattr(made, '__class__', kind), made)[1])(
+    __import__('logging').getLogger(name))"""
+_OF_LOGGERS: Final = frozenset({*vars(logging.Logger("")), "manager"})  # noqa: LOG001  # of nobody
 _OF_MODULE: Final = "lambda kind, module: setattr(kind, '__module__', module)"
 _MANY: Final = 1000  # results of one `finditer`: each is found again from the beginning
 
@@ -81,6 +88,18 @@ def picture(image: Any) -> Any:
     if image.readonly:
         raise NotPicklableError("an image over the memory of an array or a file; `.copy()` gives one with its own")
     return NotImplemented
+
+
+def logger(one: logging.Logger, known: Definitions) -> Any:
+    """A logger is the one of its name, made if need be; of a class of the notebook, with attributes that were set."""
+    reduced: Any = one.__reduce_ex__(PROTOCOL)
+    made, args = reduced[:2]
+    top = one.name.partition(".")[0]
+    if not by_reference(type(one)):
+        made, args = known.evaluated(_LOGGER), (type(one), *args)
+    elif top in sys.modules and top != "__main__" and not is_own(top):
+        return made, args  # a library sets what it likes when it is imported
+    return made, args, {name: value for name, value in vars(one).items() if name not in _OF_LOGGERS} or None
 
 
 def _match(match: re.Match[Any], known: Definitions) -> Any:

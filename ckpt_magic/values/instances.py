@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.values.forms import PROTOCOL, Form
+from ckpt_magic.values.parts import is_namedtuple
 from ckpt_magic.values.references import ATOMS, importable
 
 _attribute: Final = object.__getattribute__
@@ -66,7 +67,7 @@ def is_simple_error(kind: Any) -> bool:
 
 def makes_itself(kind: Any) -> bool:
     """Whether instances of a notebook class are made by a ``__new__`` of the notebook, without arguments for it."""
-    own = [vars(cls) for cls in kind.__mro__ if not importable(cls)]
+    own = [vars(cls) for cls in kind.__mro__ if not importable(cls) and not is_namedtuple(cls)]
     arguments = any("__getnewargs__" in space or "__getnewargs_ex__" in space for space in own)
     return not arguments and any("__new__" in space for space in own)
 
@@ -74,8 +75,11 @@ def makes_itself(kind: Any) -> bool:
 def made_by_base(obj: Any) -> Any:
     """Make the instance by the ``__new__`` that the notebook's one calls in the end: the other may want anything."""
     reduced = obj.__reduce_ex__(PROTOCOL)
-    new = _compiled_new(type(obj))
-    return reduced if new is None or reduced[0] is not copyreg.__newobj__ else (new, *reduced[1:])  # type: ignore[attr-defined]
+    new = tuple.__new__ if isinstance(obj, tuple) else _compiled_new(type(obj))
+    if new is None or reduced[0] is not copyreg.__newobj__:  # type: ignore[attr-defined]
+        return reduced
+    args = (tuple(tuple.__iter__(obj)),) if isinstance(obj, tuple) else reduced[1][1:]
+    return new, (type(obj), *args), *reduced[2:]
 
 
 def _compiled_new(kind: Any) -> Any:

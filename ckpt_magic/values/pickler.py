@@ -12,6 +12,7 @@ import enum
 import functools
 import importlib
 import io
+import logging
 import operator
 import pickle
 import random
@@ -152,6 +153,8 @@ class ValuePickler(pickle.Pickler):
             return reducers.refuse_thread
         if issubclass(kind, random.Random):
             return self._random
+        if issubclass(kind, logging.Logger):
+            return lambda one: handles.logger(one, self.definitions)
         module = str(kind.__module__)
         if module == "numpy":
             numpy = sys.modules["numpy"]
@@ -186,6 +189,15 @@ class ValuePickler(pickle.Pickler):
         plotly: Any = getattr(sys.modules.get("plotly.basedatatypes"), "BasePlotlyType", None)
         if plotly is not None and issubclass(kind, plotly):
             return reducers.part_of_plotly
+        argparse: Any = sys.modules.get("argparse")
+        if (
+            argparse is not None
+            and issubclass(kind, (argparse.Action, argparse._ActionsContainer))
+            and instances.can_share_attributes(kind)
+            and not instances.is_asked_early(kind)
+        ):
+            suppress = self.definitions.attribute("argparse", "SUPPRESS")
+            return lambda part: reducers.part_of_parser(part, suppress)
         if module.startswith("IPython.core."):
             return reducers.part_of_shell
         if module.partition(".")[0] in ("comm", "ipykernel"):

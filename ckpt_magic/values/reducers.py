@@ -151,6 +151,13 @@ def query(query: Any) -> Any:
     return reduced
 
 
+def part_of_parser(part: Any, suppress: Any) -> Any:
+    """A parser of `argparse`, or an action of it: the text that means "no default" is compared by identity."""
+    made, args, state, *rest = part.__reduce_ex__(PROTOCOL)
+    mark = sys.modules["argparse"].SUPPRESS
+    return made, args, {name: suppress if value is mark else value for name, value in state.items()}, *rest
+
+
 def callbacks(registry: Any) -> Any:
     """Write the callbacks of a figure: each time they are pickled they count one on, which is undone here.
 

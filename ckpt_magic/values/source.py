@@ -126,7 +126,7 @@ class Words:
     keys: frozenset[str] | None = frozenset()
     """Variables of the environment that the code asks for; None if any may be among them."""
     calls: frozenset[tuple[str, ...]] = frozenset()
-    """What is called by a dotted name; of functions of the notebook all dotted names."""
+    """What is called by a dotted name, decorators too; of functions of the notebook all dotted names."""
 
     @property
     def by_name(self) -> bool:
@@ -183,12 +183,10 @@ def words(tree: ast.Module) -> Words:
         elif isinstance(node, ast.ExceptHandler) and node.type is None:
             read.add("BaseException")
         elif not isinstance(node, (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue)):
-            is_call = isinstance(node, ast.Call)
-            if is_call:
-                calls.add(tuple(_dotted(node.func)))  # type: ignore[attr-defined]
+            called = [node.func] if isinstance(node, ast.Call) else getattr(node, "decorator_list", [])
+            calls.update(tuple(_dotted(one)) for one in called)
             for child in children:
-                called = is_call and child is node.func  # type: ignore[attr-defined]
-                touched |= _last_attribute(getattr(child, "value", None) if called else child)
+                touched |= _last_attribute(getattr(child, "value", None) if child in called else child)
             code = _code_in(node) if isinstance(node, ast.Call) else None
             todo += [] if code is None else [code]
     keys = frozenset[str]() if ENVIRON.isdisjoint(read) else _keys(tree)

@@ -426,6 +426,7 @@ def run(cells: list[tuple[int | None, str]], folder: str, start: int | str, lost
         if plan.action == "restore":
             restored = session.restore(plan)
             has_result, result = restored.has_result, restored.result
+            del restored  # its result may be held by nothing else
         else:
             has_result, result = execute(tree, filename, namespace)
         if has_result and result is not None:

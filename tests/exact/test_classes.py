@@ -1681,6 +1681,29 @@ b = B()
 r = type(A).seen is type(B).seen, type(a).seen, type(A) is type(B)
 """,
 )
+scenario(
+    "named tuples of a class that makes them in its own way",
+    """
+%%step 1
+from typing import NamedTuple
+from collections import namedtuple
+class P(NamedTuple):
+    x: int
+    y: list = []
+class Q(P):
+    known = {}
+    def __new__(cls, x): made = super().__new__(cls, x, [x]); cls.known[x] = made; return made
+class Pair(namedtuple('Pair', 'a b')):
+    __slots__ = ()
+    def __new__(cls, both): return super().__new__(cls, both, both)
+%%step 2
+q = Q(2); q.note = q.y; pair = Pair([1])
+%%step 3
+q.y.append(3); pair.a.append(4)
+%%step 4
+r = Q.known[2] is q, q.note, pair, q._replace(x=7), q == P(2, [2, 3])
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

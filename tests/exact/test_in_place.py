@@ -702,6 +702,24 @@ del ended
 kinds = [type(one).__name__ for one in (r, k, v, i, s, l, t, g)]
 """,
 )
+scenario(
+    "a parser of arguments is used, extended and used again",
+    """
+%%step 1
+import argparse
+class Twice(argparse.Action):
+    def __call__(self, parser, space, value, option=None): setattr(space, self.dest, value * 2)
+parser = argparse.ArgumentParser(prog='x'); group = parser.add_argument_group('g')
+n = group.add_argument('--n', type=int, default=[1]); parser.add_argument('--t', action=Twice, default=argparse.SUPPRESS)
+sub = parser.add_subparsers(dest='c'); one = sub.add_parser('one', argument_default=argparse.SUPPRESS)
+%%step 2
+one.add_argument('z'); one.add_argument('--y'); space = parser.parse_args(['one', 'q'])
+%%step 3
+n.default.append(5); r = space.n is n.default, vars(space)
+%%step 4
+s = parser.parse_args(['--n', '3', '--t', 'a', 'one', 'k']), parser.format_help(), group is parser._action_groups[-1]
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

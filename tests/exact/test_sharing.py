@@ -470,6 +470,46 @@ pixels[0, 0] = 99; space[1] = 5; r = image.getpixel((0, 0)), item[0], mapped[:2]
     runs={2: "image", 3: "item", 4: "mapped"},
     differs="space",
 )
+scenario(
+    "objects that die before a start point and after it, and who hears of that",
+    """
+%%step 1
+import weakref
+log = []
+class T:
+    def __init__(self, n): self.n = n; self.me = None
+    def __del__(self): log.append(('del', self.n))
+t, c, l = T(1), T(2), [T(3), T(4)]; c.me = c
+w = [weakref.ref(t, lambda r: log.append('t')), weakref.ref(l[0], lambda r: log.append('l0'))]
+%%step 2
+u = t; first = l[0]; c.n = 5
+%%step 3
+del t; l = l[1:]
+%%step 4
+del u; first = None
+%%step 5
+l.pop(); r = list(log), [one() is None for one in w]
+""",
+)
+scenario(
+    "callbacks of weak references to what has no name",
+    """
+%%step 1
+import weakref
+log = []
+class T: pass
+box = {'a': T(), 'b': T()}
+refs = {k: weakref.ref(v, lambda r, k=k: log.append(k)) for k, v in box.items()}
+%%step 2
+box['c'] = T()
+%%step 3
+del box['a']
+%%step 4
+box['b'] = 1
+%%step 5
+r = log, sorted(k for k, v in refs.items() if v())
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

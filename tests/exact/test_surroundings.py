@@ -1109,6 +1109,55 @@ x = 1
 r = mimetypes.guess_type('a.zzz'), mimetypes.inited, mimetypes._db.types_map[True] is mimetypes.types_map
 """,
 )
+scenario(
+    "a kind of column is registered with pandas by a decorator",
+    """
+%%step 1
+import pandas as pd
+%%step 2
+@pd.api.extensions.register_extension_dtype
+class Length(pd.api.extensions.ExtensionDtype):
+    name = 'length_t'; type = float; kind = 'f'
+%%step 3
+r = type(pd.api.types.pandas_dtype('length_t')) is Length
+%%step 4
+x = r
+""",
+)
+scenario(
+    "loggers of a class of the notebook",
+    """
+%%step 1
+import logging
+class Counting(logging.Logger):
+    seen = []
+    def __init__(self, name, level=0): super().__init__(name, level); self.count = [0]
+    def handle(self, record): Counting.seen.append(record.getMessage()); self.count[0] += 1
+logging.setLoggerClass(Counting); log = logging.getLogger('one_of_the_test'); box = {'l': log}
+%%step 2
+log.warning('hey %s', 1)
+%%step 3
+other = logging.getLogger('two_of_the_test'); other.warning('x'); log.setLevel(40)
+%%step 4
+log.warning('not'); r = type(other) is Counting, logging.getLoggerClass() is Counting, box['l'] is log, log.count
+""",
+)
+scenario(
+    "attributes and functions that loggers were given",
+    """
+%%step 1
+import logging
+log = logging.getLogger(__name__); notes = []
+def success(text): notes.append(text); log.log(25, text)
+log.success = success; root = logging.getLogger(); root.tag_t = {'a': log}
+%%step 2
+log.success('hi')
+%%step 3
+root.tag_t['b'] = 2; log.extra_t = notes
+%%step 4
+log.success('ho'); r = logging.getLogger('__main__').extra_t is notes, logging.root.tag_t
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -21,11 +21,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ckpt_magic.values import fingerprint, references
+from ckpt_magic.values import fingerprint, references, sharing
 from ckpt_magic.values.fingerprint import Look, look, look_at_all
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import make_placeholder
 from ckpt_magic.values.seen import Seen
+from tests.work import calls
 
 Values = Callable[[str], dict[str, Any]]
 
@@ -236,6 +237,30 @@ CHANGES = [
         )
     ),
     ("from matplotlib.figure import Figure; v = Figure(); a, b = v.subplots(2)", "v.sca(a)"),
+    *(
+        (
+            "from matplotlib.figure import Figure; f = Figure(); a = f.subplots(); l, m = a.plot([1], [1], [1], [1])\n"
+            f"other = Figure(); n, = other.subplots().plot([1]); k = []; v = {made}",
+            change,
+        )
+        for made, change in [
+            ("l", "v = m"),
+            ("l", "f.set_figwidth(9)"),
+            ("l", "v.remove()"),
+            ("f.subfigures(2)", "v[1].set_facecolor('C1')"),
+            ("f.subfigures(2)[0].subplots()", "f.set_figwidth(9)"),
+            ("[l, m]", "v.reverse()"),
+            ("[l, m]", "v[0] = m"),
+            ("[l, n]", "n.set_color('C1')"),
+            ("[l, n]", "l.set_color('C1')"),
+            ("(l, k)", "k.append(1)"),
+            ("(l, k)", "f.set_figwidth(9)"),
+            ("{'all': [l]}", "v['all'].append(m)"),
+            ("{'all': [l]}", "m.set_gid(k)"),
+            ("__import__('numpy').array([[a, l]])", "v[0, 1] = m"),
+            ("a.bar([1], [2])", "l.set_data([2], [3])"),
+        ]
+    ),
 ]
 
 
@@ -649,6 +674,47 @@ def test_a_long_text_that_is_met_many_times_is_written_once() -> None:
         assert seen.look([set(), value]).digest == look([set(), several], {}).digest
         sizes.append(seen._written)
     assert sizes[0] == sizes[1] < 2 << 20
+
+
+def parts_of_a_figure() -> dict[str, Any]:
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    axes = figure.subplots(2)
+    lines = {f"line{at}": axes[0].plot([1, at])[0] for at in range(10)}
+    return {"axes": axes, "figure": figure, **lines, "all": [*lines.values()], "bars": axes[1].bar([1], [2])}
+
+
+def test_a_figure_is_looked_at_once_for_all_of_its_parts() -> None:
+    names = parts_of_a_figure()
+    once = calls(lambda: look(names["figure"], {}))
+    assert calls(lambda: look_at_all(names, {})) < 2 * once
+    assert calls(lambda: look(names["line0"], {})) < 1.5 * once
+
+
+def test_parts_of_a_figure_share_all_of_it_and_none_is_taken_for_another() -> None:
+    names = parts_of_a_figure()
+    looks = look_at_all(names, {})
+    assert len({seen.digest for seen in looks.values()}) == len(names)
+    assert {name: seen.digest for name, seen in look_at_all(names, {}).items()} == {
+        name: look(value, {}).digest for name, value in names.items()
+    }
+    parts = {identity(value) for value in names.values()} - {identity(names[name]) for name in ("axes", "all", "bars")}
+    assert all(parts <= seen.met.keys() for seen in looks.values())
+    assert all(identity(names[name]) in looks[name].met for name in names)
+    links = sharing.links(looks, {})
+    assert sharing.groups(links, names) == [sorted(names)]
+    two = ("line0", "line1")
+    alone = sharing.links({name: looks[name] for name in two}, {})
+    assert sorted(alone.objects[two]) == sorted(links.among(two).objects[two])
+
+
+def test_a_part_of_a_figure_beside_what_cannot_be_pickled_has_the_reason() -> None:
+    names = parts_of_a_figure()
+    both = names["line0"], (one for one in [1])
+    seen = look_at_all({"first": names["line0"], "both": both, "then": names["line1"]}, {})
+    assert seen["both"].digest is None
+    assert "generator" in seen["both"].why
+    assert identity(names["figure"]) in seen["both"].met
+    assert seen["then"].digest == look(names["line1"], {}).digest
 
 
 def test_the_callbacks_of_a_restored_figure_are_no_change_of_it(space: Values) -> None:

@@ -570,6 +570,7 @@ def is_found_closed(kernel: Kernel, *names: str) -> bool:
 @pytest.fixture
 def figures(kernel: Kernel) -> Kernel:
     kernel.cell(CLOSED)
+    gc.collect()  # the first import of matplotlib leaves the frame of the cell in a cycle, as code that names all this
     kernel.step(1, "x = 1")
     assert is_found_closed(kernel, "fig", "axes", "ax", "line")
     return kernel

@@ -193,7 +193,7 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
             continue
         if around.addresses and any(one.spans for one in looks):
             continue
-        if any(next(iter(seen.met), 0) != ident for seen, ident in zip(looks, idents.values(), strict=True)):
+        if any(identity(state.values.get(name)) != ident for name, ident in idents.items()):
             continue
         named = around.named()
         if named is None or not named.isdisjoint(group) or around.entered.waits(idents):

@@ -5,7 +5,8 @@ The rules, each with a test that a laxer rule would fail:
 1. Every name is looked at before and after a step; nothing is guessed from the code (but see 10). A name counts as
    changed when it is new, its digest differs, its links to other names differ, or it names another definition. Small
    values are looked at many at a time (`batches`): one stream over all of them is as it was only if each of them, and
-   what they share with each other, is; and no other name may hold what can be changed of them.
+   what they share with each other, is; and no other name may hold what can be changed of them. Every part of a figure
+   of matplotlib leads to all of it: the figure is looked at once, and a part is told by its place in it.
 2. The code only *adds* names: what it binds is saved even if the value is equal.
 3. A value that cannot be pickled cannot be compared. It counts as changed when it is another object, or when
    the step could reach it (`reached`).

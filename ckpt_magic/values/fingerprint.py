@@ -10,6 +10,7 @@ from __future__ import annotations
 import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
 import contextlib
+import copy
 import enum
 import functools
 import gc
@@ -25,7 +26,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import makers, owned, reducers, references, shell, tensors, tokens, tracebacks, trees
+from ckpt_magic.values import figures, makers, owned, reducers, references, shell, tensors, tokens, tracebacks, trees
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
 from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
@@ -107,35 +108,73 @@ class _Passes:
         self._contents = None if pages is None else Contents(pages)
         self._pickler: Look | None = None
         self._libraries = _Libraries()
+        self._figures: dict[int, tuple[Seen, pickle.Pickler]] = {}
 
     def look(self, values: Mapping[Key, Any]) -> dict[Key, Seen]:
         """Look once at each value."""
         found = {}
-        of_libraries = self._libraries.paths.keys()
         for name, value in values.items():
             kind = type(value)
             if kind in ATOMS:
                 found[name] = seen = Seen(value, _atom_digest(value))
                 seen.is_small = kind in _PLAIN and (kind is not str or len(value) < SMALL)
-                continue
-            pickler = self._pickler
-            if pickler is None:
-                pickler = self._pickler = Look(self._namespace, self._contents, self._makers)
-            found[name] = seen = pickler.look(value)
-            if seen.among(of_libraries):
-                found[name] = _look_beside(value, pickler, seen, self._libraries)
-            if not seen.is_comparable:
-                self.close()  # where it stopped, nobody knows
+            elif (figure := figures.behind(value)) is not None:
+                found[name] = self._look_before(figure, value)
+            else:
+                found[name] = self._look(value)
         return found
 
-    def close(self) -> None:
-        """Let go of all that was met."""
+    def _look(self, value: Any, after: pickle.Pickler | None = None, memo: pickle.Pickler | None = None) -> Seen:
+        pickler = self._pickler
+        if pickler is None:
+            pickler = self._pickler = Look(self._namespace, self._contents, self._makers)
+        if after is not None:
+            pickler.memo = after.memo
+        seen = pickler.look(value, memo)
+        if after is None and seen.among(self._libraries.paths.keys()):
+            seen = _look_beside(value, pickler, seen, self._libraries, memo)
+        if not seen.is_comparable:
+            self._let_go()  # where it stopped, nobody knows
+        return seen
+
+    def _look_before(self, figure: Any, value: Any) -> Seen:
+        """Look at a value that leads into all of a figure, as every part of it does: at the figure itself once.
+
+        The pickler believes that it wrote the figure before, and says only which parts of it it met.
+        """
+        if identity(figure) not in self._figures:
+            memo = pickle.Pickler(io.BytesIO())
+            self._figures[identity(figure)] = self._look(figure, memo=memo), memo
+        whole, memo = self._figures[identity(figure)]
+        if value is figure:
+            return copy.copy(whole)  # which is that of one name
+        if whole.is_comparable:
+            seen = self._look(value, memo)
+            if seen.is_comparable and seen.among(self._libraries.paths.keys()) <= whole.met.keys():
+                seen.add(whole)
+                return seen
+        return self._look(value)
+
+    def _let_go(self) -> None:
         if self._pickler is not None:
             self._pickler.close()
             self._pickler = None
 
+    def close(self) -> None:
+        """Let go of all that was met."""
+        self._let_go()
+        self._figures.clear()
 
-def _look_beside(value: Any, look: Look, seen: Seen, libraries: _Libraries, *, inside: bool = False) -> Seen:
+
+def _look_beside(
+    value: Any,
+    look: Look,
+    seen: Seen,
+    libraries: _Libraries,
+    memo: pickle.Pickler | None = None,
+    *,
+    inside: bool = False,
+) -> Seen:
     """Look again at a value that reaches what libraries own, which stays beside it: it is met by its name.
 
     What the library holds there counts as content all the same. `inside` means that `value` is owned itself, and
@@ -149,7 +188,7 @@ def _look_beside(value: Any, look: Look, seen: Seen, libraries: _Libraries, *, i
         if owned.at(path) is obj and vars(sys.modules[path[0]]) is not look.namespace:  # a script may be a module
             paths[ident] = path
     while paths:
-        found = look.beside(paths).look(value)
+        found = look.beside(paths).look(value, memo)
         if len(found.owned) == len(paths) or not found.is_comparable:
             found.owned = {path: libraries.digest(path, look.namespace) for path in found.owned}
             found.extend(found.owned)
@@ -236,8 +275,8 @@ class Look(ValuePickler):
             objects = map(owned.at, sorted(self._paths.values()))
             self.memo = {id(obj): (_FIRST_PLACE + at, obj) for at, obj in enumerate(objects)}
 
-    def look(self, value: Any) -> Seen:
-        """Look at one value."""
+    def look(self, value: Any, memo: pickle.Pickler | None = None) -> Seen:
+        """Look at one value; gives `memo` the memory of what was written."""
         tree = trees.look(value) if type(value) in trees.KINDS and not self._paths else None
         if tree is not None:
             seen = _of_tree(value, tree)
@@ -271,6 +310,8 @@ class Look(ValuePickler):
             seen.held = met if not self._beside else [one for one in met if identity(one) not in self._paths]
         is_plain = len(met) < _FEW and not many and _PLAIN.issuperset(map(type, held))
         self._texts.clear()
+        if memo is not None:
+            memo.memo = self.memo
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self.clear_memo()
         noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
@@ -354,11 +395,8 @@ class Look(ValuePickler):
             return _without_caches
         if issubclass(kind, getattr(sys.modules.get("numba.core.serialize"), "ReduceMixin", ())):
             return _compiled_by_numba
-        if kind.__name__ == "_AxesStack" and kind.__module__ == "matplotlib.figure":
-            return _axes_in_order
-        for module, name, left_out in _OF_MATPLOTLIB:
-            if issubclass(kind, getattr(sys.modules.get(module), name, ())):
-                return functools.partial(_part_of_figure, left_out, usual or _as_usual, self._held.append)
+        if (of_figure := figures.reducer(kind, usual, self._held.append)) is not None:
+            return of_figure
         if usual is None and issubclass(kind, getattr(sys.modules.get("pyarrow"), "Array", ())):
             return _without_full_validity
         return usual
@@ -783,56 +821,6 @@ def _compiled_by_numba(function: Any) -> tuple[Any, ...]:
     """Reduce a function of numba without the number by which it is known in a kernel: it is another one in each."""
     states = {name: part for name, part in function._reduce_states().items() if name != "uuid"}
     return _Form, ("numba", type(function).__qualname__), (None, states)
-
-
-def _part_of_figure(
-    left_out: Set[str], usual: Callable[[Any], Any], note: Callable[[Any], None], obj: Any
-) -> tuple[Any, ...]:
-    """Reduce what figures consist of without attributes that are others after a restore, and with tuples met anew."""
-    made, args, *rest = usual(obj)
-    if rest and isinstance(rest[0], dict):
-        state = {name: part for name, part in rest[0].items() if name not in left_out}
-        rest[0] = {
-            name: _anew(part, note) if type(part) is tuple or name in _SHARED else part for name, part in state.items()
-        }
-    return made, args, *rest
-
-
-def _anew(part: Any, note: Callable[[Any], None]) -> Any:
-    """Copy tuples and, where all figures have the same ones, lists and dicts, which are noted as met."""
-    if type(part) is dict:
-        note(part)
-        return {key: _anew(item, note) for key, item in part.items()}
-    if type(part) is list:
-        note(part)
-    return type(part)([_anew(item, note) for item in part]) if type(part) in (list, tuple) else part
-
-
-def _as_usual(obj: Any) -> Any:
-    return obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-
-
-def _axes_in_order(stack: Any) -> Any:
-    """Reduce the axes of a figure with their order: the numbers that stand for it go on otherwise after a restore."""
-    axes = [*getattr(stack, "_axes", ())]
-    return type(stack), (), [axes, sorted(axes, key=stack._axes.__getitem__)]
-
-
-_OF_MATPLOTLIB: Final[tuple[tuple[str, str, frozenset[str]], ...]] = (
-    # how many callbacks there were: a restored figure connects some of its own anew
-    ("matplotlib.cbook", "CallbackRegistry", frozenset({"_cid_gen"})),
-    # the transforms that are built on one, by address, dead ones too; what it told when it was last asked
-    ("matplotlib.transforms", "TransformNode", frozenset({"_parents", "_invalid", "_inverted"})),
-    # the paths follow from the other attributes, and are often those of the library
-    ("matplotlib.markers", "MarkerStyle", frozenset({"_path", "_alt_path"})),
-    # colours are tuples out of a cache
-    ("matplotlib.artist", "Artist", frozenset()),
-    ("matplotlib.ticker", "Formatter", frozenset()),
-    ("matplotlib.axes._base", "_process_plot_var_args", frozenset()),
-    ("matplotlib.axes._base", "_PropCycle", frozenset()),
-    ("matplotlib.colors", "Colormap", frozenset()),
-)
-_SHARED: Final = frozenset({"_path_effects", "_powerlimits", "_cycler_items", "colors"})  # with the library
 
 
 def _keeps_selection(kind: type) -> bool:

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
-from ckpt_magic.values import reaching, source
+from ckpt_magic.values import figures, reaching, source
 from ckpt_magic.values.forms import Form
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import LARGE, Content
@@ -196,7 +196,7 @@ def openings(
         return None  # a reference that is not owned
     entries = [one for ident, one in inner.items() if others[ident] and type(one) not in _OURS]
     held_weakly = itertools.compress(inner.values(), map(weakref.getweakrefcount, inner.values()))
-    known = dict.fromkeys(_of_axes_with_common_scales(inner), 0)
+    known = dict.fromkeys(figures.with_common_scales(inner), 0)
     entries += [
         one
         for one in held_weakly
@@ -214,23 +214,6 @@ def openings(
     if lenders is None or not reached.keys().isdisjoint(lenders):
         return None
     return [one for ident, one in reached.items() if ident in content and ties(one)]
-
-
-def _of_axes_with_common_scales(inner: Mapping[int, Any]) -> set[int]:
-    """By `id`, weak references by which matplotlib goes from axes to those with the same scale, if all are inside.
-
-    Whoever changes the scale of one names it, or has it by another reference; see `hidden_ways` for the groups.
-    """
-    axes = getattr(sys.modules.get("matplotlib.axes._base"), "_AxesBase", None)
-    found = set[int]()
-    for grouper in (*getattr(axes, "_shared_axes", {}).values(), getattr(axes, "_twinned_axes", None)):
-        sets: Mapping[Any, Any] = getattr(getattr(grouper, "_mapping", None), "data", {})
-        places: Mapping[Any, Any] = getattr(getattr(grouper, "_ordering", None), "data", {})
-        inside = {ref: all(identity(one) in inner for one in group) for ref, group in list(sets.items())}
-        met = {identity(ref()) for ref, is_inside in inside.items() if is_inside}
-        refs = itertools.chain(sets, places, *(group.data for group in sets.values()))
-        found.update(identity(ref) for ref in refs if identity(ref()) in met)
-    return found
 
 
 def _referents(objects: list[Any]) -> list[Any]:

@@ -232,6 +232,15 @@ class Seen:
         if self._rest is not None:
             self._rest = new_hash(repr((self._rest, part)).encode()).hexdigest()
 
+    def add(self, whole: Seen) -> None:
+        """Take in what a look found at an object that the value leads into, and that was not entered here."""
+        self.extend(whole._rest)
+        self.met = whole.met if self.met.keys() <= whole.met.keys() else {**self.met, **whole.met}
+        self.contents, self.made = (*whole.contents, *self.contents), (*whole.made, *self.made)
+        self.spans, self.functions = [*whole.spans, *self.spans], [*whole.functions, *self.functions]
+        self.guarded, self.owned = self.guarded | whole.guarded, {**self.owned, **whole.owned}
+        self.is_small = False
+
     def is_same_object(self, value: Any) -> bool:
         """Whether `value` is the very object looked at. Known for names and for what cannot be pickled."""
         return self._ref is not None and self._ref() is value

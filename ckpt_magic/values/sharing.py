@@ -165,17 +165,27 @@ def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> dict[Names, list[R
     # Millions of objects may be shared: what is done for each of them is done by C.
     seen: set[int] = set()
     shared: set[int] = set()
-    ordered = sorted(looks.values(), key=lambda one: len(one.met))
+    twins = _twins(looks)
+    ordered = sorted((looks[names[0]] for names in twins), key=lambda one: len(one.met))
     for one in ordered:
         shared |= one.among(seen)
         if one is not ordered[-1]:
             seen.update(one.met)  # `seen |= met.keys()` would make a new set each time
     del seen
+    shared = shared.union(*(looks[names[0]].met for names in twins if len(names) > 1))
     if shared:
         shared = _tying(looks, shared - _guarded_everywhere(looks, shared), ties)
     if not shared:
         return {}
-    return {key: _rows([looks[name].met for name in key], ids) for key, ids in _sharers(looks, shared).items()}
+    return {key: _rows([looks[name].met for name in key], ids) for key, ids in _sharers(looks, twins, shared).items()}
+
+
+def _twins(looks: Mapping[str, Seen]) -> list[list[str]]:
+    """Put together names whose looks met the very same, as those of all parts of a figure do."""
+    found: dict[int, list[str]] = {}
+    for name in sorted(looks):
+        found.setdefault(identity(looks[name].met), []).append(name)
+    return list(found.values())
 
 
 def _guarded_everywhere(looks: Mapping[str, Seen], shared: set[int]) -> set[int]:
@@ -201,19 +211,20 @@ def _tying(looks: Mapping[str, Seen], shared: set[int], ties: Ties) -> set[int]:
     return found
 
 
-def _sharers(looks: Mapping[str, Seen], shared: set[int]) -> dict[Names, list[int]]:
+def _sharers(looks: Mapping[str, Seen], twins: Iterable[list[str]], shared: set[int]) -> dict[Names, list[int]]:
     """Sort objects, given by `id`, by the names that hold them."""
     keys: list[Names] = [()]
     held_by: dict[int, int] = {}  # object to the index of a key
-    for name in sorted(looks):
-        ids = list(looks[name].among(shared))
+    for names in twins:
+        ids = list(looks[names[0]].among(shared))
         if ids:
             before = list(map(held_by.get, ids, itertools.repeat(0)))
             longer = {}
             for index in set(before):
                 longer[index] = len(keys)
-                keys.append((*keys[index], name))
+                keys.append((*keys[index], *names))
             held_by.update(zip(ids, map(longer.__getitem__, before), strict=True))
+    keys = [tuple(sorted(key)) for key in keys]
     found: dict[Names, list[int]] = {}
     for ident, index in held_by.items():
         found.setdefault(keys[index], []).append(ident)
@@ -224,14 +235,16 @@ def _rows(holders: Sequence[Mapping[int, Any]], ids: Iterable[int]) -> list[Row]
     """The positions of the objects in each of their holders, in order."""
     ids = set(ids)
     first = [ident for ident in holders[0] if ident in ids]
-    columns = []
+    columns: dict[int, list[int]] = {}
     for met in holders:
+        if identity(met) in columns:
+            continue
         if len(met) < 8 * len(ids):
-            columns.append(map(dict(zip(met, itertools.count())).__getitem__, first))
+            place = dict(zip(met, itertools.count()))
         else:
             place = {ident: at for at, ident in enumerate(met) if ident in ids}
-            columns.append(map(place.__getitem__, first))
-    return list(zip(*columns, strict=True))
+        columns[identity(met)] = list(map(place.__getitem__, first))
+    return list(zip(*(columns[identity(met)] for met in holders), strict=True))
 
 
 class Ties:
@@ -316,20 +329,29 @@ _IMMUTABLE_BASES = (
 
 
 def _shared_memory(looks: Mapping[str, Seen]) -> dict[Names, list[Row]]:
-    spans = sorted(
-        ((span.low, span.high, name, span.guard, span.refs) for name, one in looks.items() for span in one.spans),
-    )
+    """Where arrays of two names overlap. One array that both hold is a shared object, and need not be told here."""
+    holders: dict[tuple[int, int, int, int, int], list[str]] = {}
+    for name, one in looks.items():
+        for span in one.spans:
+            holders.setdefault((span.low, span.high, span.guard, span.refs, identity(span.array)), []).append(name)
+    spans = sorted(holders)
     found: dict[Names, set[Row]] = {}
-    for index, (low, high, name, guard, refs) in enumerate(spans):
-        for at in range(index + 1, len(spans)):
-            other_low, _, other, other_guard, other_refs = spans[at]
+    for index, (low, high, guard, refs, array) in enumerate(spans):
+        for other in itertools.islice(spans, index + 1, None):
+            other_low, _, other_guard, other_refs, other_array = other
             if other_low >= high:
                 break
-            apart = guard and other_guard and not _write_into(guard, refs, other_guard, other_refs)
-            if name != other and not apart:
-                forward = name < other
-                key = (name, other) if forward else (other, name)
-                found.setdefault(key, set()).add((high - low, other_low - low if forward else low - other_low))
+            if guard and other_guard:
+                apart = not _write_into(guard, refs, other_guard, other_refs)
+            else:
+                apart = array == other_array
+            if apart:
+                continue
+            for name, other_name in itertools.product(holders[spans[index]], holders[other]):
+                if name != other_name:
+                    forward = name < other_name
+                    key = (name, other_name) if forward else (other_name, name)
+                    found.setdefault(key, set()).add((high - low, other_low - low if forward else low - other_low))
     return {key: sorted(rows) for key, rows in found.items()}
 
 

@@ -1,0 +1,138 @@
+"""Figures of matplotlib: which one a value leads into, what of its parts does not count, and what ties axes together.
+
+Every part of a figure leads to all of it. Knows no pickle.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Mapping, Set
+from typing import Any, Final
+
+from ckpt_magic.values.forms import PROTOCOL
+from ckpt_magic.values.memory import identity
+
+
+def behind(value: Any) -> Any:
+    """The figure that a value is a part of, or that a container holds a part of; None if there is none to be seen."""
+    base: Any = getattr(sys.modules.get("matplotlib.artist"), "Artist", None)
+    if base is None:
+        return None
+    level = [value]
+    for _ in range(_DEEP):
+        for one in level:
+            if issubclass(type(one), base):
+                return _root(one)
+        level = [item for one in level for item in itertools.islice(_items(one), _MANY)]
+    return None
+
+
+def _root(artist: Any) -> Any:
+    """The figure that an artist belongs to, through subfigures; read as attributes, which run no code."""
+    figure: Any = getattr(sys.modules.get("matplotlib.figure"), "Figure", ())
+    while artist is not None and not issubclass(type(artist), figure):
+        attributes = vars(artist)
+        artist = next(filter(None, map(attributes.get, _UPWARD)), None)
+    return artist
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """What a container of parts holds: the axes of `subplots`, the lines of `plot`, what `boxplot` gives."""
+    if issubclass(type(value), (list, tuple)):
+        return tuple.__iter__(value) if issubclass(type(value), tuple) else list.__iter__(value)
+    if type(value) is dict:
+        return value.values()
+    array: Any = getattr(sys.modules.get("numpy"), "ndarray", None)
+    return value.flat if type(value) is array and value.dtype.hasobject else ()
+
+
+_DEEP: Final = 3  # levels: the value, its items, and theirs
+_MANY: Final = 20  # items of one container
+_UPWARD: Final = ("_root_figure", "_parent_figure", "figure")  # of a subfigure; of an artist; before matplotlib 3.10
+
+
+def reducer(kind: type, usual: Callable[[Any], Any] | None, note: Callable[[Any], None]) -> Callable[[Any], Any] | None:
+    """How a look reduces what figures consist of; None for other kinds.
+
+    Parameters
+    ----------
+    kind
+        A type.
+    usual
+        How its objects would be reduced; None if the pickler does that.
+    note
+        Is called with mutable objects that are met in copies.
+    """
+    if kind.__name__ == "_AxesStack" and kind.__module__ == "matplotlib.figure":
+        return _axes_in_order
+    for module, name, left_out in _PARTS:
+        if issubclass(kind, getattr(sys.modules.get(module), name, ())):
+            return functools.partial(_part, left_out, usual or _as_usual, note)
+    return None
+
+
+def _part(left_out: Set[str], usual: Callable[[Any], Any], note: Callable[[Any], None], obj: Any) -> tuple[Any, ...]:
+    """Reduce what figures consist of without attributes that are others after a restore, and with tuples met anew."""
+    made, args, *rest = usual(obj)
+    if rest and isinstance(rest[0], dict):
+        state = {name: part for name, part in rest[0].items() if name not in left_out}
+        rest[0] = {
+            name: _anew(part, note) if type(part) is tuple or name in _SHARED else part for name, part in state.items()
+        }
+    return made, args, *rest
+
+
+def _anew(part: Any, note: Callable[[Any], None]) -> Any:
+    """Copy tuples and, where all figures have the same ones, lists and dicts, which are noted as met."""
+    if type(part) is dict:
+        note(part)
+        return {key: _anew(item, note) for key, item in part.items()}
+    if type(part) is list:
+        note(part)
+    return type(part)([_anew(item, note) for item in part]) if type(part) in (list, tuple) else part
+
+
+def _as_usual(obj: Any) -> Any:
+    return obj.__reduce_ex__(PROTOCOL)
+
+
+def _axes_in_order(stack: Any) -> Any:
+    """Reduce the axes of a figure with their order: the numbers that stand for it go on otherwise after a restore."""
+    axes = [*getattr(stack, "_axes", ())]
+    return type(stack), (), [axes, sorted(axes, key=stack._axes.__getitem__)]
+
+
+_PARTS: Final[tuple[tuple[str, str, frozenset[str]], ...]] = (
+    # how many callbacks there were: a restored figure connects some of its own anew
+    ("matplotlib.cbook", "CallbackRegistry", frozenset({"_cid_gen"})),
+    # the transforms that are built on one, by address, dead ones too; what it told when it was last asked
+    ("matplotlib.transforms", "TransformNode", frozenset({"_parents", "_invalid", "_inverted"})),
+    # the paths follow from the other attributes, and are often those of the library
+    ("matplotlib.markers", "MarkerStyle", frozenset({"_path", "_alt_path"})),
+    # colours are tuples out of a cache
+    ("matplotlib.artist", "Artist", frozenset()),
+    ("matplotlib.ticker", "Formatter", frozenset()),
+    ("matplotlib.axes._base", "_process_plot_var_args", frozenset()),
+    ("matplotlib.axes._base", "_PropCycle", frozenset()),
+    ("matplotlib.colors", "Colormap", frozenset()),
+)
+_SHARED: Final = frozenset({"_path_effects", "_powerlimits", "_cycler_items", "colors"})  # with the library
+
+
+def with_common_scales(inner: Mapping[int, Any]) -> set[int]:
+    """By `id`, weak references by which matplotlib goes from axes to those with the same scale, if all are inside.
+
+    Whoever changes the scale of one names it, or has it by another reference; see `hidden_ways` for the groups.
+    """
+    axes = getattr(sys.modules.get("matplotlib.axes._base"), "_AxesBase", None)
+    found = set[int]()
+    for grouper in (*getattr(axes, "_shared_axes", {}).values(), getattr(axes, "_twinned_axes", None)):
+        sets: Mapping[Any, Any] = getattr(getattr(grouper, "_mapping", None), "data", {})
+        places: Mapping[Any, Any] = getattr(getattr(grouper, "_ordering", None), "data", {})
+        inside = {ref: all(identity(one) in inner for one in group) for ref, group in list(sets.items())}
+        met = {identity(ref()) for ref, is_inside in inside.items() if is_inside}
+        refs = itertools.chain(sets, places, *(group.data for group in sets.values()))
+        found.update(identity(ref) for ref in refs if identity(ref()) in met)
+    return found

@@ -26,7 +26,8 @@ from typing import Any
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, use_of_tree
-from ckpt_magic.values import ambient, fingerprint, options, owned, places, source, spots
+from ckpt_magic.values import ambient, fingerprint, options, owned, places, reaching, source, spots
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
 from ckpt_magic.values.source import Names, Words
 
@@ -71,6 +72,7 @@ class _Cell:
     ambient: ambient.Ambient
     places: places.Look
     prints: Mapping[str, str | None]
+    ours: Mapping[str, Set[int]]
 
 
 class Around:
@@ -155,7 +157,9 @@ class Around:
         reads = names.reads | reached
         words = functools.reduce(operator.or_, own, words)
         look = spots_of.look(words, reads, names.imports)
-        self._cell = _Cell(use, words, reads, names.imports, ambient.look(), look, _prints(look))
+        prints = _prints(look)
+        ours = {place: self._ours(look.values[place]) for place, print_ in prints.items() if print_ is None}
+        self._cell = _Cell(use, words, reads, names.imports, ambient.look(), look, prints, ours)
 
     def cell_ends(self, spots_of: places.Places, code: Callable[[], str]) -> None:
         """Note what the cell set; `code` gives a digest of it."""
@@ -169,7 +173,11 @@ class Around:
             added[part_of(PLACE, place)] = is_added
         for place, print_ in _prints(look).items():
             before = cell.prints.get(place)
-            if print_ != before or (print_ is None and re.split("[.:]", place)[-1] in cell.words.touched):
+            is_changed = print_ != before
+            if print_ is None:
+                is_changed |= re.split("[.:]", place)[-1] in cell.words.touched
+                is_changed |= not self._ours(look.values[place]) <= cell.ours.get(place, frozenset())
+            if is_changed:
                 added.setdefault(part_of(PLACE, place), False)
         for part in (*parts, *added):
             self._olds.pop(part, None)
@@ -177,7 +185,22 @@ class Around:
             digest = code()
             self._set.update({part: Setter(digest, is_added=is_new) for part, is_new in added.items()})
 
+    def _ours(self, value: Any) -> Set[int]:
+        """What of the notebook a value holds that has no digest."""
+        return frozenset(map(identity, reaching.ours(value, self._namespace)))
+
     # -- steps ----------------------------------------------------------------------------------------------
+
+    def held(self, use: Use) -> list[Any]:
+        """What of the notebook is in the parts that code of this kernel set and that other code may read."""
+        self._look_back()
+        parts = [part for part, one in self._set.items() if use.may_read(part, is_added=one.is_added)]
+        look = ambient.look() if any(split(part)[0] != PLACE for part in parts) else self._first
+        values = (
+            spots.read(name) if origin == PLACE else ambient.value(look, origin, name)
+            for origin, name in map(split, parts)
+        )
+        return [one for value in values for one in reaching.ours(value, self._namespace)]
 
     def before_step(self, look: ambient.Ambient) -> dict[str, Part]:
         """All parts that code of this kernel set, as they are now."""

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.steps import freshness, record
+from ckpt_magic.steps.around import label
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
+from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines, source
 from ckpt_magic.values.origins import CHANCE, FILES, NOTHING, OWN, SURROUNDINGS, Event, Origin, Past, Statement, Step
 
@@ -82,6 +84,7 @@ def foresee(
         Each step, and what is to be said of its checkpoint.
     """
     rewritten: dict[str, int] = {}  # files that will be written anew, and by which step
+    placed: dict[str, int] = {}  # parts of libraries that will be set anew
     past = Past()
     functions: dict[str, essence.Definition] = {}
     lender = Lender(modules)
@@ -95,7 +98,7 @@ def foresee(
         if cell.problem:
             verdict = Verdict("could not tell", (Cause("code", "", cell.problem),))
         elif meta is not None:
-            above = _Above(past, functions, rewritten, metas, reader, opens, lender)
+            above = _Above(past, functions, rewritten, placed, metas, reader, opens, lender)
             verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
         yield cell, verdict
         if meta is not None and not will_run(cell, verdict):
@@ -111,6 +114,8 @@ def foresee(
             past.add([Step(step, dict.fromkeys(names), cell.code.names.deletes)])
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
             rewritten.update({row["path"]: step for row in rows})
+            sets = meta["sets"] if meta is not None else ()
+            placed.update({part: step for part in sets if split(part)[0] == PLACE})
 
 
 def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verdict:
@@ -149,6 +154,7 @@ class _Above:
         past: Past,
         functions: Mapping[str, essence.Definition],
         rewritten: Mapping[str, int],
+        placed: Mapping[str, int],
         metas: Mapping[int, Meta],
         reader: Callable[[], str],
         opens: Opens,
@@ -157,6 +163,7 @@ class _Above:
         self._past = past
         self._functions = functions
         self._rewritten = rewritten
+        self._placed = placed
         self._metas = metas
         self._reader = reader
         self._opens = opens
@@ -174,6 +181,11 @@ class _Above:
             Cause("file", path, f"`{path}` is written by step {step}, which will run")
             for path, step in self._rewritten.items()
             if path in paths or os.path.dirname(path) in paths
+        ]
+        found += [
+            Cause("setting", "", f"`{label(part)}` is set by step {self._placed[part]}, which will run")
+            for part, row in meta["around"].items()
+            if row is not None and part in self._placed
         ]
         if evidence["origins"] is None:
             return [*found, Cause("unclear", "", "what ran above it is not recorded")]

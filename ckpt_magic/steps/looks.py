@@ -14,7 +14,19 @@ from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import alone, ambient, delta, holders, outlines, places, reaching, sharing, source, spots
+from ckpt_magic.values import (
+    alone,
+    ambient,
+    delta,
+    holders,
+    outlines,
+    owned,
+    places,
+    reaching,
+    sharing,
+    source,
+    spots,
+)
 from ckpt_magic.values.fingerprint import fingerprint
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import ATOMS
@@ -235,8 +247,25 @@ class Looks:
             found = reaching.reach(list(home) if names.dynamic else names.reads, home, also=code.members.values())
             return None, source.words(code.tree) | reaching.words_of(found.codes), found
         start = (names.woken_by(names.awake) | names.deletes) - names.renews
-        found = reaching.reach(start, kernel.namespace)
-        return found.names, source.words(code.tree) | reaching.words_of(found.codes), found
+        held = list[Any]()
+        while True:
+            found = reaching.reach(start | reaching.names_of(held, kernel.namespace), kernel.namespace, also=held)
+            words = source.words(code.tree) | reaching.words_of(found.codes)
+            more = kernel.around.held(uses.use_of(names, words, found.names, kernel.namespace))
+            more += self._derived(found.modules)
+            if len(more) <= len(held):
+                return found.names, words, found
+            held = more
+
+    def _derived(self, modules: Set[str]) -> list[Any]:
+        """Classes of the notebook that modules of the user's own find by asking theirs what derives from them."""
+        kernel = self._kernel
+        text = kernel.evidence.modules.text
+        if not any("__subclasses__" in text(name) for name in modules if owned.is_own(name)):
+            return []
+        found = (kernel.namespace[name] for name in reaching.defined_in(kernel.namespace))
+        classes = [one for one in found if issubclass(type(one), type)]
+        return [one for one in classes if any(owned.is_own(base.__module__) for base in type.mro(one))]
 
     def _home(self, code: Code) -> dict[str, Any]:
         """The globals of the code."""

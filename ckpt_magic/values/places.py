@@ -273,7 +273,7 @@ class Places:
                     self._is_set(name, key, value, after, is_new=old is None)
                     or self._counts(name, key, was, value, words, is_new=old is None)
                 ):
-                    found[place_of(name, key)] = was is ABSENT and old is not None
+                    found[place_of(name, key)] = was is ABSENT and old is not None and not _is_inherited(name, key)
             gone = (old or {}).keys() - attributes.keys()
             found.update({place_of(name, key): False for key in gone if is_own(name) or key in words.stored})
         for place, value in after.values.items():
@@ -571,6 +571,12 @@ class Places:
                 return True
         inner = vars(value).values() if type(value).__module__ == "pandas.core.accessor" else ()
         return any(issubclass(type(one), type) and module_name(one) == "__main__" for one in inner)
+
+
+def _is_inherited(owner: str, key: str) -> bool:
+    """Whether an attribute of a class stands for one that it had from another class."""
+    cls = read(owner)
+    return isinstance(cls, type) and any(key in vars(one) for one in type.mro(cls)[1:])
 
 
 class _Module:

@@ -19,6 +19,9 @@ from typing import Any, Final
 from ckpt_magic.values import source
 from ckpt_magic.values.memory import identity
 
+_DEEPEST: Final = 5  # objects between what a library holds and what of it is the notebook's
+_MANY_HELD: Final = 1000  # items of a container of a library in which the notebook's are looked for
+_HOSTS: Final = frozenset({"IPython", "ipykernel", "zmq", "tornado", "threading", "asyncio", "_io"})
 _WALK_LIMIT: Final = 10_000
 """Objects that `reachable` looks at, in some milliseconds, before it stops looking for functions inside data."""
 
@@ -67,10 +70,39 @@ def reach(
     The values of `closed` names are not entered.
     """
     walk = _Reach(namespace, closed)
+    walk.run(names)
+    walk.walked = 0
     for value in also:
         walk.add(value)
-    found = walk.run(names)
-    return Reached(found, walk.codes, walk.definitions, frozenset(walk.modules))
+    return Reached(walk.run(()), walk.codes, walk.definitions, frozenset(walk.modules))
+
+
+def ours(value: Any, namespace: Mapping[str, Any], deepest: int = _DEEPEST) -> Iterator[Any]:
+    """Functions and classes of the notebook, and instances of these, that an object of a library holds.
+
+    Entered are containers and plain objects, not what leads to all of a kernel, such as its streams.
+    """
+    kind, module = type(value), namespace.get("__name__")
+    if kind in _ATOMS or not deepest:
+        return
+    if kind is types.FunctionType:
+        is_own = value.__globals__ is namespace
+    else:
+        is_own = _class_dict(value if issubclass(kind, type) else kind).get("__module__") == module
+    if is_own:
+        yield value
+        return
+    inner: Iterable[Any]
+    if kind in _CONTAINERS:
+        inner = () if len(value) > _MANY_HELD else list(value.values()) if kind is dict else gc.get_referents(value)
+    elif kind is types.FunctionType:
+        inner = [value.__closure__, value.__dict__]
+    elif issubclass(kind, type) or kind.__module__.partition(".")[0] in _HOSTS:
+        return
+    else:
+        inner = gc.get_referents(value)
+    for one in inner:
+        yield from ours(one, namespace, deepest - 1)
 
 
 def defined_in(namespace: Mapping[str, Any]) -> set[str]:
@@ -85,6 +117,13 @@ def defined_in(namespace: Mapping[str, Any]) -> set[str]:
         if is_own:
             found.add(name)
     return found
+
+
+def names_of(values: Iterable[Any], namespace: Mapping[str, Any]) -> set[str]:
+    """Names by which a notebook has functions, classes and the classes of instances."""
+    kinds = (types.FunctionType, type)
+    found = (one if issubclass(type(one), kinds) else type(one) for one in values)
+    return {one.__qualname__.partition(".")[0] for one in found} & namespace.keys()
 
 
 def uses(code: types.CodeType) -> set[str]:

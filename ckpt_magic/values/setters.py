@@ -22,9 +22,10 @@ from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
-from ckpt_magic.values.owners import ABSENT, can_change, is_host, is_same_package, module_of
+from ckpt_magic.values.owners import ABSENT, CONTAINERS, can_change, is_host, is_same_package, module_of
 from ckpt_magic.values.reaching import SETTING_OPS, STORING_OPS, chains, named
 from ckpt_magic.values.references import by_reference
+from ckpt_magic.values.source import DERIVING
 
 Chain = tuple[str, ...]  # how code names what it calls: `plt.style.use`
 
@@ -79,11 +80,14 @@ class Called:
 def called(calls: Iterable[Chain], namespace: Mapping[str, Any]) -> Called:
     """Find out what code sets in libraries that has these calls."""
     found = Called()
-    if any(_SETTER.match(chain[-1]) for chain in calls):
+    if any(_SETTER.match(chain[-1]) for chain in calls if chain[-1] != DERIVING):
         found.add(builtins, None)  # `gettext.install`
     for chain in calls:
         receiver, function = _resolved(chain, namespace)
         if function is ABSENT or (receiver is ABSENT and len(chain) > 1):
+            continue
+        if chain[-1] == DERIVING:
+            _read_deriving(receiver, found)
             continue
         module = _module(function)
         if not module or is_host(module) or is_own(module) or module in ("__main__", "builtins"):
@@ -188,13 +192,29 @@ def _read(function: Any, receiver: Any, found: Called) -> None:
         _enter(function, cls, found, _DEPTH, set(), is_class=isinstance(receiver, type))
 
 
+def _read_deriving(base: Any, found: Called) -> None:
+    """Note in which containers a library puts classes that derive from one of its own."""
+    if not isinstance(base, type) or base.__module__ == "__main__" or is_own(base.__module__):
+        return
+    hooks = [_of_class(type(base), "__new__"), _of_class(type(base), "__init__"), _of_class(base, DERIVING)]
+    inside = Called()
+    for hook in hooks:
+        if _module(hook).partition(".")[0] not in sys.stdlib_module_names:
+            _enter(hook, base, inside, _DEPTH, set(), is_class=True)
+    for name, owner in inside.owners.items():
+        get = functools.partial(_of_class if isinstance(owner, type) else _attribute, owner)
+        for key in inside.sets[name] or ():
+            if owner is not base and type(get(key)) in CONTAINERS:
+                found.add(owner, key)
+
+
 def _enter(
-    function: Any, cls: type | None, found: Called, depth: int, met: set[int], *, is_class: bool = False
+    function: Any, cls: type | None, found: Called, depth: int, met: set[tuple[int, int]], *, is_class: bool = False
 ) -> None:
     plain = _plain(function)
-    if identity(plain) in met or not depth:
+    if (identity(plain), identity(cls)) in met or not depth:
         return
-    met.add(identity(plain))
+    met.add((identity(plain), identity(cls)))
     if not isinstance(plain, types.FunctionType):
         if _is_compiled(plain):
             _note_compiled(plain, found)
@@ -218,6 +238,11 @@ def _enter(
             _enter(value, None, found, depth - 1, met)
         elif value is not ABSENT and (code.changes or _has_methods(value, code)) and can_change(value):
             found.add(module, name)
+    for name in code.setters:  # of a class that it is given: any here that has the method may be meant
+        for value in [one for one in space.values() if isinstance(one, type)]:
+            method = _of_class(value, name) if is_same_package(value.__module__, package) else None
+            if isinstance(method, classmethod) and by_reference(value):
+                _enter(method, value, found, depth - 1, met, is_class=True)
     if cls is not None:
         for name in code.attributes:
             value = _of_class(cls, name)
@@ -231,7 +256,7 @@ def _enter(
 
 
 def _look_at_module(
-    called: str, value: Any, code: _Code, package: str, found: Called, depth: int, met: set[int]
+    called: str, value: Any, code: _Code, package: str, found: Called, depth: int, met: set[tuple[int, int]]
 ) -> None:
     for name in code.attributes:
         inner = vars(value).get(name, ABSENT)
@@ -251,7 +276,7 @@ def _look_at_module(
 
 
 def _look_at_class(
-    called: str, value: type, code: _Code, package: str, found: Called, depth: int, met: set[int]
+    called: str, value: type, code: _Code, package: str, found: Called, depth: int, met: set[tuple[int, int]]
 ) -> None:
     if not is_same_package(value.__module__, package) or not by_reference(value):
         return
@@ -304,6 +329,8 @@ class _Code:
         Whether it may put something in a container or an object.
     by_name
         Whether it may set attributes by name.
+    setters
+        Methods named like setters that it calls of what is no global.
     """
 
     reads: frozenset[str]
@@ -313,6 +340,7 @@ class _Code:
     imports: frozenset[str]
     changes: bool
     by_name: bool
+    setters: frozenset[str]
 
 
 @functools.cache
@@ -325,7 +353,9 @@ def _code(code: types.CodeType) -> _Code:
     changes = changes or any(not _ITEMS.isdisjoint(one.co_code[::2]) for one in inside)
     sets = frozenset(named(code, {op: 0 for op in SETTING_OPS if op not in STORING_OPS}))
     imports = frozenset(named(code, {opcode.opmap["IMPORT_NAME"]: 0}))
-    return _Code(frozenset(named(code)), sets, attributes, stores, imports, changes, by_name)
+    used = {chain for one in inside for chain, is_stored in chains(one) if chain[0] in one.co_varnames and chain[1:]}
+    setters = frozenset(chain[-1] for chain in used if _SETTER.match(chain[-1]))
+    return _Code(frozenset(named(code)), sets, attributes, stores, imports, changes, by_name, setters)
 
 
 def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -185,6 +185,9 @@ def words(tree: ast.Module) -> Words:
         elif not isinstance(node, (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue)):
             called = [node.func] if isinstance(node, ast.Call) else getattr(node, "decorator_list", [])
             calls.update(tuple(_dotted(one)) for one in called)
+            if isinstance(node, ast.ClassDef):
+                bases = [*node.bases, *(one.value for one in node.keywords if one.arg == "metaclass")]
+                calls.update((*chain, DERIVING) for one in bases if (chain := _dotted(one)))
             for child in children:
                 touched |= _last_attribute(getattr(child, "value", None) if child in called else child)
             code = _code_in(node) if isinstance(node, ast.Call) else None
@@ -194,6 +197,7 @@ def words(tree: ast.Module) -> Words:
     return Words(frozenset(read), frozenset(stored), frozenset(touched), keys, frozenset(full))
 
 
+DERIVING: Final = "__init_subclass__"  # stands for what a class and its metaclass do where another derives from it
 ENVIRON: Final = frozenset({"environ", "environb", "getenv"})
 
 

@@ -1007,12 +1007,14 @@ yaml.SafeLoader.add_constructor('!y', lambda loader, node: 7)
 @pl.api.register_dataframe_namespace('zz')
 class Space:
     def __init__(self, frame): self.frame = frame
+class Tag(yaml.YAMLObject): yaml_tag = '!zz'
+yaml.add_representer(Space, lambda dumper, one: dumper.represent_int(1))
 %%step 4
 joblib.parallel_config(backend='threading', n_jobs=3)
 %%
 r = mpl.colormaps['zz'].N, cloudpickle.list_registry_pickle_by_value(), ms._scale_mapping['zz'] is Scale, mp.get_projection_class('zz') is Plane
 q = joblib.parallel.BACKENDS['zz'] is Threads, joblib.parallel.get_active_backend()[1], yaml.safe_load('!y a')
-s = pl.DataFrame({'a': [1]}).zz.frame.shape
+s = pl.DataFrame({'a': [1]}).zz.frame.shape, yaml.unsafe_load('!zz {a: 1}').a, yaml.dump(Space(1))
 """,
     runs={4: "objects that the library has elsewhere"},
 )

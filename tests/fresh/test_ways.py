@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import decimal
 import gc
+import logging
 import os
 import sqlite3
 import sys
@@ -99,6 +100,24 @@ def array(value: int) -> Edit:
 
 
 CONFIG = {"way_mod.py": "import json\nCONFIG = json.load(open('x.json'))\ndef get(): return CONFIG\n", "x.json": "1"}
+LIBRARY = {
+    "site-packages/way_lib.py": """
+class Loader:
+    makers = {}
+    @classmethod
+    def add_maker(cls, name, make):
+        if 'makers' not in cls.__dict__: cls.makers = dict(cls.makers)
+        cls.makers[name] = make
+
+class Derived(type):
+    def __init__(cls, name, bases, space):
+        super().__init__(name, bases, space)
+        for loader in cls.loaders: loader.add_maker(name, cls)
+
+class Base(metaclass=Derived):
+    loaders = [Loader]
+"""
+}
 RATE = {"way_mod.py": "class Tool: pass\ntool = Tool()\ntool.rate = 0\ndef get(): return tool.rate\n"}
 SPEC = """
 import importlib.util as tools
@@ -260,6 +279,35 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "try:\n    y = type(pickle.loads(b)).__name__\nexcept AttributeError: y = 0", {}, text("del Tool", "pass")),
     ("a class that a text names", "import yaml\nclass Tool:\n    def go(self): return 1\ns = yaml.dump(Tool())",
      "y = yaml.unsafe_load(s).go()", {}, text("return 1", "return 2")),
+    # -- what libraries and modules hold of the notebook
+    ("a helper of a function in a library", "import textwrap\ndef f(*a): return h()\ntextwrap.wrap = f\n# %%\n"
+     "def h(): return 1", "y = textwrap.wrap('a')", {}, text("return 1", "return 2")),
+    ("a global of a function in an object of a library",
+     "import webbrowser\nclass Tool:\n    def open(self): return k\n# %%\nwebbrowser.register('way', None, Tool())\n"
+     "# %%\nk = 1", "y = webbrowser.get('way').open()", {}, text("k = 1", "k = 2")),
+    ("a handler of a logger", "import logging\nout = []\n# %%\nclass Tool(logging.Handler):\n"
+     "    def emit(self, record): out.append(1)\n# %%\nlogging.getLogger('way').handlers = [Tool()]",
+     "logging.getLogger('way').warning('x')\ny = out[-1]", {}, text("append(1)", "append(2)")),
+    ("a function that a class of a library calls", "import yaml\n# %%\ndef make(loader, node): return 1\n# %%\n"
+     "yaml.SafeLoader.add_constructor('!way', make)", "y = yaml.safe_load('!way a')", {}, text("return 1", "return 2")),
+    ("a function that one of a library is given for a class", "import yaml\nclass Tool: pass\ntool = Tool()\n# %%\n"
+     "def show(dumper, one): return dumper.represent_str('1')\n# %%\nyaml.add_representer(Tool, show)",
+     "y = yaml.dump(tool)", {}, text("'1'", "'2'")),
+    ("a class that a library makes known to itself", "import way_lib\n# %%\nclass Tool(way_lib.Base):\n"
+     "    def go(self): return 1", "y = way_lib.Loader.makers['Tool']().go()", LIBRARY, text("return 1", "return 2")),
+    ("a class in an object of a library",
+     "import matplotlib.projections as mp, matplotlib.axes\nclass Tool(matplotlib.axes.Axes):\n    name = 'way'\n"
+     "    def go(self): return 1\nmp.register_projection(Tool)",
+     "import matplotlib.figure\ny = matplotlib.figure.Figure().add_subplot(projection='way').go()", {},
+     text("return 1", "return 2")),
+    ("a function in a module that its cell imports", "import way_mod\n@way_mod.add\ndef f(): return 1",
+     "y = way_mod.run()",
+     {"way_mod.py": "ALL = []\ndef add(f):\n    ALL.append(f)\n    return f\ndef run(): return [f() for f in ALL]\n"},
+     text("return 1", "return 2")),
+    ("a class that a module asks for", "import way_mod\nclass Tool(way_mod.Base):\n    def go(self): return 1",
+     "y = way_mod.run()",
+     {"way_mod.py": "class Base: pass\ndef run(): return [one().go() for one in Base.__subclasses__()][-1]\n"},
+     text("return 1", "return 2")),
     # -- code that is read, and not imported
     ("a module made from its file", "", SPEC, {"x.py": "X = 1\n"}, file("x.py", "X = 2\n")),
     ("runpy", "", "import runpy\ny = runpy.run_module('way_mod')['X']", {"way_mod.py": "X = 1\n"},
@@ -421,6 +469,8 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a class that bytes might name, beside one that they do",
      "import pickle\nclass Tool:\n    def go(self): return 1\nclass Other:\n    def go(self): return 3\n"
      "b = pickle.dumps(Other())", "y = pickle.loads(b).go()", {}, text("return 1", "return 2")),
+    ("a function in a library that the step does not use", "import json, textwrap\ndef f(*a): return 1\n"
+     "textwrap.wrap = f", "y = json.dumps([1])", {}, text("return 1", "return 2")),
 ]  # fmt: skip
 
 # always stale, with a word of the reason
@@ -457,6 +507,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.chdir(path)
     monkeypatch.syspath_prepend(str(path))
+    monkeypatch.syspath_prepend(str(path / "site-packages"))
     monkeypatch.setattr(textwrap, "wrap", textwrap.wrap)
     monkeypatch.setattr(sys, "argv", sys.argv)
     # modules of the tests count as the user's own; the project has none of those that other files loaded
@@ -470,6 +521,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     time.tzset()
     sys.setrecursionlimit(limit)
     decimal.setcontext(decimal.Context())
+    logging.getLogger("way").handlers.clear()
     if hasattr(textwrap.TextWrapper, "way"):
         del textwrap.TextWrapper.way
     vars(builtins).pop("way_value", None)
@@ -492,7 +544,7 @@ def write(files: dict[str, str] | Edit) -> None:
 
 
 def cells_of(above: str, step: str) -> list[tuple[Any, ...]]:
-    return [*([(None, above)] if above else []), (1, step)]
+    return [*((None, one) for one in above.split("\n# %%\n") if one), (1, step)]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -122,7 +122,7 @@ def test_an_edited_cell_that_sets_what_a_step_reads_runs_it(tmp_path: Path, cell
     assert (edited["a"], edited["b"]) == (full["a"], full["b"])
     assert before["a"] == unchanged["a"] != edited["a"]
     assert actions(facts) == ["restored", "saved", "saved"]
-    assert "set otherwise" in facts[1]["reason"]
+    assert "otherwise" in facts[1]["reason"]
 
 
 NEEDED = ("total", "open(", "(os.environ)")  # uses that fail without the cell

@@ -183,6 +183,17 @@ def test_future_imports_come_first_even_with_await(nb: Notebook, head: str) -> N
     nb.run("from IPython.core.compilerop import CachingCompiler; get_ipython().compile.reset_compiler_flags()")
 
 
+def test_future_imports_of_a_restored_step_hold_for_the_cells_below(open_notebook: Open) -> None:
+    cell = "%%step 1\nfrom __future__ import annotations\ny = 20"
+    assert open_notebook().run(cell).success
+    nb = open_notebook(start=9)
+    nb.shell.compile.reset_compiler_flags()
+    nb.run(cell)
+    assert nb.run("def f(x: U): pass\nf.__annotations__").result == {"x": "U"}
+    assert ("restore", 1) in nb.log
+    nb.shell.compile.reset_compiler_flags()
+
+
 def test_arguments_expand_names_of_the_notebook_and_not_ours(nb: Notebook) -> None:
     nb.run("v = 7")
     nb.run("%%step {v} --title $v\nx = 1")

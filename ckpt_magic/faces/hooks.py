@@ -274,7 +274,8 @@ class Hooks:
             self._progress.may_clear = False
             self._progress.take()  # the banner stands below all that the step shows, so not there
         if step.plan.action == "restore":
-            statement = ast.Expr(ast.Call(func=self._name(lambda: self._restore(step)), args=[], keywords=[]))
+            features = marking.features(tree)
+            statement = ast.Expr(ast.Call(func=self._name(lambda: self._restore(step, features)), args=[], keywords=[]))
             tree.body = [ast.fix_missing_locations(ast.copy_location(statement, head))]
         else:
             if inner:
@@ -322,11 +323,12 @@ class Hooks:
         else:
             tree.body.append(ast.fix_missing_locations(ast.copy_location(ast.Expr(call), last)))
 
-    def _restore(self, step: _Step) -> Any:
+    def _restore(self, step: _Step, features: int) -> Any:
         """Stand for the body: put the values in place and show what the step showed."""
         with interrupts.held():
             restored = self.session.restore(step.plan)  # type: ignore[arg-type]
             step.restored = True
+        self.shell.compile.flags |= features  # what the body imports from `__future__` holds for the cells below
         if not step.inner or type(restored.result) is Placeholder:  # which nobody may show
             recording.replay(self.shell, restored.outputs, has_result=restored.has_result, result=restored.result)
             return None

@@ -4,6 +4,7 @@ Pure: knows neither the shell nor the session.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import linecache
@@ -93,6 +94,16 @@ def find(tree: ast.Module) -> tuple[int, str | None]:
                 return index, line
         break
     return 0, None
+
+
+def features(tree: ast.Module) -> int:
+    """Flags of the compiler that a cell sets by `from __future__ import`."""
+    flags = 0
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            for alias in node.names:
+                flags |= getattr(__future__, alias.name).compiler_flag
+    return flags
 
 
 def show_as_typed(filename: str, lineno: int, line: str) -> None:

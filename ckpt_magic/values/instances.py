@@ -7,11 +7,12 @@ import operator
 import sys
 import types
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.values.forms import PROTOCOL, Form
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import is_namedtuple
 from ckpt_magic.values.references import ATOMS, importable
 
@@ -62,7 +63,7 @@ def is_simple_error(kind: Any) -> bool:
     if not issubclass(kind, BaseException) or kind.__reduce__ is not BaseException.__reduce__:
         return False
     base = next(cls for cls in kind.__mro__ if cls.__module__ == "builtins")
-    return base.__basicsize__ == BaseException.__basicsize__ and kind.__new__ is base.__new__
+    return bool(base.__basicsize__ == BaseException.__basicsize__)
 
 
 def makes_itself(kind: Any) -> bool:
@@ -84,8 +85,17 @@ def made_by_base(obj: Any) -> Any:
 
 def _compiled_new(kind: Any) -> Any:
     """The ``__new__`` of the first base that is no class of the notebook, if it is compiled; else None."""
-    base = next(cls for cls in kind.__mro__ if "__new__" in vars(cls) and importable(cls))
+    base = next(cls for cls in kind.__mro__ if "__new__" in vars(cls) and importable(cls) and not wants_arguments(cls))
     return base.__new__ if type(base.__new__) is types.BuiltinFunctionType else None
+
+
+def wants_arguments(kind: Any) -> bool:
+    """Whether the ``__new__`` of a class cannot be called without arguments, and pickle has none for it."""
+    new = kind.__new__
+    if type(new) is not types.FunctionType or reduces_itself(kind) or kind in copyreg.dispatch_table:
+        return False
+    count = new.__code__.co_argcount - len(new.__defaults__ or ())
+    return count > 1 and not hasattr(kind, "__getnewargs__") and not hasattr(kind, "__getnewargs_ex__")
 
 
 def is_asked_early(kind: Any) -> bool:
@@ -178,6 +188,18 @@ def asked_before(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
                 with suppress(Exception):
                     getattr(obj, name)
                 break
+        return NotImplemented if usual is None else usual(obj)
+
+    return reduce
+
+
+def marked(usual: Callable[[Any], Any] | None, module: str, marks: Mapping[int, str]) -> Callable[[Any], Any]:
+    """Reduce an object to the name that its module has for it, if it is a mark; see `references.marks`."""
+
+    def reduce(obj: Any) -> Any:
+        name = marks.get(identity(obj))
+        if name is not None and not getattr(obj, "__dict__", None):
+            return getattr, (sys.modules[module], name)
         return NotImplemented if usual is None else usual(obj)
 
     return reduce

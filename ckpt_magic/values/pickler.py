@@ -44,7 +44,7 @@ from ckpt_magic.values.gathered import Gathered, arrow_column
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
-from ckpt_magic.values.references import by_reference, importable
+from ckpt_magic.values.references import by_reference, importable, marks
 
 Reducer = Callable[[Any], Any]
 
@@ -233,9 +233,13 @@ class ValuePickler(pickle.Pickler):
                 return self._own_reduction if instances.says_how(kind) else self._with_attributes
             if instances.makes_itself(kind):
                 return instances.made_by_base
+        elif instances.wants_arguments(kind):
+            return instances.made_by_base
         usual = self._reducer_for_instances(kind)
         if by_reference(kind) and (sets := instances.weak_sets(kind)):
             return instances.listed(usual, sets)
+        if by_reference(kind) and not instances.reduces_itself(kind) and (named := marks(kind)):
+            return instances.marked(usual, module, named)
         return instances.asked_before(usual) if instances.is_asked_for_slots(kind) else usual
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
@@ -362,7 +366,9 @@ class ValuePickler(pickle.Pickler):
     def _error(self, error: BaseException) -> Any:
         if instances.is_simple_error(type(error)):
             # Without its __init__, which as a rule wants other arguments than those that ended up in `args`.
-            reduced: Any = copyreg.__newobj__, (type(error), *error.args), vars(error) or None  # type: ignore[attr-defined]
+            base = next(cls for cls in type(error).__mro__ if cls.__module__ == "builtins")
+            made: Any = copyreg.__newobj__ if type(error).__new__ is base.__new__ else base.__new__  # type: ignore[attr-defined]
+            reduced: Any = made, (type(error), *error.args), vars(error) or None
         else:
             reduced = self._own_reduction(error)
             if isinstance(reduced, tuple) and len(reduced) == 3 and reduced[2] == {}:

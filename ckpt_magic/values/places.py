@@ -458,9 +458,9 @@ class Places:
         reads = words.read
         todo = [self._namespace[name] for name in names if name in self._namespace]
         todo += [sys.modules[name] for name in (*imports, *reads) if name in sys.modules]
-        pandas = sys.modules.get("pandas")
-        parts = (name.partition(":")[2] for name in _PATCHED_BY_OTHERS)
-        todo += [kind for part in parts if (kind := getattr(pandas, part, None)) is not None]
+        parts = (name.partition(":") for name in _PATCHED_BY_OTHERS)
+        kinds = (getattr(sys.modules.get(module), part, None) for module, _, part in parts)
+        todo += [kind for kind in kinds if kind is not None]
         for own in self._own.values():
             reads = reads | own.words.read
             todo += vars(own.module).values()
@@ -569,7 +569,7 @@ class Places:
         for one in (value, kind, function, getter):
             if one is not None and module_name(one) == "__main__":
                 return True
-        inner = vars(value).values() if type(value).__module__ == "pandas.core.accessor" else ()
+        inner = vars(value).values() if type(value).__module__ in ("pandas.core.accessor", "polars.api") else ()
         return any(issubclass(type(one), type) and module_name(one) == "__main__" for one in inner)
 
 
@@ -599,7 +599,11 @@ _CHANGED_BY_CALLS: Final = {
     "sqlite3:": ("adapters", "converters"),
     "xml.etree.ElementTree:": ("_namespace_map",),
 }
-_PATCHED_BY_OTHERS: Final = ("pandas:DataFrame", "pandas:Series", "pandas:Index")
+_PATCHED_BY_OTHERS: Final = (
+    *("pandas:DataFrame", "pandas:Series", "pandas:Index"),
+    *("polars.dataframe.frame:DataFrame", "polars.lazyframe.frame:LazyFrame"),
+    *("polars.series.series:Series", "polars.expr.expr:Expr"),
+)
 _MACHINERY: Final = frozenset(
     {"__warningregistry__", "__builtins__", "__abstractmethods__", "_abc_impl", "__slotnames__", "__annotations__"}
 )

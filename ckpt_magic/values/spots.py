@@ -17,6 +17,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Set
+from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
@@ -104,7 +105,7 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     if "signal" in words:
         found["@signal "] = {f"{int(one)}": signal.getsignal(one) for one in signal.valid_signals()}
     if "modules" in words:
-        found["@module "] = {name: module for name, module in sys.modules.items() if _is_made_by_hand(module)}
+        found["@module "] = {name: module for name, module in sys.modules.items() if _is_put_by_hand(name, module)}
     for word, place in _BY_WORDS.items():
         if word in words:
             found[place] = {"": read(place)}
@@ -136,11 +137,19 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     return found, values
 
 
-def _is_made_by_hand(module: Any) -> bool:
-    """Whether a module was put among the others without an import: no kernel finds it again."""
+def _is_put_by_hand(name: str, module: Any) -> bool:
+    """Whether a module was put among the others without an import of this name: no kernel finds it again."""
     if type(module) is not types.ModuleType or module_of(module) in ("__main__", "__mp_main__"):
         return False
-    return getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
+    is_made = getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
+    return is_made or module_of(module) != name or (is_own(name) and not _is_found(name.partition(".")[0]))
+
+
+def _is_found(name: str) -> bool:
+    """Whether an import finds a module; one that was loaded from a path need not lie where modules are looked for."""
+    with suppress(Exception):  # finders may be anybody's
+        return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)
+    return True
 
 
 def _is_kept_here(name: str, logger: logging.Logger) -> bool:

@@ -9,3 +9,16 @@ import functools
 def load(number: int) -> list[int]:
     """Make something that is kept."""
     return [number]
+
+
+class Ratio:
+    """Cannot be made without an argument, and does not say how to pickle it."""
+
+    __slots__ = ("of",)
+    of: object
+
+    def __new__(cls, of: object) -> Ratio:
+        """Make one."""
+        made = object.__new__(cls)
+        made.of = of
+        return made

@@ -1704,6 +1704,22 @@ q.y.append(3); pair.a.append(4)
 r = Q.known[2] is q, q.note, pair, q._replace(x=7), q == P(2, [2, 3])
 """,
 )
+scenario(
+    "exceptions, and objects of a library, whose class wants arguments to make them",
+    """
+%%step 1
+from tests.exact.helper import Ratio
+class Wrong(KeyError):
+    def __new__(cls, a, b): made = super().__new__(cls, a); made.b = b; return made
+    def __init__(self, a, b): pass
+w = Wrong('a', [2]); ratio = Ratio(w.b)
+%%step 2
+try: raise w
+except KeyError as error: kept = error
+%%step 3
+w.b.append(3); r = kept is w, kept.b, w.args, ratio.of is w.b
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -779,6 +779,20 @@ r = patched, C()
 r2 = r[0] is patched, o is patched, type(r[1]) is C, type(c) is C
 """,
 )
+scenario(
+    "functions in a state of errors of numpy, which has a mark of its own for what is not given",
+    """
+%%step 1
+import numpy as np
+quiet = np.errstate(over='ignore')
+@np.errstate(divide='ignore')
+def inverse(x): return 1 / np.array(x)
+%%step 2
+y = inverse([0.]).tolist()
+%%step 3
+r = inverse([0., 1.]).tolist(), quiet._call is np.errstate()._call
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -104,6 +104,36 @@ r = n in values
 """,
     known="pickle writes a float wherever it meets it",
 )
+scenario(
+    "a tree that a library pickles as its text, and an element of it that a name holds",
+    """
+%%step 1
+from bs4 import BeautifulSoup
+soup = BeautifulSoup('<p>x<b>y</b></p>', 'html.parser'); b = soup.b
+%%step 2
+n = len(soup.text)
+%%step 3
+b.string = 'z'; r = str(soup)
+""",
+    known="the text is read again, into other elements",
+)
+scenario(
+    "what an abstract class answered about a class that has changed since",
+    """
+%%step 1
+import abc
+class Shape(abc.ABC):
+    @classmethod
+    def __subclasshook__(cls, other): return hasattr(other, 'area')
+class Square: pass
+before = issubclass(Square, Shape)
+%%step 2
+Square.area = lambda self: 1
+%%step 3
+r = issubclass(Square, Shape)
+""",
+    known="abstract classes remember their answers, and only asking them makes them remember",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -1160,6 +1160,57 @@ root.tag_t['b'] = 2; log.extra_t = notes
 log.success('ho'); r = logging.getLogger('__main__').extra_t is notes, logging.root.tag_t
 """,
 )
+scenario(
+    "functions of a library that put something into classes which they are given, or have as defaults",
+    """
+%%step 1
+import yaml
+class Point:
+    def __init__(self, x): self.x = x
+yaml.SafeLoader.add_constructor('!point', lambda loader, node: Point(loader.construct_scalar(node)))
+yaml.add_representer(Point, lambda dumper, point: dumper.represent_scalar('!point', point.x))
+%%step 2
+p = yaml.safe_load('!point 5')
+%%step 3
+r = p.x, yaml.dump(p)
+""",
+)
+scenario(
+    "a namespace is registered for frames of polars",
+    """
+%%step 1
+import polars as pl
+@pl.api.register_dataframe_namespace('half_t')
+class Half:
+    def __init__(self, frame): self.frame = frame
+    def first(self): return self.frame[:self.frame.height // 2]
+%%step 2
+n = pl.DataFrame({'a': [1, 2, 3, 4]}).half_t.first().height
+%%step 3
+r = type(pl.DataFrame({'a': [1]}).half_t) is Half, n
+""",
+)
+scenario(
+    "modules that no import of their name finds are named",
+    """
+%%step 1
+import sys, colorsys
+sys.modules['colors_t'] = colorsys
+%%step 2
+import importlib.util, pathlib, tempfile
+with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder, 'found_by_path_t.py')
+    n = path.write_text('STATE = [1]')
+    spec = importlib.util.spec_from_file_location('found_by_path_t', path)
+    sys.modules['found_by_path_t'] = mine = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mine)
+%%step 3
+import colors_t
+r = colors_t is colorsys, len(mine.STATE)
+""",
+    runs={1: "module colors_t", 2: ""},
+    differs="folder path spec",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

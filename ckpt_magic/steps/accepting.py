@@ -26,7 +26,7 @@ from ckpt_magic.steps.looks import Looks
 from ckpt_magic.steps.plan import Code, Look
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.values import ambient, source
-from ckpt_magic.values.origins import CHANCE, FILES, OWN, SURROUNDINGS
+from ckpt_magic.values.origins import ABOVE, CHANCE, FILES, OWN, SURROUNDINGS
 
 Meta = Mapping[str, Any]
 
@@ -175,7 +175,7 @@ class Accepting:
         found = self._kernel.history.origins(names, above=step)
         if before is None or found is None:
             return None
-        return {**found, **{one: before[one] for one in (CHANCE, SURROUNDINGS, FILES, OWN) if one in before}}
+        return {**found, **{one: before[one] for one in (ABOVE, CHANCE, SURROUNDINGS, FILES, OWN) if one in before}}
 
     def _around(self, key: PipelineKey, meta: Meta, code: Code) -> dict[str, Any]:
         """What of the surroundings the code may read; what was recorded stays."""

@@ -26,6 +26,7 @@ from ckpt_magic.errors import UsageError
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps import record, unseen
 from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
+from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.opened import Trail, put_native, watcher
@@ -178,6 +179,24 @@ class Evidence:
             put_native(self._namespace)
         self.modules.notice()
 
+    def cell_begins(self) -> Trail:
+        """An unmarked cell is about to run: note what it opens."""
+        trail = Trail(self.files.row)
+        watcher().start(trail, by_hook=True)
+        return trail
+
+    def cell_ends(self, trail: Trail) -> None:
+        """The cell is over."""
+        watcher().stop(trail)
+
+    def read_by_cell(self, trail: Trail, began: int, keys: Set[str] | None, *, hidden: Sequence[str]) -> Read:
+        """What a cell read that began then and names these environment variables; None for any of them."""
+        rows = self.files.rows(self.files.counting(trail.read, hidden=hidden), hidden=hidden)
+        changed = any(row.get("ctime", 0) >= began for row in rows) or any(trail.read.values())
+        environ = {name: self._concealed(os.environ.get(name)) for name in keys or ()}
+        is_clear = not (changed or trail.commands or trail.connected or keys is None)
+        return Read({row["path"]: row for row in rows}, environ, is_clear)
+
     # -- for META -------------------------------------------------------------------------------------------
 
     def of_step(
@@ -195,13 +214,15 @@ class Evidence:
         above: Iterable[str],
         called: Mapping[str, Set[str]],
         kept: Mapping[str, Set[str]],
+        read: tuple[Sequence[str], Read],
     ) -> dict[str, Any]:
         """What META records of a step that has just run.
 
         `origins` gives those of names, with those of what was written to files and done to modules, `rests` what of
         the surroundings it rests on; `imported` are modules that unmarked cells import, `above` those of them for what
         the step read, `called` those that keep what they were called for, with the texts in the code that did,
-        and `kept` those of which what they keep is compared.
+        and `kept` those of which what they keep is compared; `read` are names of unmarked cells, and what these read
+        for them.
         """
         look, trail = running.look, running.trail
         unclear = [*look.unclear, *self._changed(code, look)]
@@ -246,7 +267,7 @@ class Evidence:
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
             "above": {name: self.modules.loaded(name) for name in sorted(of_cells)},
-            "asked": self._asked_at_import({**of_cells, **of_kept}, hidden, {**called, **kept}),
+            "asked": self._asked_above({**of_cells, **of_kept}, hidden, {**called, **kept}, *read),
             "environ": {name: self._concealed(running.environ[name]) for name in by_c}
             | {name: self._concealed(os.environ.get(name)) for name in sorted(keys)}
             | self._environ(trail),
@@ -255,15 +276,23 @@ class Evidence:
             "unclear": unclear,
         }
 
-    def _asked_at_import(
-        self, modules: Mapping[str, str], hidden: Sequence[str], called: Mapping[str, Set[str]]
+    def _asked_above(
+        self,
+        modules: Mapping[str, str],
+        hidden: Sequence[str],
+        called: Mapping[str, Set[str]],
+        names: Sequence[str],
+        read: Read,
     ) -> dict[str, Any]:
-        """What modules ask for when they are imported, as evidence."""
+        """What modules ask for when they are imported, and what cells read for these names, as evidence."""
         keys, paths, unclear = self.modules.asked_at_import(modules, called)
+        files = self.files.rows(self.files.counting(dict.fromkeys(paths), hidden=hidden), hidden=hidden)
         return {
-            "files": self.files.rows(self.files.counting(dict.fromkeys(paths), hidden=hidden), hidden=hidden),
-            "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)},
+            "files": [*files, *read.files.values()],
+            "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | dict(read.environ),
             "unclear": unclear,
+            "told": list(names),
+            "rests": origins.of_read(read.files, read.environ),
         }
 
     def accepted(

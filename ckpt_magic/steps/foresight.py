@@ -8,6 +8,7 @@ step that is met decides by the values themselves, so it may turn out fresh wher
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -23,7 +24,19 @@ from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines, source
-from ckpt_magic.values.origins import CHANCE, FILES, NOTHING, OWN, SURROUNDINGS, Event, Origin, Past, Statement, Step
+from ckpt_magic.values.origins import (
+    ABOVE,
+    CHANCE,
+    FILES,
+    NOTHING,
+    OWN,
+    SURROUNDINGS,
+    Event,
+    Origin,
+    Past,
+    Statement,
+    Step,
+)
 
 Meta = Mapping[str, Any]
 
@@ -135,7 +148,7 @@ def _acts(tree: ast.Module | None, lender: Lender) -> set[str]:
 
 def _with_above(evidence: Mapping[str, Any]) -> dict[str, Any]:
     """Evidence with what modules rest on that cells above use for what a step reads."""
-    above = evidence.get("asked", {"files": [], "environ": {}, "unclear": []})
+    above = evidence.get("asked", _NOTHING_ASKED)
     return {
         **evidence,
         "itself": evidence,
@@ -216,6 +229,9 @@ class _Above:
                 found.append(Cause("module", module[1:-1], line))
         if self._differs(SURROUNDINGS, meta, *evidence.get("rests", [SURROUNDINGS])):
             found.append(Cause("setting", "", "other code above it sets the environment, the folder or options"))
+        rests = evidence.get("asked", _NOTHING_ASKED).get("rests")
+        if rests and self._differs(ABOVE, meta, *rests):
+            found.append(Cause("unclear", "", "other code above it sets what cells above it read"))
         there = record.paths([*itself["files"], *itself["written"]], own)
         written = origins.of_files(there) if "rests" in evidence else ()
         if written and self._differs(FILES, meta, *written):
@@ -240,6 +256,16 @@ class _Above:
         """Whether a name is that of a module, and of nothing else."""
         binders = [one for one in self._past.events if name in (one.binds if isinstance(one, Statement) else one.left)]
         return bool(binders) and all(isinstance(one, Statement) and name in one.modules for one in binders)
+
+    def _is_builtin(self, name: str) -> bool:
+        """Whether a name is one of Python's, and no code can have given it to something else."""
+        events = self._past.events
+        return hasattr(builtins, name) and not any(
+            event.anything or "builtins" in event.imports or name in event.binds
+            if isinstance(event, Statement)
+            else name in event.left
+            for event in events
+        )
 
     def _documentation(self, meta: Meta) -> Iterator[Cause]:
         """Functions that differ in documentation alone, if somebody reads that: their origin does not tell."""
@@ -297,14 +323,19 @@ class _Above:
 
     def _cannot_tell(self, name: str, origin: Origin, meta: Meta) -> Cause | None:
         """The code is the same: may its outcome be another one all the same?"""
-        if self._is_module(name):  # what is done to it is told of the surroundings, of chance and of modules
+        if self._is_module(name) or self._is_builtin(name):
+            return None  # what is done to a module is told of the surroundings, of chance and of modules
+        if name in meta["evidence"].get("asked", _NOTHING_ASKED).get("told", ()):  # files and variables are compared
             return None
         modules = meta["evidence"]["modules"] if origin.imports else ()
         word = next(iter(origin.opens), "") or (self._opens(modules, origin.words) if modules else "")
         return Cause("unclear", name, f"`{name}` may have another value each time (`{word}`)") if word else None
 
 
-_NO_MODULES: Final = frozenset({CHANCE, SURROUNDINGS, FILES, OWN})
+_NO_MODULES: Final = frozenset({ABOVE, CHANCE, SURROUNDINGS, FILES, OWN})
+
+
+_NOTHING_ASKED: Final[Mapping[str, Any]] = {"files": [], "environ": {}, "unclear": []}
 
 
 def _as_written(label: str, value: Any) -> str | None:

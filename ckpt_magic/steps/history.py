@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
+import operator
 import uuid
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
@@ -14,6 +16,21 @@ from ckpt_magic.values import origins
 from ckpt_magic.values.origins import Past, Statement, Step
 
 _MANY: Final = 2000  # events that are kept: beyond them nobody knows where a name came from
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What an unmarked cell read: files, as rows of META, and variables; `is_clear` if that was all."""
+
+    files: Mapping[str, Mapping[str, Any]]
+    environ: Mapping[str, str | None]
+    is_clear: bool = True
+
+    def __or__(self, other: Read) -> Read:
+        """Both; not clear if they found different things."""
+        files, environ = {**self.files, **other.files}, {**self.environ, **other.environ}
+        same = files == {**other.files, **self.files} and environ == {**other.environ, **self.environ}
+        return Read(files, environ, self.is_clear and other.is_clear and same)
 
 
 class History:
@@ -31,6 +48,7 @@ class History:
         self._known = True
         self._last = 0
         self._touched: set[str] | None = set()
+        self._reads: dict[int, Read] = {}  # by the places of statements
 
     def cell(self, tree: ast.Module | None) -> None:
         """Note an unmarked cell; None if its code is not known."""
@@ -51,6 +69,24 @@ class History:
             replace(event, digest=uuid.uuid4().hex) if at >= self._last and isinstance(event, Statement) else event
             for at, event in enumerate(events)
         )
+
+    def cell_read(self, read: Read) -> None:
+        """Note what the last cell read."""
+        self._reads.update(dict.fromkeys(range(self._last, len(self._past.events)), read))
+
+    def read_for(self, names: Iterable[str]) -> tuple[list[str], Read]:
+        """Names whose values vary by nothing but what was read for them, and that."""
+        told, all_read = list[str](), Read({}, {})
+        for name in sorted(names):
+            origin = self._past.origin(name)
+            if not origin.varies or not origins.reads_only(origin):
+                continue
+            read = functools.reduce(operator.or_, filter(None, map(self._reads.get, origin.places)), Read({}, {}))
+            both = all_read | read
+            if both.is_clear and (read.files or read.environ):
+                all_read = both
+                told.append(name)
+        return told, all_read
 
     def step(self, number: int, left: Mapping[str, str | None], deleted: Iterable[str]) -> None:
         """Note a step that ran or was restored, and the digests of what it left."""

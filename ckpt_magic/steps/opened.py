@@ -73,6 +73,8 @@ class Trail:
         Names that were asked of the module `__main__`: bytes that are unpickled name what code does not.
     modules
         Modules that such bytes name.
+    connected
+        Whether anything was connected to.
     """
 
     def __init__(self, digest: Callable[[str], Any]) -> None:
@@ -90,6 +92,7 @@ class Trail:
         self.imported: dict[str, None] = {}
         self.named: set[str] = set()
         self.modules: set[str] = set()
+        self.connected = False
         self._digest = digest
         self._cwd = _folder()
 
@@ -185,11 +188,13 @@ class Watcher:
         finally:
             self.stop(trail)
 
-    def start(self, trail: Trail) -> None:
-        """Note on `trail` what is opened from now on."""
+    def start(self, trail: Trail, *, by_hook: bool = False) -> None:
+        """Note on `trail` what is opened from now on; `by_hook`, nothing takes the place of anything."""
         with self._lock:
             self._settle()
             self._trails.append(trail)
+            if by_hook:
+                return
             self._watch_environ()
             self._watch_main()
             for look in self._looks:
@@ -509,6 +514,10 @@ def _forking(trail: Trail, arguments: tuple[Any, ...]) -> None:
     trail.commands = True
 
 
+def _connecting(trail: Trail, arguments: tuple[Any, ...]) -> None:
+    trail.connected = True
+
+
 _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "os.listdir": _listing,
     "os.scandir": _listing,
@@ -521,6 +530,7 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "os.remove": lambda trail, arguments: trail.writes(arguments[0]),
     "os.truncate": lambda trail, arguments: trail.writes(arguments[0]),
     "sqlite3.connect": lambda trail, arguments: trail.connects(arguments[0]),
+    **dict.fromkeys(("socket.connect", "socket.getaddrinfo"), _connecting),
     "pickle.find_class": lambda trail, arguments: trail.modules.add(arguments[0]),
     **dict.fromkeys(_COMMANDS, _commanding),
     "os.fork": _forking,

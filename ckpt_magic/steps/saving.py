@@ -17,7 +17,7 @@ from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
 from ckpt_magic.values import ambient, delta, origins, pickling, placeholder, reaching, references
-from ckpt_magic.values.origins import CHANCE, FILES, SURROUNDINGS
+from ckpt_magic.values.origins import ABOVE, CHANCE, FILES, SURROUNDINGS
 from ckpt_magic.values.pages import new_hash
 
 MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
@@ -240,9 +240,11 @@ class Saver:
         modules = kernel.evidence.secretive(None, running.look)
         names = {*before.seen, *before.unmade, *kernel.history.touched(before.reads), CHANCE} - {"*"}
         rests = before.use.having_shown(outcome.outputs).rests_on()
+        told, read = kernel.history.read_for(names & kernel.namespace.keys())
 
         def origins_of(files: Iterable[str], own: Iterable[str]) -> dict[str, str] | None:
             groups = {SURROUNDINGS: rests, FILES: origins.of_files(files)}
+            groups[ABOVE] = origins.of_read(read.files, read.environ)
             return kernel.history.origins(names, modules, groups=groups, own=own)
 
         is_told = kernel.around.modules_set()
@@ -261,6 +263,7 @@ class Saver:
             above=kernel.history.on_the_way(names) if kernel.evidence.modules.names() else (),
             called={name: texts for name, texts in called.items() if not is_told.get(name, False)},
             kept={name: texts for name, texts in called.items() if is_told.get(name, False)},
+            read=(told, read),
         )
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +35,7 @@ from ckpt_magic.steps.judging import CellsAfter, hidden, unknown_code
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import Loader
 from ckpt_magic.steps.looks import RESULT, Looks
+from ckpt_magic.steps.opened import Trail
 from ckpt_magic.steps.plan import Body, Code, Loaded, Outcome, Plan, Restored, code_of, facts_of
 from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saves import not_saved
@@ -84,6 +85,7 @@ class Session(Kernel):
         self._accepting = Accepting(self, self._fitting, self._looks)
         self._met: dict[tuple[PipelineKey, int], tuple[StepCall, Code, float]] = {}
         self._cell: ast.Module | None = None
+        self._reading: tuple[Trail, int, Set[str] | None] | None = None  # of the unmarked cell that runs
 
     # -- one step -------------------------------------------------------------------------------------------
 
@@ -284,6 +286,8 @@ class Session(Kernel):
         found = self.watch.cell_begins(tree)
         own = () if found is None else self._own_code(found[0], found[1]).values()
         self.around.cell_begins(tree, found, self.places, map(essence.words_of_module, own))
+        self.end_reading()
+        self._reading = self.evidence.cell_begins(), time.time_ns(), None if found is None else found[2].keys
 
     def cell_ends(self, *, failed: bool = False, text: str | None = None) -> list[Advice]:
         """Attribute what changed to the unmarked cell that just ended.
@@ -302,6 +306,9 @@ class Session(Kernel):
         list of Advice
             Where to start, if what it changed is read by stored steps and that was not said yet.
         """
+        if (reading := self.end_reading()) is not None:
+            folders = [folder for key in self.registry.pipelines() for folder in hidden(key)]
+            self.history.cell_read(self.evidence.read_by_cell(*reading, hidden=folders))
         self.tell()
         self.in_cell = False
         if failed:
@@ -315,6 +322,13 @@ class Session(Kernel):
         self.around.cell_ends(self.places, lambda: self._lineage(cell))
         self.chance.ran(lambda: cell is None or self._seeds(cell, source.names(cell)))
         return self._advising.after_cell(changed, text) if self.advice and not failed else []
+
+    def end_reading(self) -> tuple[Trail, int, Set[str] | None] | None:
+        """Stop noting what an unmarked cell opens."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            self.evidence.cell_ends(reading[0])
+        return reading
 
     def _own_code(self, names: source.Names, reached: Iterable[str]) -> dict[str, str]:
         """The texts of the user's own modules that code imports, or has by these names, and of those behind them."""

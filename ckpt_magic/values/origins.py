@@ -29,6 +29,9 @@ SURROUNDINGS: Final = "<surroundings>"
 FILES: Final = "<files>"
 """Stands for files that cells write; `<files data.csv>` for those of a name, `<files ?>` for those of any name."""
 
+ABOVE: Final = "<read above>"
+"""Stands for what cells do to the files and variables that cells read."""
+
 OWN: Final = "<own modules>"
 """Stands for what cells do to what modules of the user's own hold."""
 
@@ -39,7 +42,23 @@ _UNKNOWN: Final = object()
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # Calls that change none of their arguments.
 _HARMLESS: Final = frozenset(
-    {"print", "display", "len", "str", "repr", "int", "float", "bool", "sum", "min", "max", "abs", "round", "sorted"}
+    {
+        "print",
+        "display",
+        "open",
+        "len",
+        "str",
+        "repr",
+        "int",
+        "float",
+        "bool",
+        "sum",
+        "min",
+        "max",
+        "abs",
+        "round",
+        "sorted",
+    }
     | {"range", "isinstance", "type", "id", "hash", "tuple", "frozenset", "any", "all", "format", "ord", "chr"}
 )
 _OF_CHANCE: Final = frozenset(
@@ -90,7 +109,7 @@ _OPEN: Final = (
             "open read readline readlines dataset read_text read_bytes environ getenv now today utcnow time time_ns "
             "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
             "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
-            "loadtxt genfromtxt memmap load loads_from"
+            "loadtxt genfromtxt memmap load loads_from exists lexists isfile is_file isdir is_dir getsize getmtime stat"
         ).split()
     )
     | essence.TEXT_READERS  # comments count
@@ -98,6 +117,14 @@ _OPEN: Final = (
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
 # Libraries of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
+# Those of them that ask for nothing but files, which are seen to be opened, and for variables of the environment.
+_SEEN: Final = frozenset(
+    "open read readline readlines read_text read_bytes load fromfile loadtxt genfromtxt environ getenv read_csv "
+    "read_table read_fwf read_json read_pickle read_excel".split()
+)
+_SEEN_IN: Final = frozenset(
+    "pandas numpy yaml joblib toml tomli dotenv scipy sklearn matplotlib seaborn PIL tqdm torch openpyxl".split()
+)
 _OPEN_STARTS: Final = ("read_", "scan_", "load_", "fetch_", "open_")
 
 
@@ -171,6 +198,10 @@ class Origin:
     digest: str
     opens: tuple[str, ...] = ()
     """Words on the way that make it depend on more than code."""
+    varies: frozenset[str] = frozenset()
+    """All of these words."""
+    places: tuple[int, ...] = ()
+    """Places of the statements on the way."""
     imports: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
@@ -183,6 +214,12 @@ class Origin:
 def may_vary(word: str) -> bool:
     """Whether a word stands for what may give another value each time."""
     return word in _OPEN or word.startswith(_OPEN_STARTS)
+
+
+def reads_only(origin: Origin) -> bool:
+    """Whether what makes a value vary is files that Python is seen to open and variables that the code names, alone."""
+    tops = {name.partition(".")[0] for name in origin.imports} - sys.stdlib_module_names
+    return origin.varies <= _SEEN and tops <= _SEEN_IN and not any("://" in text for text in origin.texts)
 
 
 def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
@@ -295,6 +332,8 @@ class Past:
         on_the_way: list[Event] = []
         digest = hashlib.blake2b(digest_size=12)
         opens: dict[str, None] = {}
+        varies: set[str] = set()
+        places: list[int] = []
         imports: set[str] = set()
         words: set[str] = set()
         texts: set[str] = set()
@@ -328,6 +367,8 @@ class Past:
                 called |= woken
             if event.opens and (not event.changes or event.binds & called):
                 opens[event.opens] = None
+                varies |= {event.opens, *filter(may_vary, event.words)}
+            places.append(at)
             imports |= event.imports
             words |= event.words
             texts |= event.texts
@@ -338,6 +379,8 @@ class Past:
         return Origin(
             digest.hexdigest(),
             tuple(opens),
+            frozenset(varies),
+            tuple(places),
             frozenset(imports),
             frozenset(words),
             frozenset(texts),
@@ -449,6 +492,13 @@ def of_files(paths: Iterable[str]) -> list[str]:
     """What stands for these files, in code that writes files."""
     found = {f"<files {os.path.basename(path)}>" for path in paths}
     return sorted({*found, "<files ?>"} if found else ())
+
+
+def of_read(paths: Iterable[str], variables: Iterable[str]) -> list[str]:
+    """What stands for all that may change what these files and variables are to a cell."""
+    files, names = of_files(paths), [*variables]
+    folder = ["<surroundings cwd>"] if files else []
+    return [*files, *folder, *(f"<surroundings environ {name}>" for name in (*names, "?") if names)]
 
 
 def of_variable(name: str) -> Iterator[str]:

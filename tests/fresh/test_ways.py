@@ -136,6 +136,22 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a list in a list", "a = [1]\nb = [a]", "a.append(2)\ny = repr(b)", {}, text("b = [a]", "b = [[1]]")),
     ("one list twice in a value", "x = [1]\npair = [x, x]", "pair[0].append(2)\ny = repr(pair)", {},
      text("[x, x]", "[x, [1]]")),
+    # -- what cells read
+    ("a file that a cell reads", "import json\ncfg = json.load(open('x.json'))", "y = cfg", {"x.json": "1"},
+     file("x.json", "2")),
+    ("a file that was not there when a cell looked for it",
+     "try:\n    with open('x.txt') as h: cfg = h.read()\nexcept OSError:\n    cfg = ''", "y = cfg", {},
+     file("x.txt", "2")),
+    ("a variable that a cell asks for", "import os\nmode = os.environ.get('WAY_MODE', '')", "y = mode", {},
+     env("WAY_MODE", "2")),
+    ("a file that a cell reads and another one writes",
+     "from pathlib import Path\n# %%\nPath('x.txt').write_text('1')\n# %%\ncfg = Path('x.txt').read_text()",
+     "y = cfg", {}, text("'1'", "'2'")),
+    ("a variable that a cell asks for and another one sets", "import os\n# %%\nos.environ['WAY_MODE'] = '1'\n# %%\n"
+     "mode = os.environ['WAY_MODE']", "y = mode", {}, text("'1'", "'2'")),
+    ("the folder of a file that a cell reads", "import os\n# %%\nos.chdir('a')\n# %%\ncfg = open('x.txt').read()\n"
+     "os.chdir('..')", "y = cfg", {"a/x.txt": "1", "b/x.txt": "2"}, text("'a'", "'b'")),
+    ("whether a file is there", "import os\nthere = os.path.exists('x.txt')", "y = there", {}, file("x.txt", "")),
     # -- what modules ask for when they are imported
     ("a file", "import way_mod", "y = way_mod.CONFIG", CONFIG, file("x.json", "2")),
     ("a file, through a function", "from way_mod import get", "y = get()", CONFIG, file("x.json", "2")),
@@ -469,6 +485,17 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a class that bytes might name, beside one that they do",
      "import pickle\nclass Tool:\n    def go(self): return 1\nclass Other:\n    def go(self): return 3\n"
      "b = pickle.dumps(Other())", "y = pickle.loads(b).go()", {}, text("return 1", "return 2")),
+    ("a file beside one that a cell reads", "import json\ncfg = json.load(open('x.json'))", "y = cfg",
+     {"x.json": "1", "other.json": "1"}, file("other.json", "2")),
+    ("a file beside one that a function reads", "import json\ndef get(name):\n    with open(name) as h:\n"
+     "        return json.load(h)\n# %%\ncfg = get('x.json')\nrate = cfg * 2", "y = rate",
+     {"x.json": "1", "other.json": "1"}, file("other.json", "2")),
+    ("a table that is as it was", "import pandas as pd\nd = pd.read_csv('x.csv')", "y = int(d.a.sum())",
+     {"x.csv": "a\n1\n"}, file("x.csv", "a\n1\n")),
+    ("a variable beside one that a cell asks for", "import os\nmode = os.environ.get('WAY_MODE', '')", "y = mode", {},
+     env("WAY_OTHER", "2")),
+    ("a file that a cell reads for something else", "cfg = open('x.txt').read()\nrate = 1", "y = rate", {"x.txt": "1"},
+     file("x.txt", "2")),
     ("a function in a library that the step does not use", "import json, textwrap\ndef f(*a): return 1\n"
      "textwrap.wrap = f", "y = json.dumps([1])", {}, text("return 1", "return 2")),
 ]  # fmt: skip
@@ -565,6 +592,7 @@ def test_what_reaches_a_step_makes_it_stale(
     assert found.names["y"] == truth != first.names["y"], "the edit changes the result"
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("above", "step", "files", "edit"), [row[1:] for row in NOTHING], ids=[row[0] for row in NOTHING]
 )

@@ -255,7 +255,7 @@ def test_what_only_plans_read_is_recorded_and_described(stored: Any, tmp_path: P
     described = (Path(__file__).parents[1] / "README.md").read_text()
     evidence = files.open_checkpoint(tmp_path / ".ckpt" / "m-v1-step1.pkl", load_keyring()).meta["evidence"]
     assert "<surroundings environ MODE>" in evidence["rests"]
-    assert evidence["asked"].keys() == {"files", "environ", "unclear"}
+    assert evidence["asked"].keys() == {"files", "environ", "unclear", "told", "rests"}
     for key in ("origins", "rests", "above", "asked"):
         assert key in evidence and f"`{key}`" in described
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 import struct
 from collections import OrderedDict
@@ -12,6 +13,7 @@ import pytest
 
 from ckpt_magic.values import trees
 from ckpt_magic.values.fingerprint import look, look_at_all
+from ckpt_magic.values.instances import has_attributes_alone
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.seen import Objects
 from ckpt_magic.values.sharing import links
@@ -55,6 +57,125 @@ def test_a_change_of_a_large_tree_is_seen(change: Callable[[Rows], object]) -> N
     change(value)
     after = look(value, {})
     assert after.is_comparable and not before.equals(after)
+
+
+class Point:
+    def __init__(self, x: object, y: object) -> None:
+        self.x, self.y = x, y
+
+
+class Other(Point):
+    def norm(self) -> float:
+        return abs(self.x)  # type: ignore[arg-type]
+
+
+def points() -> list[Any]:
+    return [Point(k, Other([k], {"of": (k,)})) for k in range(trees.LARGE)]
+
+
+CHANGES_OF_POINTS: dict[str, Callable[[list[Any]], object]] = {
+    "an attribute": lambda some: setattr(some[500], "x", 1),
+    "an attribute more": lambda some: setattr(some[500], "z", 1),
+    "an attribute less": lambda some: delattr(some[500], "x"),
+    "the order of attributes": lambda some: some[7].__dict__.update(x=some[7].__dict__.pop("x")),
+    "what an attribute holds": lambda some: some[500].y.x.append(1),
+    "an instance of another class": lambda some: some.__setitem__(3, Other(3, some[3].y)),
+    "another class": lambda some: setattr(some[3], "__class__", Other),
+    "a dict in its place": lambda some: some.__setitem__(3, vars(some[3])),
+    "a dict with its attributes": lambda some: some.__setitem__(3, {**vars(some[3])}),
+    "an instance that is held twice": lambda some: some.__setitem__(4, some[5]),
+    "attributes that are held twice": lambda some: setattr(some[4], "y", vars(some[5])),
+    "attributes of two": lambda some: setattr(some[4], "__dict__", vars(some[5])),
+    "attributes that hold themselves": lambda some: setattr(some[4], "y", vars(some[4])),
+    "attributes in a dict of a subclass": lambda some: setattr(some[4], "__dict__", OrderedDict(vars(some[4]))),
+    "two that change places": lambda some: some.__setitem__(slice(2), [some[1], some[0]]),
+    "one less": lambda some: some.pop(),
+    "the kind of a container": lambda some: some[4].y.__dict__.update(x=tuple(some[4].y.x)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_POINTS.values(), ids=CHANGES_OF_POINTS)
+def test_a_change_of_a_large_tree_of_instances_is_seen(change: Callable[[list[Any]], object]) -> None:
+    value = points()
+    before = look(value, {})
+    assert before.equals(look(points(), {})) and trees.look(value, has_attributes_alone) is not None
+    change(value)
+    after = look(value, {})
+    assert after.is_comparable and not before.equals(after)
+
+
+def test_the_kind_of_the_value_itself_is_seen() -> None:
+    value = points()
+    assert not look(value, {}).equals(look(tuple(value), {}))
+
+
+def test_a_look_meets_instances_their_attributes_and_their_classes() -> None:
+    value = points()
+    seen = look(value, {})
+    assert next(iter(seen.met.values())) is value and {Point, Other} <= {*map(type, seen.met.values()), Point}
+    assert all(identity(part) in seen.met for one in value for part in (one, vars(one), one.y, vars(one.y), one.y.x))
+    assert identity(Point) in seen.met and identity(Other) in seen.met
+    assert links(look_at_all({"value": value, "held": vars(value[3].y)}, {}), {}).objects
+    assert not links(look_at_all({"value": value, "other": points()}, {}), {}).objects
+
+
+DEFINED = """
+class {name}({base}):
+    {body}
+    def __init__(self, x):
+        self.x = x
+value = [{name}(k) for k in range({size})]
+"""
+
+
+def defined(body: str = "pass", name: str = "C", base: str = "") -> tuple[Any, dict[str, Any]]:
+    space: dict[str, Any] = {"__name__": "__main__", "abc": abc}
+    exec(DEFINED.format(body=body, name=name, base=base, size=trees.LARGE), space)
+    return space["value"], space
+
+
+def test_what_a_class_is_counts_as_content_of_its_instances() -> None:
+    looks = [look(*defined(body)) for body in ("pass", "pass", "y = 1", "y = []", "def f(self): return self.x")]
+    assert looks[0].digest == looks[1].digest
+    assert len({one.digest for one in looks}) == 4
+    assert all([one.__name__ for one in seen.functions] == ["C"] for seen in looks[:3])
+    assert look(*defined(name="D")).digest != looks[0].digest
+
+
+@pytest.mark.parametrize(
+    ("body", "base"),
+    [
+        ("def __reduce__(self): return int, ()", ""),
+        ("def __getstate__(self): return {'x': 1}", ""),
+        ("def __setstate__(self, state): pass", ""),
+        ("def __getnewargs__(self): return ()", ""),
+        ("def __new__(cls, *args): return object.__new__(cls)", ""),
+        ("def __getattr__(self, name): raise AttributeError(name)", ""),
+        ("def __getattribute__(self, name): return object.__getattribute__(self, name)", ""),
+        ("__slots__ = ('y', '__dict__')", ""),
+        ("__slots__ = ('x',)", ""),
+        ("__dict__ = property(lambda self: {})", ""),
+        ("pass", "dict"),
+        ("pass", "list"),
+        ("pass", "ValueError"),
+        ("pass", "abc.ABC"),
+        ("shared = []", ""),
+    ],
+)
+def test_instances_that_may_be_more_than_their_attributes_are_left_to_the_pickler(
+    monkeypatch: pytest.MonkeyPatch, body: str, base: str
+) -> None:
+    value, space = defined(body, base=base)
+    found: list[object] = []
+    asked = trees.look
+
+    def noted(*args: Any) -> Any:
+        found.append(asked(*args))
+        return found[-1]
+
+    monkeypatch.setattr(trees, "look", noted)
+    assert look(value, space).is_comparable
+    assert found[0] is None
 
 
 def test_nans_are_told_apart() -> None:
@@ -111,16 +232,20 @@ def test_small_values_are_not_asked() -> None:
     assert trees.look({"a": [0] * trees.LARGE}) is not None
 
 
-def test_a_tree_that_a_thread_changes_meanwhile_is_left_to_the_pickler(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("item", [0, Point(1, 2)], ids=["numbers", "instances"])
+def test_a_tree_that_a_thread_changes_meanwhile_is_left_to_the_pickler(
+    monkeypatch: pytest.MonkeyPatch, item: object
+) -> None:
     value: list[Any] = [0] * trees.LARGE
-    found = trees._containers(value)
+    value.append(item)
+    walk = trees.Tree._walk
 
-    def containers(one: Any) -> Any:
-        one.append(lambda: None)
-        return found
+    def walked(tree: trees.Tree, has_attributes_alone: Callable[[type], bool]) -> None:
+        walk(tree, has_attributes_alone)
+        value.append(lambda: None)
 
-    monkeypatch.setattr(trees, "_containers", containers)
-    assert trees.look(value) is None
+    monkeypatch.setattr(trees.Tree, "_walk", walked)
+    assert trees.look(value, has_attributes_alone) is None
 
 
 @pytest.mark.parametrize("asked", [1, 500])

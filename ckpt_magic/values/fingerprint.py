@@ -26,7 +26,19 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import figures, makers, owned, reducers, references, shell, tensors, tokens, tracebacks, trees
+from ckpt_magic.values import (
+    figures,
+    instances,
+    makers,
+    owned,
+    reducers,
+    references,
+    shell,
+    tensors,
+    tokens,
+    tracebacks,
+    trees,
+)
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
 from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
@@ -277,9 +289,9 @@ class Look(ValuePickler):
 
     def look(self, value: Any, memo: pickle.Pickler | None = None) -> Seen:
         """Look at one value; gives `memo` the memory of what was written."""
-        tree = trees.look(value) if type(value) in trees.KINDS and not self._paths else None
+        tree = trees.look(value, self._is_plain) if type(value) in trees.KINDS and not self._paths else None
         if tree is not None:
-            seen = _of_tree(value, tree)
+            seen = _of_tree(value, tree, self.look([*tree.classes]) if tree.classes else None)
             if self._ident not in seen.met:
                 return seen
         held, self._written, self._nameless = self._held, 0, None
@@ -320,6 +332,12 @@ class Look(ValuePickler):
         else:
             seen.is_small = is_plain and seen.is_comparable and not seen.held and _are_unshared(met)
         return seen
+
+    def _is_plain(self, kind: type) -> bool:
+        """Whether instances are nothing but their attributes, and their class is told by itself."""
+        if not instances.has_attributes_alone(kind) or self._reducer_for(kind) is not None:
+            return False
+        return references.by_reference(kind) or self._token(kind) is not None
 
     def _refuse_nameless(self, seen: Seen) -> None:
         try:
@@ -652,9 +670,15 @@ def _sorting(note: Callable[[Any], None], note_text: Callable[[str], None]) -> G
         del obj  # it would live as long as the pickler
 
 
-def _of_tree(value: Any, tree: trees.Tree) -> Seen:
+def _of_tree(value: Any, tree: trees.Tree, classes: Seen | None) -> Seen:
     seen = Seen(value, tree.digest)
-    seen.met = Objects(tree.containers, tree.ordered)
+    if classes is None:
+        seen.met = Objects(tree.containers, tree.ordered)
+    else:
+        more = list(classes.met.values())
+        seen.met = Objects([*tree.containers, *more], sorted(itertools.chain(tree.ordered, map(identity, more))))
+        seen.functions, seen.made = classes.functions, classes.made
+        seen.extend(classes.digest)
     if tree.references > MANY or tree.size > MUCH:
         seen.held = list(tree.containers)
     return seen

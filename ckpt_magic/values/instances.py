@@ -45,6 +45,19 @@ def can_share_attributes(kind: Any) -> bool:
     )
 
 
+def has_attributes_alone(kind: Any) -> bool:
+    """Whether an instance is nothing but what is in its `__dict__`, and pickle asks no code of its class for that."""
+    shape = ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__")
+    return (
+        all(getattr(kind, name) == getattr(_Lone, name) for name in shape)
+        and can_share_attributes(kind)
+        and kind.__getattribute__ is object.__getattribute__
+        and kind.__getstate__ is object.__getstate__
+        and not any(hasattr(kind, name) for name in ("__getattr__", "__getnewargs__", "__getnewargs_ex__"))
+        and type(kind) is type
+    )
+
+
 class _Lone:
     """Has attributes that nobody else holds."""
 

@@ -1,8 +1,9 @@
-"""Trees: large values of plain lists, tuples and dicts in which nothing but atoms is held twice.
+"""Trees: large values of plain lists, tuples, dicts and instances in which nothing but atoms is held twice.
 
 A parsed file, the rows of a table, a million small dicts. The pickler remembers every object that it writes, for the
 case that it comes again, and to find its place in that memory is most of its work. In a tree nothing comes again, so
-that a look at one needs no memory. What is a tree is told by its content alone: two looks at it go the same way.
+that a look at one needs no memory. Instances, of which it would ask each how to write it, are told level by level, by
+their attributes. What is a tree is told by its content alone: two looks at it go the same way.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 import operator
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from ckpt_magic.values.forms import PROTOCOL
@@ -34,30 +35,79 @@ class Tree:
         All that it consists of, atoms aside; the value first.
     ordered
         The `id` of each, in ascending order.
+    classes
+        Those of the instances, in the order met.
     references
         How many references they hold, keys of dicts aside.
     digest
-        Equal for equal content.
+        Equal for equal content; of the classes it knows only which instances are of one.
     size
         Bytes of what was hashed.
     """
 
-    __slots__ = ("_hash", "_most", "containers", "digest", "ordered", "references", "size")
+    __slots__ = ("_hash", "_levels", "_most", "classes", "containers", "digest", "ordered", "references", "size")
 
-    def __init__(self, value: Any, containers: list[Any], ordered: list[int], references: int) -> None:
-        self.containers, self.ordered, self.references, self.size = containers, ordered, references, 0
-        self._most = most_text(references)
+    def __init__(self, value: Any, has_attributes_alone: Callable[[type], bool]) -> None:
+        self.containers, self.ordered, self.references, self.size = [value], [identity(value)], 1, 0
+        self.classes: dict[type, None] = {}
+        self._levels: list[Sequence[Any]] = []
+        self._walk(has_attributes_alone)
+        self._most = most_text(self.references)
         self._hash = new_hash(b"tree")
         pickler = pickle.Pickler(self, PROTOCOL)
         pickler.fast = True
-        pickler.dump(value)
+        if self.classes:
+            self._write_levels(pickler)
+        else:
+            pickler.dump(value)
+        self._levels.clear()
         self.digest = str(self._hash.hexdigest())
+
+    def _walk(self, has_attributes_alone: Callable[[type], bool]) -> None:
+        """Find what the tree consists of, level by level."""
+        level = self.containers.copy()
+        for _ in range(_DEEP):
+            self._levels.append(level)
+            self.references += sum(map(len, level))
+            kinds = set(map(type, _items(level)))
+            if kinds <= ATOMS:
+                return
+            inner = [item for item in _items(level) if type(item) not in ATOMS]
+            self.containers += inner
+            classes = kinds - _PARTS
+            if classes:
+                if not all(map(has_attributes_alone, classes)):
+                    break
+                self.classes |= dict.fromkeys(kind for kind in map(type, inner) if kind in classes)
+                level = [_attributes(one) if type(one) in classes else one for one in inner]
+                attributes = [one for one, item in zip(level, inner, strict=True) if one is not item]
+                if set(map(type, attributes)) != {dict}:
+                    break
+                self.containers += attributes
+            else:
+                level, attributes = inner, []
+            new = map(identity, itertools.chain(inner, attributes))
+            self.ordered = sorted(itertools.chain(self.ordered, new))  # they ascend in long runs: quicker than a set
+            if any(map(operator.eq, self.ordered, itertools.islice(self.ordered, 1, None))):  # one was met before
+                break
+        raise _NoTreeError
+
+    def _write_levels(self, pickler: pickle.Pickler) -> None:
+        """Write of each level how much its containers hold, of what kinds, and the atoms: together that is all."""
+        numbers = {kind: at for at, kind in enumerate((*_SORTED, *self.classes))}
+        self.write(bytes([numbers[type(self.containers[0])]]))
+        for level in self._levels:
+            items = list(_items(level))
+            kinds = list(map(type, items))
+            pickler.dump(list(map(len, level)))
+            self.write(bytes(map(numbers.__getitem__, kinds)))
+            pickler.dump(items if ATOMS.issuperset(kinds) else [item for item in items if type(item) in ATOMS])
 
     def write(self, data: bytes) -> int:
         """Be the file of the pickler."""
         self.size += len(data)
         if self.size > self._most:
-            raise _TooLongError
+            raise _NoTreeError
         self._hash.update(data)
         return len(data)
 
@@ -67,21 +117,22 @@ def most_text(references: int) -> int:
     return _TEXT[0] * references + _TEXT[1]
 
 
-class _TooLongError(Exception):
-    """The tree is written at more length than it may have."""
+class _NoTreeError(Exception):
+    """The value is no tree, or written at more length than it may have."""
 
 
-def look(value: Any) -> Tree | None:
+def look(value: Any, has_attributes_alone: Callable[[type], bool] = lambda _: False) -> Tree | None:
     """Look at a value if it is a large tree.
 
     Parameters
     ----------
     value
         A list, tuple or dict, of no subclass.
+    has_attributes_alone
+        Tells of which classes the instances are nothing but their attributes.
     """
     try:
-        found = _containers(value) if _is_worth_it(value) else None
-        return None if found is None else Tree(value, *found)
+        return Tree(value, has_attributes_alone) if _is_worth_it(value) else None
     except Exception:  # noqa: BLE001  # it is all text, or a thread changes it meanwhile, in whatever way
         return None
 
@@ -97,27 +148,9 @@ def _is_worth_it(value: Any) -> bool:
     return False
 
 
-def _containers(value: Any) -> tuple[list[Any], list[int], int] | None:
-    """What a tree consists of, level by level, their `id` in order, and how many references; None if it is no tree."""
-    found, references = [value], 1
-    level: Sequence[Any] = [value]
-    ordered = [identity(value)]
-    for _ in range(_DEEP):
-        kinds = set(map(type, _items(level)))
-        if not kinds <= _PARTS:
-            return None
-        references += sum(map(len, level))
-        if kinds <= ATOMS:
-            return found, ordered, references
-        level = [item for item in _items(level) if type(item) not in ATOMS]
-        found += level
-        ordered = sorted(itertools.chain(ordered, map(identity, level)))  # they ascend in long runs: quicker than a set
-        if any(map(operator.eq, ordered, itertools.islice(ordered, 1, None))):  # one of them was met before
-            return None
-    return None
-
-
 _PARTS: Final = ATOMS | KINDS
+_SORTED: Final = sorted(_PARTS, key=repr)
+_attributes: Final = operator.attrgetter("__dict__")
 
 
 def _items(level: Sequence[Any]) -> Iterator[Any]:

@@ -27,6 +27,31 @@ ok = type(a) is type(b) is type(c) is C, isinstance(a, C)
 """,
 )
 scenario(
+    "two thousand instances, some of which other names hold, and their class changes",
+    """
+%%step 1
+class P:
+    def __init__(self, x): self.x, self.tags = x, [x]
+many = [P(k) for k in range(2000)]; by_name = {f"p{k}": P(k) for k in range(1000)}
+%%step 2
+one = many[7]; its = vars(many[9]); tags = by_name["p3"].tags
+%%step 3
+one.x = "one"; its["more"] = 1; tags.append("more")
+%%
+many[11].unmarked = by_name["p4"]
+%%step 4
+P.norm = lambda self: len(self.tags); many[8], many[12].x = many[5], P(1)
+%%step 5
+seen = many[7].x, many[9].more, by_name["p3"].norm(), many[8] is many[5], many[11].unmarked is by_name["p4"], many[12].x.norm()
+old = P
+class P:
+    pass
+many += [P() for k in range(1000)]
+%%step 6
+kinds = {type(one) is P for one in many}, type(many[0]) is old, type(many[-1]) is P, len({id(one) for one in many})
+""",
+)
+scenario(
     "a class attribute is changed in a later step",
     """
 %%step 1

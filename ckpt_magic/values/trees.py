@@ -78,9 +78,9 @@ class Tree:
             if classes:
                 if not all(map(has_attributes_alone, classes)):
                     break
-                self.classes |= dict.fromkeys(kind for kind in map(type, inner) if kind in classes)
+                self.classes |= dict.fromkeys(filter(classes.__contains__, map(type, inner)))
                 level = [_attributes(one) if type(one) in classes else one for one in inner]
-                attributes = [one for one, item in zip(level, inner, strict=True) if one is not item]
+                attributes = list(itertools.compress(level, map(operator.is_not, level, inner)))
                 if set(map(type, attributes)) != {dict}:
                     break
                 self.containers += attributes
@@ -96,12 +96,12 @@ class Tree:
         """Write of each level how much its containers hold, of what kinds, and the atoms: together that is all."""
         numbers = {kind: at for at, kind in enumerate((*_SORTED, *self.classes))}
         self.write(bytes([numbers[type(self.containers[0])]]))
-        for level in self._levels:
+        for level in self._levels[:-1]:
             items = list(_items(level))
-            kinds = list(map(type, items))
             pickler.dump(list(map(len, level)))
-            self.write(bytes(map(numbers.__getitem__, kinds)))
-            pickler.dump(items if ATOMS.issuperset(kinds) else [item for item in items if type(item) in ATOMS])
+            self.write(bytes(map(numbers.__getitem__, map(type, items))))
+            pickler.dump([item for item in items if type(item) in ATOMS])
+        pickler.dump(self._levels[-1])  # which holds atoms alone
 
     def write(self, data: bytes) -> int:
         """Be the file of the pickler."""

@@ -82,6 +82,11 @@ class History:
             if not origin.varies or not origins.reads_only(origin):
                 continue
             read = functools.reduce(operator.or_, filter(None, map(self._reads.get, origin.places)), Read({}, {}))
+            read = Read(
+                read.files if origin.varies - origins.ENVIRON else {},
+                read.environ if origin.varies & origins.ENVIRON else {},
+                read.is_clear,
+            )
             both = all_read | read
             if both.is_clear and (read.files or read.environ):
                 all_read = both

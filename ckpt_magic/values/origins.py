@@ -122,6 +122,7 @@ _SEEN: Final = frozenset(
     "open read readline readlines read_text read_bytes load fromfile loadtxt genfromtxt environ getenv read_csv "
     "read_table read_fwf read_json read_pickle read_excel".split()
 )
+ENVIRON: Final = frozenset({"environ", "getenv"})
 _SEEN_IN: Final = frozenset(
     "pandas numpy yaml joblib toml tomli dotenv scipy sklearn matplotlib seaborn PIL tqdm torch openpyxl".split()
 )

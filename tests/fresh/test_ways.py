@@ -151,6 +151,10 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "mode = os.environ['WAY_MODE']", "y = mode", {}, text("'1'", "'2'")),
     ("the folder of a file that a cell reads", "import os\n# %%\nos.chdir('a')\n# %%\ncfg = open('x.txt').read()\n"
      "os.chdir('..')", "y = cfg", {"a/x.txt": "1", "b/x.txt": "2"}, text("'a'", "'b'")),
+    ("a variable that a module asks for, given a file that a cell opens",
+     "import way_mod\nwith open('x.txt') as h: cfg = way_mod.get(h)", "y = cfg",
+     {"way_mod.py": "import os\ndef get(h): return h.read() + os.environ.get('WAY_MODE', '')\n", "x.txt": "1"},
+     env("WAY_MODE", "2")),
     ("whether a file is there", "import os\nthere = os.path.exists('x.txt')", "y = there", {}, file("x.txt", "")),
     # -- what modules ask for when they are imported
     ("a file", "import way_mod", "y = way_mod.CONFIG", CONFIG, file("x.json", "2")),
@@ -494,6 +498,10 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      {"x.csv": "a\n1\n"}, file("x.csv", "a\n1\n")),
     ("a variable beside one that a cell asks for", "import os\nmode = os.environ.get('WAY_MODE', '')", "y = mode", {},
      env("WAY_OTHER", "2")),
+    ("a variable beside a file that a cell reads", "import os\nmode = os.environ.get('WAY_MODE', '')\n"
+     "with open('x.txt') as h: cfg = h.read()", "y = cfg", {"x.txt": "1"}, env("WAY_MODE", "2")),
+    ("a file beside a variable that a cell asks for", "import os\nmode = os.environ.get('WAY_MODE', '')\n"
+     "with open('x.txt') as h: cfg = h.read()", "y = mode", {"x.txt": "1"}, file("x.txt", "2")),
     ("a file that a cell reads for something else", "cfg = open('x.txt').read()\nrate = 1", "y = rate", {"x.txt": "1"},
      file("x.txt", "2")),
     ("a function in a library that the step does not use", "import json, textwrap\ndef f(*a): return 1\n"

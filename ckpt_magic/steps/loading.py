@@ -186,7 +186,8 @@ def _leads_to_itself(one: Any) -> bool:
             if part is one:
                 return True
             is_data = gc.is_tracked(part) and not issubclass(type(part), _DEFINITIONS)
-            if is_data and met.setdefault(identity(part), part) is part:
+            if is_data and identity(part) not in met:
+                met[identity(part)] = part
                 todo.append(part)
     return False
 

@@ -492,6 +492,23 @@ l.pop(); r = list(log), [one() is None for one in w]
 """,
 )
 scenario(
+    "a deleted name of an object that lives on and leads to a cycle that it is no part of",
+    """
+%%step 1
+import weakref
+log = []
+class T: pass
+t, l = T(), []
+l.append(l); t.l = l; w = weakref.ref(t, lambda r: log.append('t')); box = [t]
+%%step 2
+del t
+%%step 3
+box.clear()
+%%step 4
+r = list(log), w() is None, l[0] is l
+""",
+)
+scenario(
     "callbacks of weak references to what has no name",
     """
 %%step 1

@@ -5,6 +5,7 @@ Asked of every definition that a value reaches, so nothing here runs code of the
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import sys
 import types
@@ -156,6 +157,7 @@ def marks(kind: Any) -> dict[int, str]:
     """
     module = sys.modules.get(str(kind.__module__))
     has_content = kind.__basicsize__ > _Empty.__basicsize__ or kind.__new__ is not object.__new__
+    has_content = has_content or copyreg._slotnames(kind)  # type: ignore[attr-defined]
     if has_content or type(module) is not types.ModuleType:
         return {}
     return {identity(value): name for name, value in list(vars(module).items()) if type(value) is kind}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import operator
+import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -49,6 +50,9 @@ class History:
         self._last = 0
         self._touched: set[str] | None = set()
         self._reads: dict[int, Read] = {}  # by the places of statements
+        self._unsaid: dict[
+            int, Mapping[str, Mapping[str, Any]]
+        ] = {}  # files that they may have read, and do not say so
 
     def cell(self, tree: ast.Module | None) -> None:
         """Note an unmarked cell; None if its code is not known."""
@@ -71,14 +75,24 @@ class History:
         )
 
     def cell_read(self, read: Read) -> None:
-        """Note what the last cell read."""
-        self._reads.update(dict.fromkeys(range(self._last, len(self._past.events)), read))
+        """Note what the last cell read; where no word of it tells which statement does, each may be the one."""
+        places = range(self._last, len(self._past.events))
+        statements = {at: one for at in places if isinstance(one := self._past.events[at], Statement)}
+        self._reads.update(dict.fromkeys(places, read))
+        if any(origins.reads_files(one.words) for one in statements.values()):
+            return
+        imports = any(one.imports for one in statements.values())  # what libraries read of their own is none of ours
+        files = {path: row for path, row in read.files.items() if not (imports and os.path.isabs(path))}
+        others = [at for at, one in statements.items() if not (one.imports or one.is_literal or one.changes)]
+        self._unsaid.update(dict.fromkeys(others, files) if files else {})
 
     def read_for(self, names: Iterable[str]) -> tuple[list[str], Read]:
         """Names whose values vary by nothing but what was read for them, and that."""
         told, all_read = list[str](), Read({}, {})
         for name in sorted(names):
             origin = self._past.origin(name)
+            for at in self._unsaid.keys() & set(origin.places):
+                all_read = replace(all_read, files={**all_read.files, **self._unsaid[at]})
             if not origin.varies or not origins.reads_only(origin):
                 continue
             read = functools.reduce(operator.or_, filter(None, map(self._reads.get, origin.places)), Read({}, {}))

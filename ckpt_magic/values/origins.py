@@ -217,6 +217,11 @@ def may_vary(word: str) -> bool:
     return word in _OPEN or word.startswith(_OPEN_STARTS)
 
 
+def reads_files(words: Set[str]) -> bool:
+    """Whether code with these words is known to be what reads files."""
+    return any(may_vary(word) for word in words - ENVIRON)
+
+
 def reads_only(origin: Origin) -> bool:
     """Whether what makes a value vary is files that Python is seen to open and variables that the code names, alone."""
     tops = {name.partition(".")[0] for name in origin.imports} - sys.stdlib_module_names

@@ -155,6 +155,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "import way_mod\nwith open('x.txt') as h: cfg = way_mod.get(h)", "y = cfg",
      {"way_mod.py": "import os\ndef get(h): return h.read() + os.environ.get('WAY_MODE', '')\n", "x.txt": "1"},
      env("WAY_MODE", "2")),
+    ("a file that a cell reads, and no word of it says so",
+     "import xml.etree.ElementTree as tree\ncfg = tree.parse('x.xml').getroot().tag", "y = cfg", {"x.xml": "<a/>"},
+     file("x.xml", "<b/>")),
     ("whether a file is there", "import os\nthere = os.path.exists('x.txt')", "y = there", {}, file("x.txt", "")),
     # -- what modules ask for when they are imported
     ("a file", "import way_mod", "y = way_mod.CONFIG", CONFIG, file("x.json", "2")),

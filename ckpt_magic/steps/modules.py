@@ -64,12 +64,16 @@ class Modules:
     def loaded(self, name: str) -> str | None:
         """Digest of a module as it was loaded here; None if it is not."""
         known = self._loaded.get(name)
-        return _read(known.text)[0] if known is not None and known.text is not None and name in sys.modules else None
+        return (
+            essence.of_module(known.text)
+            if known is not None and known.text is not None and name in sys.modules
+            else None
+        )
 
     def of_file(self, path: str | os.PathLike[str]) -> str | None:
         """Digest of the text of a module as its file is now; None if it cannot be read."""
         text = self._text(path)
-        return None if text is None else _read(text)[0]
+        return None if text is None else essence.of_module(text)
 
     def found(self, name: str) -> str | None:
         """Path of the file that an import of this module would load now; None if there is none."""
@@ -127,7 +131,7 @@ class Modules:
             text = self._text(path) if path is not None and owned.is_own_file(path) else None
             if path is not None and text is not None:
                 found[name] = text
-                todo += [name.rpartition(".")[0], *_absolute(self._package(name), _read(text)[1])]
+                todo += [name.rpartition(".")[0], *_absolute(self._package(name), essence.imports(text))]
         return found
 
     def acts_on(self, name: str, own: Container[str], libraries: Set[str], *, is_called: bool = False) -> bool:
@@ -179,7 +183,7 @@ class Modules:
         keys, paths, unclear = set[str](), list[str](), list[str]()
         for name, file in behind.items():
             text, when = self._text(file), "is called above" if name in called else "is imported"
-            asked = essence.AtImport() if text is None else _asked_by(text) if name in called else _read(text)[2]
+            asked = essence.AtImport() if text is None else _asked(text, called=name in called)
             keys |= asked.keys
             texts = asked.texts | called.get(name, frozenset())
             if asked.opens:
@@ -255,7 +259,7 @@ class Modules:
 
     def imports(self, name: str) -> frozenset[str]:
         """What the text of a module imports; relative names begin with dots."""
-        return _read(self.text(name))[1]
+        return essence.imports(self.text(name))
 
     def words(self, name: str) -> frozenset[str]:
         """The words in the text of a module."""
@@ -283,19 +287,11 @@ class Modules:
         return known[1]
 
 
-@functools.lru_cache(maxsize=1024)  # scripts run many pipelines over the same modules
-def _read(text: str) -> tuple[str, frozenset[str], essence.AtImport]:
-    """Digest of the text of a module, the modules that it imports, and what it asks for when it is imported."""
-    return essence.of_module(text), essence.imports(text), essence.at_import(text)
+_cached: Final = functools.lru_cache(maxsize=1024)  # scripts run many pipelines over the same modules
+_asked: Final = _cached(essence.at_import)
 
 
-@functools.lru_cache(maxsize=1024)
-def _asked_by(text: str) -> essence.AtImport:
-    """What a module asks for when it is imported and all that it defines is called."""
-    return essence.at_import(text, called=True)
-
-
-@functools.lru_cache(maxsize=1024)
+@_cached
 def _words(text: str) -> frozenset[str]:
     return source.words_in([text])
 

@@ -11,12 +11,13 @@ import ast
 import copy
 import functools
 import hashlib
+import itertools
 import linecache
 import os
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.values import source
@@ -101,17 +102,94 @@ def reads_documentation(code: str | Iterable[str]) -> bool:
 
 def of_module(text: str) -> str:
     """Return a digest of the text of a module; where it cannot be parsed, all of it counts."""
-    tree = _parsed(text)
-    return f"{_of_text(text)}:{_of_text(text)}" if tree is None else digest(tree, text)
+    return _module(text).digest
 
 
 def imports(text: str) -> frozenset[str]:
     """Names of the modules that the text of a module imports; relative ones begin with dots."""
-    tree = _parsed(text)
+    return _module(text).imports
+
+
+def acts_on(text: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Modules, named as by `imports`, of which a module sets attributes at its import, or ever, and all it may change.
+
+    What is imported from a module has that one's name before its own: it may be a module, too.
+    Who is asked to register something by a decorator belongs to the first; to the last, too, where items are set, and
+    what is called when the module is imported.
+    """
+    return _module(text).acts_on
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """One at the top of a module: the function or class that it defines, its words, and its two digests."""
+
+    name: str
+    words: frozenset[str]
+    lean: str
+    full: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """What the text of a module says, all found in one go: to parse it takes as long as to go through it.
+
+    Attributes
+    ----------
+    rest, defined
+        The words outside functions and classes, and in each of them.
+    """
+
+    digest: str
+    statements: tuple[_Statement, ...] = ()
+    rest: frozenset[str] = frozenset()
+    defined: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    imports: frozenset[str] = frozenset()
+    acts_on: tuple[frozenset[str], frozenset[str], frozenset[str]] = (frozenset(), frozenset(), frozenset())
+    reaches_the_notebook: bool = True
+    words: source.Words = field(default_factory=source.Words)
+
+
+@functools.lru_cache(maxsize=_MODULES)
+def _module(text: str) -> _Module:
+    tree, whole = _parsed(text), _of_text(text)
     if tree is None:
-        return frozenset()
+        return _Module(f"{whole}:{whole}")
+    nodes = [source.nodes(node) for node in tree.body]
+    statements = tuple(map(_statement, tree.body, nodes))
+    by_name = {"": frozenset[str]()}
+    for one in statements:
+        by_name[one.name] = by_name.get(one.name, frozenset()) | one.words
+    words = frozenset[str]().union(*by_name.values())
+    rest = by_name.pop("")
+    lean = _of_text(" ".join(one.lean for one in statements))
+    full = _of_text(" ".join(one.full for one in statements))
+    if not words.isdisjoint(TEXT_READERS):
+        lean = full = whole
+    elif not words.isdisjoint(READERS):
+        lean = full
+    every = list(itertools.chain.from_iterable(nodes))
+    return _Module(
+        f"{lean}:{full}",
+        statements,
+        rest,
+        by_name,
+        _imports(every),
+        _acts_on(tree, every),
+        not _WAYS_TO_MAIN.isdisjoint(words),
+        source.words(tree),
+    )
+
+
+def _statement(node: ast.stmt, nodes: list[ast.AST]) -> _Statement:
+    words, full = frozenset(_words(nodes)), source.digest(ast.Module([node], []))
+    name = node.name if isinstance(node, _DEFINITIONS) else ""
+    return _Statement(name, words, _lean_digest(ast.Module([node], []), nodes, words) or full, full)
+
+
+def _imports(nodes: Iterable[ast.AST]) -> frozenset[str]:
     found: set[str] = set()
-    for node in source.nodes(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -121,21 +199,11 @@ def imports(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-@functools.lru_cache(maxsize=_MODULES)
-def acts_on(text: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Modules, named as by `imports`, of which a module sets attributes at its import, or ever, and all it may change.
-
-    What is imported from a module has that one's name before its own: it may be a module, too.
-    Who is asked to register something by a decorator belongs to the first; to the last, too, where items are set, and
-    what is called when the module is imported.
-    """
-    tree = _parsed(text)
-    if tree is None:
-        return frozenset(), frozenset(), frozenset()
+def _acts_on(tree: ast.Module, nodes: Iterable[ast.AST]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     bound: dict[str, set[str]] = {}
     owners = [owner for node in _run_at_import(tree) if (owner := _owner_of_set(node)) is not None]
     ever, others = list[ast.expr](), list[ast.expr]()
-    for node in source.nodes(tree):
+    for node in nodes:
         match node:
             case ast.Import():
                 for alias in node.names:
@@ -181,24 +249,20 @@ def _base_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-@functools.lru_cache(maxsize=_MODULES)
 def words_of_module(text: str) -> source.Words:
     """The identifiers in the text of a module."""
-    tree = _parsed(text)
-    return source.Words() if tree is None else source.words(tree)
+    return _module(text).words
 
 
-@functools.lru_cache(maxsize=_MODULES)
 def reaches_the_notebook(text: str) -> bool:
     """Whether the code of a module may read variables of the notebook by their names."""
-    tree = _parsed(text)
-    return tree is None or not _WAYS_TO_MAIN.isdisjoint(_words(source.nodes(tree)))
+    return _module(text).reaches_the_notebook
 
 
 def words_reached(text: str, words: Set[str]) -> frozenset[str]:
     """The words in a module of what is defined under one of `words`, of all that this mentions, and of the rest."""
-    rest, defined = _words_by_definition(text)
-    found, met = set(rest), set[str]()
+    defined = _module(text).defined
+    found, met = set(_module(text).rest), set[str]()
     todo = (found | words) & defined.keys()
     while todo:
         met |= todo
@@ -210,7 +274,7 @@ def words_reached(text: str, words: Set[str]) -> frozenset[str]:
 
 def words_called(text: str, words: Set[str]) -> frozenset[str]:
     """The words of the functions and classes in a module that go by one of `words`, and of all that they mention."""
-    _, defined = _words_by_definition(text)
+    defined = _module(text).defined
     return frozenset[str]().union(*map(defined.__getitem__, _led_to(defined, words)))
 
 
@@ -223,42 +287,18 @@ def _led_to(defined: Mapping[str, Set[str]], words: Set[str]) -> set[str]:
     return met
 
 
-@functools.lru_cache(maxsize=_MODULES)
-def _words_by_definition(text: str) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
-    """The words of a module outside functions and classes, and in each of them."""
-    tree = _parsed(text)
-    rest, defined = frozenset[str](), dict[str, frozenset[str]]()
-    for node in () if tree is None else tree.body:
-        words = frozenset(_words(source.nodes(node)))
-        if isinstance(node, _DEFINITIONS):
-            defined[node.name] = defined.get(node.name, frozenset()) | words
-        else:
-            rest |= words
-    return rest, defined
-
-
 def run_by(text: str, words: Set[str], *, imported: bool) -> tuple[frozenset[str], str]:
     """The words of what runs in a module that is called by `words`, or imported, and a digest of that code.
 
     What the module sets outside its functions belongs to the digest, if anything runs.
     """
-    rest, defined = _words_by_definition(text)
+    module = _module(text)
+    rest, defined = module.rest, module.defined
     met = _led_to(defined, words | rest if imported else words)
     if not met and not imported:
         return frozenset(), ""
     found = frozenset[str]().union(rest if imported else (), *map(defined.__getitem__, met))
-    return found, " ".join(digest for name, digest in _digests(text) if name in met or not name)
-
-
-@functools.lru_cache(maxsize=_MODULES)
-def _digests(text: str) -> list[tuple[str, str]]:
-    """Digests of the statements of a module, with the name of the function or class that one defines."""
-    tree = _parsed(text)
-    found = [] if tree is None else tree.body
-    return [
-        (node.name if isinstance(node, _DEFINITIONS) else "", digest(ast.Module([node], [])).partition(":")[0])
-        for node in found
-    ]
+    return found, " ".join(one.lean for one in module.statements if one.name in met or not one.name)
 
 
 _WAYS_TO_MAIN: Final = frozenset({"__main__", "f_globals", "f_locals", "user_ns", "user_global_ns"})

@@ -177,7 +177,11 @@ def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> dict[Names, list[R
         shared = _tying(looks, shared - _guarded_everywhere(looks, shared), ties)
     if not shared:
         return {}
-    return {key: _rows([looks[name].met for name in key], ids) for key, ids in _sharers(looks, twins, shared).items()}
+    places: dict[str, dict[int, int]] = {}
+    for names in twins:
+        found = {ident: at for at, ident in enumerate(looks[names[0]].met) if ident in shared}
+        places |= dict.fromkeys(names, found)
+    return {key: _rows([places[name] for name in key], ids) for key, ids in _sharers(looks, twins, shared).items()}
 
 
 def _twins(looks: Mapping[str, Seen]) -> list[list[str]]:
@@ -231,20 +235,11 @@ def _sharers(looks: Mapping[str, Seen], twins: Iterable[list[str]], shared: set[
     return found
 
 
-def _rows(holders: Sequence[Mapping[int, Any]], ids: Iterable[int]) -> list[Row]:
-    """The positions of the objects in each of their holders, in order."""
-    ids = set(ids)
-    first = [ident for ident in holders[0] if ident in ids]
-    columns: dict[int, list[int]] = {}
-    for met in holders:
-        if identity(met) in columns:
-            continue
-        if len(met) < 8 * len(ids):
-            place = dict(zip(met, itertools.count()))
-        else:
-            place = {ident: at for at, ident in enumerate(met) if ident in ids}
-        columns[identity(met)] = list(map(place.__getitem__, first))
-    return list(zip(*(columns[identity(met)] for met in holders), strict=True))
+def _rows(places: Sequence[Mapping[int, int]], ids: Iterable[int]) -> list[Row]:
+    """The positions of the objects in each of their holders, in the order of the first one."""
+    first = sorted(ids, key=places[0].__getitem__)
+    columns = {identity(one): list(map(one.__getitem__, first)) for one in places}
+    return list(zip(*(columns[identity(one)] for one in places), strict=True))
 
 
 class Ties:

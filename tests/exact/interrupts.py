@@ -191,7 +191,6 @@ def sweep(start: str, *, stride: int = 0, points: int = 0) -> Iterator[str]:
     modules.notice()
     for name in modules.names():
         modules.acts_on(name, (), frozenset())
-        modules.imports(name)
 
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as top:
         stored = in_fork(interrupted, Point(f"{top}/stored", "none"))

@@ -144,7 +144,8 @@ class Loader:
         That is a class with a ``__del__``, or a callback of a weak reference: seen by the names that make one.
         """
         here = self._kernel.namespace
-        return [here[name] for name in names if name in here] if any(map(_hears, list(here.values()))) else []
+        found = [here[name] for name in names if name in here]
+        return found if found and any(map(_hears, list(here.values()))) else []
 
     def _keep(self, mortals: list[Any]) -> None:
         """Keep those that only this list holds now, or that hold themselves."""

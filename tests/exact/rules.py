@@ -132,8 +132,13 @@ RULES: dict[str, Rule] = {
     ),
     "functions reach what their code names": Rule(
         "values.reaching:reach",
-        lambda reach: lambda names, *_: dataclasses.replace(reach((), {}), names=frozenset(names)),
+        lambda reach: lambda names, *_, **__: dataclasses.replace(reach((), {}), names=frozenset(names)),
         (("test_names", "an unmarked cell changes a variable through functions"),),
+    ),
+    "a part of a figure leads to all of it": Rule(
+        "values.seen:Seen.add",
+        _always(None),
+        (("test_iterators", "parts of a figure that has no name"),),
     ),
     "what an unmarked cell may have changed is looked at before a decision": Rule(
         "steps.watch:Watch.settle",

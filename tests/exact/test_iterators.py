@@ -136,6 +136,24 @@ second = line.axes is ax, len(fig.axes), fig.gca() is ax, ax.get_yscale()
     differs="fig ax line (memory)",
 )
 scenario(
+    "parts of a figure that has no name",
+    """
+%%step 1
+from matplotlib.figure import Figure
+ax = Figure().subplots(); line, = ax.plot([1, 2]); many = [ax.plot([2, k])[0] for k in range(3)]; held = {'bars': ax.bar([1], [2])}
+%%step 2
+line.set_linewidth(7)
+%%step 3
+ax.set_title('title'); many.pop().remove(); other, = ax.plot([3, 4]); held['line'] = other
+%%step 4
+first = line.axes is ax, ax.lines[0] is line, ax.lines[-1] is other is held['line'], len(ax.lines), line.get_linewidth()
+%%step 5
+second = ax.get_title(), many[0].figure is line.figure is held['bars'][0].figure, many[1] in ax.lines
+""",
+    starts=(2, 4, "auto"),
+    differs="ax line many held other (memory)",
+)
+scenario(
     "bound methods of generators",
     """
 %%step 1

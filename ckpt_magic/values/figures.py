@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.forms import PROTOCOL
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.references import ATOMS
 
 
 def behind(value: Any) -> Any:
@@ -25,7 +26,8 @@ def behind(value: Any) -> Any:
         for one in level:
             if issubclass(type(one), base):
                 return _root(one)
-        level = [item for one in level for item in itertools.islice(_items(one), _MANY)]
+        some = [list(itertools.islice(_items(one), _MANY)) for one in level]  # at once: a thread may change them
+        level = [one for one in itertools.chain.from_iterable(some) if type(one) not in ATOMS]
     return None
 
 

@@ -64,11 +64,9 @@ class Modules:
     def loaded(self, name: str) -> str | None:
         """Digest of a module as it was loaded here; None if it is not."""
         known = self._loaded.get(name)
-        return (
-            essence.of_module(known.text)
-            if known is not None and known.text is not None and name in sys.modules
-            else None
-        )
+        if known is None or known.text is None or name not in sys.modules:
+            return None
+        return essence.of_module(known.text)
 
     def of_file(self, path: str | os.PathLike[str]) -> str | None:
         """Digest of the text of a module as its file is now; None if it cannot be read."""

@@ -173,7 +173,7 @@ class Loader:
 
 def _hears(value: Any) -> bool:
     """Whether code that holds this may be told when an object goes."""
-    if any(value is one for one in _REFERENCES) or type(value) is weakref.ref:
+    if identity(value) in _REFERENCES or type(value) is weakref.ref:
         return True
     return issubclass(type(value), type) and hasattr(value, "__del__") and not by_reference(value)
 
@@ -193,7 +193,9 @@ def _leads_to_itself(one: Any) -> bool:
     return False
 
 
-_REFERENCES: Final = (weakref, weakref.ref, weakref.proxy, weakref.WeakMethod, weakref.finalize)
+_REFERENCES: Final = frozenset(
+    map(identity, (weakref, weakref.ref, weakref.proxy, weakref.WeakMethod, weakref.finalize))
+)
 _DEFINITIONS: Final = (type, types.FunctionType, types.ModuleType)
 _HELD_HERE: Final = 2  # by a local variable, and by the argument of the function that counts
 _FAR: Final = 1000  # objects

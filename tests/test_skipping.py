@@ -595,6 +595,16 @@ def test_a_step_that_uses_one_of_them_has_all_of_them_saved(figures: Kernel) -> 
     assert "fig" not in stored(figures, 4)
 
 
+@pytest.mark.parametrize(("body", "skipped"), [("1", True), ("gc.get_objects()", False), ("len(big)", False)])
+def test_a_function_that_calls_another_of_the_notebook_leads_no_further_than_that(
+    kernel: Kernel, body: str, skipped: bool
+) -> None:
+    kernel.cell(f"{MADE}\nimport gc\ndef f(): return {body}\ndef g(): return f()")
+    kernel.step(1, "x = 1")
+    kernel.step(2, "x = 2")
+    assert is_skipped(kernel, "big") == skipped
+
+
 def test_lists_that_share_are_looked_at_once(kernel: Kernel) -> None:
     kernel.cell(f"{MADE}\nother = [big, big[3]]")
     kernel.step(1, "x = 1")

@@ -379,8 +379,8 @@ def hidden_ways(names: Iterable[str], namespace: Mapping[str, Any], words: Itera
         origin = name if name not in namespace else ""
         if issubclass(kind, types.ModuleType):
             origin = str(vars(value).get("__name__", ""))
-        elif kind in (types.FunctionType, types.BuiltinFunctionType):
-            origin = value.__module__ or ""
+        elif kind is types.BuiltinFunctionType or (kind is types.FunctionType and value.__globals__ is not namespace):
+            origin = value.__module__ or ""  # a function of the notebook is asked itself
         if name in _HIDDEN_WAYS or origin.partition(".")[0] in _HIDDEN_WAYS:
             return True
     return sys.gettrace() is not None  # a debugger: what is typed there is not seen

@@ -309,6 +309,28 @@ def test_what_cannot_be_pickled_has_a_reason_and_does_not_disturb_the_next_value
     assert looks["a"].digest == looks["b"].digest == looks["c"].digest
 
 
+def test_a_value_that_holds_what_a_library_owns_and_is_no_pickle_does_not_disturb_the_next_value() -> None:
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.held = threading.current_thread()  # type: ignore[attr-defined]
+    logging.root.handlers.append(handler)
+    try:
+        for way in (look_at_all, lambda values, space: {name: look(one, space) for name, one in values.items()}):
+            looks = way({"held": [logging.root.handlers], "module": np, "then": ("thread", [threading.Lock()])}, {})
+            assert looks["held"].owned
+            assert all(seen.is_comparable for seen in looks.values())
+    finally:
+        logging.root.handlers.remove(handler)
+
+
+def test_a_pickler_writes_again_after_a_reducer_raised() -> None:
+    pickler = Look({})
+    assert not pickler.look([threading.current_thread()]).is_comparable
+    assert pickler.look([np, threading.Lock()]).is_comparable
+    pickler.close()
+
+
 def test_the_kernel_is_not_entered_on_the_way_through_the_connection_of_a_widget() -> None:
     from ipykernel.comm.comm import BaseComm
 

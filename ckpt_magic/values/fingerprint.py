@@ -142,12 +142,12 @@ class _Passes:
             pickler = self._pickler = Look(self._namespace, self._contents, self._makers)
         if after is not None:
             pickler.memo = after.memo
-        seen = pickler.look(value, memo)
+        seen = found = pickler.look(value, memo)
         if after is None and seen.among(self._libraries.paths.keys()):
-            seen = _look_beside(value, pickler, seen, self._libraries, memo)
+            found = _look_beside(value, pickler, seen, self._libraries, memo)
         if not seen.is_comparable:
             self._let_go()  # where it stopped, nobody knows
-        return seen
+        return found
 
     def _look_before(self, figure: Any, value: Any) -> Seen:
         """Look at a value that leads into all of a figure, as every part of it does: at the figure itself once.

@@ -88,7 +88,14 @@ class ValuePickler(pickle.Pickler):
         self.met_builtins = False
         self.saved: Container[str] = ()  # names that the pickle holds
         self._reducers = self._known_reducers()
-        self.reducer_override = _override(self._reducers, self._reducer_for)  # type: ignore[method-assign]
+        self._shared: set[type] = set()
+
+    def dump(self, obj: Any) -> None:
+        """Write an object, after one that could not be written, too."""
+        overriding = _overriding(self._reducers, self._reducer_for, self._shared)
+        next(overriding)
+        self.reducer_override = overriding.send  # type: ignore[method-assign]
+        super().dump(obj)
 
     def _made_arrays(self, views: Iterable[View], gathered: Gathered | None) -> Arrays:
         return Arrays(self.definitions, views, gathered)
@@ -400,21 +407,15 @@ class ValuePickler(pickle.Pickler):
         return self.definitions.attribute("threading", "RLock"), ()
 
 
-def _override(reducers: dict[type, Reducer | None], choose: Callable[[type], Reducer | None]) -> Reducer:
+def _overriding(
+    reducers: dict[type, Reducer | None], choose: Callable[[type], Reducer | None], shared: set[type]
+) -> Generator[Any, Any, None]:
     """What reduces an object, or leaves it to the pickler; called for all but atoms and exact builtin containers.
 
     A generator, since it is called for each of a million objects, and goes on in half the time that a function takes
-    to start. It has come to its end once a reducer raised something, as has what the pickler writes.
+    to start. It has come to its end once a reducer raised something. `shared` are those types whose objects
+    `instances.instance` reduces; mostly there is nothing to do, which is seen here.
     """
-    overriding = _overriding(reducers, choose)
-    next(overriding)
-    return overriding.send
-
-
-def _overriding(
-    reducers: dict[type, Reducer | None], choose: Callable[[type], Reducer | None]
-) -> Generator[Any, Any, None]:
-    shared: set[type] = set()  # `instances.instance` reduces their objects; mostly there is nothing to do, seen here
     references, once = sys.getrefcount, instances.HELD_ONCE
     reduced: Any = NotImplemented
     while True:

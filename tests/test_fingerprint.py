@@ -324,6 +324,17 @@ def test_a_value_that_holds_what_a_library_owns_and_is_no_pickle_does_not_distur
         logging.root.handlers.remove(handler)
 
 
+def test_the_home_of_a_function_of_numpy_is_found_once_a_module_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless = np.frompyfunc(lambda x: x, 1, 1)
+    assert references.home_of(nameless) == references.home_of(nameless) == ""
+    module = types.ModuleType("a_home")
+    vars(module)[nameless.__name__] = nameless
+    monkeypatch.setitem(sys.modules, "a_home", module)
+    assert references.home_of(nameless) == references.home_of(nameless) == "a_home"
+    monkeypatch.delitem(sys.modules, "a_home")
+    assert references.home_of(nameless) == ""
+
+
 def test_a_pickler_writes_again_after_a_reducer_raised() -> None:
     pickler = Look({})
     assert not pickler.look([threading.current_thread()]).is_comparable

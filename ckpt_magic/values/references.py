@@ -105,10 +105,12 @@ def home_of(ufunc: Any) -> str:
     It does not know by itself, and pickle goes through all modules each time that it meets one.
     """
     name = ufunc.__name__
-    home = _homes.get(ufunc)
+    home, count = _homes.get(ufunc, (None, 0))
+    if home == "" and count == len(sys.modules):
+        return home
     if home is None or vars(sys.modules.get(home, types)).get(name) is not ufunc:
         home = next((home for home, module in _imported() if vars(module).get(name) is ufunc), "")
-        _homes[ufunc] = home
+        _homes[ufunc] = home, len(sys.modules)
     return home
 
 
@@ -118,7 +120,7 @@ def _imported() -> Iterator[tuple[str, types.ModuleType]]:
             yield name, module
 
 
-_homes: dict[Any, str] = {}
+_homes: dict[Any, tuple[str, int]] = {}  # and how many modules were gone through
 
 
 def _asks_nobody(kind: Any) -> bool:

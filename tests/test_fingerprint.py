@@ -335,6 +335,35 @@ def test_the_home_of_a_function_of_numpy_is_found_once_a_module_has_it(monkeypat
     assert references.home_of(nameless) == ""
 
 
+def test_scalars_of_numpy_are_told_by_type_value_and_identity() -> None:
+    one = np.float64(1)
+    values: list[Any] = [
+        [one, np.float64(1), np.float64(1)],
+        [one, one, np.float64(1)],
+        [one, np.float64(1), one],
+        [one, one, one],
+        [one, np.float64(1), np.float32(1)],
+        [one, np.float64(1), np.int64(1)],
+        [one, np.float64(1), np.uint64(1)],
+        [one, np.float64(1), 1.0],
+        [one, np.float64(1), np.float64(-0.0)],
+        [one, np.float64(1), np.float64(0.0)],
+        [one, np.float64(1), np.bool_(True)],
+        [one, np.float64(1), np.complex64(1)],
+        [one, np.float64(1), np.datetime64(1, "s")],
+        [one, np.float64(1), np.datetime64(1, "D")],
+        [one, np.float64(1), 1],
+        [one, np.float64(1), 2],
+        [one, np.float64(1), b"float64" + one.tobytes()],
+        [one, np.float64(1), "float64"],
+    ]
+    looks = [look(value, {}) for value in values]
+    assert len({seen.digest for seen in looks}) == len(values)
+    again = look_at_all(dict(enumerate(values)), {})
+    assert [seen.digest for seen in looks] == [seen.digest for seen in again.values()]
+    assert identity(one) in looks[0].met
+
+
 def test_a_pickler_writes_again_after_a_reducer_raised() -> None:
     pickler = Look({})
     assert not pickler.look([threading.current_thread()]).is_comparable

@@ -268,7 +268,8 @@ class Look(ValuePickler):
         self._flat = pickle.Pickler(self, PROTOCOL)  # writes texts one after another, equal ones as often as they come
         self._flat.fast = True
         # The pickler asks for the persistent id of each object, also inside containers; None means "no id".
-        self.persistent_id = _sorter(self._held, self._texts)  # type: ignore[method-assign]
+        self._scalars: dict[int, int] = {}
+        self.persistent_id = _sorter(self._held, self._texts, self._scalars)  # type: ignore[method-assign]
         self._paths = paths or {}
         self._beside: dict[owned.Path, str | None] = {}
         self._hash = new_hash()
@@ -324,6 +325,7 @@ class Look(ValuePickler):
         self._texts.clear()
         if memo is not None:
             memo.memo = self.memo
+        self._scalars.clear()
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self.clear_memo()
         noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
@@ -645,29 +647,50 @@ class _LookInside(Look):
         """Nothing needs a name that is not written."""
 
 
-def _sorter(others: list[Any], texts: list[str]) -> Callable[[Any], Any]:
+def _sorter(others: list[Any], texts: list[str], scalars: dict[int, int]) -> Callable[[Any], Any]:
     """What a pickler asks for persistent ids: notes texts, which all get one id, apart from other objects.
 
     Literals of a cell are one object where they are equal, and those that a checkpoint gave back are other ones: texts
-    are therefore written beside the pickle, which else would say "the same again" of some. A generator, since it is
-    called for each of a million objects, and goes on in half the time that a function takes to start.
+    are therefore written beside the pickle, which else would say "the same again" of some. Scalars of numpy have their
+    bytes for an id, or the number of the one that was met before: each of them would be asked how to write it. A
+    generator, since it is called for each of a million objects, and goes on in half the time that a function takes to
+    start.
     """
-    sorting = _sorting(others.append, texts.append)
+    sorting = _sorting(others.append, texts.append, scalars, _marks_of_scalars())
     next(sorting)
     return sorting.send
 
 
-def _sorting(note: Callable[[Any], None], note_text: Callable[[str], None]) -> Generator[Any, Any, None]:
+def _sorting(
+    note: Callable[[Any], None],
+    note_text: Callable[[str], None],
+    scalars: dict[int, int],
+    marks: Mapping[type, bytes],
+) -> Generator[Any, Any, None]:
     text_id, ident = 0, None
     while True:
         obj = yield ident
-        if type(obj) is str:
+        kind = type(obj)
+        if kind is str:
             note_text(obj)
             ident = text_id
+        elif kind in marks:
+            note(obj)  # held from here on: no other one gets its `id`
+            ident = scalars.get(identity(obj))
+            if ident is None:
+                scalars[identity(obj)] = len(scalars) + 1
+                ident = marks[kind] + obj.tobytes()
         else:
             note(obj)
             ident = None
         del obj  # it would live as long as the pickler
+
+
+def _marks_of_scalars() -> dict[type, bytes]:
+    """The types of scalars of numpy that are told by their bytes, and a mark for each."""
+    numpy: Any = sys.modules.get("numpy")
+    kinds = {numpy.dtype(code).type for code in "?bhilqBHILQefdFD"} if hasattr(numpy, "dtype") else set[type]()
+    return {kind: kind.__name__.encode() for kind in kinds}
 
 
 def _of_tree(value: Any, tree: trees.Tree, classes: Seen | None) -> Seen:

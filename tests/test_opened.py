@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
 import pytest
@@ -104,3 +108,23 @@ def test_a_look_asks_nothing_that_audit_hooks_are_told(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
     assert int(done.stdout) < 300  # our own hook is told each: `id`, asked of 300 names, would take as long as all else
+
+
+def test_picklers_that_know_modules_by_their_class_find_main_to_be_one() -> None:
+    main, trail, file = sys.modules["__main__"], new_trail(), io.BytesIO()
+    pickler = pickle.Pickler(file)
+    pickler.dispatch_table = {types.ModuleType: lambda module: (importlib.import_module, (module.__name__,))}
+    with watcher().laying(trail):
+        pickler.dump([main, main])  # as cloudpickle does
+        with pytest.raises(TypeError, match="'module'"):
+            pickle.dumps(main)
+    assert pickle.loads(file.getvalue()) == [main, main]
+    assert {name for name in vars(main) if not name.startswith("__")} <= trail.named, "nobody was told any more"
+
+
+def test_main_is_a_plain_module_after_a_step_whatever_happens_in_it() -> None:
+    main = sys.modules["__main__"]
+    with pytest.raises(KeyboardInterrupt), watcher().laying(new_trail()), watcher().laying(new_trail()):
+        assert type(main) is not types.ModuleType, "what is asked of it is noted"
+        raise KeyboardInterrupt
+    assert type(main) is types.ModuleType

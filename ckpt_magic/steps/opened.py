@@ -8,6 +8,7 @@ class of the module `__main__`. All record, and judge nothing: see `evidence`.
 from __future__ import annotations
 
 import functools
+import operator
 import os
 import sys
 import threading
@@ -303,8 +304,15 @@ class Watcher:
 
     def asks_main(self, name: str) -> None:
         """Code asks for a name of the notebook as an attribute of its module."""
-        for trail in tuple(self._trails):
-            trail.named.add(name)
+        if not name.startswith("__"):
+            for trail in tuple(self._trails):
+                trail.named.add(name)
+
+    def gives_main(self) -> None:
+        """Code is given the module `__main__` as it is, and nobody is told what it asks for from now on."""
+        for name in tuple(vars(self._main)):
+            self.asks_main(name)
+        self._main.__class__ = types.ModuleType  # type: ignore[union-attr]
 
     def asks_for_all(self) -> None:
         """Code goes through all environment variables."""
@@ -378,9 +386,13 @@ def _asked_main(watcher: Watcher) -> type[types.ModuleType]:
         """The module `__main__`."""
 
         def __getattribute__(self, name: str) -> Any:
-            if not name.startswith("__"):
-                watcher.asks_main(name)
+            watcher.asks_main(name)
             return super().__getattribute__(name)
+
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            """Be an ordinary module again for picklers that know one by its class, as cloudpickle does."""
+            watcher.gives_main()
+            return operator.getitem, ((self,), 0)
 
     return Main
 

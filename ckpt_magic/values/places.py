@@ -52,7 +52,7 @@ from ckpt_magic.values.owners import (
     source_digest,
     without_machinery,
 )
-from ckpt_magic.values.reaching import words_of
+from ckpt_magic.values.reaching import ours, words_of
 from ckpt_magic.values.references import ATOMS, by_reference, can_be_set
 from ckpt_magic.values.setters import Called, called
 from ckpt_magic.values.source import Words
@@ -89,6 +89,8 @@ class Look:
         Per place that holds a list, dict or set what is in it.
     sets
         Per owner the attributes that functions of libraries may set, see `setters`.
+    registries
+        Those of them, with their owners, in which nothing but classes may be put.
     """
 
     owners: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -96,6 +98,7 @@ class Look:
     live: dict[str, Any] = field(default_factory=dict)
     parts: dict[str, Any] = field(default_factory=dict)
     sets: Mapping[str, Set[str] | None] = field(default_factory=dict)
+    registries: Set[tuple[str, str]] = frozenset()
 
 
 @dataclass(slots=True)
@@ -239,7 +242,7 @@ class Places:
                     if old is None:
                         disown((name.partition(":")[0], *filter(None, name.partition(":")[2].split(".")), key))
                     self._remember(place, was if old is not None else UNKNOWN)
-                elif place in found.values and old is not None:
+                elif place in found.values and (old is not None or (name, key) in after.registries):
                     del found.values[place]
                     found.live.pop(place, None)
             for key in (old or {}).keys() - attributes.keys():
@@ -499,7 +502,7 @@ class Places:
 
     def _look_at_sets(self, found: Called, seen: Look) -> None:
         """Look at what functions of libraries may set."""
-        seen.sets = found.sets
+        seen.sets, seen.registries = found.sets, found.registries
         for place, value in found.values.items():
             if place not in self._kept:
                 seen.values[place], seen.live[place] = inside_of(value), value
@@ -516,6 +519,8 @@ class Places:
         keys = look.sets.get(name, ())
         if keys is None:
             return not is_new and not is_host(module_name(value))
+        if is_new and (name, key) in look.registries and holds_instances(value, name.partition(":")[0]):
+            return any(True for _ in ours(value, self._namespace))  # else it is as the import made it
         return key in keys and not is_host(module_name(value))
 
     def _counts(self, name: str, key: str, was: Any, value: Any, words: Words, *, is_new: bool) -> bool:

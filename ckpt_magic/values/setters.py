@@ -44,6 +44,8 @@ class Called:
         Those modules and classes, by their names.
     values
         Per place what functions keep for themselves: those that `functools.singledispatch` made.
+    registries
+        Those of the attributes, with their owners, in which nothing but classes that derive from others may be put.
     compiled
         Compiled functions that set something, by their names.
     classes, by_name
@@ -54,6 +56,7 @@ class Called:
     sets: dict[str, set[str] | None] = field(default_factory=dict)
     owners: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    registries: set[tuple[str, str]] = field(default_factory=set)
     compiled: set[str] = field(default_factory=set)
     classes: list[type] = field(default_factory=list)
     by_name: bool = False
@@ -82,7 +85,7 @@ def called(calls: Iterable[Chain], namespace: Mapping[str, Any]) -> Called:
     found = Called()
     if any(_SETTER.match(chain[-1]) for chain in calls if chain[-1] != DERIVING):
         found.add(builtins, None)  # `gettext.install`
-    for chain in calls:
+    for chain in sorted(calls, key=lambda chain: chain[-1] == DERIVING):  # which come last
         receiver, function = _resolved(chain, namespace)
         if function is ABSENT or (receiver is ABSENT and len(chain) > 1):
             continue
@@ -205,6 +208,8 @@ def _read_deriving(base: Any, found: Called) -> None:
         get = functools.partial(_of_class if isinstance(owner, type) else _attribute, owner)
         for key in inside.sets[name] or ():
             if owner is not base and type(get(key)) in CONTAINERS:
+                if key not in (found.sets.get(name, ()) or ()):
+                    found.registries.add((name, key))
                 found.add(owner, key)
 
 

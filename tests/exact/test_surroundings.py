@@ -1112,6 +1112,19 @@ r = mimetypes.guess_type('a.zzz'), mimetypes.inited, mimetypes._db.types_map[Tru
 """,
 )
 scenario(
+    "a class that derives from one of a library which asks all its classes what they have",
+    """
+%%step 1
+from matplotlib.lines import Line2D
+class Thick(Line2D):
+    extra = []
+%%step 2
+Thick.extra.append(1)
+%%step 3
+r = Thick.extra, issubclass(Thick, Line2D)
+""",
+)
+scenario(
     "a kind of column is registered with pandas by a decorator",
     """
 %%step 1

@@ -312,7 +312,7 @@ class Watcher:
         """Code is given the module `__main__` as it is, and nobody is told what it asks for from now on."""
         for name in tuple(vars(self._main)):
             self.asks_main(name)
-        self._main.__class__ = types.ModuleType  # type: ignore[union-attr]
+        self._main.__class__ = types.ModuleType
 
     def asks_for_all(self) -> None:
         """Code goes through all environment variables."""

@@ -109,7 +109,8 @@ _OPEN: Final = (
             "open read readline readlines dataset read_text read_bytes environ getenv now today utcnow time time_ns "
             "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
             "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
-            "loadtxt genfromtxt memmap load loads_from exists lexists isfile is_file isdir is_dir getsize getmtime stat"
+            "loadtxt genfromtxt memmap load loads_from exists lexists isfile is_file isdir is_dir getsize getmtime stat "
+            "expandvars"
         ).split()
     )
     | essence.TEXT_READERS  # comments count
@@ -378,6 +379,8 @@ class Past:
             imports |= event.imports
             words |= event.words
             texts |= event.texts
+            if event.imports:  # again: what was done to the module before is done
+                others |= needed & event.sure
             needed = (needed - event.sure) | woken
             way.follow(woken, self._binding)
             way.follow(woken, self._touching)
@@ -471,6 +474,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     if not is_import:
         acts = set(_acts(node, inside, texts, words))
         opens = next(filter(may_vary, sorted(words)), "")
+    elif isinstance(node, ast.ImportFrom):  # code that calls it by another name does not have the word
+        opens = next(filter(may_vary, (one.name for one in node.names if one.asname)), "")
     lent = lender(frozenset() if is_import else words, names.imports)
     by_others = {*_lent_acts(lent.words)} - acts
     return Statement(

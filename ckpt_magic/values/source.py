@@ -207,7 +207,7 @@ def _keys(tree: ast.Module) -> frozenset[str] | None:
     asks = 0
     for node in nodes(tree):
         match node:
-            case ast.Attribute(attr=name) | ast.Name(id=name) if name in ENVIRON:
+            case ast.Attribute(attr=name) | ast.Name(id=name) | ast.alias(name=name, asname=str()) if name in ENVIRON:
                 asks -= 1
         match node:
             case (

@@ -109,8 +109,8 @@ _OPEN: Final = (
             "open read readline readlines dataset read_text read_bytes environ getenv now today utcnow time time_ns "
             "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
             "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
-            "loadtxt genfromtxt memmap load loads_from exists lexists isfile is_file isdir is_dir getsize getmtime stat "
-            "expandvars"
+            "loadtxt genfromtxt memmap load loads_from exists lexists isfile is_file isdir is_dir getsize getmtime "
+            "stat expandvars"
         ).split()
     )
     | essence.TEXT_READERS  # comments count

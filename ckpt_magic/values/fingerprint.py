@@ -793,6 +793,9 @@ def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
     todo = [value] if type(value) is not Placeholder else []  # which reaches the whole session, as what notes its uses
     while todo and len(held) < _FAR:
         held_weakly = [one() for one in todo if issubclass(type(one), weakref.ref)]
+        for one in todo:
+            if type(one) is weakref.finalize:  # which has in a registry what it will call
+                held_weakly += one.peek() or ()
         near = itertools.chain(gc.get_referents(*todo), held_weakly)
         new = set(map(type, todo)) - kinds
         kinds |= new

@@ -527,6 +527,23 @@ box['b'] = 1
 r = log, sorted(k for k, v in refs.items() if v())
 """,
 )
+scenario(
+    "a finalizer, which runs its step again, of an object that a restore takes away",
+    """
+%%step 1
+import weakref
+log = []
+class T: pass
+t, other = T(), T(); f = weakref.finalize(t, log.append, 'gone'); g = weakref.finalize(other, log.append, 'other')
+%%step 2
+t = None
+%%step 3
+r = list(log), f.alive, g.alive
+%%step 4
+other = None; r2 = list(log), g.alive
+""",
+    runs={1: "could not be saved", 2: "is not what it was", 3: "is not what it was", 4: "is not what it was"},
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

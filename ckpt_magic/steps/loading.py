@@ -153,8 +153,9 @@ class Loader:
             one = mortals.pop()
             if sys.getrefcount(one) == _HELD_HERE or _leads_to_itself(one):
                 self._kept.append(one)
-                for finalizer in (ref.__callback__ for ref in weakref.getweakrefs(one)):
-                    if isinstance(finalizer, weakref.finalize):
+                refs = (ref for ref in weakref.getweakrefs(one) if type(ref) is weakref.ref)  # proxies tell nothing
+                for finalizer in (ref.__callback__ for ref in refs):
+                    if type(finalizer) is weakref.finalize:
                         finalizer.detach()  # it has been called, as far as the notebook can tell
 
     def _put_back(self, meta: Mapping[str, Any], state: Mapping[str, Any], names: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.values import origins
+from ckpt_magic.values import origins, source
 from ckpt_magic.values.origins import Past, Statement, Step
 
 _MANY: Final = 2000  # events that are kept: beyond them nobody knows where a name came from
@@ -50,9 +50,8 @@ class History:
         self._last = 0
         self._touched: set[str] | None = set()
         self._reads: dict[int, Read] = {}  # by the places of statements
-        self._unsaid: dict[
-            int, Mapping[str, Mapping[str, Any]]
-        ] = {}  # files that they may have read, and do not say so
+        # files that they may have read, and do not say so
+        self._unsaid: dict[int, Mapping[str, Mapping[str, Any]]] = {}
 
     def cell(self, tree: ast.Module | None) -> None:
         """Note an unmarked cell; None if its code is not known."""
@@ -97,8 +96,8 @@ class History:
                 continue
             read = functools.reduce(operator.or_, filter(None, map(self._reads.get, origin.places)), Read({}, {}))
             read = Read(
-                read.files if origin.varies - origins.ENVIRON else {},
-                read.environ if origin.varies & origins.ENVIRON else {},
+                read.files if origin.varies - source.ENVIRON else {},
+                read.environ if origin.varies & source.ENVIRON else {},
                 read.is_clear,
             )
             both = all_read | read

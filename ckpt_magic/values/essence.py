@@ -182,9 +182,9 @@ def _module(text: str) -> _Module:
 
 
 def _statement(node: ast.stmt, nodes: list[ast.AST]) -> _Statement:
-    words, full = frozenset(_words(nodes)), source.digest(ast.Module([node], []))
-    name = node.name if isinstance(node, _DEFINITIONS) else ""
-    return _Statement(name, words, _lean_digest(ast.Module([node], []), nodes, words) or full, full)
+    alone, words = ast.Module([node], []), frozenset(_words(nodes))
+    name, full = node.name if isinstance(node, _DEFINITIONS) else "", source.digest(alone)
+    return _Statement(name, words, _lean_digest(alone, nodes, words) or full, full)
 
 
 def _imports(nodes: Iterable[ast.AST]) -> frozenset[str]:

@@ -42,24 +42,8 @@ _UNKNOWN: Final = object()
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # Calls that change none of their arguments.
 _HARMLESS: Final = frozenset(
-    {
-        "print",
-        "display",
-        "open",
-        "len",
-        "str",
-        "repr",
-        "int",
-        "float",
-        "bool",
-        "sum",
-        "min",
-        "max",
-        "abs",
-        "round",
-        "sorted",
-    }
-    | {"range", "isinstance", "type", "id", "hash", "tuple", "frozenset", "any", "all", "format", "ord", "chr"}
+    {"print", "display", "len", "str", "repr", "int", "float", "bool", "sum", "min", "max", "abs", "round", "sorted"}
+    | {"range", "isinstance", "type", "id", "hash", "tuple", "frozenset", "any", "all", "format", "ord", "chr", "open"}
 )
 _OF_CHANCE: Final = frozenset(
     {"random", "seed", "default_rng", "RandomState", "setstate", "set_state", "manual_seed", "set_rng_state", "shuffle"}
@@ -123,7 +107,6 @@ _SEEN: Final = frozenset(
     "open read readline readlines read_text read_bytes load fromfile loadtxt genfromtxt environ getenv read_csv "
     "read_table read_fwf read_json read_pickle read_excel".split()
 )
-ENVIRON: Final = frozenset({"environ", "getenv"})
 _SEEN_IN: Final = frozenset(
     "pandas numpy yaml joblib toml tomli dotenv scipy sklearn matplotlib seaborn PIL tqdm torch openpyxl".split()
 )
@@ -220,7 +203,7 @@ def may_vary(word: str) -> bool:
 
 def reads_files(words: Set[str]) -> bool:
     """Whether code with these words is known to be what reads files."""
-    return any(may_vary(word) for word in words - ENVIRON)
+    return any(may_vary(word) for word in words - source.ENVIRON)
 
 
 def reads_only(origin: Origin) -> bool:

@@ -565,6 +565,31 @@ def test_any_use_of_a_placeholder_raises_and_is_recorded(use: Callable[[Any], An
     assert set(used) == {"db"}
 
 
+def test_a_placeholder_tells_the_number_that_its_value_was_and_nothing_else() -> None:
+    used: list[str] = []
+    one: Any = make_placeholder("loss", 3, "torch.Tensor", used.append, number=0.1234)
+    assert (one.item(), one.tolist(), float(one), bool(one), f"{one:.2f} {one}") == (
+        0.1234,
+        0.1234,
+        0.1234,
+        True,
+        "0.12 0.1234",
+    )
+    assert one.detach().cpu().item() == one.data.item() == 0.1234
+    assert used == []
+    for use in (
+        repr,
+        int,
+        lambda one: one + 1,
+        lambda one: one.backward(),
+        lambda one: one.shape,
+        lambda one: f"{one!r}",
+    ):
+        with pytest.raises(LostValueError):
+            use(one)
+    assert set(used) == {"loss"}
+
+
 def test_recognising_and_pickling_a_placeholder_is_no_use() -> None:
     from ckpt_magic.values.references import by_reference
     from ckpt_magic.values.tokens import is_plain_definition

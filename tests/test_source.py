@@ -519,3 +519,47 @@ def test_what_only_the_body_of_a_defined_function_reads_sleeps_until_the_functio
     assert found.woken_by({"y"}) == {"y"}
     assert found.woken_by({"f"}) == {"f", "g", "later", "other", "start", "int"}
     assert found.reads == {"start", "int", "y", "g", "later", "other"}
+
+
+@pytest.mark.parametrize(
+    ("code", "fetches", "measures"),
+    [
+        ("for i in x:\n    y = f(i)\n    y.go()", "x f", ""),
+        ("for i in x:\n    y.go()\n    y = f(i)", "x y f", ""),
+        ("for i in x:\n    y = 1\nelse:\n    y", "x y", ""),
+        ("for i in x:\n    y = 1\ni, y", "x i y", ""),
+        ("while x:\n    y = 1\n    y\ny", "x y", ""),
+        ("if a:\n    y = 1\nelif b:\n    y = 2\nelse:\n    y = 3\ny", "a b", ""),
+        ("if a:\n    y = 1\nelif b:\n    pass\nelse:\n    y = 3\ny", "a b y", ""),
+        ("try:\n    y = 1\n    y\nexcept E as e:\n    e, z\nelse:\n    y\nfinally:\n    w", "E z w", ""),
+        ("try:\n    y = 1\nfinally:\n    y", "y", ""),
+        ("try:\n    y = 1\nexcept E:\n    y = 2\ny", "E y", ""),
+        ("with a as b:\n    y = b\ny, b", "a y", ""),
+        ("y = y + 1", "y", ""),
+        ("y = 1\nf = lambda: y\nclass C:\n    def go(self): return y, z", "z", ""),
+        ("def f():\n    return y\ny = 1", "", ""),
+        ("def f():\n    return y\nf().item()", "f", ""),
+        (
+            "y.item(), float(y), bool(y), y.tolist(), f'{y} {y:.3f}', y.detach().cpu().item(), y.data.item()",
+            "float bool",
+            "y",
+        ),
+        ("y.item()\ny", "y", ""),
+        ("for i in x:\n    y = f(i)\n    y.backward()\ny.item()", "x f", "y"),
+        ("y.item(0), z.item, f'{w!r}', float(*v), float(a, b), c.T.item(), g().item()", "y z w float v a b c g", ""),
+        ("d = {'y': y.item()}\ndel d", "", "y"),
+        ("y.item()\ndel y", "y", ""),
+        ("print(f'{y=}')", "print y", ""),
+    ],
+)
+def test_what_code_may_find_as_it_was_and_what_of_it_is_but_a_number_is_told(
+    code: str, fetches: str, measures: str
+) -> None:
+    found = source.names(ast.parse(code))
+    assert found.fetches == set(fetches.split())
+    assert found.measures == set(measures.split())
+
+
+def test_a_thousand_branches_are_followed() -> None:
+    code = "if a == 0:\n    y = 0\n" + "".join(f"elif a == {i}:\n    y = {i}\n" for i in range(1, 1000))
+    assert source.names(ast.parse(f"{code}else:\n    y = 1\ny")).fetches == {"a"}

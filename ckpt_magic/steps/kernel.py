@@ -189,10 +189,10 @@ class Kernel:
         """Numbers of the stored steps before the one of `plan`."""
         return self.store(plan.key.folder).steps_below(plan.key.name, plan.key.version, plan.call.step)
 
-    def placeholder(self, name: str, key: PipelineKey, step: int, was: str) -> Any:
+    def placeholder(self, name: str, key: PipelineKey, step: int, was: str, *, number: float | None = None) -> Any:
         """What stands for a value that a step had lost; see `placeholder.make_placeholder`."""
         return placeholder.make_placeholder(
-            name, step, was, functools.partial(self.placeholder_used, key=key, step=step)
+            name, step, was, functools.partial(self.placeholder_used, key=key, step=step), number=number
         )
 
     def placeholder_used(self, name: str, key: PipelineKey, step: int) -> None:

@@ -172,7 +172,14 @@ class Loader:
     def _placeholder(self, name: str, key: PipelineKey, meta: Mapping[str, Any]) -> Any:
         rows = {row["name"]: row for row in meta["lost"]}
         row = rows.get(name, {"type": LEFT_OUT})
-        return self._kernel.placeholder(name, key, row.get("step", meta["step"]), row["type"])
+        number = row.get("number")
+        return self._kernel.placeholder(
+            name,
+            key,
+            row.get("step", meta["step"]),
+            row["type"],
+            number=None if number is None else float.fromhex(number),
+        )
 
 
 def _hears(value: Any) -> bool:

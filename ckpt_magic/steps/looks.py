@@ -105,6 +105,7 @@ class Looks:
             seeded=seeded,
             strays=strays,
             met=around[1],
+            measured=self._measured(plan.code.names, producers) & reads,
         )
 
     def named(self, plan: Plan) -> None:
@@ -246,7 +247,7 @@ class Looks:
             home = self._home(code)
             found = reaching.reach(list(home) if names.dynamic else names.reads, home, also=code.members.values())
             return None, source.words(code.tree) | reaching.words_of(found.codes), found
-        start = (names.woken_by(names.awake) | names.deletes) - names.renews
+        start = _first(names, names.fetches | names.measures)
         held = list[Any]()
         while True:
             found = reaching.reach(start | reaching.names_of(held, kernel.namespace), kernel.namespace, also=held)
@@ -256,6 +257,14 @@ class Looks:
             if len(more) <= len(held):
                 return found.names, words, found
             held = more
+
+    def _measured(self, names: source.Names, producers: Mapping[str, tuple[int, str]]) -> Set[str]:
+        """Of lost names that code reads, those of which it asks for no more than a number, as do all that it calls."""
+        found = {name for name in names.measures & producers.keys() if producers[name][1].startswith(record.UNKNOWN)}
+        if not found or names.dynamic:
+            return frozenset()
+        others = _first(names, names.fetches | names.measures - found)
+        return found - reaching.reachable(others, self._kernel.namespace)
 
     def _derived(self, modules: Set[str]) -> list[Any]:
         """Classes of the notebook that modules of the user's own find by asking theirs what derives from them."""
@@ -361,6 +370,11 @@ class Looks:
         state = {**change.state, "places": rows, "sources": kernel.places.sources(before.places, rows)}
         labels = tuple(dict.fromkeys(spots.label(place) for place, _, _ in rows))
         return replace(change, state=state, names=change.names + labels, refused=(*change.refused, *refused))
+
+
+def _first(names: source.Names, awake: Set[str]) -> set[str]:
+    """What code reads of what was there before, by its own names, given those that it does not leave to functions."""
+    return (names.woken_by(awake) | names.deletes) - names.renews
 
 
 def _is_as_before(before: delta.State, after: delta.State, name: str) -> bool:

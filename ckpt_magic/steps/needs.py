@@ -83,6 +83,7 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
             return f"`{name}` could not be saved, and an unmarked cell reads it"
         if meta["groups"].get(name) in later.elsewhere:
             return f"`{name}` could not be saved, and a step of another pipeline reads it"
+    numbers = _numbers(meta)
     holders = {name: {step} for name in missing}  # steps that hold it; those that only change what it is tied to do too
     made_anew: set[str] = set()
     for number, other in sorted(later.metas.items()):
@@ -90,6 +91,7 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
             continue
         for name in missing:
             is_read = other["reads"].get(name, (None,))[0] in holders[name]
+            is_read &= not (name in numbers and name in other["measured"])
             if later.cells is None and name not in made_anew:
                 is_read |= name in other["unmade"]  # what was changed outside any cell came from no step then
             if number not in sure and is_read:
@@ -111,7 +113,7 @@ def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, 
         ways.update(dict.fromkeys(row.get("via", ()), f"`{row['name']}`"))
     if meta["result"]:
         ways.update(dict.fromkeys(_RESULTS, _RESULT))
-    cells = cells or ()
+    cells, numbers = cells or (), _numbers(meta)
     asleep = {name: body for cell in cells for name, body in cell.names.asleep.items()}
     own = [position for position, cell in enumerate(cells) if cell.step == meta["step"]]
     for cell in cells[own[-1] + 1 if own else 0 :]:
@@ -121,7 +123,7 @@ def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, 
                 ways.pop(name, None)
             continue
         who = "an unmarked cell" if cell.step is None else f"step {cell.step}"
-        reads = replace(cell.names, asleep=asleep).woken_by(cell.names.reads)
+        reads = replace(cell.names, asleep=asleep).woken_by(cell.names.fetches | cell.names.measures - numbers)
         named = [way for way in ways.values() if way != _RESULT]
         if named and (cell.names.dynamic or source.reaches_all(reads)):
             return f"{named[0]} could not be saved, and {who} may read it"
@@ -130,6 +132,11 @@ def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, 
         for name in cell.names.renews:
             ways.pop(name, None)
     return ""
+
+
+def _numbers(meta: Meta) -> set[str]:
+    """The lost names whose placeholders tell a number, see `Names.measures`."""
+    return {row["name"] for row in meta["lost"] if row.get("number") is not None}
 
 
 def _sure(meta: Meta, later: Later) -> dict[int, Meta]:

@@ -109,6 +109,8 @@ class Before:
         What the code uses besides names, and what code of this kernel had set there.
     met
         Names that the code reads through the functions that it mentions.
+    measured
+        Of lost names that it reads, those of which it asks for no more than the number that they are.
     """
 
     state: delta.State
@@ -127,6 +129,7 @@ class Before:
     seeded: Sequence[str] = ()
     strays: Set[str] = frozenset()
     met: Set[str] = frozenset()
+    measured: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class Run:
         """What a method can read of attributes; which outputs it reads only a run can tell."""
         found = methods.reads(type(self._owner), method)
         reads = frozenset(f"self.{name}" for name in found or ())
-        names = source.Names(reads=reads, dynamic=found is None)
+        names = source.Names(reads=reads, dynamic=found is None, fetches=reads)
         return Cell(names, step, methods.code(type(self._owner), method).digest)
 
     def _readable(self, method: str) -> set[str]:

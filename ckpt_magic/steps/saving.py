@@ -16,7 +16,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
-from ckpt_magic.values import ambient, delta, origins, pickling, placeholder, reaching, references
+from ckpt_magic.values import ambient, delta, origins, pickling, placeholder, reaching, references, tensors
 from ckpt_magic.values.origins import ABOVE, CHANCE, FILES, SURROUNDINGS
 from ckpt_magic.values.pages import new_hash
 
@@ -283,7 +283,10 @@ class Saver:
         """For META; what was lost earlier, and is only passed on, is told as it was then."""
         value = self._kernel.namespace[name]
         kind, step = placeholder.lost_origin(value) or (record.type_name(value), plan.call.step)
-        return {"name": name, "type": kind, "reason": why, "step": step, "via": self._ways_to(name)}
+        row = {"name": name, "type": kind, "reason": why, "step": step, "via": self._ways_to(name)}
+        number = placeholder.number_of(value)
+        number = tensors.number_of(value) if number is None else number
+        return row if number is None else {**row, "number": number.hex()}
 
     def _ways_to(self, lost: str) -> list[str]:
         """Names of functions, classes and objects whose code reads a lost name."""

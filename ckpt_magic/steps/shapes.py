@@ -37,6 +37,14 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def _is_hex(value: Any) -> bool:
+    """Whether that is a number as `float.hex` writes it, or none."""
+    try:
+        return value is None or float.fromhex(value) is not None
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
 def _maybe(fits: _Form) -> _Form:
     return lambda value: value is None or fits(value)
 
@@ -125,7 +133,11 @@ FORMS: Mapping[str, _Form] = {
     "variables": _several(
         _row(name=_is_text, type=_is_text, shape=_maybe(_several(_is_whole)), bytes=_maybe(_is_whole))
     ),
-    "lost": _several(_row(name=_is_text, type=_is_text, reason=_is_text, via=_is_texts)),
+    "lost": _several(
+        lambda row: (
+            _row(name=_is_text, type=_is_text, reason=_is_text, via=_is_texts)(row) and _is_hex(row.get("number"))
+        )
+    ),
     "reads": _table(_is_made),
     "unmarked": _table(_is_made),
     "around": _table(_maybe(lambda value: _is_texts(value) and len(value) >= 2)),
@@ -146,7 +158,9 @@ FORMS: Mapping[str, _Form] = {
     "outputs_cut": _maybe(_is_whole),
     **dict.fromkeys(("method", "title", "notebook", "created"), _maybe(_is_text)),
     **dict.fromkeys(("kernel", "source", "code", "python"), _is_text),
-    **dict.fromkeys(("codes", "imports", "deleted", "remade", "unsaved", "order", "joint", "unmade"), _is_texts),
+    **dict.fromkeys(
+        ("codes", "imports", "deleted", "remade", "unsaved", "order", "joint", "measured", "unmade"), _is_texts
+    ),
     **dict.fromkeys(("marks", "ambient", "seeded", "refused", "needs", "shown"), _is_texts),
     **dict.fromkeys(("outlines", "inputs"), _table(_is_outline)),
     **dict.fromkeys(("groups", "seen", "definitions", "packages"), _table(_is_text)),

@@ -13,13 +13,21 @@ LOST_EARLIER: Final = "its value was lost when an earlier step was saved"
 class Placeholder:
     """Stands for a value that could not be saved: raises `LostValueError` on any use.
 
-    Use ``type(value) is Placeholder`` to recognise one; anything else counts as a use.
+    Use ``type(value) is Placeholder`` to recognise one; anything else counts as a use. One that stands for a tensor
+    that is a number tells that number, in the ways in which the tensor would; `source.Names.measures` knows them.
     """
 
-    __slots__ = ("_message", "_name", "_step", "_used", "_was")
+    __slots__ = ("_message", "_name", "_number", "_step", "_used", "_was")
 
-    def __getattribute__(self, attribute: str) -> NoReturn:
-        _raise_lost(self)
+    def __getattribute__(self, attribute: str) -> Any:
+        number = number_of(self)
+        if number is not None and attribute in ("item", "tolist"):
+            return lambda: number
+        if number is not None and attribute in ("detach", "cpu"):
+            return lambda: self
+        if number is not None and attribute == "data":
+            return self
+        return _raise_lost(self)
 
     __hash__ = None  # type: ignore[assignment]  # replaced below, with all the others
 
@@ -38,13 +46,34 @@ instancecheck subclasscheck buffer""".split()
 
 _OPERATORS: Final = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
 
+
+def number_of(value: Any) -> float | None:
+    """The number that a placeholder tells; None if it tells none, and for any other value."""
+    return object.__getattribute__(value, "_number") if type(value) is Placeholder else None
+
+
+def _by_number(use: Callable[..., Any]) -> Callable[..., Any]:
+    """What a placeholder does that may tell its number."""
+
+    def answer(placeholder: Placeholder, *args: Any) -> Any:
+        number = number_of(placeholder)
+        return _raise_lost(placeholder) if number is None else use(number, *args)
+
+    return answer
+
+
 for _use in (*_USES, *(prefix + name for name in _OPERATORS for prefix in ("", "r", "i"))):
     setattr(Placeholder, f"__{_use}__", _raise_lost)
 
-del _use
+for _answer in (float, bool, format):
+    setattr(Placeholder, f"__{_answer.__name__}__", _by_number(_answer))
+
+del _use, _answer
 
 
-def make_placeholder(name: str, step: int, reason: str, used: Callable[[str], None]) -> Placeholder:
+def make_placeholder(
+    name: str, step: int, reason: str, used: Callable[[str], None], *, number: float | None = None
+) -> Placeholder:
     """Make what the lost name `name` is bound to.
 
     Parameters
@@ -57,13 +86,15 @@ def make_placeholder(name: str, step: int, reason: str, used: Callable[[str], No
         What the value was, e.g. ``sqlite3.Connection``.
     used
         Called with the name at each use, before the error is raised.
+    number
+        What it tells, if the value was a tensor that is a number.
     """
     placeholder = object.__new__(Placeholder)
     message = (
         f"step {step}: `{name}` ({reason}) was not saved; run the step again: `%%step {step} --force`, "
         f"or `%ckpt_start {step}` and all from there"
     )
-    state = {"_message": message, "_name": name, "_step": step, "_used": used, "_was": reason}
+    state = {"_message": message, "_name": name, "_number": number, "_step": step, "_used": used, "_was": reason}
     for attribute, value in state.items():
         object.__setattr__(placeholder, attribute, value)
     return placeholder

@@ -79,6 +79,10 @@ class Names:
     """What the code reads without those bodies."""
     words: frozenset[str] = frozenset()
     """Words in its texts: some libraries evaluate them in the caller's variables."""
+    fetches: frozenset[str] = frozenset()
+    """Of `awake`: what the code may still find as it was before it ran; not the `x` of a loop that first binds it."""
+    measures: frozenset[str] = frozenset()
+    """Likewise, but the code asks for no more than the number that it is: `x.item()`, `float(x)`, `f"{x:.3f}"`."""
 
     def woken_by(self, used: Iterable[str]) -> set[str]:
         """Add to `used` names what the bodies of the functions among them read."""
@@ -99,7 +103,7 @@ def names(tree: ast.Module) -> Names:
     found = functools.cache(_found_in)
     finders = [found(statement) for statement in tree.body]
     imports = frozenset().union(*(one.imports for one in finders))
-    asleep, awake = _asleep_and_awake(tree, found)
+    asleep, awake, fetches, measures = _asleep_and_awake(tree, found)
     return Names(
         frozenset().union(*(one.binds for one in finders)),
         frozenset().union(*(one.reads for one in finders)),
@@ -110,6 +114,8 @@ def names(tree: ast.Module) -> Names:
         asleep,
         awake,
         words_in(node.value for node in nodes(tree) if isinstance(node, ast.Constant)),
+        fetches,
+        measures,
     )
 
 
@@ -334,17 +340,82 @@ def _evaluated(statement: ast.stmt) -> Iterator[tuple[list[ast.AST], set[str]]]:
         yield [statement], _surely_bound(statement)
 
 
-def _asleep_and_awake(tree: ast.Module, found: _Found) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
-    """Tell apart what the bodies of the functions read that the code only defines, and all else that it reads."""
+def _asleep_and_awake(
+    tree: ast.Module, found: _Found
+) -> tuple[dict[str, frozenset[str]], frozenset[str], frozenset[str], frozenset[str]]:
+    """Tell apart what the bodies of the functions read that the code only defines, and all else that it reads.
+
+    Of that also what it fetches, and what it measures; see `Names`.
+    """
     asleep: dict[str, frozenset[str]] = {}
     awake: set[str] = set()
+    flow, bound = _Flow(found), frozenset[str]()
     for statement in _in_order(tree.body):
         if isinstance(statement, _FUNCTIONS) and not statement.decorator_list:
             asleep[statement.name] = asleep.get(statement.name, frozenset()) | found(statement).reads
             awake |= found(statement.args, statement.returns).reads  # defaults and annotations
+            flow.note(bound, statement.args, statement.returns)  # its name is never bound: who reads it wakes the body
         else:
             awake |= found(statement).reads
-    return asleep, frozenset(awake)
+            bound = flow.run([statement], bound)
+    return asleep, frozenset(awake), frozenset(flow.fetches), frozenset(flow.measures - flow.fetches)
+
+
+class _Flow:
+    """Follows code through its branches and loops: which names may it read before it has surely bound them?"""
+
+    def __init__(self, found: _Found) -> None:
+        self._found = found
+        self.fetches: set[str] = set()
+        self.measures: set[str] = set()
+
+    def note(self, bound: frozenset[str], *parts: ast.AST | None) -> None:
+        """Note what these parts read of all that is not bound yet."""
+        finder = self._found(*parts)
+        self.fetches |= finder.whole - bound
+        self.measures |= finder.measures - bound
+
+    def run(self, body: Iterable[ast.stmt], bound: frozenset[str]) -> frozenset[str]:
+        """Go through some statements; returns what is bound after them."""
+        for statement in body:
+            match statement:
+                case ast.If():
+                    bound = self._branches(statement, bound)
+                case ast.While():
+                    self.note(bound, statement.test)
+                    self.run(statement.body, bound)
+                    self.run(statement.orelse, bound)
+                case ast.For() | ast.AsyncFor():
+                    self.note(bound, statement.iter, statement.target)
+                    self.run(statement.body, bound | _stored([statement.target]))
+                    self.run(statement.orelse, bound)
+                case ast.With() | ast.AsyncWith():
+                    for item in statement.items:
+                        self.note(bound, item.context_expr, item.optional_vars)
+                        bound |= _stored([] if item.optional_vars is None else [item.optional_vars])
+                    self.run(statement.body, bound)  # which may stop halfway, and code go on below
+                case ast.Try() | ast.TryStar():
+                    self.run(statement.orelse, self.run(statement.body, bound))
+                    for handler in statement.handlers:
+                        self.note(bound, handler.type)
+                        self.run(handler.body, bound | {handler.name or ""})
+                    self.run(statement.finalbody, bound)
+                case _:
+                    self.note(bound, statement)
+                    bound |= _surely_bound(statement)
+        return bound
+
+    def _branches(self, statement: ast.If, bound: frozenset[str]) -> frozenset[str]:
+        """As `run`; in a loop, since there may be thousands of `elif`."""
+        after: frozenset[str] | None = None
+        while True:
+            self.note(bound, statement.test)
+            here = self.run(statement.body, bound)
+            after = here if after is None else after & here
+            match statement.orelse:
+                case [ast.If() as statement]:
+                    continue
+            return after & self.run(statement.orelse, bound)
 
 
 def _in_order(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -402,11 +473,16 @@ class _Finder:
 
     def __init__(self) -> None:
         self.binds: set[str] = set()
-        self.reads: set[str] = set()
+        self.whole: set[str] = set()
+        self.measures: set[str] = set()
         self.deletes: set[str] = set()
         self.imports: set[str] = set()
         self.dynamic = False
         self.todo: list[tuple[ast.AST, _Scope]] = []
+
+    @property
+    def reads(self) -> set[str]:
+        return self.whole | self.measures
 
     def run(self, *trees: ast.AST | None) -> None:
         self.push(trees, _Scope("module"))
@@ -432,10 +508,10 @@ class _Finder:
             self.read(node.id, scope)
             self.delete(node.id, scope)
 
-    def read(self, name: str, scope: _Scope) -> None:
+    def read(self, name: str, scope: _Scope, *, number: bool = False) -> None:
         name = _mangled(name, scope)
         if _is_global(name, scope):
-            self.reads.add(name)
+            (self.measures if number else self.whole).add(name)
             self.dynamic |= name in _REACHES_ALL
 
     def bind(self, name: str, scope: _Scope) -> None:
@@ -594,12 +670,42 @@ class _Finder:
             self.dynamic = True
         elif isinstance(node.func, ast.Name) and node.func.id == "dir" and not node.args:
             self.read("locals", scope)  # tells of the same
-        self.push_children(node, scope)
+        match node:
+            case ast.Call(func=ast.Attribute(value=value, attr="item" | "tolist"), args=[], keywords=[]):
+                self.number(value, scope)
+            case ast.Call(func=ast.Name(id="float" | "bool") as func, args=[value], keywords=[]):
+                self.push([func], scope)
+                self.number(value, scope)
+            case _:
+                self.push_children(node, scope)
+
+    def visit_FormattedValue(self, node: ast.FormattedValue, scope: _Scope) -> None:
+        if node.conversion == -1:
+            self.number(node.value, scope)
+            self.push([node.format_spec], scope)
+        else:
+            self.push_children(node, scope)
+
+    def number(self, value: ast.expr, scope: _Scope) -> None:
+        """What is asked for the number that it is, perhaps after `detach()` and the like, by which it stays that."""
+        inner: ast.expr | None = value
+        while inner is not None and not isinstance(inner, ast.Name):
+            match inner:
+                case ast.Call(func=ast.Attribute(value=inner, attr="detach" | "cpu"), args=[], keywords=[]):
+                    pass
+                case ast.Attribute(value=inner, attr="data"):
+                    pass
+                case _:
+                    inner = None
+        if inner is None:
+            self.push([value], scope)
+        else:
+            self.read(inner.id, scope, number=True)
 
     def query(self, text: ast.expr) -> None:
         """`frame.query("a > @limit")` reads `limit` from the frame of its caller."""
         if isinstance(text, ast.Constant):
-            self.reads.update(re.findall(r"@\s*([^\W\d]\w*)", text.value) if isinstance(text.value, str) else ())
+            self.whole.update(re.findall(r"@\s*([^\W\d]\w*)", text.value) if isinstance(text.value, str) else ())
         else:
             self.dynamic = True
 
@@ -609,7 +715,7 @@ class _Finder:
         if code is not None:
             self.magic_code(magic, line, code, scope)
         elif magic in _INSPECTORS:
-            self.reads.update(re.findall(r"^[^\w]*([^\W\d]\w*)", line))
+            self.whole.update(re.findall(r"^[^\w]*([^\W\d]\w*)", line))
         else:
             self.expansions(line, scope)
             quiet = _QUIET_CELL_MAGICS if cell else _QUIET_LINE_MAGICS
@@ -633,7 +739,7 @@ class _Finder:
 
     def expansions(self, line: str, scope: _Scope) -> None:
         """IPython puts the values of `{expression}` and `$name` into the lines of magics and commands."""
-        self.reads.update(re.findall(r"(?<!\$)\$([^\W\d]\w*)", line))
+        self.whole.update(re.findall(r"(?<!\$)\$([^\W\d]\w*)", line))
         try:
             fields = [f for _, f, _, _ in string.Formatter().parse(line) if f]
         except ValueError:  # a lone brace, of awk or a JSON text; IPython leaves such a line as it is

@@ -67,6 +67,21 @@ def behind(tensor: Any) -> list[Any]:
     return found
 
 
+def number_of(value: Any) -> float | None:
+    """The number that a tensor is as long as nobody writes into it, which nothing else can: its memory is its own."""
+    torch: Any = sys.modules.get("torch")
+    if type(value) is not getattr(torch, "Tensor", None) or value.dim() or not value.is_floating_point():
+        return None
+    if value.layout is not torch.strided or value.device.type != "cpu" or value._base is not None:
+        return None
+    storage = value.untyped_storage()
+    users: int = torch._C._storage_Use_Count(storage._cdata)
+    return float(value.detach().item()) if users == _TENSOR_AND_STORAGE else None
+
+
+_TENSOR_AND_STORAGE: Final = 2  # who uses the memory of a tensor that is alone with it, once `storage` is asked for
+
+
 def memory_of(storage: Any) -> Any:
     """An array of bytes over the memory of a storage; None if it has none, or it is not the processor's."""
     torch: Any = sys.modules["torch"]

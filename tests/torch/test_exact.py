@@ -258,7 +258,7 @@ opt.step(); v = w.detach().clone()
 %%step 4
 opt.step(); v += 1
 %%step 5
-r = loss.item(), v.tolist()
+r = str(loss), v.tolist()
 """,
     lost="loss",
     runs={2: "`loss` could not be saved, and step", 3: "`loss`", 4: "`loss`"},
@@ -295,6 +295,72 @@ two = fit(); big[99_999] = 1; t[4] = 6
 %%step 4
 three = fit(); r = part[0].item(), part[-1].item(), a[:5].tolist(), t[:5].tolist()
 """,
+)
+
+TRAINING = """
+%%step 1
+import torch
+from torch import nn
+torch.manual_seed(0); model = nn.Linear(3, 1); opt = torch.optim.SGD(model.parameters(), lr=.1); X = torch.randn(8, 3); y = X.sum(1, keepdim=True)
+for epoch in range(3):
+    loss = nn.functional.mse_loss(model(X), y); opt.zero_grad(); loss.backward(); opt.step()
+"""
+scenario(
+    "the loss that a training loop leaves is asked for its number alone, in all ways to ask",
+    TRAINING
+    + """
+%%step 2
+r = loss.item(), float(loss), bool(loss), f"{loss}", f"{loss:.3f} {loss.data:>9.4}", loss.detach().cpu().tolist(); print(f'{loss.item()=}')
+%%step 3
+history = [loss.item()]
+for epoch in range(2):
+    loss = nn.functional.mse_loss(model(X), y); opt.zero_grad(); loss.backward(); opt.step(); history.append(loss.item())
+print(f"{epoch} {loss:.3f}")
+%%step 4
+best = min(history), loss.item() < history[0]
+""",
+    lost="loss",
+)
+scenario(
+    "the loss that a training loop leaves has another name, then another one trains",
+    TRAINING
+    + """
+%%step 2
+for epoch in range(2):
+    loss = nn.functional.mse_loss(model(X), y)
+    if epoch: loss.backward(); opt.step(); kept = loss
+%%step 3
+r = kept.item()
+""",
+    lost="loss kept",
+)
+for use, reads in (
+    ("loss.data.mul_(2)", "step 3 reads it"),
+    ("held = [loss]; v = held[0].item()", "step 3 reads it"),
+    ("v = repr(loss)", "step 3 reads it"),
+    ("def tell(): return loss + 1\nv = tell().item()", "step 3 reads it"),
+):
+    scenario(
+        f"the loss that a training loop leaves is asked for more than its number: {use}",
+        f"{TRAINING}%%step 2\na = loss.item()\n%%step 3\n{use}\n%%step 4\nb = loss.item()",
+        runs={1: reads, 2: "`loss` of step 1"},
+        starts=(3,),
+        lost="loss held",
+    )
+scenario(
+    "what shares memory with the loss that a training loop leaves may change its number",
+    TRAINING
+    + """
+other = loss.detach(); keep = [other]
+%%step 2
+keep[0].mul_(2)
+%%step 3
+r = loss.item()
+""",
+    runs={1: "`", 2: "`"},
+    starts=(3,),
+    lost="loss",
+    differs="other (memory)",  # where the last step is restored, too
 )
 
 

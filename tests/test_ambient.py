@@ -103,6 +103,22 @@ def test_a_step_that_moves_no_generator_is_known() -> None:
     assert not changing(lambda: np.random.set_state(np.random.get_state())).moved
 
 
+@pytest.mark.parametrize("name", ["random", "numpy.random"])
+def test_drawing_is_told_from_seeding(name: str) -> None:
+    seed = random.seed if name == "random" else np.random.seed
+    draw = random.random if name == "random" else np.random.random_sample
+    for count in (1, 311, 312, 5000):
+        before = generators.look()
+        for _ in range(count):
+            draw()
+        assert not generators.seeded(before, generators.look(), name)
+    seed(1)
+    assert generators.seeded(before, generators.look(), name)
+    before = generators.look()
+    draw()
+    assert not generators.seeded(before, generators.look(), name)
+
+
 def test_generators_stay_where_they_are_unless_asked_for() -> None:
     change = changing(random.random)
     state = random.getstate()
@@ -129,8 +145,11 @@ def test_another_bit_generator_of_numpy_comes_back() -> None:
 def test_torch_comes_back() -> None:
     torch = pytest.importorskip("torch", reason="torch is no dependency of the tests; run where it is installed")
     torch.manual_seed(1)
+    before = generators.look()
     change = changing(lambda: torch.rand(2))
     assert change.moved
+    assert not generators.seeded(before, generators.look(), "torch")
+    assert generators.seeded({"torch": b"\0" * len(before["torch"])}, before, "torch")
     expected = torch.rand(3)
     torch.manual_seed(2)
     ambient.put_back(change.state, generators_too=True)

@@ -106,6 +106,7 @@ EDITS = [
     ("import pandas as pd; pd.DataFrame.total = lambda self: {}", "a = pd.DataFrame().total()"),
     ("import pandas as pd\ndef total(self): return {}\npd.DataFrame.total = total", "a = pd.DataFrame().total()"),
     ("import warnings; warnings.simplefilter('ignore' if {} == 3 else 'error')", WARN),
+    ("from warnings import simplefilter as f; f('ignore' if {} == 3 else 'error')", WARN),
 ]
 
 

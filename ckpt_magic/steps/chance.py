@@ -28,8 +28,8 @@ class Chance:
         """Note that code ran, which may have moved them; `seeds` tells whether it seems to seed any."""
         now = generators.look()
         moved = generators.moved(self._last, now)
-        if moved and seeds():
-            self._seeded |= moved
+        if moved:
+            self._seeded |= moved if seeds() else {name for name in moved if generators.seeded(self._last, now, name)}
         self._last = now
 
     def to_put_back(self, meta: Mapping[str, Any], states: Iterable[str]) -> set[str]:

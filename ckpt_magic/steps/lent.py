@@ -8,6 +8,7 @@ from collections.abc import Iterable, Set
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.values import essence
 from ckpt_magic.values.origins import Lent
+from ckpt_magic.values.standins import StandIns
 
 
 class Lender:
@@ -22,6 +23,7 @@ class Lender:
     def __init__(self, modules: Modules) -> None:
         self._modules = modules
         self._texts: dict[str, str] = {}
+        self.stand_ins = StandIns()
         self.imported: dict[str, Set[str]] = {}
         """The modules that cells import, each with the user's own among it and all that it imports."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import types
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -155,7 +156,7 @@ class Use:
         if source == "environ":
             return self._is_of_library(name) or any("env" in word.lower() for word in self.words.read)
         if source == ambient.LIST:
-            return self._has(_PATH) if name == "sys.path" else any("warn" in word for word in self.words.read)
+            return self._has(_PATH) if name == "sys.path" else self.names(part)
         return source != "logging" or any("log" in word.lower() for word in self.words.read)
 
     def _may_read_place(self, place: str, is_added: bool) -> bool:
@@ -300,15 +301,21 @@ def use_of(
 ) -> Use:
     """What code uses that has these names and words and reaches these names."""
     libraries = {name.partition(".")[0] for name in names.imports}
-    holds = False
+    holds, called = False, set[str]()  # by whatever name
     for name in reached - names.renews:
         if name in namespace:
             value = namespace[name]
             module = owners.module_of(value)
             libraries.add(module.partition(".")[0])
+            if type(value) in _CALLED:
+                called.add(value.__name__)
             holds = holds or (module in ("builtins", "__main__") and type(value) not in references.ATOMS)
     is_open = is_open or names.dynamic or source.reaches_all(reached)
+    words = replace(words, read=words.read | called)
     return Use(words, frozenset(libraries - _NOBODYS), bool(names.imports), holds, is_open)
+
+
+_CALLED: Final = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 def use_of_tree(

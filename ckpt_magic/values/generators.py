@@ -9,6 +9,7 @@ import contextlib
 import functools
 import importlib
 import random
+import struct
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -40,6 +41,18 @@ def moved(before: States, after: States) -> set[str]:
         elif not _same(before[name], state):
             found.add(name)
     return found
+
+
+def seeded(before: States, after: States, name: str) -> bool:
+    """Tell whether a generator has a state that drawing alone does not lead to from the one that it had before.
+
+    Those of CUDA begin with the same seed in each process. Drawing leads from one state to a certain next one: so it is
+    tried whether it leads here, as far as half a second of it.
+    """
+    if name == "torch.cuda":
+        return True
+    was, now = _words(before.get(name)), _words(after.get(name))
+    return was is not None and now is not None and not _is_ahead(was, now)
 
 
 @contextlib.contextmanager
@@ -91,6 +104,38 @@ def _cuda_state() -> list[bytes] | None:
     if cuda is None or not cuda.is_initialized():  # reading would start it
         return None
     return [state.numpy().tobytes() for state in cuda.get_rng_state_all()]
+
+
+_Words = tuple[tuple[int, ...], int]
+"""What a Mersenne Twister holds, and how many words of that are drawn."""
+
+
+def _words(state: Any) -> _Words | None:
+    """The words of a generator that is a Mersenne Twister, as those of `random`, of torch and, as a rule, of numpy."""
+    if isinstance(state, tuple):
+        return state[1][:-1], state[1][-1]
+    if isinstance(state, bytes):
+        left, following, *words = struct.unpack_from("=8xi4xQ624Q", state)
+        return tuple(words), 624 if left == 1 else following
+    if isinstance(state, dict) and state["bit_generator"] == "MT19937":
+        return tuple(state["state"]["key"].tolist()), state["state"]["pos"]
+    return None
+
+
+def _is_ahead(before: _Words, after: _Words) -> bool:
+    """Whether drawing leads from one state to another."""
+    if before[0] == after[0]:
+        return before[1] <= after[1]
+    twin = random.Random()  # noqa: S311
+    twin.setstate((3, (*after[0], 0), None))
+    wanted = twin.getrandbits(_BLOCK).to_bytes(_BLOCK // 8, "little")
+    twin.setstate((3, (*before[0], _BLOCK // 32), None))
+    size = _BLOCK * 64
+    return any(wanted in twin.getrandbits(size).to_bytes(size // 8, "little") for _ in range(_FAR // size))
+
+
+_BLOCK: Final = 624 * 32  # bits that one set of words gives
+_FAR: Final = 1 << 29  # bits that are drawn to find out where drawing leads
 
 
 def _fresh_from_import(state: Mapping[str, Any]) -> bool:

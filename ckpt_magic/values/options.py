@@ -177,13 +177,14 @@ class _Environ(_Source):
 
 class _Decimal(_Source):
     label, module = "decimal {}", "decimal"
+    takes_objects = False  # a context of the user's own class
 
     def look(self, context: decimal.Context | None = None) -> dict[str, Any]:
         context = context or decimal.getcontext()
         found = {name: getattr(context, name) for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")}
         for signals in ("traps", "flags"):
             found[signals] = [signal.__name__ for signal, on in getattr(context, signals).items() if on]
-        return found
+        return found if type(context) is decimal.Context else {**found, "context": context}
 
     def defaults(self) -> Mapping[str, Any]:
         return self.look(decimal.DefaultContext)

@@ -16,9 +16,10 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from ckpt_magic.values import essence, source
+from ckpt_magic.values.standins import StandIns
 
 CHANCE: Final = "<random>"
 """Stands for the random generators."""
@@ -48,6 +49,7 @@ _HARMLESS: Final = frozenset(
 _OF_CHANCE: Final = frozenset(
     {"random", "seed", "default_rng", "RandomState", "setstate", "set_state", "manual_seed", "set_rng_state", "shuffle"}
 )
+_SEPARATE: Final = frozenset({"default_rng", "RandomState"})  # what they make leaves the generators of libraries alone
 _OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("environ", "putenv", "unsetenv", "load_dotenv", "set_env", "env"), "environ"),
     **dict.fromkeys(("chdir", "cd"), "cwd"),
@@ -102,6 +104,16 @@ _OPEN: Final = (
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
 # Libraries of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
+# Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
+_CALM: Final = frozenset(
+    "numpy pandas sklearn scipy polars torch math os json re itertools functools collections pathlib time datetime "
+    "random statistics string glob shutil operator copy pickle io hashlib base64 typing fractions textwrap zipfile "
+    "gzip uuid dataclasses enum calendar bisect heapq".split()
+)
+_CHANGING: Final = (
+    *("register", "add", "set", "install", "patch", "insert", "append", "extend", "update", "enable", "disable", "use"),
+    *("push", "pop", "remove", "unregister", "replace", "define", "init", "configure", "activate", "hook", "clear"),
+)
 # Those of them that ask for nothing but files, which are seen to be opened, and for variables of the environment.
 _SEEN: Final = frozenset(
     "open read readline readlines read_text read_bytes load fromfile loadtxt genfromtxt environ getenv read_csv "
@@ -127,6 +139,8 @@ class Statement:
     eased: Set[str]
     """Those of them that it does not change if they are of libraries: it makes objects of a class, or sets what is
     told as surroundings or as chance."""
+    called: Set[str]
+    """Those of them that it does no more to than to call what they are or have, by no word that says of a change."""
     asleep: Mapping[str, Set[str]]
     """What functions read that it defines."""
     changes: Mapping[str, Set[str]]
@@ -143,6 +157,8 @@ class Statement:
     deletes: Set[str]
     libraries: Set[str]
     """Names that it binds to something of libraries of which all surroundings are known."""
+    calm: Set[str]
+    """Names that it binds to what is not changed by being called: functions, and what such libraries have."""
     value: Any = _UNKNOWN
     """What it binds, if that is written down in it."""
 
@@ -172,8 +188,13 @@ class Lent:
     digest: str = ""
 
 
-Lender = Callable[[Set[str], Set[str]], Lent]
-"""Gives what is lent to a statement that has these words and imports these modules."""
+class Lender(Protocol):
+    """Gives what is lent to a statement that has these words and imports these modules."""
+
+    stand_ins: StandIns
+    """What names stand for, above it."""
+
+    def __call__(self, words: Set[str], imports: Set[str], /) -> Lent: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +268,7 @@ class Past:
         self._changes: dict[str, Set[str]] = {}
         self._modules = set[str]()  # functions change what is in them
         self._libraries: Set[str] = set[str]()
+        self._calm: Set[str] = set[str]()
         self._values = set[str]()  # bound by what imports nothing
         self.imports = set[str]()
         self._importing: list[Statement] = []
@@ -272,8 +294,9 @@ class Past:
             if isinstance(event, Step):
                 _note(self._binding, {*event.left, *event.deleted}, at)
                 continue
-            if event.libraries or not self._libraries.isdisjoint(event.binds):
+            if event.libraries or event.calm or not (self._libraries | self._calm).isdisjoint(event.binds):
                 self._libraries = self._libraries - event.binds | event.libraries
+                self._calm = self._calm - event.binds | event.calm
                 self._touching = None
             if event.asleep or event.changes or event.imports:
                 self._asleep.update(event.asleep)
@@ -299,16 +322,24 @@ class Past:
 
     def of_modules(self, modules: Iterable[str]) -> Origin:
         """Where what modules hold comes from, the modules as they are imported aside."""
-        names: set[str] = set()
-        for event in self._importing:
-            for module in modules:
-                if any(f"{one}.".startswith(f"{module}.") for one in event.imports):
-                    names |= event.binds & {module} or event.binds
+        names = self._ways_to(modules, above=False)
         if not names:
             return NOTHING
         if self._acts is None:
             self._acts = Past(event for event in self.statements if event.reads or not event.imports)
         return self._acts.origin(*names)
+
+    def _ways_to(self, modules: Iterable[str], *, above: bool = True) -> set[str]:
+        """Names of modules, of what lies below them and, if asked for, of the packages `above`."""
+        names = set[str]()
+        for event in self._importing:
+            for module in modules:
+                if any(
+                    f"{one}.".startswith(f"{module}.") or (above and module.startswith(f"{one}."))
+                    for one in event.imports
+                ):
+                    names |= event.binds & {module} or event.binds
+        return names
 
     def origin(self, *names: str) -> Origin:
         """Where the value of a name comes from, or the values of several names."""
@@ -362,8 +393,9 @@ class Past:
             imports |= event.imports
             words |= event.words
             texts |= event.texts
-            if event.imports:  # again: what was done to the module before is done
-                others |= needed & event.sure
+            if event.imports:  # what was done to the module before is done
+                others |= needed & event.sure | self._ways_to(event.imports)
+                way.follow(others, self._touching)
             needed = (needed - event.sure) | woken
             way.follow(woken, self._binding)
             way.follow(woken, self._touching)
@@ -383,7 +415,8 @@ class Past:
     def _touched_by(self, event: Statement) -> Set[str]:
         """Names whose values a statement may change in place, through functions and modules, too."""
         touched = event.touches - (event.eased & self._libraries)
-        return _woken(touched, self._changes) | (_woken(touched, self._asleep) & self._modules)
+        found = _woken(touched, self._changes) | (_woken(touched, self._asleep) & self._modules)
+        return found - (event.called & self._calm)
 
     def _aliases(self, names: Set[str]) -> set[str]:
         """Names that may hold the same objects: what code binds that reads one of them, and reads that binds one."""
@@ -451,15 +484,18 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
     inside = source.nodes(node)
     texts = frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
-    touches, for_sure = _touched(inside)
-    acts, opens = set[str](), ""
+    touches, for_sure, called = _touched(inside)
+    acts, opens, spoken = set[str](), "", frozenset[str]()
     is_import = isinstance(node, (ast.Import, ast.ImportFrom))
     if not is_import:
-        acts = set(_acts(node, inside, texts, words))
+        spoken = words | (lender.stand_ins.behind(names.reads) - _SEPARATE)
+        acts = set(_acts(node, inside, texts, spoken))
         opens = next(filter(may_vary, sorted(words)), "")
     elif isinstance(node, ast.ImportFrom):  # code that calls it by another name does not have the word
         opens = next(filter(may_vary, (one.name for one in node.names if one.asname)), "")
-    lent = lender(frozenset() if is_import else words, names.imports)
+    tops = {name.partition(".")[0] for name in names.imports or ("?",)}
+    lent = lender(spoken, names.imports)
+    lender.stand_ins.note(node, names, words | lent.words)
     by_others = {*_lent_acts(lent.words)} - acts
     return Statement(
         essence.lean_digest(module) + (lent.digest if by_others else ""),
@@ -468,6 +504,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         names.awake,
         touches if isinstance(node, _DEFINITIONS) else touches | acts | by_others,
         touches - for_sure,
+        called,
         names.asleep,
         {node.name: frozenset(touches | acts | by_others)} if isinstance(node, _DEFINITIONS) else {},
         names.imports,
@@ -477,7 +514,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         texts,
         names.binds if isinstance(node, ast.Import) else frozenset(),
         names.deletes,
-        names.binds if {name.partition(".")[0] for name in names.imports or ("?",)} <= _KNOWN else frozenset(),
+        names.binds if tops <= _KNOWN else frozenset(),
+        names.binds if (tops <= _CALM and is_import) or _is_calm(node) else frozenset(),
         _literal(node),
     )
 
@@ -554,16 +592,41 @@ def _writes(words: Set[str], texts: Collection[str]) -> bool:
     )
 
 
-def _touched(inside: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
-    """Names whose values a statement of these nodes may change in place, and those by more than an eased change."""
-    found, for_sure = set[str](), set[str]()
+def _touched(inside: Sequence[ast.AST]) -> tuple[set[str], set[str], set[str]]:
+    """Names whose values these nodes may change in place; by more than an eased change; by being called alone."""
+    found, for_sure, by_more = set[str](), set[str](), set[str]()
     for part in inside:
         names = _changed_by(part)
         if names:
             found |= names
             if not _is_eased(part):
                 for_sure |= names
-    return found, for_sure - _makers(inside)
+                by_more |= names - (_called(part) if isinstance(part, ast.Call) else set())
+    return found, for_sure - _makers(inside), found - by_more
+
+
+def _called(call: ast.Call) -> set[str]:
+    """The name of what is called, or has it, if no word on the way says of a change."""
+    node, words = call.func, set[str]()
+    while isinstance(node, ast.Attribute):
+        words.add(node.attr)
+        node = node.value
+    is_known = isinstance(node, ast.Name) and not any(word.startswith(_CHANGING) for word in (*words, node.id))
+    return _base(node) - _given_to(call) if is_known else set()
+
+
+def _given_to(call: ast.Call) -> set[str]:
+    """Names that are given to a call."""
+    return {one.id for part in (*call.args, *call.keywords) for one in source.nodes(part) if isinstance(one, ast.Name)}
+
+
+def _is_calm(node: ast.stmt) -> bool:
+    """Whether it is a function that keeps nothing from call to call."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
+        return False
+    defaults = [*node.args.defaults, *(one for one in node.args.kw_defaults if one is not None)]
+    own = any(isinstance(one, ast.Name) and one.id == node.name for one in source.nodes(node))
+    return not own and all(isinstance(one, ast.Constant) for one in defaults)
 
 
 def _changed_by(part: ast.AST) -> set[str]:
@@ -577,10 +640,7 @@ def _changed_by(part: ast.AST) -> set[str]:
     if isinstance(part, ast.AugAssign):
         return _base(part.target)
     if isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id in _HARMLESS):
-        found = _base(part.func)
-        for argument in (*part.args, *part.keywords):
-            found.update(one.id for one in source.nodes(argument) if isinstance(one, ast.Name))
-        return found
+        return _base(part.func) | _given_to(part)
     return set()
 
 

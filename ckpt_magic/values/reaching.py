@@ -11,6 +11,7 @@ import gc
 import opcode
 import sys
 import types
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -288,8 +289,14 @@ class _Reach:
         if kind is getattr(sys.modules.get("numpy"), "ndarray", None) and value.dtype.hasobject:
             parts += value.ravel()[:_WALK_LIMIT].tolist()  # which the collector does not see
         self.walked += 1 + len(parts)
-        for part in parts:
+        for part in (*parts, *self.called_at_its_end(value)):
             self.add(part)
+
+    def called_at_its_end(self, value: Any) -> Iterator[Any]:
+        """What of the notebook is called when an object goes: its callbacks."""
+        for callback in (one.__callback__ for one in weakref.getweakrefs(value)):
+            if callback is not None:
+                yield from ours(callback.peek() if type(callback) is weakref.finalize else callback, self.namespace)
 
     def add_code(self, code: types.CodeType) -> None:
         self.codes.append(code)

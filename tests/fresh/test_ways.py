@@ -8,6 +8,7 @@ second table can never be told, and always run.
 from __future__ import annotations
 
 import builtins
+import colorsys
 import decimal
 import gc
 import logging
@@ -130,6 +131,33 @@ del tools, spec, module
 
 # what it is, the cells above, the step, the files (a function makes one), the edit
 TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
+    # -- what goes by another name
+    ("a seed by another name", "from random import seed as s0\n# %%\ns0(1)", "import random\ny = random.random()", {},
+     text("s0(1)", "s0(2)")),
+    ("a seed that a container holds", "import random\ntools = {'a': random.seed}\n# %%\ntools['a'](1)",
+     "y = random.random()", {}, text("(1)", "(2)")),
+    ("a seed that a function gives", "import random\ndef make():\n    def go(n): random.seed(n)\n    return go\n"
+     "go = make()\n# %%\ngo(1)", "y = random.random()", {}, text("go(1)", "go(2)")),
+    ("a seed that an object sets", "import random\nclass Tool:\n    def go(self, n): random.seed(n)\ntool = Tool()\n"
+     "# %%\ntool.go(1)", "y = random.random()", {}, text("go(1)", "go(2)")),
+    ("a seed that a function of a module sets, by another name", "from way_mod import go as g\n# %%\ng(1)",
+     "import random\ny = random.random()", {"way_mod.py": "import random\ndef go(n): random.seed(n)\n"},
+     text("g(1)", "g(2)")),
+    ("a folder, by another name", "from os import chdir as go\n# %%\ngo('a')",
+     "with open('x.txt') as file: y = file.read()\ndel file\nimport os\nos.chdir('..')",
+     {"a/x.txt": "1", "b/x.txt": "2"}, text("'a'", "'b'")),
+    ("a file that is written by another name", "from shutil import copy as put\n# %%\nput('a.txt', 'x.txt')",
+     "y = open('x.txt').read()", {"a.txt": "1", "b.txt": "2"}, text("'a.txt'", "'b.txt'")),
+    ("a function of a module that is imported by name afterwards",
+     "import colorsys as c\nc.rgb_to_hsv = lambda one: 'a'\n# %%\nfrom colorsys import rgb_to_hsv\n"
+     "a = rgb_to_hsv('x')", "y = a", {}, text("'a'", "'b'")),
+    # -- what nobody calls
+    ("what is called when an object goes", "import weakref\nout = []\nclass Tool: pass\ntool = Tool()\n# %%\n"
+     "def note(): out.append(1)\n# %%\nend = weakref.finalize(tool, note)\ndel end", "del tool\ny = out[-1]", {},
+     text("append(1)", "append(2)")),
+    ("a class of the context of decimal numbers", "import decimal\nclass Tool(decimal.Context):\n"
+     "    def go(self): return 1\ndecimal.setcontext(Tool())", "y = decimal.getcontext().go()", {},
+     text("return 1", "return 2")),
     # -- what is one object, and what only its equal
     ("two names for one list", "a = [1]\nb = a", "a.append(2)\ny = list(b)", {}, text("b = a", "b = [1]")),
     ("equal lists", "a = [1]\nb = [1]", "a.append(2)\ny = list(b)", {}, text("b = [1]", "b = a")),
@@ -520,6 +548,12 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "with open('x.txt') as h: cfg = h.read()", "y = mode", {"x.txt": "1"}, file("x.txt", "2")),
     ("a file that a cell reads for something else", "cfg = open('x.txt').read()\nrate = 1", "y = rate", {"x.txt": "1"},
      file("x.txt", "2")),
+    ("what a library gives to another cell", "import numpy as np\n# %%\na = np.zeros(3)\n# %%\nimport numpy as np",
+     "y = float(np.ones(2).sum())", {}, text("zeros(3)", "zeros(4)")),
+    ("what a function gives to another cell", "def get(n): return n\na = get(3)", "y = get(1)", {},
+     text("get(3)", "get(4)")),
+    ("another generator than that of a seed", "import random\nimport numpy as np\nrandom.seed(1)\n"
+     "own = np.random.default_rng(0)\na = own.normal(size=3)", "y = random.random()", {}, text("size=3", "size=4")),
     ("a function in a library that the step does not use", "import json, textwrap\ndef f(*a): return 1\n"
      "textwrap.wrap = f", "y = json.dumps([1])", {}, text("return 1", "return 2")),
 ]  # fmt: skip
@@ -565,6 +599,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     own_modules = owned.own_modules
     others = {*own_modules()}
     monkeypatch.setattr(owned, "own_modules", lambda: [name for name in own_modules() if name not in others])
+    rgb_to_hsv = colorsys.rgb_to_hsv
     environ, limit = dict(os.environ), sys.getrecursionlimit()
     yield path
     os.environ.clear()
@@ -572,6 +607,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     time.tzset()
     sys.setrecursionlimit(limit)
     decimal.setcontext(decimal.Context())
+    colorsys.rgb_to_hsv = rgb_to_hsv
     logging.getLogger("way").handlers.clear()
     if hasattr(textwrap.TextWrapper, "way"):
         del textwrap.TextWrapper.way

@@ -615,6 +615,7 @@ def test_names_of_seen_are_documented() -> None:
         "met",
         "owned",
         "spans",
+        "tree",
         "why",
     }
     assert isinstance(look(collections.OrderedDict(), {}), Seen)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import abc
+import io
 import math
+import pickle
+import pickletools
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +19,10 @@ from ckpt_magic.values import trees
 from ckpt_magic.values.fingerprint import look, look_at_all
 from ckpt_magic.values.instances import has_attributes_alone
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickling import Contents, write
 from ckpt_magic.values.seen import Objects
 from ckpt_magic.values.sharing import links
+from tests.kernels import Kernel
 
 Rows = list[dict[str, Any]]
 
@@ -260,3 +266,59 @@ def test_what_a_tree_consists_of_is_found_with_a_dict_and_without(asked: int) ->
     assert sorted(objects.some(some)) == parts[:asked]
     assert objects[identity(parts[7])] is parts[7] and list(objects.values()) == parts
     assert identity(parts[7]) in objects and identity(other) not in objects.keys()
+
+
+# --- what is remembered when one is written ---
+
+
+def again(value: Any) -> Any:
+    seen = look(value, {})
+    return trees.repeated([*seen.met.values()][: seen.tree])
+
+
+def remembered(data: bytes) -> int:
+    return [code.name for code, *_ in pickletools.genops(data)].count("MEMOIZE")
+
+
+@pytest.mark.parametrize("make", [rows, points, lambda: dict(enumerate(rows())), lambda: {"rows": rows()}])
+def test_of_a_tree_only_what_comes_again_is_remembered(make: Callable[[], Any]) -> None:
+    value = make()
+    files = io.BytesIO(), io.BytesIO()
+    for file, some in zip(files, ([(value, again(value))], []), strict=True):
+        write(Contents("cell", {"value": value, "same": value}), file, namespace={}, trees=some)
+    of_tree, usual = (file.getvalue() for file in files)
+    loaded = pickle.loads(of_tree)
+    assert loaded["value"] is loaded["same"] and look(loaded["value"], {}).equals(look(value, {}))
+    assert remembered(of_tree) < 100 and remembered(usual) > trees.LARGE and len(of_tree) < len(usual)
+
+
+@pytest.mark.parametrize(
+    ("beside", "remembers"),
+    [
+        ("", False),
+        ("names = [row['name'] for row in rows[:5]]", False),
+        ("first = rows[0]", True),
+        ("b = [rows]", True),
+    ],
+)
+def test_a_step_remembers_the_parts_of_a_tree_that_others_hold(tmp_path: Path, beside: str, remembers: bool) -> None:
+    kernel = Kernel(tmp_path)
+    kernel.step(1, f"rows = [{{'name': f'name {{k}}', 'k': [k]}} for k in range({2 * trees.LARGE})]\n{beside}")
+    kernel.session.wait()
+    (path,) = tmp_path.rglob("*.pkl")
+    with path.open("rb") as file:
+        assert (remembered(file.read()) > trees.LARGE) == remembers
+
+
+def test_texts_that_come_again_are_told_exactly_or_by_a_sample() -> None:
+    words = [f"word {k}" for k in range(50)]
+    few = [{"k": f"k {k}", "word": words[k % 50]} for k in range(trees.LARGE)]
+    assert {*again(few)} == {"k", "word", *words}
+    many = [{"k": f"k {k}", "word": words[k % 50]} for k in range(1 << 16)]
+    assert {*again(many)} == {"k", "word", *words}
+    names = [f"name {k}" for k in range(1 << 16)]
+    assert again([{"name": name, "k": k} for k, name in enumerate(names)]) is None  # each may come again, elsewhere
+
+
+def test_atoms_that_take_a_call_are_remembered() -> None:
+    assert again([[1j] for _ in range(trees.LARGE)]) is None

@@ -220,6 +220,7 @@ class Kernel:
             namespace=self.main,
             makers=self.makers,
             views=found.views,
+            trees=found.trees,
             owned=found.owned,
             originals=self.places.originals(),
             gathered=gathered,

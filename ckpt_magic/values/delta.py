@@ -46,12 +46,13 @@ The rules, each with a test that a laxer rule would fail:
 
 from __future__ import annotations
 
+import itertools
 import types
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, references, sharing
+from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, references, sharing, trees
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
@@ -138,6 +139,8 @@ class Delta:
         The saved names by what they share; `groups` tells their digests.
     views
         How arrays over one buffer are written.
+    trees
+        Values that are trees of which no other name holds a part, and what comes again in each (`trees.repeated`).
     carried
         Per saved name the bytes of its large buffers that are as they were before the step.
     buffers
@@ -155,6 +158,7 @@ class Delta:
     lost: dict[str, str]
     joint: Groups
     views: list[View] = field(default_factory=list)
+    trees: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
     carried: dict[str, int] = field(default_factory=dict)
     buffers: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     owned: dict[owned.Path, str] = field(default_factory=dict)
@@ -309,11 +313,21 @@ def compare(
         lost=lost,
         joint=Groups(values.keys() - outside, after, tied),
         views=views,
+        trees=[
+            (value, repeated)
+            for name, value in values.items()
+            if not tied.holds(name) and (repeated := _repeated(after.looks[name])) is not None
+        ],
         carried=_carried(before, after, values),
         buffers={name: [content.place for content in after.looks[name].contents] for name in values},
         owned=held,
         refused=refused_paths,
     )
+
+
+def _repeated(seen: Seen) -> tuple[Any, ...] | None:
+    """What comes again in a tree that was just looked at; None if it is none."""
+    return trees.repeated([*itertools.islice(seen.met.values(), seen.tree)]) if seen.tree else None
 
 
 def _of_libraries(before: State, after: State, saved: Iterable[str]) -> tuple[dict[owned.Path, str], list[str]]:

@@ -695,6 +695,7 @@ def _marks_of_scalars() -> dict[type, bytes]:
 
 def _of_tree(value: Any, tree: trees.Tree, classes: Seen | None) -> Seen:
     seen = Seen(value, tree.digest)
+    seen.tree = len(tree.containers)
     if classes is None:
         seen.met = Objects(tree.containers, tree.ordered)
     else:

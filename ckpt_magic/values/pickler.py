@@ -254,6 +254,10 @@ class ValuePickler(pickle.Pickler):
             return self._early
         return instances.instance if instances.can_share_attributes(kind) else None
 
+    def writes_attributes(self, kind: Any) -> bool:
+        """Whether instances of a class are written as their attributes, the class aside; true of what is no class."""
+        return type(kind) is not type or self._reducer_for(kind) in (None, instances.instance)
+
     def set_aside(self, originals: Iterable[Owned]) -> None:
         """Meet these objects by the places that they were in."""
         for one in originals:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import operator
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO, Final, Literal
 
 from ckpt_magic.errors import NotPicklableError
@@ -82,6 +84,7 @@ def write(
     namespace: dict[str, Any],
     makers: Makers | None = None,
     views: Iterable[View] = (),
+    trees: Iterable[tuple[Any, tuple[Any, ...]]] = (),
     owned: Iterable[Path] = (),
     originals: Iterable[Owned] = (),
     gathered: Gathered | None = None,
@@ -100,6 +103,9 @@ def write(
         Tells who made the definitions.
     views
         Plan for arrays that share memory.
+    trees
+        Values that are trees of which nothing else in `contents` holds a part, and what comes again in each
+        (`trees.repeated`).
     owned
         Where libraries hold what is theirs: it is written as a way to get at it, wherever `contents` hold it.
     originals
@@ -124,7 +130,7 @@ def write(
             makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:
             with collector.off(), generators.kept():
-                pickler.dump(_top_form(contents, pickler, owned))
+                pickler.dump(_top_form(contents, pickler, owned, trees))
         except (NotPicklableError, MemoryError, OSError):
             raise
         except Exception as error:  # reducers of users and libraries raise anything
@@ -137,7 +143,9 @@ def write(
         return Written(dict(known.tokens), modules, tuple(sorted(known.needs)))
 
 
-def _top_form(contents: Contents, pickler: ValuePickler, owned: Iterable[Path]) -> Form:
+def _top_form(
+    contents: Contents, pickler: ValuePickler, owned: Iterable[Path], trees: Iterable[tuple[Any, tuple[Any, ...]]]
+) -> Form:
     known, namespace, shell = pickler.definitions, pickler.namespace, pickler.definitions.shell
     items: Any = contents.value
     if contents.kind == "cell":
@@ -146,7 +154,7 @@ def _top_form(contents: Contents, pickler: ValuePickler, owned: Iterable[Path]) 
         rest = Later(lambda: _globals(known))
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
     extras = _outer(contents.extras, namespace, shell)
-    first = (shell, known.codes.sources, *_met_by_name(pickler, owned))
+    first = (shell, known.codes.sources, *_met_by_name(pickler, owned), *_of_trees(pickler, trees))
     return Form(operator.getitem, (first, contents.ambient, extras, value), 3)
 
 
@@ -155,7 +163,7 @@ def _met_by_name(pickler: ValuePickler, paths: Iterable[Path]) -> Iterator[Any]:
 
     It asks no reducer about an exact dict or list, but all that it finds in its memo is written as "the same again".
     """
-    forms = {}
+    forms = dict[int, tuple[Form | Later, Any]]()
     for path in paths:
         obj = at(path)
         form: Any = sys.modules[path[0]]
@@ -167,8 +175,35 @@ def _met_by_name(pickler: ValuePickler, paths: Iterable[Path]) -> Iterator[Any]:
         yield Later(lambda: _exchanged(pickler, forms))
 
 
-def _exchanged(pickler: ValuePickler, forms: Mapping[int, tuple[Form, Any]]) -> Reduced:
+def _of_trees(pickler: ValuePickler, trees: Iterable[tuple[Any, tuple[Any, ...]]]) -> Iterator[Any]:
+    """The trees, ahead of all that could hold them, each after what comes again in it.
+
+    What the pickler remembers it writes as "the same again"; in its fast mode it remembers nothing new.
+    """
+    for value, repeated in trees:
+        if type(value) not in (list, dict) or not all(map(pickler.writes_attributes, repeated)):
+            continue
+        yield repeated
+        form = Later(partial(_filled, pickler, value))
+        yield form
+        yield Later(partial(_exchanged, pickler, {id(form): (form, value)}))
+
+
+def _filled(pickler: ValuePickler, value: Any) -> Reduced:
+    """Make an empty container and put in what the value holds, in the fast mode."""
+
+    def start() -> Iterator[Any]:
+        pickler.fast = True  # asked for the first item: the container itself is remembered
+        yield from ()
+
+    if type(value) is dict:
+        return dict, (), None, None, itertools.chain(start(), value.items())
+    return list, (), None, itertools.chain(start(), value)
+
+
+def _exchanged(pickler: ValuePickler, forms: Mapping[int, tuple[Form | Later, Any]]) -> Reduced:
     """Put objects in the place of their forms in the memory of the pickler, which has just written those."""
+    pickler.fast = False
     memo = pickler.memo.copy()
     for ident, (_, obj) in forms.items():
         place, _ = memo.pop(ident)

@@ -143,6 +143,8 @@ class Seen:
     made
         Numbers of the definitions that it reaches and that have a token: one made again by equal code has another. Also
         of what pandas counts those by that look at one memory.
+    tree
+        Of a value that is a tree (`trees`), how many of the objects met it consists of: they come first. Else 0.
     owned
         What libraries own of what the value reaches, and the digest of each: None if it cannot be pickled, empty if
         it is not to be compared. Not met: it is the same object in every checkpoint, and ties no names.
@@ -171,14 +173,14 @@ class Seen:
             "met",
             "owned",
         ),
-        *("spans", "why"),
+        *("spans", "tree", "why"),
     )
 
     def __init__(self, value: Any, rest: str | None, why: str = "", contents: tuple[Content, ...] = ()) -> None:
         self._rest, self.why, self.contents = rest, why, contents
         self.met: Mapping[int, Any] = _NO_OBJECTS
         self.held: Sequence[Any] = ()
-        self.alone = 0
+        self.alone = self.tree = 0
         self.closed: Any = None
         self.guarded: Set[int] = _NO_IDENTS
         self.spans: Sequence[Span] = ()
@@ -239,7 +241,7 @@ class Seen:
         self.contents, self.made = (*whole.contents, *self.contents), (*whole.made, *self.made)
         self.spans, self.functions = [*whole.spans, *self.spans], [*whole.functions, *self.functions]
         self.guarded, self.owned = self.guarded | whole.guarded, {**self.owned, **whole.owned}
-        self.is_small = False
+        self.is_small, self.tree = False, 0
 
     def is_same_object(self, value: Any) -> bool:
         """Whether `value` is the very object looked at. Known for names and for what cannot be pickled."""
@@ -248,6 +250,7 @@ class Seen:
     def forget(self) -> None:
         """Let go of everything met, so that a look does not keep a rebound gigabyte alive."""
         self.met, self.guarded, self.spans, self.functions, self.held = _NO_OBJECTS, _NO_IDENTS, (), (), ()
+        self.tree = 0
         for content in self.contents:
             content.forget()
 

@@ -47,6 +47,10 @@ class Links:
         alive = set(names)
         return Links(_among(self.objects, alive), {key: rows for key, rows in self.memory.items() if alive >= set(key)})
 
+    def holds(self, name: str) -> bool:
+        """Whether a name shares with any other."""
+        return any(name in key for key in (*self.objects, *self.memory))
+
     def add(self, other: Links) -> None:
         """Take in the links of names that have none here."""
         self.objects.update(other.objects)

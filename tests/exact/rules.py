@@ -52,6 +52,11 @@ def _no_deletions(found: Any) -> Any:
 TAKEN_OUT = "a step takes arrays out of frames that were made from each other over steps, and writes to these"
 
 RULES: dict[str, Rule] = {
+    "what other names hold of a tree is remembered when it is written": Rule(
+        "values.sharing:Links.holds",
+        _always(False),
+        (("test_sharing", "names and iterators that lead to parts of large lists and dicts"),),
+    ),
     "a value is compared by its content": Rule(
         "values.seen:Seen.equals",
         _always(True),

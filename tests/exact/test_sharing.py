@@ -25,6 +25,55 @@ a.append(3); box['o'][0].append(a)
 """,
 )
 scenario(
+    "names and iterators that lead to parts of large lists and dicts",
+    """
+%%step 1
+import contextvars, functools, weakref
+class Point:
+    def __init__(self, x):
+        self.x = x
+    def up(self):
+        self.x += 1
+rows = [{'id': k, 'part': [k]} for k in range(2000)]
+first, part = rows[0], rows[1]['part']
+held = contextvars.ContextVar('held')
+held.set(rows[2])
+lists = {k: [k] for k in range(2000)}
+walk = iter(lists.values())
+points = [Point(k) for k in range(2000)]
+weak, up, put = weakref.ref(points[0]), points[1].up, functools.partial(setattr, points[2], 'x')
+its = vars(points[3])
+%%step 2
+first['id'] = part.append('new') or 'new'
+held.get()['id'] = 'held'
+next(walk).append('next')
+weak().x = 'weak'
+up(); put('put')
+its['x'] = 'its'
+%%step 3
+seen = rows[:3], lists[0], [point.x for point in points[:4]]
+rows.append(first)
+""",
+)
+scenario(
+    "large lists and dicts that share nothing but texts",
+    """
+%%step 1
+words = ['anna', 'b' * 40]
+rows = [{'id': k, 'word': words[k % 2], 'at': (k / 3, None, b'x' * 9)} for k in range(2000)]
+%%step 2
+same = rows[0]['word'] is rows[2]['word'] is words[0]
+rows.append({'id': -1, 'word': 'c', 'at': ()})
+by_name = {f'name {k}': [k, ()] for k in range(2000)}
+%%step 3
+by_name['name 3'].append(rows); rows[0]['at'] = by_name
+%%step 4
+del rows[0]['at']; by_name['name 4'].append(complex(1, 2))
+%%step 5
+total = len(by_name), by_name['name 3'][-1] is rows
+""",
+)
+scenario(
     "a member is replaced by an equal object held elsewhere",
     """
 %%step 1

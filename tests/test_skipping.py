@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.files.store import Store
-from ckpt_magic.values import fingerprint, holders, pages
+from ckpt_magic.values import fingerprint, holders, pages, trees
 from tests.kernels import Kernel
 
 MADE = "big = [[i] for i in range(300)]"
@@ -291,6 +291,75 @@ def test_a_change_through_something_else_is_found(kernel: Kernel, way: str) -> N
     assert pickle.dumps(kernel.names["big"]) != was, "the case changes nothing"
     assert kernel.plan is not None
     meta = kernel.session.open(kernel.plan.key, 21)
+    assert meta is not None
+    assert "big" in [row["name"] for row in (*meta.meta["variables"], *meta.meta["lost"])]
+
+
+# --- instances of classes of the notebook ---
+
+POINTS = """
+class Base:
+    unit = 1
+class Point(Base):
+    def __init__(self, x): self.x = x
+    def up(self, by=1): self.x += by
+"""
+OBJECTS: dict[str, str] = {
+    "a list": "big = [Point([i]) for i in range(300)]",
+    "a dict of parts": "big = {i: (Point({i: i}), [i]) for i in range(300)}",
+    "an object": "class Model:\n    def __init__(self): self.parts = [Point([i]) for i in range(300)]\nbig = Model()",
+    "an object of a class that is gone": "big = type('Gone', (), {})()\nbig.parts = [[i] for i in range(300)]",
+    "dataclasses": "from dataclasses import dataclass\n@dataclass\nclass D:\n    x: int\n    y: object = None\n"
+    "big = [D(i, [i]) for i in range(300)]",
+}
+
+
+@pytest.fixture(params=[1_000, 100], ids=["few", "a tree"])
+def points(kernel: Kernel, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    monkeypatch.setattr(trees, "LARGE", request.param)
+    kernel.cell(POINTS)
+    return kernel
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_large_values_of_classes_of_the_notebook_are_looked_at_once(points: Kernel, kind: str) -> None:
+    points.cell(OBJECTS[kind])
+    points.step(1, "x = 1")
+    assert is_skipped(points)
+    points.step(2, "x += 1")
+    assert is_skipped(points) and "big" not in stored(points, 2)
+
+
+# What comes before, and a step that changes `big` without naming it: of the class, all instances are told by it.
+THROUGH_DEFINITIONS: dict[str, tuple[str, str]] = {
+    "an attribute of the class": ("", "Point.more = 5"),
+    "an attribute of a base": ("", "Base.unit = 2"),
+    "a method patched in": ("", "Point.down = lambda self: -self.x[0]"),
+    "a default argument": ("", "Point.up.__defaults__ = (2,)"),
+    "the code of a method": ("def other(self, by=1): self.x -= by", "Point.up.__code__ = other.__code__"),
+    "through another instance": ("one = Point([-1])", "type(one).more = 5"),
+    "through a library": ("a_library.kind = Point", "a_library.kind.more = 5"),
+    "an instance that is held": ("a_library.kept.append(big[3])", "a_library.kept[0].x.append(1)"),
+    "the attributes of one": ("a_library.kept.append(vars(big[3]))", "a_library.kept[0]['x'] = 1"),
+    "a method of one": ("a_library.up = big[3].up", "a_library.up([1])"),
+    "a weak reference to one": ("import weakref as w\na_library.ref = w.ref(big[3])\ndel w", "a_library.ref().x = 5"),
+    "a class that knows its instances": ("Point.every = big", "Point.every[3].x = 5"),
+    "a class that knows one": ("Base.one = big[3]", "Base.one.x = 5"),
+    "a method that names it": ("def down(self): big[3].x = 5\nPoint.down = down\ndel down", "Point([1]).down()"),
+}
+
+
+@pytest.mark.parametrize("way", THROUGH_DEFINITIONS)
+def test_a_change_through_a_class_or_an_instance_is_found(points: Kernel, way: str) -> None:
+    before, step = THROUGH_DEFINITIONS[way]
+    points.cell(OBJECTS["a list"])
+    points.step(1, "x = 1")
+    assert is_skipped(points)
+    points.cell(before)
+    points.step(2, "x = 2")
+    points.step(3, step)
+    assert points.plan is not None
+    meta = points.session.open(points.plan.key, 3)
     assert meta is not None
     assert "big" in [row["name"] for row in (*meta.meta["variables"], *meta.meta["lost"])]
 

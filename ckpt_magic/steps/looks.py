@@ -223,7 +223,7 @@ class Looks:
         kernel = self._kernel
         living = kernel.watch.living
         return alone.Surroundings(
-            (kernel.main, *spaces), living.named, living.addresses, kernel.pages.maps(), living.entered
+            (kernel.main, *spaces), living.named, living.addresses, kernel.pages.maps(), living.entered, kernel.makers
         )
 
     def _moved(self, before: Before, outside: places.Look) -> set[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from ckpt_magic.values import collector, fingerprint, holders, references, sharing
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.delta import State
+from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.seen import Seen
 
@@ -65,6 +66,7 @@ class _Failure:
 
 
 _LONGEST = 63
+_MANY = 100  # definitions that one value reaches: to look at them each time has to cost little
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Surroundings:
         By `id`, maps of checkpoint files.
     entered
         What need not be searched for; added to.
+    makers
+        Tells who made the notebook's definitions.
     """
 
     spaces: Sequence[dict[str, Any]]
@@ -91,6 +95,7 @@ class Surroundings:
     addresses: bool = False
     maps: Set[int] = frozenset()
     entered: Entered = field(default_factory=Entered)
+    makers: Makers | None = None
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -105,20 +110,23 @@ class Closed:
         What they share with each other.
     opening
         Objects that they hold and that others hold too.
+    definitions
+        Functions and classes of the notebook that they reach; these hold nothing that can be changed.
     content
-        A look at those.
+        A look at what others hold, and at the definitions.
     """
 
     idents: Mapping[str, int]
     links: sharing.Links
-    opening: list[Any]
+    opening: Sequence[Any]
+    definitions: Sequence[Any]
     content: Seen
 
-    def stands(self, known: Mapping[str, Seen], namespace: dict[str, Any]) -> bool:
+    def stands(self, known: Mapping[str, Seen], namespace: dict[str, Any], makers: Makers | None) -> bool:
         """Whether no name of the group has to be looked at, and nobody changed what is open to others."""
         if not all(name in known and known[name].closed is self for name in self.idents):
             return False
-        return self.content.equals(fingerprint.look(self.opening, namespace))
+        return self.content.equals(fingerprint.look([*self.opening, *self.definitions], namespace, makers))
 
     def is_met(self, looks: Iterable[Seen], batches: Iterable[Batch], values: Mapping[str, Any]) -> bool:
         """Whether other names hold some of what is open, by themselves or in batches."""
@@ -155,7 +163,9 @@ def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) 
     for name in large & namespace.keys():
         seen, ident = state.looks[name], identity(namespace[name])
         ours = sum(identity(space.get(name)) == ident for space in around.spaces)
-        if seen.functions or seen.owned or next(iter(seen.met)) != ident or around.entered.waits({name: ident}):
+        if seen.owned or next(iter(seen.met)) != ident or around.entered.waits({name: ident}):
+            continue
+        if len(seen.functions) > _MANY or any(map(ties, seen.functions)):
             continue
         made = holders.made_for_look(seen, ties, ours, around.maps)
         if made is None:
@@ -165,6 +175,13 @@ def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) 
     named = around.named() if found else None
     for name in found.keys() - named if named is not None else ():
         seen = state.looks[name]
+        if seen.functions:  # which others may change, who need not name the value
+            definitions = list(seen.functions)
+            content = fingerprint.look(definitions, namespace, around.makers)
+            if not content.is_comparable or content.contents:
+                continue
+            content.forget()
+            seen.closed = Closed({name: identity(namespace[name])}, sharing.Links(), [], definitions, content)
         seen.alone = identity(namespace[name])
         state.lasting |= {
             (span.low, span.high - span.low) for span in seen.spans if identity(span.array) not in found[name]
@@ -206,7 +223,7 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
             around.entered.add(idents, looks)
             continue
         content.forget()
-        closed = Closed(idents, state.links.among(group), opening, content)
+        closed = Closed(idents, state.links.among(group), opening, [], content)
         for seen, ident in zip(looks, idents.values(), strict=True):
             seen.alone, seen.closed = ident, closed
 

@@ -25,8 +25,10 @@ The rules, each with a test that a laxer rule would fail:
 10. A value of very many objects (`fingerprint.MANY`, `MUCH`) is not looked at again while all of this holds:
    - at its last look nothing but one name led into it: no other name shares with it, Python counts no reference to
      what can be changed in it, or to what its arrays have their memory from, but its own (libraries, threads, closures,
-     `Out`), nothing refers to it weakly, it holds no definitions of the notebook, and no living function of the
-     notebook mentions the name, in code or in a text, or can find things without naming them (`globals`, `gc`);
+     `Out`), nothing refers to it weakly, and no living function of the notebook mentions the name, in code or in a
+     text, or can find things without naming them (`globals`, `gc`);
+   - the definitions of the notebook that it reaches, such as the class of its instances, hold nothing that can be
+     changed. Others reach them too: they are looked at each time, and it is with them if they are not what they were;
    - the name still means that very object;
    - no cell that ran since, and not the step, reads or binds the name, itself or by what it calls, or has it in a text;
    - they are not dynamic (`exec`, `globals`, magics, …), use nothing that finds objects without a name (`gc`, `ctypes`,
@@ -206,7 +208,7 @@ def look(
         pages.guard()
     with collector.off(), generators.kept(), fingerprint.looking(namespace, pages, makers) as looking:
         known = {name: seen for name, seen in (known or {}).items() if name in names}
-        fallen = [one for one in _closed(known) if not one.stands(known, namespace)]
+        fallen = [one for one in _closed(known) if not one.stands(known, namespace, makers)]
         taken, made = _batches(last or State({}, sharing.Links()), names, known)
         found: dict[str, Seen] = {}
         while True:

@@ -18,7 +18,7 @@ import sys
 import types
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ckpt_magic.values import figures, reaching, source
@@ -54,7 +54,8 @@ def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set
     Parameters
     ----------
     seen
-        A look that still holds what it met, and that found no definitions of the notebook.
+        A look that still holds what it met; what it met of definitions of the notebook holds nothing that can be
+        changed.
     ties
         Tells which objects can be changed, so that it matters who holds them.
     names
@@ -67,9 +68,12 @@ def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set
     set of int or None
         By `id`, objects met that are no part of the value: pickling made them.
     """
-    objects = seen.met.values()
-    kinds = set(map(type, objects))
-    if not objects or not all(map(_shows_its_references, kinds)):
+
+    def objects() -> Iterator[Any]:  # no list: it would hold them, too
+        return itertools.islice(seen.met.values(), seen.tree or None)
+
+    kinds = set(map(type, objects()))
+    if not kinds or not all(map(_shows_its_references, kinds)):
         return None
     if not _is_of_arrow_alone(seen, kinds):
         return None
@@ -77,13 +81,13 @@ def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set
     if lent is None:
         return None
     made: Set[int] = frozenset()
-    counted = list(map(sys.getrefcount, objects))
+    counted = list(map(sys.getrefcount, objects()))
     met = _times_met(seen)
     own = _own_references()
     # as a rule an object is held once, and so met once: `held` is then counted - met - own == met
     unusual = [at for at, n in enumerate(map(operator.sub, map(operator.sub, counted, met), met)) if n != own]
     if unusual:
-        every = list(objects)
+        every = list(objects())
         spans = Counter(identity(span.array) for span in seen.spans)
         held = [n - times - own for n, times in zip(counted, met, strict=True)]
         for at in unusual:
@@ -94,7 +98,7 @@ def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set
         if any(held[at] > met[at] and identity(every[at]) not in common and ties(every[at]) for at in unusual):
             return None
         made = {identity(one) for one, n in zip(every, held, strict=True) if n <= 0}
-    held_weakly = itertools.compress(objects, map(weakref.getweakrefcount, objects))
+    held_weakly = itertools.compress(objects(), map(weakref.getweakrefcount, objects()))
     others = any(ties(one) for one in held_weakly if not _is_held_weakly_by_itself(one))
     return None if others else made
 
@@ -289,8 +293,8 @@ _OURS: Final = frozenset({Seen, Span, Content})
 
 def _times_met(seen: Seen) -> list[int]:
     """How often the look met each object."""
-    if len(seen.held) == len(seen.met):
-        return [1] * len(seen.met)
+    if len(seen.held) == (seen.tree or len(seen.met)):
+        return [1] * len(seen.held)
     times = Counter(map(identity, seen.held))
     return list(map(times.__getitem__, seen.met))
 

@@ -60,7 +60,8 @@ MUCH_TEXT: Final = 64_000  # characters of functions that META keeps, to show la
 
 _LOOKERS: Final = frozenset(
     {"exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "stat", "lstat", "getsize", "getmtime", "getctime"}
-    | {"access", "samefile"}
+    | {"access", "samefile", "glob", "iglob", "rglob", "resolve", "realpath", "islink", "is_symlink", "readlink"}
+    | {"which", "walk", "getatime", "owner"}
 )
 _OF_DESCRIPTORS: Final = frozenset({"fdopen", "read", "pread", "readv", "preadv", "dir_fd", "sendfile", "lseek", "dup"})
 _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "__subclasses__"})
@@ -123,12 +124,7 @@ class Evidence:
     def opens(self, modules: Iterable[str], words: Set[str]) -> str:
         """A word of what code with these words calls in these modules, and that may give another value each time."""
         texts = [text for name in modules if (text := self.modules.text(name))]
-        met = frozenset[str]()
-        while not words <= met:
-            met |= words
-            words = met.union(*(essence.words_called(text, met) for text in texts))
-        found = frozenset[str]().union(*(essence.words_called(text, met) for text in texts))
-        return next(filter(origins.may_vary, sorted(found)), "")
+        return next(filter(origins.may_vary, sorted(essence.all_words_called(texts, words))), "")
 
     # -- before a step --------------------------------------------------------------------------------------
 
@@ -179,23 +175,29 @@ class Evidence:
             put_native(self._namespace)
         self.modules.notice()
 
-    def cell_begins(self) -> Trail:
-        """An unmarked cell is about to run: note what it opens."""
+    def cell_begins(self, words: Set[str] | None) -> Trail:
+        """An unmarked cell is about to run: note what it opens; None for words that are not known."""
         trail = Trail(self.files.row)
-        watcher().start(trail, by_hook=True)
+        watcher().start(trail, looks=words is None or not words.isdisjoint(_LOOKERS), main=False)
         return trail
 
     def cell_ends(self, trail: Trail) -> None:
         """The cell is over."""
         watcher().stop(trail)
+        put_native(self._namespace)
 
-    def read_by_cell(self, trail: Trail, began: int, keys: Set[str] | None, *, hidden: Sequence[str]) -> Read:
-        """What a cell read that began then and names these environment variables; None for any of them."""
-        rows = self.files.rows(self.files.counting(trail.read, hidden=hidden), hidden=hidden)
+    def read_by_cell(self, trail: Trail, began: int, words: Set[str] | None, *, hidden: Sequence[str]) -> Read:
+        """What a cell with these words read that began then."""
+        counting = functools.partial(self.files.counting, hidden=hidden)
+        listed = counting(path for path in trail.listed if path not in trail.read)
+        rows = self.files.rows([*counting(trail.read), *listed], hidden=hidden, asked=trail.asked)
+        rows += [row for row in self.files.there(counting(trail.folders)) if row not in rows]
         changed = any(row.get("ctime", 0) >= began for row in rows) or any(trail.read.values())
-        environ = {name: self._concealed(os.environ.get(name)) for name in keys or ()}
-        is_clear = not (changed or trail.commands or trail.connected or keys is None)
-        return Read({row["path"]: row for row in rows}, environ, is_clear)
+        touched = {*trail.written, *map(os.path.dirname, trail.written)}
+        changed |= not touched.isdisjoint((*trail.read, *trail.listed, *trail.folders))
+        asks_entries = words is None or ("scandir" in words and any(word.startswith("st") for word in words))
+        is_clear = not (changed or trail.commands or trail.connected or (listed and asks_entries))
+        return Read({row["path"]: row for row in rows}, self._environ(trail), is_clear)
 
     # -- for META -------------------------------------------------------------------------------------------
 
@@ -292,7 +294,7 @@ class Evidence:
             "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | dict(read.environ),
             "unclear": unclear,
             "told": list(names),
-            "rests": origins.of_read(read.files, read.environ),
+            "rests": origins.of_read(record.paths(read.files.values(), ()), read.environ),
         }
 
     def accepted(
@@ -630,7 +632,8 @@ class Evidence:
         # what was not there before the step wrote it is its own
         rows = [row for path, row in before.items() if not (row.get("absent") and path in written)]
         left = self.files.rows([path for path in written if not self.files.is_temporary(path)], hidden=hidden)
-        known = {row["path"]: row for row in (*rows, *after.values(), *running.depends)}
+        there = self.files.there(counting(path for path in trail.folders if path not in trail.written))
+        known = {row["path"]: row for row in (*there, *rows, *after.values(), *running.depends)}
         return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row]
 
     def _files_now(
@@ -747,10 +750,12 @@ def _unknown_files(name: str, what: str) -> str:
 
 
 def _is_made_up(name: str) -> bool:
-    """Whether a module was put together by code: there is no text of it."""
+    """Whether a module was put together by code, or by what code put among the finders: there is no text of it."""
     module = sys.modules.get(name)
-    made = type(module) is types.ModuleType and module.__spec__ is None and not hasattr(module, "__file__")
-    return made and name != "__main__"
+    if type(module) is not types.ModuleType or hasattr(module, "__file__") or name == "__main__":
+        return False
+    spec = module.__spec__
+    return spec is None or (spec.origin not in ("built-in", "frozen") and spec.submodule_search_locations is None)
 
 
 def _of_module(path: str) -> str:

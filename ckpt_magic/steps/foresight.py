@@ -325,8 +325,9 @@ class _Above:
         """The code is the same: may its outcome be another one all the same?"""
         if self._is_module(name) or self._is_builtin(name):
             return None  # what is done to a module is told of the surroundings, of chance and of modules
-        told = meta["evidence"].get("asked", _NOTHING_ASKED).get("told", ())  # by files and variables, compared
-        word = "" if name in told else next(iter(origin.opens), "")
+        if name in meta["evidence"].get("asked", _NOTHING_ASKED).get("told", ()):
+            return None  # by files and variables, which are compared
+        word = next(iter(origin.opens), "")
         modules = meta["evidence"]["modules"] if origin.imports else ()
         word = word or (self._opens(modules, origin.words) if modules else "")
         return Cause("unclear", name, f"`{name}` may have another value each time (`{word}`)") if word else None

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.values import origins, source
-from ckpt_magic.values.origins import Past, Statement, Step
+from ckpt_magic.values import essence, origins
+from ckpt_magic.values.origins import Origin, Past, Statement, Step
 
 _MANY: Final = 2000  # events that are kept: beyond them nobody knows where a name came from
 
@@ -44,14 +44,14 @@ class History:
     """
 
     def __init__(self, modules: Modules) -> None:
+        self._modules = modules
         self._lender = Lender(modules)
         self._past = Past()
         self._known = True
         self._last = 0
         self._touched: set[str] | None = set()
         self._reads: dict[int, Read] = {}  # by the places of statements
-        # files that they may have read, and do not say so
-        self._unsaid: dict[int, Mapping[str, Mapping[str, Any]]] = {}
+        self._unsaid: dict[int, Read] = {}  # what they may have read, and do not say so
 
     def cell(self, tree: ast.Module | None) -> None:
         """Note an unmarked cell; None if its code is not known."""
@@ -78,12 +78,18 @@ class History:
         places = range(self._last, len(self._past.events))
         statements = {at: one for at in places if isinstance(one := self._past.events[at], Statement)}
         self._reads.update(dict.fromkeys(places, read))
-        if any(origins.reads_files(one.words) for one in statements.values()):
-            return
         imports = any(one.imports for one in statements.values())  # what libraries read of their own is none of ours
-        files = {path: row for path, row in read.files.items() if not (imports and os.path.isabs(path))}
+        said = {text for one in statements.values() if any(map(origins.may_vary, one.words)) for text in one.texts}
+        unsaid = Read(
+            {
+                path: row
+                for path, row in read.files.items()
+                if not (imports and os.path.isabs(path)) and said.isdisjoint((path, os.path.basename(path)))
+            },
+            {name: value for name, value in read.environ.items() if name not in said},
+        )
         others = [at for at, one in statements.items() if not (one.imports or one.is_literal or one.changes)]
-        self._unsaid.update(dict.fromkeys(others, files) if files else {})
+        self._unsaid.update(dict.fromkeys(others, unsaid) if unsaid.files or unsaid.environ else {})
 
     def read_for(self, names: Iterable[str]) -> tuple[list[str], Read]:
         """Names whose values vary by nothing but what was read for them, and that."""
@@ -91,13 +97,14 @@ class History:
         for name in sorted(names):
             origin = self._past.origin(name)
             for at in self._unsaid.keys() & set(origin.places):
-                all_read = replace(all_read, files={**all_read.files, **self._unsaid[at]})
-            if not origin.varies or not origins.reads_only(origin):
+                all_read |= self._unsaid[at]
+            varies = self._varies(origin)
+            if not varies:
                 continue
             read = functools.reduce(operator.or_, filter(None, map(self._reads.get, origin.places)), Read({}, {}))
             read = Read(
-                read.files if origin.varies - source.ENVIRON else {},
-                read.environ if origin.varies & source.ENVIRON else {},
+                read.files if varies - origins.OF_ENVIRON else {},
+                read.environ if varies & origins.OF_ENVIRON else {},
                 read.is_clear,
             )
             both = all_read | read
@@ -105,6 +112,17 @@ class History:
                 all_read = both
                 told.append(name)
         return told, all_read
+
+    def _varies(self, origin: Origin) -> Set[str]:
+        """The words that make a value vary, those of own modules too; none if that is more than what is seen."""
+        own = self._modules.own(origin.imports)
+        texts = own.values()
+        called = filter(origins.may_vary, essence.all_words_called(texts, origin.words))
+        named = {word for text in texts for word in essence.defined_in(text)}  # what they do is told by what they call
+        varies = origin.varies.union(called) - {word for word in named if not any(f".{word}" in text for text in texts)}
+        every = origin.imports.union(*map(essence.imports, texts))
+        imports = {name for name in every if name and name[0] != "." and name.partition(".")[0] not in own}
+        return varies if origins.reads_only(varies, imports, (*origin.texts, *texts)) else frozenset()
 
     def step(self, number: int, left: Mapping[str, str | None], deleted: Iterable[str]) -> None:
         """Note a step that ran or was restored, and the digests of what it left."""

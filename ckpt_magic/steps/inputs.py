@@ -117,6 +117,9 @@ class Files:
         if row.get("absent") or now.get("absent") or ("count" in row) != ("count" in now):
             return bool(row.get("absent")) and bool(now.get("absent"))
         if "count" in row:
+            new = {os.path.basename(one) for one in self.planned if os.path.dirname(one) == path}
+            if new and not isinstance(now["names"], str):
+                now = {**now, "names": sorted({*now["names"], *new})}
             if row["names"] == now["names"]:
                 return True
             if isinstance(row["names"], str) or isinstance(now["names"], str):
@@ -141,6 +144,11 @@ class Files:
             every = [inner for name in names for inner in self._below(self.path(name), hidden)]
             rows.update({row["path"]: row for row in self.rows(every, hidden=hidden)})
         return list(rows.values())
+
+    def there(self, folders: Iterable[str]) -> list[dict[str, Any]]:
+        """Rows of folders of which no more counts than that they are there."""
+        names = [f"{self.name(path)}{os.sep}" for path in folders]
+        return [{"path": name, "pattern": glob.escape(name), "names": [name]} for name in names]
 
     def matches(self, pattern: str) -> list[str]:
         """Names of the files that a pattern matches."""

@@ -34,6 +34,7 @@ _FROZEN: Final = ("<frozen importlib", "<frozen zipimport")
 _SHOWERS: Final = frozenset({"linecache", "tokenize", "inspect"})
 _TELLERS: Final = frozenset({"traceback", "warnings", "logging", "IPython", "stack_data", "executing", "pdb", "bdb"})
 _USERS: Final = frozenset({"__main__"})
+_ASKERS: Final = frozenset({"expandvars", "main", "which", "getuser", "_candidate_tempdir_list"})  # of Python, for them
 _STARTERS: Final = _USERS | {"IPython", "pexpect", "ptyprocess"}  # who starts programs for them
 _LOOKS: Final = ("stat", "lstat", "access", "readlink")
 # What asks a file for nothing but whether it is there, and how large; and what asks where links lead.
@@ -57,6 +58,8 @@ class Trail:
         Files opened for writing, renamed to or removed, in order.
     listed
         Folders whose names were listed.
+    folders
+        Those that were asked for and there.
     environ
         Environment variables that were asked for, with the value at the first time (None: it was not set). Those that
         the code itself had set before are not among them.
@@ -84,6 +87,7 @@ class Trail:
         self.looked: set[str] = set()
         self.written: dict[str, None] = {}
         self.listed: dict[str, None] = {}
+        self.folders: dict[str, None] = {}
         self.environ: dict[str, str | None] = {}
         self.environ_set: set[str] = set()
         self.all_of_environ = False
@@ -135,7 +139,11 @@ class Trail:
     def looks(self, path: Any, asked: str) -> None:
         """Code asked for a file; of a folder that is there it asks no more than that, unless it is a link."""
         absolute = self._absolute(path)
-        if absolute is None or (os.path.isdir(absolute) and not (asked and os.path.islink(absolute))):
+        if absolute is None:
+            return
+        if os.path.isdir(absolute) and not (asked and os.path.islink(absolute)):
+            if absolute not in self.written:
+                self.folders[absolute] = None
             return
         if asked and absolute not in self.written and self.asked.get(absolute) != "all":
             self.asked[absolute] = asked
@@ -189,16 +197,15 @@ class Watcher:
         finally:
             self.stop(trail)
 
-    def start(self, trail: Trail, *, by_hook: bool = False) -> None:
-        """Note on `trail` what is opened from now on; `by_hook`, nothing takes the place of anything."""
+    def start(self, trail: Trail, *, looks: bool = True, main: bool = True) -> None:
+        """Note on `trail` what is opened from now on, what of files is `looked` at, what is asked of `__main__`."""
         with self._lock:
             self._settle()
             self._trails.append(trail)
-            if by_hook:
-                return
             self._watch_environ()
-            self._watch_main()
-            for look in self._looks:
+            if main:
+                self._watch_main()
+            for look in self._looks if looks else ():
                 look.begin()
 
     def stop(self, trail: Trail) -> None:
@@ -271,7 +278,7 @@ class Watcher:
         if self._trails and isinstance(path, (str, bytes, os.PathLike)):
             text = os.fsdecode(path)
             frame = sys._getframe(2)
-            if _is_by(frame, _USERS):
+            if _is_by(frame, _USERS) and not _is_made(frame):
                 for trail in tuple(self._trails):
                     trail.looks(text, _asked_by(frame, look))
 
@@ -406,7 +413,7 @@ def _counts(frame: types.FrameType | None) -> bool:
     if frame.f_code.co_name == "expanduser":
         return _is_by(frame, _USERS)
     asks = str(frame.f_globals.get("__name__"))
-    if asks.partition(".")[0] in sys.stdlib_module_names and frame.f_code.co_name not in ("expandvars", "main"):
+    if asks.partition(".")[0] in sys.stdlib_module_names and frame.f_code.co_name not in _ASKERS:
         return asks == "__main__"
     while frame is not None:
         if frame.f_code.co_filename.startswith(_FROZEN):
@@ -480,6 +487,15 @@ def _is_by(frame: types.FrameType | None, tops: Set[str]) -> bool:
             return False
         frame = frame.f_back
     return True  # in a thread that runs nothing else
+
+
+def _is_made(frame: types.FrameType | None) -> bool:
+    """Whether a folder is asked for since it is about to be made, if it is not there."""
+    while frame is not None and _top(frame) in sys.stdlib_module_names:
+        if frame.f_code.co_name in ("makedirs", "mkdir"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _asked_by(frame: types.FrameType, look: str) -> str:

@@ -223,7 +223,8 @@ def as_accepted(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def paths(rows: Iterable[Mapping[str, Any]], modules: Iterable[str]) -> list[str]:
     """Paths of files of META, and what files of modules are called."""
-    return [*(row["path"] for row in rows), *(f"{name.rpartition('.')[2]}.py" for name in modules)]
+    named = (os.path.join(row["path"], "*") if "count" in row else row["path"] for row in rows)
+    return [*named, *(f"{name.rpartition('.')[2]}.py" for name in modules)]
 
 
 def by_either(meta: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Judged], good: Judged) -> Judged:

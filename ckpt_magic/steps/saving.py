@@ -244,7 +244,7 @@ class Saver:
 
         def origins_of(files: Iterable[str], own: Iterable[str]) -> dict[str, str] | None:
             groups = {SURROUNDINGS: rests, FILES: origins.of_files(files)}
-            groups[ABOVE] = origins.of_read(read.files, read.environ)
+            groups[ABOVE] = origins.of_read(record.paths(read.files.values(), ()), read.environ)
             return kernel.history.origins(names, modules, groups=groups, own=own)
 
         is_told = kernel.around.modules_set()

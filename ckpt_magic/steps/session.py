@@ -284,10 +284,11 @@ class Session(Kernel):
         self._cell, self.in_cell = tree, True
         self.history.cell(tree)
         found = self.watch.cell_begins(tree)
-        own = () if found is None else self._own_code(found[0], found[1]).values()
+        own = [] if found is None else [*self._own_code(found[0], found[1]).values()]
         self.around.cell_begins(tree, found, self.places, map(essence.words_of_module, own))
         self.end_reading()
-        self._reading = self.evidence.cell_begins(), time.time_ns(), None if found is None else found[2].keys
+        words = None if found is None else found[2].read.union(*(essence.words_of_module(text).read for text in own))
+        self._reading = self.evidence.cell_begins(words), time.time_ns(), words
 
     def cell_ends(self, *, failed: bool = False, text: str | None = None) -> list[Advice]:
         """Attribute what changed to the unmarked cell that just ended.

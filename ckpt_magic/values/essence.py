@@ -278,6 +278,21 @@ def words_called(text: str, words: Set[str]) -> frozenset[str]:
     return frozenset[str]().union(*map(defined.__getitem__, _led_to(defined, words)))
 
 
+def all_words_called(texts: Iterable[str], words: Set[str]) -> frozenset[str]:
+    """The same for several modules, which call each other."""
+    texts, found, met = [*texts], frozenset[str](), frozenset[str]()
+    while not words <= met:
+        met |= words
+        found = frozenset[str]().union(*(words_called(text, met) for text in texts))
+        words = found
+    return found
+
+
+def defined_in(text: str) -> Set[str]:
+    """Names of the functions and classes of a module."""
+    return _module(text).defined.keys()
+
+
 def _led_to(defined: Mapping[str, Set[str]], words: Set[str]) -> set[str]:
     """What is defined under one of these words, and all that this mentions."""
     met, todo = set[str](), words & defined.keys()

@@ -28,7 +28,8 @@ SURROUNDINGS: Final = "<surroundings>"
 """Stands for the environment, the working directory and options of libraries; `<surroundings cwd>` for a part."""
 
 FILES: Final = "<files>"
-"""Stands for files that cells write; `<files data.csv>` for those of a name, `<files ?>` for those of any name."""
+"""Stands for files that cells write; `<files data.csv>` for those of a name, `<files ?>` for those whose name is not
+written down, `<files *>` for all of them."""
 
 ABOVE: Final = "<read above>"
 """Stands for what cells do to the files and variables that cells read."""
@@ -96,11 +97,13 @@ _OPEN: Final = (
             "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
             "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
             "loadtxt genfromtxt memmap load loads_from exists lexists isfile is_file isdir is_dir getsize getmtime "
-            "stat expandvars"
+            "stat expandvars expanduser"
         ).split()
     )
     | essence.TEXT_READERS  # comments count
 )
+# What modules are found and made by, whoever imports them.
+_IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
 # Libraries of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
@@ -114,14 +117,17 @@ _CHANGING: Final = (
     *("register", "add", "set", "install", "patch", "insert", "append", "extend", "update", "enable", "disable", "use"),
     *("push", "pop", "remove", "unregister", "replace", "define", "init", "configure", "activate", "hook", "clear"),
 )
-# Those of them that ask for nothing but files, which are seen to be opened, and for variables of the environment.
+# Those of them that ask for nothing but files and folders, as is seen, and for variables of the environment.
 _SEEN: Final = frozenset(
     "open read readline readlines read_text read_bytes load fromfile loadtxt genfromtxt environ getenv read_csv "
-    "read_table read_fwf read_json read_pickle read_excel".split()
+    "read_table read_fwf read_json read_pickle read_excel listdir scandir glob rglob iterdir walk exists lexists "
+    "isfile is_file isdir is_dir getsize getmtime stat expandvars expanduser".split()
 )
 _SEEN_IN: Final = frozenset(
     "pandas numpy yaml joblib toml tomli dotenv scipy sklearn matplotlib seaborn PIL tqdm torch openpyxl".split()
 )
+OF_ENVIRON: Final = source.ENVIRON | {"expandvars", "expanduser"}
+"""Those that ask for variables of the environment."""
 _OPEN_STARTS: Final = ("read_", "scan_", "load_", "fetch_", "open_")
 
 
@@ -227,10 +233,10 @@ def reads_files(words: Set[str]) -> bool:
     return any(may_vary(word) for word in words - source.ENVIRON)
 
 
-def reads_only(origin: Origin) -> bool:
-    """Whether what makes a value vary is files that Python is seen to open and variables that the code names, alone."""
-    tops = {name.partition(".")[0] for name in origin.imports} - sys.stdlib_module_names
-    return origin.varies <= _SEEN and tops <= _SEEN_IN and not any("://" in text for text in origin.texts)
+def reads_only(varies: Set[str], imports: Set[str], texts: Iterable[str]) -> bool:
+    """Whether what makes a value vary is what Python is seen to ask for, alone: files, folders, the environment."""
+    tops = {name.partition(".")[0] for name in imports} - sys.stdlib_module_names
+    return varies <= _SEEN and tops <= _SEEN_IN and not any("://" in text for text in texts)
 
 
 def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
@@ -508,7 +514,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         names.asleep,
         {node.name: frozenset(touches | acts | by_others)} if isinstance(node, _DEFINITIONS) else {},
         names.imports,
-        names.dynamic,
+        names.dynamic or not spoken.isdisjoint(_IMPORTING),
         "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
         words,
         texts,
@@ -522,7 +528,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
 
 def of_files(paths: Iterable[str]) -> list[str]:
     """What stands for these files, in code that writes files."""
-    found = {f"<files {os.path.basename(path)}>" for path in paths}
+    names = [os.path.basename(path) for path in paths]
+    found = {"<files *>" if "*" in name else f"<files {name}>" for name in names}
     return sorted({*found, "<files ?>"} if found else ())
 
 
@@ -562,7 +569,7 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
         found = {match[1] for text in texts if (match := _FILE_NAME.fullmatch(text))}
         is_known = found and not words & _STARTING
         is_known = is_known and not any(isinstance(one, ast.JoinedStr | ast.BinOp) for one in inside)
-        yield from (f"<files {name}>" for name in (found if is_known else {*found, "?"}))
+        yield from (f"<files {name}>" for name in (found if is_known else {*found, "?"}) | {"*"})
 
 
 def _lent_acts(words: Set[str]) -> Iterator[str]:
@@ -577,7 +584,7 @@ def _lent_acts(words: Set[str]) -> Iterator[str]:
     if "environ" in topics:
         yield from ("<surroundings environ *>", "<surroundings environ ?>")
     if _writes(words, words):
-        yield "<files ?>"
+        yield from ("<files ?>", "<files *>")
 
 
 def _writes(words: Set[str], texts: Collection[str]) -> bool:

@@ -13,6 +13,7 @@ import decimal
 import gc
 import logging
 import os
+import shutil
 import sqlite3
 import sys
 import textwrap
@@ -76,6 +77,26 @@ def env(name: str, value: str) -> Edit:
     return lambda cells: os.environ.__setitem__(name, value)
 
 
+def program(name: str) -> Edit:
+    """Let a file be a program, and be found."""
+
+    def edit(cells: list[tuple[Any, ...]]) -> None:
+        Path(name).chmod(0o755)
+        os.environ["PATH"] = os.path.dirname(name)
+
+    return edit
+
+
+def in_new_process(edit: Edit) -> Edit:
+    """Forget the module that has no file, and what finds it."""
+
+    def forget(cells: list[tuple[Any, ...]]) -> None:
+        edit(cells)
+        sys.modules.pop("way_made", None)
+
+    return forget
+
+
 def archive(content: str) -> Edit:
     def edit(cells: list[tuple[Any, ...]]) -> None:
         with zipfile.ZipFile("x.zip", "w") as packed:
@@ -120,6 +141,18 @@ class Base(metaclass=Derived):
 """
 }
 RATE = {"way_mod.py": "class Tool: pass\ntool = Tool()\ntool.rate = 0\ndef get(): return tool.rate\n"}
+FINDER = """
+import importlib.abc, importlib.util, sys
+class Loader(importlib.abc.Loader):
+    def create_module(self, spec): return None
+    def exec_module(self, module): module.X = V
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        return importlib.util.spec_from_loader(name, Loader()) if name == 'way_made' else None
+V = 1
+# %%
+sys.meta_path.insert(0, Finder())
+"""
 SPEC = """
 import importlib.util as tools
 spec = tools.spec_from_file_location('way_spec', 'x.py')
@@ -187,6 +220,26 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "import xml.etree.ElementTree as tree\ncfg = tree.parse('x.xml').getroot().tag", "y = cfg", {"x.xml": "<a/>"},
      file("x.xml", "<b/>")),
     ("whether a file is there", "import os\nthere = os.path.exists('x.txt')", "y = there", {}, file("x.txt", "")),
+    ("a file beside one that words tell of", "import xml.etree.ElementTree as tree\na = open('x.txt').read()\n"
+     "cfg = tree.parse('x.xml').getroot().tag", "y = cfg", {"x.txt": "1", "x.xml": "<a/>"}, file("x.xml", "<b/>")),
+    ("names of files that a cell looks for", "import glob\nnames = sorted(glob.glob('d/**/*.txt', recursive=True))",
+     "y = names", {"d/e/a.txt": ""}, file("d/e/b.txt", "")),
+    ("names of files in a folder into which a cell writes", "from pathlib import Path\nPath('d/b.txt').write_text('1')",
+     "y = sorted(one.name for one in Path('d').iterdir())", {"d/a.txt": ""}, text("b.txt", "c.txt")),
+    ("the time of a file that a cell asks for", "import os\ntime = os.path.getmtime('x.txt')", "y = time",
+     {"x.txt": ""}, lambda cells: os.utime("x.txt", (5, 5))),
+    ("whether a folder is there, asked by a cell", "import os\nthere = os.path.isdir('d')", "y = there", {"d/x": ""},
+     lambda cells: shutil.rmtree("d")),
+    ("whether a folder is there", "import os", "y = os.path.isdir('d')", {"d/x": ""}, lambda cells: shutil.rmtree("d")),
+    ("a variable whose name is put together", "import os\nk = 'MODE'\nmode = os.environ.get(f'WAY_{k}', '')",
+     "y = mode", {}, env("WAY_MODE", "2")),
+    ("the home folder that a cell asks for", "from pathlib import Path\nhome = str(Path.home())", "y = home", {},
+     env("HOME", "/nowhere")),
+    ("where a program lies", "import shutil", "y = shutil.which('way')", {"b/way": ""},
+     program("b/way")),
+    # -- how modules are found
+    ("what a finder of the notebook makes", FINDER + "\n# %%\nimport way_made\nvalue = way_made.X", "y = value", {},
+     in_new_process(text("V = 1", "V = 2"))),
     # -- what modules ask for when they are imported
     ("a file", "import way_mod", "y = way_mod.CONFIG", CONFIG, file("x.json", "2")),
     ("a file, through a function", "from way_mod import get", "y = get()", CONFIG, file("x.json", "2")),
@@ -554,6 +607,17 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("get(3)", "get(4)")),
     ("another generator than that of a seed", "import random\nimport numpy as np\nrandom.seed(1)\n"
      "own = np.random.default_rng(0)\na = own.normal(size=3)", "y = random.random()", {}, text("size=3", "size=4")),
+    ("names of files beside those that a cell looks for", "import glob, os\nif os.path.isdir('d'):\n"
+     "    names = sorted(glob.glob('d/*.txt'))", "y = names", {"d/a.txt": "", "e/a.txt": ""}, inner("e/b.txt", "")),
+    ("a file in a folder that is only asked for", "import os\nthere = os.path.isdir('d')",
+     "y = there, os.path.isdir('d')", {"d/a.txt": ""}, inner("d/b.txt", "")),
+    ("a folder that a cell makes", "import os\nos.makedirs('d', exist_ok=True)\nrate = 1",
+     "os.makedirs('d', exist_ok=True)\ny = rate", {}, lambda cells: os.rmdir("d")),
+    ("a file beside one that a function of a module reads", "import way_mod\ncfg = way_mod.load_config()", "y = cfg",
+     {"way_mod.py": "import json\ndef load_config():\n    with open('x.json') as h: return json.load(h)\n",
+      "x.json": "1", "other.json": "1"}, file("other.json", "2")),
+    ("a variable beside one whose name is put together", "import os\nk = 'MODE'\n"
+     "mode = os.environ.get(f'WAY_{k}', '')", "y = mode", {}, env("WAY_OTHER", "2")),
     ("a function in a library that the step does not use", "import json, textwrap\ndef f(*a): return 1\n"
      "textwrap.wrap = f", "y = json.dumps([1])", {}, text("return 1", "return 2")),
 ]  # fmt: skip
@@ -579,6 +643,7 @@ NEVER_TOLD: list[tuple[str, str, str, str]] = [
      "y = os.read(f, 9)", "an open file"),
     ("a folder that was opened as a number", "import os\nf = os.dup2(os.open('.', os.O_RDONLY), 200)",
      "try:\n    y = os.stat('x.txt', dir_fd=f)\nexcept OSError: y = 0", "an open file"),
+    ("a module that a finder of the notebook makes", FINDER, "import way_made\ny = way_made.X", "has no file"),
     ("a module that has no file", "import sys, types\nsys.modules['way_made'] = types.ModuleType('way_made')",
      "import way_made\ny = way_made.__name__", "has no file"),
 ]  # fmt: skip
@@ -600,6 +665,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     others = {*own_modules()}
     monkeypatch.setattr(owned, "own_modules", lambda: [name for name in own_modules() if name not in others])
     rgb_to_hsv = colorsys.rgb_to_hsv
+    finders = sys.meta_path[:]
     environ, limit = dict(os.environ), sys.getrecursionlimit()
     yield path
     os.environ.clear()
@@ -613,6 +679,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del textwrap.TextWrapper.way
     vars(builtins).pop("way_value", None)
     sys.modules.pop("way_made", None)
+    sys.meta_path[:] = finders
     projects.forget_modules(path)
     gc.collect()  # files that cells left open
 

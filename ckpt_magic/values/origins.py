@@ -149,6 +149,8 @@ class Statement:
     """Those of them that it does no more to than to call what they are or have, by no word that says of a change."""
     asleep: Mapping[str, Set[str]]
     """What functions read that it defines."""
+    later: Mapping[str, Set[str]]
+    """The same of all that it binds: what is read when that is used."""
     changes: Mapping[str, Set[str]]
     """What the functions and classes that it defines may change in place when they are called."""
     imports: Set[str]
@@ -271,6 +273,7 @@ class Past:
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.events: list[Event] = []
         self._asleep: dict[str, Set[str]] = {}
+        self._later: dict[str, Set[str]] = {}
         self._changes: dict[str, Set[str]] = {}
         self._modules = set[str]()  # functions change what is in them
         self._libraries: Set[str] = set[str]()
@@ -304,6 +307,7 @@ class Past:
                 self._libraries = self._libraries - event.binds | event.libraries
                 self._calm = self._calm - event.binds | event.calm
                 self._touching = None
+            self._later.update(event.later)
             if event.asleep or event.changes or event.imports:
                 self._asleep.update(event.asleep)
                 self._changes.update(event.changes)
@@ -354,7 +358,7 @@ class Past:
             for at, event in enumerate(self.events):
                 if isinstance(event, Statement):
                     _note(self._touching, self._touched_by(event), at)
-        needed = _woken(names, self._asleep)
+        needed = _woken(names, self._later)
         others = self._aliases(needed)
         on_the_way: list[Event] = []
         digest = hashlib.blake2b(digest_size=12)
@@ -389,7 +393,7 @@ class Past:
                     continue
             on_the_way.append(event)
             digest.update(f"{event.digest};".encode())
-            woken = _woken(event.reads, self._asleep)
+            woken = _woken(event.reads, self._later)
             if not event.changes:
                 called |= woken
             if event.opens and (not event.changes or event.binds & called):
@@ -512,6 +516,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         touches - for_sure,
         called,
         names.asleep,
+        {name: lender.stand_ins.led_to(name) for name in names.binds},
         {node.name: frozenset(touches | acts | by_others)} if isinstance(node, _DEFINITIONS) else {},
         names.imports,
         names.dynamic or not spoken.isdisjoint(_IMPORTING),

@@ -59,6 +59,10 @@ class StandIns:
                 todo += self._known[name].names
         return frozenset(words)
 
+    def led_to(self, name: str) -> frozenset[str]:
+        """The names of the notebook for which a name stands."""
+        return frozenset(self._known.get(name, _StandIn()).names)
+
     def note(self, node: ast.stmt, names: source.Names, words: Set[str]) -> None:
         """Go on: a statement with these names and words has run."""
         if isinstance(node, ast.Import):

@@ -184,6 +184,11 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a function of a module that is imported by name afterwards",
      "import colorsys as c\nc.rgb_to_hsv = lambda one: 'a'\n# %%\nfrom colorsys import rgb_to_hsv\n"
      "a = rgb_to_hsv('x')", "y = a", {}, text("'a'", "'b'")),
+    ("a global that is bound after the object whose class reads it", "class Tool:\n    def go(self): return k\n"
+     "tool = Tool()\n# %%\nk = 1\n# %%\na = tool.go()", "y = a", {}, text("k = 1", "k = 2")),
+    ("a function that is bound after another one that calls it, in a container",
+     "tools = {'go': lambda: get()}\n# %%\ndef get(): return 1\n# %%\na = tools['go']()", "y = a", {},
+     text("return 1", "return 2")),
     # -- what nobody calls
     ("what is called when an object goes", "import weakref\nout = []\nclass Tool: pass\ntool = Tool()\n# %%\n"
      "def note(): out.append(1)\n# %%\nend = weakref.finalize(tool, note)\ndel end", "del tool\ny = out[-1]", {},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import copyreg
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -29,6 +30,16 @@ def base_of(kind: Any) -> type | None:
     if any(getattr(kind, name, None) is not getattr(base, name, None) for name in _WAYS):
         return None
     return base
+
+
+def fills_itself(kind: Any) -> type | None:
+    """The container of Python that a library's class is derived from, if a method of its own would fill it.
+
+    That of matplotlib's colors clears a cache, which an object has only when its attributes are there.
+    """
+    base = base_of(kind)
+    ways = _FILLED.get(base, ()) if base is not None else ()
+    return base if any(type(getattr(kind, name)) is types.FunctionType for name in ways) else None
 
 
 def reducer(base: Any, evaluated: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -72,4 +83,5 @@ _CALLS: Final[dict[type, Callable[[Any], Iterator[_Call]]]] = {  # the derived b
     collections.deque: _of_deque,
     bytearray: lambda obj: iter([(bytearray.__init__, (bytes(obj),))]),
 }
+_FILLED: Final[dict[type, tuple[str, ...]]] = {dict: ("__setitem__",), list: ("append", "extend")}  # by unpickling
 _WAYS: Final = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")

@@ -93,7 +93,7 @@ class Definitions(Functions):
         if cls in _SINGLETONS:
             return NotImplemented
         if identity(cls) in unnamed_types():
-            return getattr, (types, unnamed_types()[identity(cls)])
+            return getattr, unnamed_types()[identity(cls)]
         if (name := other_name(cls)) is not None:
             self.note(cls.__module__)
             return getattr, (sys.modules[cls.__module__], name)
@@ -288,8 +288,14 @@ class Definitions(Functions):
         for name, member in cls._member_map_.items():
             if name != member._name_:
                 continue
-            other = vars(twin._member_map_[name])
-            extra = {k: v for k, v in vars(member).items() if k != "__objclass__" and not equal(other.get(k, cls), v)}
+            its, other = vars(member), vars(twin._member_map_[name])
+            same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(its, other, strict=False)))
+            late = [*its][same:] if [*other][same:] else []  # what an ``__init__`` set comes before what enum adds
+            if late:
+                yield self.block(dict.pop, Form(vars, member), dict.fromkeys([*other][same:]), cls)
+            extra = {
+                k: v for k, v in its.items() if k in late or (k != "__objclass__" and not equal(other.get(k, cls), v))
+            }
             if extra:
                 yield self.block(object.__setattr__, member, extra, cls)
         own = {v: m for v, m in cls._value2member_map_.items() if m._name_ in cls._member_map_}

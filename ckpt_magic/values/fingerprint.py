@@ -300,7 +300,9 @@ class Look(ValuePickler):
         try:
             self.dump(value)
             self._write_texts()
-        except Exception as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
+        except (KeyboardInterrupt, SystemExit):  # of who wants to end this
+            raise
+        except BaseException as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
             seen = Seen(value, None, reason(error))
             self._note_beside(set(map(identity, held)) if self._paths else frozenset[int]())
             held.extend(_reachable(value, self.namespace))

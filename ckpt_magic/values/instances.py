@@ -118,6 +118,21 @@ def is_asked_early(kind: Any) -> bool:
     return is_asked_to_read(kind) or type(kind.__hash__) is types.FunctionType
 
 
+def is_asked_for_all(kind: Any) -> bool:
+    """Whether a notebook class has a ``__getattribute__``, which pickle asks for attributes, and which may tell others.
+
+    Only where the attributes are all that there is of an object.
+    """
+    ways = ("__setstate__", "__getnewargs__", "__getnewargs_ex__")
+    return (
+        type(kind.__getattribute__) is types.FunctionType
+        and next(filter(importable, kind.__mro__)) is object
+        and not reduces_itself(kind)
+        and kind.__getstate__ is object.__getstate__
+        and not any(hasattr(kind, name) for name in ways)
+    )
+
+
 def is_asked_to_read(kind: Any) -> bool:
     """Whether unpickling asks a ``__getattr__`` of a class, or its ``__setattr__``, by which it fills slots."""
     return has_getattr(kind) or (type(kind.__setattr__) is types.FunctionType and bool(copyreg._slotnames(kind)))  # type: ignore[attr-defined]

@@ -242,6 +242,8 @@ class ValuePickler(pickle.Pickler):
                 return instances.made_by_base
         elif instances.wants_arguments(kind):
             return instances.made_by_base
+        elif (base := containers.fills_itself(kind)) is not None and not instances.is_asked_early(kind):
+            return containers.reducer(base, self.definitions.evaluated)
         usual = self._reducer_for_instances(kind)
         if by_reference(kind) and (sets := instances.weak_sets(kind)):
             return instances.listed(usual, sets)
@@ -250,7 +252,7 @@ class ValuePickler(pickle.Pickler):
         return instances.asked_before(usual) if instances.is_asked_for_slots(kind) else usual
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
-        if instances.is_asked_early(kind):
+        if instances.is_asked_early(kind) or instances.is_asked_for_all(kind):
             return self._early
         return instances.instance if instances.can_share_attributes(kind) else None
 
@@ -350,13 +352,18 @@ class ValuePickler(pickle.Pickler):
 
         A set in a cycle asks for the hash of its members, which are then still being read: so an object is made with
         those attributes that lead nowhere. And pickle asks a ``__getattr__`` for ``__setstate__``, a ``__setattr__`` to
-        fill slots: so it does not.
+        fill slots: so it does not. Nor is a ``__getattribute__`` asked what there is.
         """
-        if not instances.is_asked_to_read(type(obj)) and all(
+        reduced: Any
+        if instances.is_asked_for_all(type(obj)):
+            state = instances.attributes(obj)
+            reduced = copyreg.__newobj__, (type(obj),), state, None, None  # type: ignore[attr-defined]
+        elif not instances.is_asked_to_read(type(obj)) and all(
             map(instances.leads_nowhere, getattr(obj, "__dict__", {}).values())
         ):
             return self._instance_of(obj)
-        reduced: Any = object.__reduce_ex__(obj, PROTOCOL)
+        else:
+            reduced = object.__reduce_ex__(obj, PROTOCOL)
         made, (kind, *args), state, *items = reduced
         parts = state if type(state) is tuple and len(state) == 2 else (state, None)
         if made is not copyreg.__newobj__ or not all(map(instances.are_attributes, parts)):  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ Asked of every definition that a value reaches, so nothing here runs code of the
 
 from __future__ import annotations
 
+import _collections_abc
 import copyreg
 import functools
 import sys
@@ -134,11 +135,12 @@ _NAMED_KINDS: Final = frozenset(
 
 
 @functools.lru_cache(maxsize=1)
-def unnamed_types() -> dict[int, str]:
-    """The interpreter's types that only `types` has a name for, e.g. `types.FunctionType`: `id` to name."""
+def unnamed_types() -> dict[int, tuple[types.ModuleType, str]]:
+    """The interpreter's types that only these modules have a name for, e.g. `types.FunctionType`: `id` to place."""
     return {
-        identity(kind): name
-        for name, kind in vars(types).items()
+        identity(kind): (module, name)
+        for module in (_collections_abc, types)
+        for name, kind in vars(module).items()
         if isinstance(kind, type) and kind.__module__ == "builtins" and not importable(kind)
     }
 

@@ -77,9 +77,9 @@ def read(
             parts = _as_in_a_cell(reader.load, globals)
             if len(skeleton) > _MANY:
                 collector.spare_the_young()
-    except (CheckpointUnreadableError, DamagedError, MemoryError):
+    except (CheckpointUnreadableError, DamagedError, MemoryError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # __setstate__ and the like are the users' code
+    except BaseException as error:  # __setstate__ and the like are the users' code
         missing = error.name if isinstance(error, ImportError) else None
         raise CheckpointUnreadableError(_unreadable(error), name=missing) from error
     try:
@@ -181,7 +181,7 @@ def _own(from_buffer: Callable[..., Any], *args: Any) -> Any:
     return array.copy("K") if is_writeable(array) else array
 
 
-def _unreadable(error: Exception) -> str:
+def _unreadable(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"module {error.name} is missing here"
     return f"{type(error).__name__}: {error}"

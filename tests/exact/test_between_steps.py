@@ -390,6 +390,23 @@ s = x.sub('-', 'baab'), r
 """,
 )
 
+for error in ("GeneratorExit", "Stop"):
+    scenario(
+        f"an object whose __reduce_ex__ raises {error} is lost, and nothing else",
+        f"""
+%%step 1
+class Stop(BaseException): pass
+class Odd:
+    def __reduce_ex__(self, protocol): raise {error}('no')
+o = Odd(); keep = [1]
+%%step 2
+keep.append(2)
+%%step 3
+r = keep
+""",
+        lost="o",
+    )
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

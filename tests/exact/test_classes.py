@@ -1644,7 +1644,6 @@ r = g.gradient(x), f.a.value
 g.a.b.name = 'y'
 """,
 )
-
 scenario(
     "an unmarked cell changes an instance of a class that names its attributes and that a step extended",
     """
@@ -1663,7 +1662,6 @@ r = x.gradient(x), x.value
 x.name = 'y'
 """,
 )
-
 scenario(
     "a metaclass notes the classes that an unmarked cell makes",
     """
@@ -1743,6 +1741,67 @@ try: raise w
 except KeyError as error: kept = error
 %%step 3
 w.b.append(3); r = kept is w, kept.b, w.args, ratio.of is w.b
+""",
+)
+scenario(
+    "classes whose __getattribute__ tells of other attributes than there are, in sets and in slots, too",
+    """
+%%step 1
+class Odd:
+    __slots__ = ('a', '__dict__')
+    def __init__(self, a): self.a = a; self.others = {self}; self.c = [a]
+    def __hash__(self): return hash(object.__getattribute__(self, 'a'))
+    def __eq__(self, other): return self is other
+    def __getattribute__(self, name): return {'a': 0} if name == '__dict__' else object.__getattribute__(self, name)
+class Asks:
+    def __init__(self): self.v = 1
+    def __getattribute__(self, name):
+        return (lambda: object.__getattribute__(self, name[4:])) if name.startswith('get_') else super().__getattribute__(name)
+o = Odd('x'); group = {o, Odd('y')}; p = Asks(); d = vars(p)
+%%step 2
+o.c.append(1); o.others.add(Odd('z')); d['w'] = 2; x = p.get_w()
+%%step 3
+p.z = 3; r = o in o.others, o in group, len(group), o.c, sorted(q.a for q in o.others), sorted(d)
+""",
+)
+scenario(
+    "attributes of enum members in the order in which they were set",
+    """
+%%step 1
+import enum
+class E(enum.Enum):
+    A = 1
+    B = 2
+    def __init__(self, v): self.w = v * 2; self.u = [v]
+class Plain(enum.IntEnum): ONE = 1
+E.A.extra = 1; Plain.ONE.note = 'n'
+%%step 2
+order = list(vars(E.A)), list(vars(Plain.ONE)); E.B.u.append(3)
+%%step 3
+r = list(E.B.__dict__), E.B.u, E.A.extra, list(E)
+""",
+)
+scenario(
+    "types of Python without a name of their own",
+    """
+%%step 1
+kinds = {type({}.keys()): 'k', type(iter([])): 'li', type({}.items()): 'i', type(iter('')): 's'}; many = [type(zip())]
+%%step 2
+many.append(kinds[type(dict(a=1).keys())])
+%%step 3
+r = many, kinds.get(type(iter('ab')))
+""",
+)
+scenario(
+    "a container of a library that is filled by a method of its own, which wants its attributes",
+    """
+%%step 1
+import matplotlib.colors as colors
+own = colors._ColorMapping({'a': '#ff0000'}); own.cache['x'] = 1; mine = [own]
+%%step 2
+own['b'] = '#00ff00'; own.cache['y'] = 2
+%%step 3
+r = dict(own), own.cache, mine[0] is own
 """,
 )
 

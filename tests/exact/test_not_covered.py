@@ -134,6 +134,21 @@ r = issubclass(Square, Shape)
 """,
     known="abstract classes remember their answers, and only asking them makes them remember",
 )
+scenario(
+    "what typing remembers of overloads",
+    """
+%%step 1
+import typing
+@typing.overload
+def f(x: int) -> int: ...
+def f(x): return x
+%%step 2
+n = f(1)
+%%step 3
+r = len(typing.get_overloads(f))
+""",
+    known="a decorator of a library notes them in itself",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

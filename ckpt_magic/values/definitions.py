@@ -24,7 +24,7 @@ import operator
 import sys
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
@@ -107,15 +107,17 @@ class Definitions(Functions):
         family = [member for member in self._family(cls).values() if identity(member) not in self._written]
         self._written.update(map(identity, family))
         self._pending.update(map(identity, family[:-1]))
-        blocks = Later(lambda: (tuple, (tuple(block for member in family for block in self._class_blocks(member)),)))
-        end = Later(lambda: (tuple, (self._end_of(family),)))
-        return (*self._skeleton(cls), (blocks, end), None, None, operator.is_)
+        blocks = Later(lambda: (tuple, (tuple(block for member in family for block in self._all_blocks(member)),)))
+        return (*self._skeleton(cls), (blocks,), None, None, operator.is_)
 
-    def _end_of(self, family: Iterable[type]) -> tuple[()]:
-        """From here on the methods of these classes are met where they are: in the class, which may be a live one."""
-        for cls in family:
-            for value in vars(cls).values():
-                self._methods.pop(identity(function_in(value)), None)
+    def _all_blocks(self, cls: type) -> Iterator[Any]:
+        yield from self._class_blocks(cls)
+        yield Later(lambda: (tuple, (self._end_of(cls),)))
+
+    def _end_of(self, cls: type) -> tuple[()]:
+        """From here on the methods of a class are met where they are: in the class, which may be a live one."""
+        for value in vars(cls).values():
+            self._methods.pop(identity(function_in(value)), None)
         return ()
 
     def _method(self, cls: type, value: Any) -> Any:
@@ -125,8 +127,13 @@ class Definitions(Functions):
             return value
         if method_of(function, self.namespace, self._makers) is not cls:
             return value
-        method = self._methods[identity(function)] = Later(lambda: self._by_value(function, method))
-        return method if function is value else Form(type(value), method)
+        method = self._methods.get(identity(function))
+        if method is None:
+            method = self._methods[identity(function)] = Later(lambda: self._by_value(function, method))
+        if function is value:
+            return method
+        form, _ = self._forms.setdefault(("method", identity(value)), (Form(type(value), method), value))
+        return form
 
     def _family(self, cls: type) -> dict[int, type]:
         """The classes that the skeleton of `cls` needs and that are written by value, by `id`, `cls` last."""

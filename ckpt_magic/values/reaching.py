@@ -294,7 +294,12 @@ class _Reach:
 
     def called_at_its_end(self, value: Any) -> Iterator[Any]:
         """What of the notebook is called when an object goes: its callbacks."""
-        for callback in (one.__callback__ for one in weakref.getweakrefs(value)):
+        for one in weakref.getweakrefs(value):
+            callback: Any = None
+            if issubclass(type(one), weakref.ref):
+                callback = one.__callback__
+            elif held := gc.get_referents(one):  # a proxy, of which an attribute is that of what it stands for
+                callback = held[0]
             if callback is not None:
                 yield from ours(callback.peek() if type(callback) is weakref.finalize else callback, self.namespace)
 

@@ -1765,6 +1765,31 @@ p.z = 3; r = o in o.others, o in group, len(group), o.c, sorted(q.a for q in o.o
 """,
 )
 scenario(
+    "a method that has two names is one function, as are what is wrapped around it",
+    """
+%%step 1
+class Vec:
+    def __init__(self, *c): self.c = c
+    def __mul__(self, k): return Vec(*(x * k for x in self.c))
+    __rmul__ = __mul__
+    @staticmethod
+    def make(): return Vec(1)
+    build = make
+    @property
+    def size(self): return len(self.c)
+    length = size
+    def show(self): return f'{self.c}'
+    __repr__ = show
+v = Vec(1, 2)
+%%step 2
+Vec.__mul__.mark = 1
+r = Vec.__rmul__.mark, Vec.show is Vec.__repr__, vars(Vec)['make'] is vars(Vec)['build'], Vec.size is Vec.length, 2 * v
+%%step 3
+class Vec3(Vec): __truediv__ = Vec.__mul__; again = __truediv__
+q = Vec3.again is Vec.__rmul__, Vec.length is Vec.size
+""",
+)
+scenario(
     "attributes of enum members in the order in which they were set",
     """
 %%step 1

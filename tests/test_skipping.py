@@ -306,6 +306,11 @@ class Point(Base):
 """
 OBJECTS: dict[str, str] = {
     "a list": "big = [Point([i]) for i in range(300)]",
+    "a list and an index": "big = [Point([i]) for i in range(300)]\nindex = {point.x[0]: point for point in big}",
+    "a tree that knows its parents": "class Node:\n    def __init__(self, *of): self.of, self.x = of, [1]\n"
+    "big = [Node()]\nfor i in range(300): big.append(Node(big[i // 2]))\nroot = big[0]",
+    "tuples by name": "from collections import namedtuple\nPair = namedtuple('Pair', 'x y')\n"
+    "big = [Pair([i], {i}) for i in range(300)]",
     "a dict of parts": "big = {i: (Point({i: i}), [i]) for i in range(300)}",
     "an object": "class Model:\n    def __init__(self): self.parts = [Point([i]) for i in range(300)]\nbig = Model()",
     "an object of a class that is gone": "big = type('Gone', (), {})()\nbig.parts = [[i] for i in range(300)]",
@@ -345,14 +350,25 @@ THROUGH_DEFINITIONS: dict[str, tuple[str, str]] = {
     "a weak reference to one": ("import weakref as w\na_library.ref = w.ref(big[3])\ndel w", "a_library.ref().x = 5"),
     "a class that knows its instances": ("Point.every = big", "Point.every[3].x = 5"),
     "a class that knows one": ("Base.one = big[3]", "Base.one.x = 5"),
+    "a closure of a method": (
+        "def make(it):\n    def down(self): it.x = 5\n    return down\nPoint.down = make(big[3])\ndel make",
+        "Point([1]).down()",
+    ),
+    "a default of a method": ("Point.down = lambda self, it=big[3]: setattr(it, 'x', 5)", "Point([1]).down()"),
+    "a property of another class": (
+        "class Other:\n    def __init__(self, it): self.it = it\n    @property\n    def of(self): self.it.x = 5\n"
+        "other = Other(big[3])",
+        "other.of",
+    ),
     "a method that names it": ("def down(self): big[3].x = 5\nPoint.down = down\ndel down", "Point([1]).down()"),
 }
 
 
+@pytest.mark.parametrize("kind", ["a list", "a list and an index"])
 @pytest.mark.parametrize("way", THROUGH_DEFINITIONS)
-def test_a_change_through_a_class_or_an_instance_is_found(points: Kernel, way: str) -> None:
+def test_a_change_through_a_class_or_an_instance_is_found(points: Kernel, way: str, kind: str) -> None:
     before, step = THROUGH_DEFINITIONS[way]
-    points.cell(OBJECTS["a list"])
+    points.cell(OBJECTS[kind])
     points.step(1, "x = 1")
     assert is_skipped(points)
     points.cell(before)

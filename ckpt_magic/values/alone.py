@@ -69,35 +69,6 @@ _LONGEST = 63
 _MANY = 100  # definitions that one value reaches: to look at them each time has to cost little
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What decides, besides the values, whether anything but names leads into them.
-
-    Attributes
-    ----------
-    spaces
-        The globals of the notebook's functions, and the mappings of names that were made for the look; nothing else
-        may hold the values for our sake.
-    named
-        Gives the names that living functions mention (`holders.named_by_code`).
-    addresses
-        Whether some code of the notebook may know the address of memory.
-    maps
-        By `id`, maps of checkpoint files.
-    entered
-        What need not be searched for; added to.
-    makers
-        Tells who made the notebook's definitions.
-    """
-
-    spaces: Sequence[dict[str, Any]]
-    named: Callable[[], Set[str] | None]
-    addresses: bool = False
-    maps: Set[int] = frozenset()
-    entered: Entered = field(default_factory=Entered)
-    makers: Makers | None = None
-
-
 @dataclass(eq=False, frozen=True, slots=True)
 class Closed:
     """Names that nothing else leads into (rule 10).
@@ -136,6 +107,50 @@ class Closed:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What decides, besides the values, whether anything but names leads into them.
+
+    Attributes
+    ----------
+    spaces
+        The globals of the notebook's functions, and the mappings of names that were made for the look; nothing else
+        may hold the values for our sake.
+    named
+        Gives the names that living functions mention (`holders.named_by_code`).
+    addresses
+        Whether some code of the notebook may know the address of memory.
+    maps
+        By `id`, maps of checkpoint files.
+    entered
+        What need not be searched for; added to.
+    makers
+        Tells who made the notebook's definitions.
+    """
+
+    spaces: Sequence[dict[str, Any]]
+    named: Callable[[], Set[str] | None]
+    addresses: bool = False
+    maps: Set[int] = frozenset()
+    entered: Entered = field(default_factory=Entered)
+    makers: Makers | None = None
+
+    def closed(
+        self, idents: Mapping[str, int], links: sharing.Links, opening: Sequence[Any], definitions: Iterable[Any]
+    ) -> Closed | None:
+        """Look at what others can get at; None if it cannot be compared, or takes more than what is known of it."""
+        definitions = list(definitions)
+        content = fingerprint.look([*opening, *definitions], self.spaces[0], self.makers)
+        if (
+            not content.is_comparable
+            or content.owned
+            or {*map(identity, content.functions)} - {*map(identity, definitions)}
+        ):
+            return None
+        content.forget()
+        return Closed(idents, links, opening, definitions, content)
+
+
 def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) -> None:
     """Find out of values that take long to look at whether anything but their name leads into them (rule 10).
 
@@ -165,7 +180,7 @@ def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) 
         ours = sum(identity(space.get(name)) == ident for space in around.spaces)
         if seen.owned or next(iter(seen.met)) != ident or around.entered.waits({name: ident}):
             continue
-        if len(seen.functions) > _MANY or any(map(ties, seen.functions)):
+        if not _can_be_looked_at_each_time(seen.functions, ties):
             continue
         made = holders.made_for_look(seen, ties, ours, around.maps)
         if made is None:
@@ -176,16 +191,18 @@ def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) 
     for name in found.keys() - named if named is not None else ():
         seen = state.looks[name]
         if seen.functions:  # which others may change, who need not name the value
-            definitions = list(seen.functions)
-            content = fingerprint.look(definitions, namespace, around.makers)
-            if not content.is_comparable or content.contents:
+            seen.closed = around.closed({name: identity(namespace[name])}, sharing.Links(), [], seen.functions)
+            if seen.closed is None:
                 continue
-            content.forget()
-            seen.closed = Closed({name: identity(namespace[name])}, sharing.Links(), [], definitions, content)
         seen.alone = identity(namespace[name])
         state.lasting |= {
             (span.low, span.high - span.low) for span in seen.spans if identity(span.array) not in found[name]
         }
+
+
+def _can_be_looked_at_each_time(definitions: Sequence[Any], ties: Callable[[Any], bool]) -> bool:
+    """Whether definitions of the notebook are few, and hold nothing that can be changed."""
+    return len(definitions) <= _MANY and not any(map(ties, definitions))
 
 
 def find_closed(state: State, around: Surroundings, touched: Iterable[str]) -> None:
@@ -199,6 +216,7 @@ def find_closed(state: State, around: Surroundings, touched: Iterable[str]) -> N
 
 def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
     namespace = around.spaces[0]
+    ties = sharing.Ties(namespace)
     linked = {name for key in (*state.links.objects, *state.links.memory) for name in key}
     large = {name for name, seen in state.looks.items() if len(seen.met) >= fingerprint.MANY // 2}
     for group in sharing.groups(state.links, linked | large):
@@ -206,7 +224,10 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
         if sum(len(seen.met) for seen in looks) < fingerprint.MANY // 2 or not used.isdisjoint(group):
             continue
         idents = {name: identity(namespace.get(name)) for name in group}
-        if any(one.alone or not one.is_comparable or one.functions or one.owned or one.guarded for one in looks):
+        if any(one.alone or not one.is_comparable or one.owned or one.guarded for one in looks):
+            continue
+        definitions = list({identity(one): one for seen in looks for one in seen.functions}.values())
+        if not _can_be_looked_at_each_time(definitions, ties):
             continue
         if around.addresses and any(one.spans for one in looks):
             continue
@@ -217,13 +238,11 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
             continue
         for seen in looks:
             seen.held = []  # it is not needed any more, and would be gone through
-        opening = holders.openings(looks, sharing.Ties(namespace), around.spaces, group)
-        content = None if opening is None else fingerprint.look(opening, namespace)
-        if opening is None or content is None or not content.is_comparable or content.functions or content.owned:
+        opening = holders.openings(looks, ties, around.spaces, group)
+        closed = None if opening is None else around.closed(idents, state.links.among(group), opening, definitions)
+        if closed is None:
             around.entered.add(idents, looks)
             continue
-        content.forget()
-        closed = Closed(idents, state.links.among(group), opening, [], content)
         for seen, ident in zip(looks, idents.values(), strict=True):
             seen.alone, seen.closed = ident, closed
 

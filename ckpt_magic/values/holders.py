@@ -25,7 +25,8 @@ from ckpt_magic.values import figures, reaching, source
 from ckpt_magic.values.forms import Form
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import LARGE, Content
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.parts import is_namedtuple
+from ckpt_magic.values.references import ATOMS, importable
 from ckpt_magic.values.seen import ARROW, Seen, Span
 
 
@@ -255,6 +256,8 @@ def _can_be_followed(kind: type) -> bool:
     """Whether all that an object of this type says of itself is in what it refers to."""
     if kind in _PLAIN or kind in _FOLLOWED or issubclass(kind, (type, types.ModuleType, enum.Enum)):
         return True
+    if all(cls is object or not importable(cls) for cls in kind.__mro__) and _is_reduced_by_object(kind):
+        return True  # an instance of the notebook's: its attributes and slots
     return kind.__module__.partition(".")[0] in _OPEN_TO_SEE and kind.__name__ != "memmap"
 
 
@@ -338,8 +341,13 @@ def _shows_its_references(kind: type) -> bool:
     """Whether pickling an object of this type visits each reference that it holds once."""
     if kind in _PLAIN or kind.__name__ in _WRITTEN_BY_NAME or kind.__module__.partition(".")[0] in _LIBRARIES:
         return True
-    if issubclass(kind, (type, types.ModuleType)):
+    if issubclass(kind, (type, types.ModuleType)) or is_namedtuple(kind):
         return True
+    return _is_reduced_by_object(kind)
+
+
+def _is_reduced_by_object(kind: type) -> bool:
+    """Whether objects of a type are pickled as Python does it where nobody says how."""
     own = (getattr(kind, name, None) is getattr(object, name, None) for name in _REDUCTION)
     return kind not in copyreg.dispatch_table and all(own)
 
@@ -350,6 +358,7 @@ _PLAIN: Final = frozenset(
 )
 _FOLLOWED: Final = frozenset(
     {object, collections.OrderedDict, types.MethodType, functools.partial, itertools.count, Form}
+    | {types.CodeType, types.CellType, types.MemberDescriptorType, property, staticmethod, classmethod}
 )
 _LIBRARIES: Final = frozenset(
     {
@@ -363,6 +372,7 @@ _LIBRARIES: Final = frozenset(
         "decimal",
         "fractions",
         "uuid",
+        "pathlib",
         "pickle",
     }
 )

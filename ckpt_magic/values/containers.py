@@ -32,14 +32,16 @@ def base_of(kind: Any) -> type | None:
     return base
 
 
-def fills_itself(kind: Any) -> type | None:
-    """The container of Python that a library's class is derived from, if a method of its own would fill it.
+def is_pickled_in_part(kind: Any) -> type | None:
+    """The container of Python that a library's class is derived from, if pickle would not do for its objects.
 
-    That of matplotlib's colors clears a cache, which an object has only when its attributes are there.
+    Either a method of its own would fill them (that of matplotlib's colors clears a cache, which an object has only
+    when its attributes are there), or their attributes would be left out (the total of a `FreqDist` of nltk).
     """
-    base = base_of(kind)
-    ways = _FILLED.get(base, ()) if base is not None else ()
-    return base if any(type(getattr(kind, name)) is types.FunctionType for name in ways) else None
+    base = None if kind in _CALLS else base_of(kind)
+    if base is None or base in _WITHOUT_ATTRIBUTES:
+        return base
+    return base if any(type(getattr(kind, name)) is types.FunctionType for name in _FILLED.get(base, ())) else None
 
 
 def reducer(base: Any, evaluated: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -84,4 +86,5 @@ _CALLS: Final[dict[type, Callable[[Any], Iterator[_Call]]]] = {  # the derived b
     bytearray: lambda obj: iter([(bytearray.__init__, (bytes(obj),))]),
 }
 _FILLED: Final[dict[type, tuple[str, ...]]] = {dict: ("__setitem__",), list: ("append", "extend")}  # by unpickling
+_WITHOUT_ATTRIBUTES: Final = (collections.Counter, collections.defaultdict)  # as they are pickled
 _WAYS: Final = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__")

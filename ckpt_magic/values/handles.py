@@ -90,6 +90,15 @@ def picture(image: Any) -> Any:
     return NotImplemented
 
 
+def drawing(one: Any) -> Any:
+    """What draws in an image is made of it again, while that has the memory that it drew in."""
+    image = getattr(one, "_image", None)
+    if image is None or image.im is not one.im or one.palette is not None:  # which an image does not bring along
+        return NotImplemented
+    kept = ("_image", "im", "draw", "palette")
+    return type(one), (image, one.mode), {name: value for name, value in vars(one).items() if name not in kept}
+
+
 def logger(one: logging.Logger, known: Definitions) -> Any:
     """A logger is the one of its name, made if need be; of a class of the notebook, with attributes that were set."""
     reduced: Any = one.__reduce_ex__(PROTOCOL)

@@ -193,6 +193,8 @@ class ValuePickler(pickle.Pickler):
             return reducers.figure
         if module.startswith("PIL.") and issubclass(kind, getattr(sys.modules.get("PIL.Image"), "Image", ())):
             return handles.picture
+        if module == "PIL.ImageDraw" and kind.__name__ == "ImageDraw":
+            return handles.drawing
         plotly: Any = getattr(sys.modules.get("plotly.basedatatypes"), "BasePlotlyType", None)
         if plotly is not None and issubclass(kind, plotly):
             return reducers.part_of_plotly
@@ -242,7 +244,7 @@ class ValuePickler(pickle.Pickler):
                 return instances.made_by_base
         elif instances.wants_arguments(kind):
             return instances.made_by_base
-        elif (base := containers.fills_itself(kind)) is not None and not instances.is_asked_early(kind):
+        elif (base := containers.is_pickled_in_part(kind)) is not None and not instances.is_asked_early(kind):
             return containers.reducer(base, self.definitions.evaluated)
         usual = self._reducer_for_instances(kind)
         if by_reference(kind) and (sets := instances.weak_sets(kind)):

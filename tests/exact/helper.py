@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 
 
@@ -22,3 +23,17 @@ class Ratio:
         made = object.__new__(cls)
         made.of = of
         return made
+
+
+class Tally(collections.Counter[str]):
+    """A count that remembers its total, as those of libraries do."""
+
+    def __init__(self, words: str = "") -> None:
+        self.known: int | None = None
+        super().__init__(words.split())
+
+    def total_known(self) -> int:
+        """Count once."""
+        if self.known is None:
+            self.known = self.total()
+        return self.known

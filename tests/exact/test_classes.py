@@ -1830,6 +1830,19 @@ r = dict(own), own.cache, mine[0] is own
 """,
 )
 
+scenario(
+    "attributes of a count whose class, of a library, is derived from that of Python",
+    """
+%%step 1
+from tests.exact.helper import Tally
+t = Tally('a b a'); t.extra = [1]; held = [t]
+%%step 2
+n = t.total_known(); t.extra.append(2)
+%%step 3
+t['z'] += 1; r = t.total_known(), held[0] is t, t.extra, dict(t)
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

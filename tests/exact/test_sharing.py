@@ -594,6 +594,22 @@ other = None; r2 = list(log), g.alive
     runs={1: "could not be saved", 2: "is not what it was", 3: "is not what it was", 4: "is not what it was"},
 )
 
+scenario(
+    "what draws in an image goes on drawing in it",
+    """
+%%step 1
+from PIL import Image, ImageDraw
+im = Image.new('RGB', (20, 20), 'white'); dr = ImageDraw.Draw(im); dr.rectangle([2, 2, 9, 9], fill='red')
+blend = ImageDraw.Draw(im, 'RGBA'); dr.fontmode = '1'
+%%step 2
+dr.line([0, 0, 19, 19], fill='blue'); blend.rectangle([3, 3, 5, 5], fill=(0, 255, 0, 100)); small = im.resize((5, 5))
+%%step 3
+px = im.getpixel((4, 3)), dr.fontmode; im.putpixel((0, 0), (1, 2, 3))
+%%step 4
+dr.point((1, 5), fill='black'); q = im.tobytes(), dr._image is im
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -667,7 +667,7 @@ class _Finder:
         if isinstance(node.func, ast.Attribute) and node.func.attr == "query" and node.args:
             self.query(node.args[0])
         elif isinstance(node.func, ast.Attribute) and node.func.attr in _EVALUATORS:
-            self.dynamic = True
+            self.dynamic |= bool(node.args or node.keywords)  # without a text it is the `eval()` of a model of torch
         elif isinstance(node.func, ast.Name) and node.func.id == "dir" and not node.args:
             self.read("locals", scope)  # tells of the same
         match node:

@@ -334,6 +334,32 @@ r = kept.item()
 """,
     lost="loss kept",
 )
+scenario(
+    "what a model gives is bound anew by cells that train and evaluate it, so none of them needs the one before",
+    """
+%%step 1
+import torch
+from torch import nn
+torch.manual_seed(0); model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(.1), nn.Linear(8, 2)); opt = torch.optim.Adam(model.parameters(), 1e-2)
+X = torch.randn(40, 3); y = (X.sum(1) > 0).long(); crit = nn.CrossEntropyLoss(); history = []
+%%step 2
+for epoch in range(2):
+    for xb, yb in zip(X.split(20), y.split(20)):
+        opt.zero_grad(); out = model(xb); loss = crit(out, yb); loss.backward(); opt.step()
+    history.append(loss.item()); print(f"{epoch}: {loss:.4f}")
+%%step 3
+model.eval()
+with torch.no_grad():
+    out = model(X); acc = (out.argmax(1) == y).float().mean().item()
+%%step 4
+model.train()
+for xb, yb in zip(X.split(20), y.split(20)):
+    opt.zero_grad(); out = model(xb); loss = crit(out, yb); loss.backward(); opt.step()
+%%step 5
+best = min(history), acc, loss.item()
+""",
+    lost="loss out",
+)
 for use, reads in (
     ("loss.data.mul_(2)", "step 3 reads it"),
     ("held = [loss]; v = held[0].item()", "step 3 reads it"),

@@ -198,6 +198,8 @@ def _judged(
             for node in cell.tree.body:
                 environ.update([one] if (one := source.variable_set(node)) is not None else ())
                 _write(node, evidence.files, texts)
+                if (added := source.folder_added(node)) is not None:
+                    evidence.modules.look_in(evidence.files.path(added[0]), first=added[1])
 
     @functools.cache
     def reader() -> str:

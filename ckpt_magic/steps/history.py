@@ -88,7 +88,10 @@ class History:
             },
             {name: value for name, value in read.environ.items() if name not in said},
         )
-        others = [at for at, one in statements.items() if not (one.imports or one.is_literal or one.changes)]
+        quiet = {
+            at for at, one in statements.items() if one.imports or one.is_literal or (one.changes and not one.at_once)
+        }
+        others = statements.keys() - quiet
         self._unsaid.update(dict.fromkeys(others, unsaid) if unsaid.files or unsaid.environ else {})
 
     def read_for(self, names: Iterable[str]) -> tuple[list[str], Read]:

@@ -42,10 +42,18 @@ class Modules:
     """
 
     def __init__(self, folders: Sequence[str] = ()) -> None:
-        self._folders = folders
+        self._folders = [*folders]
+        self._last_folders: list[str] = []
         self.planned: Mapping[str, str] = {}  # per path the text that it will have, whatever it has now
         self._loaded: dict[str, _Loaded] = {}
         self._texts: dict[str, tuple[tuple[int, int, int], str]] = {}
+
+    def look_in(self, folder: str, *, first: bool) -> None:
+        """Take a folder to be in `sys.path`, as cells will have put it there."""
+        if first:
+            self._folders.insert(0, folder)
+        else:
+            self._last_folders.append(folder)
 
     def notice(self) -> None:
         """Meet the modules that were loaded, or loaded again, since."""
@@ -79,7 +87,7 @@ class Modules:
         if module is not None:
             return getattr(module, "__file__", None)
         parts, spec = name.split("."), None
-        places: Sequence[str] | None = [*self._folders, *sys.path]
+        places: Sequence[str] | None = [*self._folders, *sys.path, *self._last_folders]
         for number in range(len(parts)):  # not by `importlib.util.find_spec`, which imports the packages above
             spec = PathFinder.find_spec(".".join(parts[: number + 1]), places) if places is not None else None
             if spec is None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 
 from ckpt_magic.values import essence, source
-from ckpt_magic.values.standins import StandIns
+from ckpt_magic.values.standins import CHANGING, StandIns
 
 CHANCE: Final = "<random>"
 """Stands for the random generators."""
@@ -97,7 +97,7 @@ _OPEN: Final = (
             "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
             "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
             "loadtxt genfromtxt memmap load loads_from exists lexists isfile is_file isdir is_dir getsize getmtime "
-            "stat expandvars expanduser"
+            "stat expandvars expanduser find_spec argv"
         ).split()
     )
     | essence.TEXT_READERS  # comments count
@@ -112,10 +112,6 @@ _CALM: Final = frozenset(
     "numpy pandas sklearn scipy polars torch math os json re itertools functools collections pathlib time datetime "
     "random statistics string glob shutil operator copy pickle io hashlib base64 typing fractions textwrap zipfile "
     "gzip uuid dataclasses enum calendar bisect heapq".split()
-)
-_CHANGING: Final = (
-    *("register", "add", "set", "install", "patch", "insert", "append", "extend", "update", "enable", "disable", "use"),
-    *("push", "pop", "remove", "unregister", "replace", "define", "init", "configure", "activate", "hook", "clear"),
 )
 # Those of them that ask for nothing but files and folders, as is seen, and for variables of the environment.
 _SEEN: Final = frozenset(
@@ -150,7 +146,7 @@ class Statement:
     asleep: Mapping[str, Set[str]]
     """What functions read that it defines."""
     later: Mapping[str, Set[str]]
-    """The same of all that it binds: what is read when that is used."""
+    """Names that those lead to which it binds, or puts something into, when they are used."""
     changes: Mapping[str, Set[str]]
     """What the functions and classes that it defines may change in place when they are called."""
     imports: Set[str]
@@ -158,6 +154,8 @@ class Statement:
     """It may bind and change names that are not written in it."""
     opens: str
     """A word that makes its outcome, or that of what it defines, depend on more than its code; empty if none does."""
+    at_once: Set[str]
+    """The words of what a definition calls when it is made: in defaults, decorators and the bodies of classes."""
     words: Set[str]
     texts: Set[str]
     modules: Set[str]
@@ -399,6 +397,9 @@ class Past:
             if event.opens and (not event.changes or event.binds & called):
                 opens[event.opens] = None
                 varies |= {event.opens, *filter(may_vary, event.words)}
+            for word in filter(may_vary, sorted(event.at_once)):
+                opens[word] = None
+                varies.add(word)
             places.append(at)
             imports |= event.imports
             words |= event.words
@@ -516,11 +517,12 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         touches - for_sure,
         called,
         names.asleep,
-        {name: lender.stand_ins.led_to(name) for name in names.binds},
+        {name: lender.stand_ins.led_to(name) for name in names.binds | touches},
         {node.name: frozenset(touches | acts | by_others)} if isinstance(node, _DEFINITIONS) else {},
         names.imports,
         names.dynamic or not spoken.isdisjoint(_IMPORTING),
         "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
+        _called_at_once(node),
         words,
         texts,
         names.binds if isinstance(node, ast.Import) else frozenset(),
@@ -623,8 +625,25 @@ def _called(call: ast.Call) -> set[str]:
     while isinstance(node, ast.Attribute):
         words.add(node.attr)
         node = node.value
-    is_known = isinstance(node, ast.Name) and not any(word.startswith(_CHANGING) for word in (*words, node.id))
+    is_known = isinstance(node, ast.Name) and not any(word.startswith(CHANGING) for word in (*words, node.id))
     return _base(node) - _given_to(call) if is_known else set()
+
+
+def _called_at_once(node: ast.stmt) -> Set[str]:
+    """The words of what a definition calls when it is made; see `Statement.at_once`."""
+    if not isinstance(node, _DEFINITIONS):
+        return frozenset()
+    parts, todo = list[ast.AST](), list[ast.AST]([node])
+    while todo:
+        one = todo.pop()
+        if isinstance(one, ast.ClassDef):
+            todo += [*one.decorator_list, *one.body]
+        elif isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
+            todo += [*one.decorator_list, *one.args.defaults, *filter(None, one.args.kw_defaults)]
+        else:
+            parts.append(one)
+    calls = (inner for part in parts for inner in source.nodes(part) if isinstance(inner, ast.Call))
+    return frozenset[str]().union(*(source.words(ast.Module([ast.Expr(call)], [])).read for call in calls))
 
 
 def _given_to(call: ast.Call) -> set[str]:

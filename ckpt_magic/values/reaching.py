@@ -7,9 +7,11 @@ Nothing here runs code of the notebook: functions, classes and instances are loo
 from __future__ import annotations
 
 import ast
+import contextvars
 import gc
 import opcode
 import sys
+import threading
 import types
 import weakref
 from collections import deque
@@ -289,6 +291,12 @@ class _Reach:
         if kind is getattr(sys.modules.get("numpy"), "ndarray", None) and value.dtype.hasobject:
             parts += value.ravel()[:_WALK_LIMIT].tolist()  # which the collector does not see
         self.walked += 1 + len(parts)
+        if issubclass(kind, weakref.ref):
+            parts += ours(weakref.ref.__call__(value), self.namespace)
+        elif kind is contextvars.ContextVar:
+            parts.append(value.get(None))
+        elif kind is threading.local:
+            parts.append(value.__dict__)
         for part in (*parts, *self.called_at_its_end(value)):
             self.add(part)
 

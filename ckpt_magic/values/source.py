@@ -872,6 +872,19 @@ def variable_set(node: ast.AST) -> tuple[str, str] | None:
     return None
 
 
+def folder_added(node: ast.AST) -> tuple[str, bool] | None:
+    """The folder that a statement puts into `sys.path`, if it is written in it, and whether in front."""
+    match node:
+        case ast.Expr(
+            value=ast.Call(
+                func=ast.Attribute(value=ast.Attribute(attr="path"), attr="append" | "insert" as how),
+                args=[*_, ast.Constant(value=str(folder))],
+            )
+        ):
+            return folder, how == "insert"
+    return None
+
+
 def _magic_code(magic: str, line: str, cell: list[str]) -> str | None:
     """Return the Python code that a magic runs, or None if it is none of those known to run code."""
     if magic == "capture" and cell:

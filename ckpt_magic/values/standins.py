@@ -10,8 +10,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ckpt_magic.values import source
+
+CHANGING: Final = (
+    *("register", "add", "set", "install", "patch", "insert", "append", "extend", "update", "enable", "disable", "use"),
+    *("push", "pop", "remove", "unregister", "replace", "define", "init", "configure", "activate", "hook", "clear"),
+)
+"""How words begin that say of a change."""
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _INNER = (*_DEFINITIONS, ast.Lambda, ast.GeneratorExp)
@@ -74,6 +81,8 @@ class StandIns:
         elif isinstance(node, _DEFINITIONS):
             makes = isinstance(node, ast.ClassDef) or any(isinstance(one, _INNER) for one in source.nodes(node)[1:])
             self._known[node.name] = _StandIn(words, names.reads, is_defined=True, makes=makes)
+            for decorator in node.decorator_list:
+                self._put_into(decorator, _StandIn(names=frozenset({node.name})))
         else:
             given = self._given(node)
             for name in given.names & names.binds:  # `tools = [*tools, seed]`
@@ -82,8 +91,7 @@ class StandIns:
                 self._known.pop(name, None)
             if given.words or given.names:
                 self._known.update(dict.fromkeys(names.binds, given))
-                if owner := self._filled(node):
-                    self._known[owner] = self._known.get(owner, _StandIn()) | given
+                self._put_into(_filled(node), given)
 
     def _given(self, node: ast.AST) -> _StandIn:
         """What an expression, or all in a statement, stands for."""
@@ -118,16 +126,22 @@ class StandIns:
                     todo += ast.iter_child_nodes(node)
         return _StandIn(frozenset(words), frozenset(names & self._known.keys() | later))
 
-    def _filled(self, node: ast.stmt) -> str:
-        """The container or object of the notebook into which a statement puts something."""
-        match node:
-            case ast.Assign(targets=[ast.Subscript() | ast.Attribute() as target]):
-                base = _base(target)
-            case ast.Expr(value=ast.Call(func=ast.Attribute() as target)):
-                base = _base(target)
-            case _:
-                return ""
-        return "" if base in self._known and self._known[base].is_imported else base
+    def _put_into(self, target: ast.expr | None, given: _StandIn) -> None:
+        """Something is put into what an expression has, or that is called with it; into a module only by a word."""
+        target = target.func if isinstance(target, ast.Call) else target
+        if not isinstance(target, ast.Attribute | ast.Subscript) or not (owner := _base(target)):
+            return
+        before = self._known.get(owner, _StandIn())
+        if not before.is_imported or (isinstance(target, ast.Attribute) and target.attr.startswith(CHANGING)):
+            self._known[owner] = before | given
+
+
+def _filled(node: ast.stmt) -> ast.expr | None:
+    """Into what a statement may put something."""
+    match node:
+        case ast.Assign(targets=[ast.Subscript() | ast.Attribute() as target]) | ast.Expr(value=ast.Call() as target):
+            return target
+    return None
 
 
 def _gives_more(name: str) -> bool:

@@ -189,6 +189,15 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a function that is bound after another one that calls it, in a container",
      "tools = {'go': lambda: get()}\n# %%\ndef get(): return 1\n# %%\na = tools['go']()", "y = a", {},
      text("return 1", "return 2")),
+    ("a function by which another one dispatches", "import functools\n@functools.singledispatch\ndef f(x): return 0\n"
+     "# %%\n@f.register(int)\ndef _(x): return get()\n# %%\ndef get(): return 1\n# %%\na = f(1)", "y = a", {},
+     text("return 1", "return 2")),
+    ("what is referred to weakly", "import weakref\nclass Tool:\n    def go(self): return 1\ntool = Tool()\n"
+     "tools = weakref.WeakValueDictionary(a=tool)", "y = tools['a'].go()", {}, text("return 1", "return 2")),
+    ("what a variable of the context holds", "import contextvars\nc = contextvars.ContextVar('c')\n"
+     "def get(): return 1\n_ = c.set(lambda: get())\ndel _", "y = c.get()()", {}, text("return 1", "return 2")),
+    ("a module that a cell runs", "import runpy\na = runpy.run_module('way_run')['X']", "y = a",
+     {"way_run.py": "X = 1\n"}, file("way_run.py", "X = 2\n")),
     # -- what nobody calls
     ("what is called when an object goes", "import weakref\nout = []\nclass Tool: pass\ntool = Tool()\n# %%\n"
      "def note(): out.append(1)\n# %%\nend = weakref.finalize(tool, note)\ndel end", "del tool\ny = out[-1]", {},
@@ -227,6 +236,10 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("whether a file is there", "import os\nthere = os.path.exists('x.txt')", "y = there", {}, file("x.txt", "")),
     ("a file beside one that words tell of", "import xml.etree.ElementTree as tree\na = open('x.txt').read()\n"
      "cfg = tree.parse('x.xml').getroot().tag", "y = cfg", {"x.txt": "1", "x.xml": "<a/>"}, file("x.xml", "<b/>")),
+    ("a file that the body of a class reads", "class Tool:\n    with open('x.txt') as h: text = h.read()",
+     "y = Tool.text", {"x.txt": "1"}, file("x.txt", "2")),
+    ("a file that a default value comes from", "def get(text=open('x.txt').read()): return text", "y = get()",
+     {"x.txt": "1"}, file("x.txt", "2")),
     ("names of files that a cell looks for", "import glob\nnames = sorted(glob.glob('d/**/*.txt', recursive=True))",
      "y = names", {"d/e/a.txt": ""}, file("d/e/b.txt", "")),
     ("names of files in a folder into which a cell writes", "from pathlib import Path\nPath('d/b.txt').write_text('1')",
@@ -623,6 +636,9 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
       "x.json": "1", "other.json": "1"}, file("other.json", "2")),
     ("a variable beside one whose name is put together", "import os\nk = 'MODE'\n"
      "mode = os.environ.get(f'WAY_{k}', '')", "y = mode", {}, env("WAY_OTHER", "2")),
+    ("a module beside one in a folder where a cell has modules looked for", "import sys\nsys.path.append('a')\n# %%\n"
+     "import way_mod", "y = way_mod.X\nsys.path.remove('a')", {"a/way_mod.py": "X = 1\n", "b/way_mod.py": "X = 2\n"},
+     inner("b/way_mod.py", "X = 3\n")),
     ("a function in a library that the step does not use", "import json, textwrap\ndef f(*a): return 1\n"
      "textwrap.wrap = f", "y = json.dumps([1])", {}, text("return 1", "return 2")),
 ]  # fmt: skip

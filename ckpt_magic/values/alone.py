@@ -218,7 +218,7 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
     namespace = around.spaces[0]
     ties = sharing.Ties(namespace)
     linked = {name for key in (*state.links.objects, *state.links.memory) for name in key}
-    large = {name for name, seen in state.looks.items() if len(seen.met) >= fingerprint.MANY // 2}
+    large = {name for name, seen in state.looks.items() if not seen.is_small and len(seen.met) >= fingerprint.MANY // 2}
     for group in sharing.groups(state.links, linked | large):
         looks = [state.looks[name] for name in group]
         if sum(len(seen.met) for seen in looks) < fingerprint.MANY // 2 or not used.isdisjoint(group):

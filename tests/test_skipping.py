@@ -364,7 +364,9 @@ THROUGH_DEFINITIONS: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["a list", "a list and an index"])
+@pytest.mark.parametrize(
+    ("points", "kind"), [(1_000, "a list"), (100, "a list"), (1_000, "a list and an index")], indirect=["points"]
+)
 @pytest.mark.parametrize("way", THROUGH_DEFINITIONS)
 def test_a_change_through_a_class_or_an_instance_is_found(points: Kernel, way: str, kind: str) -> None:
     before, step = THROUGH_DEFINITIONS[way]

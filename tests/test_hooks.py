@@ -194,6 +194,17 @@ def test_future_imports_of_a_restored_step_hold_for_the_cells_below(open_noteboo
     nb.shell.compile.reset_compiler_flags()
 
 
+def test_what_every_program_has_by_now_is_no_flag_after_a_restore_either(open_notebook: Open) -> None:
+    cell = "%%step 1\nfrom __future__ import print_function, division"
+    flags = "def f(): pass\nf.__code__.co_flags"
+    nb = open_notebook()
+    nb.run(cell)
+    ran = nb.run(flags).result
+    nb = open_notebook(start=9)
+    nb.run(cell)
+    assert ("restore", 1) in nb.log and nb.run(flags).result == ran
+
+
 def test_arguments_expand_names_of_the_notebook_and_not_ours(nb: Notebook) -> None:
     nb.run("v = 7")
     nb.run("%%step {v} --title $v\nx = 1")

@@ -9,6 +9,7 @@ import __future__
 import ast
 import linecache
 import re
+import sys
 import tokenize
 from contextlib import suppress
 from typing import NoReturn
@@ -97,12 +98,14 @@ def find(tree: ast.Module) -> tuple[int, str | None]:
 
 
 def features(tree: ast.Module) -> int:
-    """Flags of the compiler that a cell sets by `from __future__ import`."""
+    """Flags of the compiler that a cell sets by `from __future__ import`; none for what every program has by now."""
     flags = 0
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             for alias in node.names:
-                flags |= getattr(__future__, alias.name).compiler_flag
+                feature = getattr(__future__, alias.name)
+                if feature.mandatory is None or feature.mandatory > sys.version_info:
+                    flags |= feature.compiler_flag
     return flags
 
 

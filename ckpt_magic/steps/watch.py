@@ -17,7 +17,7 @@ from typing import Any
 from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import alone, delta, essence, holders, makers, reaching, sharing, source
+from ckpt_magic.values import alone, delta, essence, holders, makers, placeholder, reaching, sharing, source, tensors
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
@@ -109,7 +109,7 @@ class Watch:
             self.living.unknown()
             return None
         names = source.names(tree)
-        found = reaching.reach(names.reads, self._namespace)
+        found = reaching.reach(names.reads - {one for one in names.measures if self._is_number(one)}, self._namespace)
         reachable = found.names
         used = names.binds | names.deletes | names.words | reachable
         everything = names.dynamic or source.reaches_all(reachable)
@@ -122,6 +122,11 @@ class Watch:
         self.living.runs(tree, dynamic=everything)
         self.living.used(used)
         return names, reachable, words
+
+    def _is_number(self, name: str) -> bool:
+        """Whether the name means a tensor, or stands for one, that stays as it is when it is asked for its number."""
+        value = self._namespace.get(name)
+        return placeholder.number_of(value) is not None or tensors.number_of(value) is not None
 
     def uses(self, names: set[str] | None) -> None:
         """Note what the step uses that comes next; None for everything."""

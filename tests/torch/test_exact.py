@@ -322,6 +322,34 @@ best = min(history), loss.item() < history[0]
     lost="loss",
 )
 scenario(
+    "unmarked cells between the steps ask the loss for its number",
+    TRAINING
+    + """
+%%
+print(f"{loss:.3f}", loss.item())
+%%step 2
+r = loss.item()
+%%
+shown = float(loss)
+%%step 3
+q = r + loss.item()
+""",
+    lost="loss",
+)
+scenario(
+    "an unmarked cell that does more to the loss than to ask for its number",
+    TRAINING
+    + """
+%%
+loss.data.mul_(2); print(loss.item())
+%%step 2
+r = loss.item()
+""",
+    runs={1: "an unmarked cell reads it"},
+    starts=(2,),
+    lost="loss",
+)
+scenario(
     "the loss that a training loop leaves has another name, then another one trains",
     TRAINING
     + """

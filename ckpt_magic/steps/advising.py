@@ -57,10 +57,12 @@ class Advising:
         self._read: dict[Path, tuple[tuple[int, ...], Meta | None]] = {}  # per file its stamp, and META
         self._folders: dict[PipelineKey, tuple[int | None, dict[int, Meta]]] = {}  # so, too, of the stored steps
         self._told: dict[PipelineKey, dict[str, _Told]] = {}
+        self._same: dict[tuple[PipelineKey, int, str], tuple[Meta, str, bool | None]] = {}  # per value of a name
 
     def forget(self) -> None:
         """Say everything anew."""
         self._told.clear()
+        self._same.clear()
 
     def after_cell(self, names: Set[str], text: str | None) -> list[Advice]:
         """Say where to start after an unmarked cell.
@@ -95,8 +97,8 @@ class Advising:
         held = min((one.step for one in told.values() if metas.get(one.step) is one.meta), default=None)
         changed: dict[str, Sequence[int]] = {}
         for name in sorted(names - self._kernel.registry.pipeline(key).producers.keys()):
-            steps = self._concerned(key, name, metas, text)
             value = self._value(name)
+            steps = self._concerned(key, name, value, metas, text)
             if not steps:
                 told.pop(name, None)
             elif name not in told or told[name].value != value:
@@ -110,9 +112,18 @@ class Advising:
             return []
         return [Advice(name, tuple(steps), start, saves) for name, steps in changed.items()]
 
-    def _concerned(self, key: PipelineKey, name: str, metas: Mapping[int, Meta], text: str | None) -> list[int]:
+    def _concerned(
+        self, key: PipelineKey, name: str, value: str | None, metas: Mapping[int, Meta], text: str | None
+    ) -> list[int]:
         """The steps that used another value of a name than it has now, as far as they will find this one."""
-        same = {step: self._is_same(name, meta) for step, meta in metas.items()}
+        same = {}
+        for step, meta in metas.items():
+            then, known, is_same = self._same.get((key, step, name), (None, None, None))
+            if then is not meta or known is None or known != value:
+                is_same = self._is_same(name, meta)
+                if value is not None:
+                    self._same[key, step, name] = meta, value, is_same
+            same[step] = is_same
         others = [step for step in sorted(same) if same[step] is False]
         below = self._cells_after(key, -1, text) if others and text is not None else None
         if below is not None and self._is_in_notebook(key, below):

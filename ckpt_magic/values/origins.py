@@ -270,9 +270,8 @@ class Past:
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.events: list[Event] = []
-        self._asleep: dict[str, Set[str]] = {}
-        self._later: dict[str, Set[str]] = {}
-        self._changes: dict[str, Set[str]] = {}
+        self._asleep, self._later, self._changes = _Leading(), _Leading(), _Leading()
+        self._called: dict[str, Set[str]] = {}  # what a function changes, if it does, by calling it
         self._modules = set[str]()  # functions change what is in them
         self._libraries: Set[str] = set[str]()
         self._calm: Set[str] = set[str]()
@@ -285,7 +284,9 @@ class Past:
         self._binding: _Places = {}
         self._making: _Places = {}  # that bind it to what it holds
         self._using: _Places = {}  # that read it to bind others
-        self._touching: _Places | None = None
+        self._touching: _Places = {}
+        self._touched: dict[int, tuple[Set[str], Set[str]]] = {}  # by place; and the names on the way to these
+        self._origins: dict[frozenset[str], tuple[Origin, Set[str]]] = {}  # and all names that had to do with each
         self.add(events)
 
     @property
@@ -299,23 +300,14 @@ class Past:
             at = len(self.events)
             self.events.append(event)
             if isinstance(event, Step):
-                _note(self._binding, {*event.left, *event.deleted}, at)
+                names = {*event.left, *event.deleted}
+                _note(self._binding, names, at)
+                self._forget(names)
                 continue
-            if event.libraries or event.calm or not (self._libraries | self._calm).isdisjoint(event.binds):
-                self._libraries = self._libraries - event.binds | event.libraries
-                self._calm = self._calm - event.binds | event.calm
-                self._touching = None
-            self._later.update(event.later)
-            if event.asleep or event.changes or event.imports:
-                self._asleep.update(event.asleep)
-                self._changes.update(event.changes)
-                self._touching = None
+            changed = self._take_in(event)
             if event.imports:
                 self.imports |= event.imports
                 self._importing.append(event)
-                self._modules |= event.binds if not event.reads else set()
-            else:
-                self._values |= event.binds
             if event.anything:
                 self._anything.append(at)
             _note(self._binding, event.binds, at)
@@ -323,10 +315,46 @@ class Past:
                 _note(self._making, event.binds, at)
             if event.binds and not event.is_literal:
                 _note(self._using, event.reads, at)
-            if self._touching is not None:
-                _note(self._touching, self._touched_by(event), at)
+            touched = self._note_touched(at, event)
+            if event.imports or event.anything:
+                self._origins.clear()
+            self._forget(changed | event.binds | event.reads | event.touches | touched)
             if self._acts is not None and (event.reads or not event.imports):
                 self._acts.add([event])
+
+    def _take_in(self, event: Statement) -> set[str]:
+        """Note what names lead to from here on; returns those that lead elsewhere, or that others touch now."""
+        known = self._libraries, self._calm, self._modules
+        self._libraries = self._libraries - event.binds | event.libraries
+        self._calm = self._calm - event.binds | event.calm
+        if event.imports:
+            self._modules = self._modules | (event.binds if not event.reads else set())
+        else:
+            self._values |= event.binds
+        changed = set[str]().union(*map(operator.xor, known, (self._libraries, self._calm, self._modules)))
+        changed |= self._later.update(event.later) | self._asleep.update(event.asleep)
+        changed |= self._changes.update(event.changes)
+        called = dict.fromkeys(event.changes, event.called)
+        changed |= {name for name in called if self._called.get(name) != called[name]}
+        self._called.update(called)
+        found = set(changed)
+        for at, (touched, way) in list(self._touched.items()) if changed else ():
+            if not way.isdisjoint(changed):
+                for name in touched:
+                    self._touching[name].remove(at)
+                found |= touched | self._note_touched(at, self.events[at])
+        return found
+
+    def _note_touched(self, at: int, event: Event) -> Set[str]:
+        assert isinstance(event, Statement)
+        touched = self._touched_by(event)
+        self._touched[at] = touched, self._changes.ends(event.touches) | self._asleep.ends(event.touches)
+        _note(self._touching, touched, at)
+        return touched
+
+    def _forget(self, names: Set[str]) -> None:
+        """Forget the origins that have to do with these names."""
+        self._origins = {asked: known for asked, known in self._origins.items() if known[1].isdisjoint(names)}
 
     def of_modules(self, modules: Iterable[str]) -> Origin:
         """Where what modules hold comes from, the modules as they are imported aside."""
@@ -351,13 +379,15 @@ class Past:
 
     def origin(self, *names: str) -> Origin:
         """Where the value of a name comes from, or the values of several names."""
-        if self._touching is None:
-            self._touching = {}
-            for at, event in enumerate(self.events):
-                if isinstance(event, Statement):
-                    _note(self._touching, self._touched_by(event), at)
-        needed = _woken(names, self._later)
-        others = self._aliases(needed)
+        asked = frozenset(names)
+        if asked not in self._origins:
+            self._origins[asked] = self._origin(asked)
+        return self._origins[asked][0]
+
+    def _origin(self, names: Set[str]) -> tuple[Origin, Set[str]]:
+        """Find it, and all names that have to do with it."""
+        needed = self._later.ends(names)
+        others, concerned = self._aliases(needed)
         on_the_way: list[Event] = []
         digest = hashlib.blake2b(digest_size=12)
         opens: dict[str, None] = {}
@@ -386,12 +416,13 @@ class Past:
                     on_the_way.append(event)
                 continue
             if not event.anything and needed.isdisjoint(event.binds):
-                touches = self._touched_by(event)
+                touches, _ = self._touched[at]
                 if needed.isdisjoint(touches) and others.isdisjoint(touches):
                     continue
             on_the_way.append(event)
             digest.update(f"{event.digest};".encode())
-            woken = _woken(event.reads, self._later)
+            woken = self._later.ends(event.reads)
+            concerned |= woken
             if not event.changes:
                 called |= woken
             if event.opens and (not event.changes or event.binds & called):
@@ -406,12 +437,13 @@ class Past:
             texts |= event.texts
             if event.imports:  # what was done to the module before is done
                 others |= needed & event.sure | self._ways_to(event.imports)
+                concerned |= others
                 way.follow(others, self._touching)
             needed = (needed - event.sure) | woken
             way.follow(woken, self._binding)
             way.follow(woken, self._touching)
         single = on_the_way[0] if len(on_the_way) == 1 else None
-        return Origin(
+        origin = Origin(
             digest.hexdigest(),
             tuple(opens),
             frozenset(varies),
@@ -422,33 +454,87 @@ class Past:
             tuple(sorted(runs)),
             single if isinstance(single, Statement) and single.is_literal else None,
         )
+        return origin, concerned
 
     def _touched_by(self, event: Statement) -> Set[str]:
         """Names whose values a statement may change in place, through functions and modules, too."""
         touched = event.touches - (event.eased & self._libraries)
-        found = _woken(touched, self._changes) | (_woken(touched, self._asleep) & self._modules)
-        return found - (event.called & self._calm)
+        ends = self._changes.ends(touched)
+        ways = (self._changes.next(name) - self._called.get(name, frozenset()) for name in ends)
+        more = set(touched - event.called).union(
+            *ways
+        )  # by more than calls: a calm function is none the worse for those
+        modules = (self._asleep.ends(touched) & self._modules) - (event.called & self._calm)
+        return {name for name in ends if name in more or name not in self._calm} | modules
 
-    def _aliases(self, names: Set[str]) -> set[str]:
-        """Names that may hold the same objects: what code binds that reads one of them, and reads that binds one."""
-        found, values = set(names), self._values - self._asleep.keys()
-        self._spread(found, self._making, lambda event: event.reads & values, backwards=True)
+    def _aliases(self, names: Set[str]) -> tuple[set[str], set[str]]:
+        """Names that may hold the same objects: what code binds that reads one of them, and reads that binds one.
+
+        Also all names that have to do with it.
+        """
+        found, values = set(names), self._values - self._asleep.names
+        met = self._spread(found, self._making, lambda event: event.reads & values, backwards=True)
         for _ in range(2):
-            self._spread(found, self._using, lambda event: event.binds - event.asleep.keys())
-        return found - names
+            met |= self._spread(found, self._using, lambda event: event.binds - event.asleep.keys())
+        return found - names, found | met
 
     def _spread(
         self, found: set[str], leading: _Places, leads: Callable[[Statement], Set[str]], *, backwards: bool = False
-    ) -> None:
-        """Add to the names those to which the statements lead that these lead to."""
+    ) -> set[str]:
+        """Add to the names those to which the statements lead that these lead to; returns all names of those."""
+        met = set[str]()
         way = _Way(backwards=backwards)
         way.follow(found, leading)
         for at in way:
             event = self.events[at]
             if isinstance(event, Statement):
+                met |= event.reads | event.binds
                 more = leads(event) - found
                 found |= more
                 way.follow(more, leading)
+        return met
+
+
+class _Leading:
+    """What names lead to, and those to others."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, Set[str]] = {}
+        self._ends: dict[str, Set[str]] = {}
+
+    @property
+    def names(self) -> Set[str]:
+        """Those that lead somewhere."""
+        return self._next.keys()
+
+    def next(self, name: str) -> Set[str]:
+        """What a name leads to at once."""
+        return self._next.get(name, frozenset())
+
+    def update(self, more: Mapping[str, Set[str]]) -> set[str]:
+        """Let names lead elsewhere; returns those that did not before."""
+        changed = {name for name, to in more.items() if self._next.get(name) != to}
+        self._next.update(more)
+        if changed:
+            self._ends = {name: ends for name, ends in self._ends.items() if ends.isdisjoint(changed)}
+        return changed
+
+    def ends(self, names: Iterable[str]) -> set[str]:
+        """The names, and all that they lead to."""
+        return set[str]().union(*map(self._ends_of, names))
+
+    def _ends_of(self, name: str) -> Set[str]:
+        if name not in self._ends:
+            found, todo = set[str](), [name]
+            while todo:
+                one = todo.pop()
+                if one in self._ends:
+                    found |= self._ends[one]
+                elif one not in found:
+                    found.add(one)
+                    todo += self._next.get(one, ())
+            self._ends[name] = found
+        return self._ends[name]
 
 
 _Places = dict[str, list[int]]
@@ -740,15 +826,6 @@ _ARITHMETIC: Final[Mapping[type, Any]] = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
 }
-
-
-def _woken(names: Iterable[str], asleep: Mapping[str, Set[str]]) -> set[str]:
-    found: set[str] = set()
-    todo = set(names)
-    while todo:
-        found |= todo
-        todo = set().union(*(asleep.get(name, ()) for name in todo)) - found
-    return found
 
 
 NOTHING: Final = Past().origin("")

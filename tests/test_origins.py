@@ -1,0 +1,79 @@
+"""Where values come from, as far as code tells: what is remembered of it while more code runs."""
+
+from __future__ import annotations
+
+import ast
+import random
+
+import pytest
+
+from ckpt_magic.values import origins
+from ckpt_magic.values.origins import Event, Lent, Past, Step
+from ckpt_magic.values.standins import StandIns
+
+
+class Alone:
+    """Lends nothing: there are no modules of the user's."""
+
+    def __init__(self) -> None:
+        self.stand_ins = StandIns()
+
+    def __call__(self, words: object, imports: object) -> Lent:
+        return Lent()
+
+
+def events(*cells: str) -> list[Event]:
+    lender = Alone()
+    return [event for cell in cells for event in origins.statements(ast.parse(cell), lender)]
+
+
+STATEMENTS = (
+    *("a = [1]", "b = a", "c = a + [2]", "a.append(b)", "del b", "d = f(a)", "f(d)", "b = e = {}", "g()", "d = b, c"),
+    *("def f(x): return x", "def f(x): x.append(a)", "def g(): return f(b)", "def g(): a.clear(); h(c)", "g = f"),
+    *("def h(x=a): return g", "h(b).append(1)", "class C:\n    of = a\n    def up(self): b.append(self)", "C().up()"),
+    *("import numpy as np", "from json import loads as f", "import json", "json.x = a", "np.random.seed(1)", "a = np"),
+    *("for a in b: c = f(a)", "exec('a = 1')", "b = open('x').read()", "with open('y') as e: c = e", "a[0] = c"),
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_remembered_is_what_would_be_found_anew(seed: int) -> None:
+    chance, lender = random.Random(seed), Alone()
+    past, passed = Past(), list[Event]()
+    for number in range(chance.randrange(4, 16)):
+        left = {name: chance.choice([None, "1", "2"]) for name in chance.sample("abcdefgh", 2)}
+        step: list[Event] = [Step(number, left, frozenset(chance.sample("abcd", chance.randrange(2))))]
+        cell = ast.parse(chance.choice(STATEMENTS))
+        more = step if chance.random() < 0.2 else list(origins.statements(cell, lender))
+        past.add(more)
+        passed += more
+        anew = Past(passed)
+        for names in (*"abcdefghC", ("a", "c"), ("json", "np", "f")):
+            if chance.random() < 0.7:
+                found, wanted = past.origin(*names), anew.origin(*names)
+                assert found == wanted and found.last is wanted.last, names
+
+
+def test_a_function_that_calls_another_has_nothing_to_do_with_where_that_comes_from() -> None:
+    chain = [f"def f{n}(x): return f{n - 1}(x) + 1" for n in range(1, 9)]
+    before, after = (Past(events("def f0(x): return x", *chain, last)) for last in ("x = 1", "def f9(x): return f8(x)"))
+    assert all(before.origin(f"f{n}") == after.origin(f"f{n}") for n in range(9))
+    changing = Past(events("def f0(x): return x", "def f1(x): f0.n = 1", "def f2(x): return f1(x)", "f2(1)"))
+    assert changing.origin("f0") != Past(events("def f0(x): return x")).origin("f0")
+
+
+def test_of_a_chain_of_functions_each_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = list[object]()
+    usual = Past._origin
+
+    def noted(past: Past, names: frozenset[str]) -> object:
+        traced.append(names)
+        return usual(past, names)
+
+    monkeypatch.setattr(Past, "_origin", noted)
+    past = Past(events("def f0(x): return x"))
+    for n in range(1, 40):
+        past.add([*events(f"def f{n}(x): return f{n - 1}(x) + 1"), Step(n, {f"y{n}": "1"}, frozenset())])
+        for m in range(n):
+            past.origin(f"f{m}")
+    assert len(traced) < 80

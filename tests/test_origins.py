@@ -32,6 +32,7 @@ STATEMENTS = (
     *("def f(x): return x", "def f(x): x.append(a)", "def g(): return f(b)", "def g(): a.clear(); h(c)", "g = f"),
     *("def h(x=a): return g", "h(b).append(1)", "class C:\n    of = a\n    def up(self): b.append(self)", "C().up()"),
     *("import numpy as np", "from json import loads as f", "import json", "json.x = a", "np.random.seed(1)", "a = np"),
+    *("a = [z]", "b = {0: z}", "z = []", "z.append(1)", "from os import path as z", "c = z"),
     *("for a in b: c = f(a)", "exec('a = 1')", "b = open('x').read()", "with open('y') as e: c = e", "a[0] = c"),
 )
 
@@ -48,7 +49,7 @@ def test_what_is_remembered_is_what_would_be_found_anew(seed: int) -> None:
         past.add(more)
         passed += more
         anew = Past(passed)
-        for names in (*"abcdefghC", ("a", "c"), ("json", "np", "f")):
+        for names in (*"abcdefghzC", ("a", "c"), ("json", "np", "f")):
             if chance.random() < 0.7:
                 found, wanted = past.origin(*names), anew.origin(*names)
                 assert found == wanted and found.last is wanted.last, names

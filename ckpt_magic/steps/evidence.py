@@ -29,7 +29,7 @@ from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
 from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.steps.opened import Trail, put_native, watcher
+from ckpt_magic.steps.opened import Trail, has_native, put_native, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.values import (
@@ -176,9 +176,13 @@ class Evidence:
         self.modules.notice()
 
     def cell_begins(self, words: Set[str] | None) -> Trail:
-        """An unmarked cell is about to run: note what it opens; None for words that are not known."""
-        trail = Trail(self.files.row)
-        watcher().start(trail, looks=words is None or not words.isdisjoint(_LOOKERS), main=False)
+        """An unmarked cell is about to run: note what it opens; None for words that are not known.
+
+        One that compares a function of `os` with one that it has already is to find them the same.
+        """
+        asks = words is None or not words.isdisjoint(_LOOKERS)
+        trail = Trail(self.files.row, is_blind=asks and has_native(self._namespace))
+        watcher().start(trail, looks=asks and not trail.is_blind, main=False)
         return trail
 
     def cell_ends(self, trail: Trail) -> None:
@@ -198,7 +202,7 @@ class Evidence:
         touched = {*trail.written, *map(os.path.dirname, trail.written)}
         changed |= not touched.isdisjoint((*trail.read, *trail.listed, *trail.folders))
         asks_entries = words is None or ("scandir" in words and any(word.startswith("st") for word in words))
-        is_clear = not (changed or trail.commands or trail.connected or (listed and asks_entries))
+        is_clear = not (changed or trail.is_blind or trail.commands or trail.connected or (listed and asks_entries))
         return Read({row["path"]: row for row in rows}, self._environ(trail), is_clear)
 
     # -- for META -------------------------------------------------------------------------------------------

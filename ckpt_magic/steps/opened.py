@@ -14,7 +14,7 @@ import sys
 import threading
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, MutableMapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -79,9 +79,12 @@ class Trail:
         Modules that such bytes name.
     connected
         Whether anything was connected to.
+    is_blind
+        Whether nobody sees what is only asked for.
     """
 
-    def __init__(self, digest: Callable[[str], Any]) -> None:
+    def __init__(self, digest: Callable[[str], Any], *, is_blind: bool = False) -> None:
+        self.is_blind = is_blind
         self.read: dict[str, Any] = {}
         self.asked: dict[str, str] = {}
         self.looked: set[str] = set()
@@ -459,6 +462,12 @@ class _Look:
         """Leave it."""
         if getattr(os, self._name) is self:
             setattr(os, self._name, self.native)
+
+
+def has_native(namespace: Mapping[str, Any]) -> bool:
+    """Whether a name means a function of `os` in whose place something else stands while it is watched."""
+    natives = set(map(id, (getattr(os, name) for name in _LOOKS)))
+    return not natives.isdisjoint(map(id, list(namespace.values())))
 
 
 def put_native(namespace: MutableMapping[str, Any]) -> None:

@@ -74,9 +74,9 @@ def number_of(value: Any) -> float | None:
         return None
     if value.layout is not torch.strided or value.device.type != "cpu" or value._base is not None:
         return None
+    users_of = getattr(torch._C, "_storage_Use_Count", lambda _: 0)  # private: where it is gone, nobody can tell
     storage = value.untyped_storage()
-    users: int = torch._C._storage_Use_Count(storage._cdata)
-    return float(value.detach().item()) if users == _TENSOR_AND_STORAGE else None
+    return float(value.detach().item()) if users_of(storage._cdata) == _TENSOR_AND_STORAGE else None
 
 
 _TENSOR_AND_STORAGE: Final = 2  # who uses the memory of a tensor that is alone with it, once `storage` is asked for

@@ -460,12 +460,21 @@ class Texts:
     def _cell(self, filename: str) -> tuple[list[str], dict[tuple[str, int], ast.stmt]]:
         if filename not in self._cells:
             lines = linecache.getlines(filename)
-            tree = _parsed("".join(lines))
-            if tree is None:  # magics, as they were typed
+            nodes = _defined_in("".join(lines))
+            if nodes is None:  # magics, as they were typed
                 return lines, {}
-            nodes = [node for node in source.nodes(tree) if isinstance(node, _DEFINITIONS)]
-            self._cells[filename] = lines, {(node.name, _first_line(node)): node for node in nodes}
+            self._cells[filename] = lines, nodes
         return self._cells[filename]
+
+
+@functools.lru_cache(maxsize=8)  # each run of a pipeline of methods asks for those of its script
+def _defined_in(text: str) -> dict[tuple[str, int], ast.stmt] | None:
+    """The functions and classes in a text, by name and first line; None if it cannot be parsed."""
+    tree = _parsed(text)
+    if tree is None:
+        return None
+    nodes = [node for node in source.nodes(tree) if isinstance(node, _DEFINITIONS)]
+    return {(node.name, _first_line(node)): node for node in nodes}
 
 
 def _parsed(text: str) -> ast.Module | None:

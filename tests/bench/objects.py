@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import pickle
@@ -20,6 +21,8 @@ import joblib
 
 from ckpt_magic import Checkpoint
 from ckpt_magic.files.payloads import PayloadWriter
+from ckpt_magic.values import trees
+from ckpt_magic.values.fingerprint import look
 from ckpt_magic.values.pages import new_hash
 from ckpt_magic.values.pickling import Contents, write
 from tests.bench.measure import Row, fsync_time, peak_of, rounds_of, timed
@@ -70,12 +73,19 @@ def _load_by_cloudpickle(path: Path) -> Any:
     return _load(path)
 
 
-def _save_itself(path: Path, value: Any) -> None:
-    """The saving alone, without a look and without a checkpoint around it."""
+def _save_itself(path: Path, value: Any, repeated: tuple[Any, ...] | None = None) -> None:
+    """The saving alone, without a checkpoint around it, and without the look, which has told what comes again."""
+    some = [] if repeated is None else [(value, repeated)]
     with path.open("wb") as file:
-        writer = PayloadWriter(file, new_hash)
-        write(Contents("method", value), writer, namespace=vars(sys.modules["__main__"]))  # type: ignore[arg-type]
+        writer: Any = PayloadWriter(file, new_hash)
+        write(Contents("method", value), writer, namespace=vars(sys.modules["__main__"]), trees=some)
         writer.finish()
+
+
+def _repeated(value: Any) -> tuple[Any, ...] | None:
+    """What a look tells of a tree that comes again in it."""
+    seen = look(value, vars(sys.modules["__main__"]))
+    return trees.repeated([*itertools.islice(seen.met.values(), seen.tree)]) if seen.tree else None
 
 
 PEERS: dict[str, Way] = {
@@ -118,6 +128,7 @@ def _rows_of(workload: Workload, folder: Path, rounds: int, names: list[str]) ->
     what = workload.what.format(workload.size)
     value = _made(workload)
     saves, loads, paths = _ways(workload, folder)
+    saves[OURS] = partial(saves[OURS], repeated=_repeated(value))
     measured: dict[str, Callable[[], float]] = {}
     measured |= {f"save {name}": partial(_without_fsync, partial(saves[name], value)) for name in names}
     if OURS in names:
@@ -151,11 +162,11 @@ def _limit(what: str, path: Path, loaded: list[float]) -> Row:
 
 def _ways(
     workload: Workload, folder: Path
-) -> tuple[dict[str, Callable[[Any], object]], dict[str, Callable[[], Any]], dict[str, Path]]:
+) -> tuple[dict[str, Callable[..., object]], dict[str, Callable[[], Any]], dict[str, Path]]:
     """How to save and to load, and the files, by what does it."""
     checkpoint = _checkpoint(workload, folder)
     paths = {name: folder / f"{number}.pkl" for number, name in enumerate((OURS, *PEERS))}
-    saves: dict[str, Callable[[Any], object]] = {OURS: partial(_save_itself, paths[OURS])}
+    saves: dict[str, Callable[..., object]] = {OURS: partial(_save_itself, paths[OURS])}
     saves |= {name: partial(save, paths[name]) for name, (save, _) in PEERS.items()}
     loads: dict[str, Callable[[], Any]] = {OURS: lambda: checkpoint.run(start_from="end")["step_1"]}
     loads |= {name: partial(load, paths[name]) for name, (_, load) in PEERS.items()}

@@ -34,13 +34,13 @@ class Point:
         self.x = x
     def up(self):
         self.x += 1
-rows = [{'id': k, 'part': [k]} for k in range(2000)]
+rows = [{'id': k, 'part': [k]} for k in range(1000)]
 first, part = rows[0], rows[1]['part']
 held = contextvars.ContextVar('held')
 held.set(rows[2])
-lists = {k: [k] for k in range(2000)}
+lists = {k: [k] for k in range(1000)}
 walk = iter(lists.values())
-points = [Point(k) for k in range(2000)]
+points = [Point(k) for k in range(1000)]
 weak, up, put = weakref.ref(points[0]), points[1].up, functools.partial(setattr, points[2], 'x')
 its = vars(points[3])
 %%step 2
@@ -60,11 +60,11 @@ scenario(
     """
 %%step 1
 words = ['anna', 'b' * 40]
-rows = [{'id': k, 'word': words[k % 2], 'at': (k / 3, None, b'x' * 9)} for k in range(2000)]
+rows = [{'id': k, 'word': words[k % 2], 'at': (k / 3, None, b'x' * 9)} for k in range(1000)]
 %%step 2
 same = rows[0]['word'] is rows[2]['word'] is words[0]
 rows.append({'id': -1, 'word': 'c', 'at': ()})
-by_name = {f'name {k}': [k, ()] for k in range(2000)}
+by_name = {f'name {k}': [k, ()] for k in range(1000)}
 %%step 3
 by_name['name 3'].append(rows); rows[0]['at'] = by_name
 %%step 4

@@ -62,6 +62,14 @@ def stored(kernel: Kernel, step: int) -> Any:
         return pickle.load(file)
 
 
+def recorded(kernel: Kernel, step: int) -> list[str]:
+    """The names that the checkpoint of a step has, saved or lost."""
+    assert kernel.plan is not None
+    meta = kernel.session.open(kernel.plan.key, step)
+    assert meta is not None
+    return [row["name"] for row in (*meta.meta["variables"], *meta.meta["lost"])]
+
+
 def is_skipped(kernel: Kernel, name: str = "big") -> bool:
     """Whether the last step did not look at a name at all."""
     assert kernel.plan is not None
@@ -289,10 +297,7 @@ def test_a_change_through_something_else_is_found(kernel: Kernel, way: str) -> N
     was = pickle.dumps(kernel.names["big"])
     kernel.step(21, step.replace("PLACE", str(id(kernel.names["big"]))))
     assert pickle.dumps(kernel.names["big"]) != was, "the case changes nothing"
-    assert kernel.plan is not None
-    meta = kernel.session.open(kernel.plan.key, 21)
-    assert meta is not None
-    assert "big" in [row["name"] for row in (*meta.meta["variables"], *meta.meta["lost"])]
+    assert "big" in recorded(kernel, 21)
 
 
 # --- instances of classes of the notebook ---
@@ -376,10 +381,7 @@ def test_a_change_through_a_class_or_an_instance_is_found(points: Kernel, way: s
     points.cell(before)
     points.step(2, "x = 2")
     points.step(3, step)
-    assert points.plan is not None
-    meta = points.session.open(points.plan.key, 3)
-    assert meta is not None
-    assert "big" in [row["name"] for row in (*meta.meta["variables"], *meta.meta["lost"])]
+    assert "big" in recorded(points, 3)
 
 
 def test_what_an_unmarked_cell_changed_is_looked_at(kernel: Kernel) -> None:
@@ -536,10 +538,7 @@ def test_a_write_to_a_large_buffer_is_found(kernel: Kernel, way: str) -> None:
     if way == "the block of a frame" and kernel.names["big"].tobytes() == was:
         return  # this pandas copies
     assert kernel.names["big"].tobytes() != was
-    assert kernel.plan is not None
-    meta = kernel.session.open(kernel.plan.key, 3)
-    assert meta is not None
-    assert "big" in [row["name"] for row in (*meta.meta["variables"], *meta.meta["lost"])]
+    assert "big" in recorded(kernel, 3)
 
 
 LARGE = {

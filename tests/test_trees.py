@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.values import trees
+from ckpt_magic.values.delta import repeated
 from ckpt_magic.values.fingerprint import look, look_at_all
 from ckpt_magic.values.instances import has_attributes_alone
 from ckpt_magic.values.memory import identity
@@ -272,8 +273,7 @@ def test_what_a_tree_consists_of_is_found_with_a_dict_and_without(asked: int) ->
 
 
 def again(value: Any) -> Any:
-    seen = look(value, {})
-    return trees.repeated([*seen.met.values()][: seen.tree])
+    return repeated(look(value, {}))
 
 
 def remembered(data: bytes) -> int:

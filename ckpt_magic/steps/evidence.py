@@ -300,7 +300,7 @@ class Evidence:
             "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | dict(read.environ),
             "unclear": unclear,
             "told": list(names),
-            "rests": origins.of_read(record.paths(read.files.values(), ()), read.environ),
+            "rests": record.changers(read),
         }
 
     def accepted(

@@ -18,9 +18,10 @@ from ckpt_magic.errors import UsageError
 from ckpt_magic.files.format import StoredStep
 from ckpt_magic.steps import freshness, shapes
 from ckpt_magic.steps.freshness import Verdict
+from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import Decision, saved_codes
-from ckpt_magic.values import ambient, delta, outlines, references
+from ckpt_magic.values import ambient, delta, origins, outlines, references
 
 Judged = TypeVar("Judged", Decision, Verdict)
 
@@ -225,6 +226,11 @@ def paths(rows: Iterable[Mapping[str, Any]], modules: Iterable[str]) -> list[str
     """Paths of files of META, and what files of modules are called."""
     named = (os.path.join(row["path"], "*") if "count" in row else row["path"] for row in rows)
     return [*named, *(f"{name.rpartition('.')[2]}.py" for name in modules)]
+
+
+def changers(read: Read) -> list[str]:
+    """What stands for all that may change what cells read."""
+    return origins.of_read(paths(read.files.values(), ()), read.environ)
 
 
 def by_either(meta: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Judged], good: Judged) -> Judged:

@@ -244,7 +244,7 @@ class Saver:
 
         def origins_of(files: Iterable[str], own: Iterable[str]) -> dict[str, str] | None:
             groups = {SURROUNDINGS: rests, FILES: origins.of_files(files)}
-            groups[ABOVE] = origins.of_read(record.paths(read.files.values(), ()), read.environ)
+            groups[ABOVE] = record.changers(read)
             return kernel.history.origins(names, modules, groups=groups, own=own)
 
         is_told = kernel.around.modules_set()
@@ -284,8 +284,7 @@ class Saver:
         value = self._kernel.namespace[name]
         kind, step = placeholder.lost_origin(value) or (record.type_name(value), plan.call.step)
         row = {"name": name, "type": kind, "reason": why, "step": step, "via": self._ways_to(name)}
-        number = placeholder.number_of(value)
-        number = tensors.number_of(value) if number is None else number
+        number = tensors.number_of(value)
         return row if number is None else {**row, "number": number.hex()}
 
     def _ways_to(self, lost: str) -> list[str]:

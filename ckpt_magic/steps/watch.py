@@ -17,7 +17,7 @@ from typing import Any
 from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import alone, delta, essence, holders, makers, placeholder, reaching, sharing, source, tensors
+from ckpt_magic.values import alone, delta, essence, holders, makers, reaching, sharing, source, tensors
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
@@ -125,8 +125,7 @@ class Watch:
 
     def _is_number(self, name: str) -> bool:
         """Whether the name means a tensor, or stands for one, that stays as it is when it is asked for its number."""
-        value = self._namespace.get(name)
-        return placeholder.number_of(value) is not None or tensors.number_of(value) is not None
+        return tensors.number_of(self._namespace.get(name)) is not None
 
     def uses(self, names: set[str] | None) -> None:
         """Note what the step uses that comes next; None for everything."""

@@ -316,9 +316,9 @@ def compare(
         joint=Groups(values.keys() - outside, after, tied),
         views=views,
         trees=[
-            (value, repeated)
+            (value, again)
             for name, value in values.items()
-            if not tied.holds(name) and (repeated := _repeated(after.looks[name])) is not None
+            if not tied.holds(name) and (again := repeated(after.looks[name])) is not None
         ],
         carried=_carried(before, after, values),
         buffers={name: [content.place for content in after.looks[name].contents] for name in values},
@@ -327,7 +327,7 @@ def compare(
     )
 
 
-def _repeated(seen: Seen) -> tuple[Any, ...] | None:
+def repeated(seen: Seen) -> tuple[Any, ...] | None:
     """What comes again in a tree that was just looked at; None if it is none."""
     return trees.repeated([*itertools.islice(seen.met.values(), seen.tree)]) if seen.tree else None
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values import placeholder
 from ckpt_magic.values.forms import Form
 from ckpt_magic.values.memory import identity
 
@@ -68,7 +69,12 @@ def behind(tensor: Any) -> list[Any]:
 
 
 def number_of(value: Any) -> float | None:
-    """The number that a tensor is as long as nobody writes into it, which nothing else can: its memory is its own."""
+    """The number that a tensor is as long as nobody writes into it, which nothing else can: its memory is its own.
+
+    Also the number that the placeholder of such a one tells.
+    """
+    if (told := placeholder.number_of(value)) is not None:
+        return told
     torch: Any = sys.modules.get("torch")
     if type(value) is not getattr(torch, "Tensor", None) or value.dim() or not value.is_floating_point():
         return None

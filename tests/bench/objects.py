@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import json
 import os
 import pickle
@@ -21,7 +20,7 @@ import joblib
 
 from ckpt_magic import Checkpoint
 from ckpt_magic.files.payloads import PayloadWriter
-from ckpt_magic.values import trees
+from ckpt_magic.values.delta import repeated
 from ckpt_magic.values.fingerprint import look
 from ckpt_magic.values.pages import new_hash
 from ckpt_magic.values.pickling import Contents, write
@@ -73,19 +72,13 @@ def _load_by_cloudpickle(path: Path) -> Any:
     return _load(path)
 
 
-def _save_itself(path: Path, value: Any, repeated: tuple[Any, ...] | None = None) -> None:
+def _save_itself(path: Path, value: Any, again: tuple[Any, ...] | None = None) -> None:
     """The saving alone, without a checkpoint around it, and without the look, which has told what comes again."""
-    some = [] if repeated is None else [(value, repeated)]
+    some = [] if again is None else [(value, again)]
     with path.open("wb") as file:
         writer: Any = PayloadWriter(file, new_hash)
         write(Contents("method", value), writer, namespace=vars(sys.modules["__main__"]), trees=some)
         writer.finish()
-
-
-def _repeated(value: Any) -> tuple[Any, ...] | None:
-    """What a look tells of a tree that comes again in it."""
-    seen = look(value, vars(sys.modules["__main__"]))
-    return trees.repeated([*itertools.islice(seen.met.values(), seen.tree)]) if seen.tree else None
 
 
 PEERS: dict[str, Way] = {
@@ -128,7 +121,7 @@ def _rows_of(workload: Workload, folder: Path, rounds: int, names: list[str]) ->
     what = workload.what.format(workload.size)
     value = _made(workload)
     saves, loads, paths = _ways(workload, folder)
-    saves[OURS] = partial(saves[OURS], repeated=_repeated(value))
+    saves[OURS] = partial(saves[OURS], again=repeated(look(value, vars(sys.modules["__main__"]))))
     measured: dict[str, Callable[[], float]] = {}
     measured |= {f"save {name}": partial(_without_fsync, partial(saves[name], value)) for name in names}
     if OURS in names:

@@ -43,11 +43,14 @@ def test_what_is_remembered_is_what_would_be_found_anew(seed: int) -> None:
     past, passed = Past(), list[Event]()
     for number in range(chance.randrange(4, 16)):
         left = {name: chance.choice([None, "1", "2"]) for name in chance.sample("abcdefgh", 2)}
-        step: list[Event] = [Step(number, left, frozenset(chance.sample("abcd", chance.randrange(2))))]
-        cell = ast.parse(chance.choice(STATEMENTS))
-        more = step if chance.random() < 0.2 else list(origins.statements(cell, lender))
-        past.add(more)
-        passed += more
+        code = list(origins.statements(ast.parse(chance.choice(STATEMENTS)), lender))
+        if chance.random() < 0.3:
+            past.add([Step(number, left, frozenset(chance.sample("abcd", chance.randrange(2))))])
+            past.learn(len(passed), code)
+            passed = past.events[:]
+        else:
+            past.add(code)
+            passed += code
         anew = Past(passed)
         for names in (*"abcdefghzC", ("a", "c"), ("json", "np", "f")):
             if chance.random() < 0.7:

@@ -17,13 +17,14 @@ from typing import Any, Final
 
 from ckpt_magic.steps import freshness, record
 from ckpt_magic.steps.around import label
+from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines, source
+from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines
 from ckpt_magic.values.origins import (
     ABOVE,
     CHANCE,
@@ -31,9 +32,7 @@ from ckpt_magic.values.origins import (
     NOTHING,
     OWN,
     SURROUNDINGS,
-    Event,
     Origin,
-    Past,
     Statement,
     Step,
 )
@@ -98,12 +97,11 @@ def foresee(
     """
     rewritten: dict[str, int] = {}  # files that will be written anew, and by which step
     placed: dict[str, int] = {}  # parts of libraries that will be set anew
-    past = Past()
     functions: dict[str, essence.Definition] = {}
-    lender = Lender(modules)
+    course = Course(Lender(modules))
     for cell in cells:
         if not isinstance(cell, PlannedStep):
-            past.add(origins.statements(cell.tree, lender))
+            course.cell(cell.tree)
             functions.update(essence.definitions(cell.tree, cell.text))
             continue
         step, meta = cell.call.step, metas.get(cell.call.step)
@@ -111,20 +109,13 @@ def foresee(
         if cell.problem:
             verdict = Verdict("could not tell", (Cause("code", "", cell.problem),))
         elif meta is not None:
-            above = _Above(past, functions, rewritten, placed, metas, reader, opens, lender)
+            above = _Above(course, functions, rewritten, placed, metas, reader, opens)
             verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
         yield cell, verdict
         if meta is not None and not will_run(cell, verdict):
-            past.add([Step(step, meta["groups"], frozenset(meta["deleted"]))])
+            course.step(Step(step, meta["groups"], frozenset(meta["deleted"])), meta["source"])
         else:
-            names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
-            names |= _acts(cell.tree, lender) | _acts(
-                source.parsed(meta["source"]) if meta is not None else None, lender
-            )
-            names |= {CHANCE} if meta is not None and meta["moved"] else set()
-            if meta is not None and meta["code"] == cell.code.digest and not meta["sets"]:
-                names = {name for name in names if not name.startswith("<surroundings")}  # it asks, and sets nothing
-            past.add([Step(step, dict.fromkeys(names), cell.code.names.deletes)])
+            _will_run(course, cell, meta)
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
             rewritten.update({row["path"]: step for row in rows})
             sets = meta["sets"] if meta is not None else ()
@@ -140,10 +131,30 @@ def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verd
     return freshness.verdict(meta, Now(facts(meta, cell), found))
 
 
-def _acts(tree: ast.Module | None, lender: Lender) -> set[str]:
-    """What stands for what code does to random generators, surroundings and files."""
-    found = origins.statements(tree, lender) if tree is not None else ()
-    return {name for one in found for name in one.touches if name[0] == "<"}
+def _will_run(course: Course, cell: PlannedStep, meta: Meta | None) -> None:
+    """Go on by a step that will run: nobody knows what it leaves in the names that it gives a value, or may change.
+
+    What it did when it was saved is known, so that of what its code may do only that counts which that code did not
+    do, or which its very words say.
+    """
+    past = course.past
+    course.read_steps()
+    before = course.read(meta["source"]) if meta is not None else []
+    code = course.read(cell.tree)
+    names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
+    names |= {name for one in (*before, *code) for name in one.touches if name[0] == "<"}
+    names |= {CHANCE} if meta is not None and meta["moved"] else set()
+    if meta is not None and meta["code"] == cell.code.digest and not meta["sets"]:
+        names = {name for name in names if not name.startswith("<surroundings")}  # it asks, and sets nothing
+    past.define(before)
+    touched, stored = past.touched_by(before), past.stored_by(before)
+    past.define(code)
+    more = past.stored_by(code) | (past.touched_by(code) - touched)
+    names |= past.aliases(more - names - past.modules) - past.modules
+    left = dict.fromkeys(names)
+    course.step(Step(cell.call.step, left, cell.code.names.deletes), cell.tree)
+    if modules := (more - stored) & past.modules:
+        past.add([origins.touching(modules, f"step {cell.call.step} will run")])
 
 
 def _with_above(evidence: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,23 +175,22 @@ class _Above:
 
     def __init__(
         self,
-        past: Past,
+        course: Course,
         functions: Mapping[str, essence.Definition],
         rewritten: Mapping[str, int],
         placed: Mapping[str, int],
         metas: Mapping[int, Meta],
         reader: Callable[[], str],
         opens: Opens,
-        lender: Lender,
     ) -> None:
-        self._past = past
+        self._past = course.past
         self._functions = functions
         self._rewritten = rewritten
         self._placed = placed
         self._metas = metas
         self._reader = reader
         self._opens = opens
-        self._lender = lender
+        self._lender = course.lender
 
     def causes(self, meta: Meta) -> list[Cause]:
         """What has changed above a step, of all that it used."""
@@ -280,9 +290,14 @@ class _Above:
     def _input(self, name: str, meta: Meta) -> Cause | None:
         """A name that a step made; it has an origin if unmarked cells might have changed it in place."""
         (step, digest), then = meta["reads"][name], (meta["evidence"]["origins"] or {}).get(name)
-        writers = [event for event in self._past.events if _writes(event, name)]
-        maker = next((event for event in reversed(writers) if isinstance(event, Step) or name in event.binds), None)
-        if writers and isinstance(writers[-1], Statement) and then is not None:
+        makers = (
+            one for one in reversed(self._past.events) if isinstance(one, Step) or one.anything or name in one.binds
+        )
+        maker = next(
+            (one for one in makers if isinstance(one, Statement) or name in one.left or name in one.deleted), None
+        )
+        is_touched = isinstance(maker, Statement) or self._past.is_touched(name)
+        if is_touched and then is not None:
             origin = self._past.origin(name)
             if origin.digest == then:  # the same code, which did not change it
                 return self._cannot_tell(name, origin, meta)
@@ -290,7 +305,7 @@ class _Above:
             return Cause("input", name, f"`{name}` comes from no step, was from step {step}")
         if isinstance(maker, Step) and maker.number != step:
             return Cause("input", name, f"`{name}` comes from step {maker.number}, was from step {step}")
-        if not isinstance(maker, Step) or writers[-1] is not maker:
+        if not isinstance(maker, Step) or is_touched:
             return Cause("input", name, f"`{name}` comes from an unmarked cell, was from step {step}")
         if maker.left.get(name) is None:
             return Cause("input", name, f"step {step}, which makes `{name}`, will run")
@@ -341,9 +356,3 @@ _NOTHING_ASKED: Final[Mapping[str, Any]] = {"files": [], "environ": {}, "unclear
 
 def _as_written(label: str, value: Any) -> str | None:
     return None if ambient.is_secret(label, ambient.SECRET_NAMES) else outlines.short(value)
-
-
-def _writes(event: Event, name: str) -> bool:
-    if isinstance(event, Step):
-        return name in event.left or name in event.deleted
-    return event.anything or name in event.binds or name in event.touches

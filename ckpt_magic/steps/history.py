@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.values import essence, origins
@@ -45,13 +46,15 @@ class History:
 
     def __init__(self, modules: Modules) -> None:
         self._modules = modules
-        self._lender = Lender(modules)
-        self._past = Past()
+        self._course = Course(Lender(modules))
         self._known = True
         self._last = 0
-        self._touched: set[str] | None = set()
         self._reads: dict[int, Read] = {}  # by the places of statements
         self._unsaid: dict[int, Read] = {}  # what they may have read, and do not say so
+
+    @property
+    def _past(self) -> Past:
+        return self._course.past
 
     def cell(self, tree: ast.Module | None) -> None:
         """Note an unmarked cell; None if its code is not known."""
@@ -59,16 +62,12 @@ class History:
             self.lost_track()
         else:
             self._last = len(self._past.events)
-            found = list(origins.statements(tree, self._lender))
-            self._past.add(found)
-            if self._touched is not None:
-                self._touched.update(*(one.touches for one in found))
-                self._touched = None if any(one.anything for one in found) else self._touched
+            self._course.cell(tree)
 
     def cell_failed(self) -> None:
         """Note that the last cell did not come to its end: what it bound has no origin that could come again."""
         events = self._past.events
-        self._past = Past(
+        self._course.past = Past(
             replace(event, digest=uuid.uuid4().hex) if at >= self._last and isinstance(event, Statement) else event
             for at, event in enumerate(events)
         )
@@ -127,9 +126,9 @@ class History:
         imports = {name for name in every if name and name[0] != "." and name.partition(".")[0] not in own}
         return varies if origins.reads_only(varies, imports, (*origin.texts, *texts)) else frozenset()
 
-    def step(self, number: int, left: Mapping[str, str | None], deleted: Iterable[str]) -> None:
-        """Note a step that ran or was restored, and the digests of what it left."""
-        self._past.add([Step(number, dict(left), frozenset(deleted))])
+    def step(self, number: int, left: Mapping[str, str | None], deleted: Iterable[str], code: str) -> None:
+        """Note a step that ran or was restored, with its code, and the digests of what it left."""
+        self._course.step(Step(number, dict(left), frozenset(deleted)), code)
 
     def lost_track(self) -> None:
         """Note that code ran that nobody saw, or that did not come to its end."""
@@ -137,7 +136,7 @@ class History:
 
     def touched(self, names: Set[str]) -> Set[str]:
         """Those names whose values unmarked cells may have changed in place, as far as their code tells."""
-        return names if self._touched is None else names & self._touched
+        return {name for name in names if self._past.is_touched(name)}
 
     def on_the_way(self, names: Iterable[str]) -> Set[str]:
         """Modules that unmarked cells import for what these names hold."""
@@ -174,6 +173,6 @@ class History:
         past = Past(events[: steps[-1]]) if steps else self._past
         found = {name: past.origin(name).digest for name in sorted(names)}
         found |= {f"<{name}>": past.of_modules(ways).digest for name, ways in (modules or {}).items()}
-        found[origins.OWN] = past.of_modules(self._lender.ways(own)).digest
+        found[origins.OWN] = past.of_modules(self._course.lender.ways(own)).digest
         found |= {label: past.origin(*group).digest for label, group in (groups or {}).items()}
         return {name: digest for name, digest in found.items() if digest != origins.NOTHING.digest}

@@ -233,12 +233,13 @@ class Kernel:
         groups: Mapping[str, str],
         deleted: Iterable[str],
         *,
+        code: str,
         outlines: Mapping[str, Mapping[str, Any]] = {},
         size: int = saves.SMALL + 1,
     ) -> None:
-        """Note that a step gave names their values here, by running or by a restore."""
+        """Note that a step with this code gave names their values here, by running or by a restore."""
         pipeline = self.registry.pipeline(key)
-        self.history.step(step, groups, deleted)
+        self.history.step(step, groups, deleted, code)
         self.watch.wrote(key, (*groups, *deleted), small=size <= saves.SMALL)
         for name in (*groups, *deleted):
             pipeline.written.setdefault(name, set()).add(step)
@@ -249,10 +250,12 @@ class Kernel:
         for name in deleted:
             pipeline.producers.pop(name, None)
 
-    def note_failed(self, key: PipelineKey, step: int, names: Iterable[str], deleted: Iterable[str] = ()) -> None:
+    def note_failed(
+        self, key: PipelineKey, step: int, names: Iterable[str], deleted: Iterable[str] = (), *, code: str
+    ) -> None:
         """Note what a failed run of a step changed: it counts as written by the step; the next save contains it."""
         names, deleted = list(names), list(deleted)
-        self.note_written(key, step, {name: f"failed:{uuid.uuid4().hex}" for name in names}, deleted)
+        self.note_written(key, step, {name: f"failed:{uuid.uuid4().hex}" for name in names}, deleted, code=code)
         self.registry.pipeline(key).failed.update(dict.fromkeys((*names, *deleted), step))
 
     def remember(

@@ -127,7 +127,13 @@ class Loader:
         kernel.makers.companions.join(loaded.found, loaded.contents.joined)
         kernel.watch.restored((*meta["groups"], *meta["deleted"]), small=loaded.size <= SMALL)
         kernel.note_written(
-            key, meta["step"], meta["groups"], meta["deleted"], outlines=meta["outlines"], size=loaded.size
+            key,
+            meta["step"],
+            meta["groups"],
+            meta["deleted"],
+            code=meta["source"],
+            outlines=meta["outlines"],
+            size=loaded.size,
         )
         kernel.compared.made_anew((*values, *meta["deleted"]))
         if kernel.check_payloads and loaded.stored.payload_bytes:

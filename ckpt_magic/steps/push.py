@@ -77,7 +77,7 @@ def push_failed(session: Session, key: PipelineKey, step: int | None, *, force: 
     if not force:
         _refuse_to_overwrite(session, key, [loaded])
     session.namespace.update(loaded.values)
-    session.note_failed(key, found.meta["step"], loaded.values)
+    session.note_failed(key, found.meta["step"], loaded.values, code=found.meta["source"])
     return FailedRun(loaded.values, found.meta)
 
 

@@ -159,7 +159,13 @@ class Saver:
                     draft.publish()
             self._loader.published(plan.key)
             kernel.note_written(
-                plan.key, plan.call.step, meta["groups"], found.deleted, outlines=meta["outlines"], size=draft.size
+                plan.key,
+                plan.call.step,
+                meta["groups"],
+                found.deleted,
+                code=plan.code.source,
+                outlines=meta["outlines"],
+                size=draft.size,
             )
             kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         except BaseException:  # nobody else knows of it yet

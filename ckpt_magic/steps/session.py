@@ -212,7 +212,8 @@ class Session(Kernel):
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # looking runs user code; the cell ran
                 return self._not_looked_at(plan, outcome, _told(error, "interrupted while looking at what changed"))
             if not outcome.success:
-                self.note_failed(plan.key, plan.call.step, found.changed - {RESULT}, found.deleted)
+                changed = found.changed - {RESULT}
+                self.note_failed(plan.key, plan.call.step, changed, found.deleted, code=plan.code.source)
                 with released():
                     why = failures.keep(self, plan, outcome, found)
                 self.remember(plan, "failed", f"the cell failed; {why}" if why else "the cell failed")
@@ -487,7 +488,7 @@ class Session(Kernel):
         found.joint.digests()  # which the save would have asked for: the next look compares with them
         names = (found.values.keys() | found.lost.keys()) - {RESULT}
         groups = {name: f"unsaved:{uuid.uuid4().hex}" for name in names}
-        self.note_written(plan.key, plan.call.step, groups, found.deleted)
+        self.note_written(plan.key, plan.call.step, groups, found.deleted, code=plan.code.source)
         self.remember(plan, "not saved", reason, seconds=outcome.seconds)
 
     def _not_looked_at(self, plan: Plan, outcome: Outcome, reason: str) -> dict[str, Any] | None:

@@ -15,11 +15,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, cast
 
-from ckpt_magic.values import essence, source
-from ckpt_magic.values.standins import CHANGING, StandIns
+from ckpt_magic.values import changing, essence, source
+from ckpt_magic.values.standins import StandIns
 
 CHANCE: Final = "<random>"
 """Stands for the random generators."""
@@ -42,11 +42,6 @@ FAR: Final = ("codecs", "copyreg")
 
 _UNKNOWN: Final = object()
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-# Calls that change none of their arguments.
-_HARMLESS: Final = frozenset(
-    {"print", "display", "len", "str", "repr", "int", "float", "bool", "sum", "min", "max", "abs", "round", "sorted"}
-    | {"range", "isinstance", "type", "id", "hash", "tuple", "frozenset", "any", "all", "format", "ord", "chr", "open"}
-)
 _OF_CHANCE: Final = frozenset(
     {"random", "seed", "default_rng", "RandomState", "setstate", "set_state", "manual_seed", "set_rng_state", "shuffle"}
 )
@@ -149,6 +144,8 @@ class Statement:
     """Names that those lead to which it binds, or puts something into, when they are used."""
     changes: Mapping[str, Set[str]]
     """What the functions and classes that it defines may change in place when they are called."""
+    stores: Set[str]
+    """Names whose values it changes by its very words, or lets those do so that it defines: `x[0] = 1`."""
     imports: Set[str]
     anything: bool
     """It may bind and change names that are not written in it."""
@@ -176,11 +173,29 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step: per name the digest of what it left; None for a step that will run, and leaves nobody knows what."""
+    """A step.
+
+    Attributes
+    ----------
+    number
+        Its number.
+    left
+        Per name the digest of what it left; None for a step that will run, and leaves nobody knows what.
+    deleted
+        Names that it deleted.
+    code
+        The statements of its code, as far as somebody has read it.
+    """
 
     number: int
     left: Mapping[str, str | None]
     deleted: Set[str] = frozenset()
+    code: Sequence[Statement] = ()
+
+    @property
+    def defining(self) -> Iterator[Statement]:
+        """The statements that import something, or define functions or classes."""
+        return (one for one in self.code if one.imports or one.changes or one.asleep)
 
 
 Event = Statement | Step
@@ -266,18 +281,22 @@ class Past:
         The same.
     imports
         The modules that statements among them import.
+    modules
+        Names bound by imports.
     """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.events: list[Event] = []
         self._asleep, self._later, self._changes = _Leading(), _Leading(), _Leading()
         self._called: dict[str, Set[str]] = {}  # what a function changes, if it does, by calling it
-        self._modules = set[str]()  # functions change what is in them
+        self.modules: Set[str] = set[str]()  # functions change what is in them
         self._libraries: Set[str] = set[str]()
         self._calm: Set[str] = set[str]()
         self._values = set[str]()  # bound by what imports nothing
         self.imports = set[str]()
         self._importing: list[Statement] = []
+        self._alters: dict[str, Set[str]] = {}  # what a function changes by its very words
+        self._shared: dict[str, str] = {}  # by the names that steps left, what stands for all that they share
         self._acts: Past | None = None  # the statements that do more than import
         # places in the events
         self._anything: list[int] = []
@@ -285,6 +304,8 @@ class Past:
         self._making: _Places = {}  # that bind it to what it holds
         self._using: _Places = {}  # that read it to bind others
         self._touching: _Places = {}
+        self._joining: _Places = {}  # that may put what one holds into what others hold
+        self._joined: dict[int, Set[str]] = {}  # by place
         self._touched: dict[int, tuple[Set[str], Set[str]]] = {}  # by place; and the names on the way to these
         self._origins: dict[frozenset[str], tuple[Origin, Set[str]]] = {}  # and all names that had to do with each
         self.add(events)
@@ -302,36 +323,64 @@ class Past:
             if isinstance(event, Step):
                 names = {*event.left, *event.deleted}
                 _note(self._binding, names, at)
+                self._shared.update({name: f"{at} {made}" for name, made in event.left.items() if made is not None})
                 self._forget(names)
+                if event.code:
+                    self.learn(at, event.code)
                 continue
             changed = self._take_in(event)
             if event.imports:
                 self.imports |= event.imports
-                self._importing.append(event)
             if event.anything:
                 self._anything.append(at)
+            for name in event.binds:
+                self._shared.pop(name, None)
             _note(self._binding, event.binds, at)
             if not event.asleep:
                 _note(self._making, event.binds, at)
             if event.binds and not event.is_literal:
                 _note(self._using, event.reads, at)
             touched = self._note_touched(at, event)
+            if stored := self.stored_by([event]) - self.modules:
+                self._joined[at] = stored | (event.reads & self._values) - self._asleep.names
+                _note(self._joining, self._joined[at], at)
+                changed |= self._joined[at]
             if event.imports or event.anything:
                 self._origins.clear()
             self._forget(changed | event.binds | event.reads | event.touches | touched)
             if self._acts is not None and (event.reads or not event.imports):
                 self._acts.add([event])
 
+    def learn(self, at: int, code: Sequence[Statement]) -> None:
+        """Take in the code of the step in this place: statements that come after it use what it defines and imports."""
+        step = cast("Step", self.events[at])
+        self.events[at] = replace(step, code=code)
+        self.define(code)
+        self._values |= step.left.keys() - set[str]().union(*(one.binds for one in code if one.imports))
+        self._forget({*step.left})
+        if self._acts is not None:
+            self._acts.add([Step(step.number, {}, code=code)])
+
+    def define(self, code: Iterable[Statement]) -> None:
+        """Take in what code defines and imports, and nothing else of it."""
+        for one in code:
+            self._forget(self._take_in(one) | one.binds)
+            if one.imports:
+                self._origins.clear()
+
     def _take_in(self, event: Statement) -> set[str]:
         """Note what names lead to from here on; returns those that lead elsewhere, or that others touch now."""
-        known = self._libraries, self._calm, self._modules
+        if event.imports:
+            self._importing.append(event)
+        self._alters.update(dict.fromkeys(event.changes, event.stores))
+        known = self._libraries, self._calm, self.modules
         self._libraries = self._libraries - event.binds | event.libraries
         self._calm = self._calm - event.binds | event.calm
         if event.imports:
-            self._modules = self._modules | (event.binds if not event.reads else set())
+            self.modules = self.modules | (event.binds if not event.reads else set())
         else:
             self._values |= event.binds
-        changed = set[str]().union(*map(operator.xor, known, (self._libraries, self._calm, self._modules)))
+        changed = set[str]().union(*map(operator.xor, known, (self._libraries, self._calm, self.modules)))
         changed |= self._later.update(event.later) | self._asleep.update(event.asleep)
         changed |= self._changes.update(event.changes)
         called = dict.fromkeys(event.changes, event.called)
@@ -348,7 +397,8 @@ class Past:
     def _note_touched(self, at: int, event: Event) -> Set[str]:
         assert isinstance(event, Statement)
         touched = self._touched_by(event)
-        self._touched[at] = touched, self._changes.ends(event.touches) | self._asleep.ends(event.touches)
+        way = self._later.ends(event.touches)
+        self._touched[at] = touched, way | self._changes.ends(way) | self._asleep.ends(way)
         _note(self._touching, touched, at)
         return touched
 
@@ -411,6 +461,14 @@ class Past:
                     digest.update(f"step {event.number} {one} {made};".encode())
                     if made is None:
                         runs[event.number] = None
+                for defining in event.defining:
+                    if not left.isdisjoint(defining.binds):
+                        imports |= defining.imports
+                        words |= defining.words
+                        texts |= defining.texts
+                        if defining.opens:
+                            opens[defining.opens] = None
+                            varies |= {defining.opens, *filter(may_vary, defining.words)}
                 needed -= left
                 if left:
                     on_the_way.append(event)
@@ -440,8 +498,10 @@ class Past:
                 concerned |= others
                 way.follow(others, self._touching)
             needed = (needed - event.sure) | woken
+            others |= self._sharing(woken)
+            concerned |= others
             way.follow(woken, self._binding)
-            way.follow(woken, self._touching)
+            way.follow(woken | others, self._touching)
         single = on_the_way[0] if len(on_the_way) == 1 else None
         origin = Origin(
             digest.hexdigest(),
@@ -456,15 +516,37 @@ class Past:
         )
         return origin, concerned
 
+    def touched_by(self, code: Sequence[Statement]) -> Set[str]:
+        """What code may change in place that runs now, if it does what its words say."""
+        return set[str]().union(*(self._touched_by(one) for one in code if not one.imports and not one.changes))
+
+    def stored_by(self, code: Sequence[Statement]) -> Set[str]:
+        """What code changes in place by its very words, or by those of the functions that it calls."""
+        run = [one for one in code if not one.changes]
+        called = self._changes.ends(self._later.ends(set[str]().union(*(one.touches for one in run))))
+        return set[str]().union(
+            *(one.stores for one in run), *(self._alters[name] for name in called & self._alters.keys())
+        )
+
+    def aliases(self, names: Set[str]) -> Set[str]:
+        """These names, and others that may hold some of the same objects."""
+        return names | self._aliases(names)[0]
+
+    def is_touched(self, name: str) -> bool:
+        """Whether a statement may have changed a value in place since the name was bound."""
+        bound = self._binding.get(name, [-1])[-1]
+        return any(at > bound for at in self.origin(name).places)
+
     def _touched_by(self, event: Statement) -> Set[str]:
         """Names whose values a statement may change in place, through functions and modules, too."""
         touched = event.touches - (event.eased & self._libraries)
-        ends = self._changes.ends(touched)
+        behind = self._later.ends(touched) - touched  # what they stand for: that is called, and does what it does
+        ends = self._changes.ends(touched) | (self._changes.ends(behind) - behind)
         ways = (self._changes.next(name) - self._called.get(name, frozenset()) for name in ends)
         more = set(touched - event.called).union(
             *ways
         )  # by more than calls: a calm function is none the worse for those
-        modules = (self._asleep.ends(touched) & self._modules) - (event.called & self._calm)
+        modules = (self._asleep.ends(touched) & self.modules) - self._calm
         return {name for name in ends if name in more or name not in self._calm} | modules
 
     def _aliases(self, names: Set[str]) -> tuple[set[str], set[str]]:
@@ -472,14 +554,21 @@ class Past:
 
         Also all names that have to do with it.
         """
-        found, values = set(names), self._values - self._asleep.names
-        met = self._spread(found, self._making, lambda event: event.reads & values, backwards=True)
+        found, values = self._sharing(names) | names, self._values - self._asleep.names
+        met = self._spread(found, self._making, lambda _, event: event.reads & values, backwards=True)
         for _ in range(2):
-            met |= self._spread(found, self._using, lambda event: event.binds - event.asleep.keys())
+            met |= self._spread(found, self._using, lambda _, event: event.binds - event.asleep.keys())
+            met |= self._spread(found, self._joining, lambda at, _: self._joined[at])
+        found |= self._sharing(found)
         return found - names, found | met
 
+    def _sharing(self, names: Set[str]) -> set[str]:
+        """The other names of what steps left that hold some of the same objects."""
+        shared = {self._shared[name] for name in names & self._shared.keys()}
+        return {name for name, one in self._shared.items() if one in shared} - names if shared else set()
+
     def _spread(
-        self, found: set[str], leading: _Places, leads: Callable[[Statement], Set[str]], *, backwards: bool = False
+        self, found: set[str], leading: _Places, leads: Callable[[int, Statement], Set[str]], *, backwards: bool = False
     ) -> set[str]:
         """Add to the names those to which the statements lead that these lead to; returns all names of those."""
         met = set[str]()
@@ -489,7 +578,7 @@ class Past:
             event = self.events[at]
             if isinstance(event, Statement):
                 met |= event.reads | event.binds
-                more = leads(event) - found
+                more = leads(at, event) - found
                 found |= more
                 way.follow(more, leading)
         return met
@@ -581,7 +670,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
     inside = source.nodes(node)
     texts = frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
-    touches, for_sure, called = _touched(inside)
+    touches, for_sure, called = changing.touched(inside, lender.stand_ins.told, _EASING)
     acts, opens, spoken = set[str](), "", frozenset[str]()
     is_import = isinstance(node, (ast.Import, ast.ImportFrom))
     if not is_import:
@@ -605,6 +694,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         names.asleep,
         {name: lender.stand_ins.led_to(name) for name in names.binds | touches},
         {node.name: frozenset(touches | acts | by_others)} if isinstance(node, _DEFINITIONS) else {},
+        frozenset(changing.stored(inside)) & names.reads,
         names.imports,
         names.dynamic or not spoken.isdisjoint(_IMPORTING),
         "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
@@ -692,29 +782,6 @@ def _writes(words: Set[str], texts: Collection[str]) -> bool:
     )
 
 
-def _touched(inside: Sequence[ast.AST]) -> tuple[set[str], set[str], set[str]]:
-    """Names whose values these nodes may change in place; by more than an eased change; by being called alone."""
-    found, for_sure, by_more = set[str](), set[str](), set[str]()
-    for part in inside:
-        names = _changed_by(part)
-        if names:
-            found |= names
-            if not _is_eased(part):
-                for_sure |= names
-                by_more |= names - (_called(part) if isinstance(part, ast.Call) else set())
-    return found, for_sure - _makers(inside), found - by_more
-
-
-def _called(call: ast.Call) -> set[str]:
-    """The name of what is called, or has it, if no word on the way says of a change."""
-    node, words = call.func, set[str]()
-    while isinstance(node, ast.Attribute):
-        words.add(node.attr)
-        node = node.value
-    is_known = isinstance(node, ast.Name) and not any(word.startswith(CHANGING) for word in (*words, node.id))
-    return _base(node) - _given_to(call) if is_known else set()
-
-
 def _called_at_once(node: ast.stmt) -> Set[str]:
     """The words of what a definition calls when it is made; see `Statement.at_once`."""
     if not isinstance(node, _DEFINITIONS):
@@ -732,11 +799,6 @@ def _called_at_once(node: ast.stmt) -> Set[str]:
     return frozenset[str]().union(*(source.words(ast.Module([ast.Expr(call)], [])).read for call in calls))
 
 
-def _given_to(call: ast.Call) -> set[str]:
-    """Names that are given to a call."""
-    return {one.id for part in (*call.args, *call.keywords) for one in source.nodes(part) if isinstance(one, ast.Name)}
-
-
 def _is_calm(node: ast.stmt) -> bool:
     """Whether it is a function that keeps nothing from call to call."""
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
@@ -744,47 +806,6 @@ def _is_calm(node: ast.stmt) -> bool:
     defaults = [*node.args.defaults, *(one for one in node.args.kw_defaults if one is not None)]
     own = any(isinstance(one, ast.Name) and one.id == node.name for one in source.nodes(node))
     return not own and all(isinstance(one, ast.Constant) for one in defaults)
-
-
-def _changed_by(part: ast.AST) -> set[str]:
-    if isinstance(part, (ast.Attribute, ast.Subscript)):
-        if isinstance(part.ctx, ast.Load):
-            return set()
-        base = _base(part)
-        return {*base, part.attr} if isinstance(part, ast.Attribute) and "builtins" in base else base
-    if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):  # `@show.register`
-        return set().union(*map(_base, (*part.decorator_list, *getattr(part, "bases", ()))))
-    if isinstance(part, ast.AugAssign):
-        return _base(part.target)
-    if isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id in _HARMLESS):
-        return _base(part.func) | _given_to(part)
-    return set()
-
-
-def _makers(inside: Sequence[ast.AST]) -> set[str]:
-    """Classes, by the spelling of their names, of which code only makes objects, as in `Path("data").glob("*")`."""
-    called = {id(one.func) for one in inside if isinstance(one, ast.Call)}
-    named = [one for one in inside if isinstance(one, ast.Name) and one.id[0].isupper()] if called else []
-    return {one.id for one in named} - {one.id for one in named if id(one) not in called}
-
-
-def _is_eased(node: ast.AST) -> bool:
-    """Whether something is changed that is called by a word of chance or surroundings, as `np.random.seed(1)`."""
-    if not isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
-        return False
-    words = set[str]()
-    one: ast.AST = node
-    while isinstance(one, (ast.Attribute, ast.Subscript, ast.Call)):
-        if isinstance(one, ast.Attribute):
-            words.add(one.attr)
-        one = one.func if isinstance(one, ast.Call) else one.value
-    return not words.isdisjoint(_EASING)
-
-
-def _base(node: ast.expr) -> set[str]:
-    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return {node.id} if isinstance(node, ast.Name) else set()
 
 
 def _literal(node: ast.stmt) -> Any:
@@ -826,6 +847,34 @@ _ARITHMETIC: Final[Mapping[type, Any]] = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
 }
+
+
+def touching(names: Set[str], what: str) -> Statement:
+    """Stand for code that changes in place what these names hold; `what` is its digest."""
+    nothing = frozenset[str]()
+    return Statement(
+        digest=what,
+        binds=nothing,
+        sure=nothing,
+        reads=nothing,
+        touches=names,
+        eased=nothing,
+        called=nothing,
+        asleep={},
+        later={},
+        changes={},
+        stores=names,
+        imports=nothing,
+        anything=False,
+        opens="",
+        at_once=nothing,
+        words=nothing,
+        texts=nothing,
+        modules=nothing,
+        deletes=nothing,
+        libraries=nothing,
+        calm=nothing,
+    )
 
 
 NOTHING: Final = Past().origin("")

@@ -10,15 +10,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
-from typing import Final
 
 from ckpt_magic.values import source
-
-CHANGING: Final = (
-    *("register", "add", "set", "install", "patch", "insert", "append", "extend", "update", "enable", "disable", "use"),
-    *("push", "pop", "remove", "unregister", "replace", "define", "init", "configure", "activate", "hook", "clear"),
-)
-"""How words begin that say of a change."""
+from ckpt_magic.values.changing import CHANGING, Known
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _INNER = (*_DEFINITIONS, ast.Lambda, ast.GeneratorExp)
@@ -49,10 +43,17 @@ class _StandIn:
 
 
 class StandIns:
-    """Goes along with the statements of one notebook, in order."""
+    """Goes along with the statements of one notebook, in order.
+
+    Attributes
+    ----------
+    told
+        What these tell of names, for `changing`.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, _StandIn] = {}
+        self.told = Known()
 
     def behind(self, names: Iterable[str]) -> frozenset[str]:
         """The words for which these names stand; what functions do that go by their own names is told by others."""
@@ -72,6 +73,7 @@ class StandIns:
 
     def note(self, node: ast.stmt, names: source.Names, words: Set[str]) -> None:
         """Go on: a statement with these names and words has run."""
+        self.told.note(node, names)
         if isinstance(node, ast.Import):
             self._known.update(dict.fromkeys(names.binds, _StandIn(is_imported=True)))
         elif isinstance(node, ast.ImportFrom):
@@ -89,6 +91,8 @@ class StandIns:
                 given |= self._known.get(name, given)
             for name in names.binds:
                 self._known.pop(name, None)
+            if given.names & self.told.callables or any(isinstance(one, ast.Lambda) for one in source.nodes(node)):
+                self.told.callables |= names.binds
             if given.words or given.names:
                 self._known.update(dict.fromkeys(names.binds, given))
                 self._put_into(_filled(node), given)

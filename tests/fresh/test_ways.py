@@ -1,8 +1,9 @@
 """Ways by which a change reaches a step that nobody sees coming: each makes it stale, and nothing else does.
 
 Each row is a project of its own: cells above the step, its code, the files, and an edit. The step is run once; it is
-restored while nothing has changed, and runs after the edit, so that its result is the one of a full run. Those of the
-second table can never be told, and always run.
+restored while nothing has changed, and runs after the edit, so that its result is the one of a full run. Cells above it
+that begin with `%%step` are steps, too, and run if it is they that are edited. Those of the second table can never be
+told, and always run.
 """
 
 from __future__ import annotations
@@ -595,6 +596,62 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("'a'", "'b'")),
     ("another value in a builtin name", "import builtins\nbuiltins.way_value = 1", "y = way_value", {},
      text("way_value = 1", "way_value = 2")),
+    # -- what a step defines, by cells below it
+    ("a function of a step that seeds", "import random\n# %%\n%%step 1\ndef reseed(n):\n    random.seed(n)\n# %%\nreseed(1)",
+     "y = random.random()", {}, text("reseed(1)", "reseed(2)")),
+    ("a function of a step, by a function", "import random\n# %%\n%%step 1\ndef reseed(n):\n    random.seed(n)\n# %%\n"
+     "def again():\n    reseed(4)\nagain()", "y = random.random()", {}, text("reseed(4)", "reseed(5)")),
+    ("another name that a step gives", "import random\n# %%\n%%step 1\ns0 = random.seed\n# %%\ns0(1)",
+     "y = random.random()", {}, text("s0(1)", "s0(2)")),
+    ("a class of a step that seeds", "import random\n# %%\n%%step 1\nclass T:\n    def __init__(self, n):\n"
+     "        random.seed(n)\n# %%\nt = T(1)", "y = random.random()", {}, text("T(1)", "T(2)")),
+    ("a partial of a step", "acc = []\ndef add(x):\n    acc.append(x)\n# %%\n%%step 1\nimport functools\n"
+     "p = functools.partial(add, 3)\n# %%\np()", "y = list(acc)", {}, cell("p()")),
+    ("a function of a step that writes a file", "A = 1\n# %%\n%%step 1\ndef put(x):\n    with open('o.txt', 'w') as f:\n"
+     "        f.write(x)\n# %%\nput('1')", "y = open('o.txt').read()", {}, text("put('1')", "put('2')")),
+    ("a function of a step that changes another value", "A = 1\n# %%\n%%step 1\nL = [1]\ndef put(x):\n    L.append(x)\n# %%\n"
+     "put(1)", "y = sum(L)", {}, text("put(1)", "put(2)")),
+    ("the same, no more called", "A = 1\n# %%\n%%step 1\nL = [1]\ndef put(x):\n    L.append(x)\n# %%\nput(1)",
+     "y = sum(L)", {}, text("put(1)", "pass")),
+    ("a method of an object of a step", "state = {}\n# %%\n%%step 1\nclass W:\n    def go(self, k):\n        state['k'] = k\n"
+     "w = W()\n# %%\nw.go(1)", "y = dict(state)", {}, text("w.go(1)", "w.go(2)")),
+    ("a function of a step that sets an option", "import pandas as pd\n# %%\n%%step 1\ndef wide(n):\n"
+     "    pd.set_option('display.max_colwidth', n)\n# %%\nwide(10)", "y = repr(pd.DataFrame({'a': ['x' * 30]}))", {},
+     text("wide(10)", "wide(20)")),
+    ("a function of a step that sets an attribute of a module", "import colorsys\n# %%\n%%step 1\ndef put(x):\n"
+     "    colorsys.way = x\n# %%\nput(1)", "y = colorsys.way", {}, text("put(1)", "put(2)")),
+    ("what a function of a step reads", "rate = 2\n# %%\n%%step 1\ndef f(x):\n    return x * rate\n# %%\nz = f(3)", "y = z", {},
+     text("rate = 2", "rate = 3")),
+    ("a registry of a step", "A = 1\n# %%\n%%step 1\nREG = {}\ndef register(name):\n    def deco(f):\n"
+     "        REG[name] = f.__name__\n        return f\n    return deco\n# %%\n@register('a')\ndef one(): pass", "y = dict(REG)", {},
+     text("register('a')", "register('b')")),
+    ("a module that a step imports", "import random\n# %%\n%%step 1\nfrom way_mod import setup\n# %%\nsetup(1)",
+     "y = random.random()", {"way_mod.py": "import random\ndef setup(n):\n    random.seed(n)\n"}, text("setup(1)", "setup(2)")),
+    ("another name of a step's value", "A = 1\n# %%\n%%step 1\nL = [1]\nM = {'l': L}\n# %%\nA = 2", "y = sum(L)", {},
+     cell("M['l'].append(4)")),
+    ("a view of another step", "import numpy as np\n# %%\n%%step 1\nA = np.zeros(4)\n# %%\n%%step 2\nB = A[:2]\n# %%\nB[0] = 1",
+     "y = float(A.sum())", {}, text("B[0] = 1", "B[0] = 2")),
+    ("a method of a step's object by its own name", "A = 1\n# %%\n%%step 1\nL = [1]\nput = L.append\n# %%\nput(1)",
+     "y = sum(L)", {}, text("put(1)", "put(2)")),
+    ("a step's value kept by a function", "kept = []\ndef keep(x):\n    kept.append(x)\n# %%\n%%step 1\nA = [1]\n# %%\nkeep(A)\n"
+     "kept[0].append(1)", "y = sum(A)", {}, text("append(1)", "append(2)")),
+    ("an iterator of a step, used up", "A = 1\n# %%\n%%step 1\nit = iter([1, 2, 3])\n# %%\nprint(A)", "y = next(it, None)", {},
+     text("print(A)", "print(sum(it))")),
+    # -- what an edited step does beside giving names a value
+    ("an unmarked value changed by a step", "cfg = {'a': 1}\n# %%\n%%step 1\nx = 1", "y = dict(cfg)", {},
+     text("x = 1", "x = 1; cfg['a'] = 2")),
+    ("the value of a step changed by another", "A = 1\n# %%\n%%step 1\nL = [1]\n# %%\n%%step 2\nx = 1", "y = sum(L)", {},
+     text("x = 1", "x = 1; L.append(2)")),
+    ("the same, by a function", "A = 1\n# %%\n%%step 1\nL = [1]\ndef put(x):\n    L.append(x)\n# %%\n%%step 2\nx = 1",
+     "y = sum(L)", {}, text("x = 1", "x = 1; put(2)")),
+    ("the same, by what a function is given", "def put(l, x):\n    l.append(x)\n# %%\n%%step 1\nL = [1]\n# %%\n%%step 2\nx = 1",
+     "y = sum(L)", {}, text("x = 1", "x = 1; put(L, 2)")),
+    ("a file written by a step's function", "A = 1\n# %%\n%%step 1\ndef f(t):\n    with open('d.txt', 'w') as h:\n"
+     "        h.write(t)\n# %%\n%%step 2\nx = 1", "y = open('d.txt').read()", {"d.txt": "1"}, text("x = 1", "x = 1; f('9')")),
+    ("a variable set by a step's function", "import os\n# %%\n%%step 1\ndef f(t):\n    os.environ['WAY_MODE'] = t\n# %%\n"
+     "%%step 2\nx = 1", "y = os.environ.get('WAY_MODE', 'none')", {}, text("x = 1", "x = 1; f('9')")),
+    ("a module changed by a step's function", "import colorsys\n# %%\n%%step 1\ndef f(t):\n    colorsys.way = t\n# %%\n%%step 2\n"
+     "x = 1", "y = getattr(colorsys, 'way', 0)", {}, text("x = 1", "x = 1; f(9)")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
@@ -641,6 +698,23 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      inner("b/way_mod.py", "X = 3\n")),
     ("a function in a library that the step does not use", "import json, textwrap\ndef f(*a): return 1\n"
      "textwrap.wrap = f", "y = json.dumps([1])", {}, text("return 1", "return 2")),
+    # -- cells that only look
+    ("a plot", "import matplotlib, pandas as pd\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
+     "df = pd.DataFrame({'a': [1, 2, 3]})", "y = int(df.a.sum())", {}, cell("plt.plot(df.a)\nplt.close()")),
+    ("a look at a frame", "import pandas as pd\n# %%\n%%step 1\ndf = pd.DataFrame({'a': [1, 2, 3]})", "y = int(df.a.sum())", {},
+     cell("df.head()\nprint(df.groupby('a').size(), df.describe())\nm = df.isna().sum().sort_values().head(3)")),
+    ("functions of libraries that only ask", "import numpy as np, pandas as pd\n# %%\n%%step 1\n"
+     "df = pd.DataFrame({'a': [1, 2, 3]})\nd2 = df * 2", "y = int(df.a.sum() + d2.a.sum())", {},
+     cell("m = np.mean(df.a)\nboth = pd.concat([df, d2])\nj = df.merge(d2, on='a')")),
+    ("a function that only asks", "def show(d, k):\n    part = d.head(k)\n    print(part)\n# %%\n%%step 1\nimport pandas as pd\n"
+     "df = pd.DataFrame({'a': [1, 2, 3]})\n# %%\nshow(df, 2)", "y = int(df.a.sum())", {}, text("show(df, 2)", "show(df, 1)")),
+    ("a library that a function uses", "import numpy as np\ndef prep(d):\n    return np.log(d)\n# %%\n%%step 1\nx = np.ones(3)",
+     "y = float(np.sum(x))", {}, cell("z = prep(3.0)")),
+    ("a step that looks more closely", "import pandas as pd\n# %%\n%%step 1\ndf = pd.DataFrame({'a': [1, 2, 3]})\n# %%\n%%step 2\n"
+     "k = 1", "y = int(df.a.sum())", {}, text("k = 1", "k = 2; print(df.head()); m = df.a.mean()")),
+    ("another parameter of a model", "import numpy as np\nclass Model:\n    def fit(self, x, lr):\n        self.w = float(x.sum()) * lr\n"
+     "        return self\n# %%\n%%step 1\nx = np.ones(3)\n# %%\n%%step 2\nm = Model().fit(x, lr=0.1)", "y = float(x.mean())", {},
+     text("lr=0.1", "lr=0.2")),
 ]  # fmt: skip
 
 # always stale, with a word of the reason
@@ -695,6 +769,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.setrecursionlimit(limit)
     decimal.setcontext(decimal.Context())
     colorsys.rgb_to_hsv = rgb_to_hsv
+    vars(colorsys).pop("way", None)
     logging.getLogger("way").handlers.clear()
     if hasattr(textwrap.TextWrapper, "way"):
         del textwrap.TextWrapper.way
@@ -718,8 +793,23 @@ def write(files: dict[str, str] | Edit) -> None:
             path.write_text(content)
 
 
+LAST = 9  # the step that a row is about
+
+
 def cells_of(above: str, step: str) -> list[tuple[Any, ...]]:
-    return [*((None, one) for one in above.split("\n# %%\n") if one), (1, step)]
+    return [*(cell_of(one) for one in above.split("\n# %%\n") if one), (LAST, step)]
+
+
+def cell_of(source: str) -> tuple[Any, ...]:
+    if not source.startswith("%%step"):
+        return None, source
+    line, _, code = source.partition("\n")
+    return int(line.split()[1]), code
+
+
+def edited(before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]) -> set[int]:
+    """The steps whose code differs."""
+    return {number for number, _ in {*after} - {*before} if number is not None}
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -731,11 +821,12 @@ def test_what_reaches_a_step_makes_it_stale(
     cells = cells_of(above, step)
     first = projects.play(project, cells, "none")
     again = projects.play(project, cells, "auto")
-    assert again.steps == set(), again.why(1)
+    assert again.steps == set(), [again.why(step) for step in again.steps]
+    before = list(cells)
     edit(cells)
     foreseen = projects.foresee(project, cells)
     found = projects.play(project, cells, "auto")
-    assert found.steps == {1} and foreseen == {1}
+    assert found.steps == foreseen == {LAST, *edited(before, cells)}
     truth = projects.truth(project, cells)["y"]
     assert found.names["y"] == truth != first.names["y"], "the edit changes the result"
 
@@ -750,9 +841,10 @@ def test_what_does_not_reach_a_step_leaves_it_fresh(
     write(files)
     cells = cells_of(above, step)
     projects.play(project, cells, "none")
+    before = list(cells)
     edit(cells)
-    assert projects.foresee(project, cells) == set()
-    assert projects.play(project, cells, "auto").steps == set()
+    assert projects.foresee(project, cells) == edited(before, cells)
+    assert projects.play(project, cells, "auto").steps == edited(before, cells)
 
 
 @pytest.mark.parametrize(("above", "step", "why"), [row[1:] for row in NEVER_TOLD], ids=[row[0] for row in NEVER_TOLD])
@@ -760,4 +852,4 @@ def test_what_cannot_be_told_is_stale(project: Path, above: str, step: str, why:
     cells = cells_of(above, step)
     projects.play(project, cells, "none")
     found = projects.play(project, cells, "auto")
-    assert found.steps == {1} and why in found.why(1)
+    assert found.steps == {LAST} and why in found.why(LAST)

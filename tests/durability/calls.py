@@ -199,7 +199,8 @@ def look_at_cleared(folder: Path, done: bool) -> str:
 def of_somebody(folder: Path) -> None:
     mine, os.environ["CKPT_KEY"] = os.environ["CKPT_KEY"], "somebody else"
     try:
-        Kernel(folder).step(1, BODY.format(0))
+        # who signs a pickle goes through all that it does first: there is less of it
+        Kernel(folder).step(1, BODY.format(0).replace("[n] * 50_000", "[n] * 500"))
         publisher().wait()
     finally:
         os.environ["CKPT_KEY"] = mine

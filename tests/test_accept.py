@@ -31,7 +31,6 @@ def shown_of(shell: InteractiveShell, step: int) -> str:
     return repr(shell.user_ns.pop("shown"))
 
 
-@pytest.mark.kernel
 def test_a_notebooks_step_is_accepted_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = save(tmp_path / "nb.ipynb", LOAD, FIRST, *STEPS)
     assert main(["run", str(path)]) == 0
@@ -58,7 +57,6 @@ def test_a_notebooks_step_is_accepted_from_a_shell(tmp_path: Path, capsys: pytes
     assert "step 2: its checkpoint is fresh, accepted" in capsys.readouterr().err
 
 
-@pytest.mark.kernel
 def test_a_notebook_that_fails_above_the_step_accepts_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -111,7 +111,6 @@ def test_what_is_given_is_what_is_documented(project: Path) -> None:
     assert found.keys() | {"verify", "accept"} == VERBS.keys()
 
 
-@pytest.mark.kernel
 @pytest.mark.parametrize("form", ["verify", "accept"])
 def test_what_runs_the_notebook_gives_what_is_documented(project: Path, form: str) -> None:
     given = asked(form, str(project / "m.ipynb"), "--step", "2", "--json")

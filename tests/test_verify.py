@@ -12,8 +12,6 @@ from ckpt_magic.files.trust import load_keyring
 from ckpt_magic.steps.registry import PipelineKey
 from tests.test_runner import read, save, texts
 
-kernel = pytest.mark.kernel
-
 FIRST = "%load_ext ckpt_magic\n%ckpt_config --name m\nimport random, time"
 STEPS = [
     "%%step 1\nx = list(range(5))\nprint('one')",
@@ -41,7 +39,6 @@ def contents(notebook: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (notebook.parent / ".ckpt").iterdir() if path.name != ".used"}
 
 
-@kernel
 def test_a_step_that_gives_the_same_again_reproduces_and_nothing_stays(notebook: Path) -> None:
     before = contents(notebook)
 
@@ -52,7 +49,6 @@ def test_a_step_that_gives_the_same_again_reproduces_and_nothing_stays(notebook:
     assert contents(notebook) == before
 
 
-@kernel
 def test_a_step_that_reads_the_clock_differs_and_says_why(notebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(notebook), "--step", "2", "--json"]) == 10
 
@@ -64,7 +60,6 @@ def test_a_step_that_reads_the_clock_differs_and_says_why(notebook: Path, capsys
     ]
 
 
-@kernel
 def test_a_step_that_fails_when_it_is_run_again_shows_its_traceback(
     notebook: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,7 +71,7 @@ def test_a_step_that_fails_when_it_is_run_again_shows_its_traceback(
     assert shown.startswith("step 4 failed when it was run again") and "AssertionError" in shown
 
 
-@kernel
+@pytest.mark.kernel
 def test_a_notebook_verifies_its_own_steps(notebook: Path) -> None:
     other = save(notebook.parent / "other.ipynb", FIRST, *STEPS[:1], "%ckpt_verify 1", "%ckpt_verify 7")
 

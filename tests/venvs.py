@@ -22,13 +22,16 @@ def project() -> dict[str, Any]:
 
 
 def make(folder: Path, python: str, constraints: Sequence[str] = ()) -> Path:
-    """Install this package and what the kernel tests need; return the interpreter."""
+    """Install what this package and the kernel tests need; return the interpreter.
+
+    The package is not installed: the tests import it from here, and to build it takes an environment more.
+    """
     (folder / "constraints.txt").write_text("\n".join(constraints))
     interpreter = folder / "venv" / "bin" / "python"
     _run([python, "-m", "venv", "--without-pip", str(folder / "venv")], folder)
     pip = [sys.executable, "-m", "pip", "--python", str(interpreter), "--disable-pip-version-check"]
     install = [*pip, "install", "--quiet", "--no-compile", "--constraint", str(folder / "constraints.txt")]
-    _run([*install, str(REPOSITORY), *TOOLS], folder)
+    _run([*install, *project()["dependencies"], *TOOLS], folder)
     return interpreter
 
 

@@ -149,12 +149,15 @@ def _will_run(course: Course, cell: PlannedStep, meta: Meta | None) -> None:
     past.define(before)
     touched, stored = past.touched_by(before), past.stored_by(before)
     past.define(code)
-    more = past.stored_by(code) | (past.touched_by(code) - touched)
+    more = past.stored_by(code) | past.risked_by(code) | (past.touched_by(code) - touched)
     names |= past.aliases(more - names - past.modules) - past.modules
     left = dict.fromkeys(names)
     course.step(Step(cell.call.step, left, cell.code.names.deletes), cell.tree)
-    if modules := (more - stored) & past.modules:
-        past.add([origins.touching(modules, f"step {cell.call.step} will run")])
+    modules = (more - stored) & past.modules
+    known = {one.digest for one in before}
+    anything = any(one.anything and one.digest not in known for one in code)
+    if modules or anything:
+        past.add([origins.touching(modules, f"step {cell.call.step} will run", anything=anything)])
 
 
 def _with_above(evidence: Mapping[str, Any]) -> dict[str, Any]:

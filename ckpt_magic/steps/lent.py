@@ -23,7 +23,7 @@ class Lender:
     def __init__(self, modules: Modules) -> None:
         self._modules = modules
         self._texts: dict[str, str] = {}
-        self.stand_ins = StandIns()
+        self.stand_ins = StandIns(self._texts)
         self.imported: dict[str, Set[str]] = {}
         """The modules that cells import, each with the user's own among it and all that it imports."""
 

@@ -7,7 +7,7 @@ and of libraries, methods that ask, and functions of the notebook that pass what
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,7 +38,7 @@ _CHANGERS_OF_ARGUMENTS: Final = frozenset(
     "copyto putmask place put put_along_axis fill_diagonal".split()
 )
 _INTO: Final = frozenset({"inplace", "out"})  # keywords of calls that change what they are of, or given
-# Methods that ask: of frames, arrays, texts, containers. A class of the notebook may have another one of that name.
+# Methods that ask: of frames, arrays, texts, containers. A class of the user's may have another one of that name.
 _ASKING: Final = frozenset(
     (
         "head tail describe info memory_usage value_counts nunique unique isna isnull notna notnull any all sum mean "
@@ -56,60 +56,159 @@ _ASKING: Final = frozenset(
 _GENTLE: Final = frozenset(
     "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython".split()
 )
+# Those of them that make something new.
+_REDUCING: Final = frozenset(
+    "sum mean median std var min max count quantile corr cov any all nunique size idxmin idxmax argmin argmax copy "
+    "tolist to_list to_dict to_string startswith endswith split strip lower upper find isdigit strftime".split()
+)
 _ITERATORS: Final = frozenset({"iter", "map", "filter", "zip", "enumerate", "reversed", "open"})
 
 
 @dataclass(slots=True)
 class Known:
-    """What the statements of a notebook so far tell of names.
+    """What the statements of a notebook so far, or of a module, tell of names.
 
     Attributes
     ----------
+    texts
+        The texts of the user's own modules that are imported.
     libraries
         Names of libraries whose functions change nothing that they are given, and of such functions.
+    arrays
+        Those of them that are numpy, whose functions may be told to put their outcome into an array.
+    own
+        Names of the user's own modules, with what is known of each.
     gentle
-        Functions of the notebook that change nothing that they are given, and keep none of it.
-    generators
-        Those that give an iterator when they are called.
-    methods
-        Methods of the notebook's classes.
-    iterators
-        Names of what is used up by reading it.
+        Functions of the user's that change nothing that they are given, and keep none of it.
+    steady
+        Functions and classes of the user's that change nothing that they are given.
     callables
-        Names that stand for functions and classes of the notebook, or for what holds some.
+        Names that stand for functions and classes of the user's, or for what holds some.
+    generators
+        Functions that give an iterator when they are called.
+    methods
+        Methods of the user's classes that change, or keep, what they are of or are given.
+    harming
+        Those of them that change what they are given.
+    restless
+        Classes of the user's whose objects change by being read: what gives their length does, or a property.
+    unsettled
+        Names of what is used up by reading it, or changes by it.
     """
 
+    texts: Mapping[str, str] = field(default_factory=dict)
     libraries: set[str] = field(default_factory=set)
+    arrays: set[str] = field(default_factory=set)
+    own: dict[str, Known] = field(default_factory=dict)
     gentle: set[str] = field(default_factory=set)
+    steady: set[str] = field(default_factory=set)
+    callables: set[str] = field(default_factory=set)
     generators: set[str] = field(default_factory=set)
     methods: set[str] = field(default_factory=set)
-    iterators: set[str] = field(default_factory=set)
-    callables: set[str] = field(default_factory=set)
+    harming: set[str] = field(default_factory=set)
+    restless: set[str] = field(default_factory=set)
+    unsettled: set[str] = field(default_factory=set)
+    _modules: dict[str, Known] = field(default_factory=dict)
 
-    def note(self, node: ast.stmt, names: source.Names) -> None:
-        """Go on by a statement with these names."""
-        for known in (self.libraries, self.gentle, self.generators, self.iterators, self.callables):
-            known -= names.binds
+    def note(self, node: ast.stmt) -> None:
+        """Go on by a statement."""
+        bound = _names_in(_targets(node)) if not isinstance(node, _NAMED) else {node.name}
         if isinstance(node, ast.Import | ast.ImportFrom):
-            tops = {name.partition(".")[0] for name in names.imports}
-            self.libraries |= names.binds if tops <= _GENTLE else set()
-        elif isinstance(node, ast.FunctionDef):
-            self.callables.add(node.name)
-            inside = source.nodes(node)
-            if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in inside):
-                self.generators.add(node.name)
-            elif not node.decorator_list and not _keeps(node, inside, self):
-                self.gentle.add(node.name)
-        elif isinstance(node, ast.ClassDef | ast.AsyncFunctionDef):
-            self.callables.add(node.name)
-            self.methods |= {one.name for one in source.nodes(node) if isinstance(one, ast.FunctionDef)}
-        elif any(self._is_iterator(one) for one in _values(node)):
-            self.iterators |= names.binds
+            bound = {(one.asname or one.name).partition(".")[0] for one in node.names}
+        for known in (
+            *(self.libraries, self.arrays, self.gentle, self.steady, self.callables),
+            *(self.generators, self.restless, self.unsettled),
+        ):
+            known -= bound
+        for name in bound & self.own.keys():
+            del self.own[name]
+        if isinstance(node, ast.Import):
+            for one in node.names:
+                self._imported(one.asname or one.name.partition(".")[0], one.name if one.asname else "", one.name)
+        elif isinstance(node, ast.ImportFrom):
+            for one in node.names:
+                self._taken(one.asname or one.name, one.name, node.module or "")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            self._defined(node)
+        elif isinstance(node, ast.ClassDef):
+            self._made(node)
+        elif any(self._is_unsettled(one) for one in _values(node)):
+            self.unsettled |= bound
 
-    def _is_iterator(self, node: ast.expr) -> bool:
-        if isinstance(node, ast.Call):
-            return isinstance(node.func, ast.Name) and node.func.id in _ITERATORS | self.generators
+    def _imported(self, name: str, module: str, whole: str) -> None:
+        top = whole.partition(".")[0]
+        if top in _GENTLE:
+            self.libraries.add(name)
+            self.arrays |= {name} if top == "numpy" else set()
+        elif (found := module or top) in self.texts:
+            self.own[name] = self._of_module(found)
+
+    def _taken(self, name: str, one: str, module: str) -> None:
+        """By `from module import one as name`."""
+        if module.partition(".")[0] in _GENTLE:
+            self.libraries.add(name)
+        elif f"{module}.{one}" in self.texts:
+            self.own[name] = self._of_module(f"{module}.{one}")
+        elif module in self.texts:
+            of = self._of_module(module)
+            for mine, its in (
+                *((self.gentle, of.gentle), (self.steady, of.steady), (self.restless, of.restless)),
+                *((self.generators, of.generators), (self.unsettled, of.unsettled)),
+            ):
+                if one in its:
+                    mine.add(name)
+            self.callables.add(name)
+
+    def _of_module(self, name: str) -> Known:
+        if name not in self._modules:
+            known = self._modules[name] = Known(self.texts, _modules=self._modules)
+            tree = source.parsed(self.texts[name])
+            for node in tree.body if tree is not None else ():
+                known.note(node)
+            self.methods |= known.methods
+            self.harming |= known.harming
+        return self._modules[name]
+
+    def _defined(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.callables.add(node.name)
+        if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in source.nodes(node)):
+            self.generators.add(node.name)
+        elif not self.callables & set().union(*map(base, node.decorator_list)):
+            changed, kept = _effects(node, self)
+            if not any(changed):
+                self.steady.add(node.name)
+                self.gentle |= {node.name} if not any(kept) else set()
+
+    def _made(self, node: ast.ClassDef) -> None:
+        self.callables.add(node.name)
+        is_steady = True
+        for one in source.nodes(node):
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
+                (itself, given), kept = _effects(one, self)
+                self.methods |= {one.name} if itself or given or any(kept) else set()
+                self.harming |= {one.name} if given else set()
+                if one.name in _MAKING:
+                    is_steady = is_steady and not given
+                elif itself and (one.name not in _TOLD and (one.name[:2] == "__" or one.decorator_list)):
+                    self.restless.add(node.name)
+        if is_steady and not self.callables & set().union(*map(base, node.decorator_list)):
+            self.steady.add(node.name)
+        if self.restless & set().union(*map(base, node.bases)):
+            self.restless.add(node.name)
+
+    def _is_unsettled(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            return node.func.id in _ITERATORS | self.generators | self.restless
         return isinstance(node, ast.GeneratorExp)
+
+
+_NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_MAKING: Final = frozenset({"__init__", "__new__", "__post_init__"})
+# Special methods that are called where code says so.
+_TOLD: Final = frozenset(
+    {"__setattr__", "__delattr__", "__setitem__", "__delitem__", "__enter__", "__exit__", "__call__", "__del__"}
+    | {"__iadd__", "__isub__", "__imul__", "__ior__", "__iand__", "__init_subclass__", "__set_name__", "__setstate__"}
+)
 
 
 def touched(inside: Sequence[ast.AST], known: Known, easing: Set[str]) -> tuple[set[str], set[str], set[str]]:
@@ -162,49 +261,100 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
     if isinstance(part, (ast.Attribute, ast.Subscript)):
         if isinstance(part.ctx, ast.Load):
             return set()
-        found = base(part)
+        found = _bases(part)
         return {*found, part.attr} if isinstance(part, ast.Attribute) and "builtins" in found else found
     if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):  # `@show.register`
         return set().union(*map(base, (*part.decorator_list, *getattr(part, "bases", ()))))
     if isinstance(part, ast.AugAssign):
-        return base(part.target)
+        return _bases(part.target)
     if isinstance(part, ast.Name):
-        return {part.id} & known.iterators if isinstance(part.ctx, ast.Load) else set()
+        return {part.id} & known.unsettled if isinstance(part.ctx, ast.Load) else set()
     if not isinstance(part, ast.Call) or (isinstance(part.func, ast.Name) and part.func.id in _HARMLESS):
         return set()
-    given = given_to(part)
-    if any(one.arg in _INTO for one in part.keywords):
-        return base(part.func) | given
+    every = _bases(part.func) | given_to(part)
+    if any(one.arg in _INTO or one.arg is None for one in part.keywords):
+        return every
     if isinstance(part.func, ast.Attribute) and part.func.attr in _ASKING - known.methods:
-        return (base(part.func) | given) & known.callables
-    if isinstance(part.func, ast.Name) and part.func.id in known.gentle:
-        return {part.func.id} | given & known.callables
-    if base(part.func) & known.libraries and _CHANGERS_OF_ARGUMENTS.isdisjoint(_last_words(part)):
-        return base(part.func) | given & known.callables
-    return base(part.func) | given
+        return every & known.callables
+    if _is_gentle(part, known):
+        return base(part.func) | every & known.callables
+    return every
 
 
-def _keeps(node: ast.FunctionDef, inside: Sequence[ast.AST], known: Known) -> bool:
-    """Whether a function may change or keep what it is given."""
-    arguments = node.args
-    every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
-    given, count = {one.arg for one in every if one is not None}, -1
+def _is_gentle(call: ast.Call, known: Known) -> bool:
+    """Whether a function changes nothing that it is given, and keeps none of it."""
+    match call.func:
+        case ast.Name(id=name) if name in known.gentle:
+            return True
+        case ast.Attribute(value=ast.Name(id=name), attr=word) if name in known.own:
+            return word in known.own[name].gentle
+    if not base(call.func) & known.libraries or not _CHANGERS_OF_ARGUMENTS.isdisjoint(_last_words(call)):
+        return False
+    may_put = len(call.args) > 2 and isinstance(call.args[-1], ast.Name)  # `np.add(a, b, a)`
+    return not (may_put and base(call.func) & known.arrays)
+
+
+def risked(inside: Iterable[ast.AST], known: Known) -> set[str]:
+    """Names of what these nodes give to code of the user's own that changes what it is given, if it comes to that."""
+    found = set[str]()
+    for part in inside:
+        if isinstance(part, ast.Call):
+            match part.func:
+                case ast.Name(id=name) if name in known.callables - known.steady:
+                    found |= given_to(part)
+                case ast.Attribute(value=ast.Name(id=name), attr=word) if name in known.own:
+                    found |= given_to(part) if word not in known.own[name].steady else set()
+                case ast.Attribute(attr=word):
+                    found |= given_to(part) if word in known.harming else set()
+                    found |= base(part.func) if word in known.methods else set()
+    return found - known.callables
+
+
+def _effects(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> tuple[tuple[bool, bool], tuple[bool, bool]]:
+    """Whether a function may change, or keep, its first argument, and any other one."""
     body = [one for statement in node.body for one in source.nodes(statement)]
-    while len(given) != count:  # and what is made of it
+    changed = set[str]().union(*(_changed_by(one, known) for one in body))
+    puts = [one for one in body if isinstance(one, ast.Assign | ast.AnnAssign | ast.AugAssign)]
+    puts = [one for one in puts if any(isinstance(to, ast.Attribute | ast.Subscript) for to in _targets(one))]
+    put = set[str]().union(*(_held_by(value) for one in puts for value in _values(one)))
+    for one in body:
+        if isinstance(one, ast.Global | ast.Nonlocal):
+            put |= _names_in(value for other in body for value in _values(other))
+    arguments = node.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    names = [one.arg for one in every if one is not None]
+    first, others = (_made_of(given, body) for given in ({*names[:1]}, {*names[1:]}))
+    return (bool(first & changed), bool(others & changed)), (bool(first & put), bool(others & put))
+
+
+def _made_of(given: set[str], body: Sequence[ast.AST]) -> set[str]:
+    """Names in the body of a function that may hold what it is given, or some of it."""
+    count = -1
+    while len(given) != count:
         count = len(given)
         for one in body:
-            if not given.isdisjoint(_names_in(_values(one))):
-                given |= _names_in(_targets(one))
-    if any(isinstance(one, ast.Global | ast.Nonlocal) for one in inside):
-        return True
-    changed = set().union(*(_changed_by(one, known) for one in body))
-    puts = (one for one in body if isinstance(one, ast.Assign | ast.AnnAssign | ast.AugAssign))
-    kept = any(
-        not given.isdisjoint(_names_in(_values(one)))
-        and any(isinstance(target, ast.Attribute | ast.Subscript) for target in _targets(one))
-        for one in puts
-    )
-    return kept or not given.isdisjoint(changed)
+            if any(not given.isdisjoint(_held_by(value)) for value in _values(one)):
+                given |= set[str]().union(*(_bound_by(target) for target in _targets(one)))
+    return given
+
+
+def _held_by(value: ast.expr) -> set[str]:
+    """Names whose values, or parts of them, an expression may give: not those of which it makes numbers or texts."""
+    match value:
+        case ast.Constant() | ast.BinOp() | ast.UnaryOp() | ast.Compare() | ast.JoinedStr():
+            return set()
+        case ast.Call(func=ast.Name(id=name)) if name in _HARMLESS:
+            return set()
+        case ast.Call(func=ast.Attribute(attr=word)) if word in _REDUCING:
+            return set()
+    return _names_in([value])
+
+
+def _bound_by(target: ast.AST) -> set[str]:
+    """Names that an assignment binds, or into which it puts something."""
+    if isinstance(target, ast.Attribute | ast.Subscript):
+        return base(target)
+    return _names_in([target])
 
 
 def _values(node: ast.AST) -> list[ast.expr]:
@@ -248,6 +398,16 @@ def _names_in(nodes: Iterable[ast.AST]) -> set[str]:
                 found.add(one.id)
             elif isinstance(one, ast.MatchAs | ast.MatchStar) and one.name:
                 found.add(one.name)
+    return found
+
+
+def _bases(node: ast.expr) -> set[str]:
+    """The same, with the names that are given to calls on the way: `type(x).a = 1` may change `x`."""
+    found = base(node)
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
+        if isinstance(node, ast.Call):
+            found |= given_to(node)
+        node = node.func if isinstance(node, ast.Call) else node.value
     return found
 
 

@@ -146,6 +146,8 @@ class Statement:
     """What the functions and classes that it defines may change in place when they are called."""
     stores: Set[str]
     """Names whose values it changes by its very words, or lets those do so that it defines: `x[0] = 1`."""
+    risks: Set[str]
+    """Names of what it gives to code of the user's own that changes what it is given, if it comes to that."""
     imports: Set[str]
     anything: bool
     """It may bind and change names that are not written in it."""
@@ -528,6 +530,10 @@ class Past:
             *(one.stores for one in run), *(self._alters[name] for name in called & self._alters.keys())
         )
 
+    def risked_by(self, code: Sequence[Statement]) -> Set[str]:
+        """What code may change in place by what it gives to the user's own: in one run, and not in another."""
+        return set[str]().union(*(one.risks for one in code if not one.changes))
+
     def aliases(self, names: Set[str]) -> Set[str]:
         """These names, and others that may hold some of the same objects."""
         return names | self._aliases(names)[0]
@@ -541,7 +547,8 @@ class Past:
         """Names whose values a statement may change in place, through functions and modules, too."""
         touched = event.touches - (event.eased & self._libraries)
         behind = self._later.ends(touched) - touched  # what they stand for: that is called, and does what it does
-        ends = self._changes.ends(touched) | (self._changes.ends(behind) - behind)
+        classes = behind & (self._changes.names - self._asleep.names)  # `type(x).a = 1`
+        ends = self._changes.ends(touched | classes) | (self._changes.ends(behind) - behind)
         ways = (self._changes.next(name) - self._called.get(name, frozenset()) for name in ends)
         more = set(touched - event.called).union(
             *ways
@@ -683,6 +690,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     lent = lender(spoken, names.imports)
     lender.stand_ins.note(node, names, words | lent.words)
     by_others = {*_lent_acts(lent.words)} - acts
+    rebound = names.binds - {node.name} if isinstance(node, _DEFINITIONS) else frozenset[str]()  # `global x`
     return Statement(
         essence.lean_digest(module) + (lent.digest if by_others else ""),
         names.binds | names.deletes,
@@ -693,8 +701,9 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         called,
         names.asleep,
         {name: lender.stand_ins.led_to(name) for name in names.binds | touches},
-        {node.name: frozenset(touches | acts | by_others)} if isinstance(node, _DEFINITIONS) else {},
-        frozenset(changing.stored(inside)) & names.reads,
+        {node.name: frozenset(touches | acts | by_others | rebound)} if isinstance(node, _DEFINITIONS) else {},
+        (frozenset(changing.stored(inside)) & names.reads) | rebound,
+        frozenset(changing.risked(inside, lender.stand_ins.told)) & names.reads,
         names.imports,
         names.dynamic or not spoken.isdisjoint(_IMPORTING),
         "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
@@ -849,8 +858,8 @@ _ARITHMETIC: Final[Mapping[type, Any]] = {
 }
 
 
-def touching(names: Set[str], what: str) -> Statement:
-    """Stand for code that changes in place what these names hold; `what` is its digest."""
+def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
+    """Stand for code that changes in place what these names hold, or `anything`; `what` is its digest."""
     nothing = frozenset[str]()
     return Statement(
         digest=what,
@@ -864,8 +873,9 @@ def touching(names: Set[str], what: str) -> Statement:
         later={},
         changes={},
         stores=names,
+        risks=nothing,
         imports=nothing,
-        anything=False,
+        anything=anything,
         opens="",
         at_once=nothing,
         words=nothing,

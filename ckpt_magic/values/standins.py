@@ -8,7 +8,7 @@ unless they define functions themselves.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
 from ckpt_magic.values import source
@@ -45,15 +45,20 @@ class _StandIn:
 class StandIns:
     """Goes along with the statements of one notebook, in order.
 
+    Parameters
+    ----------
+    texts
+        The texts of the user's own modules that these import.
+
     Attributes
     ----------
     told
         What these tell of names, for `changing`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, texts: Mapping[str, str] | None = None) -> None:
         self._known: dict[str, _StandIn] = {}
-        self.told = Known()
+        self.told = Known(texts if texts is not None else {})
 
     def behind(self, names: Iterable[str]) -> frozenset[str]:
         """The words for which these names stand; what functions do that go by their own names is told by others."""
@@ -73,7 +78,7 @@ class StandIns:
 
     def note(self, node: ast.stmt, names: source.Names, words: Set[str]) -> None:
         """Go on: a statement with these names and words has run."""
-        self.told.note(node, names)
+        self.told.note(node)
         if isinstance(node, ast.Import):
             self._known.update(dict.fromkeys(names.binds, _StandIn(is_imported=True)))
         elif isinstance(node, ast.ImportFrom):

@@ -652,6 +652,33 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "%%step 2\nx = 1", "y = os.environ.get('WAY_MODE', 'none')", {}, text("x = 1", "x = 1; f('9')")),
     ("a module changed by a step's function", "import colorsys\n# %%\n%%step 1\ndef f(t):\n    colorsys.way = t\n# %%\n%%step 2\n"
      "x = 1", "y = getattr(colorsys, 'way', 0)", {}, text("x = 1", "x = 1; f(9)")),
+    ("what a function of the notebook may do, by a value", "flag = False\ndef maybe(l):\n    if flag:\n        l.append(2)\n# %%\n"
+     "%%step 1\nL = [1]\n# %%\n%%step 2\nmaybe(L)", "y = sum(L)", {}, text("flag = False", "flag = True")),
+    ("a function that changes what it is given now", "def prep(l):\n    return len(l)\n# %%\n%%step 1\nL = [3, 1]\n# %%\n%%step 2\n"
+     "x = prep(L)", "y = list(L)", {}, text("return len(l)", "l.sort(); return len(l)")),
+    ("a method that changes what it is given now", "class M:\n    def fit(self, l):\n        return self\n# %%\n%%step 1\nL = [3, 1]\n"
+     "# %%\n%%step 2\nm = M().fit(L)", "y = list(L)", {}, text("return self", "l.sort(); return self")),
+    ("a module's function that changes what it is given now", "import way_mod\n# %%\n%%step 1\nL = [3, 1]\n# %%\n%%step 2\n"
+     "x = way_mod.prep(L)", "y = list(L)", {"way_mod.py": "def prep(l):\n    return len(l)\n"},
+     inner("way_mod.py", "def prep(l):\n    l.sort()\n    return len(l)\n")),
+    ("code in a text of an edited step", "A = 1\n# %%\n%%step 1\nD = 1\n# %%\n%%step 2\nx = 1", "y = D", {},
+     text("x = 1", "exec('D = 5')")),
+    ("a name that an edited step sets by a function", "A = 1\ndef setd(v):\n    global D\n    D = v\n# %%\n%%step 1\nD = 1\n# %%\n"
+     "%%step 2\nx = 1", "y = D", {}, text("x = 1", "setd(5)")),
+    ("a name that a step's function sets", "A = 1\n# %%\n%%step 1\nD = 1\ndef setd(v):\n    global D\n    D = v\n# %%\nprint(A)",
+     "y = D", {}, text("print(A)", "setd(7)")),
+    ("a class, by its object", "A = 1\n# %%\n%%step 1\nclass K:\n    a = 1\nk = K()\n# %%\nprint(A)", "y = K.a", {},
+     text("print(A)", "type(k).a = 5")),
+    ("an array that a function puts its outcome in", "import numpy as np\n# %%\n%%step 1\nX = np.ones(3)\nZ = X\n# %%\nA = 1",
+     "y = float(X.sum())", {}, text("A = 1", "np.multiply(Z, 4, Z)")),
+    ("a keyword among others", "import pandas as pd\n# %%\n%%step 1\ndf = pd.DataFrame({'a': [1]}, [7])\n# %%\nA = 1",
+     "y = list(df.index)", {}, text("A = 1", "df.reset_index(**{'inplace': True})")),
+    ("an operator that changes", "class Acc:\n    def __init__(self): self.v = []\n    def __lshift__(self, o):\n        self.v.append(o)\n"
+     "        return self\n# %%\n%%step 1\nA = Acc()\n# %%\nb = 1", "y = list(A.v)", {}, text("b = 1", "A << 3")),
+    ("a property that changes", "class Acc:\n    def __init__(self): self.v = []\n    @property\n    def go(self):\n        self.v.append(1)\n"
+     "        return self\n# %%\n%%step 1\nA = Acc()\n# %%\nb = 1", "y = list(A.v)", {}, text("b = 1", "A.go")),
+    ("a length that changes", "class Acc:\n    def __init__(self): self.v = []\n    def __len__(self):\n        self.v.append(1)\n"
+     "        return 1\n# %%\n%%step 1\nA = Acc()\n# %%\nb = 1", "y = list(A.v)", {}, text("b = 1", "print(len(A))")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
@@ -826,7 +853,7 @@ def test_what_reaches_a_step_makes_it_stale(
     edit(cells)
     foreseen = projects.foresee(project, cells)
     found = projects.play(project, cells, "auto")
-    assert found.steps == foreseen == {LAST, *edited(before, cells)}
+    assert found.steps == foreseen >= {LAST, *edited(before, cells)}
     truth = projects.truth(project, cells)["y"]
     assert found.names["y"] == truth != first.names["y"], "the edit changes the result"
 

@@ -671,8 +671,8 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("print(A)", "type(k).a = 5")),
     ("an array that a function puts its outcome in", "import numpy as np\n# %%\n%%step 1\nX = np.ones(3)\nZ = X\n# %%\nA = 1",
      "y = float(X.sum())", {}, text("A = 1", "np.multiply(Z, 4, Z)")),
-    ("a keyword among others", "import pandas as pd\n# %%\n%%step 1\ndf = pd.DataFrame({'a': [1]}, [7])\n# %%\nA = 1",
-     "y = list(df.index)", {}, text("A = 1", "df.reset_index(**{'inplace': True})")),
+    ("a keyword among others", "import numpy as np\n# %%\n%%step 1\nX = np.array([1.4])\n# %%\nA = 1", "y = float(X[0])", {},
+     text("A = 1", "X.round(**{'out': X})")),
     ("an operator that changes", "class Acc:\n    def __init__(self): self.v = []\n    def __lshift__(self, o):\n        self.v.append(o)\n"
      "        return self\n# %%\n%%step 1\nA = Acc()\n# %%\nb = 1", "y = list(A.v)", {}, text("b = 1", "A << 3")),
     ("a property that changes", "class Acc:\n    def __init__(self): self.v = []\n    @property\n    def go(self):\n        self.v.append(1)\n"

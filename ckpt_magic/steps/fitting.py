@@ -15,7 +15,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
-from ckpt_magic.values import delta, fingerprint, outlines, references, sharing, source
+from ckpt_magic.values import delta, fingerprint, origins, outlines, references, sharing, source
 from ckpt_magic.values.seen import Seen
 
 
@@ -126,6 +126,7 @@ class Fitting:
                 for name in meta["before"]
                 if name in here
             },
+            sharing=self._sharing(meta),
             generators=kernel.chance.misfits(meta),
             around=self._around(key, code, meta),
             needed=self._needed(key, code, meta, start) if meta["unsaved"] or meta["result"] else "",
@@ -159,6 +160,43 @@ class Fitting:
             return []
         here = {name: self._kernel.namespace[name] for name in names if name in self._kernel.namespace}
         return record.told_apart(sharing.aliases(here), names, meta["seen"])
+
+    def _sharing(self, meta: Mapping[str, Any]) -> str:
+        """Which name shares, or no more, with what the checkpoint puts in place of what is here; empty if none.
+
+        A name that shares and is not in the checkpoint would go on to hold the old value. Only cells whose code is not
+        what it was can have brought that about.
+        """
+        kernel = self._kernel
+        replaced = {*meta["before"], *meta["deleted"]}
+        if meta["near"] is None or not replaced:
+            return ""
+        now = kernel.history.near(replaced)
+        made = {name for one in kernel.registry.pipelines().values() for name in one.producers}
+        if now is None:  # nobody knows what ran
+            others = kernel.names().keys() - made
+        else:
+            others = {name for name in meta["near"].keys() | now if meta["near"].get(name) != now.get(name)}
+            if modules := sorted(name for name in others if type(kernel.namespace.get(name)) is types.ModuleType):
+                return f"`{modules[0]}` may hold what the step changes"
+            if origins.ANYTHING in others:
+                others |= kernel.names().keys() - made
+        if gone := sorted(name for name in others & meta["groups"].keys() if name not in kernel.namespace):
+            return f"`{gone[0]}` is not there any more"
+        values = {name: kernel.namespace[name] for name in others if name in kernel.namespace}
+        values = {name: one for name, one in values.items() if type(one) not in (*references.ATOMS, types.ModuleType)}
+        if not values:
+            return ""
+        values |= {name: kernel.namespace[name] for name in replaced & kernel.namespace.keys()}
+        links = delta.look(values, kernel.main, kernel.pages, kernel.makers).links
+        for name in sorted(others & values.keys()):
+            tied = (sharing.closure(links, [name]) & replaced) - {name}
+            digest = meta["groups"].get(name)
+            was = digest is not None and any(meta["groups"].get(one) == digest for one in replaced - {name})
+            if bool(tied) != was:
+                told = ", ".join(f"`{one}`" for one in sorted(tied))
+                return f"`{name}` shares with {told} now" if tied else f"`{name}` shares no more with what it did"
+        return ""
 
     def decide(
         self,

@@ -221,6 +221,13 @@ class _Above:
         if "*" in meta["unmade"]:  # it may read any name, `globals()`
             known = {*meta["reads"], *meta["seen"], *meta["unmade"]}
             found += [Cause("value", name, f"`{name}` was not there") for name in sorted(self._there() - known)]
+        if meta["near"] is not None:
+            near = self._past.near({*meta["before"], *meta["deleted"]})
+            found += [
+                Cause("value", name, f"`{name}` may share otherwise what the step changes")
+                for name in sorted(near.keys() | meta["near"])
+                if near.get(name) != meta["near"].get(name)
+            ]
         if any(seeded for _, seeded in meta["drawn"].values()):
             if self._differs(CHANCE, meta):
                 found.append(Cause("random", "", "other code above it seeds or draws random numbers"))

@@ -138,6 +138,10 @@ class History:
         """Those names whose values unmarked cells may have changed in place, as far as their code tells."""
         return {name for name in names if self._past.is_touched(name)}
 
+    def near(self, names: Iterable[str]) -> dict[str, str] | None:
+        """What may hold some of what these names hold (`Past.near`); None if that is not known."""
+        return self._past.near({*names}) if self._known else None
+
     def on_the_way(self, names: Iterable[str]) -> Set[str]:
         """Modules that unmarked cells import for what these names hold."""
         return self._past.origin(*names).imports

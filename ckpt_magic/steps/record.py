@@ -60,6 +60,7 @@ EMPTY: Mapping[str, Any] = {
     "unmade": (),
     "unmarked": {},
     "before": {},
+    "near": None,
     "definitions": {},
     "marks": (),
     "ambient": (),
@@ -100,6 +101,7 @@ def meta_of(
     chance: Mapping[str, Any],
     around: Mapping[str, Any],
     evidence: Mapping[str, Any],
+    near: Callable[[Iterable[str]], Mapping[str, str] | None],
 ) -> dict[str, Any]:
     """Write META of a step that ran.
 
@@ -142,6 +144,7 @@ def meta_of(
     unknown = {name: f"{UNKNOWN}{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
     reads = {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())}
     joint = sorted(reads.keys() - before.reads)
+    replaced = sorted((saved.keys() & before.state.looks.keys()) - renewed)
     known = recorded({"reads": reads, "joint": joint, "seen": before.seen})
     return {
         "name": plan.key.name,
@@ -178,11 +181,8 @@ def meta_of(
         "inputs": {name: one for name, one in before.inputs.items() if name in before.seen or name in used},
         "unmade": sorted(before.unmade),
         "unmarked": {name: list(producer) for name, producer in sorted(unmarked.items())},
-        "before": {
-            name: before.state.looks[name].digest
-            for name in sorted(saved.keys() & before.state.looks.keys())
-            if name not in renewed
-        },
+        "before": {name: before.state.looks[name].digest for name in replaced},
+        "near": near([*replaced, *found.deleted]) if kind == "cell" else {},
         "marks": list(marks),
         "ambient": list(surroundings.names),
         **around,

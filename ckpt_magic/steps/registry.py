@@ -131,6 +131,8 @@ class Known:
         Digests, as they are now, of the classes and functions in META `definitions`.
     before
         Digests, as they are now, of names that META `before` lists and that come from no step of the pipeline.
+    sharing
+        Which name holds what the step replaced otherwise than it did then, in one line.
     generators
         Random generators that are not in the state that the step drew from.
     around
@@ -162,6 +164,7 @@ class Known:
     same: Sequence[Sequence[str]] = ()
     definitions: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
+    sharing: str = ""
     generators: Sequence[str] = ()
     around: Sequence[str] = ()
     needed: str = ""
@@ -360,6 +363,10 @@ def _other_aliases(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str
     return ""
 
 
+def _other_sharing(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    return known.sharing
+
+
 def _other_definition(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     for name, digest in meta["definitions"].items():
         if known.definitions.get(name, digest) != digest:
@@ -437,6 +444,7 @@ _RULES: Sequence[tuple[str, Callable[[StepCall, Known, Mapping[str, Any]], str]]
     ("function", _changed),
     ("value", _other_value_seen),
     ("value", _other_aliases),
+    ("value", _other_sharing),
     ("random", _other_random_state),
     ("setting", _other_surroundings),
     ("value", _unmarked_cell_wrote),

@@ -104,6 +104,7 @@ class Saver:
             chance=self._chance_of(plan, surroundings),
             around=self._around_of(plan, outcome),
             evidence=self._evidence_of(plan, outcome),
+            near=kernel.history.near,
         )
 
         buffers = Buffers(kernel.pages)

@@ -153,6 +153,7 @@ FORMS: Mapping[str, _Form] = {
     "same": _maybe(_several(_is_texts)),
     "owned": _several(_fixed(_is_texts, _maybe(_is_text))),
     "before": _table(_maybe(_is_text)),
+    "near": _maybe(_table(_is_text)),
     "moved": lambda value: _is_flag(value) or _is_texts(value),
     "drawn": _table(_fixed(_is_text, _is_flag)),
     "outputs_cut": _maybe(_is_whole),

@@ -56,10 +56,18 @@ _ASKING: Final = frozenset(
 _GENTLE: Final = frozenset(
     "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython".split()
 )
-# Those of them that make something new.
+# Those of them that hold nothing of what they are of, and functions that give numbers and texts.
 _REDUCING: Final = frozenset(
-    "sum mean median std var min max count quantile corr cov any all nunique size idxmin idxmax argmin argmax copy "
-    "tolist to_list to_dict to_string startswith endswith split strip lower upper find isdigit strftime".split()
+    (
+        "sum mean median std var count quantile corr cov any all nunique size idxmin idxmax argmin argmax describe "
+        "info value_counts nlargest nsmallest sort_values sort_index isna isnull notna notnull duplicated "
+        "drop_duplicates dropna fillna pivot_table melt merge join crosstab cumsum diff pct_change rank explode isin "
+        "between equals to_string to_html startswith endswith strip lower upper find isdigit strftime"
+    ).split()
+)
+_TELLING: Final = frozenset(
+    {"len", "str", "repr", "int", "float", "bool", "id", "hash", "format", "ord", "chr", "range", "any", "all"}
+    | {"print", "isinstance"}
 )
 _ITERATORS: Final = frozenset({"iter", "map", "filter", "zip", "enumerate", "reversed", "open"})
 
@@ -90,6 +98,8 @@ class Known:
         Methods of the user's classes that change, or keep, what they are of or are given.
     harming
         Those of them that change what they are given.
+    spoken
+        All methods of the user's classes.
     restless
         Classes of the user's whose objects change by being read: what gives their length does, or a property.
     unsettled
@@ -106,6 +116,7 @@ class Known:
     generators: set[str] = field(default_factory=set)
     methods: set[str] = field(default_factory=set)
     harming: set[str] = field(default_factory=set)
+    spoken: set[str] = field(default_factory=set)
     restless: set[str] = field(default_factory=set)
     unsettled: set[str] = field(default_factory=set)
     _modules: dict[str, Known] = field(default_factory=dict)
@@ -167,6 +178,7 @@ class Known:
                 known.note(node)
             self.methods |= known.methods
             self.harming |= known.harming
+            self.spoken |= known.spoken
         return self._modules[name]
 
     def _defined(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -185,6 +197,7 @@ class Known:
         for one in source.nodes(node):
             if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
                 (itself, given), kept = _effects(one, self)
+                self.spoken.add(one.name)
                 self.methods |= {one.name} if itself or given or any(kept) else set()
                 self.harming |= {one.name} if given else set()
                 if one.name in _MAKING:
@@ -310,44 +323,74 @@ def risked(inside: Iterable[ast.AST], known: Known) -> set[str]:
     return found - known.callables
 
 
+def keepers(inside: Iterable[ast.AST], known: Known) -> set[str]:
+    """Names of the user's own modules, and of what is taken from them, that may keep what these nodes give to them."""
+    calls = (one for one in inside if isinstance(one, ast.Call) and (one.args or one.keywords))
+    return set[str]().union(*(base(one.func) & known.own.keys() for one in calls if not _is_gentle(one, known)))
+
+
 def _effects(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> tuple[tuple[bool, bool], tuple[bool, bool]]:
     """Whether a function may change, or keep, its first argument, and any other one."""
     body = [one for statement in node.body for one in source.nodes(statement)]
     changed = set[str]().union(*(_changed_by(one, known) for one in body))
     puts = [one for one in body if isinstance(one, ast.Assign | ast.AnnAssign | ast.AugAssign)]
     puts = [one for one in puts if any(isinstance(to, ast.Attribute | ast.Subscript) for to in _targets(one))]
-    put = set[str]().union(*(_held_by(value) for one in puts for value in _values(one)))
+    put = set[str]().union(*(_held_by(value, known) for one in puts for value in _values(one)))
     for one in body:
         if isinstance(one, ast.Global | ast.Nonlocal):
             put |= _names_in(value for other in body for value in _values(other))
     arguments = node.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     names = [one.arg for one in every if one is not None]
-    first, others = (_made_of(given, body) for given in ({*names[:1]}, {*names[1:]}))
+    first, others = (_made_of(given, body, known) for given in ({*names[:1]}, {*names[1:]}))
     return (bool(first & changed), bool(others & changed)), (bool(first & put), bool(others & put))
 
 
-def _made_of(given: set[str], body: Sequence[ast.AST]) -> set[str]:
+def _made_of(given: set[str], body: Sequence[ast.AST], known: Known) -> set[str]:
     """Names in the body of a function that may hold what it is given, or some of it."""
     count = -1
     while len(given) != count:
         count = len(given)
         for one in body:
-            if any(not given.isdisjoint(_held_by(value)) for value in _values(one)):
+            if any(not given.isdisjoint(_held_by(value, known)) for value in _values(one)):
                 given |= set[str]().union(*(_bound_by(target) for target in _targets(one)))
     return given
 
 
-def _held_by(value: ast.expr) -> set[str]:
-    """Names whose values, or parts of them, an expression may give: not those of which it makes numbers or texts."""
+def held_by(node: ast.stmt, known: Known) -> set[str] | None:
+    """Names whose values, or parts of them, an assignment may give to those that it binds; None for no assignment."""
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return None
+    return set[str]().union(*(_held_by(value, known, repeats=True) for value in _values(node)))
+
+
+def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str]:
+    """Names whose values, or parts of them, an expression may give: not those of which it makes numbers or texts.
+
+    With `repeats` a product may be a list that is repeated.
+    """
     match value:
-        case ast.Constant() | ast.BinOp() | ast.UnaryOp() | ast.Compare() | ast.JoinedStr():
+        case ast.Constant() | ast.UnaryOp() | ast.Compare() | ast.JoinedStr():
             return set()
-        case ast.Call(func=ast.Name(id=name)) if name in _HARMLESS:
+        case ast.BinOp(left=left, op=op, right=right):
+            parts = [_held_by(part, known, repeats=repeats) for part in (left, right)]
+            if isinstance(op, ast.Add | ast.BitOr):  # of lists, of dicts
+                return set() if _is_number(left) or _is_number(right) else set[str]().union(*parts)
+            may_repeat = isinstance(op, ast.Mult) and (
+                repeats or isinstance(left, ast.List) or isinstance(right, ast.List)
+            )
+            return set[str]().union(*parts) if may_repeat else set()
+        case ast.Call(func=ast.Name(id=name)) if name in _TELLING:
             return set()
-        case ast.Call(func=ast.Attribute(attr=word)) if word in _REDUCING:
+        case ast.Call(func=ast.Attribute(attr=word)) if word in _REDUCING - known.spoken:
             return set()
+        case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
+            return set[str]().union(*(_held_by(part, known, repeats=repeats) for part in items))
     return _names_in([value])
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float | complex)
 
 
 def _bound_by(target: ast.AST) -> set[str]:

@@ -37,6 +37,9 @@ ABOVE: Final = "<read above>"
 OWN: Final = "<own modules>"
 """Stands for what cells do to what modules of the user's own hold."""
 
+ANYTHING: Final = "*"
+"""Stands for code that may bind and change any name."""
+
 FAR: Final = ("codecs", "copyreg")
 """Modules that hold what works on code which never names them."""
 
@@ -131,6 +134,8 @@ class Statement:
     sure: Set[str]
     """Bound whatever they held before."""
     reads: Set[str]
+    holds: Set[str]
+    """Those of the names it reads of which it may give something to the names that it binds."""
     touches: Set[str]
     """Names whose values it may change in place."""
     eased: Set[str]
@@ -148,6 +153,8 @@ class Statement:
     """Names whose values it changes by its very words, or lets those do so that it defines: `x[0] = 1`."""
     risks: Set[str]
     """Names of what it gives to code of the user's own that changes what it is given, if it comes to that."""
+    keepers: Set[str]
+    """The user's own modules that may keep what it gives to them."""
     imports: Set[str]
     anything: bool
     """It may bind and change names that are not written in it."""
@@ -341,7 +348,7 @@ class Past:
             if not event.asleep:
                 _note(self._making, event.binds, at)
             if event.binds and not event.is_literal:
-                _note(self._using, event.reads, at)
+                _note(self._using, event.holds, at)
             touched = self._note_touched(at, event)
             if stored := self.stored_by([event]) - self.modules:
                 self._joined[at] = stored | (event.reads & self._values) - self._asleep.names
@@ -538,6 +545,35 @@ class Past:
         """These names, and others that may hold some of the same objects."""
         return names | self._aliases(names)[0]
 
+    def near(self, names: Set[str]) -> dict[str, str]:
+        """Names that may hold, by code, some of what these names hold.
+
+        Returns
+        -------
+        dict
+            For those of which unmarked cells made or changed something, the digest of all statements that can have put
+            something into them. So these hold the same in two histories that give the same digest. That of `ANYTHING`
+            is of statements that can have done so to any name.
+        """
+        if not names:
+            return {}
+        holding = _Holding(self)
+        found = [*sorted(holding.around(names)), ANYTHING]
+        return {name: digest for name in found if (digest := holding.digest(name))}
+
+    @property
+    def bound(self) -> Set[str]:
+        """All names that were ever bound."""
+        return self._binding.keys()
+
+    def read_by(self, names: Set[str]) -> Set[str]:
+        """What functions read that these names lead to."""
+        return self._asleep.ends(names)
+
+    def touched_at(self, place: int) -> Set[str]:
+        """What the statement in a place may change in place."""
+        return self._touched[place][0]
+
     def is_touched(self, name: str) -> bool:
         """Whether a statement may have changed a value in place since the name was bound."""
         bound = self._binding.get(name, [-1])[-1]
@@ -562,9 +598,9 @@ class Past:
         Also all names that have to do with it.
         """
         found, values = self._sharing(names) | names, self._values - self._asleep.names
-        met = self._spread(found, self._making, lambda _, event: event.reads & values, backwards=True)
+        met = self._spread(found, self._making, lambda _, event: event.holds & values, backwards=True)
         for _ in range(2):
-            met |= self._spread(found, self._using, lambda _, event: event.binds - event.asleep.keys())
+            met |= self._spread(found, self._using, lambda _, event: event.binds)
             met |= self._spread(found, self._joining, lambda at, _: self._joined[at])
         found |= self._sharing(found)
         return found - names, found | met
@@ -589,6 +625,71 @@ class Past:
                 found |= more
                 way.follow(more, leading)
         return met
+
+
+class _Holding:
+    """What names may hold of each other, by all that ran."""
+
+    def __init__(self, past: Past) -> None:
+        self._holds: dict[str, set[str]] = {}
+        self._made: dict[str, list[int]] = {}
+        self._events = past.events
+        values = past.bound - past.modules
+        self._anything = [at for at, one in enumerate(past.events) if isinstance(one, Statement) and one.anything]
+        for at, event in enumerate(past.events):
+            if isinstance(event, Step):
+                for name, made in event.left.items():
+                    self._put(name, {one for one in event.left if made is not None and event.left[one] == made}, at)
+                continue
+            for name in event.binds:
+                self._put(name, event.holds & values, at)
+            touched = past.touched_at(at)
+            given = (event.reads | past.read_by(event.reads)) & values
+            for name in touched & values:
+                self._put(name, (touched & values) | given, at)
+            for name in (event.stores | event.keepers) & past.modules:
+                self._put(name, given, at)
+
+    def _put(self, name: str, held: Set[str], at: int) -> None:
+        self._holds.setdefault(name, set()).update(held)
+        self._made.setdefault(name, []).append(at)
+
+    def around(self, names: Set[str]) -> set[str]:
+        """All names that may hold something that these hold."""
+        holders: dict[str, set[str]] = {}
+        for name, held in self._holds.items():
+            for one in held:
+                holders.setdefault(one, set()).add(name)
+        return _closure(names, lambda name: self._holds.get(name, set()) | holders.get(name, set()))
+
+    def digest(self, name: str) -> str:
+        """Digest of the statements that can have put something into a name; empty if there are none, but steps."""
+        if name == ANYTHING:
+            held, places = set[str](), {*self._anything}
+        else:
+            held = _closure({name}, lambda one: self._holds.get(one, set()))
+            places = set[int]().union(*(self._made.get(one, ()) for one in held))
+        if all(isinstance(self._events[at], Step) for at in places):
+            return ""
+        digest = hashlib.blake2b(digest_size=12)
+        for at in sorted(places):
+            event = self._events[at]
+            if isinstance(event, Statement):
+                digest.update(f"{event.digest};".encode())
+            else:
+                made = sorted((one, event.left[one] or "") for one in held & event.left.keys())
+                digest.update(f"step {event.number} {made};".encode())
+        return digest.hexdigest()
+
+
+def _closure(names: Set[str], leads: Callable[[str], Set[str]]) -> set[str]:
+    """These names and all that they lead to."""
+    found, todo = {*names}, [*names]
+    while todo:
+        more = leads(todo.pop()) - found
+        found |= more
+        todo += more
+    return found
 
 
 class _Leading:
@@ -678,6 +779,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     inside = source.nodes(node)
     texts = frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
     touches, for_sure, called = changing.touched(inside, lender.stand_ins.told, _EASING)
+    held = changing.held_by(node, lender.stand_ins.told)
     acts, opens, spoken = set[str](), "", frozenset[str]()
     is_import = isinstance(node, (ast.Import, ast.ImportFrom))
     if not is_import:
@@ -696,6 +798,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         names.binds | names.deletes,
         names.renews,
         names.awake,
+        names.awake if held is None else names.awake & held,
         touches if isinstance(node, _DEFINITIONS) else touches | acts | by_others,
         touches - for_sure,
         called,
@@ -704,6 +807,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         {node.name: frozenset(touches | acts | by_others | rebound)} if isinstance(node, _DEFINITIONS) else {},
         (frozenset(changing.stored(inside)) & names.reads) | rebound,
         frozenset(changing.risked(inside, lender.stand_ins.told)) & names.reads,
+        frozenset(changing.keepers(inside, lender.stand_ins.told)),
         names.imports,
         names.dynamic or not spoken.isdisjoint(_IMPORTING),
         "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
@@ -866,6 +970,7 @@ def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
         binds=nothing,
         sure=nothing,
         reads=nothing,
+        holds=nothing,
         touches=names,
         eased=nothing,
         called=nothing,
@@ -874,6 +979,7 @@ def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
         changes={},
         stores=names,
         risks=nothing,
+        keepers=nothing,
         imports=nothing,
         anything=anything,
         opens="",

@@ -401,7 +401,7 @@ def test_an_edit_makes_run_what_it_makes_stale(
     if at_least:
         assert found.steps >= runs, {step: found.why(step) for step in found.facts}
     else:
-        assert found.steps == runs, {step: found.why(step) for step in found.facts}
+        assert found.steps == runs, {step: found.why(step) for step in found.steps}
     assert foreseen >= runs, "told as fresh in advance, and stale"
     assert not runs or why in found.why(min(runs)), found.why(min(runs))
 

@@ -770,6 +770,28 @@ NEVER_TOLD: list[tuple[str, str, str, str]] = [
      "import way_made\ny = way_made.__name__", "has no file"),
 ]  # fmt: skip
 
+# Ways by which another name comes to hold what a step changes in place: cells above, what the line `x = 1` becomes, and
+# an expression that shows it. The list `b` is of the first step, the second appends to what is in it.
+HOLDERS: list[tuple[str, str, str, str]] = [
+    ("another name", "", "d = b", "d"),
+    ("a part", "", "d = b[0]", "d"),
+    ("a copy of the outer list", "", "d = [*b]", "d"),
+    ("a container", "d = {}", "d['b'] = b", "d"),
+    ("a container of a step", "%%step 2\nd = {}", "d['b'] = b", "d"),
+    ("an attribute", "class H: pass\nd = H()", "d.b = b", "d.b"),
+    ("an attribute of a class", "class H: pass", "H.b = b", "H.b"),
+    ("an attribute of a module", "import colorsys", "colorsys.way = b", "colorsys.way"),
+    ("a module of the user's", "import way_mod", "way_mod.keep(b)", "way_mod.kept"),
+    ("a default value", "", "def f(v=b): return v", "f()"),
+    ("a closure", "def make(v):\n    return lambda: v", "d = make(b)", "d()"),
+    ("a list that a function keeps", "def f(x, kept=[]):\n    kept.append(x)\n    return kept", "f(b)", "f(0)"),
+    ("a name that a function sets", "def f():\n    global d\n    d = b", "f()", "d"),
+    ("a name in a text", "", "exec('d = b')", "d"),
+    ("the last of a loop", "", "for d in b: pass", "d"),
+    ("a queue", "import queue\nd = queue.Queue()", "d.put_nowait(b)", "list(d.queue)"),
+    ("a cache", "import functools\n@functools.lru_cache\ndef f(n): return b", "f(0)", "f(0)"),
+]
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -880,3 +902,39 @@ def test_what_cannot_be_told_is_stale(project: Path, above: str, step: str, why:
     projects.play(project, cells, "none")
     found = projects.play(project, cells, "auto")
     assert found.steps == {LAST} and why in found.why(LAST)
+
+
+@pytest.mark.parametrize(("above", "edit", "shown"), [row[1:] for row in HOLDERS], ids=[row[0] for row in HOLDERS])
+def test_a_step_runs_whose_changes_another_name_would_not_see(project: Path, above: str, edit: str, shown: str) -> None:
+    write({"way_mod.py": "kept = []\ndef keep(x):\n    kept.append(x)\n"})
+    first = f"{above}\n# %%\n" if above else ""
+    cells = [*cells_of(f"{first}%%step 1\nb = [[1]]\n# %%\nx = 1", "b[0].append(2)"), (None, "r = 0")]
+    projects.play(project, cells, "none")
+    text("x = 1", edit)(cells)
+    text("r = 0", f"r = repr({shown})")(cells)
+    assert LAST in projects.foresee(project, cells)
+    stored = projects.copy(project / ".ckpt", project.parent / "stored")
+    for start in ("auto", "end"):
+        shutil.rmtree(project / ".ckpt")
+        projects.copy(stored, project / ".ckpt")
+        found = projects.play(project, cells, start)
+        assert LAST in found.steps
+        assert "[1, 2]" in found.names["r"]
+    assert projects.play(project, cells, "auto").steps == set()
+
+
+@pytest.mark.parametrize("edit", ["d = [[1]]", "d = [list(b[0])]", "pass"])
+def test_a_step_runs_whose_changes_another_name_would_see(project: Path, edit: str) -> None:
+    cells = [*cells_of("d = [[1]]\n# %%\n%%step 1\nb = [[1]]\n# %%\nd = b", "b[0].append(2)"), (None, "r = repr(d)")]
+    projects.play(project, cells, "none")
+    text("d = b", edit)(cells)
+    found = projects.play(project, cells, "auto")
+    assert LAST in found.steps
+    assert found.names["r"] == "[[1]]"
+
+
+def test_names_that_hold_nothing_of_what_a_step_changes_leave_it_fresh(project: Path) -> None:
+    cells = cells_of("%%step 1\nb = [[1]]\n# %%\nx = 1", "b[0].append(2)")
+    projects.play(project, cells, "none")
+    text("x = 1", "n = len(b); d = [list(one) for one in b]; t = str(b)")(cells)
+    assert projects.play(project, cells, "auto").steps == set()

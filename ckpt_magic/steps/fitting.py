@@ -15,7 +15,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
-from ckpt_magic.values import delta, fingerprint, origins, outlines, references, sharing, source
+from ckpt_magic.values import delta, fingerprint, holding, outlines, references, sharing, source
 from ckpt_magic.values.seen import Seen
 
 
@@ -179,7 +179,7 @@ class Fitting:
             others = {name for name in meta["near"].keys() | now if meta["near"].get(name) != now.get(name)}
             if modules := sorted(name for name in others if type(kernel.namespace.get(name)) is types.ModuleType):
                 return f"`{modules[0]}` may hold what the step changes"
-            if origins.ANYTHING in others:
+            if holding.ANYTHING in others:
                 others |= kernel.names().keys() - made
         if gone := sorted(name for name in others & meta["groups"].keys() if name not in kernel.namespace):
             return f"`{gone[0]}` is not there any more"

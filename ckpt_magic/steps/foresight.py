@@ -24,7 +24,7 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import ambient, essence, fingerprint, origins, outlines
+from ckpt_magic.values import ambient, essence, fingerprint, holding, origins, outlines
 from ckpt_magic.values.origins import (
     ABOVE,
     CHANCE,
@@ -222,7 +222,7 @@ class _Above:
             known = {*meta["reads"], *meta["seen"], *meta["unmade"]}
             found += [Cause("value", name, f"`{name}` was not there") for name in sorted(self._there() - known)]
         if meta["near"] is not None:
-            near = self._past.near({*meta["before"], *meta["deleted"]})
+            near = holding.near(self._past, {*meta["before"], *meta["deleted"]})
             found += [
                 Cause("value", name, f"`{name}` may share otherwise what the step changes")
                 for name in sorted(near.keys() | meta["near"])

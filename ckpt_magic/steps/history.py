@@ -14,7 +14,7 @@ from typing import Any, Final
 from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.values import essence, origins
+from ckpt_magic.values import essence, holding, origins
 from ckpt_magic.values.origins import Origin, Past, Statement, Step
 
 _MANY: Final = 2000  # events that are kept: beyond them nobody knows where a name came from
@@ -139,8 +139,8 @@ class History:
         return {name for name in names if self._past.is_touched(name)}
 
     def near(self, names: Iterable[str]) -> dict[str, str] | None:
-        """What may hold some of what these names hold (`Past.near`); None if that is not known."""
-        return self._past.near({*names}) if self._known else None
+        """What may hold some of what these names hold (`holding.near`); None if that is not known."""
+        return holding.near(self._past, {*names}) if self._known else None
 
     def on_the_way(self, names: Iterable[str]) -> Set[str]:
         """Modules that unmarked cells import for what these names hold."""

@@ -37,9 +37,6 @@ ABOVE: Final = "<read above>"
 OWN: Final = "<own modules>"
 """Stands for what cells do to what modules of the user's own hold."""
 
-ANYTHING: Final = "*"
-"""Stands for code that may bind and change any name."""
-
 FAR: Final = ("codecs", "copyreg")
 """Modules that hold what works on code which never names them."""
 
@@ -545,22 +542,6 @@ class Past:
         """These names, and others that may hold some of the same objects."""
         return names | self._aliases(names)[0]
 
-    def near(self, names: Set[str]) -> dict[str, str]:
-        """Names that may hold, by code, some of what these names hold.
-
-        Returns
-        -------
-        dict
-            For those of which unmarked cells made or changed something, the digest of all statements that can have put
-            something into them. So these hold the same in two histories that give the same digest. That of `ANYTHING`
-            is of statements that can have done so to any name.
-        """
-        if not names:
-            return {}
-        holding = _Holding(self)
-        found = [*sorted(holding.around(names)), ANYTHING]
-        return {name: digest for name in found if (digest := holding.digest(name))}
-
     @property
     def bound(self) -> Set[str]:
         """All names that were ever bound."""
@@ -625,71 +606,6 @@ class Past:
                 found |= more
                 way.follow(more, leading)
         return met
-
-
-class _Holding:
-    """What names may hold of each other, by all that ran."""
-
-    def __init__(self, past: Past) -> None:
-        self._holds: dict[str, set[str]] = {}
-        self._made: dict[str, list[int]] = {}
-        self._events = past.events
-        values = past.bound - past.modules
-        self._anything = [at for at, one in enumerate(past.events) if isinstance(one, Statement) and one.anything]
-        for at, event in enumerate(past.events):
-            if isinstance(event, Step):
-                for name, made in event.left.items():
-                    self._put(name, {one for one in event.left if made is not None and event.left[one] == made}, at)
-                continue
-            for name in event.binds:
-                self._put(name, event.holds & values, at)
-            touched = past.touched_at(at)
-            given = (event.reads | past.read_by(event.reads)) & values
-            for name in touched & values:
-                self._put(name, (touched & values) | given, at)
-            for name in (event.stores | event.keepers) & past.modules:
-                self._put(name, given, at)
-
-    def _put(self, name: str, held: Set[str], at: int) -> None:
-        self._holds.setdefault(name, set()).update(held)
-        self._made.setdefault(name, []).append(at)
-
-    def around(self, names: Set[str]) -> set[str]:
-        """All names that may hold something that these hold."""
-        holders: dict[str, set[str]] = {}
-        for name, held in self._holds.items():
-            for one in held:
-                holders.setdefault(one, set()).add(name)
-        return _closure(names, lambda name: self._holds.get(name, set()) | holders.get(name, set()))
-
-    def digest(self, name: str) -> str:
-        """Digest of the statements that can have put something into a name; empty if there are none, but steps."""
-        if name == ANYTHING:
-            held, places = set[str](), {*self._anything}
-        else:
-            held = _closure({name}, lambda one: self._holds.get(one, set()))
-            places = set[int]().union(*(self._made.get(one, ()) for one in held))
-        if all(isinstance(self._events[at], Step) for at in places):
-            return ""
-        digest = hashlib.blake2b(digest_size=12)
-        for at in sorted(places):
-            event = self._events[at]
-            if isinstance(event, Statement):
-                digest.update(f"{event.digest};".encode())
-            else:
-                made = sorted((one, event.left[one] or "") for one in held & event.left.keys())
-                digest.update(f"step {event.number} {made};".encode())
-        return digest.hexdigest()
-
-
-def _closure(names: Set[str], leads: Callable[[str], Set[str]]) -> set[str]:
-    """These names and all that they lead to."""
-    found, todo = {*names}, [*names]
-    while todo:
-        more = leads(todo.pop()) - found
-        found |= more
-        todo += more
-    return found
 
 
 class _Leading:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,11 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
-from ckpt_magic.values import delta, fingerprint, holding, outlines, references, sharing, source
+from ckpt_magic.values import delta, fingerprint, holding, outlines, references, sharing, source, tokens
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.seen import Seen
+
+_DEFINITIONS = (type, types.FunctionType)
 
 
 class Fitting:
@@ -188,7 +191,12 @@ class Fitting:
         if not values:
             return ""
         values |= {name: kernel.namespace[name] for name in replaced & kernel.namespace.keys()}
-        links = delta.look(values, kernel.main, kernel.pages, kernel.makers).links
+        state = delta.look(values, kernel.main, kernel.pages, kernel.makers)
+        links = state.links
+        definitions = {identity(values[name]): name for name in sorted(replaced) if self._defines(name)}
+        for name in sorted((others & values.keys()) - replaced) if definitions else ():
+            if found := self._definitions(state.looks[name]) & definitions.keys():  # an instance, a derived class
+                return f"`{name}` uses `{min(map(definitions.__getitem__, found))}`, which the step changes"
         for name in sorted(others & values.keys()):
             tied = (sharing.closure(links, [name]) & replaced) - {name}
             digest = meta["groups"].get(name)
@@ -197,6 +205,16 @@ class Fitting:
                 told = ", ".join(f"`{one}`" for one in sorted(tied))
                 return f"`{name}` shares with {told} now" if tied else f"`{name}` shares no more with what it did"
         return ""
+
+    def _definitions(self, seen: Seen) -> Set[int]:
+        """By `id`, all functions and classes that a value leads to, what those hold unchangeably included."""
+        found, todo = dict[int, Any](), [one for one in seen.met.values() if issubclass(type(one), _DEFINITIONS)]
+        while todo:
+            one = todo.pop()
+            if identity(one) not in found and type(one) not in references.ATOMS:
+                found[identity(one)] = one
+                todo += tokens.plain_parts(one, self._kernel.main) or ()
+        return found.keys()
 
     def decide(
         self,

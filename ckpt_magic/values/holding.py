@@ -53,8 +53,8 @@ class _Holding:
                 self._cells |= 1 << len(self._tokens)
                 touched = past.touched_at(at)
                 given = (event.reads | past.read_by(event.reads)) & values
-                for name in event.binds:
-                    self._put(name, event.holds & values)
+                for name in event.binds:  # together, as by `a = b = []`
+                    self._put(name, (event.holds | event.binds) & values)
                 for name in touched & values:
                     self._put(name, (touched & values) | given)
                 for name in (event.stores | event.keepers) & past.modules:

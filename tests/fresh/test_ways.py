@@ -791,6 +791,18 @@ HOLDERS: list[tuple[str, str, str, str]] = [
     ("a queue", "import queue\nd = queue.Queue()", "d.put_nowait(b)", "list(d.queue)"),
     ("a cache", "import functools\n@functools.lru_cache\ndef f(n): return b", "f(0)", "f(0)"),
 ]
+# Ways by which another name comes to use a class `C` whose `v` a step sets to 2, and an expression that gives that.
+USERS_OF_CLASSES: list[tuple[str, str, str]] = [
+    ("another name", "d = C", "d.v"),
+    ("an instance", "d = C()", "d.v"),
+    ("a container", "d = [C()]", "d[0].v"),
+    ("a derived class", "class d(C): pass", "d.v"),
+    ("an instance of a derived class", "class D(C): pass\nd = D()\ndel D", "d.v"),
+    ("a method", "class C(C):\n    def get(self): return self.v\nd = C().get", "d()"),
+    ("a default value", "def f(k=C): return k.v", "f()"),
+    ("a closure", "def make(k):\n    return lambda: k.v\nd = make(C)", "d()"),
+    ("an attribute of another class", "class D: k = C", "D.k.v"),
+]
 
 
 @pytest.fixture
@@ -938,3 +950,27 @@ def test_names_that_hold_nothing_of_what_a_step_changes_leave_it_fresh(project: 
     projects.play(project, cells, "none")
     text("x = 1", "n = len(b); d = [list(one) for one in b]; t = str(b)")(cells)
     assert projects.play(project, cells, "auto").steps == set()
+
+
+@pytest.mark.parametrize(
+    ("edit", "shown"), [row[1:] for row in USERS_OF_CLASSES], ids=[row[0] for row in USERS_OF_CLASSES]
+)
+def test_a_step_runs_that_changes_a_class_which_another_name_uses(project: Path, edit: str, shown: str) -> None:
+    cells = [*cells_of("class C:\n    v = 1\n# %%\nx = 1", "C.v = 2"), (None, "r = 0")]
+    projects.play(project, cells, "none")
+    text("x = 1", edit)(cells)
+    text("r = 0", f"r = {shown}")(cells)
+    assert LAST in projects.foresee(project, cells)
+    found = projects.play(project, cells, "auto")
+    assert LAST in found.steps
+    assert found.names["r"] == 2
+
+
+def test_a_step_runs_whose_changes_a_name_bound_with_it_would_not_see(project: Path) -> None:
+    cells = [*cells_of("a = []; b = []", "a.append(1)"), (None, "r = repr(b)")]
+    projects.play(project, cells, "none")
+    text("a = []; b = []", "a = b = []")(cells)
+    assert LAST in projects.foresee(project, cells)
+    found = projects.play(project, cells, "auto")
+    assert LAST in found.steps
+    assert found.names["r"] == "[1]"

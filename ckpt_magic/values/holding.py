@@ -41,13 +41,13 @@ class _Holding:
         self._made: dict[str, int] = {ANYTHING: 0}
         self._tokens: list[str] = []
         self._cells = 0  # the bits of statements
-        values = past.bound - past.modules
+        values = {name for name in past.bound - past.modules if name[0] != "<"}
         for at, event in enumerate(past.events):
             if isinstance(event, Step):
                 shared: dict[str | None, set[str]] = {}
                 for name, made in event.left.items():  # who shares a group has its digest
                     shared.setdefault(made, set()).add(name)
-                for name, made in event.left.items():
+                for name, made in sorted(event.left.items()):
                     self._put(name, shared[made] if made is not None else set(), f"{event.number} {name} {made}")
             else:
                 self._cells |= 1 << len(self._tokens)

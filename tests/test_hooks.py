@@ -529,6 +529,7 @@ def test_a_syntax_error_in_a_step_begins_nothing(nb: Notebook) -> None:
     assert nb.run("%%step 1\nx = 1").success
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt that Python drops
 def test_an_interrupt_while_awaiting_is_a_failed_step(nb: Notebook) -> None:
     over = threading.Event()
 

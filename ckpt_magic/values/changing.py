@@ -56,13 +56,22 @@ _ASKING: Final = frozenset(
 _GENTLE: Final = frozenset(
     "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython".split()
 )
-# Those of them that hold nothing of what they are of, and functions that give numbers and texts.
+# Those of them that hold nothing of what they are of, and functions that give numbers and texts. What sorts or merges
+# does: columns may hold objects.
 _REDUCING: Final = frozenset(
     (
-        "sum mean median std var count quantile corr cov any all nunique size idxmin idxmax argmin argmax describe "
-        "info value_counts nlargest nsmallest sort_values sort_index isna isnull notna notnull duplicated "
-        "drop_duplicates dropna fillna pivot_table melt merge join crosstab cumsum diff pct_change rank explode isin "
-        "between equals to_string to_html startswith endswith strip lower upper find isdigit strftime"
+        "mean median std var count quantile corr cov any all nunique size idxmin idxmax argmin argmax describe info "
+        "value_counts isna isnull notna notnull duplicated crosstab cumsum diff pct_change rank isin between equals "
+        "to_string to_html startswith endswith strip lower upper find isdigit strftime"
+    ).split()
+)
+# Special methods of operators, which give numbers and the like where no class of the user's says otherwise.
+_OPERATORS: Final = frozenset(
+    (
+        "__pos__ __neg__ __invert__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __add__ __sub__ __mul__ __matmul__ "
+        "__truediv__ __floordiv__ __mod__ __pow__ __lshift__ __rshift__ __and__ __or__ __xor__ __radd__ __rsub__ "
+        "__rmul__ __rmatmul__ __rtruediv__ __rfloordiv__ __rmod__ __rpow__ __rlshift__ __rrshift__ __rand__ __ror__ "
+        "__rxor__"
     ).split()
 )
 _TELLING: Final = frozenset(
@@ -370,7 +379,11 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
     With `repeats` a product may be a list that is repeated.
     """
     match value:
-        case ast.Constant() | ast.UnaryOp() | ast.Compare() | ast.JoinedStr():
+        case ast.Constant() | ast.JoinedStr():
+            return set()
+        case ast.UnaryOp() | ast.Compare() | ast.BinOp() if known.spoken & _OPERATORS:
+            return _names_in([value])
+        case ast.UnaryOp() | ast.Compare():
             return set()
         case ast.BinOp(left=left, op=op, right=right):
             parts = [_held_by(part, known, repeats=repeats) for part in (left, right)]
@@ -383,6 +396,8 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
         case ast.Call(func=ast.Name(id=name)) if name in _TELLING:
             return set()
         case ast.Call(func=ast.Attribute(attr=word)) if word in _REDUCING - known.spoken:
+            return set()
+        case ast.Call(func=ast.Attribute(value=ast.Constant() | ast.JoinedStr())):  # of a text
             return set()
         case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
             return set[str]().union(*(_held_by(part, known, repeats=repeats) for part in items))

@@ -789,6 +789,15 @@ HOLDERS: list[tuple[str, str, str, str]] = [
     ("a name in a text", "", "exec('d = b')", "d"),
     ("the last of a loop", "", "for d in b: pass", "d"),
     ("a queue", "import queue\nd = queue.Queue()", "d.put_nowait(b)", "list(d.queue)"),
+    ("the largest", "import heapq", "d = heapq.nlargest(1, b)", "d"),
+    (
+        "a frame of objects",
+        "import pandas as pd\nf = pd.DataFrame({'a': [0]})",
+        "f['a'] = b; d = f.sort_index()",
+        "d.a[0]",
+    ),
+    ("an operator", "class H:\n    def __rshift__(self, x): return x", "d = H() >> b", "d"),
+    ("a sign", "class H:\n    def __pos__(self): return b", "d = +H()", "d"),
     ("a cache", "import functools\n@functools.lru_cache\ndef f(n): return b", "f(0)", "f(0)"),
 ]
 # Ways by which another name comes to use a class `C` whose `v` a step sets to 2, and an expression that gives that.

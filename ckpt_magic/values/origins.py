@@ -44,7 +44,10 @@ _UNKNOWN: Final = object()
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _OF_CHANCE: Final = frozenset(
     {"random", "seed", "default_rng", "RandomState", "setstate", "set_state", "manual_seed", "set_rng_state", "shuffle"}
-)
+    | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "multinomial"}
+    | {"rvs", "DataLoader", "Dropout", "dropout", "Linear", "Bilinear", "Embedding", "EmbeddingBag", "RNN", "LSTM"}
+    | {"GRU", "Conv1d", "Conv2d", "Conv3d", "MultiheadAttention", "Transformer", "TransformerEncoderLayer"}
+)  # layers draw what they begin with
 _SEPARATE: Final = frozenset({"default_rng", "RandomState"})  # what they make leaves the generators of libraries alone
 _OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("environ", "putenv", "unsetenv", "load_dotenv", "set_env", "env"), "environ"),

@@ -983,3 +983,14 @@ def test_a_step_runs_whose_changes_a_name_bound_with_it_would_not_see(project: P
     found = projects.play(project, cells, "auto")
     assert LAST in found.steps
     assert found.names["r"] == "[1]"
+
+
+@pytest.mark.parametrize(
+    "draws", ["torch.rand(1)", "nn.Linear(2, 1)", "stats.norm.rvs()", "[one for one in DataLoader(x, shuffle=True)]"]
+)
+def test_what_draws_without_a_word_of_chance_is_told_to_draw(project: Path, draws: str) -> None:
+    cells = cells_of("import random\nrandom.seed(1)\n# %%\nx = 1", "y = random.random()")
+    projects.play(project, cells, "none")
+    assert projects.foresee(project, cells) == set()
+    text("x = 1", draws)(cells)
+    assert LAST in projects.foresee(project, cells)

@@ -994,3 +994,11 @@ def test_what_draws_without_a_word_of_chance_is_told_to_draw(project: Path, draw
     assert projects.foresee(project, cells) == set()
     text("x = 1", draws)(cells)
     assert LAST in projects.foresee(project, cells)
+
+
+def test_a_function_given_as_a_key_is_called(project: Path) -> None:
+    cells = cells_of("kept = [5]\ndef f(v):\n    kept.append(v)\n    return v\n# %%\nx = 1", "y = list(kept)")
+    projects.play(project, cells, "none")
+    text("x = 1", "x = max([1, 2], key=f)")(cells)
+    assert LAST in projects.foresee(project, cells)
+    assert projects.play(project, cells, "auto").steps == {LAST}

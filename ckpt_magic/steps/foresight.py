@@ -306,7 +306,7 @@ class _Above:
         maker = next(
             (one for one in makers if isinstance(one, Statement) or name in one.left or name in one.deleted), None
         )
-        is_touched = isinstance(maker, Statement) or self._past.is_touched(name)
+        is_touched = isinstance(maker, Statement) or bool(self._past.touched([name]))
         if is_touched and then is not None:
             origin = self._past.origin(name)
             if origin.digest == then:  # the same code, which did not change it

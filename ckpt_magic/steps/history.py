@@ -136,7 +136,7 @@ class History:
 
     def touched(self, names: Set[str]) -> Set[str]:
         """Those names whose values unmarked cells may have changed in place, as far as their code tells."""
-        return {name for name in names if self._past.is_touched(name)}
+        return self._past.touched(names)
 
     def near(self, names: Iterable[str]) -> dict[str, str] | None:
         """What may hold some of what these names hold (`holding.near`); None if that is not known."""

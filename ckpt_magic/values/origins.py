@@ -313,6 +313,7 @@ class Past:
         self._making: _Places = {}  # that bind it to what it holds
         self._using: _Places = {}  # that read it to bind others
         self._touching: _Places = {}
+        self._mentioned = set[str]()  # all names of statements
         self._joining: _Places = {}  # that may put what one holds into what others hold
         self._joined: dict[int, Set[str]] = {}  # by place
         self._touched: dict[int, tuple[Set[str], Set[str]]] = {}  # by place; and the names on the way to these
@@ -344,6 +345,7 @@ class Past:
                 self._anything.append(at)
             for name in event.binds:
                 self._shared.pop(name, None)
+            self._mentioned |= event.binds | event.reads
             _note(self._binding, event.binds, at)
             if not event.asleep:
                 _note(self._making, event.binds, at)
@@ -409,6 +411,7 @@ class Past:
         way = self._later.ends(event.touches)
         self._touched[at] = touched, way | self._changes.ends(way) | self._asleep.ends(way)
         _note(self._touching, touched, at)
+        self._mentioned |= touched
         return touched
 
     def _forget(self, names: Set[str]) -> None:
@@ -558,10 +561,20 @@ class Past:
         """What the statement in a place may change in place."""
         return self._touched[place][0]
 
-    def is_touched(self, name: str) -> bool:
-        """Whether a statement may have changed a value in place since the name was bound."""
-        bound = self._binding.get(name, [-1])[-1]
-        return any(at > bound for at in self.origin(name).places)
+    def touched(self, names: Iterable[str]) -> set[str]:
+        """Those names whose values statements may have changed in place since they were bound."""
+        mentioned = {self._shared[name] for name in self._mentioned & self._shared.keys()}
+        return {
+            name
+            for name in names
+            if (
+                name in self._mentioned
+                or self._shared.get(name) in mentioned
+                or self._later.next(name)
+                or self._anything
+            )
+            and any(at > self._binding.get(name, [-1])[-1] for at in self.origin(name).places)
+        }
 
     def _touched_by(self, event: Statement) -> Set[str]:
         """Names whose values a statement may change in place, through functions and modules, too."""

@@ -15,7 +15,19 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
-from ckpt_magic.values import delta, fingerprint, holding, outlines, references, sharing, source, tokens
+from ckpt_magic.steps.uses import PLACE, split
+from ckpt_magic.values import (
+    delta,
+    fingerprint,
+    holding,
+    outlines,
+    owned,
+    references,
+    sharing,
+    source,
+    spots,
+    tokens,
+)
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.seen import Seen
 
@@ -171,7 +183,7 @@ class Fitting:
         what it was can have brought that about.
         """
         kernel = self._kernel
-        replaced = {*meta["before"], *meta["deleted"]}
+        replaced = record.replaced(meta)
         if meta["near"] is None or not replaced:
             return ""
         now = kernel.history.near(replaced)
@@ -191,6 +203,9 @@ class Fitting:
         if not values:
             return ""
         values |= {name: kernel.namespace[name] for name in replaced & kernel.namespace.keys()}
+        places = [name for origin, name in map(split, meta["sets"]) if origin == PLACE and owned.is_own(name)]
+        values |= {f"<{name}>": spots.read(name) for name in places}
+        replaced |= values.keys() - others
         state = delta.look(values, kernel.main, kernel.pages, kernel.makers)
         links = state.links
         definitions = {identity(values[name]): name for name in sorted(replaced) if self._defines(name)}

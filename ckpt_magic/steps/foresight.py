@@ -222,7 +222,7 @@ class _Above:
             known = {*meta["reads"], *meta["seen"], *meta["unmade"]}
             found += [Cause("value", name, f"`{name}` was not there") for name in sorted(self._there() - known)]
         if meta["near"] is not None:
-            near = holding.near(self._past, {*meta["before"], *meta["deleted"]})
+            near = holding.near(self._past, record.replaced(meta))
             found += [
                 Cause("value", name, f"`{name}` may share otherwise what the step changes")
                 for name in sorted(near.keys() | meta["near"])

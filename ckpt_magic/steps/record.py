@@ -21,7 +21,8 @@ from ckpt_magic.steps.freshness import Verdict
 from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import Decision, saved_codes
-from ckpt_magic.values import ambient, delta, origins, outlines, references
+from ckpt_magic.steps.uses import PLACE, split
+from ckpt_magic.values import ambient, delta, holding, origins, outlines, references
 
 Judged = TypeVar("Judged", Decision, Verdict)
 
@@ -182,7 +183,7 @@ def meta_of(
         "unmade": sorted(before.unmade),
         "unmarked": {name: list(producer) for name, producer in sorted(unmarked.items())},
         "before": {name: before.state.looks[name].digest for name in replaced},
-        "near": near([*replaced, *found.deleted]) if kind == "cell" else {},
+        "near": near([*replaced, *found.deleted, *_modules_of(around["sets"])]) if kind == "cell" else {},
         "marks": list(marks),
         "ambient": list(surroundings.names),
         **around,
@@ -191,6 +192,15 @@ def meta_of(
         "outputs_cut": outcome.outputs_cut,
         "evidence": evidence,
     }
+
+
+def replaced(meta: Mapping[str, Any]) -> set[str]:
+    """Names that were there and that a step gave other values, and what stands in `holding` for modules it changed."""
+    return {*meta["before"], *meta["deleted"], *_modules_of(meta["sets"])}
+
+
+def _modules_of(parts: Iterable[str]) -> set[str]:
+    return {holding.of_module(name.partition(":")[0]) for origin, name in map(split, parts) if origin == PLACE}
 
 
 def completed(stored: StoredStep) -> StoredStep:

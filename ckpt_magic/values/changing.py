@@ -89,6 +89,8 @@ class Known:
     ----------
     texts
         The texts of the user's own modules that are imported.
+    module
+        The name of the module that it is; none for the notebook.
     libraries
         Names of libraries whose functions change nothing that they are given, and of such functions.
     arrays
@@ -116,6 +118,7 @@ class Known:
     """
 
     texts: Mapping[str, str] = field(default_factory=dict)
+    module: str = ""
     libraries: set[str] = field(default_factory=set)
     arrays: set[str] = field(default_factory=set)
     own: dict[str, Known] = field(default_factory=dict)
@@ -179,9 +182,13 @@ class Known:
                     mine.add(name)
             self.callables.add(name)
 
+    def module_of(self, name: str) -> Known | None:
+        """What is known of a module of the user's own; None if it is none."""
+        return self._of_module(name) if name in self.texts else None
+
     def _of_module(self, name: str) -> Known:
         if name not in self._modules:
-            known = self._modules[name] = Known(self.texts, _modules=self._modules)
+            known = self._modules[name] = Known(self.texts, name, _modules=self._modules)
             tree = source.parsed(self.texts[name])
             for node in tree.body if tree is not None else ():
                 known.note(node)
@@ -332,6 +339,20 @@ def risked(inside: Iterable[ast.AST], known: Known) -> set[str]:
                     found |= given_to(part) if word in known.harming else set()
                     found |= base(part.func) if word in known.methods else set()
     return found - known.callables
+
+
+def taken(node: ast.stmt, inside: Iterable[ast.AST], known: Known) -> set[str]:
+    """The user's own modules of which a statement takes values that they hold, their functions and classes aside."""
+    if isinstance(node, ast.ImportFrom):
+        of = known.module_of(node.module or "")
+        return {of.module} if of is not None and any(one.name not in of.callables for one in node.names) else set()
+    called = {id(one.func) for one in inside if isinstance(one, ast.Call)}
+    return {
+        known.own[one.value.id].module
+        for one in inside
+        if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id in known.own
+        if id(one) not in called
+    }
 
 
 def keepers(inside: Iterable[ast.AST], known: Known) -> set[str]:

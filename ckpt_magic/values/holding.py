@@ -16,6 +16,11 @@ ANYTHING: Final = "*"
 """Stands for code that may bind and change any name."""
 
 
+def of_module(name: str) -> str:
+    """What stands for all that a module of the user's own holds."""
+    return f"<{name}>"
+
+
 def near(past: Past, names: Set[str]) -> dict[str, str]:
     """Names that may hold some of what these names hold.
 
@@ -53,15 +58,18 @@ class _Holding:
                 self._cells |= 1 << len(self._tokens)
                 touched = past.touched_at(at)
                 given = (event.reads | past.read_by(event.reads)) & values
+                modules = set(map(of_module, event.taken))
                 for name in event.binds:  # together, as by `a = b = []`
-                    self._put(name, (event.holds | event.binds) & values)
+                    self._put(name, ((event.holds | event.binds) & values) | modules)
                 for name in touched & values:
                     self._put(name, (touched & values) | given)
                 for name in (event.stores | event.keepers) & past.modules:
                     self._put(name, given)
                 if event.anything:
-                    self._put(ANYTHING, set())
+                    self._put(ANYTHING, modules)
                 self._tokens.append(event.digest)
+                for module, text in event.taken.items():
+                    self._put(of_module(module), set(), text)
         self._spread()
 
     def _put(self, name: str, held: Set[str], token: str = "") -> None:

@@ -155,6 +155,8 @@ class Statement:
     """Names of what it gives to code of the user's own that changes what it is given, if it comes to that."""
     keepers: Set[str]
     """The user's own modules that may keep what it gives to them."""
+    taken: Mapping[str, str]
+    """The user's own modules of which it takes values that they hold, each with a digest of its text."""
     imports: Set[str]
     anything: bool
     """It may bind and change names that are not written in it."""
@@ -706,12 +708,13 @@ class _Way:
 
 def _statement(node: ast.stmt, lender: Lender) -> Statement:
     module = ast.Module([node], [])
+    told = lender.stand_ins.told
     names = source.names(module)
     words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
     inside = source.nodes(node)
     texts = frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
-    touches, for_sure, called = changing.touched(inside, lender.stand_ins.told, _EASING)
-    held = changing.held_by(node, lender.stand_ins.told)
+    touches, for_sure, called = changing.touched(inside, told, _EASING)
+    held = changing.held_by(node, told)
     acts, opens, spoken = set[str](), "", frozenset[str]()
     is_import = isinstance(node, (ast.Import, ast.ImportFrom))
     if not is_import:
@@ -738,8 +741,9 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         {name: lender.stand_ins.led_to(name) for name in names.binds | touches},
         {node.name: frozenset(touches | acts | by_others | rebound)} if isinstance(node, _DEFINITIONS) else {},
         (frozenset(changing.stored(inside)) & names.reads) | rebound,
-        frozenset(changing.risked(inside, lender.stand_ins.told)) & names.reads,
-        frozenset(changing.keepers(inside, lender.stand_ins.told)),
+        frozenset(changing.risked(inside, told)) & names.reads,
+        frozenset(changing.keepers(inside, told)),
+        {one: essence.of_module(told.texts[one]) for one in changing.taken(node, inside, told)},
         names.imports,
         names.dynamic or not spoken.isdisjoint(_IMPORTING),
         "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
@@ -912,6 +916,7 @@ def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
         stores=names,
         risks=nothing,
         keepers=nothing,
+        taken={},
         imports=nothing,
         anything=anything,
         opens="",

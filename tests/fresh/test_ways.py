@@ -944,6 +944,33 @@ def test_a_step_runs_whose_changes_another_name_would_not_see(project: Path, abo
     assert projects.play(project, cells, "auto").steps == set()
 
 
+@pytest.mark.parametrize(
+    ("above", "step", "edit"),
+    [
+        ("from way_mod import kept", "kept.append(2)", "import way_mod; d = way_mod.kept"),
+        ("import way_mod", "way_mod.kept.append(2)", "d = way_mod.kept"),
+    ],
+)
+def test_a_step_runs_whose_changes_to_a_module_another_name_would_not_see(
+    project: Path, above: str, step: str, edit: str
+) -> None:
+    write({"way_mod.py": "kept = [1]\n"})
+    cells = [*cells_of(f"{above}\nx = 1", step), (None, "r = 0")]
+    projects.play(project, cells, "none")
+    text("x = 1", edit)(cells)
+    text("r = 0", "r = repr(d)")(cells)
+    assert LAST in projects.foresee(project, cells)
+    assert projects.play(project, cells, "auto").names["r"] == "[1, 2]"
+
+
+def test_names_of_a_module_that_are_one_object_now_see_what_a_step_changes(project: Path) -> None:
+    write({"way_mod.py": "A = [1]\nB = [1]\n"})
+    cells = [*cells_of("from way_mod import *", "A.append(2)"), (None, "r = repr(B)")]
+    projects.play(project, cells, "none")
+    write({"way_mod.py": "A = [1]\nB = A\n"})
+    assert projects.play(project, cells, "auto").names["r"] == "[1, 2]"
+
+
 @pytest.mark.parametrize("edit", ["d = [[1]]", "d = [list(b[0])]", "pass"])
 def test_a_step_runs_whose_changes_another_name_would_see(project: Path, edit: str) -> None:
     cells = [*cells_of("d = [[1]]\n# %%\n%%step 1\nb = [[1]]\n# %%\nd = b", "b[0].append(2)"), (None, "r = repr(d)")]

@@ -23,6 +23,7 @@ CHANGING: Final = (
 _HARMLESS: Final = frozenset(
     {"print", "display", "len", "str", "repr", "int", "float", "bool", "sum", "min", "max", "abs", "round", "sorted"}
     | {"range", "isinstance", "type", "id", "hash", "tuple", "frozenset", "any", "all", "format", "ord", "chr", "open"}
+    | {"list", "dict", "set", "enumerate", "zip", "reversed", "iter", "getattr", "hasattr", "super", "object"}
 )
 # Methods that change what they are of, and functions that change what they are given.
 _CHANGERS: Final = frozenset(
@@ -112,7 +113,7 @@ class Known:
     spoken
         All methods of the user's classes.
     restless
-        Classes of the user's whose objects change by being read: what gives their length does, or a property.
+        Classes of the user's whose objects change something by being read: what gives their length does, or a property.
     unsettled
         Names of what is used up by reading it, or changes by it.
     """
@@ -218,7 +219,7 @@ class Known:
                 self.harming |= {one.name} if given else set()
                 if one.name in _MAKING:
                     is_steady = is_steady and not given
-                elif itself and (one.name not in _TOLD and (one.name[:2] == "__" or one.decorator_list)):
+                elif _is_called_unsaid(one) and (itself or _acts_elsewhere(one, self)):
                     self.restless.add(node.name)
         if is_steady and not self.callables & set().union(*map(base, node.decorator_list)):
             self.steady.add(node.name)
@@ -229,6 +230,11 @@ class Known:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             return node.func.id in _ITERATORS | self.generators | self.restless
         return isinstance(node, ast.GeneratorExp)
+
+
+def _is_called_unsaid(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a method is called by code that does not say so: by an operator, or to get an attribute."""
+    return method.name not in _TOLD and (method.name[:2] == "__" or bool(method.decorator_list))
 
 
 _NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -359,6 +365,15 @@ def keepers(inside: Iterable[ast.AST], known: Known) -> set[str]:
     """Names of the user's own modules, and of what is taken from them, that may keep what these nodes give to them."""
     calls = (one for one in inside if isinstance(one, ast.Call) and (one.args or one.keywords))
     return set[str]().union(*(base(one.func) & known.own.keys() for one in calls if not _is_gentle(one, known)))
+
+
+def _acts_elsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:
+    """Whether a function may change what it is not given: `log.append(1)`."""
+    inside = source.nodes(node)
+    mine = {one.arg for one in inside if isinstance(one, ast.arg)}
+    mine |= {one.id for one in inside if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
+    changed = set[str]().union(*(_changed_by(one, known) for one in inside if one is not node))
+    return bool(changed - mine - known.gentle - known.libraries)
 
 
 def _effects(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> tuple[tuple[bool, bool], tuple[bool, bool]]:

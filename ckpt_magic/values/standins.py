@@ -98,6 +98,8 @@ class StandIns:
                 self._known.pop(name, None)
             if given.names & self.told.callables or any(isinstance(one, ast.Lambda) for one in source.nodes(node)):
                 self.told.callables |= names.binds
+            if given.names & (self.told.restless | self.told.unsettled):
+                self.told.unsettled |= names.binds
             if given.words or given.names:
                 self._known.update(dict.fromkeys(names.binds, given))
                 self._put_into(_filled(node), given)

@@ -679,6 +679,10 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "        return self\n# %%\n%%step 1\nA = Acc()\n# %%\nb = 1", "y = list(A.v)", {}, text("b = 1", "A.go")),
     ("a length that changes", "class Acc:\n    def __init__(self): self.v = []\n    def __len__(self):\n        self.v.append(1)\n"
      "        return 1\n# %%\n%%step 1\nA = Acc()\n# %%\nb = 1", "y = list(A.v)", {}, text("b = 1", "print(len(A))")),
+    ("an operator that changes something else", "L = []\nclass K:\n    def __add__(self, o):\n        L.append(o)\n        return 1\n# %%\n"
+     "%%step 1\nk = K()\n# %%\nz = 1", "y = list(L)", {}, text("z = 1", "z = k + 1")),
+    ("a property that changes something else", "L = []\nclass K:\n    @property\n    def go(self):\n        L.append(1)\n"
+     "k, j = K(), 1\n# %%\nz = 1", "y = list(L)", {}, text("z = 1", "k.go")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
@@ -742,6 +746,10 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("another parameter of a model", "import numpy as np\nclass Model:\n    def fit(self, x, lr):\n        self.w = float(x.sum()) * lr\n"
      "        return self\n# %%\n%%step 1\nx = np.ones(3)\n# %%\n%%step 2\nm = Model().fit(x, lr=0.1)", "y = float(x.mean())", {},
      text("lr=0.1", "lr=0.2")),
+    ("an object that only tells", "class K:\n    def __init__(self, v): self.v = list(v)\n    def __iter__(self): return iter(self.v)\n"
+     "    def __len__(self): return len(self.v)\n    def __repr__(self): return f'K({self.v})'\n    @property\n"
+     "    def total(self): return sum(self.v)\n# %%\n%%step 1\nk = K([1, 2])\n# %%\nz = 1", "y = k.total", {},
+     text("z = 1", "print(k, len(k), k.total, list(k))")),
 ]  # fmt: skip
 
 # always stale, with a word of the reason

@@ -34,7 +34,7 @@ class Lab:
         before.forget()
         self.run(code)
         after = delta.look(self.names(), self.space)
-        return delta.compare(before, after, self.names(), self.space, adds=adds, reached=reached)
+        return delta.compare(before, after, self.names(), adds=adds, reached=reached)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_it_ties_no_names_and_its_content_counts(library: Any) -> None:
     assert before.links.objects == {}
     library.Base.registry["x"] = [1]
     after = delta.look(names, {})
-    found = delta.compare(before, after, names, {})
+    found = delta.compare(before, after, names)
     assert found.changed == {"a", "b"}
     assert (
         len(found.refused) == 1
@@ -101,7 +101,7 @@ def test_what_only_another_of_them_holds_is_not_met(library: Any) -> None:
 def test_a_restore_asks_whether_it_holds_the_same(library: Any) -> None:
     names = {"a": library.thing}
     state = delta.look(names, {})
-    held = delta.compare(delta.look({}, {}), state, names, {}).owned.items()
+    held = delta.compare(delta.look({}, {}), state, names).owned.items()
     assert delta.differs_here(held, {}) == ""
     library.thing.parts.append(2)
     assert delta.differs_here(held, {}) == "a_library.thing"
@@ -122,7 +122,7 @@ def test_the_order_of_a_set_is_none_of_its_content(library: Any, kind: type) -> 
 def test_what_cannot_be_compared_is_refused(library: Any) -> None:
     library.Base.registry["g"] = (x for x in [1])
     names = {"a": library.Base.registry}
-    found = delta.compare(delta.look({}, {}), delta.look(names, {}), names, {})
+    found = delta.compare(delta.look({}, {}), delta.look(names, {}), names)
     assert len(found.refused) == 1 and "which a library owns and nobody can compare" in found.refused[0]
 
 

@@ -175,7 +175,6 @@ class Looks:
             before.state,
             after,
             values,
-            kernel.main,
             adds=plan.code.names.binds | own | (before.strays & before.reads) | placed.keys(),
             renewed=plan.code.names.renews,
             reached=names.keys() if before.reached is None else before.reached,

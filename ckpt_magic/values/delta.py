@@ -12,7 +12,7 @@ The rules, each with a test that a laxer rule would fail:
    the step could reach it (`reached`).
 4. A changed name brings along every name that it shares mutable state with: sharing survives only inside one
    pickle.
-5. A definition (class, function) that holds nothing mutable ties no names together, unless the step changed it.
+5. A definition (class, function) that holds nothing mutable ties no names together: what is of it changes with it.
 6. A value that cannot be pickled is tied to all that it holds, weakly too: a generator goes on changing the list it
    walks over, of which a checkpoint could only bring back a copy.
 7. What pandas guards by copy-on-write (blocks, the arrays inside, data of an index) ties no frames together: their
@@ -49,12 +49,11 @@ The rules, each with a test that a laxer rule would fail:
 from __future__ import annotations
 
 import itertools
-import types
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, references, sharing, trees
+from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, sharing, trees
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
@@ -245,9 +244,9 @@ def _closed(looks: Mapping[str, Seen]) -> list[Any]:
     return list({identity(seen.closed): seen.closed for seen in looks.values() if seen.closed is not None}.values())
 
 
-def _links(looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset[int] = frozenset()) -> sharing.Links:
+def _links(looks: Mapping[str, Seen], namespace: dict[str, Any]) -> sharing.Links:
     """What names share; of those that were not looked at again, what they did."""
-    found = sharing.links({name: seen for name, seen in looks.items() if seen.met}, namespace, tying)
+    found = sharing.links({name: seen for name, seen in looks.items() if seen.met}, namespace)
     for one in _closed(looks):
         found.add(one.links)
     return found
@@ -257,7 +256,6 @@ def compare(
     before: State,
     after: State,
     names: Mapping[str, Any],
-    namespace: dict[str, Any],
     *,
     adds: Iterable[str] = (),
     renewed: Iterable[str] = (),
@@ -272,8 +270,6 @@ def compare(
         The looks; `after` still holds what it met.
     names
         The user's names and values now, those of `after`.
-    namespace
-        The globals of the notebook's functions.
     adds
         Names saved whatever the looks say: those that the code binds, and those that this step or a later one
         ever wrote in this kernel (a run again that finds its own work done would save nothing).
@@ -288,7 +284,7 @@ def compare(
     earlier = before.looks
     others = [name for name, seen in after.looks.items() if earlier.get(name) is not seen or not seen.is_comparable]
     changed = {name for name in others if _is_changed(name, before, after, names, within)}
-    tied = _links_with_changed_definitions(before, after, changed, names, namespace)
+    tied = after.links
     # a link that only ended because the other name is gone, or surely bound anew, is no change: `del alias` must not
     # save a gigabyte
     rest = after.looks.keys() - set(renewed)
@@ -388,29 +384,6 @@ def _is_changed(name: str, before: State, after: State, names: Mapping[str, Any]
     if not old.equals(new):
         return True
     return new.is_name and not old.is_same_object(names[name])
-
-
-def _links_with_changed_definitions(
-    before: State, after: State, changed: set[str], names: Mapping[str, Any], namespace: dict[str, Any]
-) -> sharing.Links:
-    """Links in which definitions that the step changed tie all names that reach them.
-
-    A class whose attribute was set in this step is written anew; an instance left behind in another
-    checkpoint would stay an instance of the old one.
-    """
-    tying = {
-        identity(names[name])
-        for name in changed & before.looks.keys()
-        if issubclass(type(names[name]), (type, types.FunctionType))
-        and before.looks[name].is_same_object(names[name])
-        and not references.by_reference(names[name])
-    }
-    if not tying:
-        return after.links
-    found = _links(after.looks, namespace, frozenset(tying))
-    for batch in after.batches:
-        found.add(after.links.among(batch.names))
-    return found
 
 
 class Groups:

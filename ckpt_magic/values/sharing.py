@@ -116,7 +116,7 @@ def _among(objects: Mapping[Names, list[Row]], alive: set[str]) -> dict[Names, l
     return {key: sorted(rows) if key in merged else rows for key, rows in found.items()}
 
 
-def links(looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset[int] = frozenset()) -> Links:
+def links(looks: Mapping[str, Seen], namespace: dict[str, Any]) -> Links:
     """Find what the names share.
 
     Parameters
@@ -125,10 +125,8 @@ def links(looks: Mapping[str, Seen], namespace: dict[str, Any], tying: frozenset
         A look per name, with all that it met still held.
     namespace
         The globals of the notebook.
-    tying
-        `id` of definitions that tie names although they hold nothing mutable: those that a step changed.
     """
-    return Links(_shared_objects(looks, Ties(namespace, tying)), _shared_memory(looks))
+    return Links(_shared_objects(looks, Ties(namespace)), _shared_memory(looks))
 
 
 def closure(tied: Links, names: Iterable[str]) -> set[str]:
@@ -249,8 +247,8 @@ def _rows(places: Sequence[Mapping[int, int]], ids: Iterable[int]) -> list[Row]:
 class Ties:
     """Tells whether sharing an object can be observed by changing it."""
 
-    def __init__(self, namespace: dict[str, Any], tying: frozenset[int] = frozenset()) -> None:
-        self.namespace, self._tying = namespace, tying
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self.namespace = namespace
         self._by_type: dict[Any, Callable[[Any], bool] | bool] = dict.fromkeys(ATOMS, False)
         self._by_type |= {
             tuple: self._any_item,
@@ -297,8 +295,6 @@ class Ties:
         return any(map(self, items))
 
     def _definition(self, obj: Any) -> bool:
-        if identity(obj) in self._tying:
-            return True
         return not references.by_reference(obj) and not tokens.is_plain_definition(obj, self.namespace)
 
 

@@ -306,7 +306,7 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
         return {part.id} & known.unsettled if isinstance(part.ctx, ast.Load) else set()
     if not isinstance(part, ast.Call):
         return set()
-    if isinstance(part.func, ast.Name) and part.func.id in _HARMLESS:
+    if isinstance(part.func, ast.Name) and part.func.id in _HARMLESS - known.callables:
         return _names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
     every = _bases(part.func) | given_to(part)
     if any(one.arg in _INTO or one.arg is None for one in part.keywords):

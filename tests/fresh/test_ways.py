@@ -683,6 +683,8 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "%%step 1\nk = K()\n# %%\nz = 1", "y = list(L)", {}, text("z = 1", "z = k + 1")),
     ("a property that changes something else", "L = []\nclass K:\n    @property\n    def go(self):\n        L.append(1)\n"
      "k, j = K(), 1\n# %%\nz = 1", "y = list(L)", {}, text("z = 1", "k.go")),
+    ("a function of the name of one of Python's", "L = []\ndef sum(v):\n    L.append(v)\n# %%\n%%step 1\nk = 1\n# %%\nz = 1",
+     "y = list(L)", {}, text("z = 1", "sum(k)")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not

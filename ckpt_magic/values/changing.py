@@ -106,6 +106,8 @@ class Known:
         Names that stand for functions and classes of the user's, or for what holds some.
     generators
         Functions that give an iterator when they are called.
+    lending
+        Functions of the user's that may give something of what they are not given: of other names.
     methods
         Methods of the user's classes that change, or keep, what they are of or are given.
     harming
@@ -127,6 +129,7 @@ class Known:
     steady: set[str] = field(default_factory=set)
     callables: set[str] = field(default_factory=set)
     generators: set[str] = field(default_factory=set)
+    lending: set[str] = field(default_factory=set)
     methods: set[str] = field(default_factory=set)
     harming: set[str] = field(default_factory=set)
     spoken: set[str] = field(default_factory=set)
@@ -141,7 +144,7 @@ class Known:
             bound = {(one.asname or one.name).partition(".")[0] for one in node.names}
         for known in (
             *(self.libraries, self.arrays, self.gentle, self.steady, self.callables),
-            *(self.generators, self.restless, self.unsettled),
+            *(self.generators, self.lending, self.restless, self.unsettled),
         ):
             known -= bound
         for name in bound & self.own.keys():
@@ -177,7 +180,7 @@ class Known:
             of = self._of_module(module)
             for mine, its in (
                 *((self.gentle, of.gentle), (self.steady, of.steady), (self.restless, of.restless)),
-                *((self.generators, of.generators), (self.unsettled, of.unsettled)),
+                *((self.generators, of.generators), (self.lending, of.lending), (self.unsettled, of.unsettled)),
             ):
                 if one in its:
                     mine.add(name)
@@ -200,6 +203,7 @@ class Known:
 
     def _defined(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.callables.add(node.name)
+        self.lending |= {node.name} if _lends(node, self) else set()
         if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in source.nodes(node)):
             self.generators.add(node.name)
         elif not self.callables & set().union(*map(base, node.decorator_list)):
@@ -280,6 +284,17 @@ def stored(inside: Iterable[ast.AST]) -> set[str]:
     return found
 
 
+def borrowed(inside: Iterable[ast.AST], known: Known) -> set[str]:
+    """Names of functions whose outcome these nodes may change in place: `get().append(1)`."""
+    found = set[str]()
+    for part in inside:
+        if isinstance(part, ast.Call | ast.Attribute | ast.Subscript | ast.AugAssign) and _changed_by(part, known):
+            todo: list[ast.AST] = [part.target] if isinstance(part, ast.AugAssign) else [*ast.iter_child_nodes(part)]
+            calls = (one for node in todo for one in source.nodes(node) if isinstance(one, ast.Call))
+            found |= {one.func.id for one in calls if isinstance(one.func, ast.Name)}
+    return found & known.lending
+
+
 def given_to(call: ast.Call) -> set[str]:
     """Names that are given to a call."""
     return _names_in((*call.args, *call.keywords))
@@ -354,10 +369,12 @@ def taken(node: ast.stmt, inside: Iterable[ast.AST], known: Known) -> set[str]:
         return {of.module} if of is not None and any(one.name not in of.callables for one in node.names) else set()
     called = {id(one.func) for one in inside if isinstance(one, ast.Call)}
     return {
-        known.own[one.value.id].module
+        of.module
         for one in inside
-        if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id in known.own
-        if id(one) not in called
+        if isinstance(one, ast.Attribute)
+        and isinstance(one.value, ast.Name)
+        and (of := known.own.get(one.value.id)) is not None
+        and (id(one) not in called or one.attr in of.lending)
     }
 
 
@@ -374,6 +391,17 @@ def _acts_elsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) 
     mine |= {one.id for one in inside if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
     changed = set[str]().union(*(_changed_by(one, known) for one in inside if one is not node))
     return bool(changed - mine - known.gentle - known.libraries)
+
+
+def _lends(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:
+    """Whether a function may give something of what it is not given: `return kept[0]`."""
+    inside = source.nodes(node)
+    mine = {one.arg for one in inside if isinstance(one, ast.arg)}
+    mine |= {one.id for one in inside if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
+    others = _names_in(inside) - mine - (known.callables - known.lending) - known.libraries
+    given = (one.value for one in inside if isinstance(one, ast.Return | ast.Yield | ast.YieldFrom) and one.value)
+    held = _made_of(others, inside, known)
+    return any(not held.isdisjoint(_held_by(value, known)) for value in given)
 
 
 def _effects(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> tuple[tuple[bool, bool], tuple[bool, bool]]:

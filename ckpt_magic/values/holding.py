@@ -59,8 +59,9 @@ class _Holding:
                 touched = past.touched_at(at)
                 given = (event.reads | past.read_by(event.reads)) & values
                 modules = set(map(of_module, event.taken))
+                lent = past.lent_by(event.holds)
                 for name in event.binds:  # together, as by `a = b = []`
-                    self._put(name, ((event.holds | event.binds) & values) | modules)
+                    self._put(name, ((event.holds | event.binds | lent) & values) | modules)
                 for name in touched & values:
                     self._put(name, (touched & values) | given)
                 for name in (event.stores | event.keepers) & past.modules:

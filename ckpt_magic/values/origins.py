@@ -155,6 +155,10 @@ class Statement:
     """Names of what it gives to code of the user's own that changes what it is given, if it comes to that."""
     keepers: Set[str]
     """The user's own modules that may keep what it gives to them."""
+    borrowed: Set[str]
+    """Functions whose outcome it may change in place."""
+    lends: bool
+    """It defines a function that may give something of what other names hold."""
     taken: Mapping[str, str]
     """The user's own modules of which it takes values that they hold, each with a digest of its text."""
     imports: Set[str]
@@ -306,6 +310,7 @@ class Past:
         self._values = set[str]()  # bound by what imports nothing
         self.imports = set[str]()
         self._importing: list[Statement] = []
+        self._lending: Set[str] = set[str]()  # functions that may give something of what other names hold
         self._alters: dict[str, Set[str]] = {}  # what a function changes by its very words
         self._shared: dict[str, str] = {}  # by the names that steps left, what stands for all that they share
         self._acts: Past | None = None  # the statements that do more than import
@@ -347,12 +352,13 @@ class Past:
                 self._anything.append(at)
             for name in event.binds:
                 self._shared.pop(name, None)
-            self._mentioned |= event.binds | event.reads
+            lent = self.lent_by(event.holds)
+            self._mentioned |= event.binds | event.reads | lent
             _note(self._binding, event.binds, at)
             if not event.asleep:
                 _note(self._making, event.binds, at)
             if event.binds and not event.is_literal:
-                _note(self._using, event.holds, at)
+                _note(self._using, event.holds | lent, at)
             touched = self._note_touched(at, event)
             if stored := self.stored_by([event]) - self.modules:
                 self._joined[at] = stored | (event.reads & self._values) - self._asleep.names
@@ -386,14 +392,16 @@ class Past:
         if event.imports:
             self._importing.append(event)
         self._alters.update(dict.fromkeys(event.changes, event.stores))
-        known = self._libraries, self._calm, self.modules
+        known = self._libraries, self._calm, self.modules, self._lending
         self._libraries = self._libraries - event.binds | event.libraries
+        self._lending = self._lending - event.binds | (event.changes.keys() if event.lends else set())
         self._calm = self._calm - event.binds | event.calm
         if event.imports:
             self.modules = self.modules | (event.binds if not event.reads else set())
         else:
             self._values |= event.binds
-        changed = set[str]().union(*map(operator.xor, known, (self._libraries, self._calm, self.modules)))
+        now = self._libraries, self._calm, self.modules, self._lending
+        changed = set[str]().union(*map(operator.xor, known, now))
         changed |= self._later.update(event.later) | self._asleep.update(event.asleep)
         changed |= self._changes.update(event.changes)
         called = dict.fromkeys(event.changes, event.called)
@@ -410,7 +418,7 @@ class Past:
     def _note_touched(self, at: int, event: Event) -> Set[str]:
         assert isinstance(event, Statement)
         touched = self._touched_by(event)
-        way = self._later.ends(event.touches)
+        way = self._later.ends(event.touches | event.borrowed)
         self._touched[at] = touched, way | self._changes.ends(way) | self._asleep.ends(way)
         _note(self._touching, touched, at)
         self._mentioned |= touched
@@ -555,6 +563,10 @@ class Past:
         """All names that were ever bound."""
         return self._binding.keys()
 
+    def lent_by(self, names: Set[str]) -> Set[str]:
+        """What functions among these names may give of what other names hold."""
+        return self._asleep.ends(names & self._lending)
+
     def read_by(self, names: Set[str]) -> Set[str]:
         """What functions read that these names lead to."""
         return self._asleep.ends(names)
@@ -581,6 +593,7 @@ class Past:
     def _touched_by(self, event: Statement) -> Set[str]:
         """Names whose values a statement may change in place, through functions and modules, too."""
         touched = event.touches - (event.eased & self._libraries)
+        touched = touched | self.lent_by(event.borrowed)
         behind = self._later.ends(touched) - touched  # what they stand for: that is called, and does what it does
         classes = behind & (self._changes.names - self._asleep.names)  # `type(x).a = 1`
         ends = self._changes.ends(touched | classes) | (self._changes.ends(behind) - behind)
@@ -597,7 +610,9 @@ class Past:
         Also all names that have to do with it.
         """
         found, values = self._sharing(names) | names, self._values - self._asleep.names
-        met = self._spread(found, self._making, lambda _, event: event.holds & values, backwards=True)
+        met = self._spread(
+            found, self._making, lambda _, event: (event.holds | self.lent_by(event.holds)) & values, backwards=True
+        )
         for _ in range(2):
             met |= self._spread(found, self._using, lambda _, event: event.binds)
             met |= self._spread(found, self._joining, lambda at, _: self._joined[at])
@@ -743,6 +758,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         (frozenset(changing.stored(inside)) & names.reads) | rebound,
         frozenset(changing.risked(inside, told)) & names.reads,
         frozenset(changing.keepers(inside, told)),
+        frozenset(changing.borrowed(inside, told)),
+        isinstance(node, _DEFINITIONS) and node.name in told.lending,
         {one: essence.of_module(told.texts[one]) for one in changing.taken(node, inside, told)},
         names.imports,
         names.dynamic or not spoken.isdisjoint(_IMPORTING),
@@ -916,6 +933,8 @@ def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
         stores=names,
         risks=nothing,
         keepers=nothing,
+        borrowed=nothing,
+        lends=False,
         taken={},
         imports=nothing,
         anything=anything,

@@ -685,6 +685,10 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "k, j = K(), 1\n# %%\nz = 1", "y = list(L)", {}, text("z = 1", "k.go")),
     ("a function of the name of one of Python's", "L = []\ndef sum(v):\n    L.append(v)\n# %%\n%%step 1\nk = 1\n# %%\nz = 1",
      "y = list(L)", {}, text("z = 1", "sum(k)")),
+    ("what a function gives, changed", "def get(): return b\n# %%\n%%step 1\nb = [1]\n# %%\nx = 1", "y = sum(b)", {},
+     text("x = 1", "get().append(5)")),
+    ("what a function gave, changed", "def get(): return b\n# %%\n%%step 1\nb = [1]\n# %%\nx = 1", "y = sum(b)", {},
+     text("x = 1", "d = get(); d.append(5)")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
@@ -752,6 +756,8 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "    def __len__(self): return len(self.v)\n    def __repr__(self): return f'K({self.v})'\n    @property\n"
      "    def total(self): return sum(self.v)\n# %%\n%%step 1\nk = K([1, 2])\n# %%\nz = 1", "y = k.total", {},
      text("z = 1", "print(k, len(k), k.total, list(k))")),
+    ("what a function gives, looked at", "def get(): return b\n# %%\n%%step 1\nb = [1]\n# %%\nx = 1", "y = sum(b)", {},
+     text("x = 1", "print(get(), len(get()))")),
 ]  # fmt: skip
 
 # always stale, with a word of the reason
@@ -808,6 +814,9 @@ HOLDERS: list[tuple[str, str, str, str]] = [
     ),
     ("an operator", "class H:\n    def __rshift__(self, x): return x", "d = H() >> b", "d"),
     ("a sign", "class H:\n    def __pos__(self): return b", "d = +H()", "d"),
+    ("what a function gives", "def f(): return b", "d = f()", "d"),
+    ("what a function picks", "def f(i): return b[i]", "d = [f(i) for i in range(1)]", "d"),
+    ("what a generator gives", "def f():\n    yield b", "d = list(f())", "d"),
     ("a cache", "import functools\n@functools.lru_cache\ndef f(n): return b", "f(0)", "f(0)"),
 ]
 # Ways by which another name comes to use a class `C` whose `v` a step sets to 2, and an expression that gives that.
@@ -959,12 +968,13 @@ def test_a_step_runs_whose_changes_another_name_would_not_see(project: Path, abo
     [
         ("from way_mod import kept", "kept.append(2)", "import way_mod; d = way_mod.kept"),
         ("import way_mod", "way_mod.kept.append(2)", "d = way_mod.kept"),
+        ("import way_mod", "way_mod.kept.append(2)", "d = way_mod.get()"),
     ],
 )
 def test_a_step_runs_whose_changes_to_a_module_another_name_would_not_see(
     project: Path, above: str, step: str, edit: str
 ) -> None:
-    write({"way_mod.py": "kept = [1]\n"})
+    write({"way_mod.py": "kept = [1]\ndef get(): return kept\n"})
     cells = [*cells_of(f"{above}\nx = 1", step), (None, "r = 0")]
     projects.play(project, cells, "none")
     text("x = 1", edit)(cells)

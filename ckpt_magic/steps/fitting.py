@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
@@ -192,8 +193,10 @@ class Fitting:
             others = kernel.names().keys() - made
         else:
             others = {name for name in meta["near"].keys() | now if meta["near"].get(name) != now.get(name)}
-            if modules := sorted(name for name in others if type(kernel.namespace.get(name)) is types.ModuleType):
-                return f"`{modules[0]}` may hold what the step changes"
+            modules = {name for name in others if type(kernel.namespace.get(name)) is types.ModuleType}
+            modules |= {name for name in sys.modules if holding.in_module(name) in others}
+            if modules:
+                return f"`{min(modules)}` may hold what the step changes"
             if holding.ANYTHING in others:
                 others |= kernel.names().keys() - made
         if gone := sorted(name for name in others & meta["groups"].keys() if name not in kernel.namespace):

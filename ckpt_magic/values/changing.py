@@ -98,6 +98,8 @@ class Known:
         Those of them that are numpy, whose functions may be told to put their outcome into an array.
     own
         Names of the user's own modules, with what is known of each.
+    borne
+        Names of functions and classes that are taken from these, with the modules.
     gentle
         Functions of the user's that change nothing that they are given, and keep none of it.
     steady
@@ -125,6 +127,7 @@ class Known:
     libraries: set[str] = field(default_factory=set)
     arrays: set[str] = field(default_factory=set)
     own: dict[str, Known] = field(default_factory=dict)
+    borne: dict[str, str] = field(default_factory=dict)
     gentle: set[str] = field(default_factory=set)
     steady: set[str] = field(default_factory=set)
     callables: set[str] = field(default_factory=set)
@@ -147,8 +150,9 @@ class Known:
             *(self.generators, self.lending, self.restless, self.unsettled),
         ):
             known -= bound
-        for name in bound & self.own.keys():
-            del self.own[name]
+        for name in bound:
+            self.own.pop(name, None)
+            self.borne.pop(name, None)
         if isinstance(node, ast.Import):
             for one in node.names:
                 self._imported(one.asname or one.name.partition(".")[0], one.name if one.asname else "", one.name)
@@ -185,6 +189,7 @@ class Known:
                 if one in its:
                     mine.add(name)
             self.callables.add(name)
+            self.borne[name] = module
 
     def module_of(self, name: str) -> Known | None:
         """What is known of a module of the user's own; None if it is none."""
@@ -375,13 +380,20 @@ def taken(node: ast.stmt, inside: Iterable[ast.AST], known: Known) -> set[str]:
         and isinstance(one.value, ast.Name)
         and (of := known.own.get(one.value.id)) is not None
         and (id(one) not in called or one.attr in of.lending)
+    } | {
+        known.borne[one.id]
+        for one in inside
+        if isinstance(one, ast.Name) and one.id in known.borne and one.id in known.lending
     }
 
 
 def keepers(inside: Iterable[ast.AST], known: Known) -> set[str]:
-    """Names of the user's own modules, and of what is taken from them, that may keep what these nodes give to them."""
+    """The user's own modules that may keep what these nodes give to what is in them."""
     calls = (one for one in inside if isinstance(one, ast.Call) and (one.args or one.keywords))
-    return set[str]().union(*(base(one.func) & known.own.keys() for one in calls if not _is_gentle(one, known)))
+    names = set[str]().union(*(base(one.func) for one in calls if not _is_gentle(one, known)))
+    return {known.own[name].module for name in names & known.own.keys()} | {
+        known.borne[name] for name in names & known.borne.keys()
+    }
 
 
 def _acts_elsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:

@@ -7,7 +7,7 @@ cells hold has to be what it was when the step ran.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import Final
 
 from ckpt_magic.values.origins import Past, Step
@@ -19,6 +19,11 @@ ANYTHING: Final = "*"
 def of_module(name: str) -> str:
     """What stands for all that a module of the user's own holds."""
     return f"<{name}>"
+
+
+def in_module(name: str) -> str:
+    """What stands for what a module of the user's own was given, and may keep."""
+    return f"<in {name}>"
 
 
 def near(past: Past, names: Set[str]) -> dict[str, str]:
@@ -54,6 +59,9 @@ class _Holding:
                     shared.setdefault(made, set()).add(name)
                 for name, made in sorted(event.left.items()):
                     self._put(name, shared[made] if made is not None else set(), f"{event.number} {name} {made}")
+                if kept := {module for one in event.code for module in one.keepers}:
+                    self._keep(kept, event.left.keys() & values)
+                    self._tokens.append(f"{event.number} keeps")
             else:
                 self._cells |= 1 << len(self._tokens)
                 touched = past.touched_at(at)
@@ -64,8 +72,9 @@ class _Holding:
                     self._put(name, ((event.holds | event.binds | lent) & values) | modules)
                 for name in touched & values:
                     self._put(name, (touched & values) | given)
-                for name in (event.stores | event.keepers) & past.modules:
+                for name in event.stores & past.modules:
                     self._put(name, given)
+                self._keep(event.keepers, given)
                 if event.anything:
                     self._put(ANYTHING, modules)
                 self._tokens.append(event.digest)
@@ -78,6 +87,11 @@ class _Holding:
         self._made[name] = self._made.get(name, 0) | 1 << len(self._tokens)
         if token:
             self._tokens.append(token)
+
+    def _keep(self, modules: Iterable[str], given: Set[str]) -> None:
+        for module in modules:
+            self._put(in_module(module), {*given, of_module(module)})
+            self._put(of_module(module), {in_module(module)})
 
     def _spread(self) -> None:
         """Let what put something into a name count for all that may hold it."""

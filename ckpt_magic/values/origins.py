@@ -154,7 +154,7 @@ class Statement:
     risks: Set[str]
     """Names of what it gives to code of the user's own that changes what it is given, if it comes to that."""
     keepers: Set[str]
-    """The user's own modules that may keep what it gives to them."""
+    """The user's own modules that may keep what it gives to what is in them."""
     borrowed: Set[str]
     """Functions whose outcome it may change in place."""
     lends: bool

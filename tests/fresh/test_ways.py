@@ -969,12 +969,13 @@ def test_a_step_runs_whose_changes_another_name_would_not_see(project: Path, abo
         ("from way_mod import kept", "kept.append(2)", "import way_mod; d = way_mod.kept"),
         ("import way_mod", "way_mod.kept.append(2)", "d = way_mod.kept"),
         ("import way_mod", "way_mod.kept.append(2)", "d = way_mod.get()"),
+        ("from way_mod import get, put\n# %%\n%%step 1\nb = [1]\nput(b)\n# %%", "b.append(2)", "d = get()[-1]"),
     ],
 )
 def test_a_step_runs_whose_changes_to_a_module_another_name_would_not_see(
     project: Path, above: str, step: str, edit: str
 ) -> None:
-    write({"way_mod.py": "kept = [1]\ndef get(): return kept\n"})
+    write({"way_mod.py": "kept = [1]\ndef get(): return kept\ndef put(x): kept.append(x)\n"})
     cells = [*cells_of(f"{above}\nx = 1", step), (None, "r = 0")]
     projects.play(project, cells, "none")
     text("x = 1", edit)(cells)

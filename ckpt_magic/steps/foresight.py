@@ -142,7 +142,7 @@ def _will_run(course: Course, cell: PlannedStep, meta: Meta | None) -> None:
     before = course.read(meta["source"]) if meta is not None else []
     code = course.read(cell.tree)
     names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
-    names |= {name for one in (*before, *code) for name in one.touches if name[0] == "<"}
+    names |= {name for one in (*before, *code) for name in one.touches if name.startswith("<")}
     names |= {CHANCE} if meta is not None and meta["moved"] else set()
     if meta is not None and meta["code"] == cell.code.digest and not meta["sets"]:
         names = {name for name in names if not name.startswith("<surroundings")}  # it asks, and sets nothing
@@ -242,7 +242,7 @@ class _Above:
         if self._past.of_modules(self._lender.ways(own)).digest != then.get(OWN, NOTHING.digest):
             told = ", ".join(f"`{one}`" for one in sorted(own)[:3])
             found.append(Cause("module", "", f"other code above it may change what modules hold ({told})"))
-        labels = {one for one in then if one[0] == "<"} | {f"<{one}>" for one in origins.FAR}
+        labels = {one for one in then if one.startswith("<")} | {f"<{one}>" for one in origins.FAR}
         for module in sorted(labels - _NO_MODULES - {f"<{one}>" for one in own}):
             if self._past.of_modules([module[1:-1]]).digest != then.get(module, NOTHING.digest):
                 line = f"other code above it changes what module `{module[1:-1]}` holds"

@@ -51,7 +51,7 @@ class _Holding:
         self._made: dict[str, int] = {ANYTHING: 0}
         self._tokens: list[str] = []
         self._cells = 0  # the bits of statements
-        values = {name for name in past.bound - past.modules if name[0] != "<"}
+        values = {name for name in past.bound - past.modules if not name.startswith("<")}
         for at, event in enumerate(past.events):
             if isinstance(event, Step):
                 shared: dict[str | None, set[str]] = {}

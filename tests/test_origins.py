@@ -81,3 +81,10 @@ def test_of_a_chain_of_functions_each_is_traced_once(monkeypatch: pytest.MonkeyP
         for m in range(n):
             past.origin(f"f{m}")
     assert len(traced) < 80
+
+
+@pytest.mark.parametrize(
+    "code", ["x = {}", "def f(a):\n    return {}", "class K:\n    def f(self, a): self.x = {}", "f({})"]
+)
+def test_a_sum_may_have_more_than_a_thousand_terms(code: str) -> None:
+    assert Past(events("a = [1]", code.format(" + ".join(["a"] * 1500)))).origin("x", "f", "K").digest

@@ -456,30 +456,32 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
 
     With `repeats` a product may be a list that is repeated.
     """
-    match value:
-        case ast.Constant() | ast.JoinedStr():
-            return set()
-        case ast.UnaryOp() | ast.Compare() | ast.BinOp() if known.spoken & _OPERATORS:
-            return _names_in([value])
-        case ast.UnaryOp() | ast.Compare():
-            return set()
-        case ast.BinOp(left=left, op=op, right=right):
-            parts = [_held_by(part, known, repeats=repeats) for part in (left, right)]
-            if isinstance(op, ast.Add | ast.BitOr):  # of lists, of dicts
-                return set() if _is_number(left) or _is_number(right) else set[str]().union(*parts)
-            may_repeat = isinstance(op, ast.Mult) and (
-                repeats or isinstance(left, ast.List) or isinstance(right, ast.List)
-            )
-            return set[str]().union(*parts) if may_repeat else set()
-        case ast.Call(func=ast.Name(id=name)) if name in _TELLING:
-            return set()
-        case ast.Call(func=ast.Attribute(attr=word)) if word in _REDUCING - known.spoken:
-            return set()
-        case ast.Call(func=ast.Attribute(value=ast.Constant() | ast.JoinedStr())):  # of a text
-            return set()
-        case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
-            return set[str]().union(*(_held_by(part, known, repeats=repeats) for part in items))
-    return _names_in([value])
+    found = set[str]()
+    todo: list[ast.expr] = [value]
+    while todo:  # a sum may have a thousand terms
+        match todo.pop():
+            case ast.Constant() | ast.JoinedStr():
+                continue
+            case (ast.UnaryOp() | ast.Compare() | ast.BinOp()) as node if known.spoken & _OPERATORS:
+                found |= _names_in([node])
+            case ast.UnaryOp() | ast.Compare():
+                continue
+            case ast.BinOp(left=left, op=ast.Add() | ast.BitOr(), right=right):  # of lists, of dicts
+                todo += [] if _is_number(left) or _is_number(right) else [left, right]
+            case ast.BinOp(left=left, op=op, right=right):
+                may_repeat = repeats or isinstance(left, ast.List) or isinstance(right, ast.List)
+                todo += [left, right] if isinstance(op, ast.Mult) and may_repeat else []
+            case ast.Call(func=ast.Name(id=name)) if name in _TELLING:
+                continue
+            case ast.Call(func=ast.Attribute(attr=word)) if word in _REDUCING - known.spoken:
+                continue
+            case ast.Call(func=ast.Attribute(value=ast.Constant() | ast.JoinedStr())):  # of a text
+                continue
+            case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
+                todo += items
+            case node:
+                found |= _names_in([node])
+    return found
 
 
 def _is_number(node: ast.expr) -> bool:

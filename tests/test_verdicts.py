@@ -54,6 +54,8 @@ def test_what_has_just_run_is_fresh_also_after_later_steps(run: Any) -> None:
 
     assert verdicts(rows) == ["fresh"] * 5
     assert "verdict" in repr(rows) and "verdict" in rows._repr_html_()
+    run("alias, inner = x, {'x': x}")  # names that hold what a step above has changed, taken later
+    assert verdicts(run("%ckpt_status")) == ["fresh"] * 5
 
 
 def test_each_change_makes_its_steps_stale_and_is_told_in_full(run: Any, tmp_path: Path) -> None:

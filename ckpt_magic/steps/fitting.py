@@ -289,7 +289,7 @@ class Fitting:
             later = {name for name, (step, _) in producers.items() if step >= call.step}
             as_then = {name: (step, digest) for name, (step, digest) in meta["reads"].items() if name in later}
             then = replace(known.pipeline, producers={**producers, **as_then})
-            known = replace(known, pipeline=then, generators=(), around=())
+            known = replace(known, pipeline=then, sharing="", generators=(), around=())
         values = registry.other_values(known, meta)
         found = [Cause("value", name, line, was, now) for name, line, was, now in values if name not in later]
         found += [Cause("input", name, line) for name, line in registry.other_inputs(call, known, meta)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -76,9 +76,10 @@ class Saver:
             why = lost.get(shown, LEFT_OUT)
         result = {"variable": shown, "type": record.type_name(outcome.result), "reason": why} if why else None
         contents = contents_of(kernel.kind, plan.call.step, saved, surroundings.state, extras)
+        used = self._used_names(plan, found)
         marks = registry.marks(
             plan.call,
-            sorted(self._used_names(plan, found)),
+            sorted(used),
             kernel.registry.pipeline(plan.key),
             plan.absent,
             plan.before.strays if plan.before is not None else frozenset(),
@@ -97,13 +98,13 @@ class Saver:
             order=[name for name in kernel.namespace if name in saved or name in unsaved],
             lost=[self._lost_row(plan, name, why) for name, why in lost.items()],
             result=result,
-            used=self._used_names(plan, found),
+            used=used,
             unmarked=kernel.watch.read_by_cells(plan.key),
             tell=kernel.evidence.told,
             marks=marks,
             chance=self._chance_of(plan, surroundings),
             around=self._around_of(plan, outcome),
-            evidence=self._evidence_of(plan, outcome),
+            evidence=self._evidence_of(plan, outcome, used),
             near=kernel.history.near,
         )
 
@@ -240,12 +241,12 @@ class Saver:
         held = found.values.keys() | found.lost.keys() | set(found.deleted)
         return before.reads | (held & before.state.looks.keys()) - plan.code.names.renews
 
-    def _evidence_of(self, plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    def _evidence_of(self, plan: Plan, outcome: Outcome, used: Set[str]) -> dict[str, Any]:
         before, running, kernel = plan.before, plan.running, self._kernel
         assert before is not None
         assert running is not None
         modules = kernel.evidence.secretive(None, running.look)
-        names = {*before.seen, *before.unmade, *kernel.history.touched(before.reads), CHANCE} - {"*"}
+        names = {*before.seen, *before.unmade, *kernel.history.touched(used), CHANCE} - {"*"}
         rests = before.use.having_shown(outcome.outputs).rests_on()
         told, read = kernel.history.read_for(names & kernel.namespace.keys())
 

@@ -32,6 +32,7 @@ from ckpt_magic.values.origins import (
     NOTHING,
     OWN,
     SURROUNDINGS,
+    Event,
     Origin,
     Statement,
     Step,
@@ -300,12 +301,7 @@ class _Above:
     def _input(self, name: str, meta: Meta) -> Cause | None:
         """A name that a step made; it has an origin if unmarked cells might have changed it in place."""
         (step, digest), then = meta["reads"][name], (meta["evidence"]["origins"] or {}).get(name)
-        makers = (
-            one for one in reversed(self._past.events) if isinstance(one, Step) or one.anything or name in one.binds
-        )
-        maker = next(
-            (one for one in makers if isinstance(one, Statement) or name in one.left or name in one.deleted), None
-        )
+        maker = next((one for one in reversed(self._past.events) if _makes(one, name)), None)
         is_touched = isinstance(maker, Statement) or bool(self._past.touched([name]))
         if is_touched and then is not None:
             origin = self._past.origin(name)
@@ -366,3 +362,9 @@ _NOTHING_ASKED: Final[Mapping[str, Any]] = {"files": [], "environ": {}, "unclear
 
 def _as_written(label: str, value: Any) -> str | None:
     return None if ambient.is_secret(label, ambient.SECRET_NAMES) else outlines.short(value)
+
+
+def _makes(event: Event, name: str) -> bool:
+    if isinstance(event, Step):
+        return name in event.left or name in event.deleted
+    return event.anything or name in event.binds

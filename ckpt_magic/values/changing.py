@@ -399,21 +399,23 @@ def keepers(inside: Iterable[ast.AST], known: Known) -> set[str]:
 def _acts_elsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:
     """Whether a function may change what it is not given: `log.append(1)`."""
     inside = source.nodes(node)
-    mine = {one.arg for one in inside if isinstance(one, ast.arg)}
-    mine |= {one.id for one in inside if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
     changed = set[str]().union(*(_changed_by(one, known) for one in inside if one is not node))
-    return bool(changed - mine - known.gentle - known.libraries)
+    return bool(changed - _local(inside) - known.gentle - known.libraries)
 
 
 def _lends(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:
     """Whether a function may give something of what it is not given: `return kept[0]`."""
     inside = source.nodes(node)
-    mine = {one.arg for one in inside if isinstance(one, ast.arg)}
-    mine |= {one.id for one in inside if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
-    others = _names_in(inside) - mine - (known.callables - known.lending) - known.libraries
+    others = _names_in(inside) - _local(inside) - (known.callables - known.lending) - known.libraries
     given = (one.value for one in inside if isinstance(one, ast.Return | ast.Yield | ast.YieldFrom) and one.value)
     held = _made_of(others, inside, known)
     return any(not held.isdisjoint(_held_by(value, known)) for value in given)
+
+
+def _local(inside: Iterable[ast.AST]) -> set[str]:
+    """Names that a function with these nodes is given, or binds."""
+    found = {one.arg for one in inside if isinstance(one, ast.arg)}
+    return found | {one.id for one in inside if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
 
 
 def _effects(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> tuple[tuple[bool, bool], tuple[bool, bool]]:

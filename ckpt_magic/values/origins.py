@@ -130,52 +130,52 @@ class Statement:
     """One statement of an unmarked cell."""
 
     digest: str
-    binds: Set[str]
-    sure: Set[str]
+    binds: Set[str] = frozenset()
+    sure: Set[str] = frozenset()
     """Bound whatever they held before."""
-    reads: Set[str]
-    holds: Set[str]
+    reads: Set[str] = frozenset()
+    holds: Set[str] = frozenset()
     """Those of the names it reads of which it may give something to the names that it binds."""
-    touches: Set[str]
+    touches: Set[str] = frozenset()
     """Names whose values it may change in place."""
-    eased: Set[str]
+    eased: Set[str] = frozenset()
     """Those of them that it does not change if they are of libraries: it makes objects of a class, or sets what is
     told as surroundings or as chance."""
-    called: Set[str]
+    called: Set[str] = frozenset()
     """Those of them that it does no more to than to call what they are or have, by no word that says of a change."""
-    asleep: Mapping[str, Set[str]]
+    asleep: Mapping[str, Set[str]] = field(default_factory=dict)
     """What functions read that it defines."""
-    later: Mapping[str, Set[str]]
+    later: Mapping[str, Set[str]] = field(default_factory=dict)
     """Names that those lead to which it binds, or puts something into, when they are used."""
-    changes: Mapping[str, Set[str]]
+    changes: Mapping[str, Set[str]] = field(default_factory=dict)
     """What the functions and classes that it defines may change in place when they are called."""
-    stores: Set[str]
+    stores: Set[str] = frozenset()
     """Names whose values it changes by its very words, or lets those do so that it defines: `x[0] = 1`."""
-    risks: Set[str]
+    risks: Set[str] = frozenset()
     """Names of what it gives to code of the user's own that changes what it is given, if it comes to that."""
-    keepers: Set[str]
+    keepers: Set[str] = frozenset()
     """The user's own modules that may keep what it gives to what is in them."""
-    borrowed: Set[str]
+    borrowed: Set[str] = frozenset()
     """Functions whose outcome it may change in place."""
-    lends: bool
+    lends: bool = False
     """It defines a function that may give something of what other names hold."""
-    taken: Mapping[str, str]
+    taken: Mapping[str, str] = field(default_factory=dict)
     """The user's own modules of which it takes values that they hold, each with a digest of its text."""
-    imports: Set[str]
-    anything: bool
+    imports: Set[str] = frozenset()
+    anything: bool = False
     """It may bind and change names that are not written in it."""
-    opens: str
+    opens: str = ""
     """A word that makes its outcome, or that of what it defines, depend on more than its code; empty if none does."""
-    at_once: Set[str]
+    at_once: Set[str] = frozenset()
     """The words of what a definition calls when it is made: in defaults, decorators and the bodies of classes."""
-    words: Set[str]
-    texts: Set[str]
-    modules: Set[str]
+    words: Set[str] = frozenset()
+    texts: Set[str] = frozenset()
+    modules: Set[str] = frozenset()
     """Names that it binds to modules."""
-    deletes: Set[str]
-    libraries: Set[str]
+    deletes: Set[str] = frozenset()
+    libraries: Set[str] = frozenset()
     """Names that it binds to something of libraries of which all surroundings are known."""
-    calm: Set[str]
+    calm: Set[str] = frozenset()
     """Names that it binds to what is not changed by being called: functions, and what such libraries have."""
     value: Any = _UNKNOWN
     """What it binds, if that is written down in it."""
@@ -917,36 +917,7 @@ _ARITHMETIC: Final[Mapping[type, Any]] = {
 
 def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
     """Stand for code that changes in place what these names hold, or `anything`; `what` is its digest."""
-    nothing = frozenset[str]()
-    return Statement(
-        digest=what,
-        binds=nothing,
-        sure=nothing,
-        reads=nothing,
-        holds=nothing,
-        touches=names,
-        eased=nothing,
-        called=nothing,
-        asleep={},
-        later={},
-        changes={},
-        stores=names,
-        risks=nothing,
-        keepers=nothing,
-        borrowed=nothing,
-        lends=False,
-        taken={},
-        imports=nothing,
-        anything=anything,
-        opens="",
-        at_once=nothing,
-        words=nothing,
-        texts=nothing,
-        modules=nothing,
-        deletes=nothing,
-        libraries=nothing,
-        calm=nothing,
-    )
+    return Statement(what, touches=names, stores=names, anything=anything)
 
 
 NOTHING: Final = Past().origin("")

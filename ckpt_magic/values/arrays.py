@@ -73,7 +73,7 @@ class Arrays:
         if self._views and array.size and (reduced := self._view(array)) is not None:
             return reduced
         if array.dtype.hasobject:
-            return NotImplemented
+            return self._objects(array)
         return self.whole_array(array)
 
     def mapped(self, array: Any) -> Any:
@@ -135,6 +135,20 @@ class Arrays:
         if array.nbytes >= _OWNS_DATA and (array.flags.c_contiguous or array.flags.f_contiguous):
             return (*alias.__reduce_ex__(PROTOCOL), False, None, None, setflags)
         return type(array).copy, (alias, "K"), False, None, None, setflags
+
+    def _objects(self, array: Any) -> Any:
+        """Write an array of objects that has views, or is read-only, with all its memory: its objects may hold views.
+
+        Numpy makes it small, and gives it other memory, which is writable, when its objects are there.
+        """
+        view = self.view_at(array.__array_interface__["data"][0]) if self._views and array.size else None
+        is_owner = view is not None and array is view.owner and array.dtype.kind != "T"
+        writable = is_owner or is_writeable(array)  # the memory that views lie in is writable: each has its own flag
+        if writable and not is_owner:
+            return NotImplemented
+        args = array.shape, array.dtype, *((None, 0, None, "F") if array.flags.fnc else ())
+        filled = sys.modules["numpy"].copyto if writable else self._known.evaluated(_FILLED)
+        return type(array), args, array.copy(), None, None, filled
 
     def _owner(self, array: Any) -> Any:
         """The memory that views lie in is writable if it can be: each view has its own flag."""
@@ -244,6 +258,9 @@ def copies_on_write() -> bool:
 
 _SET_SUBARRAY: Final = """lambda array, state: (
     state[0] and array.__dict__.update(state[0]), state[1] or array.setflags(write=False))"""
+
+_FILLED: Final = """lambda array, objects: (
+    __import__('numpy').copyto(array, objects), array.setflags(write=False))"""
 
 
 def plain_dtype(dtype: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ckpt_magic.values import forms, memmaps, references, tokens
 from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_subarray
-from ckpt_magic.values.memory import identity
+from ckpt_magic.values.memory import identity, is_writeable
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import ARROW, POLARS, Seen, Span
@@ -480,7 +480,7 @@ def _flat_owner(union: Sequence[Span]) -> Any:
                 start = array.__array_interface__["data"][0]
                 if start <= low and high <= start + array.nbytes and array.flags.forc:
                     array = array if array.flags.c_contiguous else array.T
-                    return array if array.ndim == 1 else array.reshape(-1)
+                    return array if array.ndim == 1 and is_writeable(array) else array.reshape(-1)
             array = getattr(array, "base", None)
     return None
 

@@ -741,6 +741,26 @@ d = v([5.]), u([1]), count.n, fs['o'] is o, fs['sin'] is np.sin, o.reduce([]), o
 """,
 )
 
+scenario(
+    "views of an array of objects that its objects hold, and read-only ones",
+    """
+%%step 1
+import numpy as np
+o = np.empty(4, object); held = []; o[0] = held; held.append(o[::2]); held.append({'all': o})
+s = np.zeros(3, [('a', object), ('b', 'i4'), ('c', [('d', object)])]); s['a'][1] = held; held.append(s['a'])
+f = np.empty((2, 3), object, order='F'); f[1, 2] = f.T; f.flags.writeable = False
+v = o[1:]; o.flags.writeable = False
+%%step 2
+held[0][1] = 7; held[2][0] = s[1:]
+%%
+v[0] = held[1]
+%%step 3
+v[2] = s['c']; held[0].flags.writeable
+%%step 4
+r = o[0] is held, o[1]['all'] is o, o.flags.writeable, v.flags.writeable, f.flags.writeable, f[1, 2][2, 1] is f[1, 2]
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

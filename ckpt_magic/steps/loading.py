@@ -8,7 +8,7 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
@@ -19,11 +19,13 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Loaded, values_of
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.saves import SMALL
+from ckpt_magic.steps.unheard import HeldBack
 from ckpt_magic.steps.uses import split
 from ckpt_magic.values import ambient, unpickling
 from ckpt_magic.values.forms import Token
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import new_hash
+from ckpt_magic.values.pickling import Contents
 from ckpt_magic.values.references import by_reference
 
 LEFT_OUT = "left out by --save or --drop"
@@ -65,6 +67,23 @@ class Loader:
         lives = self._living
         if earlier:
             lives = lambda token: earlier[token] if token in earlier else self._living(token)
+        with HeldBack() if here else nullcontext(HeldBack()) as unheard:
+            contents = self._read(stored, parts, lives, found, here)
+        values = values_of(contents, stored.meta["step"])
+        if contents.ambient is not None and here:
+            ambient.check(contents.ambient, generators_too=kernel.restore_random, names=values)
+            kernel.places.check(contents.ambient.get("places", ()))
+        return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size, stored, unheard)
+
+    def _read(
+        self,
+        stored: files.StoredStep,
+        parts: files.Parts,
+        lives: Callable[[Token], Any | None],
+        found: dict[Token, Any],
+        here: bool,
+    ) -> Contents:
+        kernel = self._kernel
         with kernel.makers.restored(f"{stored.meta['name']}:{stored.meta['step']}"):
             contents = unpickling.read(
                 parts.skeleton,
@@ -82,11 +101,7 @@ class Loader:
             except ImportError as error:
                 text = f"module {module} cannot be imported here ({error})"
                 raise CheckpointUnreadableError(text, name=module) from error
-        values = values_of(contents, stored.meta["step"])
-        if contents.ambient is not None and here:
-            ambient.check(contents.ambient, generators_too=kernel.restore_random, names=values)
-            kernel.places.check(contents.ambient.get("places", ()))
-        return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size, stored)
+        return contents
 
     def _living(self, token: Token) -> Any | None:
         """What a token of a file stands for here: a definition of the notebook, or of a library that was set aside."""

@@ -12,6 +12,7 @@ from ckpt_magic.files.maps import Map
 from ckpt_magic.steps.around import Part
 from ckpt_magic.steps.opened import Trail
 from ckpt_magic.steps.registry import PipelineKey, StepCall
+from ckpt_magic.steps.unheard import HeldBack
 from ckpt_magic.steps.uses import Use
 from ckpt_magic.values import ambient, delta, forms, pickling, places, source
 from ckpt_magic.values.outlines import Outline
@@ -66,7 +67,10 @@ class Restored:
 
 @dataclass(slots=True)
 class Loaded:
-    """A checkpoint in a scratch place: read in full, nothing of it in the namespace yet."""
+    """A checkpoint in a scratch place: read in full, nothing of it in the namespace yet.
+
+    `unheard` is what was printed meanwhile, for a run after all.
+    """
 
     meta: Mapping[str, Any]
     values: dict[str, Any]
@@ -76,6 +80,7 @@ class Loaded:
     map: Map
     size: int
     stored: StoredStep
+    unheard: HeldBack
 
 
 @dataclass(slots=True)

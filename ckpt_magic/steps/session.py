@@ -449,6 +449,7 @@ class Session(Kernel):
         rows = [(tuple(path), digest) for path, digest in stored.meta["owned"]]
         other = delta.differs_here(rows, self.main)
         if other:
+            plan.loaded.unheard.say()
             plan.loaded = None
             return Decision("run", f"`{other}` is not what it was")
         plan.restore_seconds = time.perf_counter() - began

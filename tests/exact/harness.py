@@ -871,9 +871,9 @@ class Witness:
         if isinstance(value, (pandas.DataFrame, pandas.Series)):
             return self.of_frame(value, place)
         if isinstance(value, pandas.Index):
-            return f"{value.dtype} {value.names} {[self.text(item) for item in value]} {getattr(value, 'freq', '')}"
+            return f"{value.dtype} {value.names} {self.items(value)} {getattr(value, 'freq', '')}"
         if isinstance(value, pandas.api.extensions.ExtensionArray):
-            return f"{value.dtype!r} {[self.text(item) for item in value]}"
+            return f"{value.dtype!r} {self.items(value)}"
         torch = sys.modules.get("torch")
         if torch is not None:
             if isinstance(value, torch.Tensor):
@@ -950,10 +950,19 @@ class Witness:
         columns = [frame] if frame.ndim == 1 else [frame.iloc[:, at] for at in range(frame.shape[1])]
         columns_kind = type(frame.columns).__name__ if frame.ndim == 2 else ""
         names = f"{columns_kind} {self.inside(frame.columns, place)}" if frame.ndim == 2 else self.text(frame.name)
-        inside = [f"{column.dtype!r} {[self.text(item) for item in column.array]}" for column in columns]
+        inside = [f"{column.dtype!r} {self.items(column.array)}" for column in columns]
         flags = frame.flags.allows_duplicate_labels
         kind = type(frame.index).__name__
         return f"{names} {kind} {self.inside(frame.index, place)} {inside} {self.text(frame.attrs)} {flags}"
+
+    def items(self, values: Any) -> str:
+        """The elements of a column or an index; numbers and strings, of which there may be millions, by a digest."""
+        numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
+        if isinstance(values.dtype, numpy.dtype) and not values.dtype.hasobject and len(values):
+            return digest(numpy.asarray(values).tobytes())
+        if isinstance(values.dtype, pandas.StringDtype):
+            return digest(repr(list(values)))
+        return str([self.text(item) for item in values])
 
     def note_memory(self, array: Any, place: str, *, guarded: bool) -> None:
         if array.size:

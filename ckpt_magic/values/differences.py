@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
+from ckpt_magic.values.slots import unnoted
+
 Kind = Literal["type", "value", "length", "shape", "dtype", "index", "cells", "code", "added", "removed", "unknown"]
 
 LIMIT = 20
@@ -201,7 +203,8 @@ class _Comparison:
     def _objects(self, path: str, old: Any, new: Any) -> None:
         """Compare what two objects say that they are made of, as pickle does."""
         try:
-            one, other = old.__reduce_ex__(4), new.__reduce_ex__(4)
+            with unnoted():
+                one, other = old.__reduce_ex__(4), new.__reduce_ex__(4)
         except Exception:  # noqa: BLE001  # a reducer is the user's code
             self._unpicklable(path, old, new)
             return

@@ -15,6 +15,7 @@ from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import is_namedtuple
 from ckpt_magic.values.references import ATOMS, importable
+from ckpt_magic.values.slots import slot_names
 
 _attribute: Final = object.__getattribute__
 _references: Final = sys.getrefcount
@@ -135,7 +136,7 @@ def is_asked_for_all(kind: Any) -> bool:
 
 def is_asked_to_read(kind: Any) -> bool:
     """Whether unpickling asks a ``__getattr__`` of a class, or its ``__setattr__``, by which it fills slots."""
-    return has_getattr(kind) or (type(kind.__setattr__) is types.FunctionType and bool(copyreg._slotnames(kind)))  # type: ignore[attr-defined]
+    return has_getattr(kind) or (type(kind.__setattr__) is types.FunctionType and bool(slot_names(kind)))
 
 
 def has_getattr(kind: Any) -> bool:
@@ -173,16 +174,16 @@ def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:
     """What an object has in its `__dict__` and in slots of the notebook, for `SET_STATE`; None if nothing."""
     kind: Any = type(obj)
     base = next(cls for cls in kind.__mro__ if importable(cls))  # which looks after its own slots
-    its: list[str] = copyreg._slotnames(base)  # type: ignore[attr-defined]
-    slots = {}
-    for name in (one for one in copyreg._slotnames(kind) if one not in its):  # type: ignore[attr-defined]
+    its = slot_names(base)
+    filled = {}
+    for name in (one for one in slot_names(kind) if one not in its):
         with suppress(AttributeError):
-            slots[name] = _attribute(obj, name)
+            filled[name] = _attribute(obj, name)
     inside, is_held = None, False
     with suppress(AttributeError):
         is_held = _references(_attribute(obj, "__dict__")) > HELD_ONCE  # by something else, too, that knows it
         inside = _attribute(obj, "__dict__")
-    return (inside, slots) if inside or slots or is_held else None
+    return (inside, filled) if inside or filled or is_held else None
 
 
 def made_so(obj: Any, made: Any, args: Any) -> tuple[Any, Any]:
@@ -198,8 +199,7 @@ def reduces_itself(kind: Any) -> bool:
 
 def is_asked_for_slots(cls: Any) -> bool:
     """Whether pickle asks the ``__getattr__`` of a class for slots that are empty."""
-    slots: list[str] = copyreg._slotnames(cls)  # type: ignore[attr-defined]
-    return bool(slots) and has_getattr(cls) and cls.__reduce_ex__ is object.__reduce_ex__
+    return bool(slot_names(cls)) and has_getattr(cls) and cls.__reduce_ex__ is object.__reduce_ex__
 
 
 def asked_before(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
@@ -209,7 +209,7 @@ def asked_before(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
     """
 
     def reduce(obj: Any) -> Any:
-        for name in copyreg._slotnames(type(obj)):  # type: ignore[attr-defined]
+        for name in slot_names(type(obj)):
             try:
                 _attribute(obj, name)
             except AttributeError:  # one that is empty; of the others nobody is asked

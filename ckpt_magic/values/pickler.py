@@ -45,6 +45,7 @@ from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.references import by_reference, importable, marks
+from ckpt_magic.values.slots import unnoted
 
 Reducer = Callable[[Any], Any]
 
@@ -95,7 +96,8 @@ class ValuePickler(pickle.Pickler):
         overriding = _overriding(self._reducers, self._reducer_for, self._shared)
         next(overriding)
         self.reducer_override = overriding.send  # type: ignore[method-assign]
-        super().dump(obj)
+        with unnoted():
+            super().dump(obj)
 
     def _made_arrays(self, views: Iterable[View], gathered: Gathered | None) -> Arrays:
         return Arrays(self.definitions, views, gathered)

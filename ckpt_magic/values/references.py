@@ -6,7 +6,6 @@ Asked of every definition that a value reaches, so nothing here runs code of the
 from __future__ import annotations
 
 import _collections_abc
-import copyreg
 import functools
 import sys
 import types
@@ -16,6 +15,7 @@ from typing import Any, Final
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.slots import slot_names
 
 ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
 HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
@@ -161,7 +161,7 @@ def marks(kind: Any) -> dict[int, str]:
     """
     module = sys.modules.get(str(kind.__module__))
     has_content = kind.__basicsize__ > _Empty.__basicsize__ or kind.__new__ is not object.__new__
-    has_content = has_content or copyreg._slotnames(kind)  # type: ignore[attr-defined]
+    has_content = has_content or slot_names(kind)
     if has_content or type(module) is not types.ModuleType:
         return {}
     return {identity(value): name for name, value in list(vars(module).items()) if type(value) is kind}

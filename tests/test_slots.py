@@ -34,7 +34,7 @@ def test_looking_at_instances_notes_nothing_in_their_classes(tmp_path: Path) -> 
 def test_slots_are_found_as_copyreg_finds_them() -> None:
     noting = copyreg._slotnames  # type: ignore[attr-defined]
     space: dict[str, type] = {}
-    exec(CLASSES, space)  # type: ignore[arg-type]
+    exec(CLASSES, space)
     for name in ("Plain", "Slotted", "Both"):
         assert slot_names(space[name]) == [[], ["a", "_Slotted__b"]][name != "Plain"]
         with unnoted(), unnoted():

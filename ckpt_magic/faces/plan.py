@@ -218,10 +218,12 @@ def _judged(
             }
         return found
 
+    at_first = deciding if met is None else replace(deciding, start="auto")
+
     def will_run(cell: PlannedStep, found: Verdict) -> bool:
-        if met is not None:
-            return found.state != "fresh" and not met(key, cell.call.step)
-        return deciding.decide(cell, found).action != "restore"
+        if met is not None and met(key, cell.call.step):
+            return False
+        return at_first.decide(cell, found).action != "restore"
 
     judged = foresee(
         in_order(), metas, facts, modules=evidence.modules, reader=reader, opens=evidence.opens, will_run=will_run

@@ -83,13 +83,13 @@ def play(project: Path, cells: Cells, start: int | str, folder: str = ".ckpt") -
 
 
 def foresee(project: Path, cells: Cells) -> set[int]:
-    """The steps that are told not to be fresh before anything runs."""
+    """The steps of which it is told, before anything runs, that they are not fresh or will run all the same."""
     forget_modules(project)
     settings = Settings(project, environ={})
     settings.configure(name="p", folder=".ckpt")
     sources = [text if step is None else f"{_line(step, *options)}\n{text}" for step, text, *options in cells]
     found = asked(sources, project / "nb.ipynb", settings, load_keyring(), pipeline={})
-    return {step for (_, step), (verdict, _) in found.items() if verdict.state != "fresh"}
+    return {step for (_, step), (verdict, decision) in found.items() if verdict.state != "fresh" or decision.action == "run"}
 
 
 def _line(step: int, options: Mapping[str, Any] = MappingProxyType({})) -> str:

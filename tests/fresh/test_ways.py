@@ -936,6 +936,13 @@ def test_what_does_not_reach_a_step_leaves_it_fresh(
     assert projects.play(project, cells, "auto").steps == edited(before, cells)
 
 
+def test_that_a_step_runs_since_a_lost_value_is_read_is_foreseen_with_what_it_makes_of_others(project: Path) -> None:
+    cells = [(1, "a = (i for i in [1, 2, 3])"), (2, "b = next(a)"), (3, "c = b + 1"), (4, "d = 1")]
+    projects.play(project, cells, "none")
+    assert projects.foresee(project, cells) == {1, 2, 3}
+    assert projects.play(project, cells, "auto").steps == {1, 2}  # which gives what it gave
+
+
 @pytest.mark.parametrize(("above", "step", "why"), [row[1:] for row in NEVER_TOLD], ids=[row[0] for row in NEVER_TOLD])
 def test_what_cannot_be_told_is_stale(project: Path, above: str, step: str, why: str) -> None:
     cells = cells_of(above, step)

@@ -13,7 +13,7 @@ import re
 import string
 import tokenize
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -157,14 +157,16 @@ def words(tree: ast.Module) -> Words:
     """Find the identifiers in a transformed cell."""
     read: set[str] = set()
     stored: set[str] = set()
-    touched: set[str] = set()
+    touched: list[ast.AST | None] = []
     calls: set[tuple[str, ...]] = set()
     aliases: dict[str, tuple[str, ...]] = {}
-    todo: list[ast.AST] = [tree]
+    todo: list[tuple[ast.AST, bool]] = [(tree, False)]
     while todo:
-        node = todo.pop()
+        node, is_asked = todo.pop()
         children = _children(node)
-        todo += children
+        asked = _asked(node)
+        is_asked &= not isinstance(node, ast.Call)
+        todo += [(child, is_asked or child in asked) for child in children]
         if isinstance(node, ast.keyword) and node.arg:
             read.add(node.arg)
         if isinstance(node, ast.Name):
@@ -173,10 +175,10 @@ def words(tree: ast.Module) -> Words:
             read.add(node.attr)
             if not isinstance(node.ctx, ast.Load):
                 stored.add(node.attr)
-                touched |= _last_attribute(node.value)
+                touched.append(node.value)
         elif isinstance(node, ast.Subscript):
             if not isinstance(node.ctx, ast.Load):
-                touched |= _last_attribute(node.value)
+                touched.append(node.value)
         elif isinstance(node, ast.Constant):
             if isinstance(node.value, str):
                 read.update(identifiers(node.value))
@@ -185,7 +187,6 @@ def words(tree: ast.Module) -> Words:
         elif isinstance(node, ast.ImportFrom):
             read.update(alias.name for alias in node.names)
             aliases.update({alias.asname or alias.name: (node.module or "", alias.name) for alias in node.names})
-            touched.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ExceptHandler) and node.type is None:
             read.add("BaseException")
         elif not isinstance(node, (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue)):
@@ -194,13 +195,15 @@ def words(tree: ast.Module) -> Words:
             if isinstance(node, ast.ClassDef):
                 bases = [*node.bases, *(one.value for one in node.keywords if one.arg == "metaclass")]
                 calls.update((*chain, DERIVING) for one in bases if (chain := _dotted(one)))
-            for child in children:
-                touched |= _last_attribute(getattr(child, "value", None) if child in called else child)
+            if not is_asked:
+                others = (child for child in children if child not in asked)
+                touched += [getattr(child, "value", child) if child in called else child for child in others]
             code = _code_in(node) if isinstance(node, ast.Call) else None
-            todo += [] if code is None else [code]
+            todo += [] if code is None else [(code, False)]
+    attributes = {part for one in touched for part in _in_chain(one, aliases)}
     keys = frozenset[str]() if ENVIRON.isdisjoint(read) else _keys(tree)
     full = {(*aliases.get(chain[0], chain[:1]), *chain[1:]) for chain in calls if chain}
-    return Words(frozenset(read), frozenset(stored), frozenset(touched), keys, frozenset(full))
+    return Words(frozenset(read), frozenset(stored), frozenset(attributes), keys, frozenset(full))
 
 
 DERIVING: Final = "__init_subclass__"  # stands for what a class and its metaclass do where another derives from it
@@ -243,11 +246,31 @@ def _code_in(call: ast.Call) -> ast.Module | None:
     return None if code is None else parsed(code)
 
 
-def _last_attribute(node: ast.AST | None) -> set[str]:
-    """The attribute that an expression ends in: `b` of `a.b`, and of `a.b[0]`."""
-    while isinstance(node, (ast.Subscript, ast.Starred)):
+def _asked(node: ast.AST) -> Sequence[ast.AST | None]:
+    """Which parts of a node only say what something is: nothing is changed in them, unless by a call within."""
+    match node:
+        case ast.Call(func=ast.Name(id="isinstance" | "issubclass")):
+            return node.args
+        case ast.arg(annotation=said) | ast.AnnAssign(annotation=said):
+            return [said]
+        case ast.FunctionDef(returns=said) | ast.AsyncFunctionDef(returns=said):
+            return [said]
+    return ()
+
+
+def _in_chain(node: ast.AST | None, aliases: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """The attribute that an expression ends in, `b` of `a.b[0]`, and what it begins with if a module is asked for it.
+
+    Names alone are not told: what they are, a look at the namespace tells.
+    """
+    is_last = True
+    while isinstance(node, (ast.Subscript, ast.Starred, ast.Attribute)):
+        if isinstance(node, ast.Attribute) and is_last:
+            yield node.attr
+            is_last = False
         node = node.value
-    return {node.attr} if isinstance(node, ast.Attribute) else set()
+    if isinstance(node, ast.Name) and node.id in aliases:
+        yield aliases[node.id][-1]
 
 
 def _dotted(node: ast.AST) -> list[str]:

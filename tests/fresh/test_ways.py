@@ -735,6 +735,11 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      inner("b/way_mod.py", "X = 3\n")),
     ("a function in a library that the step does not use", "import json, textwrap\ndef f(*a): return 1\n"
      "textwrap.wrap = f", "y = json.dumps([1])", {}, text("return 1", "return 2")),
+    ("kinds of types, imported by a cell", "from typing import Any, Callable, List\nn = 1",
+     "def f(x: List[int], g: Callable[..., Any] = len): return g(x)\ny = f([1])", {}, text("n = 1", "n = 2")),
+    ("kinds that a function of a cell asks for", "import typing\nfrom collections.abc import Sequence\n"
+     "def f(x): return isinstance(x, (typing.Generator, Sequence))\nn = 1", "y = f([1])\nt = typing.Generator", {},
+     text("n = 1", "n = 2")),
     # -- cells that only look
     ("a plot", "import matplotlib, pandas as pd\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
      "df = pd.DataFrame({'a': [1, 2, 3]})", "y = int(df.a.sum())", {}, cell("plt.plot(df.a)\nplt.close()")),

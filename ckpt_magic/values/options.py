@@ -63,7 +63,8 @@ def is_worth_saying(name: str, key: str, value: Any) -> bool:
     """Tell changes that somebody made from those that come with computing and drawing; all are put back."""
     if name == "logging" and key.startswith("level of ") and value is not None:
         library = key.removeprefix("level of ").partition(".")[0]
-        return library == "root" or library not in sys.modules  # libraries set those of their own loggers
+        # libraries set those of their own loggers
+        return library in ("root", "__main__") or library not in sys.modules
     return (name, key) not in {("decimal", "flags"), ("inline", "drawing")} and not (
         key == "interactive" and value is True
     )

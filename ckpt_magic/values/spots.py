@@ -154,7 +154,8 @@ def _is_found(name: str) -> bool:
 
 def _is_kept_here(name: str, logger: logging.Logger) -> bool:
     """Whether handlers of a logger can be the notebook's: importing a library again gives it those of its own."""
-    if name != "root" and (top := name.partition(".")[0]) in sys.modules and not is_own(top):
+    top = name.partition(".")[0]  # that of `getLogger(__name__)` is the notebook itself
+    if top not in ("root", "__main__") and top in sys.modules and not is_own(top):
         return False
     host = getattr(sys.modules.get("traitlets.config"), "Application", None)
     if host is not None and host.initialized() and logger is host.instance().log:

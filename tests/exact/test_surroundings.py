@@ -527,8 +527,10 @@ log = logging.getLogger('app_t'); h = logging.StreamHandler(); h.setLevel(loggin
 class F(logging.Filter):
     def filter(self, r): return True
 log.addFilter(F())
+own = logging.getLogger(__name__); own.setLevel(logging.ERROR); own.addHandler(logging.StreamHandler())
 %%step 3
 h.setFormatter(logging.Formatter('%(message)s!')); r = log.handlers[0] is h, len(logging.root.handlers)
+own.handlers[0].setLevel(10)
 %%step 4
 log.removeHandler(h); n = len(log.handlers)
 %%step 5
@@ -540,7 +542,7 @@ scenario(
     """
 %%step 1
 import logging, os
-fh = logging.FileHandler(os.devnull); logging.getLogger('ff_t').addHandler(fh)
+fh = logging.FileHandler(os.devnull); logging.getLogger(__name__).addHandler(fh)
 %%step 2
 x = 1
 %%step 3

@@ -133,8 +133,8 @@ class Around:
         found: tuple[Names, Set[str], Words] | None,
         spots_of: places.Places,
         own: Iterable[Words],
-    ) -> None:
-        """Look before an unmarked cell.
+    ) -> Set[str]:
+        """Look before an unmarked cell; return the places that it can reach.
 
         Parameters
         ----------
@@ -160,6 +160,7 @@ class Around:
         prints = _prints(look)
         ours = {place: self._ours(look.values[place]) for place, print_ in prints.items() if print_ is None}
         self._cell = _Cell(use, words, reads, names.imports, ambient.look(), look, prints, ours)
+        return {place for place in look.values if place[0] == "@" or spots.owner_name(place) in look.owners}
 
     def cell_ends(self, spots_of: places.Places, code: Callable[[], str]) -> None:
         """Note what the cell set; `code` gives a digest of it."""
@@ -169,7 +170,9 @@ class Around:
         parts = _parts(cell.ambient, ambient.look(), cell.use)
         look = spots_of.look(cell.words, cell.reads, cell.imports)
         added = {part: False for part, is_set in parts.items() if is_set}
-        for place, is_added in spots_of.moved(cell.places, look, cell.words).items():
+        moved = spots_of.moved(cell.places, look, cell.words)
+        spots_of.keep(cell.places, look, moved.keys())
+        for place, is_added in moved.items():
             added[part_of(PLACE, place)] = is_added
         for place, print_ in _prints(look).items():
             before = cell.prints.get(place)
@@ -367,7 +370,8 @@ def rows(before: Mapping[str, Part], use: Use, key: PipelineKey, step: int, sets
     found: Rows = {}
     for part, one in before.items():
         found[part] = None
-        if _matters(part, one.setter, use, key, step, sets):
+        is_tied = part in sets and one.setter.step is None  # it holds an object that the step changed by another name
+        if is_tied or _matters(part, one.setter, use, key, step, sets):
             value = "" if one.value is None else _signed(one.value, secret)
             named = ["named"] if use.names(part) or _is_of_own_module(part) else []
             found[part] = [value, _signed(one.setter.code, secret), *named]

@@ -286,7 +286,7 @@ class Session(Kernel):
         self.history.cell(tree)
         found = self.watch.cell_begins(tree)
         own = [] if found is None else [*self._own_code(found[0], found[1]).values()]
-        self.around.cell_begins(tree, found, self.places, map(essence.words_of_module, own))
+        self.watch.enters(self.around.cell_begins(tree, found, self.places, map(essence.words_of_module, own)))
         self.end_reading()
         words = None if found is None else found[2].read.union(*(essence.words_of_module(text).read for text in own))
         self._reading = self.evidence.cell_begins(words), time.time_ns(), words

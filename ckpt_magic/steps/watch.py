@@ -17,7 +17,7 @@ from typing import Any
 from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import alone, delta, essence, holders, makers, reaching, sharing, source, tensors
+from ckpt_magic.values import alone, delta, essence, holders, makers, reaching, sharing, source, spots, tensors
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
@@ -122,6 +122,11 @@ class Watch:
         self.living.runs(tree, dynamic=everything)
         self.living.used(used)
         return names, reachable, words
+
+    def enters(self, places: Iterable[str]) -> None:
+        """Note places outside the namespace that the unmarked cell can reach."""
+        if self._changeable is not None:
+            self._changeable.update(places)
 
     def _is_number(self, name: str) -> bool:
         """Whether the name means a tensor, or stands for one, that stays as it is when it is asked for its number."""
@@ -237,6 +242,11 @@ class Watch:
         if self._changeable is None:
             return set()
         touched = sharing.closure(self._last.links, sharing.closure(state.links, self._changeable))
+        if moved <= touched:
+            return set()
+        names = touched & self._namespace.keys()
+        found = reaching.reach(names, self._namespace, also=map(spots.read, touched - names))
+        touched = sharing.closure(state.links, touched | found.names)
         definitions_touched = {identity(self._namespace[name]) for name in touched & self._namespace.keys()}
         return {
             name

@@ -24,6 +24,9 @@ _PLACE: Final = """lambda iterator, state: (lambda items, at: (lambda missing: (
     missing and list.__delitem__(items, slice(-len(missing), None))))([None] * max(0, at + 1 - len(items))))(*state)"""
 _ADVANCED: Final = """lambda view, way, at, size: (lambda iterator: ([next(iterator) for _ in range(at)], iterator)[1])(
     way(view)) if len(view) == size else {}['an iterator over a dict that holds it']"""
+# An iterator over groups has no value at hand, only the key of the group that it gave last.
+_BETWEEN: Final = """lambda kind, last, it, key, target: (lambda made: (
+    made.__setstate__((target, None, target)), next(last(made, target)), made)[-1])(kind(it, key))"""
 _CALLED: Final = "lambda: (lambda iterator: (next(iterator, 0), iterator)[1])(iter(int, 0))"
 _FINISHED: Final = """lambda name, qualname: (lambda made: (
     setattr(made, '__name__', name), setattr(made, '__qualname__', qualname), made.close(), made)[-1])(
@@ -40,6 +43,7 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         type(iter(set())): _over_set,
         type(iter(int, 0)): lambda it: _calling(it, known),
         types.GeneratorType: lambda generator: _finished(generator, known),
+        itertools.groupby: lambda groups: _in_groups(groups, known),
     }
     found |= {type(way(view)): _over_dict(view, way, known) for view in views for way in (iter, reversed)}
     ordered: Any = OrderedDict()
@@ -102,6 +106,16 @@ def _advanced(iterator: Any, owner: Any, view: Any, way: Any, known: Definitions
 
 def _is_same(a: Any, b: Any) -> bool:
     return a is b or (type(a) is tuple and type(b) is tuple and len(a) == len(b) and all(map(operator.is_, a, b)))
+
+
+def _in_groups(groups: Any, known: Definitions) -> Any:
+    """Groups in the middle of one, of which Python forgets the key once its last value was taken."""
+    reduced = groups.__reduce__()
+    parts = gc.get_referents(groups)
+    if len(reduced) > 2 or len(parts) < 3:
+        return reduced
+    last: Any = vars(itertools)["_grouper"]
+    return known.evaluated(_BETWEEN), (type(groups), last, *parts)
 
 
 def _calling(iterator: Any, known: Definitions) -> Any:

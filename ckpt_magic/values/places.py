@@ -342,6 +342,19 @@ class Places:
             if path[0] not in ("logging", "sys", "warnings", "matplotlib") and not is_of_the_process(path):
                 self._followed.add(f"{path[0]}:{'.'.join(path[1:])}")
 
+    def keep(self, before: Look, after: Look, moved: Set[str]) -> None:
+        """Look from now on at what an unmarked cell put into these places, as at what a step did.
+
+        A step may change it in place by another name, or give that name another object.
+        """
+        for name, attributes in after.owners.items():
+            old = before.owners.get(name, {})
+            for key, value in attributes.items():
+                if name[0] == "@" or type(value) in ATOMS or issubclass(type(value), types.ModuleType):
+                    continue
+                if old.get(key, ABSENT) is not value and (place := place_of(name, key)) in moved:
+                    self._kept.add(place)
+
     def original(self, place: str) -> Any:
         """What a place held before anybody set it, if it was set here."""
         value = self._originals.get(place, UNKNOWN)

@@ -33,7 +33,8 @@ def method(method: types.MethodType) -> Any:
 def proxy(proxy: Any) -> Any:
     """A read-only view of a dict."""
     owner = _owner_of(proxy)
-    if any(isinstance(value, types.GetSetDescriptorType) for value in dict.values(owner)):
+    parts = dict.values(owner) if isinstance(owner, dict) else ()
+    if any(isinstance(value, types.GetSetDescriptorType) for value in parts):
         raise NotPicklableError("a view of the attributes of a class")
     return types.MappingProxyType, (owner,)
 
@@ -233,7 +234,7 @@ def importable_variable(variable: Any) -> bool:
 def _new_type(new: Any) -> Any:
     if importable(new):
         return NotImplemented
-    state = {"__module__": new.__module__, "__qualname__": new.__qualname__}
+    state = {name: value for name, value in vars(new).items() if name not in ("__name__", "__supertype__")}
     return typing.NewType, (new.__name__, new.__supertype__), state
 
 

@@ -42,6 +42,12 @@ def place_of(owner: str, key: str) -> str:
     return f"{owner}{key}" if owner.endswith(":") or owner[0] == "@" else f"{owner}.{key}"
 
 
+def owner_name(place: str) -> str:
+    """The name of the owner of a place, see `place_of`."""
+    module, _, path = place.partition(":")
+    return f"{module}:{path.rpartition('.')[0]}"
+
+
 def owner_of(place: str) -> tuple[Any, str]:
     """The object that a place is an attribute of, and the name of the attribute."""
     if place[0] == "@":

@@ -407,6 +407,46 @@ r = keep
         lost="o",
     )
 
+scenario(
+    "what an unmarked cell puts into modules and classes of libraries is changed by names, and the other way round",
+    """
+%%step 1
+import collections, fractions, functools, numpy as np
+calls = []; d = {'c': calls}; a = np.zeros(3)
+%%
+collections.held = d; fractions.Fraction.calls = calls; functools.part = a[1:]
+%%step 2
+calls.append('by name'); a[1] = 5
+%%
+collections.held['u'] = 1; functools.part[0] += 1
+%%step 3
+fractions.Fraction.calls.append('by class'); functools.part[1] = 7
+%%step 4
+r = collections.held is d, fractions.Fraction.calls is calls is d['c'], np.shares_memory(functools.part, a), list(a)
+""",
+)
+scenario(
+    "unmarked cells call functions of the notebook through libraries",
+    """
+%%step 1
+import logging, string
+seen = []
+class Handler(logging.Handler):
+    count = 0
+    def emit(self, record): seen.append(record.getMessage()); self.count += 1
+log = logging.getLogger('between'); log.propagate = False; log.setLevel(10)
+handler = Handler(); log.addHandler(handler); string.told = lambda text: seen.append(text)
+%%
+log.info('one'); string.told('two')
+%%step 2
+log.info('three'); handler.tag = seen
+%%
+log.info('four')
+%%step 3
+r = handler.count, list(seen), handler.tag is seen
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

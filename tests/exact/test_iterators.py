@@ -364,6 +364,23 @@ r2 = b[5], q[2], ro.readonly
 """,
 )
 
+scenario(
+    "groups, in the middle of one",
+    """
+%%step 1
+import itertools
+groups = itertools.groupby([1, 2, 11, 12, 21], lambda n: n // 10); key, group = next(groups); first = next(group)
+ended = itertools.groupby([1]); list(ended); nones = itertools.groupby([None, None, 1]); next(next(nones)[1])
+%%step 2
+second = next(group)
+%%step 3
+key2, group2 = next(groups); third = next(group2), list(group), list(ended)
+%%step 4
+r = key2, list(group2), [(k, list(g)) for k, g in groups], [(k, list(g)) for k, g in nones]
+del group, group2
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

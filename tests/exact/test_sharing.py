@@ -610,6 +610,22 @@ dr.point((1, 5), fill='black'); q = im.tobytes(), dr._image is im
 """,
 )
 
+scenario(
+    "read-only views of mappings that are no dicts",
+    """
+%%step 1
+import types, collections
+chain = collections.ChainMap({}, {'a': [1]}); view = types.MappingProxyType(chain)
+user = collections.UserDict(x=chain); other = types.MappingProxyType(user)
+%%step 2
+chain['z'] = view; user['y'] = other['x']['a']
+%%step 3
+other['y'].append(2)
+%%step 4
+r = view['a'], chain['z'] is view, other['x'] is chain
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

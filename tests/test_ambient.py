@@ -610,3 +610,34 @@ def test_other_names_of_magics_are_told_and_given(monkeypatch: pytest.MonkeyPatc
     assert given == [("quick", "pinfo", "line", "-x")]
     shell.write({"%alias line quick": None})
     assert magics["line"] == {}
+    told = {"line magic quick": "theirs.quick"}
+    assert shell.not_there(told) == "line magic quick"
+    assert shell.not_there({"extension theirs.magics": True, **told}) is None, "which is loaded then"
+
+
+def test_a_step_runs_whose_magic_a_library_registers_only_when_it_is_called(
+    shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the library registers when it is imported is there again."""
+    register = "import IPython\ndef show(line): return line.upper()\nshell = IPython.get_ipython()\n"
+    once = register + "shell.register_magic_function(show, 'line', '{}')\n"
+    called = register + "def start(): shell.register_magic_function(show, 'line', '{}')\n"
+    for name, text in {"at_once_t": once, "when_called_t": called}.items():
+        (tmp_path / f"{name}.py").write_text(text.format(name))
+    monkeypatch.syspath_prepend(tmp_path)
+    cells = "import at_once_t", "import when_called_t\nwhen_called_t.start()"
+
+    def actions(start: str) -> list[str]:
+        shell.run_line_magic("reset", "-f")
+        for name in ("at_once_t", "when_called_t"):
+            shell.magics_manager.magics["line"].pop(name, None)
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        shell.run_line_magic("ckpt_start", start)
+        for number, cell in enumerate(cells, 1):
+            assert shell.run_cell(f"%%step {number} --name m\n{cell}").success
+        (pipeline,) = shell._ckpt_magic.registry.pipelines().values()
+        assert shell.run_line_magic("when_called_t", "x") == "X"
+        return [one.state for one in pipeline.steps.values()]
+
+    assert actions("none") == ["ran", "ran"]
+    assert actions("end") == ["restored", "ran"]

@@ -41,7 +41,7 @@ from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import delta, essence, fingerprint, owners, reaching, sharing, source
+from ckpt_magic.values import ambient, delta, essence, fingerprint, owners, reaching, sharing, source
 from ckpt_magic.values.forms import Token
 
 CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]
@@ -447,11 +447,15 @@ class Session(Kernel):
             plan.keep = True
             return Decision("run", f"its checkpoint cannot be read here: {problem}")
         rows = [(tuple(path), digest) for path, digest in stored.meta["owned"]]
-        other = delta.differs_here(rows, self.main)
-        if other:
+        reason = ""
+        if other := delta.differs_here(rows, self.main):
+            reason = f"`{other}` is not what it was"
+        elif missing := ambient.not_there(plan.loaded.contents.ambient):
+            reason = f"{missing} is only there when code of the step registers it"
+        if reason:
             plan.loaded.unheard.say()
             plan.loaded = None
-            return Decision("run", f"`{other}` is not what it was")
+            return Decision("run", reason)
         plan.restore_seconds = time.perf_counter() - began
         return decision
 

@@ -207,6 +207,11 @@ def check(state: Mapping[str, Any], *, generators_too: bool = True, names: Mappi
     _checked(state, generators_too=generators_too, names=names)
 
 
+def not_there(state: Mapping[str, Any] | None) -> str | None:
+    """What of the state a library registers only when it is called; None if all of it can be had."""
+    return None if state is None else options.not_there(state["options"])
+
+
 def put_back(state: Mapping[str, Any], *, generators_too: bool, names: Mapping[str, Any] | None = None) -> None:
     """Bring the process into the state that a step left.
 

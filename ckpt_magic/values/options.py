@@ -98,6 +98,12 @@ def write(name: str, values: dict[str, Any]) -> None:
         _SOURCES[name].write(values)
 
 
+def not_there(changes: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Which of the options, given by source, is something that a library registers only when it is called."""
+    found = shell.not_there(changes.get("shell", {}))
+    return None if found is None else label("shell", found)
+
+
 def plain(value: Any) -> Any:
     """Return an option value in builtins; TypeError if it has no such form."""
     if value is None or type(value) in (bool, int, float, complex, str, bytes):

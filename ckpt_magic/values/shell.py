@@ -2,7 +2,8 @@
 
 IPython is looked at as any other library, through `get_ipython`, and only where it runs. Code that a cell registered
 (a magic, a callback, a formatter) is told as it is, which nobody can put back: such a step runs again. So is code
-that a library made for the cell (`sympy.init_printing`); what it has at its top level it registers by itself.
+that a library made for the cell (`sympy.init_printing`); what it has at its top level it registers by itself. A magic
+that it registers only when it is called (`ipytest.autoconfig`) is not there after a restore: such a step runs, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 INLINE: Final = "matplotlib_inline.backend_inline"
@@ -18,6 +19,7 @@ INLINE: Final = "matplotlib_inline.backend_inline"
 _TRAITS: Final = ("ast_node_interactivity", "autocall", "automagic")
 _PLAIN_TEXT: Final = ("pprint", "float_precision", "max_seq_length", "max_width")
 _WITHOUT_WINDOWS: Final = frozenset({"agg", "cairo", "nbagg", "notebook", "pdf", "pgf", "ps", "svg", "template"})
+_HOSTS: Final = ("IPython.", "ckpt_magic.")
 _FIGURES: Final = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
 
 
@@ -92,6 +94,20 @@ def write(changes: dict[str, Any]) -> None:
         shell.run_line_magic("autoreload", changes["autoreload"])
 
 
+def not_there(changes: Mapping[str, Any]) -> str | None:
+    """Which magic that a step got from a library does not come with the library, nor with an extension of the step."""
+    shell = running()
+    if shell is None:
+        return None
+    brought = {key.removeprefix("extension ").partition(".")[0] for key in changes if key.startswith("extension ")}
+    for key, where in changes.items():
+        kind, _, name = key.partition(" magic ")
+        is_told = name and isinstance(where, str) and where.partition(".")[0] not in brought
+        if is_told and name not in shell.magics_manager.magics[kind]:
+            return key
+    return None
+
+
 def _drawing() -> str | frozenset[str] | None:
     """What draws figures instead of the inline backend; one with windows and their loop in a form that is refused."""
     parameters = getattr(sys.modules.get("matplotlib"), "rcParams", None)
@@ -134,6 +150,8 @@ def _code(shell: Any) -> Iterator[tuple[str, Any]]:
         for name, magic in magics.items():
             if _is_made_here(magic):
                 yield f"{kind} magic {name}", magic
+            elif not _module(magic).startswith(_HOSTS):
+                yield f"{kind} magic {name}", _name(magic)  # only told, see `not_there`
     for mime, formatter in shell.display_formatter.formatters.items():
         printers = {**getattr(formatter, "type_printers", {}), **getattr(formatter, "deferred_printers", {})}
         for shown, printer in printers.items():
@@ -149,7 +167,7 @@ def _code(shell: Any) -> Iterator[tuple[str, Any]]:
 
 def _is_made_here(code: Any) -> bool:
     """Tell code of the notebook, and functions that a library made for it, from what a library has at its top level."""
-    if str(getattr(code, "__module__", None)).startswith(("IPython.", "ckpt_magic.")):  # as nearly all are
+    if str(getattr(code, "__module__", None)).startswith(_HOSTS):  # as nearly all are
         return False
     module = _module(code)
     return module == "__main__" or "<locals>" in getattr(_inner(code), "__qualname__", "")

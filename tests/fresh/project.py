@@ -89,7 +89,9 @@ def foresee(project: Path, cells: Cells) -> set[int]:
     settings.configure(name="p", folder=".ckpt")
     sources = [text if step is None else f"{_line(step, *options)}\n{text}" for step, text, *options in cells]
     found = asked(sources, project / "nb.ipynb", settings, load_keyring(), pipeline={})
-    return {step for (_, step), (verdict, decision) in found.items() if verdict.state != "fresh" or decision.action == "run"}
+    return {
+        step for (_, step), (verdict, decision) in found.items() if verdict.state != "fresh" or decision.action == "run"
+    }
 
 
 def _line(step: int, options: Mapping[str, Any] = MappingProxyType({})) -> str:

@@ -723,7 +723,7 @@ class Witness:
             yield self.text(value())
         elif is_one(type(value), weakref.ProxyType, weakref.CallableProxyType):
             yield self.text(value.__dir__.__self__)
-        elif isinstance(value, (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)):
+        elif issubclass(type(value), (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)):
             yield ", ".join(f"{self.text(key)}: {self.text(item)}" for key, item in value.items())
         elif isinstance(value, BaseException):
             yield f"{self.text(list(value.args))} {self.text(value.__cause__)} {self.text(value.__context__)}"
@@ -782,7 +782,7 @@ class Witness:
         return other.text(item)
 
     def attributes(self, value: Any) -> Iterator[str]:
-        own = {} if isinstance(value, NO_ATTRIBUTES) else getattr(value, "__dict__", {})
+        own = {} if issubclass(type(value), NO_ATTRIBUTES) else getattr(value, "__dict__", {})
         if importable(type(value)) and hasattr(type(value), "__setstate__"):
             own = dict(sorted(own.items()))  # a library that restores its own objects may set attributes in any order
         for name, item in own.items():

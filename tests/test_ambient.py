@@ -616,19 +616,21 @@ def test_other_names_of_magics_are_told_and_given(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_step_runs_whose_magic_a_library_registers_only_when_it_is_called(
-    shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One that the library registers when it is imported is there again."""
+    """One that the library registers when it is imported is there again; an extension prints nothing more."""
     register = "import IPython\ndef show(line): return line.upper()\nshell = IPython.get_ipython()\n"
     once = register + "shell.register_magic_function(show, 'line', '{}')\n"
     called = register + "def start(): shell.register_magic_function(show, 'line', '{}')\n"
-    for name, text in {"at_once_t": once, "when_called_t": called}.items():
+    tells = "def load_ipython_extension(_): print('loaded')"
+    for name, text in {"at_once_t": once, "when_called_t": called, "tells_t": tells}.items():
         (tmp_path / f"{name}.py").write_text(text.format(name))
     monkeypatch.syspath_prepend(tmp_path)
-    cells = "import at_once_t", "import when_called_t\nwhen_called_t.start()"
+    cells = "import at_once_t", "import when_called_t\nwhen_called_t.start()", "%load_ext tells_t"
 
     def actions(start: str) -> list[str]:
         shell.run_line_magic("reset", "-f")
+        shell.extension_manager.loaded.discard("tells_t")
         for name in ("at_once_t", "when_called_t"):
             shell.magics_manager.magics["line"].pop(name, None)
             monkeypatch.delitem(sys.modules, name, raising=False)
@@ -639,5 +641,6 @@ def test_a_step_runs_whose_magic_a_library_registers_only_when_it_is_called(
         assert shell.run_line_magic("when_called_t", "x") == "X"
         return [one.state for one in pipeline.steps.values()]
 
-    assert actions("none") == ["ran", "ran"]
-    assert actions("end") == ["restored", "ran"]
+    assert actions("none") == ["ran", "ran", "ran"]
+    assert actions("end") == ["restored", "ran", "restored"]
+    assert capsys.readouterr().out.count("loaded") == 2, "that of the step, shown again"

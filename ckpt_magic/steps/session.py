@@ -41,6 +41,7 @@ from ckpt_magic.steps.registry import Decision, PipelineKey, StepCall
 from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
+from ckpt_magic.steps.unheard import HeldBack
 from ckpt_magic.values import ambient, delta, essence, fingerprint, owners, reaching, sharing, source
 from ckpt_magic.values.forms import Token
 
@@ -170,7 +171,7 @@ class Session(Kernel):
         if loaded is None:
             raise CheckpointError(f"step {plan.call.step}: nothing was loaded")
         began = time.perf_counter()
-        with interrupts.held():
+        with interrupts.held(), HeldBack():
             self.put(plan.key, loaded, ambient_too=True)
         extras, missing = loaded.contents.extras, loaded.meta["result"]
         result = self.namespace.get(extras["result_name"]) if "result_name" in extras else extras.get("result")

@@ -1,4 +1,4 @@
-"""What is said while a checkpoint is read, by modules that print when they are imported or by a ``__setstate__``.
+"""What is said during a restore, by modules and extensions that print when they are loaded, or by a ``__setstate__``.
 
 The step has shown what it printed, and shows it again; a run prints nothing more.
 """

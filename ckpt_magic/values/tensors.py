@@ -207,11 +207,19 @@ def _with_handle(hooks: Any) -> Any:
 
 
 def _optimizer(optimizer: Any, held: dict[int, Any]) -> Any:
-    """All attributes: `__getstate__` leaves out hooks, and that a scheduler watches the calls of `step`."""
+    """All attributes: `__getstate__` leaves out hooks, and that a scheduler watches the calls of `step`.
+
+    What it watches is the method that the first optimizer of the class has put there, and which calls hooks. So that
+    method is put there before the attributes are read.
+    """
     held[identity(optimizer)] = optimizer
     state: Mapping[str, Any] = vars(optimizer)
     state = {name: _with_handle(value) if _are_hooks(name, value) else value for name, value in state.items()}
-    return copyreg.__newobj__, (type(optimizer),), state  # type: ignore[attr-defined]  # no stubs
+    made = Form(eval, _MADE) if hasattr(optimizer, "_patch_step_function") else copyreg.__newobj__  # type: ignore[attr-defined]  # no stubs
+    return made, (type(optimizer),), state
+
+
+_MADE: Final = "lambda kind: (lambda made: (made._patch_step_function(), made)[1])(kind.__new__(kind))"
 
 
 def _weak(reference: Any, held: Mapping[int, Any]) -> Any:

@@ -72,6 +72,20 @@ net.train(); train(adam); g.zero_(); r = losses[-1], w.grad is g, opt.param_grou
 """,
 )
 scenario(
+    "hooks of an optimizer are called although a scheduler watches it",
+    """
+%%step 1
+import torch
+p = torch.nn.Parameter(torch.ones(2)); opt = torch.optim.Adam([p]); called = []
+opt.register_step_post_hook(lambda o, args, kwargs: called.append('post'))
+schedule = torch.optim.lr_scheduler.StepLR(opt, 1)
+%%step 2
+p.grad = torch.ones(2); opt.step(); schedule.step()
+%%step 3
+opt.step(); r = list(called)
+""",
+)
+scenario(
     "learning rate schedulers watch their optimizer",
     """
 %%step 1

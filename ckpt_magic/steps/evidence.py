@@ -801,7 +801,7 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
         if not isinstance(value, (types.FunctionType, staticmethod, classmethod, property)) and name != "__doc__":
             yield name, value
     if isinstance(one, abc.ABCMeta) and (registered := fingerprint.virtual_subclasses(one)):
-        yield "registered", registered
+        yield "registered", tuple(registered)
 
 
 def _constants(codes: Iterable[types.CodeType]) -> Iterator[str]:

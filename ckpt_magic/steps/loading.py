@@ -131,6 +131,7 @@ class Loader:
             if before is not None:
                 kernel.around.step_ran(key, meta["step"], meta["code"], meta["sets"], before, parts)
         values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}
+        replaces_classes = any(self._is_class(name) and values[name] is not kernel.namespace[name] for name in values)
         mortals = self._mortals((*values, *meta["deleted"]))
         for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             kernel.namespace.pop(name, None)
@@ -140,6 +141,8 @@ class Loader:
         for token, found in loaded.found.items():
             kernel.makers.adopt(token, found, same_python=same_python)
         kernel.makers.companions.join(loaded.found, loaded.contents.joined)
+        if replaces_classes or any(map(self._is_second, loaded.found.values())):
+            gc.collect()  # else `__subclasses__` goes on to tell of those that were here: classes hold themselves
         kernel.watch.restored((*meta["groups"], *meta["deleted"]), small=loaded.size <= SMALL)
         kernel.note_written(
             key,
@@ -158,6 +161,14 @@ class Loader:
             kernel.pages.mapped(loaded.map.memory, loaded.map.contents())
             kernel.mapped.add(key, meta["step"], loaded.map, loaded.values)
             loaded.map.release()
+
+    def _is_class(self, name: str) -> bool:
+        value = self._kernel.namespace.get(name)
+        return issubclass(type(value), type) and not by_reference(value)
+
+    def _is_second(self, one: Any) -> bool:
+        """Whether this is a class of a name that another one has, too."""
+        return issubclass(type(one), type) and len([*self._kernel.makers.classes(one.__qualname__)]) > 1
 
     def _mortals(self, names: Iterable[str]) -> list[Any]:
         """What is about to go, if something of the notebook hears of that: what it did then is in the checkpoint, too.

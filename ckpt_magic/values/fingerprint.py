@@ -464,7 +464,7 @@ class Look(ValuePickler):
             and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
         }
         if isinstance(cls, abc.ABCMeta):
-            attributes[""] = virtual_subclasses(cls)
+            attributes[""] = _registered(cls)
         if isinstance(cls, enum.EnumType):  # members are met by their names
             attributes["members"] = [
                 [(name, vars(member)[name]) for name in sorted(vars(member)) if name != "__objclass__"]
@@ -481,7 +481,7 @@ class Look(ValuePickler):
             form, serial = None, 0
             token = self._token(obj)
             if token is not None:
-                registered = virtual_subclasses(obj) if isinstance(obj, abc.ABCMeta) else ()
+                registered = _registered(obj) if isinstance(obj, abc.ABCMeta) else ()
                 serial = 0 if self._makers is None else self._makers.serial(obj)
                 form = _Form, (kind, token, registered)
             self._forms[key] = obj, form, serial  # held: its id is the key
@@ -778,10 +778,16 @@ def _restored_place(attribute: tuple[str, Any]) -> str:
     return name if name[:2] == "__" == name[-2:] else ""
 
 
-def virtual_subclasses(cls: abc.ABCMeta) -> tuple[str, ...]:
-    """Classes that were registered with an abstract class; they are no attributes of it."""
+def virtual_subclasses(cls: abc.ABCMeta) -> dict[str, type]:
+    """Classes that were registered with an abstract class, by name, in order; they are no attributes of it."""
     found = [sub for ref in _abc._get_dump(cls)[0] if (sub := ref()) is not None]
-    return tuple(sorted(f"{sub.__module__}.{sub.__qualname__}" for sub in found))
+    return dict(sorted((f"{sub.__module__}.{sub.__qualname__}", sub) for sub in found))
+
+
+def _registered(cls: abc.ABCMeta) -> tuple[Any, ...]:
+    """The same for a look: one of the notebook that changes comes back as another class."""
+    found = virtual_subclasses(cls)
+    return *found, *(sub for sub in found.values() if sub.__module__ == "__main__")
 
 
 def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import functools
 import operator
 import sys
 import types
@@ -168,6 +169,15 @@ def says_how(kind: Any) -> bool:
     """Whether the notebook says itself how objects of a class of it are pickled."""
     own = [vars(cls) for cls in kind.__mro__ if not importable(cls)]
     return any(name in space for space in own for name in ("__reduce__", "__reduce_ex__"))
+
+
+def says_of(kind: Any, made: Any) -> bool:
+    """Whether the call that makes an object tells its class: what a base gives may make one of the base instead."""
+    if made is kind or getattr(made, "__self__", None) is kind:
+        return True
+    if type(made) is functools.partial:
+        made = made.func, *made.args
+    return type(made) is tuple and any(says_of(kind, part) for part in made)
 
 
 def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:

@@ -90,6 +90,7 @@ class ValuePickler(pickle.Pickler):
         self.saved: Container[str] = ()  # names that the pickle holds
         self._reducers = self._known_reducers()
         self._shared: set[type] = set()
+        self._usual: dict[type, Reducer | None] = {}  # of types of which modules own some objects
 
     def dump(self, obj: Any) -> None:
         """Write an object, after one that could not be written, too."""
@@ -346,6 +347,8 @@ class ValuePickler(pickle.Pickler):
     def _with_attributes(self, obj: Any) -> Any:
         """Take the reduction that a notebook's class has of a base, of dates for instance: attributes are left out."""
         reduced = self._own_reduction(obj)
+        if isinstance(reduced, tuple) and not instances.says_of(type(obj), reduced[:2]):
+            raise NotPicklableError(f"a {type(obj).__qualname__}, which its base pickles as one of its own")
         if not isinstance(reduced, tuple) or len(reduced) > 2 or not (state := instances.attributes(obj)):
             return reduced
         made, args = instances.made_so(obj, *reduced)
@@ -399,8 +402,14 @@ class ValuePickler(pickle.Pickler):
 
     def _owned_object(self, obj: Any) -> Any:
         """An object that a module owns is met again by its name, not copied."""
-        _, reduced = self._owned.get(identity(obj), (None, NotImplemented))
-        return reducers.closed_file(obj) if reduced is NotImplemented and type(obj) in reducers.FILES else reduced
+        _, reduced = self._owned.get(identity(obj), (None, None))
+        if reduced is not None:
+            return reduced
+        kind = type(obj)
+        if kind not in self._usual:
+            self._usual[kind] = reducers.closed_file if kind in reducers.FILES else self._reducer_for(kind)
+        usual = self._usual[kind]
+        return NotImplemented if usual is None else usual(obj)
 
     def _random(self, generator: random.Random) -> Any:
         """Write a generator with its attributes, and without its ``__init__``, which may want anything."""

@@ -350,7 +350,9 @@ class Places:
         for name, attributes in after.owners.items():
             old = before.owners.get(name, {})
             for key, value in attributes.items():
-                if name[0] == "@" or type(value) in ATOMS or issubclass(type(value), types.ModuleType):
+                if name[0] == "@" and not name.startswith("@subclasses of "):
+                    continue
+                if type(value) in ATOMS or issubclass(type(value), types.ModuleType):
                     continue
                 if old.get(key, ABSENT) is not value and (place := place_of(name, key)) in moved:
                     self._kept.add(place)

@@ -243,11 +243,11 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
         where = "" if obj.__globals__ is namespace else str(obj.__globals__.get("__name__"))
         named = sorted([*(obj.__kwdefaults__ or {}).items(), *vars(obj).items()], key=operator.itemgetter(0))
         names = obj.__name__, obj.__qualname__, obj.__module__, obj.__doc__
-        annotations = annotation_texts(obj.__annotations__)
-        return [names, where, obj.__code__, obj.__defaults__, *named, *contents(obj), annotations]
+        annotations = annotation_texts(obj.__annotations__), *annotated(obj.__annotations__)
+        return [names, where, obj.__code__, obj.__defaults__, *named, *contents(obj), *annotations]
     if issubclass(kind, type):
         attributes = sorted(attributes_of(obj, for_digest=True), key=operator.itemgetter(0))
-        return [obj.__qualname__, kind, obj.__bases__, *attributes]
+        return [obj.__qualname__, kind, obj.__bases__, *attributes, *annotated(vars(obj).get("__annotations__"))]
     if issubclass(kind, enum.Enum):
         return [kind, str(obj._name_), repr(obj._value_)]
     if kind is frozenset:

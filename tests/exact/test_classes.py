@@ -1843,6 +1843,85 @@ t['z'] += 1; r = t.total_known(), held[0] is t, t.extra, dict(t)
 """,
 )
 
+scenario(
+    "a class that changes is registered with abstract ones",
+    """
+%%step 1
+import abc, collections.abc
+class Shape(abc.ABC): pass
+class Square: pass
+Shape.register(Square)
+%%
+collections.abc.Sequence.register(Square)
+%%step 2
+Square.side = 1
+%%step 3
+r = isinstance(Square(), Shape), isinstance(Square(), collections.abc.Sequence)
+""",
+)
+scenario(
+    "annotations that hold nothing else speak of a class that changes",
+    """
+%%step 1
+import typing
+class Square: pass
+def area(of: Square, others: typing.Optional[Square] = None) -> list[Square]: return of
+class Room:
+    floor: Square
+    def put(self, on: Square): return on
+%%
+Several = list[Square]
+def both(of: Several): return of
+%%step 2
+Square.side = 1
+%%step 3
+r = area.__annotations__['of'] is Square
+r2 = area.__annotations__['others'].__args__[0] is Square, area.__annotations__['return'].__args__[0] is Square
+r3 = Room.__annotations__['floor'] is Square, Room.put.__annotations__['on'] is Square
+r4 = both.__annotations__['of'] is Several, Several.__args__[0] is Square
+""",
+)
+scenario(
+    "a class that changes is the only one of its name below its base",
+    """
+%%step 1
+class Base: pass
+class One(Base): held = []
+class Other(One): pass
+%%step 2
+One.held.append(1)
+%%step 3
+r = [cls is One for cls in Base.__subclasses__()], [cls is Other for cls in One.__subclasses__()]
+""",
+    starts=(2, 3, 4),
+)
+scenario(
+    "attributes of objects whose type has some that a module owns",
+    """
+%%step 1
+import random
+rng = random.Random(4); tags = [rng]; rng.tags = tags; pick = rng.choice
+%%step 2
+tags.append(pick([1, 2, 3]))
+%%step 3
+rng.tags.append(pick('abc')); r = rng.tags is tags, pick.__self__ is rng
+""",
+)
+scenario(
+    "a subclass of what a library always pickles as its own is named",
+    """
+%%step 1
+import numpy as np
+class Mine(np.random.RandomState): pass
+mine = Mine(1); mine.tag = [1]
+%%step 2
+mine.tag.append(2)
+%%step 3
+r = type(mine) is Mine, mine.tag, mine.rand()
+""",
+    runs={1: "`mine` could not be saved", 2: "`mine`", 3: "`mine`"},
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -150,6 +150,21 @@ r = len(typing.get_overloads(f))
     known="a decorator of a library notes them in itself",
 )
 
+scenario(
+    "the order in which a class tells of its subclasses",
+    """
+%%step 1
+class Base: pass
+class One(Base): pass
+class Other(Base): pass
+%%step 2
+One.changed = True
+%%step 3
+r = [cls.__name__ for cls in Base.__subclasses__()]
+""",
+    known="a class that a step changed is made anew, after the others",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_what_is_not_covered_differs(server: Server, name: str) -> None:

@@ -212,6 +212,7 @@ class Kernel:
         file: BinaryIO,
         found: delta.Delta,
         gathered: Gathered | None = None,
+        kept: Set[str] = frozenset(),
     ) -> pickling.Written:
         """Write what a step changed; see `pickling.write`."""
         return pickling.write(
@@ -224,6 +225,7 @@ class Kernel:
             owned=found.owned,
             originals=self.places.originals(),
             gathered=gathered,
+            kept=kept,
         )
 
     def note_written(

@@ -109,9 +109,11 @@ class Saver:
         )
 
         buffers = Buffers(kernel.pages)
+        before = plan.before.state.looks if plan.before is not None else {}
+        kept = {name for name in saved.keys() & before.keys() if before[name].is_same_object(saved[name])}
 
         def dump(file: BinaryIO) -> pickling.Written:
-            return kernel.pickle(contents, file, found, buffers.gathered)
+            return kernel.pickle(contents, file, found, buffers.gathered, kept)
 
         def complete(written: pickling.Written) -> dict[str, Any]:
             stale = {token[1] for token in written.tokens if kernel.makers.is_stale(token)}

@@ -19,7 +19,7 @@ Token = tuple[str, str, str, str]
 
 Reduced = tuple[Any, ...]
 PROTOCOL: Final = 5
-VARIABLE: Final = "variable"  # first part of the token of a type variable
+VARIABLE: Final = "variable"  # first part of the token of a type variable, or of another name of a type
 FROM_KEYS: Final = dict.fromkeys  # one object, so that the pickler remembers it
 NO_HOOK: Final[Any] = classmethod(id)
 

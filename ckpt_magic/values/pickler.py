@@ -87,7 +87,7 @@ class ValuePickler(pickle.Pickler):
         self._held_weakly: dict[int, Any] = {}
         self._claiming = False
         self.met_builtins = False
-        self.saved: Container[str] = ()  # names that the pickle holds
+        self.renewed: Container[str] = ()  # names that the pickle holds, and that mean another object than before
         self._reducers = self._known_reducers()
         self._shared: set[type] = set()
         self._usual: dict[type, Reducer | None] = {}  # of types of which modules own some objects
@@ -235,7 +235,7 @@ class ValuePickler(pickle.Pickler):
             return lambda config: (kind, (config.config_dict,))  # unpickling asks its __getattr__ before it is filled
         if module == "typing":
             usual = reducers.TYPING.get(kind.__name__)
-            return self._type_variable if usual is reducers.type_variable else usual
+            return functools.partial(self._name_of_type, usual) if usual in reducers.NAMES_OF_TYPES else usual
         if module == "dataclasses":
             return reducers.DATACLASSES.get(kind.__name__)
         if not by_reference(kind):
@@ -279,13 +279,13 @@ class ValuePickler(pickle.Pickler):
 
         return reduce
 
-    def _type_variable(self, variable: Any) -> Any:
-        """A type variable that an earlier step bound to its name is met there: definitions of both speak of one."""
-        reduced, name = reducers.type_variable(variable), variable.__name__
-        if reduced is NotImplemented or name in self.saved or self.namespace.get(name) is not variable:
+    def _name_of_type(self, usual: Reducer, one: Any) -> Any:
+        """A type variable that was there before the step is met under its name: what speaks of it speaks of one."""
+        reduced, name = usual(one), one.__name__
+        if reduced is NotImplemented or name in self.renewed or self.namespace.get(name) is not one:
             return reduced
         made, args, *state = reduced
-        token = VARIABLE, name, type(variable).__name__, ""
+        token = VARIABLE, name, type(one).__name__, ""
         return CALL, (operator.getitem, {token: Form(made, *args)}, token), *state
 
     def _form(self, form: Any) -> Any:

@@ -12,7 +12,7 @@ import itertools
 import operator
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO, Final, Literal
@@ -88,6 +88,7 @@ def write(
     owned: Iterable[Path] = (),
     originals: Iterable[Owned] = (),
     gathered: Gathered | None = None,
+    kept: Container[str] = (),
 ) -> Written:
     """Write `contents` as one pickle; buffers go in band, large ones as a `pickle.PickleBuffer` of their own.
 
@@ -112,6 +113,8 @@ def write(
         Definitions of libraries in whose places something else is now: they are met by their places.
     gathered
         Where `file` asks for the bytes of scattered arrays; without it they are copied.
+    kept
+        Names of it that mean what they meant before the step, and are there because others came to share with them.
 
     Raises
     ------
@@ -125,7 +128,7 @@ def write(
         known = pickler.definitions
         known.by_name = contents.kind == "method"
         is_cell = contents.kind == "cell"
-        pickler.saved = contents.value if is_cell else ()
+        pickler.renewed = {name for name in contents.value if name not in kept} if is_cell else ()
         if makers is not None:
             makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:

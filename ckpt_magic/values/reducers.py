@@ -257,6 +257,9 @@ TYPING: Final[dict[str, Callable[[Any], Any]]] = {
 }
 
 
+NAMES_OF_TYPES: Final = (type_variable, _new_type, _type_alias)
+
+
 def _sentinel(name: str) -> Callable[[Any], Any]:
     return lambda _: (getattr, (sys.modules["dataclasses"], name))
 

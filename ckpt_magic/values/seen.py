@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import types
+import typing
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
@@ -190,7 +191,8 @@ class Seen:
         self.is_small, self.is_comparable = False, rest is not None
         kind = type(value)
         self.is_name = kind not in ATOMS and kind not in _CONTAINERS and references.by_reference(value)
-        self._ref = _reference(value) if self.is_name or rest is None else None
+        is_kept = self.is_name or rest is None or kind in _NAMES_OF_TYPES
+        self._ref = _reference(value) if is_kept else None
 
     @property
     def digest(self) -> str | None:
@@ -244,7 +246,7 @@ class Seen:
         self.is_small, self.tree = False, 0
 
     def is_same_object(self, value: Any) -> bool:
-        """Whether `value` is the very object looked at. Known for names and for what cannot be pickled."""
+        """Whether `value` is the very object looked at; known for names, also of types, and what cannot be pickled."""
         return self._ref is not None and self._ref() is value
 
     def forget(self) -> None:
@@ -266,4 +268,7 @@ def _reference(value: Any) -> Callable[[], Any]:
 _NO_OBJECTS: Final[Mapping[int, Any]] = types.MappingProxyType({})
 _NO_PATHS: Final[Mapping[owned.Path, str | None]] = types.MappingProxyType({})
 _NO_IDENTS: Final[frozenset[int]] = frozenset()
+_NAMES_OF_TYPES: Final = frozenset(
+    getattr(typing, name, None) for name in ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType")
+)
 _CONTAINERS = frozenset({list, dict, tuple, set, frozenset, bytearray, Placeholder})

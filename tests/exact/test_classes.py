@@ -1570,6 +1570,21 @@ r2 = D.__parameters__[0] is T, A.__parameters__[0] is T, deco.__annotations__['f
 """,
 )
 scenario(
+    "a later step holds names of types that definitions speak of",
+    """
+%%step 1
+from typing import Generic, NewType, TypeVar
+T = TypeVar('T'); Id = NewType('Id', int)
+class A(Generic[T]):
+    n: Id
+def f(x: Id) -> T: return x
+%%step 2
+held = [T, Id, f]
+%%step 3
+r = A.__parameters__[0] is T is held[0], f.__annotations__['x'] is Id is held[1], A.__annotations__['n'] is Id
+""",
+)
+scenario(
     "attributes that the constructor of an enum sets",
     """
 %%step 1

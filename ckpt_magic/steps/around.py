@@ -22,7 +22,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, use_of_tree
@@ -30,6 +30,8 @@ from ckpt_magic.values import ambient, fingerprint, options, owned, places, reac
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
 from ckpt_magic.values.source import Names, Words
+
+_FIGURES: Final = "@open figures"
 
 Rows = dict[str, list[str] | None]  # META: per part the digests of its value and of the code that set it
 
@@ -73,6 +75,7 @@ class _Cell:
     places: places.Look
     prints: Mapping[str, str | None]
     ours: Mapping[str, Set[int]]
+    draws: bool  # it may change open figures
 
 
 class Around:
@@ -159,7 +162,8 @@ class Around:
         look = spots_of.look(words, reads, names.imports)
         prints = _prints(look)
         ours = {place: self._ours(look.values[place]) for place, print_ in prints.items() if print_ is None}
-        self._cell = _Cell(use, words, reads, names.imports, ambient.look(), look, prints, ours)
+        draws = use.may_read(part_of(PLACE, _FIGURES)) or (_FIGURES in prints and self._leads_to(reads, "matplotlib"))
+        self._cell = _Cell(use, words, reads, names.imports, ambient.look(), look, prints, ours, draws)
         return {place for place in look.values if place[0] == "@" or spots.owner_name(place) in look.owners}
 
     def cell_ends(self, spots_of: places.Places, code: Callable[[], str]) -> None:
@@ -180,6 +184,7 @@ class Around:
             if print_ is None:
                 is_changed |= re.split("[.:]", place)[-1] in cell.words.touched
                 is_changed |= not self._ours(look.values[place]) <= cell.ours.get(place, frozenset())
+                is_changed |= place == _FIGURES and cell.draws
             if is_changed:
                 added.setdefault(part_of(PLACE, place), False)
         for part in (*parts, *added):
@@ -187,6 +192,11 @@ class Around:
         if added:
             digest = code()
             self._set.update({part: Setter(digest, is_added=is_new) for part, is_new in added.items()})
+
+    def _leads_to(self, names: Set[str], library: str) -> bool:
+        """Whether names may lead to anything of a library."""
+        found = reaching.reach(names, self._namespace)
+        return not found.is_all or any(module.partition(".")[0] == library for module in found.modules)
 
     def _ours(self, value: Any) -> Set[int]:
         """What of the notebook a value holds that has no digest."""

@@ -47,6 +47,8 @@ _OF_CHANCE: Final = frozenset(
     | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "multinomial"}
     | {"rvs", "DataLoader", "Dropout", "dropout", "Linear", "Bilinear", "Embedding", "EmbeddingBag", "RNN", "LSTM"}
     | {"GRU", "Conv1d", "Conv2d", "Conv3d", "MultiheadAttention", "Transformer", "TransformerEncoderLayer"}
+    | {"sample", "bootstrap", "permutation_test", "monte_carlo_test", "differential_evolution", "dual_annealing"}
+    | {"basinhopping", "kmeans", "kmeans2", "spring_layout"}
 )  # layers draw what they begin with
 _SEPARATE: Final = frozenset({"default_rng", "RandomState"})  # what they make leaves the generators of libraries alone
 _OF_SURROUNDINGS: Final = {
@@ -797,7 +799,7 @@ def of_variable(name: str) -> Iterator[str]:
 
 def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set[str]) -> Iterator[str]:
     """What stands for what the code does to the random generators, the surroundings and files when it runs."""
-    if words & _OF_CHANCE:
+    if _draws(words):
         yield CHANCE
     topics = {_OF_SURROUNDINGS[word] for word in words & _OF_SURROUNDINGS.keys()}
     if "path" in topics and "sys" not in words and not any(getattr(one, "id", "") == "path" for one in inside):
@@ -823,7 +825,7 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
 
 def _lent_acts(words: Set[str]) -> Iterator[str]:
     """The same for code of modules, of which only the words are known."""
-    if words & _OF_CHANCE:
+    if _draws(words):
         yield CHANCE
     topics = {_OF_SURROUNDINGS[word] for word in words & _OF_SURROUNDINGS.keys()}
     topics -= {"path"} if "sys" not in words else set()
@@ -834,6 +836,11 @@ def _lent_acts(words: Set[str]) -> Iterator[str]:
         yield from ("<surroundings environ *>", "<surroundings environ ?>")
     if _writes(words, words):
         yield from ("<files ?>", "<files *>")
+
+
+def _draws(words: Set[str]) -> bool:
+    """Whether code with these words may draw from the generators of libraries, or seed them."""
+    return bool(words & _OF_CHANCE) or ("random_state" not in words and any("random" in word for word in words))
 
 
 def _writes(words: Set[str], texts: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ import collections
 import enum
 import hashlib
 import logging
+import operator
 import threading
 import types
 from collections.abc import Iterator, Mapping
@@ -118,7 +119,7 @@ def parts_of(value: Any) -> Any:
 
 
 def has_other_parts(before: Any, now: Any) -> bool:
-    """Whether a container has other objects in it than before."""
+    """Whether a container has other objects in it than before; a tuple of the same objects is no other one."""
     if before is None or type(before) is not type(now) or len(before) != len(now):
         return before is not None
     pairs = (
@@ -126,7 +127,12 @@ def has_other_parts(before: Any, now: Any) -> bool:
     )
     if isinstance(now, dict):
         return any(key is not other or value is not one for (key, value), (other, one) in pairs)
-    return any(one is not other for one, other in pairs)
+    return any(one is not other and not _are_of_the_same(one, other) for one, other in pairs)
+
+
+def _are_of_the_same(one: Any, other: Any) -> bool:
+    """Whether two tuples have the same objects in them: places that are put together when asked for have new ones."""
+    return type(one) is type(other) is tuple and len(one) == len(other) and all(map(operator.is_, one, other))
 
 
 def holds_instances(value: Any, module: str, deepest: int = 3) -> bool:

@@ -63,6 +63,8 @@ class Reached:
     """Those functions, and the notebook's classes."""
     modules: frozenset[str]
     """Modules on the way, and those of the functions and types that are not the notebook's."""
+    is_all: bool
+    """Whether all data was walked."""
 
 
 def reach(
@@ -77,7 +79,7 @@ def reach(
     walk.walked = 0
     for value in also:
         walk.add(value)
-    return Reached(walk.run(()), walk.codes, walk.definitions, frozenset(walk.modules))
+    return Reached(walk.run(()), walk.codes, walk.definitions, frozenset(walk.modules), not walk.data and walk.is_all)
 
 
 def ours(value: Any, namespace: Mapping[str, Any], deepest: int = _DEEPEST) -> Iterator[Any]:
@@ -220,6 +222,7 @@ class _Reach:
         self.code: deque[Any] = deque()  # functions and classes: always walked to the end
         self.data: deque[Any] = deque()  # everything else: until _WALK_LIMIT
         self.walked = 0
+        self.is_all = True
         self.codes: list[types.CodeType] = []
         self.definitions: list[Any] = []
         self.modules: set[str] = set()
@@ -286,6 +289,7 @@ class _Reach:
             if frame is not None and frame.f_globals is self.namespace:
                 self.add_code(code)
         if kind in _CONTAINERS and len(value) > _WALK_LIMIT:
+            self.is_all = False
             return
         parts = gc.get_referents(value)  # calls no code, whatever the object is
         if kind is getattr(sys.modules.get("numpy"), "ndarray", None) and value.dtype.hasobject:

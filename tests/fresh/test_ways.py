@@ -689,6 +689,10 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("x = 1", "get().append(5)")),
     ("what a function gave, changed", "def get(): return b\n# %%\n%%step 1\nb = [1]\n# %%\nx = 1", "y = sum(b)", {},
      text("x = 1", "d = get(); d.append(5)")),
+    ("a draw by another word", "import numpy as np, pandas as pd\nnp.random.seed(1)\nd = pd.DataFrame({'a': range(9)})",
+     "y = float(np.random.rand())", {}, cell("d.sample(3)")),
+    ("a draw of a library", "import networkx as nx, random\nrandom.seed(1)", "y = random.random()", {},
+     cell("g = nx.gnp_random_graph(5, 0.5)")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
@@ -740,6 +744,9 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("kinds that a function of a cell asks for", "import typing\nfrom collections.abc import Sequence\n"
      "def f(x): return isinstance(x, (typing.Generator, Sequence))\nn = 1", "y = f([1])\nt = typing.Generator", {},
      text("n = 1", "n = 2")),
+    ("a cell beside an open figure", "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
+     "fig, ax = plt.subplots()\nn = 2\n# %%\nm = n + 1", "ax.set_title('x')\ny = ax.get_title()\nplt.close('all')", {},
+     text("n + 1", "n + 2")),
     # -- cells that only look
     ("a plot", "import matplotlib, pandas as pd\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
      "df = pd.DataFrame({'a': [1, 2, 3]})", "y = int(df.a.sum())", {}, cell("plt.plot(df.a)\nplt.close()")),
@@ -939,6 +946,25 @@ def test_what_does_not_reach_a_step_leaves_it_fresh(
     edit(cells)
     assert projects.foresee(project, cells) == edited(before, cells)
     assert projects.play(project, cells, "auto").steps == edited(before, cells)
+
+
+@pytest.mark.parametrize("change", ["plt.title('a')", "d['a'].set_title('a')", "put(d)"])
+def test_a_step_runs_that_reads_an_open_figure_which_a_cell_changes_otherwise(project: Path, change: str) -> None:
+    setup = (
+        "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\ndef put(d): d['a'].set_title('a')"
+    )
+    cells = [
+        (None, setup),
+        (1, "d = {}\nd['f'], d['a'] = plt.subplots()"),
+        (None, change),
+        (2, "y = plt.gca().get_title()"),
+    ]
+    cells += [(None, "plt.close('all')")]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    for at in (0, 2):
+        cells[at] = (None, cells[at][1].replace("'a')", "'b')"))
+    assert projects.play(project, cells, "auto").names["y"] == "b"
 
 
 def test_that_a_step_runs_since_a_lost_value_is_read_is_foreseen_with_what_it_makes_of_others(project: Path) -> None:

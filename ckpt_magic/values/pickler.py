@@ -201,6 +201,9 @@ class ValuePickler(pickle.Pickler):
         plotly: Any = getattr(sys.modules.get("plotly.basedatatypes"), "BasePlotlyType", None)
         if plotly is not None and issubclass(kind, plotly):
             return reducers.part_of_plotly
+        charts: Any = getattr(sys.modules.get("plotly.basedatatypes"), "BaseFigure", None)
+        if charts is not None and issubclass(kind, charts) and kind.__reduce__ is charts.__reduce__:
+            return reducers.figure_of_plotly
         argparse: Any = sys.modules.get("argparse")
         if (
             argparse is not None

@@ -202,6 +202,14 @@ def part_of_plotly(part: Any) -> Any:
     return NotImplemented
 
 
+def figure_of_plotly(figure: Any) -> Any:
+    """A figure of plotly with its arrays: its own form has texts for them, which nobody makes arrays of again."""
+    props = {"data": figure._data, "layout": figure._layout}
+    if figure._frame_objs:
+        props["frames"] = [frame._props for frame in figure._frame_objs]
+    return type(figure), ({**props, "_grid_str": figure._grid_str, "_grid_ref": figure._grid_ref},)
+
+
 def refuse_placeholder(_: Any) -> NoReturn:
     """Refuse what is bound to a name that was lost."""
     raise NotPicklableError(LOST_EARLIER)

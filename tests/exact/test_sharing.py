@@ -634,14 +634,14 @@ def test_restoring_is_exact(server: Server, name: str) -> None:
 
 PLOTLY = """
 %%step 1
-import plotly.graph_objects as go
-fig = go.Figure(go.Bar(x=[1], y=[2]), layout={'title': 'T', 'annotations': [{'text': 'x'}]})
+import numpy as np, plotly.graph_objects as go
+fig = go.Figure(go.Bar(x=np.array([1]), y=[2]), layout={'title': 'T', 'annotations': [{'text': 'x'}]})
 %%step 2
 bar = fig.data[0]; layout = fig.layout; title = layout.title; note = layout.annotations[0]; lone = go.Bar(x=[3]); marker = bar.marker
 %%step 3
 bar.name = 'n'; note.text = 'z'; fig.add_trace(lone); done = 1
 %%step 4
-title.text = 'U'; lone.name = 'l'; marker.color = 'red'; told = [str(one) for one in (fig.data, title, note, lone)]
+title.text = 'U'; lone.name = 'l'; marker.color = 'red'; told = [str(one) for one in (fig.data, title, note, lone, list(bar.x))]
 same = fig.data[0] is bar, fig.layout is layout, layout.title is title, layout.annotations[0] is note, bar.marker is marker
 %%
 del fig, bar, layout, title, note, lone, marker

@@ -662,7 +662,7 @@ class Witness:
             return all(map(self.is_atom, (value.start, value.stop, value.step)))
         if kind.__module__ in ("datetime", "decimal", "fractions", "re", "uuid", "zoneinfo"):
             return True
-        if kind.__module__.startswith("pathlib"):
+        if str(kind.__module__).startswith("pathlib"):
             return True
         if kind.__module__ == "torch" and kind.__name__ in ("dtype", "device", "Size", "layout", "memory_format"):
             return True
@@ -848,7 +848,7 @@ class Witness:
             missing = object()
             now = value.get(missing)
             return f"{value.name} {'unset' if now is missing else self.text(now)}"
-        if type(value).__module__.startswith("matplotlib.") and hasattr(value, "get_figure"):
+        if str(type(value).__module__).startswith("matplotlib.") and hasattr(value, "get_figure"):
             figure = value if type(value).__name__ == "Figure" else value.get_figure()
             return f"in {self.picture(figure)}" if figure is not None else ""
         if isinstance(value, numpy.ma.MaskedArray):
@@ -882,9 +882,9 @@ class Witness:
                 return digest(value.get_state().numpy().tobytes())
             if isinstance(value, torch.UntypedStorage):
                 return f"{value.nbytes()} {value.is_shared()}"
-        if "scipy.sparse" in type(value).__module__:
+        if "scipy.sparse" in str(type(value).__module__):
             return ", ".join(f"{name}={self.text(item)}" for name, item in vars(value).items())
-        if type(value).__module__.startswith(("matplotlib.", "mpl_toolkits.")):
+        if str(type(value).__module__).startswith(("matplotlib.", "mpl_toolkits.")):
             return self.of_plot(value)
         return None
 

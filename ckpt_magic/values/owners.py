@@ -113,6 +113,13 @@ def can_change(value: Any) -> bool:
     return not by_reference(value)
 
 
+def comes_anew(value: Any) -> bool:
+    """Whether a restore may bring a value as another object: what can change, and definitions of the notebook."""
+    kind = type(value)
+    is_definition = kind is types.FunctionType or issubclass(kind, type)
+    return module_name(value) == "__main__" if is_definition else can_change(value)
+
+
 def parts_of(value: Any) -> Any:
     """What is in a container now; None for what is none."""
     return value.copy() if type(value) in CONTAINERS else None
@@ -202,7 +209,11 @@ def content_of(live: Any, inside: Any, before: Any) -> Any:
     if not isinstance(live, dict):
         return inside
     old = before if isinstance(before, dict) else {}
-    new = {key: item for key, item in inside.items() if old.get(key, ABSENT) is not item or can_change(item)}
+    new = {
+        key: item
+        for key, item in inside.items()
+        if old.get(key, ABSENT) is not item or can_change(item) or comes_anew(item) or comes_anew(key)
+    }
     return new, [key for key in old if key not in inside]
 
 

@@ -20,7 +20,7 @@ import abc
 import operator
 import sys
 import types
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from ckpt_magic.values.owners import (
     UNKNOWN,
     can_change,
     codes,
+    comes_anew,
     content_of,
     has_other_parts,
     holds_instances,
@@ -164,6 +165,7 @@ class Places:
         self._namespace = namespace
         self._kept: set[str] = set()  # set by a step here: notebook state from then on
         self._followed: set[str] = set()  # objects of libraries that variables hold
+        self._filled: set[str] = set()  # containers of libraries into which the notebook put objects
         self._originals: dict[str, Any] = {}
         self._own: dict[str, _Module] = {}
 
@@ -196,7 +198,7 @@ class Places:
         for place in self._kept:
             if place not in seen.values and (value := read(place)) is not ABSENT:
                 seen.values[place] = value
-        for place in self._followed - seen.values.keys():
+        for place in (self._followed | self._filled) - seen.values.keys():
             if (value := read(place)) is not ABSENT and can_change(value):
                 seen.values[place], seen.live[place] = inside_of(value), value
         owners, values = specials(words.read | calls.words, calls.compiled)
@@ -312,13 +314,16 @@ class Places:
                 if place in self._kept or not is_own(place):
                     rows.append((place, "original", None))
             elif place in found.live:
-                if place in delta.changed or place[0] == "@":  # a name shares what is in it
+                if _is_filled(before.parts.get(place), found.live[place]):
+                    self._filled.add(place)
+                if place in delta.changed or place[0] == "@" or place in self._filled:  # a name shares what is in it
                     rows.append((place, "pour", content_of(found.live[place], value, before.parts.get(place))))
             else:
                 rows.append((place, "set", value))
         for place, why in delta.lost.items():
             mine = place in found.surely or place[0] == "@" or place in before.values
-            if mine and (place not in found.live or has_other_parts(before.parts.get(place), found.live[place])):
+            is_ours = place not in found.live or place in self._filled
+            if mine and (is_ours or has_other_parts(before.parts.get(place), found.live[place])):
                 refused.append(f"{label(place)} ({why})")
         for place in delta.unknown - delta.lost.keys():
             value = found.live.get(place, found.values[place])
@@ -348,14 +353,16 @@ class Places:
         A step may change it in place by another name, or give that name another object.
         """
         for name, attributes in after.owners.items():
+            if name[0] == "@" and not name.startswith(_LIKE_ATTRIBUTES):
+                continue
             old = before.owners.get(name, {})
             for key, value in attributes.items():
-                if name[0] == "@" and not name.startswith("@subclasses of "):
-                    continue
                 if type(value) in ATOMS or issubclass(type(value), types.ModuleType):
                     continue
                 if old.get(key, ABSENT) is not value and (place := place_of(name, key)) in moved:
                     self._kept.add(place)
+        places = moved & after.live.keys() - self._kept
+        self._filled |= {one for one in places if _is_filled(before.parts.get(one), after.live[one])}
 
     def original(self, place: str) -> Any:
         """What a place held before anybody set it, if it was set here."""
@@ -421,7 +428,10 @@ class Places:
                     write(place, self._originals[place])
                 self._kept.discard(place)
             elif how == "pour" and old is not ABSENT:
+                before = parts_of(old)
                 pour(old, value)
+                if _is_filled(before, old):
+                    self._filled.add(place)
             else:
                 write(place, value)
                 self._kept.add(place)
@@ -593,6 +603,20 @@ class Places:
         return any(issubclass(type(one), type) and module_name(one) == "__main__" for one in inner)
 
 
+def _is_filled(before: Any, now: Any) -> bool:
+    """Whether a container of a library holds objects that it did not hold, which can change."""
+    if type(now) not in CONTAINERS:
+        return False
+    old = {identity(part) for part in _parts(before)}
+    return any(identity(part) not in old and comes_anew(part) for part in _parts(now))
+
+
+def _parts(container: Any) -> Iterator[Any]:
+    yield from container or ()
+    if isinstance(container, dict):
+        yield from container.values()
+
+
 def _is_inherited(owner: str, key: str) -> bool:
     """Whether an attribute of a class stands for one that it had from another class."""
     cls = read(owner)
@@ -609,6 +633,7 @@ class _Module:
         self.words = words_of(codes(module))
 
 
+_LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")
 _WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)
 _BUILTIN: Final = ATOMS | {list, dict, tuple, set, frozenset}
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})

@@ -165,6 +165,67 @@ r = [cls.__name__ for cls in Base.__subclasses__()]
     known="a class that a step changed is made anew, after the others",
 )
 
+scenario(
+    "an attribute that an unmarked cell sets on an object of a library which no name holds",
+    """
+%%step 1
+import threading
+seen = []
+%%
+threading.main_thread().seen = seen
+%%step 2
+seen.append(1)
+%%step 3
+r = threading.main_thread().seen is seen
+""",
+    known="only modules and classes are looked at, and objects that names hold",
+)
+scenario(
+    "an object in a container of a kind that its library made",
+    """
+%%step 1
+import matplotlib.units
+class Mark: pass
+class Converter(matplotlib.units.ConversionInterface): pass
+converter = Converter(); matplotlib.units.registry[Mark] = converter
+%%step 2
+converter.tag = [1]
+%%step 3
+r = matplotlib.units.registry[Mark] is converter
+""",
+    known="what else such a container does when it is filled, nobody knows",
+)
+scenario(
+    "a query of polars over the memory of an array",
+    """
+%%step 1
+import numpy as np, polars as pl
+a = np.arange(8.); query = pl.DataFrame({'x': pl.Series(a)}).lazy().filter(pl.col('x') > 2)
+%%
+a[3] = -5
+%%step 2
+n = 1
+%%step 3
+r = query.collect().shape
+""",
+    known="polars writes what a query is over, and does not tell where it lies",
+)
+scenario(
+    "a new type in the annotations of a function of an unmarked cell",
+    """
+%%step 1
+import typing
+Number = typing.NewType('Number', int); held = {Number: [1]}
+%%
+def f(x: Number): return x
+%%step 2
+held[Number].append(2)
+%%step 3
+r = f.__annotations__['x'] is Number
+""",
+    known="annotations are looked at for classes alone",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_what_is_not_covered_differs(server: Server, name: str) -> None:

@@ -1227,6 +1227,46 @@ r = colors_t is colorsys, len(mine.STATE)
     differs="folder path spec",
 )
 
+scenario(
+    "a compiled function is replaced, and the old one kept",
+    """
+%%step 1
+import math
+old = math.floor; seen = []
+def floor(x): seen.append(x); return old(x)
+math.floor = floor; table = {old: floor}
+%%step 2
+x = math.floor(2.5)
+%%
+y = math.floor(3.5)
+%%step 3
+math.floor = old; z = math.floor(4.5), table[math.floor](5.5)
+""",
+)
+
+scenario(
+    "objects in containers of libraries are changed by a later step",
+    """
+%%step 1
+import mimetypes, signal, sys
+class Hook:
+    def __call__(self, path): raise ImportError
+class Finder:
+    def find_spec(self, name, path=None, target=None): return None
+class Listener:
+    def heard(self, *args): pass
+hook = Hook(); finder = Finder(); listener = Listener(); types = [1]
+sys.path_hooks.append(hook)
+%%
+sys.meta_path.append(finder); signal.signal(signal.SIGUSR1, listener.heard); mimetypes.types_map['.mine'] = types
+%%step 2
+hook.tag = [2]; finder.tag = [3]; listener.tag = [4]; types.append(2)
+%%step 3
+r = sys.path_hooks[-1] is hook, sys.meta_path[-1] is finder
+r2 = signal.getsignal(signal.SIGUSR1).__self__ is listener, mimetypes.types_map['.mine'] is types
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -24,6 +24,7 @@ from ckpt_magic.errors import (
     UsageError,
 )
 from ckpt_magic.files.store import Store
+from ckpt_magic.steps import record
 from ckpt_magic.steps.looks import Looks
 from ckpt_magic.steps.push import push
 from tests.kernels import Kernel
@@ -849,3 +850,13 @@ def test_names_that_cannot_be_saved_are_one_note_if_they_are_many(folder: Path) 
     assert facts["notes"] == ["`a`, `b`, `c`, `d` cannot be saved"]
     facts = Kernel(folder).step(1, "a = b = c = (n for n in [])")
     assert facts["notes"] == [f"`{name}` (generator) cannot be saved" for name in "abc"]
+
+
+def test_the_module_that_a_namedtuple_names_is_no_package_to_be_searched_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Going through the files of all packages takes half a second."""
+    monkeypatch.setattr(record, "_distributions", lambda: pytest.fail("all packages are gone through"))
+    kernel = Kernel(folder)
+    kernel.step(1, "from collections import namedtuple\nNobodysCard = namedtuple('NobodysCard', 'rank suit')")
+    assert kernel.step(2, "card = NobodysCard(7, 'x')")["action"] == "saved"

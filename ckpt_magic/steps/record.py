@@ -298,8 +298,20 @@ def _installed_version(module: str) -> str | None:
     try:
         return importlib.metadata.version(module)
     except importlib.metadata.PackageNotFoundError:
+        if module not in sys.modules and not _can_be_found(module):
+            return None
         distributions = _distributions().get(module, ())  # `attr` is of `attrs`, `sklearn` of `scikit-learn`
         return importlib.metadata.version(distributions[0]) if distributions else None
+
+
+def _can_be_found(module: str) -> bool:
+    """Whether there is such a module: functions may name one that nobody has, as those of a `namedtuple` do."""
+    import importlib.util
+
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 @functools.cache

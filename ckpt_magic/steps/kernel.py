@@ -225,6 +225,7 @@ class Kernel:
             owned=found.owned,
             originals=self.places.originals(),
             gathered=gathered,
+            proofs=self.pages.proofs,
             kept=kept,
         )
 

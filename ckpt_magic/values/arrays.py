@@ -18,6 +18,7 @@ from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered
 from ckpt_magic.values.memory import identity, is_writeable
+from ckpt_magic.values.proofs import Proofs
 
 _COPIED: Final = 1000  # bytes that numpy copies when it reads an array; of more it lets the array lie over the text
 _OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
@@ -51,10 +52,19 @@ class Arrays:
         Plan for arrays that share memory.
     gathered
         Who gives the bytes of scattered arrays to the file; None copies them.
+    proofs
+        What is known of files that are written through maps.
     """
 
-    def __init__(self, known: Definitions, views: Iterable[View], gathered: Gathered | None = None) -> None:
+    def __init__(
+        self,
+        known: Definitions,
+        views: Iterable[View],
+        gathered: Gathered | None = None,
+        proofs: Proofs | None = None,
+    ) -> None:
         self._known = known
+        self._proofs = Proofs() if proofs is None else proofs
         self._gathered = gathered
         self._views = sorted(views, key=lambda view: view.low)
         self._lows = [view.low for view in self._views]
@@ -81,7 +91,9 @@ class Arrays:
         over = memmaps.root(array)
         if over is None:  # an array in memory that was computed from one
             return self.subarray(array)
-        return memmaps.opened(array, self._known) if over is array else memmaps.part(array, over, self._known)
+        if over is not array:
+            return memmaps.part(array, over, self._known)
+        return memmaps.opened(array, self._known, self._proofs)
 
     def subarray(self, array: Any) -> Any:
         """Write an array of a subclass (matrix, recarray, masked, the notebook's) as a view with attributes.

@@ -44,6 +44,8 @@ The rules, each with a test that a laxer rule would fail:
 11. A large buffer is not read again where the kernel of the system proves that nobody wrote to it (`pages`). A step
    that reaches it had it read before, so that writing the same bytes is no change; else what was written is changed.
    One that nothing but its name leads into (10) is not read before some code uses that name.
+12. A file below an array that writes to it (`numpy.memmap`) is not read again where its times prove that nobody wrote
+   to it, by that array or otherwise (`proofs`).
 """
 
 from __future__ import annotations

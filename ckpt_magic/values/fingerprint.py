@@ -48,6 +48,7 @@ from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_onc
 from ckpt_magic.values.parts import annotated, annotation_texts
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
+from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import ARROW, POLARS, Objects, Seen, Span
 
@@ -283,7 +284,8 @@ class Look(ValuePickler):
         self._guards: dict[int, int] = {}
         self._refs: dict[int, int] = {}
         self._guarding = copies_on_write()
-        super().__init__(self, namespace=namespace, buffer_callback=self._buffer)
+        proofs = None if known is None else known.proofs
+        super().__init__(self, namespace=namespace, buffer_callback=self._buffer, proofs=proofs)
         if self._paths:  # the pickler believes that it wrote them before, and says only which of them it met
             objects = map(owned.at, sorted(self._paths.values()))
             self.memo = {id(obj): (_FIRST_PLACE + at, obj) for at, obj in enumerate(objects)}
@@ -558,8 +560,8 @@ class Look(ValuePickler):
 
     # memory
 
-    def _made_arrays(self, views: Iterable[View], gathered: Gathered | None) -> Arrays:
-        return _ArraysAsTheyAre(self.definitions, views)
+    def _made_arrays(self, views: Iterable[View], gathered: Gathered | None, proofs: Proofs | None) -> Arrays:
+        return _ArraysAsTheyAre(self.definitions, views, proofs=proofs)
 
     def _note_array(self, array: Any) -> None:
         if array.size and identity(array) not in self._arrays.inner:

@@ -15,6 +15,7 @@ from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import Form
 from ckpt_magic.values.memory import is_writeable
+from ckpt_magic.values.proofs import Proofs
 
 _PROOF: Final = """lambda name, written, offset, size: (lambda os, hashlib, file: (
     file.seek(offset), hashlib.blake2b(file.read(size)).hexdigest() if written else
@@ -38,8 +39,8 @@ def root(array: Any) -> Any:
     return array if isinstance(array, numpy.memmap) and type(array.base) is mmap.mmap else None
 
 
-def opened(array: Any, known: Definitions) -> tuple[Any, ...]:
-    """Reduce a map of a file."""
+def opened(array: Any, known: Definitions, proofs: Proofs) -> tuple[Any, ...]:
+    """Reduce a map of a file, of which `proofs` tells what it holds."""
     if array.filename is None:
         raise NotPicklableError("a numpy.memmap of a file without a name")
     name, mode, size = array.filename, array.mode, array.nbytes
@@ -47,8 +48,8 @@ def opened(array: Any, known: Definitions) -> tuple[Any, ...]:
     if written:
         array.flush()
     try:
-        proof = _proof(name, written, array.offset, size)
-        if mode == "c" and _proof(name, True, array.offset, size) != _content(array):
+        proof = proofs.content(name, array.offset, size) if written else _proof(name, False, array.offset, size)
+        if mode == "c" and proofs.content(name, array.offset, size) != _content(array):
             raise NotPicklableError("a numpy.memmap with changes of its own")
     except OSError as error:
         raise NotPicklableError(f"a numpy.memmap whose file cannot be read: {error.strerror}") from error

@@ -24,6 +24,7 @@ from typing import Any, Final
 import xxhash
 
 from ckpt_magic.values.memory import identity, place_of
+from ckpt_magic.values.proofs import Proofs
 
 new_hash: Final[Callable[..., Any]] = xxhash.xxh3_128
 hash_at_once: Final[Callable[[bytes], str]] = xxhash.xxh3_128_hexdigest
@@ -131,11 +132,17 @@ class Pages:
         Whether to try to track writes; without it only maps of files are proofs.
     guard
         Called before memory is looked at; raises if that must not be.
+
+    Attributes
+    ----------
+    proofs
+        What is known of files that others can see being written.
     """
 
     def __init__(self, *, tracking: bool = True, guard: Callable[[], None] = lambda: None) -> None:
         self._tracking = tracking
         self.guard = guard
+        self.proofs = Proofs()
         self._forget_all()
 
     def _forget_all(self) -> None:
@@ -296,6 +303,7 @@ class Contents:
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
+        self.proofs = pages.proofs
         self._met: dict[tuple[int, int], Content] = {}
 
     def content(self, buffer: Any) -> Content:

@@ -44,6 +44,7 @@ from ckpt_magic.values.gathered import Gathered, arrow_column
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
+from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import by_reference, importable, marks
 from ckpt_magic.values.slots import unnoted
 
@@ -67,6 +68,8 @@ class ValuePickler(pickle.Pickler):
         Plan for arrays that share memory.
     gathered
         As of `pickling.write`.
+    proofs
+        What is known of files that are written through maps.
     """
 
     def __init__(
@@ -78,11 +81,12 @@ class ValuePickler(pickle.Pickler):
         buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
         views: Iterable[View] = (),
         gathered: Gathered | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
         self.namespace = namespace
         self.definitions = Definitions(namespace, makers=makers)
-        self._arrays = self._made_arrays(views, gathered)
+        self._arrays = self._made_arrays(views, gathered, proofs)
         self._owned = _owned()
         self._held_weakly: dict[int, Any] = {}
         self._claiming = False
@@ -100,8 +104,8 @@ class ValuePickler(pickle.Pickler):
         with unnoted():
             super().dump(obj)
 
-    def _made_arrays(self, views: Iterable[View], gathered: Gathered | None) -> Arrays:
-        return Arrays(self.definitions, views, gathered)
+    def _made_arrays(self, views: Iterable[View], gathered: Gathered | None, proofs: Proofs | None) -> Arrays:
+        return Arrays(self.definitions, views, gathered, proofs)
 
     def close(self) -> None:
         """Let go of all that was met: the reducers belong to the pickler, so it would stay until a collection."""

@@ -28,6 +28,7 @@ from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import Path, at
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
+from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import by_reference
 
 _SMALL_GLOBAL: Final = 1 << 20  # bytes; a larger value that functions read is not kept for plain readers of a method
@@ -88,6 +89,7 @@ def write(
     owned: Iterable[Path] = (),
     originals: Iterable[Owned] = (),
     gathered: Gathered | None = None,
+    proofs: Proofs | None = None,
     kept: Container[str] = (),
 ) -> Written:
     """Write `contents` as one pickle; buffers go in band, large ones as a `pickle.PickleBuffer` of their own.
@@ -113,6 +115,8 @@ def write(
         Definitions of libraries in whose places something else is now: they are met by their places.
     gathered
         Where `file` asks for the bytes of scattered arrays; without it they are copied.
+    proofs
+        What is known of files that are written through maps.
     kept
         Names of it that mean what they meant before the step, and are there because others came to share with them.
 
@@ -122,7 +126,7 @@ def write(
         Something in `contents` cannot be saved; the file is then of no use.
     """
     with contextlib.closing(
-        ValuePickler(file, namespace=namespace, makers=makers, views=tuple(views), gathered=gathered)
+        ValuePickler(file, namespace=namespace, makers=makers, views=tuple(views), gathered=gathered, proofs=proofs)
     ) as pickler:
         pickler.set_aside(originals)
         known = pickler.definitions

@@ -186,3 +186,24 @@ def test_a_map_is_read_once_per_change_of_it(tmp_path: Path, path: str, reads: l
     kernel.step(7, "z += 1")
     assert len(reads) == 3
     assert [stored(kernel, step) for step in (2, 3, 5, 6, 7)] == [{"z"}, {"n"}, {"big", "part"}, {"z"}, {"z"}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+@pytest.mark.parametrize("mode", ["r", "r+"])
+@pytest.mark.parametrize("way", ["os.replace(p + '.new', p)", "os.rename(p, p + '.old'); os.rename(p + '.new', p)"])
+def test_a_map_of_a_file_that_was_replaced_cannot_be_saved(tmp_path: Path, way: str, mode: str) -> None:
+    """The path leads to what another file holds."""
+    made = f"import numpy, os\np = {str(tmp_path / 'data')!r}\n"
+    (tmp_path / "data").write_bytes(b"1" * SIZE)
+    (tmp_path / "data.new").write_bytes(b"2" * SIZE)
+    kernel = Kernel(tmp_path)
+    kernel.step(1, f"{made}big = numpy.memmap(p, 'u1', {mode!r})")
+    kernel.step(2, f"{way}\nz = big[:1]")
+    assert kernel.plan is not None
+    meta = kernel.session.open(kernel.plan.key, 2)
+    assert meta is not None
+    assert {row["name"] for row in meta.meta["lost"]} == {"big", "z"}
+    kernel.step(3, f"big = numpy.memmap(p, 'u1', {mode!r})\nz = big[:1]")
+    again = Kernel(tmp_path, "end")
+    again.step(3, f"big = numpy.memmap(p, 'u1', {mode!r})\nz = big[:1]")
+    assert again.names["z"][0] == ord("2")

@@ -48,6 +48,8 @@ def opened(array: Any, known: Definitions, proofs: Proofs) -> tuple[Any, ...]:
     if written:
         array.flush()
     try:
+        if not proofs.is_mapped(array.base, array.__array_interface__["data"][0], name):
+            raise NotPicklableError("a numpy.memmap of a file in whose place another one is now")
         proof = proofs.content(name, array.offset, size) if written else _proof(name, False, array.offset, size)
         if mode == "c" and proofs.content(name, array.offset, size) != _content(array):
             raise NotPicklableError("a numpy.memmap with changes of its own")

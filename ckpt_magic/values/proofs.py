@@ -16,6 +16,7 @@ import os
 import platform
 import sys
 import time
+import weakref
 from typing import Any, Final
 
 TICK: Final = 0.03
@@ -33,6 +34,7 @@ class Proofs:
     def __init__(self) -> None:
         self._known: dict[tuple[str, int, int], tuple[_Times, str]] = {}
         self._tells: dict[int, bool] = {}  # by the number of a device
+        self._mapped = weakref.WeakKeyDictionary[mmap.mmap, tuple[int, int]]()  # device and file
 
     def content(self, name: str, offset: int, size: int) -> str:
         """Digest of a part of a file, in hexadecimal digits: BLAKE2b, as plain readers find it.
@@ -66,6 +68,31 @@ class Proofs:
             self._known[part] = times, digest
         return digest
 
+    def is_mapped(self, memory: mmap.mmap, address: int, name: str) -> bool:
+        """Whether a map is of the file that has this path now, and not of one that was moved away or replaced.
+
+        Parameters
+        ----------
+        memory
+            The map.
+        address
+            Somewhere in it.
+        name
+            The path.
+
+        Raises
+        ------
+        OSError
+            There is no such file.
+        """
+        status = os.stat(name)
+        file = status.st_dev, status.st_ino
+        if self._mapped.get(memory) != file:
+            if not _is_of(address, name, status.st_ino):
+                return False
+            self._mapped[memory] = file
+        return True
+
     def _tells_of_writes(self, descriptor: int, name: str) -> bool:
         """Whether the times of a file tell of writes through maps."""
         device = os.fstat(descriptor).st_dev
@@ -86,6 +113,20 @@ def read(file: Any, offset: int, size: int) -> str:
         digest.update(block[:count])
         size -= count
     return digest.hexdigest()
+
+
+def _is_of(address: int, name: str, number: int) -> bool:
+    """Whether the memory at an address is of a file, told by its number or, where layers have others, by its path."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                bounds, _, _, _, inode, *path = line.rstrip("\n").split(maxsplit=5)
+                low, high = (int(bound, 16) for bound in bounds.split("-"))
+                if low <= address < high:
+                    return int(inode) == number or path == [os.path.realpath(name)]
+    except OSError:  # another system
+        return True
+    return False
 
 
 def _times(descriptor: int) -> _Times:

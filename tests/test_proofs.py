@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ckpt_magic.values import proofs
+from ckpt_magic.values import memmaps, pages, proofs
 from ckpt_magic.values.proofs import Proofs
 from tests.kernels import Kernel
 
@@ -207,3 +207,30 @@ def test_a_map_of_a_file_that_was_replaced_cannot_be_saved(tmp_path: Path, way: 
     again = Kernel(tmp_path, "end")
     again.step(3, f"big = numpy.memmap(p, 'u1', {mode!r})\nz = big[:1]")
     assert again.names["z"][0] == ord("2")
+
+
+def test_a_private_map_is_not_read_while_its_pages_come_from_the_file(
+    tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if pages._Kernel.found() is None:
+        pytest.skip("this kernel does not tell")
+    usual = memmaps._content
+
+    def counted(array: Any) -> str:
+        reads.append("memory")
+        return usual(array)
+
+    monkeypatch.setattr(memmaps, "_content", counted)
+    (tmp_path / "data").write_bytes(b"1" * SIZE)
+    kernel = Kernel(tmp_path)
+    kernel.step(1, f"import numpy\nbig = numpy.memmap({str(tmp_path / 'data')!r}, 'u1', 'c')")
+    kernel.step(2, "n = int(big.sum())")
+    kernel.step(3, "z = big[10:]")
+    assert reads == []
+    kernel.step(4, "z[5] = ord('1')")
+    assert stored(kernel, 4) == set()
+    assert "memory" in reads
+    kernel.step(5, "z[5] = 7")
+    meta = kernel.session.open(kernel.plan.key, 5) if kernel.plan is not None else None
+    assert meta is not None
+    assert {row["name"] for row in meta.meta["lost"]} == {"big", "z"}

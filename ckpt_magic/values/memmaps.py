@@ -47,11 +47,13 @@ def opened(array: Any, known: Definitions, proofs: Proofs) -> tuple[Any, ...]:
     written = mode in ("r+", "w+")
     if written:
         array.flush()
+    address = array.__array_interface__["data"][0]
     try:
-        if not proofs.is_mapped(array.base, array.__array_interface__["data"][0], name):
+        if not proofs.is_mapped(array.base, address, name):
             raise NotPicklableError("a numpy.memmap of a file in whose place another one is now")
         proof = proofs.content(name, array.offset, size) if written else _proof(name, False, array.offset, size)
-        if mode == "c" and proofs.content(name, array.offset, size) != _content(array):
+        is_own = mode == "c" and not proofs.is_of_file((address, size))
+        if is_own and proofs.content(name, array.offset, size) != _content(array):
             raise NotPicklableError("a numpy.memmap with changes of its own")
     except OSError as error:
         raise NotPicklableError(f"a numpy.memmap whose file cannot be read: {error.strerror}") from error
@@ -62,7 +64,7 @@ def opened(array: Any, known: Definitions, proofs: Proofs) -> tuple[Any, ...]:
 
 
 def _content(array: Any) -> str:
-    return hashlib.blake2b(array.tobytes("A")).hexdigest()
+    return hashlib.blake2b(array.ravel("K").view("u1")).hexdigest()
 
 
 def part(array: Any, over: Any, known: Definitions) -> tuple[Any, ...]:

@@ -142,7 +142,7 @@ class Pages:
     def __init__(self, *, tracking: bool = True, guard: Callable[[], None] = lambda: None) -> None:
         self._tracking = tracking
         self.guard = guard
-        self.proofs = Proofs()
+        self.proofs = Proofs(self.is_of_file)
         self._forget_all()
 
     def _forget_all(self) -> None:
@@ -169,8 +169,7 @@ class Pages:
 
     def known(self, buffer: Any) -> Content | None:
         """The content that a buffer had at a look, if nothing was written there since; it is not held."""
-        if self._pid != os.getpid():  # a forked child: what the kernel tells is told to the parent
-            self._forget_all()
+        self._forget_the_parents()
         place = place_of(buffer)
         known = self._known.get(place)
         if known is None:
@@ -228,6 +227,12 @@ class Pages:
         """The living private maps of files, by `id`."""
         return {identity(one) for owner in self._maps if (one := owner()) is not None}
 
+    def is_of_file(self, place: tuple[int, int]) -> bool:
+        """Whether memory of a private map of a file surely comes from that file; see `place_of`."""
+        self._forget_the_parents()
+        kernel = self._kernel()
+        return kernel is not None and kernel.is_of_file(*_page_bounds(place))
+
     def prune(self, places: set[tuple[int, int]]) -> None:
         """Forget what is known of buffers that are no longer there."""
         for place in self._known.keys() - places:
@@ -238,6 +243,11 @@ class Pages:
             del self._spoiled[place]
 
     # -- private --------------------------------------------------------------------------------------------
+
+    def _forget_the_parents(self) -> None:
+        """Forget everything in a forked child: what the kernel tells is told to the parent."""
+        if self._pid != os.getpid():
+            self._forget_all()
 
     def _is_known(self, content: Content) -> bool:
         known = self._known.get(content.place)

@@ -17,6 +17,7 @@ import platform
 import sys
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any, Final
 
 TICK: Final = 0.03
@@ -29,9 +30,16 @@ _Times = tuple[int, int, int, int, int]
 
 
 class Proofs:
-    """Digests of parts of files, of which it is known when they no longer hold."""
+    """Digests of parts of files, of which it is known when they no longer hold.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    is_of_file
+        Whether memory of a private map, given by address and length, surely comes from the file as that is.
+    """
+
+    def __init__(self, is_of_file: Callable[[tuple[int, int]], bool] = lambda place: False) -> None:
+        self.is_of_file = is_of_file
         self._known: dict[tuple[str, int, int], tuple[_Times, str]] = {}
         self._tells: dict[int, bool] = {}  # by the number of a device
         self._mapped = weakref.WeakKeyDictionary[mmap.mmap, tuple[int, int]]()  # device and file

@@ -270,7 +270,16 @@ class Look(ValuePickler):
         self._flat.fast = True
         # The pickler asks for the persistent id of each object, also inside containers; None means "no id".
         self._scalars: dict[int, int] = {}
-        self.persistent_id = _sorter(self._held, self._texts, self._scalars)  # type: ignore[method-assign]
+        marks = {
+            **_marks_of_scalars(),
+            **dict.fromkeys(_of_pandas("pandas.core.dtypes.base", "ExtensionDtype"), self._mark_of_dtype),
+        }
+        marks |= dict.fromkeys(_of_pandas("pandas.core.arrays.base", "ExtensionArray"), self._mark_of_extension)
+        numpy: Any = sys.modules.get("numpy")
+        if hasattr(numpy, "dtype"):
+            marks |= {numpy.ndarray: self._mark_of_array}
+            marks |= dict.fromkeys(map(type, map(numpy.dtype, ("M8[s]", "m8[s]"))), _mark_of_times)
+        self.persistent_id = _sorter(self._held, self._texts, self._scalars, marks)  # type: ignore[method-assign,arg-type]
         self._paths = paths or {}
         self._beside: dict[owned.Path, str | None] = {}
         self._hash = new_hash()
@@ -284,11 +293,16 @@ class Look(ValuePickler):
         self._guards: dict[int, int] = {}
         self._refs: dict[int, int] = {}
         self._guarding = copies_on_write()
+        self._inner: _LookAtPart | None = None
+        self._parts: dict[tuple[Any, ...], tuple[Seen, Any]] = {}
+        self._again: list[Any] = []
         proofs = None if known is None else known.proofs
         super().__init__(self, namespace=namespace, buffer_callback=self._buffer, proofs=proofs)
         if self._paths:  # the pickler believes that it wrote them before, and says only which of them it met
             objects = map(owned.at, sorted(self._paths.values()))
             self.memo = {id(obj): (_FIRST_PLACE + at, obj) for at, obj in enumerate(objects)}
+
+    _is_of_part = False
 
     def look(self, value: Any, memo: pickle.Pickler | None = None) -> Seen:
         """Look at one value; gives `memo` the memory of what was written."""
@@ -323,7 +337,7 @@ class Look(ValuePickler):
             met = [one for one in [value, *_reachable(value, self.namespace)] if type(one) not in ATOMS]
             seen.met = dict(zip(map(identity, met), met, strict=True))
         many = len(held) + len(self._texts) > MANY
-        if many or self._written > MUCH or seen.contents:
+        if many or self._written > MUCH or seen.contents or self._is_of_part:
             seen.held = met if not self._beside else [one for one in met if identity(one) not in self._paths]
         is_plain = len(met) < _FEW and not many and _PLAIN.issuperset(map(type, held))
         self._texts.clear()
@@ -335,6 +349,10 @@ class Look(ValuePickler):
         noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
         if noted or self._paths:
             self._hand_over(seen)
+        if self._parts:
+            seen.take_in([part for part, _ in self._parts.values()], self._again)
+            self._parts.clear()
+            self._again.clear()
         else:
             seen.is_small = is_plain and seen.is_comparable and not seen.held and _are_unshared(met)
         return seen
@@ -414,7 +432,8 @@ class Look(ValuePickler):
         for module, name, note in _MEMORY:
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, getattr(library, name, ())):
-                return self._noting(getattr(self, note), usual)
+                noting = self._noting(getattr(self, note), usual)
+                return functools.partial(self._index, noting) if usual == self._arrays.index else noting
         if usual is None and references.library_of(kind) == "pandas" and not _keeps_selection(kind):
             return _without_caches
         if issubclass(kind, getattr(sys.modules.get("numba.core.serialize"), "ReduceMixin", ())):
@@ -596,6 +615,65 @@ class Look(ValuePickler):
         for codes in getattr(index, "codes", ()) if hasattr(index, "levels") else ():
             self._guard(codes, identity(index))
 
+    def _index(self, usual: Callable[[Any], Any], index: Any) -> Any:
+        """Look at an index by itself: those of frames that were made from one another have parts in common.
+
+        Nobody can change these, and after a restore they are not the same: what else holds them is none of the value's.
+        """
+        if self._paths or hasattr(index, "_range"):
+            return usual(index)
+        parts = [(name, one) for name, one in vars(index).items() if name not in _NOTED_BY_INDEX]
+        key = (type(index), *((name, identity(one)) for name, one in parts))  # views of one index have the same
+        rest = self._apart(key, index, parts)
+        return usual(index) if rest is None else (_Form, ("index", rest))
+
+    def _apart(self, key: tuple[Any, ...], value: Any, parts: Sequence[tuple[str, Any]] = ()) -> str | None:
+        """Look at a part of the value as if nothing else held what it consists of; what is equal by `key` once."""
+        if key not in self._parts:
+            if self._inner is None:
+                self._inner = _LookAtPart(self.namespace, self._known, self._makers)
+            if identity(value) in self._guards:
+                self._inner._guard(value, self._guards[identity(value)], self._refs.get(identity(value), 0))
+            seen = self._inner.look(value)
+            if not seen.is_comparable:
+                return None
+            self._parts[key] = seen, (value, parts)  # held: their ids are the key
+        else:
+            self._again += [one for _, one in parts if type(one) not in ATOMS]
+        return self._parts[key][0].rest
+
+    def _mark_of_extension(self, array: Any) -> bytes | None:
+        """Tell an array of an extension type that pandas holds for itself; see `_mark_of_array`."""
+        if identity(array) not in self._guards or self._paths:
+            return None
+        rest = self._apart((identity(array),), array)
+        return None if rest is None else f"array {rest}".encode()
+
+    def _mark_of_dtype(self, dtype: Any) -> bytes | None:
+        """Tell what a column holds by what that is: columns that were made from one another have it in common."""
+        if not hasattr(dtype, "categories"):
+            zone = type(getattr(dtype, "tz", None))
+            return f"{type(dtype).__name__} {dtype!r} {getattr(dtype, 'storage', '')} {zone}".encode()
+        form = None if dtype.categories is None else self._index(lambda _: None, dtype.categories)
+        return None if form is None else repr((dtype.ordered, form[1])).encode()
+
+    def _mark_of_array(self, array: Any) -> bytes | None:
+        """Tell an array that pandas holds for itself by what is in it.
+
+        Columns that were made from one another may have one such object; after a restore they only have one memory.
+        """
+        dtype, flags = array.dtype, array.flags
+        if identity(array) not in self._guards or dtype.kind not in "biufcmM" or not flags.forc:
+            return None
+        if dtype.kind not in "mM":
+            self._buffer(pickle.PickleBuffer(array))
+        elif array.nbytes < LARGE:
+            self._hash.update(new_hash(array.tobytes("A")).digest())
+        else:
+            return None
+        self._note_array(array)
+        return repr((dtype.str, array.shape, flags.c_contiguous, flags.f_contiguous, flags.writeable)).encode()
+
     def _guard(self, values: Any, guard: int, refs: int = 0) -> None:
         self._guards[identity(values)], self._refs[identity(values)] = guard, refs
         for owner, parts in ((values, ARRAY_PARTS), (getattr(values, "dtype", None), ("categories",))):
@@ -650,6 +728,18 @@ class Look(ValuePickler):
         return False
 
 
+class _LookAtPart(Look):
+    """Looks at an index or an array of pandas with all that it consists of."""
+
+    _is_of_part = True
+
+    def _index(self, usual: Callable[[Any], Any], index: Any) -> Any:
+        return usual(index)
+
+    def _mark_of_extension(self, array: Any) -> bytes | None:
+        return None
+
+
 class _LookInside(Look):
     """Looks at what libraries own, which is not written."""
 
@@ -657,16 +747,18 @@ class _LookInside(Look):
         """Nothing needs a name that is not written."""
 
 
-def _sorter(others: list[Any], texts: list[str], scalars: dict[int, int]) -> Callable[[Any], Any]:
+def _sorter(
+    others: list[Any], texts: list[str], scalars: dict[int, int], marks: Mapping[type, bytes | Callable[[Any], Any]]
+) -> Callable[[Any], Any]:
     """What a pickler asks for persistent ids: notes texts, which all get one id, apart from other objects.
 
     Literals of a cell are one object where they are equal, and those that a checkpoint gave back are other ones: texts
     are therefore written beside the pickle, which else would say "the same again" of some. Scalars of numpy have their
-    bytes for an id, or the number of the one that was met before: each of them would be asked how to write it. A
-    generator, since it is called for each of a million objects, and goes on in half the time that a function takes to
-    start.
+    bytes for an id, or the number of the one that was met before: each of them would be asked how to write it. Of other
+    kinds a function gives the id. A generator, since it is called for each of a million objects, and goes on in half
+    the time that a function takes to start.
     """
-    sorting = _sorting(others.append, texts.append, scalars, _marks_of_scalars())
+    sorting = _sorting(others.append, texts.append, scalars, marks)
     next(sorting)
     return sorting.send
 
@@ -675,7 +767,7 @@ def _sorting(
     note: Callable[[Any], None],
     note_text: Callable[[str], None],
     scalars: dict[int, int],
-    marks: Mapping[type, bytes],
+    marks: Mapping[type, bytes | Callable[[Any], Any]],
 ) -> Generator[Any, Any, None]:
     text_id, ident = 0, None
     while True:
@@ -686,10 +778,14 @@ def _sorting(
             ident = text_id
         elif kind in marks:
             note(obj)  # held from here on: no other one gets its `id`
-            ident = scalars.get(identity(obj))
-            if ident is None:
-                scalars[identity(obj)] = len(scalars) + 1
-                ident = marks[kind] + obj.tobytes()
+            mark = marks[kind]
+            if not isinstance(mark, bytes):
+                ident = mark(obj)
+            else:
+                ident = scalars.get(identity(obj))
+                if ident is None:
+                    scalars[identity(obj)] = len(scalars) + 1
+                    ident = mark + obj.tobytes()
         else:
             note(obj)
             ident = None
@@ -701,6 +797,22 @@ def _marks_of_scalars() -> dict[type, bytes]:
     numpy: Any = sys.modules.get("numpy")
     kinds = {numpy.dtype(code).type for code in "?bhilqBHILQefdFD"} if hasattr(numpy, "dtype") else set[type]()
     return {kind: kind.__name__.encode() for kind in kinds}
+
+
+def _mark_of_times(dtype: Any) -> bytes | None:
+    """Tell a dtype of times by its unit: there is not one object for each."""
+    return dtype.str.encode() if dtype.metadata is None else None
+
+
+def _of_pandas(module: str, name: str) -> list[type]:
+    """The types of pandas by which columns hold text, categories or times, or by which they tell that they do."""
+    base = getattr(sys.modules.get(module), name, None)
+    found: list[type] = []
+    todo = [] if base is None else [base]
+    while todo:
+        found.append(todo.pop())
+        todo += found[-1].__subclasses__()
+    return [kind for kind in found if references.library_of(kind) == "pandas" and references.by_reference(kind)]
 
 
 def _of_tree(value: Any, tree: trees.Tree, classes: Seen | None) -> Seen:
@@ -729,6 +841,12 @@ class _ArraysAsTheyAre(Arrays):
             digest.update(piece)
         return _Form, ("scattered", array.shape, array.dtype, digest.digest())
 
+    def block(self, block: Any) -> Any:
+        made, (values, place, *args), *rest = super().block(block)
+        if type(place) is slice:  # blocks that were made from one another may have it in common
+            place = slice(place.start, place.stop, place.step)
+        return made, (values, place, *args), *rest
+
     def joining(self, one: Any, way: str, *state: Any) -> tuple[Any, ...]:
         return ()
 
@@ -738,6 +856,7 @@ _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for
 _FEW = 100  # objects of a small value
 _PLAIN = frozenset({int, float, complex, str, bool, type(None), type(...), list, tuple, dict})
 _NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__"})
+_NOTED_BY_INDEX = frozenset({"_cache", "_id"})
 _MEMORY = (
     ("numpy", "ndarray", "_note_array"),
     ("numpy", "void", "_note_part"),
@@ -897,9 +1016,10 @@ def _keeps_selection(kind: type) -> bool:
 
 
 def _uncached(state: Any) -> Any:
-    if type(state) is not dict or "_cache" not in state:
+    if type(state) is not dict or state.keys().isdisjoint(("_cache", "_readonly")):
         return state
-    return {key: value for key, value in state.items() if key != "_cache"}
+    # what was made as a view says of itself that it can be written; else the class does
+    return {key: value for key, value in state.items() if key != "_cache" and (key, value) != ("_readonly", False)}
 
 
 def fingerprint(value: Any, *, room: int = SMALL) -> str | None:

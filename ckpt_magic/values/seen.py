@@ -236,6 +236,23 @@ class Seen:
         if self._rest is not None:
             self._rest = new_hash(repr((self._rest, part)).encode()).hexdigest()
 
+    @property
+    def rest(self) -> str | None:
+        """The digest of all but the contents of large buffers."""
+        return self._rest
+
+    def take_in(self, parts: Sequence[Seen], again: Sequence[Any]) -> None:
+        """Take in what looks found at objects whose digests are in that of the value, and what else refers to these."""
+        if self.held:
+            self.held = [*self.held, *(one for part in parts for one in part.held), *again]
+        self.met = {**self.met, **{ident: one for part in parts for ident, one in part.met.items()}}
+        self.guarded, self.is_small = frozenset(self.guarded).union(*(part.guarded for part in parts)), False
+        self.contents = (*self.contents, *(one for part in parts for one in part.contents))
+        self.made = (*self.made, *(one for part in parts for one in part.made))
+        self.spans = [*self.spans, *(one for part in parts for one in part.spans)]
+        self.functions = [*self.functions, *(one for part in parts for one in part.functions)]
+        self.owned = {**self.owned, **{path: digest for part in parts for path, digest in part.owned.items()}}
+
     def add(self, whole: Seen) -> None:
         """Take in what a look found at an object that the value leads into, and that was not entered here."""
         self.extend(whole._rest)

@@ -747,6 +747,11 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a cell beside an open figure", "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
      "fig, ax = plt.subplots()\nn = 2\n# %%\nm = n + 1", "ax.set_title('x')\ny = ax.get_title()\nplt.close('all')", {},
      text("n + 1", "n + 2")),
+    ("frames of several steps in a container of a cell", "import pandas as pd\n# %%\n%%step 1\ndf = pd.DataFrame({'a': [1, 2, 3], "
+     "'t': list('xyz'), 'k': pd.Categorical(list('xyx')), 'n': pd.array([1, None, 2], dtype='Int64'), "
+     "'w': pd.date_range('2020', periods=3, tz='UTC')})\n# %%\n%%step 2\nsub = df[df.a > 1]\nX = df[['a', 't', 'k', 'w']]\n"
+     "last = df.n.iloc[::-1]\nby_t = df.set_index('t')\n# %%\nframes = {'all': df, 'sub': sub, 'rest': [X, last, by_t]}\nm = 1",
+     "y = len(frames)", {}, text("m = 1", "m = 2")),
     # -- cells that only look
     ("a plot", "import matplotlib, pandas as pd\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
      "df = pd.DataFrame({'a': [1, 2, 3]})", "y = int(df.a.sum())", {}, cell("plt.plot(df.a)\nplt.close()")),

@@ -12,6 +12,7 @@ import logging
 import operator
 import threading
 import types
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -118,6 +119,12 @@ def comes_anew(value: Any) -> bool:
     kind = type(value)
     is_definition = kind is types.FunctionType or issubclass(kind, type)
     return module_name(value) == "__main__" if is_definition else can_change(value)
+
+
+def is_missed(value: Any) -> bool:
+    """Whether something is called when a value goes: who holds it meanwhile, to look at it, would change when."""
+    references = () if isinstance(value, type) else weakref.getweakrefs(value)  # sets of classes are told of each
+    return hasattr(type(value), "__del__") or any(getattr(one, "__callback__", None) is not None for one in references)
 
 
 def parts_of(value: Any) -> Any:

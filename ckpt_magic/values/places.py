@@ -42,6 +42,7 @@ from ckpt_magic.values.owners import (
     inside_of,
     is_handled,
     is_host,
+    is_missed,
     is_named_after,
     is_original,
     is_same_package,
@@ -199,7 +200,9 @@ class Places:
             if place not in seen.values and (value := read(place)) is not ABSENT:
                 seen.values[place] = value
         for place in (self._followed | self._filled) - seen.values.keys():
-            if (value := read(place)) is not ABSENT and can_change(value):
+            if (value := read(place)) is ABSENT or not can_change(value):
+                continue
+            if place in self._followed or not any(map(is_missed, _parts(value))):
                 seen.values[place], seen.live[place] = inside_of(value), value
         owners, values = specials(words.read | calls.words, calls.compiled)
         seen.owners |= owners

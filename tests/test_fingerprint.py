@@ -609,6 +609,7 @@ def test_names_of_seen_are_documented() -> None:
         "guarded",
         "held",
         "is_comparable",
+        "is_figure",
         "is_name",
         "is_small",
         "made",

@@ -841,3 +841,81 @@ def test_arrays_over_the_memory_of_others_are_looked_at(kernel: Kernel) -> None:
     kernel.step(1, "x = 1")
     kernel.step(2, "a_library.kept[0][7] = 1000.0")
     assert stored(kernel, 2)["other"][1][2] == 1000.0
+
+
+# --- several figures ---
+
+DRAW = "import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt"
+
+
+def drawn(name: str) -> str:
+    return f"{name}, {name}_ax = plt.subplots()\n{name}_line, = {name}_ax.plot([1, 2])\nplt.close()"
+
+
+@pytest.fixture
+def several(kernel: Kernel) -> Kernel:
+    kernel.cell(DRAW)
+    gc.collect()
+    kernel.step(1, drawn("a"))
+    kernel.step(2, drawn("b"))
+    return kernel
+
+
+def test_figures_do_not_tie_each_other(several: Kernel) -> None:
+    assert recorded(several, 2) == ["b", "b_ax", "b_line"]
+    several.step(3, "a_ax.set_title('x')")
+    assert recorded(several, 3) == ["a", "a_ax", "a_line"]
+    several.step(4, drawn("c"))
+    assert recorded(several, 4) == ["c", "c_ax", "c_line"]
+    assert is_found_closed(several, "a", "a_ax", "b", "b_ax", "b_line")
+
+
+def setting(figure: Any) -> list[Any]:
+    found: list[Any] = figure.axes[0].xaxis.get_major_formatter()._powerlimits
+    return found
+
+
+def test_restored_figures_hold_what_settings_hold(several: Kernel, tmp_path: Path) -> None:
+    import matplotlib
+
+    limits = matplotlib.rcParams["axes.formatter.limits"]
+    assert setting(several.names["a"]) is limits
+    again = Kernel(tmp_path, "end")
+    again.cell("import a_library")
+    again.cell(DRAW)
+    again.step(1, drawn("a"))
+    again.step(2, drawn("b"))
+    assert again.names["a"] is not several.names["a"]
+    for name in "ab":
+        assert setting(again.names[name]) is limits
+    with matplotlib.rc_context({"axes.formatter.limits": (-1, 2)}):
+        plain = stored(several, 2)["b"]
+    assert setting(plain) == limits
+    assert setting(plain) is not limits
+
+
+TOGETHER = {
+    "a setting": ("", "plt.rcParams['axes.formatter.limits'][0] = -4"),
+    "a setting that figures lead to": ("", "a_ax.title.get_path_effects().append(1)"),
+    "a name for a setting": ("held = plt.rcParams['axes.formatter.limits']", "held[0] = -4"),
+    "a container with one": ("held = [a_ax, plt.rcParams['axes.formatter.limits']]", "held[1][0] = -4"),
+    "a former setting": ("plt.rcParams['axes.formatter.limits'] = (-3, 3)", "a_ax.set_title('x')"),
+    "another object": ("b_ax.held = []", "a_ax.held = b_ax.held"),
+}
+
+
+@pytest.mark.parametrize("way", TOGETHER)
+def test_figures_that_have_something_in_common_are_saved_together(several: Kernel, way: str) -> None:
+    import matplotlib
+
+    before, step = TOGETHER[way]
+    limits, effects = (matplotlib.rcParams[key] for key in ("axes.formatter.limits", "path.effects"))
+    was = [*limits]
+    try:
+        several.cell(before)
+        several.step(3, "x = 1")
+        several.step(4, step)
+        assert {*recorded(several, 4)} >= {"a", "b"}
+    finally:
+        limits[:], effects[:] = was, []
+        matplotlib.rcParams.update({"axes.formatter.limits": was, "path.effects": []})

@@ -223,6 +223,7 @@ class Kernel:
             views=found.views,
             trees=found.trees,
             owned=found.owned,
+            settings=found.settings,
             originals=self.places.originals(),
             gathered=gathered,
             proofs=self.pages.proofs,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import collector, fingerprint, holders, references, sharing
+from ckpt_magic.values import collector, figures, fingerprint, holders, references, sharing
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.delta import State
 from ckpt_magic.values.makers import Makers
@@ -102,7 +102,8 @@ class Closed:
     def is_met(self, looks: Iterable[Seen], batches: Iterable[Batch], values: Mapping[str, Any]) -> bool:
         """Whether other names hold some of what is open, by themselves or in batches."""
         idents = set(map(identity, self.opening))
-        return any(seen.among(idents) for seen in looks) or any(
+        others = idents - figures.settings().keys()
+        return any(seen.among(others if seen.is_figure else idents) for seen in looks) or any(
             not idents.isdisjoint(map(identity, batch.among(values))) for batch in batches
         )
 
@@ -218,10 +219,13 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
     namespace = around.spaces[0]
     ties = sharing.Ties(namespace)
     linked = {name for key in (*state.links.objects, *state.links.memory) for name in key}
+    drawn = {name for name, seen in state.looks.items() if seen.is_figure}  # many take as long as a large value
+    drawn = drawn if sum(len(state.looks[name].met) for name in drawn) >= fingerprint.MANY // 2 else set()
     large = {name for name, seen in state.looks.items() if not seen.is_small and len(seen.met) >= fingerprint.MANY // 2}
-    for group in sharing.groups(state.links, linked | large):
+    for group in sharing.groups(state.links, linked | large | drawn):
         looks = [state.looks[name] for name in group]
-        if sum(len(seen.met) for seen in looks) < fingerprint.MANY // 2 or not used.isdisjoint(group):
+        is_small = sum(len(seen.met) for seen in looks) < fingerprint.MANY // 2
+        if (is_small and not drawn.issuperset(group)) or not used.isdisjoint(group):
             continue
         idents = {name: identity(namespace.get(name)) for name in group}
         if any(one.alone or not one.is_comparable or one.owned or one.guarded for one in looks):

@@ -20,7 +20,8 @@ The rules, each with a test that a laxer rule would fail:
    tie a frame to an array or Arrow data that somebody holds apart from pandas, and frames that were each made over one
    array: pandas knows nothing of that. Memory that cannot be shared in a pickle is lost.
 8. What libraries own (`logging.root.handlers`) is met by its name: it ties no names, and a change of it is no value
-   that can be saved, but a change all the same.
+   that can be saved, but a change all the same. Figures that hold the same list of plain values as a setting of
+   matplotlib are not tied by it: a restore looks it up there, and it is part of what each of them is.
 9. Looking and saving draw no random numbers, whatever a `__getstate__` of the user does.
 10. A value of very many objects (`fingerprint.MANY`, `MUCH`) is not looked at again while all of this holds:
    - at its last look nothing but one name led into it: no other name shares with it, Python counts no reference to
@@ -55,7 +56,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import batches, collector, fingerprint, generators, makers, owned, sharing, trees
+from ckpt_magic.values import batches, collector, figures, fingerprint, generators, makers, owned, sharing, trees
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
@@ -152,6 +153,8 @@ class Delta:
         What libraries own of what the saved names reach, and digests of it; empty for what is not compared.
     refused
         What the step did to such objects: a restore cannot do it again.
+    settings
+        Lists that the figures among the values hold and settings of matplotlib, too, with their keys.
     """
 
     values: dict[str, Any]
@@ -166,6 +169,7 @@ class Delta:
     buffers: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     owned: dict[owned.Path, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    settings: Sequence[tuple[str, list[Any]]] = ()
 
     @property
     def groups(self) -> dict[str, str]:
@@ -322,7 +326,15 @@ def compare(
         buffers={name: [content.place for content in after.looks[name].contents] for name in values},
         owned=held,
         refused=refused_paths,
+        settings=_settings(after.looks[name] for name in values if after.looks[name].is_figure),
     )
+
+
+def _settings(looks: Iterable[Seen]) -> list[tuple[str, list[Any]]]:
+    """What settings of matplotlib hold of what figures consist of."""
+    known = figures.settings()
+    met = {ident for seen in looks for ident in seen.among(known.keys())}
+    return [setting for ident, setting in known.items() if ident in met]
 
 
 def repeated(seen: Seen) -> tuple[Any, ...] | None:

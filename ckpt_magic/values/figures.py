@@ -55,6 +55,17 @@ _MANY: Final = 20  # items of one container
 _UPWARD: Final = ("_root_figure", "_parent_figure", "figure")  # of a subfigure; of an artist; before matplotlib 3.10
 
 
+def settings() -> dict[int, tuple[str, list[Any]]]:
+    """By `id`, lists that the settings of matplotlib hold, with their keys: figures hold the very same ones.
+
+    They tie no figures together, since a restored figure finds them again. Lists of other things than plain values
+    do: whether a setting still holds the same cannot be told of these in another kernel.
+    """
+    found: Any = getattr(sys.modules.get("matplotlib"), "rcParams", None)
+    items = dict.items(found) if isinstance(found, dict) else ()
+    return {identity(one): (key, one) for key, one in items if type(one) is list and ATOMS.issuperset(map(type, one))}
+
+
 def reducer(kind: type, usual: Callable[[Any], Any] | None, note: Callable[[Any], None]) -> Callable[[Any], Any] | None:
     """How a look reduces what figures consist of; None for other kinds.
 

@@ -158,12 +158,14 @@ class _Passes:
         if identity(figure) not in self._figures:
             memo = pickle.Pickler(io.BytesIO())
             self._figures[identity(figure)] = self._look(figure, memo=memo), memo
+            self._figures[identity(figure)][0].is_figure = True
         whole, memo = self._figures[identity(figure)]
         if value is figure:
             return copy.copy(whole)  # which is that of one name
         if whole.is_comparable:
             seen = self._look(value, memo)
             if seen.is_comparable and seen.among(self._libraries.paths.keys()) <= whole.met.keys():
+                seen.is_figure = not seen.among(figures.settings().keys())
                 seen.add(whole)
                 return seen
         return self._look(value)

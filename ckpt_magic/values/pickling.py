@@ -87,6 +87,7 @@ def write(
     views: Iterable[View] = (),
     trees: Iterable[tuple[Any, tuple[Any, ...]]] = (),
     owned: Iterable[Path] = (),
+    settings: Iterable[tuple[str, list[Any]]] = (),
     originals: Iterable[Owned] = (),
     gathered: Gathered | None = None,
     proofs: Proofs | None = None,
@@ -111,6 +112,9 @@ def write(
         (`trees.repeated`).
     owned
         Where libraries hold what is theirs: it is written as a way to get at it, wherever `contents` hold it.
+    settings
+        Lists of settings of matplotlib, with their keys: they are written as what the reader's settings hold, if that
+        is equal.
     originals
         Definitions of libraries in whose places something else is now: they are met by their places.
     gathered
@@ -137,7 +141,7 @@ def write(
             makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:
             with collector.off(), generators.kept():
-                pickler.dump(_top_form(contents, pickler, owned, trees))
+                pickler.dump(_top_form(contents, pickler, owned, settings, trees))
         except (NotPicklableError, MemoryError, OSError):
             raise
         except Exception as error:  # reducers of users and libraries raise anything
@@ -151,7 +155,11 @@ def write(
 
 
 def _top_form(
-    contents: Contents, pickler: ValuePickler, owned: Iterable[Path], trees: Iterable[tuple[Any, tuple[Any, ...]]]
+    contents: Contents,
+    pickler: ValuePickler,
+    owned: Iterable[Path],
+    settings: Iterable[tuple[str, list[Any]]],
+    trees: Iterable[tuple[Any, tuple[Any, ...]]],
 ) -> Form:
     known, namespace, shell = pickler.definitions, pickler.namespace, pickler.definitions.shell
     items: Any = contents.value
@@ -161,7 +169,8 @@ def _top_form(
         rest = Later(lambda: _globals(known))
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
     extras = _outer(contents.extras, namespace, shell)
-    first = (shell, known.codes.sources, *_met_by_name(pickler, owned), *_of_trees(pickler, trees))
+    met = (*_met_by_name(pickler, owned), *_met_in_settings(pickler, settings))
+    first = (shell, known.codes.sources, *met, *_of_trees(pickler, trees))
     return Form(operator.getitem, (first, contents.ambient, extras, value), 3)
 
 
@@ -180,6 +189,21 @@ def _met_by_name(pickler: ValuePickler, paths: Iterable[Path]) -> Iterator[Any]:
         yield form
     if forms:
         yield Later(lambda: _exchanged(pickler, forms))
+
+
+def _met_in_settings(pickler: ValuePickler, settings: Iterable[tuple[str, list[Any]]]) -> Iterator[Any]:
+    """The same for lists of settings, where those of the reader are equal."""
+    forms = dict[int, tuple[Form | Later, Any]]()
+    for key, held in settings:
+        form = Form(pickler.definitions.evaluated(_SETTING), key, [*held])
+        forms[id(form)] = form, held
+        yield form
+    if forms:
+        yield Later(lambda: _exchanged(pickler, forms))
+
+
+_SETTING: Final = """lambda key, held: (lambda now: now if repr(now) == repr(held) else held)(
+    __import__('matplotlib').rcParams.get(key))"""
 
 
 def _of_trees(pickler: ValuePickler, trees: Iterable[tuple[Any, tuple[Any, ...]]]) -> Iterator[Any]:

@@ -153,6 +153,8 @@ class Seen:
         Whether the value could be pickled.
     is_name
         Whether the value is written as a name.
+    is_figure
+        Whether the value is a figure of matplotlib or parts of one, and nothing else.
     is_small
         Whether the value is of plain kinds and reaches few objects, all of which nobody else holds: `batches`.
     """
@@ -168,6 +170,7 @@ class Seen:
             "guarded",
             "held",
             "is_comparable",
+            "is_figure",
             "is_name",
             "is_small",
             "made",
@@ -188,7 +191,7 @@ class Seen:
         self.functions: Sequence[Any] = ()
         self.made: tuple[int, ...] = ()
         self.owned: Mapping[owned.Path, str | None] = _NO_PATHS
-        self.is_small, self.is_comparable = False, rest is not None
+        self.is_small, self.is_figure, self.is_comparable = False, False, rest is not None
         kind = type(value)
         self.is_name = kind not in ATOMS and kind not in _CONTAINERS and references.by_reference(value)
         is_kept = self.is_name or rest is None or kind in _NAMES_OF_TYPES

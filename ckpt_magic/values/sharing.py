@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ckpt_magic.values import forms, memmaps, references, tokens
+from ckpt_magic.values import figures, forms, memmaps, references, tokens
 from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_subarray
 from ckpt_magic.values.memory import identity, is_writeable
 from ckpt_magic.values.placeholder import Placeholder
@@ -176,7 +176,7 @@ def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> dict[Names, list[R
     del seen
     shared = shared.union(*(looks[names[0]].met for names in twins if len(names) > 1))
     if shared:
-        shared = _tying(looks, shared - _guarded_everywhere(looks, shared), ties)
+        shared = _tying(looks, shared - _guarded_everywhere(looks, shared) - _of_figures_alone(looks, shared), ties)
     if not shared:
         return {}
     places: dict[str, dict[int, int]] = {}
@@ -199,6 +199,12 @@ def _guarded_everywhere(looks: Mapping[str, Seen], shared: set[int]) -> set[int]
     guarded = {ident for one in looks.values() for ident in one.guarded & shared}
     held = (one.met.keys() & guarded - one.guarded for one in looks.values())
     return guarded.difference(*held) if guarded else guarded
+
+
+def _of_figures_alone(looks: Mapping[str, Seen], shared: set[int]) -> set[int]:
+    """Those of the shared objects that settings of matplotlib hold, and of the names only figures."""
+    found = shared & figures.settings().keys() if any(one.is_figure for one in looks.values()) else set()
+    return found.difference(*(one.among(found) for one in looks.values() if not one.is_figure)) if found else found
 
 
 def _tying(looks: Mapping[str, Seen], shared: set[int], ties: Ties) -> set[int]:

@@ -1,5 +1,6 @@
 import copyreg
 from pathlib import Path
+from typing import Any
 
 from ckpt_magic.values.slots import slot_names, unnoted
 from tests.kernels import Kernel
@@ -33,11 +34,11 @@ def test_looking_at_instances_notes_nothing_in_their_classes(tmp_path: Path) -> 
 
 def test_slots_are_found_as_copyreg_finds_them() -> None:
     noting = copyreg._slotnames  # type: ignore[attr-defined]
-    space: dict[str, type] = {}
+    space: dict[str, Any] = {"__name__": "__main__"}
     exec(CLASSES, space)
     for name in ("Plain", "Slotted", "Both"):
         assert slot_names(space[name]) == [[], ["a", "_Slotted__b"]][name != "Plain"]
-        with unnoted(), unnoted():
+        with unnoted, unnoted:
             object.__new__(space[name]).__reduce_ex__(4)
         assert "__slotnames__" not in vars(space[name])
     assert copyreg._slotnames is noting  # type: ignore[attr-defined]

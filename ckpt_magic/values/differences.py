@@ -203,7 +203,7 @@ class _Comparison:
     def _objects(self, path: str, old: Any, new: Any) -> None:
         """Compare what two objects say that they are made of, as pickle does."""
         try:
-            with unnoted():
+            with unnoted:
                 one, other = old.__reduce_ex__(4), new.__reduce_ex__(4)
         except Exception:  # noqa: BLE001  # a reducer is the user's code
             self._unpicklable(path, old, new)

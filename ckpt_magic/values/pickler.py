@@ -101,7 +101,7 @@ class ValuePickler(pickle.Pickler):
         overriding = _overriding(self._reducers, self._reducer_for, self._shared)
         next(overriding)
         self.reducer_override = overriding.send  # type: ignore[method-assign]
-        with unnoted():
+        with unnoted:
             super().dump(obj)
 
     def _made_arrays(self, views: Iterable[View], gathered: Gathered | None, proofs: Proofs | None) -> Arrays:

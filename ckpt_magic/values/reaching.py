@@ -219,6 +219,7 @@ class _Reach:
         self.module = namespace.get("__name__")
         self.found: set[str] = set()
         self.met: dict[int, Any] = {identity(namespace): namespace}
+        self.asked: dict[int, Any] = {}  # what only weak references lead to
         self.code: deque[Any] = deque()  # functions and classes: always walked to the end
         self.data: deque[Any] = deque()  # everything else: until _WALK_LIMIT
         self.walked = 0
@@ -296,7 +297,10 @@ class _Reach:
             parts += value.ravel()[:_WALK_LIMIT].tolist()  # which the collector does not see
         self.walked += 1 + len(parts)
         if issubclass(kind, weakref.ref):
-            parts += ours(weakref.ref.__call__(value), self.namespace)
+            target = weakref.ref.__call__(value)
+            if identity(target) not in self.met and identity(target) not in self.asked:  # frames share by many of these
+                self.asked[identity(target)] = target
+                parts += ours(target, self.namespace)
         elif kind is contextvars.ContextVar:
             parts.append(value.get(None))
         elif kind is threading.local:

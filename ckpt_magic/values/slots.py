@@ -5,11 +5,13 @@ A class of the notebook is not pickled by anybody but us: ``dir(Account)`` would
 
 from __future__ import annotations
 
-import contextlib
 import copyreg
+import threading
 import types
-from collections.abc import Iterator
 from typing import Any, Final
+
+from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import is_own
 
 
 def slot_names(kind: Any) -> list[str]:
@@ -24,23 +26,36 @@ def slot_names(kind: Any) -> list[str]:
     return found
 
 
-@contextlib.contextmanager
-def unnoted() -> Iterator[None]:
-    """Within, objects are reduced without the note."""
-    known: dict[int, tuple[Any, list[str]]] = {}  # asked once per object
+class _Unnoted:
+    """Within, objects are reduced without the note in classes of the user's; in those of libraries it is made once."""
 
-    def find(kind: Any) -> list[str]:
-        found = known.get(id(kind))
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._known: dict[int, tuple[Any, list[str]]] = {}
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+            copyreg._slotnames = self._find  # type: ignore[attr-defined]
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if not self._depth:  # other threads may be within, too
+                copyreg._slotnames = _NOTING  # type: ignore[attr-defined]
+                self._known = {}
+
+    def _find(self, kind: Any) -> list[str]:
+        """Asked once per object of a class without the note."""
+        found = self._known.get(identity(kind))
         if found is None:
-            found = known[id(kind)] = kind, slot_names(kind)
+            module: object = kind.__module__
+            is_library = isinstance(module, str) and module != "__main__" and not is_own(module)
+            found = kind, _NOTING(kind) if is_library else slot_names(kind)
+            self._known[identity(kind)] = found
         return found[1]
-
-    before = copyreg._slotnames  # type: ignore[attr-defined]
-    copyreg._slotnames = find  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        copyreg._slotnames = before  # type: ignore[attr-defined]
 
 
 _NOTING: Final[Any] = copyreg._slotnames  # type: ignore[attr-defined]
+unnoted: Final = _Unnoted()

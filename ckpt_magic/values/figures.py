@@ -62,7 +62,7 @@ def settings() -> dict[int, tuple[str, list[Any]]]:
     do: whether a setting still holds the same cannot be told of these in another kernel.
     """
     found: Any = getattr(sys.modules.get("matplotlib"), "rcParams", None)
-    items = dict.items(found) if isinstance(found, dict) else ()
+    items = [*dict.items(found)] if isinstance(found, dict) else ()  # at once: a thread may change them
     return {identity(one): (key, one) for key, one in items if type(one) is list and ATOMS.issuperset(map(type, one))}
 
 
@@ -90,9 +90,10 @@ def _part(left_out: Set[str], usual: Callable[[Any], Any], note: Callable[[Any],
     """Reduce what figures consist of without attributes that are others after a restore, and with tuples met anew."""
     made, args, *rest = usual(obj)
     if rest and isinstance(rest[0], dict):
-        state = {name: part for name, part in rest[0].items() if name not in left_out}
         rest[0] = {
-            name: _anew(part, note) if type(part) is tuple or name in _SHARED else part for name, part in state.items()
+            name: _anew(part, note) if type(part) is tuple or name in _SHARED else part
+            for name, part in rest[0].items()
+            if name not in left_out
         }
     return made, args, *rest
 

@@ -176,7 +176,8 @@ def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> dict[Names, list[R
     del seen
     shared = shared.union(*(looks[names[0]].met for names in twins if len(names) > 1))
     if shared:
-        shared = _tying(looks, shared - _guarded_everywhere(looks, shared) - _of_figures_alone(looks, shared), ties)
+        shared = shared - _guarded_everywhere(looks, shared) - _of_figures_alone(looks, shared)
+        shared = _tying([looks[names[0]] for names in twins], shared, ties)
     if not shared:
         return {}
     places: dict[str, dict[int, int]] = {}
@@ -207,14 +208,14 @@ def _of_figures_alone(looks: Mapping[str, Seen], shared: set[int]) -> set[int]:
     return found.difference(*(one.among(found) for one in looks.values() if not one.is_figure)) if found else found
 
 
-def _tying(looks: Mapping[str, Seen], shared: set[int], ties: Ties) -> set[int]:
+def _tying(looks: Iterable[Seen], shared: set[int], ties: Ties) -> set[int]:
     """Those of the shared objects that tie the names that hold them."""
     found: set[int] = set()
     shared.discard(identity(ties.namespace))
-    for one in looks.values():
+    for one in looks:
         ids = one.among(shared)
         if ids:
-            shared = shared - ids
+            shared -= ids
             objects = one.some(ids)
             unsure = {kind for kind in set(map(type, objects)) if not ties.always(kind)}
             if unsure:

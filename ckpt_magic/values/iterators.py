@@ -5,6 +5,7 @@ Python's own way to pickle them copies what is left of a dict, and clamps the po
 
 from __future__ import annotations
 
+import array
 import gc
 import itertools
 import operator
@@ -28,6 +29,9 @@ _ADVANCED: Final = """lambda view, way, at, size: (lambda iterator: ([next(itera
 _BETWEEN: Final = """lambda kind, last, it, key, target: (lambda made: (
     made.__setstate__((target, None, target)), next(last(made, target)), made)[-1])(kind(it, key))"""
 _CALLED: Final = "lambda: (lambda iterator: (next(iterator, 0), iterator)[1])(iter(int, 0))"
+# An iterator over what has no iterator of its own, as an array of numpy, lets go of it at its end.
+_OVER_NOTHING: Final = """lambda: (lambda iterator: (list(iterator), iterator)[1])(
+    iter(type('Nothing', (), {'__getitem__': lambda self, at: ()[at]})()))"""
 _FINISHED: Final = """lambda name, qualname: (lambda made: (
     setattr(made, '__name__', name), setattr(made, '__qualname__', qualname), made.close(), made)[-1])(
     (lambda: (yield))())"""
@@ -45,6 +49,10 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         types.GeneratorType: lambda generator: _finished(generator, known),
         itertools.groupby: lambda groups: _in_groups(groups, known),
     }
+    for one in (b"", bytearray(), array.array("b")):
+        found[type(iter(one))] = _or_at_its_end(iter, (one,))
+    found[type(iter("é"))] = _or_at_its_end(iter, ("é",), 1)
+    found[type(iter(_Sequence()))] = _or_at_its_end(known.evaluated(_OVER_NOTHING), ())
     found |= {type(way(view)): _over_dict(view, way, known) for view in views for way in (iter, reversed)}
     ordered: Any = OrderedDict()
     found[type(iter(ordered))] = _over_ordered_dict(known)
@@ -56,6 +64,23 @@ def _over_list(iterator: Any, known: Definitions) -> Any:
     if not state:  # at its end, where one that goes backwards says that it goes forwards
         return (reversed if type(iterator) is type(reversed([])) else made), args
     return made, args, (args[0], state[0]), None, None, known.evaluated(_PLACE)
+
+
+class _Sequence:
+    """What is gone over by asking for one item after another."""
+
+    def __getitem__(self, at: int) -> Any:
+        return ()[at]
+
+
+def _or_at_its_end(*made: Any) -> Reducer:
+    """Reduce as Python does; but at its end, where an iterator says that it goes over a tuple or text, to `made`."""
+
+    def reduce(iterator: Any) -> Any:
+        usual = iterator.__reduce__()
+        return made if len(usual) == 2 and usual[1] in (((),), ("",)) else usual
+
+    return reduce
 
 
 def _over_set(iterator: Any) -> Any:

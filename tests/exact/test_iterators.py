@@ -24,6 +24,23 @@ rest = list(it), list(e), list(z), next(c), list(done)
 """,
 )
 scenario(
+    "iterators at their end, over each kind",
+    """
+%%step 1
+import array
+import numpy as np
+ended = [iter(one) for one in ([1], (1,), {1: 2}, {1}, 'a', 'é', b'a', bytearray(b'a'), range(1), array.array('i', [1]))]
+ended += [iter(np.array([1])), reversed([1]), iter({1: 2}.items())]
+begun = [iter(b'ab'), iter('éa'), iter(array.array('i', [1, 2])), iter(np.array([1, 2]))]
+for one in ended: list(one)
+firsts = [next(one) for one in begun]
+%%step 2
+kinds = [type(one).__name__ for one in ended]
+%%step 3
+rest = [list(one) for one in ended + begun]
+""",
+)
+scenario(
     "views of dicts",
     """
 %%step 1

@@ -29,7 +29,7 @@ _ADVANCED: Final = """lambda view, way, at, size: (lambda iterator: ([next(itera
 _BETWEEN: Final = """lambda kind, last, it, key, target: (lambda made: (
     made.__setstate__((target, None, target)), next(last(made, target)), made)[-1])(kind(it, key))"""
 _CALLED: Final = "lambda: (lambda iterator: (next(iterator, 0), iterator)[1])(iter(int, 0))"
-# An iterator over what has no iterator of its own, as an array of numpy, lets go of it at its end.
+_ENDED: Final = "lambda items: (lambda iterator: (list(iterator), iterator)[1])(iter(items))"  # it lets go of them
 _OVER_NOTHING: Final = """lambda: (lambda iterator: (list(iterator), iterator)[1])(
     iter(type('Nothing', (), {'__getitem__': lambda self, at: ()[at]})()))"""
 _FINISHED: Final = """lambda name, qualname: (lambda made: (
@@ -49,9 +49,8 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         types.GeneratorType: lambda generator: _finished(generator, known),
         itertools.groupby: lambda groups: _in_groups(groups, known),
     }
-    for one in (b"", bytearray(), array.array("b")):
-        found[type(iter(one))] = _or_at_its_end(iter, (one,))
-    found[type(iter("é"))] = _or_at_its_end(iter, ("é",), 1)
+    for one in (b"", bytearray(), array.array("b"), "é"):
+        found[type(iter(one))] = _or_at_its_end(known.evaluated(_ENDED), (one,))
     found[type(iter(_Sequence()))] = _or_at_its_end(known.evaluated(_OVER_NOTHING), ())
     found |= {type(way(view)): _over_dict(view, way, known) for view in views for way in (iter, reversed)}
     ordered: Any = OrderedDict()
@@ -67,7 +66,7 @@ def _over_list(iterator: Any, known: Definitions) -> Any:
 
 
 class _Sequence:
-    """What is gone over by asking for one item after another."""
+    """What is gone over by asking for one item after another, as an array of numpy."""
 
     def __getitem__(self, at: int) -> Any:
         return ()[at]

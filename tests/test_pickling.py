@@ -665,5 +665,5 @@ def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(
         kernel = Kernel(tmp_path, start)
         kernel.cell(f"from {__name__} import Formula")
         facts = [kernel.step(*cell) for cell in cells]
-    assert [one["action"] for one in facts] == ["restored", "restored"]
+    assert [one["action"] for one in facts] == ["restored", "restored"], [one["reason"] for one in facts]
     assert kernel.names["made"].value == 3

@@ -325,8 +325,7 @@ class Places:
                 rows.append((place, "set", value))
         for place, why in delta.lost.items():
             mine = place in found.surely or place[0] == "@" or place in before.values
-            is_ours = place not in found.live or place in self._filled
-            if mine and (is_ours or has_other_parts(before.parts.get(place), found.live[place])):
+            if mine and (place not in found.live or has_other_parts(before.parts.get(place), found.live[place])):
                 refused.append(f"{label(place)} ({why})")
         for place in delta.unknown - delta.lost.keys():
             value = found.live.get(place, found.values[place])

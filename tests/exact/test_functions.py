@@ -793,6 +793,20 @@ y = inverse([0.]).tolist()
 r = inverse([0., 1.]).tolist(), quiet._call is np.errstate()._call
 """,
 )
+scenario(
+    "a new type in the annotations of a function of an unmarked cell",
+    """
+%%step 1
+import typing
+Number = typing.NewType('Number', int); held = {Number: [1]}
+%%
+def f(x: Number): return x
+%%step 2
+held[Number].append(2)
+%%step 3
+r = f.__annotations__['x'] is Number
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -210,21 +210,6 @@ r = query.collect().shape
 """,
     known="polars writes what a query is over, and does not tell where it lies",
 )
-scenario(
-    "a new type in the annotations of a function of an unmarked cell",
-    """
-%%step 1
-import typing
-Number = typing.NewType('Number', int); held = {Number: [1]}
-%%
-def f(x: Number): return x
-%%step 2
-held[Number].append(2)
-%%step 3
-r = f.__annotations__['x'] is Number
-""",
-    known="annotations are looked at for classes alone",
-)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

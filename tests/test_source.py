@@ -564,3 +564,18 @@ def test_what_code_may_find_as_it_was_and_what_of_it_is_but_a_number_is_told(
 def test_a_thousand_branches_are_followed() -> None:
     code = "if a == 0:\n    y = 0\n" + "".join(f"elif a == {i}:\n    y = {i}\n" for i in range(1, 1000))
     assert source.names(ast.parse(f"{code}else:\n    y = 1\ny")).fetches == {"a"}
+
+
+def test_code_is_parsed_again_where_python_stumbles_over_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, calls = ast.parse, list[str]()
+
+    def stumbling(code: str) -> ast.Module:
+        calls.append(code)
+        if len(calls) < 3:
+            raise SystemError("AST constructor recursion depth mismatch (before=39, after=41)")
+        return parse(code)
+
+    monkeypatch.setattr(ast, "parse", stumbling)
+    tree = source.parsed("a = 1")
+    assert tree is not None and len(tree.body) == 1
+    assert len(calls) == 3

@@ -167,6 +167,6 @@ def _uses(function: types.FunctionType) -> tuple[set[str], set[str]] | None:
 def _source(thing: Any) -> tuple[str, ast.Module | None]:
     try:
         text = textwrap.dedent(inspect.getsource(thing))
-        return text, ast.parse(text)
+        return text, source.parse(text)
     except (OSError, TypeError, SyntaxError):
         return "", None

@@ -152,7 +152,7 @@ class _Module:
 
 @functools.lru_cache(maxsize=_MODULES)
 def _module(text: str) -> _Module:
-    tree, whole = _parsed(text), _of_text(text)
+    tree, whole = source.parsed(text), _of_text(text)
     if tree is None:
         return _Module(f"{whole}:{whole}")
     nodes = [source.nodes(node) for node in tree.body]
@@ -349,7 +349,7 @@ def at_import(text: str, *, called: bool = False) -> AtImport:
 
     With `called` all else that the module defines, too.
     """
-    tree = _parsed(text)
+    tree = source.parsed(text)
     if tree is None:
         return AtImport()
     keys, texts, opens, lists, near = set[str](), set[str](), set[str](), set[str](), False
@@ -470,22 +470,11 @@ class Texts:
 @functools.lru_cache(maxsize=8)  # each run of a pipeline of methods asks for those of its script
 def _defined_in(text: str) -> dict[tuple[str, int], ast.stmt] | None:
     """The functions and classes in a text, by name and first line; None if it cannot be parsed."""
-    tree = _parsed(text)
+    tree = source.parsed(text)
     if tree is None:
         return None
     nodes = [node for node in source.nodes(tree) if isinstance(node, _DEFINITIONS)]
     return {(node.name, _first_line(node)): node for node in nodes}
-
-
-def _parsed(text: str) -> ast.Module | None:
-    for _ in range(5):
-        try:
-            return ast.parse(text)
-        except SystemError:  # before 3.13 parses of several threads disturb each other, see python/cpython#106905
-            continue
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-    return None
 
 
 def _of_text(text: str) -> str:

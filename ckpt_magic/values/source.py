@@ -6,6 +6,7 @@ Handed the *transformed* tree of a cell, in which magics are `get_ipython().run_
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import io
@@ -950,10 +951,24 @@ def _branches(kind: type[ast.AST]) -> list[str]:
 _LEAVES: Final = _SKIPPED_FIELDS | {"op", "ops", "id", "attr", "arg", "asname", "module", "level"}
 
 
+def parse(code: str) -> ast.Module:
+    """Parse code as `ast.parse` does; again where another thread parses, too.
+
+    Before 3.13 such two disturb each other (a `SystemError`), see python/cpython#106905.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(SystemError):
+            return ast.parse(code)
+    return ast.parse(code)
+
+
+_TRIES: Final = 5
+
+
 def parsed(code: str) -> ast.Module | None:
     """The tree of some code; None if it is no plain Python."""
     try:
-        return ast.parse(code)
+        return parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # MemoryError: what the parser says to deep nesting
         return None
 

@@ -175,7 +175,7 @@ class Around:
         look = spots_of.look(cell.words, cell.reads, cell.imports)
         added = {part: False for part, is_set in parts.items() if is_set}
         moved = spots_of.moved(cell.places, look, cell.words)
-        spots_of.keep(cell.places, look, moved.keys())
+        spots_of.keep(cell.places, look, moved.keys(), cell.words)
         for place, is_added in moved.items():
             added[part_of(PLACE, place)] = is_added
         for place, print_ in _prints(look).items():

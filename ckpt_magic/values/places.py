@@ -349,17 +349,21 @@ class Places:
             if path[0] not in ("logging", "sys", "warnings", "matplotlib") and not is_of_the_process(path):
                 self._followed.add(f"{path[0]}:{'.'.join(path[1:])}")
 
-    def keep(self, before: Look, after: Look, moved: Set[str]) -> None:
+    def keep(self, before: Look, after: Look, moved: Set[str], words: Words) -> None:
         """Look from now on at what an unmarked cell put into these places, as at what a step did.
 
-        A step may change it in place by another name, or give that name another object.
+        A step may change it in place by another name, or give that name another object. What a module of the user's
+        own holds as its import made it, is none of that.
         """
         for name, attributes in after.owners.items():
             if name[0] == "@" and not name.startswith(_LIKE_ATTRIBUTES):
                 continue
             old = before.owners.get(name, {})
+            is_loaded = name not in before.owners and is_own(name)
             for key, value in attributes.items():
                 if type(value) in ATOMS or issubclass(type(value), types.ModuleType):
+                    continue
+                if is_loaded and key not in words.stored:
                     continue
                 if old.get(key, ABSENT) is not value and (place := place_of(name, key)) in moved:
                     self._kept.add(place)

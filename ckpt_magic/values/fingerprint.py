@@ -351,12 +351,12 @@ class Look(ValuePickler):
         noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
         if noted or self._paths:
             self._hand_over(seen)
+        else:
+            seen.is_small = is_plain and seen.is_comparable and not seen.held and _are_unshared(met)
         if self._parts:
             seen.take_in([part for part, _ in self._parts.values()], self._again)
             self._parts.clear()
             self._again.clear()
-        else:
-            seen.is_small = is_plain and seen.is_comparable and not seen.held and _are_unshared(met)
         return seen
 
     def _is_plain(self, kind: type) -> bool:

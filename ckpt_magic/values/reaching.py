@@ -298,7 +298,7 @@ class _Reach:
         self.walked += 1 + len(parts)
         if issubclass(kind, weakref.ref):
             target = weakref.ref.__call__(value)
-            if identity(target) not in self.met and identity(target) not in self.asked:  # frames share by many of these
+            if identity(target) not in self.asked:  # frames that share are led to by many of these
                 self.asked[identity(target)] = target
                 parts += ours(target, self.namespace)
         elif kind is contextvars.ContextVar:

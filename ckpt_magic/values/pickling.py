@@ -169,37 +169,37 @@ def _top_form(
         rest = Later(lambda: _globals(known))
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
     extras = _outer(contents.extras, namespace, shell)
-    met = (*_met_by_name(pickler, owned), *_met_in_settings(pickler, settings))
-    first = (shell, known.codes.sources, *met, *_of_trees(pickler, trees))
+    named = itertools.chain(_of_libraries(owned), _of_settings(pickler, settings))
+    first = (shell, known.codes.sources, *_met_by_name(pickler, named), *_of_trees(pickler, trees))
     return Form(operator.getitem, (first, contents.ambient, extras, value), 3)
 
 
-def _met_by_name(pickler: ValuePickler, paths: Iterable[Path]) -> Iterator[Any]:
-    """Forms that get objects of libraries, and one that lets the pickler believe it wrote the objects themselves.
+def _met_by_name(pickler: ValuePickler, named: Iterable[tuple[Form, Any]]) -> Iterator[Any]:
+    """Forms that get objects, and one that lets the pickler believe it wrote the objects themselves.
 
     It asks no reducer about an exact dict or list, but all that it finds in its memo is written as "the same again".
     """
     forms = dict[int, tuple[Form | Later, Any]]()
-    for path in paths:
-        obj = at(path)
-        form: Any = sys.modules[path[0]]
-        for name in path[1:]:
-            form = Form(getattr, form, name)
+    for form, obj in named:
         forms[id(form)] = form, obj
         yield form
     if forms:
         yield Later(lambda: _exchanged(pickler, forms))
 
 
-def _met_in_settings(pickler: ValuePickler, settings: Iterable[tuple[str, list[Any]]]) -> Iterator[Any]:
+def _of_libraries(paths: Iterable[Path]) -> Iterator[tuple[Any, Any]]:
+    """What gets objects that libraries own, with these."""
+    for path in paths:
+        form: Any = sys.modules[path[0]]
+        for name in path[1:]:
+            form = Form(getattr, form, name)
+        yield form, at(path)
+
+
+def _of_settings(pickler: ValuePickler, settings: Iterable[tuple[str, list[Any]]]) -> Iterator[tuple[Form, Any]]:
     """The same for lists of settings, where those of the reader are equal."""
-    forms = dict[int, tuple[Form | Later, Any]]()
     for key, held in settings:
-        form = Form(pickler.definitions.evaluated(_SETTING), key, [*held])
-        forms[id(form)] = form, held
-        yield form
-    if forms:
-        yield Later(lambda: _exchanged(pickler, forms))
+        yield Form(pickler.definitions.evaluated(_SETTING), key, [*held]), held
 
 
 _SETTING: Final = """lambda key, held: (lambda now: now if repr(now) == repr(held) else held)(

@@ -330,7 +330,7 @@ def test_the_type_of_a_file_system_is_what_stat_says(tmp_path: Path, place: str)
         pytest.skip(f"there is no {path}")
     said = subprocess.run(["stat", "-f", "-c", "%t", path], capture_output=True, text=True, check=True).stdout
     with descriptor_of(path) as descriptor:
-        assert maps._linux_type(descriptor) == int(said, 16)
+        assert linux_type(descriptor) == int(said, 16)
 
 
 @contextlib.contextmanager
@@ -342,7 +342,7 @@ def descriptor_of(path: Path) -> Iterator[int]:
 
 @pytest.mark.parametrize("kind", [0x6969, 0xFF534D42, 0xFE534D42, 0x65735546, 0x01021997, 0])
 def test_network_file_systems_are_not_mapped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: int) -> None:
-    monkeypatch.setattr(maps, "_linux_type", lambda descriptor: kind)
+    monkeypatch.setattr(maps, "linux_type", lambda descriptor: kind)
     (tmp_path / "a").write_bytes(b"xyz")
     mapped = open_map(tmp_path / "a")
     assert not mapped.mapped
@@ -381,6 +381,7 @@ def test_writing_makes_no_second_copy_of_a_payload(tmp_path: Path) -> None:
 import resource, sys, hashlib, pickle
 import numpy as np
 from ckpt_magic.files.payloads import PayloadWriter
+from ckpt_magic.filesystems import linux_type
 array = np.ones(32 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with open({str(tmp_path / "a")!r}, "w+b", buffering=0) as file:

@@ -139,7 +139,7 @@ def test_parts_of_a_file_are_told_apart(path: str) -> None:
     assert parts == [known.content(path, offset, size) for offset, size in ((0, SIZE), (SIZE, SIZE), (0, 2 * SIZE))]
 
 
-@pytest.mark.parametrize("told", [{"_kind": 0}, {"_kind": 0xEF53, "_tried_out": False}])
+@pytest.mark.parametrize("told", [{"linux_type": 0}, {"linux_type": 0xEF53, "_tried_out": False}])
 def test_a_file_is_always_read_where_its_times_do_not_tell(
     told: dict[str, Any], tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

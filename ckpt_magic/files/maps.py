@@ -20,6 +20,7 @@ from ckpt_magic.errors import DamagedError
 from ckpt_magic.files.extents import Extent
 from ckpt_magic.files.payloads import Row
 from ckpt_magic.files.streams import Progress, read_into
+from ckpt_magic.filesystems import linux_type
 
 resource: Any = None
 with suppress(ImportError):  # not on Windows
@@ -192,7 +193,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 def _may_be_mapped(descriptor: int) -> bool:
     system = platform.system()
     if system == "Linux":
-        return _linux_type(descriptor) not in _UNSAFE_TYPES
+        return linux_type(descriptor) not in _UNSAFE_TYPES
     return system == "Darwin" and _darwin_type(descriptor) in (b"apfs", b"hfs")
 
 
@@ -205,20 +206,6 @@ _UNSAFE_TYPES = frozenset({
     0x786F4256,  # folders shared by VirtualBox
     0,  # unknown
 })  # fmt: skip
-
-
-def _linux_type(descriptor: int) -> int:
-    """``f_type`` of fstatfs, the first word of the structure; 0 if it cannot be had.
-
-    /proc/self/mountinfo would do without ctypes, but files on Btrfs and overlayfs have device numbers not listed there.
-    """
-    result = ctypes.create_string_buffer(512)
-    try:
-        failed = ctypes.CDLL(None, use_errno=True).fstatfs(descriptor, result)
-    except (OSError, AttributeError):  # a libc without dlopen, or without this call
-        return 0
-    kind = ctypes.c_uint32 if sys.byteorder == "big" and platform.machine() == "s390x" else ctypes.c_ulong
-    return 0 if failed else kind.from_buffer(result).value & 0xFFFFFFFF
 
 
 def _darwin_type(descriptor: int) -> bytes:

@@ -9,16 +9,15 @@ that the file had just before tell of each write from then on. That is tried out
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import mmap
 import os
-import platform
-import sys
 import time
 import weakref
 from collections.abc import Callable
 from typing import Any, Final
+
+from ckpt_magic.filesystems import linux_type
 
 TICK: Final = 0.03
 """Seconds; the times of files may go on in steps, the longest of which is a third of this."""
@@ -105,7 +104,7 @@ class Proofs:
         """Whether the times of a file tell of writes through maps."""
         device = os.fstat(descriptor).st_dev
         if device not in self._tells:
-            if _kind(descriptor) not in _LOCAL:
+            if linux_type(descriptor) not in _LOCAL:
                 self._tells[device] = False
             else:
                 with contextlib.suppress(OSError):  # nothing can be made in this folder; in another it may be
@@ -168,19 +167,6 @@ _LOCAL: Final = frozenset({
     0xF2F52010,  # F2FS
     0x794C7630,  # overlayfs, over any of these or over memory
 })  # fmt: skip
-
-
-def _kind(descriptor: int) -> int:
-    """``f_type`` of fstatfs, the first word of the structure; 0 if it cannot be had, as on other systems than Linux."""
-    if platform.system() != "Linux":
-        return 0
-    result = ctypes.create_string_buffer(512)
-    try:
-        failed = ctypes.CDLL(None, use_errno=True).fstatfs(descriptor, result)
-    except (OSError, AttributeError):  # a libc without dlopen, or without this call
-        return 0
-    kind = ctypes.c_uint32 if sys.byteorder == "big" and platform.machine() == "s390x" else ctypes.c_ulong
-    return 0 if failed else kind.from_buffer(result).value & 0xFFFFFFFF
 
 
 def _tried_out(folder: str) -> bool:

@@ -20,6 +20,7 @@ from ckpt_magic.errors import DamagedError
 from ckpt_magic.files import maps, payloads
 from ckpt_magic.files.maps import Map, open_map
 from ckpt_magic.files.payloads import PAGE, PayloadWriter, Row, Skeleton, read_skeleton, rows_from
+from ckpt_magic.filesystems import linux_type
 from tests.making import new_hash, pickle_to
 
 KIB = 1024
@@ -381,7 +382,6 @@ def test_writing_makes_no_second_copy_of_a_payload(tmp_path: Path) -> None:
 import resource, sys, hashlib, pickle
 import numpy as np
 from ckpt_magic.files.payloads import PayloadWriter
-from ckpt_magic.filesystems import linux_type
 array = np.ones(32 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with open({str(tmp_path / "a")!r}, "w+b", buffering=0) as file:

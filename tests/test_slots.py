@@ -2,7 +2,7 @@ import copyreg
 from pathlib import Path
 from typing import Any
 
-from ckpt_magic.values.slots import slot_names, unnoted
+from ckpt_magic.values.slots import Unnoted, slot_names
 from tests.kernels import Kernel
 
 CLASSES = """
@@ -38,7 +38,15 @@ def test_slots_are_found_as_copyreg_finds_them() -> None:
     exec(CLASSES, space)
     for name in ("Plain", "Slotted", "Both"):
         assert slot_names(space[name]) == [[], ["a", "_Slotted__b"]][name != "Plain"]
-        with unnoted, unnoted:
+        with Unnoted(), Unnoted():
             object.__new__(space[name]).__reduce_ex__(4)
         assert "__slotnames__" not in vars(space[name])
+    assert copyreg._slotnames is noting  # type: ignore[attr-defined]
+
+
+def test_who_was_kept_from_leaving_keeps_nothing_patched() -> None:
+    noting = copyreg._slotnames  # type: ignore[attr-defined]
+    Unnoted().__enter__()  # an interrupt comes here
+    with Unnoted():
+        pass
     assert copyreg._slotnames is noting  # type: ignore[attr-defined]

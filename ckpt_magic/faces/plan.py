@@ -21,7 +21,7 @@ from ckpt_magic.faces.status import duration, grid, restore_estimate
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
-from ckpt_magic.steps import record, registry
+from ckpt_magic.steps import confirming, record, registry
 from ckpt_magic.steps.evidence import Evidence
 from ckpt_magic.steps.foresight import PlannedCell, PlannedStep, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
@@ -312,7 +312,7 @@ def _stored(path: Path, key: PipelineKey, step: int, keyring: Keyring) -> _Store
         return _Stored(None, found.size, "the file belongs to another pipeline")
     if found.meta["kind"] == "method":
         return _Stored(None, found.size, "the file was written by a method of a script")
-    return _Stored(found.meta, found.size)
+    return _Stored({**found.meta, "confirmed": confirming.confirmed(found, keyring)}, found.size)
 
 
 def _row(key: PipelineKey, call: StepCall, verdict: Verdict, decision: Decision, stored: _Stored) -> dict[str, Any]:

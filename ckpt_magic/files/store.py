@@ -45,6 +45,7 @@ _URL = re.compile(r"://|^[A-Za-z][A-Za-z0-9+.-]+:/")
 _FILE = re.compile(r"(?P<stem>.+)-step(?P<step>0|[1-9][0-9]{0,8})\.pkl")
 _ASIDE = re.compile(r".+\.pkl\.(?:bad|kept)-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)?")
 _FAILED = ".failed"
+_CONFIRMED = ".confirmed"
 _TEMPORARY = re.compile(r"\.ckpt-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}\.tmp")
 
 
@@ -234,6 +235,11 @@ class Store:
         """Where what a failed run of a step had made is kept, given the path of its checkpoint."""
         return path.with_name(path.name + _FAILED)
 
+    @staticmethod
+    def confirmed_path(path: Path) -> Path:
+        """Where it is noted what else a checkpoint fits, given its path."""
+        return path.with_name(path.name + _CONFIRMED)
+
     def set_aside(self, path: Path, suffix: Literal["bad", "kept"]) -> Path:
         """Rename a checkpoint so that it no longer counts and is not replaced; return its new path."""
         self._refuse(path)
@@ -250,6 +256,8 @@ class Store:
             self._inside(path)
             with Explained(path, "the file cannot be deleted"), contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+            with contextlib.suppress(OSError):  # it is of no use without the checkpoint, and does no harm
+                os.unlink(self.confirmed_path(path))
         gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)  # then there was nothing to delete
         with Explained(self.folder, "the deletion may not survive a power failure"), gone:
             settle_folder(self.folder)
@@ -357,6 +365,14 @@ class Draft:
         """
         with Explained(self.path, "the checkpoint cannot be written"):
             self._place(keep=True)
+
+    def put(self) -> None:
+        """Do `publish` for what may be lost in a power failure."""
+        try:
+            with Explained(self.path, "the file cannot be written"):
+                self._place(keep=False)
+        finally:
+            self.discard()
 
     def discard(self) -> None:
         """Let go of the file, and delete it if it was not published."""

@@ -216,21 +216,14 @@ class Evidence:
         seen: Mapping[str, str],
         unmade: Iterable[str],
         always: bool,
-        origins: Callable[[Iterable[str], Iterable[str]], Mapping[str, str] | None],
         rests: Sequence[str],
         imported: Iterable[str],
-        above: Iterable[str],
         called: Mapping[str, Set[str]],
-        kept: Mapping[str, Set[str]],
-        read: tuple[Sequence[str], Read],
     ) -> dict[str, Any]:
-        """What META records of a step that has just run.
+        """What META records of a step that has just run, what stands above it aside (see `of_above`).
 
-        `origins` gives those of names, with those of what was written to files and done to modules, `rests` what of
-        the surroundings it rests on; `imported` are modules that unmarked cells import, `above` those of them for what
-        the step read, `called` those that keep what they were called for, with the texts in the code that did,
-        and `kept` those of which what they keep is compared; `read` are names of unmarked cells, and what these read
-        for them.
+        `rests` is what of the surroundings it rests on, `imported` are modules that unmarked cells import, `called`
+        those that keep what they were called for, with the texts in the code that did.
         """
         look, trail = running.look, running.trail
         unclear = [*look.unclear, *self._changed(code, look)]
@@ -249,8 +242,6 @@ class Evidence:
         sought = self.modules.sought([*code.names.imports, *imported, *by_name], behind)
         files += [row for row in self.files.rows(sought) if row.get("absent")]
         unclear += [] if running.depends else unknown
-        of_cells = {name: file for name, file in self.modules.behind(above).items() if name not in behind}
-        of_kept = {name: behind[name] for name in kept if name in behind}
         keys |= unseen.variables_in(look.texts) if trail.programs else set()
         by_c = sorted(unseen.variables(look.words, behind, self.modules))
         unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]
@@ -266,7 +257,6 @@ class Evidence:
             "code": essence_of(code),
             "functions": _short_of_text(look.functions),
             "covered": dict(look.covered),
-            "origins": origins(record.paths([*files, *written], behind), behind),
             "rests": list(rests),
             "shown": self._shown(seen),
             "key": dict(look.keys),
@@ -274,8 +264,6 @@ class Evidence:
             "files": files,
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
-            "above": {name: self.modules.loaded(name) for name in sorted(of_cells)},
-            "asked": self._asked_above({**of_cells, **of_kept}, hidden, {**called, **kept}, *read),
             "environ": {name: self._concealed(running.environ[name]) for name in by_c}
             | {name: self._concealed(os.environ.get(name)) for name in sorted(keys)}
             | self._environ(trail),
@@ -284,24 +272,43 @@ class Evidence:
             "unclear": unclear,
         }
 
-    def _asked_above(
+    def of_above(
         self,
-        modules: Mapping[str, str],
+        modules: Iterable[str],
+        imported: Iterable[str],
+        *,
         hidden: Sequence[str],
         called: Mapping[str, Set[str]],
-        names: Sequence[str],
+        kept: Iterable[str],
+        told: Sequence[str],
         read: Read,
     ) -> dict[str, Any]:
-        """What modules ask for when they are imported, and what cells read for these names, as evidence."""
-        keys, paths, unclear = self.modules.asked_at_import(modules, called)
+        """What META records of the modules and the files by which cells made what a step read.
+
+        Parameters
+        ----------
+        modules, imported
+            Those behind the step itself, and those that cells import for what it read.
+        called, kept
+            Modules that keep what they were called for, with the texts in the code that did, and those of them of
+            which what they keep is compared.
+        told, read
+            Names of unmarked cells, and what these read for them.
+        """
+        behind = frozenset(modules)
+        of_cells = {name: file for name, file in self.modules.behind(imported).items() if name not in behind}
+        keeping = behind.intersection(kept)
+        of_kept = {name: file for name, file in self.modules.behind(keeping).items() if name in keeping}
+        keys, paths, unclear = self.modules.asked_at_import({**of_cells, **of_kept}, called)
         files = self.files.rows(self.files.counting(dict.fromkeys(paths), hidden=hidden), hidden=hidden)
-        return {
+        asked = {
             "files": [*files, *read.files.values()],
             "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | dict(read.environ),
             "unclear": unclear,
-            "told": list(names),
+            "told": list(told),
             "rests": record.changers(read),
         }
+        return {"above": {name: self.modules.loaded(name) for name in sorted(of_cells)}, "asked": asked}
 
     def accepted(
         self,

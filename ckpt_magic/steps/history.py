@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import operator
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -51,6 +52,12 @@ class History:
         self._last = 0
         self._reads: dict[int, Read] = {}  # by the places of statements
         self._unsaid: dict[int, Read] = {}  # what they may have read, and do not say so
+        self._ran = hashlib.blake2b(digest_size=16)
+
+    @property
+    def course(self) -> str:
+        """Digest of all that ran, and of what cells read: two histories that share it tell the same of everything."""
+        return self._ran.hexdigest()
 
     @property
     def _past(self) -> Past:
@@ -63,6 +70,11 @@ class History:
         else:
             self._last = len(self._past.events)
             self._course.cell(tree)
+            self._ran.update(" ".join(["cell", *(one.digest for one in self._statements())]).encode())
+
+    def _statements(self) -> Iterator[Statement]:
+        """Those of the last cell."""
+        return (one for one in self._past.events[self._last :] if isinstance(one, Statement))
 
     def cell_failed(self) -> None:
         """Note that the last cell did not come to its end: what it bound has no origin that could come again."""
@@ -71,10 +83,13 @@ class History:
             replace(event, digest=uuid.uuid4().hex) if at >= self._last and isinstance(event, Statement) else event
             for at, event in enumerate(events)
         )
+        self._ran.update(uuid.uuid4().bytes)
 
     def cell_read(self, read: Read) -> None:
         """Note what the last cell read; where no word of it tells which statement does, each may be the one."""
         places = range(self._last, len(self._past.events))
+        if read.files or read.environ or not read.is_clear:
+            self._ran.update(repr((sorted(read.files.items()), sorted(read.environ.items()), read.is_clear)).encode())
         statements = {at: one for at in places if isinstance(one := self._past.events[at], Statement)}
         self._reads.update(dict.fromkeys(places, read))
         imports = any(one.imports for one in statements.values())  # what libraries read of their own is none of ours
@@ -128,7 +143,9 @@ class History:
 
     def step(self, number: int, left: Mapping[str, str | None], deleted: Iterable[str], code: str) -> None:
         """Note a step that ran or was restored, with its code, and the digests of what it left."""
-        self._course.step(Step(number, dict(left), frozenset(deleted)), code)
+        deleted = frozenset(deleted)
+        self._course.step(Step(number, dict(left), deleted), code)
+        self._ran.update(repr((number, sorted(left.items()), sorted(deleted), code)).encode())
 
     def lost_track(self) -> None:
         """Note that code ran that nobody saw, or that did not come to its end."""

@@ -78,6 +78,7 @@ EMPTY: Mapping[str, Any] = {
     "needs": (),
     "evidence": None,
     "accepted": None,
+    "confirmed": None,
 }
 
 
@@ -244,12 +245,17 @@ def changers(read: Read) -> list[str]:
 
 
 def by_either(meta: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Judged], good: Judged) -> Judged:
-    """Judge a checkpoint; what the user accepted counts as if it had always been so.
+    """Judge a checkpoint; what the user accepted, or a kernel confirmed, counts as if it had always been so.
 
-    It is judged by both, each as a whole: half of what was accepted is neither.
+    It is judged by each, each as a whole: half of what was accepted is neither.
     """
-    found, accepted = judge(meta), as_accepted(meta)
-    if found == good or accepted is None or judge(accepted) != good:
+    found = judge(meta)
+    if found == good:
+        return found
+    if (confirmed := meta["confirmed"]) is not None and judge(confirmed) == good:
+        return good
+    accepted = as_accepted(meta)
+    if accepted is None or judge(accepted) != good:
         return found
     return replace(good, note=accepted_text(meta))
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from ckpt_magic.errors import LostValueError, NotPicklableError
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Draft, Store
-from ckpt_magic.steps import around, interrupts, record, refusals, registry, upkeep
+from ckpt_magic.steps import above, around, interrupts, record, refusals, registry, upkeep
 from ckpt_magic.steps.buffers import Buffers
 from ckpt_magic.steps.judging import hidden
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
-from ckpt_magic.values import ambient, delta, origins, pickling, placeholder, reaching, references, tensors
-from ckpt_magic.values.origins import ABOVE, CHANCE, FILES, SURROUNDINGS
+from ckpt_magic.values import ambient, delta, pickling, placeholder, reaching, references, tensors
 from ckpt_magic.values.pages import new_hash
 
 MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
@@ -247,34 +246,20 @@ class Saver:
         before, running, kernel = plan.before, plan.running, self._kernel
         assert before is not None
         assert running is not None
-        modules = kernel.evidence.secretive(None, running.look)
-        names = {*before.seen, *before.unmade, *kernel.history.touched(used), CHANCE} - {"*"}
-        rests = before.use.having_shown(outcome.outputs).rests_on()
-        told, read = kernel.history.read_for(names & kernel.namespace.keys())
-
-        def origins_of(files: Iterable[str], own: Iterable[str]) -> dict[str, str] | None:
-            groups = {SURROUNDINGS: rests, FILES: origins.of_files(files)}
-            groups[ABOVE] = record.changers(read)
-            return kernel.history.origins(names, modules, groups=groups, own=own)
-
-        is_told = kernel.around.modules_set()
-        called = kernel.history.texts(kernel.evidence.modules.importers(is_told) | modules)
-        is_told |= dict.fromkeys(modules, False)
-        return kernel.evidence.of_step(
+        standing = above.Standing(kernel, kernel.evidence.secretive(None, running.look))
+        evidence = kernel.evidence.of_step(
             plan.code,
             running,
             hidden=hidden(plan.key),
             seen=before.seen,
             unmade=before.unmade,
             always=plan.call.always,
-            origins=origins_of,
-            rests=rests,
+            rests=before.use.having_shown(outcome.outputs).rests_on(),
             imported=kernel.history.imported(),
-            above=kernel.history.on_the_way(names) if kernel.evidence.modules.names() else (),
-            called={name: texts for name, texts in called.items() if not is_told.get(name, False)},
-            kept={name: texts for name, texts in called.items() if is_told.get(name, False)},
-            read=(told, read),
+            called=standing.called,
         )
+        names = {*before.seen, *before.unmade, *kernel.history.touched(used)}
+        return evidence | standing.of(names, evidence, hidden(plan.key))
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:
         before = plan.before

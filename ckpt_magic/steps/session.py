@@ -25,7 +25,7 @@ from ckpt_magic.errors import (
 from ckpt_magic.files import format as files
 from ckpt_magic.files import usage
 from ckpt_magic.files.publishing import publisher
-from ckpt_magic.steps import failures, interrupts, record, refusals, registry
+from ckpt_magic.steps import confirming, failures, interrupts, record, refusals, registry
 from ckpt_magic.steps.accepting import Accepting
 from ckpt_magic.steps.advice import Advice
 from ckpt_magic.steps.advising import Advising
@@ -151,6 +151,8 @@ class Session(Kernel):
             if meta["result"] and meta["result"]["variable"] is None:
                 plan.notes.append("the result could not be saved")
             plan.notes += [line for line in record.other_versions(meta) if line not in decision.note]
+            if stored is not None and not decision.note:
+                confirming.confirm(self, plan, stored, look)
         self._note_absent_steps(plan)
         refusals.note_renamed(self, plan)
         if plan.action == "run":

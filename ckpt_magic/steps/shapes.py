@@ -117,6 +117,7 @@ def _is_told_above(evidence: Mapping[str, Any]) -> bool:
     asked = evidence.get("asked")
     return (
         _are_digests(evidence.get("above", {}))
+        and _is_text(evidence.get("course", ""))
         and _is_texts(evidence.get("rests", []))
         and (asked is None or (_is_asked(asked) and all(_is_texts(asked.get(one, [])) for one in ("told", "rests"))))
     )
@@ -150,6 +151,7 @@ FORMS: Mapping[str, _Form] = {
             and value["meta"]["evidence"] is not None
         )
     ),
+    "confirmed": lambda value: value is None,  # lies beside the checkpoint
     "same": _maybe(_several(_is_texts)),
     "owned": _several(_fixed(_is_texts, _maybe(_is_text))),
     "before": _table(_maybe(_is_text)),

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
-from ckpt_magic.values.slots import unnoted
+from ckpt_magic.values.slots import Unnoted
 
 Kind = Literal["type", "value", "length", "shape", "dtype", "index", "cells", "code", "added", "removed", "unknown"]
 
@@ -203,7 +203,7 @@ class _Comparison:
     def _objects(self, path: str, old: Any, new: Any) -> None:
         """Compare what two objects say that they are made of, as pickle does."""
         try:
-            with unnoted:
+            with Unnoted():
                 one, other = old.__reduce_ex__(4), new.__reduce_ex__(4)
         except Exception:  # noqa: BLE001  # a reducer is the user's code
             self._unpicklable(path, old, new)

@@ -272,8 +272,13 @@ def reads_only(varies: Set[str], imports: Set[str], texts: Iterable[str]) -> boo
 
 
 def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
-    """Take an unmarked cell apart; what an import binds has nothing to do with what else it binds."""
+    """Take an unmarked cell apart; what an import binds has nothing to do with what else it binds.
+
+    Lines that only ask us for something are none of it: with another start point a cell is the same.
+    """
     for node in tree.body:
+        if source.only_asks_us(node):
+            continue
         if isinstance(node, ast.Import):
             yield from (_statement(ast.Import([one]), lender) for one in node.names)
         elif isinstance(node, ast.ImportFrom):

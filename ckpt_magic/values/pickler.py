@@ -46,7 +46,7 @@ from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import by_reference, importable, marks
-from ckpt_magic.values.slots import unnoted
+from ckpt_magic.values.slots import Unnoted
 
 Reducer = Callable[[Any], Any]
 
@@ -101,7 +101,7 @@ class ValuePickler(pickle.Pickler):
         overriding = _overriding(self._reducers, self._reducer_for, self._shared)
         next(overriding)
         self.reducer_override = overriding.send  # type: ignore[method-assign]
-        with unnoted:
+        with Unnoted():
             super().dump(obj)
 
     def _made_arrays(self, views: Iterable[View], gathered: Gathered | None, proofs: Proofs | None) -> Arrays:

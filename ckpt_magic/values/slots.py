@@ -8,7 +8,8 @@ from __future__ import annotations
 import copyreg
 import threading
 import types
-from typing import Any, Final
+import weakref
+from typing import Any, ClassVar, Final
 
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
@@ -26,36 +27,38 @@ def slot_names(kind: Any) -> list[str]:
     return found
 
 
-class _Unnoted:
-    """Within, objects are reduced without the note in classes of the user's; in those of libraries it is made once."""
+class Unnoted:
+    """Within, objects are reduced without the note in classes of the user's; in those of libraries it is made once.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._known: dict[int, tuple[Any, list[str]]] = {}
+    Other threads may be within, too. One that an interrupt kept from leaving is gone with its frame.
+    """
+
+    _within: ClassVar[weakref.WeakSet[Unnoted]] = weakref.WeakSet()
+    _known: ClassVar[dict[int, tuple[Any, list[str]]]] = {}
+    _lock: ClassVar = threading.RLock()
 
     def __enter__(self) -> None:
         with self._lock:
-            self._depth += 1
-            copyreg._slotnames = self._find  # type: ignore[attr-defined]
+            self._within.add(self)
+            copyreg._slotnames = _find  # type: ignore[attr-defined]
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._depth -= 1
-            if not self._depth:  # other threads may be within, too
+            self._within.discard(self)
+            if not self._within:
                 copyreg._slotnames = _NOTING  # type: ignore[attr-defined]
-                self._known = {}
+                self._known.clear()
 
-    def _find(self, kind: Any) -> list[str]:
-        """Asked once per object of a class without the note."""
-        found = self._known.get(identity(kind))
-        if found is None:
-            module: object = kind.__module__
-            is_library = isinstance(module, str) and module != "__main__" and not is_own(module)
-            found = kind, _NOTING(kind) if is_library else slot_names(kind)
-            self._known[identity(kind)] = found
-        return found[1]
+
+def _find(kind: Any) -> list[str]:
+    """Asked once per object of a class without the note."""
+    known = Unnoted._known
+    found = known.get(identity(kind))
+    if found is None:
+        module: object = kind.__module__
+        is_library = isinstance(module, str) and module != "__main__" and not is_own(module)
+        found = known[identity(kind)] = kind, _NOTING(kind) if is_library else slot_names(kind)
+    return found[1]
 
 
 _NOTING: Final[Any] = copyreg._slotnames  # type: ignore[attr-defined]
-unnoted: Final = _Unnoted()

@@ -876,6 +876,16 @@ def file_written(node: ast.AST) -> tuple[str, str, bool] | None:
     return None
 
 
+def only_asks_us(node: ast.AST) -> bool:
+    """Whether a statement is a line such as `%ckpt_start 3`, which does nothing to anything of the notebook."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    found = _shell_call(call) if isinstance(call, ast.Call) else None
+    return found is not None and found[0] == "run_line_magic" and found[1][0] in _ASKING_US
+
+
+_ASKING_US: Final = frozenset(f"ckpt_{word}" for word in ("start", "status", "accept", "verify", "diff", "clear"))
+
+
 def variable_set(node: ast.AST) -> tuple[str, str] | None:
     """The environment variable that a statement sets to what is written in it; None if it does not."""
     match node:

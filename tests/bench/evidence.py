@@ -37,7 +37,7 @@ for number in range({count}):
     with open(f"{place}/{{number}}.json") as file:
         json.load(file)
 """
-_PARTS = ("look", "begins", "ends", "of_step", "now")
+_PARTS = ("look", "begins", "ends", "of_step", "of_above", "now")
 
 
 def small_step(folder: Path, rounds: int) -> Iterator[Row]:

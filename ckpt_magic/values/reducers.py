@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import gc
+import inspect
 import io
 import itertools
 import operator
@@ -18,35 +19,59 @@ from typing import Any, Final, NoReturn
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.placeholder import LOST_EARLIER
-from ckpt_magic.values.references import home_of, importable, is_made_of_python
+from ckpt_magic.values.references import at, by_reference, home_of, importable, is_made_of_python
 
 
 def method(method: types.MethodType) -> Any:
-    """A bound method is met by its name, unless that name means something else by now."""
+    """A bound method is met by its name, unless that name means something else by now, or means the method itself."""
     owner, function = method.__self__, method.__func__
     name = getattr(function, "__name__", None)
-    if isinstance(name, str) and getattr(owner, name, None) == method:
+    if isinstance(name, str) and getattr(owner, name, None) == method and not _holds(owner, name):
         return NotImplemented
     return types.MethodType, (function, owner)
 
 
+def _holds(owner: Any, name: str) -> bool:
+    """Whether an object has one of its methods as an attribute, which comes back after what the attribute holds."""
+    if type(getattr(type(owner), name, None)) is types.FunctionType:
+        return False
+    return type(inspect.getattr_static(owner, name, None)) in (types.MethodType, types.MemberDescriptorType)
+
+
 def proxy(proxy: Any) -> Any:
-    """A read-only view of a dict."""
+    """A read-only view of a dict, or of the attributes of a class."""
     owner = _owner_of(proxy)
-    parts = dict.values(owner) if isinstance(owner, dict) else ()
-    if any(isinstance(value, types.GetSetDescriptorType) for value in parts):
-        raise NotPicklableError("a view of the attributes of a class")
-    return types.MappingProxyType, (owner,)
+    return (types.MappingProxyType, (owner,)) if (cls := _class_of(owner)) is None else (getattr, (cls, "__dict__"))
 
 
 def view_of(way: Any) -> Callable[[Any], Any]:
     """A reducer for views of dicts, which are got in this `way`."""
-    return lambda view: (way, (_owner_of(view),))
+
+    def reduce(view: Any) -> Any:
+        owner = _owner_of(view)
+        if (cls := _class_of(owner)) is None:
+            return way, (owner,)
+        return getattr(types.MappingProxyType, way.__name__), (Form(getattr, cls, "__dict__"),)
+
+    return reduce
 
 
 def _owner_of(view: Any) -> Any:
     """The dict behind a view or a proxy of it."""
     return gc.get_referents(view)[0]
+
+
+def _class_of(attributes: Any) -> type | None:
+    """The class whose attributes these are: nobody but the class itself has this dict."""
+    if type(attributes) is not dict or not attributes.keys() >= {"__module__", "__doc__"}:
+        return None
+    holders = (one for one in gc.get_referrers(attributes) if isinstance(one, type))
+    return next((cls for cls in holders if _owner_of(vars(cls)) is attributes), None)
+
+
+def attribute_of_type(descriptor: types.GetSetDescriptorType) -> Any:
+    """What makes an attribute of a class that is compiled, as `__dict__` is: `functools.wraps(cls)` copies it."""
+    return operator.getitem, (Form(getattr, descriptor.__objclass__, "__dict__"), descriptor.__name__)
 
 
 FILES: Final = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
@@ -71,6 +96,25 @@ def closed_file(file: Any) -> Any:
         mode = getattr(file, "mode", raw.mode.replace("b", ""))
         return Form(eval, _CLOSED), (raw.name, mode, {"encoding": file.encoding, "errors": file.errors})
     return Form(eval, _CLOSED), (raw.name, raw.mode, {"buffering": 0} if buffered is raw else {})
+
+
+def of_class(usual: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A reducer for properties and methods as a class holds them: one of a library's class is met where it is."""
+
+    def reduce(part: Any) -> Any:
+        function = next((one for name in _INSIDE if (one := getattr(part, name, None)) is not None), None)
+        module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+        if isinstance(module, str) and module != "__main__" and "." in name:
+            home, _, own = name.rpartition(".")
+            cls = at(home, vars(sys.modules.get(module, types)))
+            if isinstance(cls, type) and vars(cls).get(own) is part and by_reference(cls):
+                return operator.getitem, (Form(getattr, cls, "__dict__"), own)
+        return usual(part)
+
+    return reduce
+
+
+_INSIDE: Final = ("fget", "func", "__func__")
 
 
 def cached_property(prop: Any) -> Any:
@@ -196,9 +240,9 @@ def part_of_plotly(part: Any) -> Any:
     held = None if owner is None else getattr(owner, name, None)
     if held is part:
         return getattr, (owner, name)
-    for at, one in enumerate(held if isinstance(held, tuple) else ()):
+    for place, one in enumerate(held if isinstance(held, tuple) else ()):
         if one is part:
-            return operator.getitem, (Form(getattr, owner, name), at)
+            return operator.getitem, (Form(getattr, owner, name), place)
     return NotImplemented
 
 

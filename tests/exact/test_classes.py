@@ -719,6 +719,58 @@ fact.memo[1] = c.hi
 """,
 )
 scenario(
+    "methods bound by hand under their own names, to an instance, a slot and a class",
+    """
+%%step 1
+def train(self): return self
+class C: pass
+class S: __slots__ = ('train', 'n')
+c = C(); c.train = train.__get__(c); s = S(); s.train = train.__get__(s); C.train = train.__get__(C)
+%%step 2
+c.n = s.n = C.n = 1
+%%step 3
+r = c.train() is c, s.train() is s, C.train() is C
+""",
+)
+scenario(
+    "the attributes of classes are held as views, and parts of a class of a library",
+    """
+%%step 1
+import fractions
+class A: x = []
+class B(A): y = 1
+views = [vars(A), A.__dict__.keys()]; b = vars(B); own = vars(A)['__dict__']
+numerator = fractions.Fraction.numerator; made = vars(fractions.Fraction)['from_float']
+%%step 2
+A.later = B.later = 2
+%%step 3
+r = views[0]['x'] is A.x, 'later' in views[1], b['later'], own is vars(A)['__dict__']
+del views, b  # the place of `__doc__` is another one
+same = numerator is fractions.Fraction.numerator, made is vars(fractions.Fraction)['from_float']
+""",
+)
+scenario(
+    "a decorator for functions that is put on a class",
+    """
+%%step 1
+import functools
+def timer(f):
+    @functools.wraps(f)
+    def wrapper(*args): wrapper.calls += 1; return f(*args)
+    wrapper.calls = 0
+    return wrapper
+@timer
+class T:
+    def __init__(self, x): self.x = x
+t = T(3)
+%%step 2
+t.x = 5; u = T(4)
+%%step 3
+r = T.calls, T.__wrapped__ is type(t), vars(T)['__dict__'] is vars(type(t))['__dict__']
+del T  # a dict of annotations that it shares with the class comes back as two
+""",
+)
+scenario(
     "a counter in a class, shared by its instances",
     """
 %%step 1

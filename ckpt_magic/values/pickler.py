@@ -123,6 +123,7 @@ class ValuePickler(pickle.Pickler):
             types.MethodType: reducers.method,
             types.MappingProxyType: reducers.proxy,
             types.GetSetDescriptorType: reducers.attribute_of_type,
+            super: reducers.of_bases,
             types.TracebackType: lambda traceback: tracebacks.reduced(traceback, known),
             type(CALL): self._call,
             Placeholder: reducers.refuse_placeholder,

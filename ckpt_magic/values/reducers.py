@@ -38,6 +38,12 @@ def _holds(owner: Any, name: str) -> bool:
     return type(inspect.getattr_static(owner, name, None)) in (types.MethodType, types.MemberDescriptorType)
 
 
+def of_bases(bound: Any) -> Any:
+    """What `super()` gave: all that is asked of it, how to pickle it too, it answers for the object behind it."""
+    cls, owner = bound.__thisclass__, bound.__self__
+    return super, (cls,) if owner is None else (cls, owner)
+
+
 def proxy(proxy: Any) -> Any:
     """A read-only view of a dict, or of the attributes of a class."""
     owner = _owner_of(proxy)

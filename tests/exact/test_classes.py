@@ -771,6 +771,20 @@ del T  # a dict of annotations that it shares with the class comes back as two
 """,
 )
 scenario(
+    "what super() gives is held, by names and by the object itself",
+    """
+%%step 1
+class A(list):
+    def above(self): return super()
+a = A(); s = a.above(); cls = super(A, A); free = super(A)
+%%step 2
+a.append(s); a.own = a.above()
+%%step 3
+s.append(5); a.own.append(6)
+r = a[0] is s, s.__self__ is a, a[1:], cls.__self__ is A, free.__self__
+""",
+)
+scenario(
     "a counter in a class, shared by its instances",
     """
 %%step 1

@@ -92,6 +92,22 @@ r = list(s)
     known="it depends on how large the table once was",
 )
 scenario(
+    "a key whose hash has changed since it was put in",
+    """
+%%step 1
+class Key:
+    def __init__(self, x): self.x = x
+    def __hash__(self): return hash(self.x)
+    def __eq__(self, other): return self.x == other.x
+key = Key(1); d = {key: 'a'}
+%%step 2
+key.x = 2
+%%step 3
+r = key in d
+""",
+    known="dicts do not tell the hashes of their keys, and asking the keys runs code of theirs",
+)
+scenario(
     "a nan by identity",
     """
 %%step 1

@@ -88,3 +88,39 @@ def test_of_a_chain_of_functions_each_is_traced_once(monkeypatch: pytest.MonkeyP
 )
 def test_a_sum_may_have_more_than_a_thousand_terms(code: str) -> None:
     assert Past(events("a = [1]", code.format(" + ".join(["a"] * 1500)))).origin("x", "f", "K").digest
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "time = 3\n# %%\na = time * 2",
+        "dataset = [1]\n# %%\na = [row for row in dataset]",
+        "def load_rows(n): return [n]\n# %%\na = load_rows(1)",
+        "class Model:\n    def run(self): return self.time\nmodel = Model()\n# %%\na = model.run()",
+        "def wait(time, run=None): return time\n# %%\na = wait(time=3)",
+        "def go(x):\n    now = x + 1\n    return now\n# %%\na = go(1)",
+        "frame = {}\n# %%\na = frame['time'], frame.dataset * 2",
+    ],
+)
+def test_what_only_has_the_name_of_something_that_varies_does_not(code: str) -> None:
+    assert Past(events(*code.split("# %%\n"))).origin("a").opens == ()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time\n# %%\na = time.time()",
+        "from time import time\n# %%\na = time()",
+        "def go():\n    from time import time\n    return time()\n# %%\na = go()",
+        "import time\nnow = time.time\n# %%\na = now()",
+        "import time\ndef call(owner, name): return getattr(owner, name)()\n# %%\na = call(time, 'time')",
+        "time = 3\ndef go(): return time()\nfrom time import time\n# %%\na = go()",
+        "try: from time import time\nexcept ImportError: time = None\n# %%\na = time()",
+        "from pathlib import Path\nclass Doc:\n    def read_text(self): return self.path.read_text()\n# %%\n"
+        "a = Path('x').read_text()",
+        "if other: open = other\n# %%\na = open('x')",
+        "dataset = 1\nimport os\n# %%\na = [*map(os.stat, files)]",
+    ],
+)
+def test_what_varies_is_found_by_whatever_way_it_is_called(code: str) -> None:
+    assert Past(events(*code.split("# %%\n"))).origin("a").opens

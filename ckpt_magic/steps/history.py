@@ -93,7 +93,7 @@ class History:
         statements = {at: one for at in places if isinstance(one := self._past.events[at], Statement)}
         self._reads.update(dict.fromkeys(places, read))
         imports = any(one.imports for one in statements.values())  # what libraries read of their own is none of ours
-        said = {text for one in statements.values() if any(map(origins.may_vary, one.words)) for text in one.texts}
+        said = {text for one in statements.values() if one.varying for text in one.texts}
         unsaid = Read(
             {
                 path: row

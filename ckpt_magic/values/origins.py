@@ -41,6 +41,7 @@ FAR: Final = ("codecs", "copyreg")
 """Modules that hold what works on code which never names them."""
 
 _UNKNOWN: Final = object()
+_IMPORTS: Final = (ast.Import, ast.ImportFrom)
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _OF_CHANCE: Final = frozenset(
     {"random", "seed", "default_rng", "RandomState", "setstate", "set_state", "manual_seed", "set_rng_state", "shuffle"}
@@ -102,6 +103,15 @@ _OPEN: Final = (
     )
     | essence.TEXT_READERS  # comments count
 )
+# Those of them by which objects of libraries are asked, which are no modules: files, paths.
+_OF_FILES: Final = frozenset(
+    "open read readline readlines read_text read_bytes exists is_file is_dir iterdir glob rglob walk stat".split()
+)
+_DATA: Final = frozenset({"environ", "argv"})
+# By these a text in the code may become a word of it.
+_BY_TEXT: Final = frozenset(
+    "getattr attrgetter methodcaller __getattribute__ __dict__ vars globals locals __import__ import_module".split()
+) | {"getmembers", "eval", "exec", "run_line_magic", "run_cell_magic"}
 # What modules are found and made by, whoever imports them.
 _IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
@@ -168,8 +178,12 @@ class Statement:
     """It may bind and change names that are not written in it."""
     opens: str = ""
     """A word that makes its outcome, or that of what it defines, depend on more than its code; empty if none does."""
+    varying: Set[str] = frozenset()
+    """All of these words."""
+    spelled: Set[str] = frozenset()
+    """Texts in it that are such words if something makes words of texts: `getattr(time, "time")`."""
     at_once: Set[str] = frozenset()
-    """The words of what a definition calls when it is made: in defaults, decorators and the bodies of classes."""
+    """Those of what a definition calls when it is made: in defaults, decorators and the bodies of classes."""
     words: Set[str] = frozenset()
     texts: Set[str] = frozenset()
     modules: Set[str] = frozenset()
@@ -471,6 +485,7 @@ class Past:
         digest = hashlib.blake2b(digest_size=12)
         opens: dict[str, None] = {}
         varies: set[str] = set()
+        spelled: set[str] = set()
         places: list[int] = []
         imports: set[str] = set()
         words: set[str] = set()
@@ -495,9 +510,10 @@ class Past:
                         imports |= defining.imports
                         words |= defining.words
                         texts |= defining.texts
+                        spelled |= defining.spelled
                         if defining.opens:
                             opens[defining.opens] = None
-                            varies |= {defining.opens, *filter(may_vary, defining.words)}
+                            varies |= {defining.opens, *defining.varying}
                 needed -= left
                 if left:
                     on_the_way.append(event)
@@ -514,10 +530,11 @@ class Past:
                 called |= woken
             if event.opens and (not event.changes or event.binds & called):
                 opens[event.opens] = None
-                varies |= {event.opens, *filter(may_vary, event.words)}
-            for word in filter(may_vary, sorted(event.at_once)):
+                varies |= {event.opens, *event.varying}
+            for word in sorted(event.at_once):
                 opens[word] = None
                 varies.add(word)
+            spelled |= event.spelled
             places.append(at)
             imports |= event.imports
             words |= event.words
@@ -531,6 +548,9 @@ class Past:
             concerned |= others
             way.follow(woken, self._binding)
             way.follow(woken | others, self._touching)
+        if spelled and not words.isdisjoint(_BY_TEXT):
+            opens |= dict.fromkeys(sorted(spelled))
+            varies |= spelled
         single = on_the_way[0] if len(on_the_way) == 1 else None
         origin = Origin(
             digest.hexdigest(),
@@ -738,13 +758,18 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     touches, for_sure, called = changing.touched(inside, told, _EASING)
     held = changing.held_by(node, told)
     acts, opens, spoken = set[str](), "", frozenset[str]()
+    varying, at_once = frozenset[str](), frozenset[str]()
     is_import = isinstance(node, (ast.Import, ast.ImportFrom))
     if not is_import:
         spoken = words | (lender.stand_ins.behind(names.reads) - _SEPARATE)
         acts = set(_acts(node, inside, texts, spoken))
-        opens = next(filter(may_vary, sorted(words)), "")
-    elif isinstance(node, ast.ImportFrom):  # code that calls it by another name does not have the word
-        opens = next(filter(may_vary, (one.name for one in node.names if one.asname)), "")
+        varying = frozenset(_varying(inside, names, lender.stand_ins))
+        opens = min(varying, default="")
+        at_once = varying & _called_at_once(node)
+    elif isinstance(node, ast.ImportFrom):
+        # code that calls it by another name does not have the word, nor does what was read when its name meant a value
+        others = (one.name for one in node.names if one.asname or one.name in lender.stand_ins.values)
+        opens = next(filter(may_vary, others), "")
     tops = {name.partition(".")[0] for name in names.imports or ("?",)}
     lent = lender(spoken, names.imports)
     lender.stand_ins.note(node, names, words | lent.words)
@@ -771,7 +796,9 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         names.imports,
         names.dynamic or not spoken.isdisjoint(_IMPORTING),
         "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
-        _called_at_once(node),
+        varying,
+        frozenset(word for text in texts for word in source.identifiers(text) if may_vary(word)),
+        at_once,
         words,
         texts,
         names.binds if isinstance(node, ast.Import) else frozenset(),
@@ -858,6 +885,38 @@ def _writes(words: Set[str], texts: Collection[str]) -> bool:
         or ("open" in words and not _MODES.isdisjoint(texts))
         or (words & {"run_cell_magic", "run_line_magic"} and not _SHELLS.isdisjoint(texts))
     )
+
+
+def _varying(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns) -> Iterator[str]:
+    """The words by which code does what may come out otherwise each time.
+
+    A name that the notebook bound to something does what that does. Of what it has, only what is called counts, and not
+    if it is a method of the user's own, unless files are asked so: `time * 2`, `df.time`, `model.run()`.
+    """
+    values = names.renews | stand_ins.values
+    yield from filter(may_vary, names.reads - (names.awake - names.fetches) - stand_ins.values)
+    imported = {one.asname or one.name for node in inside if isinstance(node, _IMPORTS) for one in node.names}
+    yield from filter(may_vary, (one.name for node in inside if isinstance(node, ast.ImportFrom) for one in node.names))
+    called = {id(node.func) for node in inside if isinstance(node, ast.Call)}
+    for node in inside:
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and may_vary(word := node.attr):
+            base = _base(node)
+            of_value = base not in imported and (base in values or base not in names.reads)
+            if (
+                not of_value
+                or word in _OF_FILES
+                or word in _DATA
+                or id(node) in called
+                and word not in stand_ins.told.spoken
+            ):
+                yield word
+
+
+def _base(node: ast.AST) -> str:
+    """The name with which an expression begins."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _called_at_once(node: ast.stmt) -> Set[str]:

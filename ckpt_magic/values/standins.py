@@ -54,11 +54,14 @@ class StandIns:
     ----------
     told
         What these tell of names, for `changing`.
+    values
+        Names that were surely bound by what imports nothing: what they do is told by what bound them.
     """
 
     def __init__(self, texts: Mapping[str, str] | None = None) -> None:
         self._known: dict[str, _StandIn] = {}
         self.told = Known(texts if texts is not None else {})
+        self.values = set[str]()
 
     def behind(self, names: Iterable[str]) -> frozenset[str]:
         """The words for which these names stand; what functions do that go by their own names is told by others."""
@@ -79,6 +82,9 @@ class StandIns:
     def note(self, node: ast.stmt, names: source.Names, words: Set[str]) -> None:
         """Go on: a statement with these names and words has run."""
         self.told.note(node)
+        self.values -= names.binds | names.deletes
+        if not names.imports:
+            self.values |= names.renews
         if isinstance(node, ast.Import):
             self._known.update(dict.fromkeys(names.binds, _StandIn(is_imported=True)))
         elif isinstance(node, ast.ImportFrom):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import collections
 import gc
+import io
 import pickle
 import random
 import subprocess
@@ -21,7 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ckpt_magic.values import fingerprint, references, sharing
+from ckpt_magic.values import fingerprint, pickling, references, sharing
 from ckpt_magic.values.fingerprint import Look, look, look_at_all
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import make_placeholder
@@ -465,6 +466,26 @@ def test_a_look_changes_nothing(space: Values) -> None:
     values["b"].append(1)  # a buffer that is still exported could not grow
     values["a"].resize(10)
     assert vars(values["p"]) == {"a": [1]}
+
+
+def test_neither_a_look_nor_a_save_asks_objects_for_attributes(space: Values) -> None:
+    names = space("""
+asked = []
+class All:
+    def __init__(self): self.n = [1]; self.held = self.go
+    def __getattribute__(self, name): asked.append(name); return object.__getattribute__(self, name)
+    def go(self): pass
+class Missing:
+    def __init__(self): self.n = [1]; self.go = function.__get__(self)
+    def __getattr__(self, name): asked.append(name); raise AttributeError(name)
+def function(self): pass
+one, other = All(), Missing(); method = one.go
+""")
+    names["asked"].clear()
+    values = {name: names[name] for name in ("one", "other", "method")}
+    assert all(seen.digest for seen in look_at_all(values, names).values())
+    pickling.write(pickling.Contents("cell", values), io.BytesIO(), namespace=names)
+    assert names["asked"] == []
 
 
 def test_a_look_keeps_nothing_alive_once_it_forgot(space: Values) -> None:

@@ -446,8 +446,9 @@ class Look(ValuePickler):
             return _without_full_validity
         return usual
 
-    def _reducer_for_instances(self, kind: type) -> None:
+    def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
         """Look at attributes as they are: who else holds their dict is seen by the dict."""
+        return _with_all_attributes if instances.is_asked_for_all(kind) else None
 
     def _noting(self, note: Callable[[Any], object], usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
         def reduce(obj: Any) -> Any:
@@ -893,6 +894,11 @@ def _references_of_unshared() -> int:
 
 
 _HELD_ONCE: Final = _references_of_unshared()
+
+
+def _with_all_attributes(obj: Any) -> Any:
+    """An object whose ``__getattribute__`` is not asked for anything: it may note each question."""
+    return object.__new__, (type(obj),), instances.attributes(obj)
 
 
 def _traceback(traceback: types.TracebackType) -> Any:

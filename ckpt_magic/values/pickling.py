@@ -248,7 +248,9 @@ def _outer(values: Mapping[str, Any], namespace: dict[str, Any], shell: Form) ->
 
     The pickler asks no reducer about an exact dict or list, so these are met at the top level only.
     """
-    attributes = {identity(vars(one)): one for one in values.values() if _has_attributes(one)}
+    attributes = {
+        identity(object.__getattribute__(one, "__dict__")): one for one in values.values() if _has_attributes(one)
+    }
     result: dict[str, Any] = {}
     for name, value in values.items():
         if value is namespace:

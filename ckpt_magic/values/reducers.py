@@ -23,19 +23,17 @@ from ckpt_magic.values.references import at, by_reference, home_of, importable, 
 
 
 def method(method: types.MethodType) -> Any:
-    """A bound method is met by its name, unless that name means something else by now, or means the method itself."""
+    """A bound method is met by its name, unless that name means something else by now, or means the method itself.
+
+    An attribute comes back after what it holds. Nobody's code is asked: it may note each question.
+    """
     owner, function = method.__self__, method.__func__
     name = getattr(function, "__name__", None)
-    if isinstance(name, str) and getattr(owner, name, None) == method and not _holds(owner, name):
-        return NotImplemented
+    if isinstance(name, str) and type(type(owner).__getattribute__) is not types.FunctionType:
+        found = inspect.getattr_static(owner, name, None)
+        if found is function or (type(found) is classmethod and found.__func__ is function):
+            return NotImplemented
     return types.MethodType, (function, owner)
-
-
-def _holds(owner: Any, name: str) -> bool:
-    """Whether an object has one of its methods as an attribute, which comes back after what the attribute holds."""
-    if type(getattr(type(owner), name, None)) is types.FunctionType:
-        return False
-    return type(inspect.getattr_static(owner, name, None)) in (types.MethodType, types.MemberDescriptorType)
 
 
 def of_bases(bound: Any) -> Any:

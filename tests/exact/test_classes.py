@@ -771,6 +771,23 @@ del T  # a dict of annotations that it shares with the class comes back as two
 """,
 )
 scenario(
+    "objects that note each question for an attribute, and hold their methods",
+    """
+%%step 1
+class All:
+    def __init__(self): self.asked = []; self.held = self.go
+    def __getattribute__(self, name):
+        if name != 'asked': self.asked.append(name)
+        return object.__getattribute__(self, name)
+    def go(self): pass
+one = All(); method = one.go
+%%step 2
+method(); one.x = 1
+%%step 3
+r = list(one.asked), one.held == method
+""",
+)
+scenario(
     "what super() gives is held, by names and by the object itself",
     """
 %%step 1

@@ -268,7 +268,7 @@ class _Above:
         found = set[str]()
         for event in self._past.events:
             if isinstance(event, Statement):
-                found = (found | event.binds) - event.modules - event.deletes
+                found = (found | event.binds) - event.modules - (set() if event.asleep else event.deletes)
             else:
                 found -= event.left.keys()
         return found

@@ -151,6 +151,10 @@ class History:
         """Note that code ran that nobody saw, or that did not come to its end."""
         self._known = False
 
+    def bound(self) -> Set[str]:
+        """Names that unmarked cells or steps have given a value, whether they are still there or not."""
+        return {name for name in self._past.bound if not name.startswith("<")}
+
     def touched(self, names: Set[str]) -> Set[str]:
         """Those names whose values unmarked cells may have changed in place, as far as their code tells."""
         return self._past.touched(names)

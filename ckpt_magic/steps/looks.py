@@ -73,7 +73,7 @@ class Looks:
         strays = kernel.watch.looked_before(state) - outside.values.keys()
         kernel.watch.uses(used)
         reached = None if reads is None else sharing.closure(state.links, reads & names.keys())
-        reads = {*names, "*"} if reads is None else reads
+        reads = {*names, *kernel.history.bound(), "*"} if reads is None else reads
         use = uses.use_of(plan.code.names, words, reads, kernel.namespace, is_open="*" in reads)
         producers = dict(kernel.registry.pipeline(plan.key).producers)
         seen, unmade = self._seen(reads, producers.keys(), names.keys(), state.looks)

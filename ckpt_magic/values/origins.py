@@ -774,10 +774,11 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     lent = lender(spoken, names.imports)
     lender.stand_ins.note(node, names, words | lent.words)
     by_others = {*_lent_acts(lent.words)} - acts
-    rebound = names.binds - {node.name} if isinstance(node, _DEFINITIONS) else frozenset[str]()  # `global x`
+    bound = names.binds | names.deletes
+    rebound = bound - {node.name} if isinstance(node, _DEFINITIONS) else frozenset[str]()  # `global x`
     return Statement(
         essence.lean_digest(module) + (lent.digest if by_others else ""),
-        names.binds | names.deletes,
+        bound,
         names.renews,
         names.awake,
         names.awake if held is None else names.awake & held,

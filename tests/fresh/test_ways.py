@@ -550,6 +550,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "y = typing.get_type_hints(f)['a'].__name__", {}, text("k = A", "k = B")),
     ("a new name, where any may be read", "k = 1", "y = sorted(n for n in globals() if n[:1] == 'k')", {},
      cell("k2 = 2")),
+    ("a name that a call takes away, where any may be read",
+     "k = 1\ndef drop():\n    global k\n    del k\ndrop()", "y = sorted(n for n in globals() if n == 'k')", {},
+     text("\ndrop()", "\npass")),
     # -- what was right before
     ("an argument of a decorator",
      "def times(k):\n    def deco(f):\n        def inner(x): return f(x) * k\n        return inner\n    return deco\n"

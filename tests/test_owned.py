@@ -109,6 +109,20 @@ def test_a_restore_asks_whether_it_holds_the_same(library: Any) -> None:
     assert delta.differs_here(held, {}) == "a_library.thing"
 
 
+def test_what_is_found_of_objects_that_hold_one_another_is_the_same_whichever_was_asked_for_first(library: Any) -> None:
+    """As a distribution of scipy and what it has vectorized of its own methods do."""
+    library.thing.parts.append(library.Base.registry)
+    library.Base.registry.update(one=library.thing, other=[library.thing.parts])
+    held = [library.thing, library.Base.registry, library.thing.parts]
+
+    for values in (held, held[::-1], held[1:]):
+        names = dict(zip("abc", values, strict=False))
+        rows = delta.compare(delta.look({}, {}), delta.look(names, {}), names).owned
+        assert len(rows) == len(values) and delta.differs_here(rows.items(), {}) == ""
+    library.thing.parts[0] = 2
+    assert delta.differs_here(rows.items(), {}) != ""
+
+
 @pytest.mark.parametrize("kind", [int, Decimal])
 def test_the_order_of_a_set_is_none_of_its_content(library: Any, kind: type) -> None:
     """It is another one in each kernel, as the hashes of texts and of classes are."""

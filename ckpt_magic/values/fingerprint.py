@@ -214,19 +214,44 @@ def _look_beside(
 
 
 class _Libraries:
-    """What libraries own, and digests of it, found when asked for."""
+    """What libraries own, and digests of it, found when asked for.
+
+    Objects may hold one another, in circles. What is found of one does not depend on what was asked for before: each is
+    looked at as if it were the first of its circle, and what was found of the others meanwhile is forgotten.
+    """
 
     def __init__(self) -> None:
         self.paths = owned.known()
         self._digests: dict[owned.Path, str | None] = {}
+        self._circles: dict[owned.Path, set[owned.Path]] = {}
+        self._meanwhile: dict[owned.Path, str | None] = {}
+        self._open: dict[owned.Path, int] = {}  # that are looked at now, each for the one before, and their places
+        self._first: dict[owned.Path, int] = {}  # for those of `meanwhile` the first place of what they lead to
 
     def digest(self, path: owned.Path, namespace: dict[str, Any]) -> str | None:
-        if path not in self._digests:
-            self._digests[path] = ""  # also while it is looked at: it may hold itself
-            if not owned.is_of_the_process(path):
-                obj = owned.at(path)
-                self._digests[path] = fingerprint(obj) or self._look(obj, namespace)
-        return self._digests[path]
+        if path in self._digests and self._circles.get(path, set()).isdisjoint(self._open):
+            return self._digests[path]
+        if path not in self._meanwhile:
+            self._find(path, namespace)
+        if path not in self._first:
+            return self._digests[path]
+        if self._open:
+            *_, holder = self._open
+            self._first[holder] = min(self._first[holder], self._first[path])
+        return self._meanwhile[path]
+
+    def _find(self, path: owned.Path, namespace: dict[str, Any]) -> None:
+        place = self._open[path] = self._first[path] = len(self._open)
+        self._meanwhile[path] = ""  # it may hold itself
+        if not owned.is_of_the_process(path):
+            obj = owned.at(path)
+            self._meanwhile[path] = fingerprint(obj) or self._look(obj, namespace)
+        del self._open[path]
+        if self._first[path] == place:
+            self._digests[path] = self._meanwhile[path]
+            self._circles[path] = {one for one, first in self._first.items() if first >= place}
+            for one in self._circles[path]:
+                del self._first[one], self._meanwhile[one]
 
     def _look(self, obj: Any, namespace: dict[str, Any]) -> str | None:
         look = _LookInside(namespace)

@@ -104,6 +104,24 @@ def test_the_next_step_runs_meanwhile_and_its_save_waits(folder: Path, disk: Slo
     assert [value(folder, step) for step in (1, 2)] == [{"x": 1}, {"threading": threading, "y": 2}]
 
 
+@pytest.mark.parametrize(("first", "drafts"), [("x = 1", 2), ("x = bytes(3 << 20)", 1)])
+def test_a_save_is_written_while_the_disk_works_on_a_small_one(
+    folder: Path, disk: SlowDisk, first: str, drafts: int
+) -> None:
+    kernel = background(folder)
+    kernel.step(1, first)
+    found: list[int] = []
+
+    def go_on() -> None:
+        found.append(len(list(folder.glob(".ckpt-*.tmp"))))
+        disk.go.set()
+
+    timer = threading.Timer(0.3, go_on)
+    timer.start()
+    kernel.step(2, "y = 1")
+    assert file(folder, 1).exists() and found == [drafts]
+
+
 @pytest.mark.parametrize("how", ["step", "status", "load", "outputs", "push", "class", "outlook"])
 def test_who_reads_the_folder_waits(folder: Path, disk: SlowDisk, how: str) -> None:
     kernel = background(folder, 2)

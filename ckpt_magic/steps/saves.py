@@ -1,13 +1,14 @@
 """What became of the saves of one kernel that go on in the background.
 
 A cell is over when its checkpoint is written; only later is it known whether it could be published. If it could not,
-its step counts as not saved from then on, and no later checkpoint refers to what it would have held.
+its step counts as not saved from then on. What was written meanwhile names what that step left by its content alone,
+and fits where that is made again.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,6 +118,11 @@ def wait(where: Path | None, progress: Progress, *, timeout: float = float("inf"
     with progress(what, total) as advance:
         told = lambda: advance(0 if comparison is None else comparison.done)
         return publisher().wait(where, timeout=timeout, told=told)
+
+
+def is_large(pending: Iterable[Publishing]) -> bool:
+    """Whether a large checkpoint is on its way."""
+    return any(one.size > SMALL for one in pending)
 
 
 def not_saved(key: PipelineKey, step: int, reason: str) -> str:

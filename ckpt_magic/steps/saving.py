@@ -8,8 +8,9 @@ from typing import Any, BinaryIO, Final
 
 from ckpt_magic.errors import LostValueError, NotPicklableError
 from ckpt_magic.files import format as files
+from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Draft, Store
-from ckpt_magic.steps import above, around, interrupts, record, refusals, registry, upkeep
+from ckpt_magic.steps import above, around, interrupts, record, refusals, registry, saves, upkeep
 from ckpt_magic.steps.buffers import Buffers
 from ckpt_magic.steps.judging import hidden
 from ckpt_magic.steps.kernel import Kernel
@@ -55,10 +56,8 @@ class Saver:
             The file cannot be written, or a file changed that values were restored from.
         """
         kernel = self._kernel
-        with released():
-            kernel.wait()
-        for text in kernel.saves.settle(plan):
-            refusals.warn(text)
+        if kernel.quota is not None or saves.is_large(publisher().pending()):  # which has parts that this one may share
+            self._wait(plan, released)
         kernel.mapped.refuse_changed()
         kernel.compared.refuse_damaged()
         compare = kernel.compared.comparing()
@@ -154,6 +153,7 @@ class Saver:
         upkeep.refuse_without_room(store, found, saved)
         draft, _ = store.write(path, write, keep=plan.keep)
         try:
+            self._wait(plan, released)  # for the one before it, which the disk worked on meanwhile
             others = upkeep.replaced(path, kernel.keyring, kernel.id, kernel.began) + self._without_locks(draft)
             if kernel.sync:
                 with released():
@@ -183,6 +183,13 @@ class Saver:
         return facts_of(
             plan, "saved", notes, variables=len(meta["variables"]), size=draft.size, seconds=outcome.seconds
         )
+
+    def _wait(self, plan: Plan, released: interrupts.Released) -> None:
+        """Wait for the save before, and take note if it failed."""
+        with released():
+            self._kernel.wait()
+        for text in self._kernel.saves.settle(plan):
+            refusals.warn(text)
 
     def _without_locks(self, draft: Draft) -> list[str]:
         """Say once per folder that its file system has no locks."""

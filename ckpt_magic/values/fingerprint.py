@@ -527,7 +527,7 @@ class Look(ValuePickler):
             ]
         made_by = () if references.by_reference(type(cls)) else (type(cls),)  # a metaclass of the notebook may change
         # the attributes are state, written after the class is memoized: they may refer back to it
-        return _Form, ("class", repr(cls.__qualname__), cls.__bases__, *made_by), (None, attributes)
+        return _Form, ("class", repr(tokens.names_of(cls)), cls.__bases__, *made_by), (None, attributes)
 
     def _plain_form(self, kind: str, obj: Any) -> Any:
         """The token of a definition that holds nothing mutable; found once per look at a namespace."""

@@ -11,8 +11,8 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from ckpt_magic.values.forms import Token
 from ckpt_magic.values.memory import identity
@@ -85,7 +85,7 @@ def telling_parts(obj: Any, namespace: Mapping[str, Any]) -> tuple[Any, ...] | N
         return None
     if not all(map(by_reference, obj.__bases__)):  # else its bases count, and who made them
         return None
-    found: list[Any] = [obj.__qualname__, *obj.__bases__]
+    found: list[Any] = [obj.__qualname__, obj.__name__, *obj.__bases__]
     for name, value in vars(obj).items():
         parts = _parts_of_attribute(name, value, obj, namespace)
         if parts is None:
@@ -170,8 +170,10 @@ def plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
     if issubclass(kind, enum.Enum):
         return [kind, *(value for name, value in vars(obj).items() if name != "__objclass__")]
     if issubclass(kind, type):
-        own = [] if by_reference(obj) else [value for _, value in attributes_of(obj, for_digest=True)]
-        return [] if by_reference(obj) else [*obj.__bases__, kind, *own, *annotated(vars(obj).get("__annotations__"))]
+        if by_reference(obj):
+            return []
+        own = [value for _, value in attributes_of(obj, for_digest=True)]
+        return [*obj.__bases__, kind, *own, *_spoken_of(obj)]
     if by_reference(obj) or kind is re.Pattern or kind.__module__ == "typing" or kind is types.GenericAlias:
         return ()
     if kind is dataclasses.Field:
@@ -199,6 +201,23 @@ def code_digest(code: types.CodeType) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     _digest(code, {}, digest.update, [], None)
     return digest.digest()
+
+
+def _spoken_of(cls: type) -> Iterator[Any]:
+    """What the annotations of a class speak of, and its bases as they were written: `G[C]`, or what stood for one."""
+    bases = vars(cls).get("__orig_bases__", ())
+    yield from annotated(vars(cls).get("__annotations__"))
+    yield from annotated(dict(enumerate(bases)))
+    yield from (base for base in bases if not issubclass(kind := type(base), type) and kind.__module__ not in _ALIASES)
+
+
+_ALIASES: Final = ("typing", "types")
+
+
+def names_of(cls: type) -> str:
+    """The qualified name of a class, and its name if that is another one."""
+    own, name = cls.__qualname__, cls.__name__
+    return own if own.rpartition(".")[2] == name else f"{own} {name}"
 
 
 def kind_of(obj: Any) -> str:
@@ -247,7 +266,7 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
         return [names, where, obj.__code__, obj.__defaults__, *named, *contents(obj), *annotations]
     if issubclass(kind, type):
         attributes = sorted(attributes_of(obj, for_digest=True), key=operator.itemgetter(0))
-        return [obj.__qualname__, kind, obj.__bases__, *attributes, *annotated(vars(obj).get("__annotations__"))]
+        return [names_of(obj), kind, obj.__bases__, *attributes, *_spoken_of(obj)]
     if issubclass(kind, enum.Enum):
         return [kind, str(obj._name_), repr(obj._value_)]
     if kind is frozenset:

@@ -788,6 +788,41 @@ r = list(one.asked), one.held == method
 """,
 )
 scenario(
+    "classes are renamed by later steps",
+    """
+%%step 1
+class A: pass
+class B(A): x = []
+a = A()
+%%step 2
+A.__name__ = 'First'; B.__name__ = 'Second'; B.x.append(1)
+%%step 3
+r = A.__name__, A.__qualname__, B.__name__, repr(a).split()[0]
+%%step 4
+A.__name__ = 'A'; r2 = type(a).__name__
+""",
+)
+scenario(
+    "bases as they were written speak of what changes later",
+    """
+%%step 1
+import typing
+T = typing.TypeVar('T')
+class Of(typing.Generic[T]): pass
+class Item: pass
+class Items(Of[Item]): pass
+class Marker:
+    def __init__(self): self.users = []
+    def __mro_entries__(self, bases): return (Item,)
+marker = Marker()
+class Marked(marker): pass
+%%step 2
+Item.x = 1; marker.users.append(Marked)
+%%step 3
+r = typing.get_args(Items.__orig_bases__[0])[0] is Item, Marked.__orig_bases__[0] is marker
+""",
+)
+scenario(
     "what super() gives is held, by names and by the object itself",
     """
 %%step 1

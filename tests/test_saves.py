@@ -105,6 +105,29 @@ def test_the_next_step_runs_meanwhile_and_its_save_waits(folder: Path, disk: Slo
     assert [value(folder, step) for step in (1, 2)] == [{"x": 1}, {"threading": threading, "y": 2}]
 
 
+def test_a_step_that_runs_again_does_not_wait_to_begin_and_one_that_is_restored_does(
+    folder: Path, disk: SlowDisk
+) -> None:
+    kernel = background(folder, "auto")
+    kernel.step(1, "x = 1")
+    began: list[bool] = []
+
+    def note() -> None:
+        began.append(file(folder, 1).exists())
+        disk.go.set()
+
+    kernel.names["note"] = note
+    kernel.step(1, "x = 2; note()")
+    assert began == [False]
+    kernel.session.wait()
+    disk.go.clear()
+    kernel.step(2, "y = x")
+    timer = later(disk)
+    assert kernel.step(2, "y = x")["action"] == "restored"
+    timer.join()
+    assert value(folder, 1)["x"] == 2 and file(folder, 2).exists()
+
+
 @pytest.mark.parametrize(("first", "drafts"), [("x = 1", 2), ("x = bytes(3 << 20)", 1)])
 def test_a_save_is_written_while_the_disk_works_on_a_small_one(
     folder: Path, disk: SlowDisk, first: str, drafts: int

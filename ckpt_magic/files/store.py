@@ -19,6 +19,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar, cast
@@ -331,6 +332,10 @@ class Draft:
         self._placing = threading.RLock()
         self._is_placed = False
         self._aside: Path | None = None  # the second name of the earlier file
+
+    def opened(self, keyring: Keyring) -> format.StoredStep:
+        """The checkpoint before it is published; `StepNotFoundError` if it is by now."""
+        return replace(format.open_checkpoint(self._temporary, keyring), path=self.path)
 
     def publish(self) -> None:
         """Bring the bytes to the disk, then put the file in place. Afterwards no temporary file is left.

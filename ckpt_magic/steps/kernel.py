@@ -6,11 +6,13 @@ import functools
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ckpt_magic.errors import StepNotFoundError
 from ckpt_magic.files import format as files
+from ckpt_magic.files.publishing import publisher
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import progress, record, registry, saves
@@ -155,9 +157,16 @@ class Kernel:
         """Wait until nothing is on its way to a folder or file; None for everywhere. False if the time was up."""
         return saves.wait(where, self.progress, timeout=timeout)
 
-    def open(self, key: PipelineKey, step: int) -> files.StoredStep | None:
-        """FOOTER and META of a stored step, once it is published; None if it is not there."""
+    def open(self, key: PipelineKey, step: int, *, ahead: bool = False) -> files.StoredStep | None:
+        """FOOTER and META of a stored step, once it is published; None if it is not there.
+
+        With `ahead` those of the one that is on its way there: who needs more of it has to wait for it.
+        """
         path = self.store(key.folder).path(key.name, key.version, step)
+        if ahead and (pending := publisher().pending(path)):
+            with suppress(StepNotFoundError):  # it just came to its end
+                stored = pending[-1].draft.opened(self.keyring)
+                return record.completed(stored)
         self.wait(path)
         try:
             stored = files.open_checkpoint(path, self.keyring)

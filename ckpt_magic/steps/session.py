@@ -125,7 +125,7 @@ class Session(Kernel):
         plan = Plan(call, self.settings.resolve(call), code)
         refusals.refuse_unknown_names(self, plan)
         start = self.settings.start(plan.key.name)
-        stored = self.open(plan.key, call.step)
+        stored = self.open(plan.key, call.step, ahead=True)
         meta = refusals.readable_meta(self, plan, stored, start)
         if meta is not None:
             refusals.refuse_other_kind(self, plan, meta)
@@ -434,6 +434,7 @@ class Session(Kernel):
     def _try_to_load(
         self, plan: Plan, stored: files.StoredStep, start: registry.StartPoint, decision: Decision
     ) -> Decision:
+        self.wait(stored.path)
         began = time.perf_counter()
         try:
             plan.loaded = self.load(stored, here=True)

@@ -309,16 +309,17 @@ class _Above:
                 return self._cannot_tell(name, origin, meta)
         if maker is None:
             return Cause("input", name, f"`{name}` comes from no step, was from step {step}")
-        if isinstance(maker, Step) and maker.number != step:
-            return Cause("input", name, f"`{name}` comes from step {maker.number}, was from step {step}")
         if not isinstance(maker, Step) or is_touched:
             return Cause("input", name, f"`{name}` comes from an unmarked cell, was from step {step}")
-        if maker.left.get(name) is None:
-            return Cause("input", name, f"step {step}, which makes `{name}`, will run")
-        if maker.left[name] != digest:
-            cause = Cause("input", name, f"`{name}` of step {step} is not what it was")
-            return cause.having(meta["inputs"].get(name), self._metas[step]["outlines"].get(name))
-        return None
+        left = maker.left.get(name)
+        if left == digest:
+            return None
+        if left is None and name in maker.left:
+            return Cause("input", name, f"step {maker.number}, which makes `{name}`, will run")
+        if maker.number != step:
+            return Cause("input", name, f"`{name}` comes from step {maker.number}, was from step {step}")
+        cause = Cause("input", name, f"`{name}` of step {step} is not what it was")
+        return cause.having(meta["inputs"].get(name), self._metas[step]["outlines"].get(name))
 
     def _value(self, name: str, meta: Meta) -> Cause | None:
         """A name of unmarked cells."""

@@ -308,6 +308,8 @@ def other_inputs(call: StepCall, known: Known, meta: Mapping[str, Any]) -> Itera
         producer = known.pipeline.producers.get(name)
         if producer == (step, digest):
             continue
+        if producer is not None and producer[1] == digest and producer[0] < call.step:
+            continue  # the same, from another step: its code moved there
         if producer is not None and producer[0] == call.step and name in meta["groups"]:
             continue  # its own earlier work: the step is met a second time in this kernel
         if producer is not None and producer[0] != step:

@@ -174,6 +174,12 @@ def elsewhere(notebook: Notebook) -> None:
     notebook.cells.insert(1, (None, 'os.chdir("elsewhere")'))
 
 
+def to_the_step_below(notebook: Notebook) -> None:
+    line = "weight = inside(weight)"
+    notebook.replace(f"{line}\n", "")
+    notebook.replace("result = Tool", f"{line}\nresult = Tool")
+
+
 def steps(*numbers: int) -> set[int]:
     return set(numbers)
 
@@ -332,6 +338,13 @@ TABLE: list[tuple[str, Edit, set[int], str]] = [
         lambda notebook: notebook.cells.__setitem__(slice(0, 2), [(None, TOP + TOOLS)]),
         steps(),
         "",
+    ),
+    ("a line moved to the step below", to_the_step_below, steps(3, 4), "code differs"),
+    (
+        "two steps joined",
+        lambda notebook: notebook.cells.__setitem__(slice(3, 5), [(2, f"{CELLS[3][1]}\n{CELLS[4][1]}")]),
+        steps(2),
+        "code differs",
     ),
     ("a step removed that no step reads", lambda notebook: notebook.cells.__delitem__(10), steps(), ""),
 ]

@@ -193,14 +193,14 @@ class Makers:
                 continue
             if self._is_still(found, token):
                 return found
-        return None
+        # a step makes it now: its cell was none
+        is_here = not maker and _is_definition(here) and kind_of(here) == kind
+        return here if is_here and self._is_still(here, token) else None
 
     def _is_unmarked(self, obj: Any) -> bool:
         """Whether this is a definition of the notebook that no step made."""
-        if not issubclass(type(obj), (type, types.FunctionType)) or importable(obj):
-            return False
         made = self._made.get(identity(obj))
-        return made is None or not made.maker
+        return _is_definition(obj) and (made is None or not made.maker)
 
     def _is_still(self, obj: Any, token: Token) -> bool:
         return self.digest_as(obj, token[2]) == token[2]
@@ -247,6 +247,10 @@ class Makers:
         made = self._made.get(ident)
         if made is not None and made.ref() is None:
             del self._made[ident]
+
+
+def _is_definition(obj: Any) -> bool:
+    return issubclass(type(obj), (type, types.FunctionType)) and not importable(obj)
 
 
 def _is_of(obj: Any, namespace: Mapping[str, Any]) -> bool:

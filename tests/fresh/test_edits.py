@@ -422,3 +422,19 @@ def test_an_edit_makes_run_what_it_makes_stale(
 def test_the_table_is_large_enough() -> None:
     assert len(TABLE) >= 100
     assert len({row[0] for row in TABLE}) == len(TABLE)
+
+
+@pytest.mark.parametrize(
+    ("definition", "made"),
+    [("class Tool: pass", "Tool()"), ("def tool(): pass\nTool = type(tool)", "tool"), ("class Tool: pass", "Tool")],
+)
+def test_what_a_step_holds_is_of_the_class_that_another_step_makes_since_its_cell_was_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, definition: str, made: str
+) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+    cells = [(None, definition), (2, f"held = [{made}]"), (None, f"same = type(held[0]) is Tool or held[0] is {made}")]
+    assert projects.play(tmp_path, cells, "none").names["same"]
+
+    found = projects.play(tmp_path, [(1, definition), *cells[1:]], "auto")
+
+    assert found.steps == {1} and found.names["same"]

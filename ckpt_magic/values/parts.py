@@ -133,6 +133,9 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
         yield "_field_defaults", tuple(part for item in cls._field_defaults.items() for part in item)  # type: ignore[attr-defined]
     if for_digest and isinstance(cls, enum.EnumType):
         yield "_member_map_", tuple(part for name, member in cls._member_map_.items() for part in (name, member))
+        boundary: Any = getattr(cls, "_boundary_", None)
+        if boundary is not getattr(cls.__base__, "_boundary_", None):
+            yield "_boundary_", boundary.value
 
 
 def telling_attributes(cls: type) -> Iterator[tuple[str, Any]]:

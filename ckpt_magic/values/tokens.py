@@ -177,7 +177,7 @@ def plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
     if by_reference(obj) or kind is re.Pattern or kind.__module__ == "typing" or kind is types.GenericAlias:
         return ()
     if kind is dataclasses.Field:
-        return [obj.default, obj.default_factory]
+        return [obj.default, obj.default_factory, *obj.metadata.values()]
     if kind.__module__ in ("dataclasses", "datetime", "decimal", "fractions", "pathlib", "uuid"):
         return ()
     return None
@@ -272,12 +272,14 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
     if kind is frozenset:
         return sorted(map(repr, obj))
     if kind is property:
-        return [obj.fget, obj.fset, obj.fdel]
+        own = [] if obj.__doc__ == getattr(obj.fget, "__doc__", None) else [obj.__doc__]
+        return [obj.fget, obj.fset, obj.fdel, *own]
     if kind in (staticmethod, classmethod):
         return [obj.__func__]
     if kind is functools.cached_property:
         return [obj.func]
     if kind is dataclasses.Field:
-        return [obj.name, obj.default, obj.default_factory, repr((obj.init, obj.repr, obj.hash, obj.compare))]
+        more = ["kw_only"] * (obj.kw_only is True), *itertools.chain.from_iterable(obj.metadata.items())
+        return [obj.name, obj.default, obj.default_factory, repr((obj.init, obj.repr, obj.hash, obj.compare)), *more]
     text = repr(obj) if plain_parts(obj, namespace) == () else " at 0x"
     return [name_of(obj) if " at 0x" in text else text]

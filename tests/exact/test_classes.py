@@ -823,6 +823,38 @@ r = typing.get_args(Items.__orig_bases__[0])[0] is Item, Marked.__orig_bases__[0
 """,
 )
 scenario(
+    "what the fields of a dataclass are said to be changes in place",
+    """
+%%step 1
+import dataclasses
+@dataclasses.dataclass
+class P:
+    x: int = dataclasses.field(default=1, metadata={'a': []})
+said = dataclasses.fields(P)[0].metadata; p = P()
+%%step 2
+said['a'].append(1)
+%%step 3
+r = P.__dataclass_fields__['x'].metadata['a'] is said['a'], dataclasses.fields(p)[0].metadata['a'] == [1]
+""",
+)
+scenario(
+    "fields of a dataclass, defaults of a named tuple and values of an enum are held",
+    """
+%%step 1
+import collections, dataclasses, enum
+@dataclasses.dataclass
+class P: x: int = 1
+N = collections.namedtuple('N', 'a', defaults=[1])
+class E(enum.Enum): A = 'a'
+field, defaults, values = dataclasses.fields(P)[0], N._field_defaults, E._value2member_map_
+%%step 2
+n = len(defaults)
+%%step 3
+r = field is dataclasses.fields(P)[0], defaults is N._field_defaults, values is E._value2member_map_
+""",
+    known="what the standard library makes of a class is made again with it; it seldom is held elsewhere",
+)
+scenario(
     "what super() gives is held, by names and by the object itself",
     """
 %%step 1

@@ -538,6 +538,15 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "y = typing.get_args(Tool.__orig_bases__[0])[0].__name__", {}, text("Base[int]", "Base[str]")),
     ("what an enumeration does with other values",
      "import enum\nclass Mode(enum.Flag, boundary=enum.KEEP): A = 1", "y = Mode(8).value", {}, text("KEEP", "CONFORM")),
+    ("what an enumeration does with other values, by a member that a step holds",
+     "import enum\nclass Mode(enum.Flag, boundary=enum.KEEP): A = 1\n# %%\n%%step 1\nmode = Mode.A",
+     "y = type(mode)(8).value", {}, text("KEEP", "CONFORM")),
+    ("what the field of a dataclass is said to be, by an instance that a step made",
+     "import dataclasses\n@dataclasses.dataclass\nclass Tool:\n    a: int = dataclasses.field(default=1, metadata={'u': 1})\n"
+     "# %%\n%%step 1\ntool = Tool()", "y = dataclasses.fields(tool)[0].metadata['u']", {}, text("'u': 1", "'u': 2")),
+    ("what a property is documented to be, by an instance that a step made",
+     "class Tool: a = property(lambda self: 1, doc='one')\n# %%\n%%step 1\ntool = Tool()", "y = type(tool).a.__doc__", {},
+     text("'one'", "'two'")),
     ("when a model is validated",
      "from pydantic import BaseModel, field_validator\nclass Tool(BaseModel):\n    a: int\n"
      "    @field_validator('a', mode='after')\n    @classmethod\n    def check(cls, value): return repr(value)",

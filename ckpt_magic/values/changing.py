@@ -120,6 +120,10 @@ class Known:
         Classes of the user's whose objects change something by being read: what gives their length does, or a property.
     unsettled
         Names of what is used up by reading it, or changes by it.
+    filling
+        Names of dicts that get what they are asked for and lack.
+    is_ending
+        Whether a class of the user's says what its objects do at their end.
     """
 
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -138,6 +142,8 @@ class Known:
     spoken: set[str] = field(default_factory=set)
     restless: set[str] = field(default_factory=set)
     unsettled: set[str] = field(default_factory=set)
+    filling: set[str] = field(default_factory=set)
+    is_ending: bool = False
     _modules: dict[str, Known] = field(default_factory=dict)
 
     def note(self, node: ast.stmt) -> None:
@@ -147,7 +153,7 @@ class Known:
             bound = {(one.asname or one.name).partition(".")[0] for one in node.names}
         for known in (
             *(self.libraries, self.arrays, self.gentle, self.steady, self.callables),
-            *(self.generators, self.lending, self.restless, self.unsettled),
+            *(self.generators, self.lending, self.restless, self.unsettled, self.filling),
         ):
             known -= bound
         for name in bound:
@@ -163,8 +169,9 @@ class Known:
             self._defined(node)
         elif isinstance(node, ast.ClassDef):
             self._made(node)
-        elif any(self._is_unsettled(one) for one in _values(node)):
-            self.unsettled |= bound
+        else:
+            self.unsettled |= bound if any(map(self._is_unsettled, _values(node))) else set()
+            self.filling |= bound if any(map(self._is_filling, _values(node))) else set()
 
     def _imported(self, name: str, module: str, whole: str) -> None:
         top = whole.partition(".")[0]
@@ -185,6 +192,7 @@ class Known:
             for mine, its in (
                 *((self.gentle, of.gentle), (self.steady, of.steady), (self.restless, of.restless)),
                 *((self.generators, of.generators), (self.lending, of.lending), (self.unsettled, of.unsettled)),
+                (self.filling, of.filling),
             ):
                 if one in its:
                     mine.add(name)
@@ -204,6 +212,7 @@ class Known:
             self.methods |= known.methods
             self.harming |= known.harming
             self.spoken |= known.spoken
+            self.is_ending |= known.is_ending
         return self._modules[name]
 
     def _defined(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -224,6 +233,7 @@ class Known:
             if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
                 (itself, given), kept = _effects(one, self)
                 self.spoken.add(one.name)
+                self.is_ending |= one.name == "__del__"
                 self.methods |= {one.name} if itself or given or any(kept) else set()
                 self.harming |= {one.name} if given else set()
                 if one.name in _MAKING:
@@ -239,6 +249,11 @@ class Known:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             return node.func.id in _ITERATORS | self.generators | self.restless
         return isinstance(node, ast.GeneratorExp)
+
+    def _is_filling(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Call):
+            return "defaultdict" in _last_words(node)
+        return isinstance(node, ast.Name) and node.id in self.filling
 
 
 def _is_called_unsaid(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -315,7 +330,7 @@ def base(node: ast.expr) -> set[str]:
 def _changed_by(part: ast.AST, known: Known) -> set[str]:
     if isinstance(part, (ast.Attribute, ast.Subscript)):
         if isinstance(part.ctx, ast.Load):
-            return set()
+            return base(part) & known.filling if isinstance(part, ast.Subscript) else set()
         found = _bases(part)
         return {*found, part.attr} if isinstance(part, ast.Attribute) and "builtins" in found else found
     if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):  # `@show.register`
@@ -323,7 +338,13 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
     if isinstance(part, ast.AugAssign):
         return _bases(part.target)
     if isinstance(part, ast.Name):
-        return {part.id} & known.unsettled if isinstance(part.ctx, ast.Load) else set()
+        if isinstance(part.ctx, ast.Load):
+            return {part.id} & known.unsettled
+        return {part.id} if known.is_ending else set()  # what it meant may be at its end
+    if isinstance(part, ast.With | ast.AsyncWith):
+        return set().union(
+            *(base(one.context_expr) for one in part.items if not isinstance(one.context_expr, ast.Call))
+        )
     if not isinstance(part, ast.Call):
         return set()
     if isinstance(part.func, ast.Name) and part.func.id in _HARMLESS - known.callables:

@@ -15,7 +15,7 @@ from ckpt_magic.values import source
 from ckpt_magic.values.changing import CHANGING, Known
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_INNER = (*_DEFINITIONS, ast.Lambda, ast.GeneratorExp)
+_INNER = (*_DEFINITIONS, ast.Lambda, ast.GeneratorExp, ast.Yield, ast.YieldFrom)
 
 
 @dataclass(frozen=True, slots=True)

@@ -562,6 +562,22 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a name that a call takes away, where any may be read",
      "k = 1\ndef drop():\n    global k\n    del k\ndrop()", "y = sorted(n for n in globals() if n == 'k')", {},
      text("\ndrop()", "\npass")),
+    # -- what does something by being used
+    ("what begins and ends a block",
+     "log = []\nclass A:\n    def __enter__(self): log.append(1)\n    def __exit__(self, *_): pass\na = A()\n"
+     "with a: pass", "y = len(log)", {}, text("with a: pass", "pass")),
+    ("a generator that is asked",
+     "log = []\ndef count():\n    while True:\n        log.append(1)\n        yield\nit = count()\n"
+     "for _ in range(3): next(it)", "y = len(log)", {}, text("range(3)", "range(4)")),
+    ("a dict that gets what it lacks",
+     "import collections\nd = collections.defaultdict(int)\nd['a']", "y = len(d)", {}, text("d['a']", "d['a'], d['b']")),
+    ("what makes what a dict lacks",
+     "from collections import defaultdict\nlog = []\ndef make(): log.append(1); return 0\nd = defaultdict(make)\n"
+     "d['a']", "y = len(log)", {}, text("d['a']", "d['a'], d['b']")),
+    ("the end of an object",
+     "log = []\nclass A:\n    def __del__(self): log.append(1)\na = A()\ndel a", "y = len(log)", {}, text("del a", "")),
+    ("an object that is given up",
+     "log = []\nclass A:\n    def __del__(self): log.append(1)\na = A()\na = 1", "y = len(log)", {}, text("a = 1", "b = 1")),
     # -- what was right before
     ("an argument of a decorator",
      "def times(k):\n    def deco(f):\n        def inner(x): return f(x) * k\n        return inner\n    return deco\n"

@@ -244,7 +244,7 @@ class Definitions(Functions):
         made = {name: value for name, value in vars(cls).items() if is_generated(cls, name, value)}
         shown = {name: getattr(cls.__dataclass_params__, name) for name in params(cls)}  # type: ignore[attr-defined]
         options = {
-            "order": "__lt__" in made,
+            "order": not made.keys().isdisjoint(("__lt__", "__le__", "__gt__", "__ge__")),
             "unsafe_hash": "__hash__" in made,
             "frozen": shown.get("frozen", False),
             "slots": "__slots__" in vars(cls),

@@ -45,7 +45,7 @@ from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, piece
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity, is_writeable, place_of
 from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_once, new_hash
-from ckpt_magic.values.parts import annotated, annotation_texts
+from ckpt_magic.values.parts import annotated, annotation_texts, beside_digest
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
@@ -538,7 +538,7 @@ class Look(ValuePickler):
             if token is not None:
                 registered = _registered(obj) if isinstance(obj, abc.ABCMeta) else ()
                 serial = 0 if self._makers is None else self._makers.serial(obj)
-                form = _Form, (kind, token, registered)
+                form = _Form, (kind, token, registered, *_beside(obj))
             self._forms[key] = obj, form, serial  # held: its id is the key
         _, form, serial = self._forms[key]
         if form is not None:
@@ -919,6 +919,14 @@ def _references_of_unshared() -> int:
 
 
 _HELD_ONCE: Final = _references_of_unshared()
+
+
+def _beside(obj: Any) -> tuple[str, ...]:
+    """What the token of a class leaves out: which methods a dataclass was given, slots, the order to match in."""
+    if not issubclass(type(obj), type):
+        return ()
+    told = [pair for cls in obj.__mro__ if not references.by_reference(cls) for pair in beside_digest(cls)]
+    return (repr(told),) if told else ()
 
 
 def _with_all_attributes(obj: Any) -> Any:

@@ -127,15 +127,21 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
                 yield name, tuple(value.values())
             elif name == "__annotations__":
                 yield name, annotation_texts(value)
+            elif name == "__match_args__" and value != _usual_match(cls):
+                yield name, value
             continue
         yield name, value
     if for_digest and tuples:
         yield "_field_defaults", tuple(part for item in cls._field_defaults.items() for part in item)  # type: ignore[attr-defined]
     if for_digest and isinstance(cls, enum.EnumType):
         yield "_member_map_", tuple(part for name, member in cls._member_map_.items() for part in (name, member))
-        boundary: Any = getattr(cls, "_boundary_", None)
-        if boundary is not getattr(cls.__base__, "_boundary_", None):
-            yield "_boundary_", boundary.value
+
+
+def _usual_match(cls: Any) -> tuple[str, ...]:
+    """The names by which a class is matched that `dataclasses` or `namedtuple` gave it."""
+    fields: Any = vars(cls).get("__dataclass_fields__", {})
+    kept = tuple(field.name for field in fields.values() if field.init and not field.kw_only)
+    return getattr(cls, "_fields", ()) if is_namedtuple(cls) else kept
 
 
 def telling_attributes(cls: type) -> Iterator[tuple[str, Any]]:
@@ -143,6 +149,13 @@ def telling_attributes(cls: type) -> Iterator[tuple[str, Any]]:
     for name, value in attributes_of(cls, for_digest=True):
         if name not in _DERIVED_BY_PYDANTIC:
             yield name, value
+    yield from beside_digest(cls)
+
+
+def beside_digest(cls: type) -> Iterator[tuple[str, Any]]:
+    """What tells of a class, as texts and atoms, that its digest leaves out."""
+    if _BESIDE_DIGEST.isdisjoint(vars(cls)):
+        return
     for name, value in vars(cls).items():
         if name == "__orig_bases__":
             yield name, annotation_texts({str(at): base for at, base in enumerate(value)})
@@ -157,6 +170,10 @@ def telling_attributes(cls: type) -> Iterator[tuple[str, Any]]:
         elif is_generated(cls, name, value):
             yield name, ()  # that there is one: the code differs between versions of Python
 
+
+_BESIDE_DIGEST: Final = frozenset(
+    "__orig_bases__ __slots__ __match_args__ _boundary_ __pydantic_decorators__ __dataclass_fields__".split()
+)  # the last one has generated methods beside it
 
 _DERIVED_BY_PYDANTIC: Final = frozenset(
     "__pydantic_core_schema__ __pydantic_decorators__ __pydantic_serializer__ __pydantic_validator__ "

@@ -855,6 +855,24 @@ r = field is dataclasses.fields(P)[0], defaults is N._field_defaults, values is 
     known="what the standard library makes of a class is made again with it; it seldom is held elsewhere",
 )
 scenario(
+    "the order in which a class is matched, and methods that a dataclass was given, change",
+    """
+%%step 1
+import dataclasses
+@dataclasses.dataclass(order=True)
+class P:
+    a: int = 1
+    b: int = 2
+class Q: __match_args__ = 'a', 'b'
+p = P(); q = Q(); q.a, q.b = 1, 2
+%%step 2
+P.__match_args__ = Q.__match_args__ = 'b', 'a'; del P.__lt__
+%%step 3
+match p, q:
+    case P(x), Q(y): r = x, y, '__lt__' in vars(P), p <= P(3)
+""",
+)
+scenario(
     "what super() gives is held, by names and by the object itself",
     """
 %%step 1

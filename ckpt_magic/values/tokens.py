@@ -279,7 +279,7 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
     if kind is functools.cached_property:
         return [obj.func]
     if kind is dataclasses.Field:
-        more = ["kw_only"] * (obj.kw_only is True), *itertools.chain.from_iterable(obj.metadata.items())
+        more = [*["kw_only"] * (obj.kw_only is True), *itertools.chain.from_iterable(obj.metadata.items())]
         return [obj.name, obj.default, obj.default_factory, repr((obj.init, obj.repr, obj.hash, obj.compare)), *more]
     text = repr(obj) if plain_parts(obj, namespace) == () else " at 0x"
     return [name_of(obj) if " at 0x" in text else text]

@@ -207,6 +207,24 @@ def reduces_itself(kind: Any) -> bool:
     return kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__
 
 
+def takes_nothing_back(kind: Any) -> bool:
+    """Whether the ``__setstate__`` of a class does nothing: attributes that pickle wrote would be gone."""
+    setter = getattr(kind, "__setstate__", None)
+    return (
+        type(setter) is types.FunctionType
+        and kind.__getstate__ is object.__getstate__
+        and not reduces_itself(kind)
+        and setter.__code__.co_code in _NOTHING
+    )
+
+
+def _nothing(obj: Any, state: Any) -> None:
+    """Do nothing, with a docstring."""
+
+
+_NOTHING: Final = {_nothing.__code__.co_code, (lambda obj, state: None).__code__.co_code}
+
+
 def is_asked_for_slots(cls: Any) -> bool:
     """Whether pickle asks the ``__getattr__`` of a class for slots that are empty."""
     return bool(slot_names(cls)) and has_getattr(cls) and cls.__reduce_ex__ is object.__reduce_ex__

@@ -259,6 +259,8 @@ class ValuePickler(pickle.Pickler):
         elif (base := containers.is_pickled_in_part(kind)) is not None and not instances.is_asked_early(kind):
             return containers.reducer(base, self.definitions.evaluated)
         usual = self._reducer_for_instances(kind)
+        if usual is None and instances.takes_nothing_back(kind):
+            return self._with_state
         if by_reference(kind) and (sets := instances.weak_sets(kind)):
             return instances.listed(usual, sets)
         if by_reference(kind) and not instances.reduces_itself(kind) and (named := marks(kind)):
@@ -362,6 +364,14 @@ class ValuePickler(pickle.Pickler):
             return reduced
         made, args = instances.made_so(obj, *reduced)
         return made, args, state, None, None, self.definitions.evaluated(instances.SET_STATE)
+
+    def _with_state(self, obj: Any) -> Any:
+        """Write an object whose class does nothing with the attributes that it is given when it is read."""
+        made, args, state, *items = obj.__reduce_ex__(PROTOCOL)
+        parts = state if type(state) is tuple and len(state) == 2 else (state, None)
+        if state is None or len(items) > 2 or not all(map(instances.are_attributes, parts)):
+            return NotImplemented
+        return made, args, parts, *items, *[None] * (2 - len(items)), self.definitions.evaluated(instances.SET_STATE)
 
     def _early(self, obj: Any) -> Any:
         """Write an object whose own code may be asked while it is read, before its attributes are there.

@@ -28,6 +28,22 @@ p = model.predict(X[:2]); coefs *= 2; q = model.predict(X[:2])
 """,
 )
 scenario(
+    "a bunch of data sets, and a class of the notebook, whose `__setstate__` does nothing",
+    """
+%%step 1
+from sklearn.datasets import load_iris
+iris = load_iris(); X = iris.data
+class Kept:
+    def __init__(self): self.parts = [1]
+    def __setstate__(self, state): pass
+kept = Kept()
+%%step 2
+X[0, 0] = 7; kept.parts.append(2); n = len(iris)
+%%step 3
+r = vars(iris), iris.data is X, iris.data[0, 0], kept.parts
+""",
+)
+scenario(
     "partial_fit, pipelines, a shared random state, a forest",
     """
 %%step 1

@@ -124,3 +124,42 @@ def test_what_only_has_the_name_of_something_that_varies_does_not(code: str) -> 
 )
 def test_what_varies_is_found_by_whatever_way_it_is_called(code: str) -> None:
     assert Past(events(*code.split("# %%\n"))).origin("a").opens
+
+
+ABOVE = """
+import numpy as np
+x = np.array([3, 1])
+def check(n):
+    if n < 0: raise ValueError(n)
+    return n
+class Model:
+    def __init__(self): self.a = np.zeros(3)
+    def fit(self, x): self.a = self.a + x
+model = Model()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("y = np.append(x, 1)", ""),
+        ("y = np.insert(x, 0, 1); np.add(x, 1)", ""),
+        ("try: check(-1)\nexcept ValueError as error: print(error)", ""),
+        ("show(check(x))", "x"),
+        ("for n in (1, 2): show(check(x) * n)", "x"),
+        ("x.sort()", "x"),
+        ("model.fit(2)", "model Model"),
+        ("np.copyto(x, 1)", "x"),
+        ("np.rate = 1", "np model Model"),
+        ("r = np; r.rate = 1", "np model Model"),
+        ("tools = [np]; tools[0].rate = 1", "np model Model"),
+        ("setattr(np, 'rate', 1)", "np model Model"),
+        ("print.rate = 1", "print"),
+        ("check.rate = 1", "check"),
+        ("import builtins; builtins.print = check", "print"),
+    ],
+)
+def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed: str) -> None:
+    names = ("np", "x", "check", "ValueError", "print", "model", "Model")
+    before, after = Past(events(ABOVE)), Past(events(ABOVE, code))
+    assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}

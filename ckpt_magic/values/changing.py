@@ -285,7 +285,7 @@ def touched(inside: Sequence[ast.AST], known: Known, easing: Set[str]) -> tuple[
             found |= names
             if not _is_eased(part, easing):
                 for_sure |= names
-                by_more |= names - (_called(part) if isinstance(part, ast.Call) else set())
+                by_more |= names - (_called(part, known) if isinstance(part, ast.Call) else set())
     return found, for_sure - _makers(inside), found - by_more
 
 
@@ -316,8 +316,10 @@ def borrowed(inside: Iterable[ast.AST], known: Known) -> set[str]:
 
 
 def given_to(call: ast.Call) -> set[str]:
-    """Names that are given to a call."""
-    return _names_in((*call.args, *call.keywords))
+    """Names that are given to a call; not `f` of `show(f(x))`, which is called itself."""
+    inside = [one for part in (*call.args, *call.keywords) for one in source.nodes(part)]
+    called = {id(one.func) for one in inside if isinstance(one, ast.Call)}
+    return _names_in(one for one in inside if isinstance(one, ast.Name) and id(one) not in called)
 
 
 def base(node: ast.expr) -> set[str]:
@@ -576,12 +578,16 @@ def _last_words(call: ast.Call) -> set[str]:
     return {getattr(call.func, "id", ""), getattr(call.func, "attr", "")}
 
 
-def _called(call: ast.Call) -> set[str]:
-    """The name of what is called, or has it, if no word on the way says of a change."""
+def _called(call: ast.Call, known: Known) -> set[str]:
+    """The name of what is called, or has it, if no word on the way says of a change.
+
+    In libraries whose functions change nothing, `np.append` does not.
+    """
     node, words = call.func, set[str]()
     while isinstance(node, ast.Attribute):
         words.add(node.attr)
         node = node.value
+    words -= _CHANGERS if base(node) & known.libraries else set()
     is_known = isinstance(node, ast.Name) and not any(word.startswith(CHANGING) for word in (*words, node.id))
     return base(node) - given_to(call) if is_known else set()
 

@@ -8,6 +8,7 @@ histories only if they have the same code on the way to the name, in the same or
 from __future__ import annotations
 
 import ast
+import builtins
 import hashlib
 import heapq
 import operator
@@ -379,7 +380,9 @@ class Past:
             if not event.asleep:
                 _note(self._making, event.binds, at)
             if event.binds and not event.is_literal:
-                _note(self._using, event.holds | lent, at)
+                meant = set[str]().union(*event.later.values()) if not event.changes else set()
+                calm = self._calm - meant  # what these make holds nothing of them
+                _note(self._using, (event.holds - calm) | lent, at)
             touched = self._note_touched(at, event)
             if stored := self.stored_by([event]) - self.modules:
                 self._joined[at] = stored | (event.reads & self._values) - self._asleep.names
@@ -629,7 +632,11 @@ class Past:
             *ways
         )  # by more than calls: a calm function is none the worse for those
         modules = (self._asleep.ends(touched) & self.modules) - self._calm
-        return {name for name in ends if name in more or name not in self._calm} | modules
+        return {name for name in ends if name in more or not self._is_calm(name)} | modules
+
+    def _is_calm(self, name: str) -> bool:
+        """Whether a name means what is not changed by being called: `ValueError`, too, if it is Python's."""
+        return name in self._calm or (name not in self._binding and hasattr(builtins, name))
 
     def _aliases(self, names: Set[str]) -> tuple[set[str], set[str]]:
         """Names that may hold the same objects: what code binds that reads one of them, and reads that binds one.

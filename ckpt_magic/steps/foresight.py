@@ -289,12 +289,18 @@ class _Above:
         )
 
     def _documentation(self, meta: Meta) -> Iterator[Cause]:
-        """Functions that differ in documentation alone, if somebody reads that: their origin does not tell."""
+        """Functions that differ in documentation alone, if somebody reads that: their origin does not tell.
+
+        Nor may the step hold them, or an instance of them: those of the other ones would be of none that there is.
+        """
+        held = {name.partition(".")[0] for name in meta["definitions"]}
         for name, then in meta["evidence"]["functions"].items():
             defined = self._functions.get(name)
             if defined is None or not essence.differ_in_documentation(then["digest"], defined.digest):
                 continue
-            if reader := self._reader():
+            if name.partition(".")[0] in held:
+                yield Cause("function", name, f"`{name}` is defined otherwise", then["text"], defined.text)
+            elif reader := self._reader():
                 line = f"the documentation of `{name}` changed, and {reader} reads documentation"
                 yield Cause("function", name, line, then["text"], defined.text)
 

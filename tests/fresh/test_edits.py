@@ -438,3 +438,16 @@ def test_what_a_step_holds_is_of_the_class_that_another_step_makes_since_its_cel
     found = projects.play(tmp_path, [(1, definition), *cells[1:]], "auto")
 
     assert found.steps == {1} and found.names["same"]
+
+
+def test_a_plan_knows_that_an_instance_is_of_no_class_any_more_of_which_the_docstring_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+    body, step = "def go(self): return 1", (1, "held = Tool()")
+    assert projects.play(tmp_path, [(None, f"class Tool:\n    {body}"), step], "none").steps == {1}
+    cells = [(None, f"class Tool:\n    'It is used.'\n    {body}"), step]
+
+    foreseen = projects.foresee(tmp_path, cells)
+
+    assert foreseen >= projects.play(tmp_path, cells, "auto").steps

@@ -45,7 +45,7 @@ from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, piece
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity, is_writeable, place_of
 from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_once, new_hash
-from ckpt_magic.values.parts import annotated, annotation_texts, beside_digest
+from ckpt_magic.values.parts import DERIVED_BY_PYDANTIC, annotated, annotation_texts, beside_digest
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
@@ -883,7 +883,9 @@ _FIRST_PLACE = 1 << 31  # in the memory of a pickler: none that writes to this i
 _DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
 _FEW = 100  # objects of a small value
 _PLAIN = frozenset({int, float, complex, str, bool, type(None), type(...), list, tuple, dict})
-_NOT_OF_THE_BODY = frozenset({"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__"})
+_NOT_OF_THE_BODY = DERIVED_BY_PYDANTIC | frozenset(  # a schema of pydantic has the address of its class in it
+    {"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__", "__pydantic_setattr_handlers__"}
+)
 _NOTED_BY_INDEX = frozenset({"_cache", "_id"})
 _MEMORY = (
     ("numpy", "ndarray", "_note_array"),

@@ -147,7 +147,7 @@ def _usual_match(cls: Any) -> tuple[str, ...]:
 def telling_attributes(cls: type) -> Iterator[tuple[str, Any]]:
     """What tells whether a class does the same as before: more than its digest, which stays what it is in files."""
     for name, value in attributes_of(cls, for_digest=True):
-        if name not in _DERIVED_BY_PYDANTIC:
+        if name not in DERIVED_BY_PYDANTIC:
             yield name, value
     yield from beside_digest(cls)
 
@@ -175,7 +175,7 @@ _BESIDE_DIGEST: Final = frozenset(
     "__orig_bases__ __slots__ __match_args__ _boundary_ __pydantic_decorators__ __dataclass_fields__".split()
 )  # the last one has generated methods beside it
 
-_DERIVED_BY_PYDANTIC: Final = frozenset(
+DERIVED_BY_PYDANTIC: Final = frozenset(
     "__pydantic_core_schema__ __pydantic_decorators__ __pydantic_serializer__ __pydantic_validator__ "
     "__signature__".split()
 )

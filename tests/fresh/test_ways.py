@@ -544,6 +544,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("what the field of a dataclass is said to be, by an instance that a step made",
      "import dataclasses\n@dataclasses.dataclass\nclass Tool:\n    a: int = dataclasses.field(default=1, metadata={'u': 1})\n"
      "# %%\n%%step 1\ntool = Tool()", "y = dataclasses.fields(tool)[0].metadata['u']", {}, text("'u': 1", "'u': 2")),
+    ("the limits of a field of a model, by an instance that a step made",
+     "from pydantic import BaseModel, Field\nclass Tool(BaseModel):\n    a: int = Field(1, ge=0)\n# %%\n%%step 1\n"
+     "tool = Tool()", "try: y = type(tool)(a=3).a\nexcept ValueError: y = 0", {}, text("ge=0", "ge=5")),
     ("an option of a dataclass, by an instance that a step made",
      "from dataclasses import dataclass\n@dataclass(order=True)\nclass Tool:\n    a: int = 1\n# %%\n%%step 1\ntool = Tool()",
      "try: y = tool <= tool\nexcept TypeError: y = 0", {}, text("order=True", "order=False")),

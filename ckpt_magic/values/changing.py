@@ -36,7 +36,7 @@ _CHANGERS: Final = frozenset(
 )
 _CHANGERS_OF_ARGUMENTS: Final = frozenset(
     "setattr delattr next heappush heappop heapify heapreplace heappushpop insort insort_left insort_right shuffle "
-    "copyto putmask place put put_along_axis fill_diagonal".split()
+    "copyto putmask place put put_along_axis fill_diagonal at".split()
 )
 _INTO: Final = frozenset({"inplace", "out"})  # keywords of calls that change what they are of, or given
 # Methods that ask: of frames, arrays, texts, containers. A class of the user's may have another one of that name.
@@ -80,6 +80,16 @@ _TELLING: Final = frozenset(
     | {"print", "isinstance"}
 )
 _ITERATORS: Final = frozenset({"iter", "map", "filter", "zip", "enumerate", "reversed", "open"})
+_GIVING_ITERATORS: Final = frozenset(
+    {"itertools", "io", "csv", "gzip", "bz2", "lzma", "re", "glob", "os", "Path", "chain"}
+)
+_OTHER_ITERATORS: Final = frozenset(
+    (
+        "accumulate batched chain combinations combinations_with_replacement compress count cycle dropwhile "
+        "filterfalse from_iterable groupby islice pairwise permutations product repeat starmap takewhile tee "
+        "zip_longest StringIO BytesIO TextIOWrapper reader DictReader finditer scandir walk fwalk iglob open"
+    ).split()
+)
 
 
 @dataclass(slots=True)
@@ -245,9 +255,15 @@ class Known:
         if self.restless & set().union(*map(base, node.bases)):
             self.restless.add(node.name)
 
-    def _is_unsettled(self, node: ast.expr) -> bool:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            return node.func.id in _ITERATORS | self.generators | self.restless
+    def _is_unsettled(self, node: ast.AST | None) -> bool:
+        match node:
+            case ast.Call(func=ast.Name(id=name)):
+                given = _ITERATORS | self.generators | self.restless | (_OTHER_ITERATORS - self.callables)
+                return name in given
+            case ast.Call(func=ast.Attribute(attr=word) as made):
+                return word == "open" or (word in _OTHER_ITERATORS and bool(base(made) & _GIVING_ITERATORS))
+            case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Dict(values=items):
+                return any(map(self._is_unsettled, items))
         return isinstance(node, ast.GeneratorExp)
 
     def _is_filling(self, node: ast.expr) -> bool:
@@ -323,10 +339,16 @@ def given_to(call: ast.Call) -> set[str]:
 
 
 def base(node: ast.expr) -> set[str]:
-    """The name that an expression begins with: `x` of `x.a[0].b()`."""
-    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
+    """The name that an expression begins with: `x` of `x.a[0].b()`; of `(x or y).a` both."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Await, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
-    return {node.id} if isinstance(node, ast.Name) else set()
+    if isinstance(node, ast.Name):
+        return {node.id}
+    return _names_in([node]) if isinstance(node, _PASSING_ON) else set()
+
+
+_PASSING_ON: Final = (ast.NamedExpr, ast.IfExp, ast.BoolOp, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.ListComp)
+"""Expressions that give what they are made of."""
 
 
 def _changed_by(part: ast.AST, known: Known) -> set[str]:
@@ -350,7 +372,8 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
     if not isinstance(part, ast.Call):
         return set()
     if isinstance(part.func, ast.Name) and part.func.id in _HARMLESS - known.callables:
-        return _names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
+        keys = _names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
+        return keys | _names_in(one.value for one in part.keywords if one.arg == "file")
     every = _bases(part.func) | given_to(part)
     if any(one.arg in _INTO or one.arg is None for one in part.keywords):
         return every
@@ -370,6 +393,9 @@ def _is_gentle(call: ast.Call, known: Known) -> bool:
             return word in known.own[name].gentle
     if not base(call.func) & known.libraries or not _CHANGERS_OF_ARGUMENTS.isdisjoint(_last_words(call)):
         return False
+    match call.func:
+        case ast.Attribute(value=ast.Attribute(attr=kind), attr=word) if word in _CHANGERS and kind[:1].isupper():
+            return False  # `pd.DataFrame.pop(df, "a")`
     may_put = len(call.args) > 2 and isinstance(call.args[-1], ast.Name)  # `np.add(a, b, a)`
     return not (may_put and base(call.func) & known.arrays)
 

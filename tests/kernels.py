@@ -69,7 +69,7 @@ class Kernel:
         self._count += 1
         filename = f"<cell {id(self)} {self._count}>"
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-        return compile(source, filename, "exec")
+        return compile(source, filename, "exec", dont_inherit=True)
 
     def _as_main(self) -> Main:
         return Main(self.module)

@@ -76,17 +76,20 @@ def annotated(annotations: Any) -> Iterator[type]:
 
 def annotation_texts(annotations: Mapping[str, Any]) -> tuple[str, ...]:
     """Annotations as texts: what they mean is seldom asked, and never changes in place."""
-    texts = []
-    for name, value in annotations.items():
-        kind = type(value)
-        if issubclass(kind, type):
-            text = name_of(value)
-        elif kind is str:
-            text = repr(value)
-        else:
-            text = str(value) if kind.__module__ in ("typing", "types") else kind.__qualname__
-        texts.append(f"{name}: {text}")
-    return tuple(texts)
+    return tuple(f"{name}: {_annotation_text(value)}" for name, value in annotations.items())
+
+
+def _annotation_text(value: Any) -> str:
+    kind = type(value)
+    if issubclass(kind, type):
+        return name_of(value)
+    if kind in ATOMS:
+        return repr(value) if kind is str or value is not None else "NoneType"
+    if kind in (tuple, list):
+        return f"{kind.__qualname__}({', '.join(map(_annotation_text, value))})"
+    if kind is dict:
+        return f"dict({', '.join(annotation_texts(value))})"
+    return str(value) if kind.__module__ in ("typing", "types") else kind.__qualname__
 
 
 def name_of(obj: Any) -> str:

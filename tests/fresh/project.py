@@ -106,7 +106,7 @@ def truth(project: Path, cells: Cells) -> Mapping[str, Any]:
     module = types.ModuleType("__main__")
     with Main(module):
         for _, text, *_options in cells:
-            exec(compile(text, "<cell>", "exec"), vars(module))
+            exec(compile(text, "<cell>", "exec", dont_inherit=True), vars(module))
     return {name: value for name, value in vars(module).items() if not name.startswith("__")}
 
 

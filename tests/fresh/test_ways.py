@@ -547,6 +547,8 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("the limits of a field of a model, by an instance that a step made",
      "from pydantic import BaseModel, Field\nclass Tool(BaseModel):\n    a: int = Field(1, ge=0)\n# %%\n%%step 1\n"
      "tool = Tool()", "try: y = type(tool)(a=3).a\nexcept ValueError: y = 0", {}, text("ge=0", "ge=5")),
+    ("annotations that are values", "class Tool: a: 1 = 0\ndef f(b: ('cm', {'k': 1})): pass",
+     "y = Tool.__annotations__['a'], f.__annotations__['b'][1]['k']", {}, text("{'k': 1}", "{'k': 2}")),
     ("an option of a dataclass, by an instance that a step made",
      "from dataclasses import dataclass\n@dataclass(order=True)\nclass Tool:\n    a: int = 1\n# %%\n%%step 1\ntool = Tool()",
      "try: y = tool <= tool\nexcept TypeError: y = 0", {}, text("order=True", "order=False")),

@@ -759,6 +759,18 @@ def test_an_edited_seed_runs_the_steps_that_drew_from_it(folder: Path, old: Cell
     assert set(actions(play(Kernel(folder, "end"), edited(2)))) == {"restored"}
 
 
+def test_a_step_that_draws_nothing_leaves_what_was_drawn_above_it_since_it_was_made(folder: Path) -> None:
+    """The seed was edited, and the step that draws from it ran again; the one below it was restored, now and then."""
+    old, new = ([SEED.format(seed), (1, "a = random.random()"), (2, "b = 1"), "c = random.random()"] for seed in (1, 2))
+    play(Kernel(folder), old)
+    full = Kernel(folder / "other")
+    play(full, new)
+    for expected in (["saved", "restored"], ["restored", "restored"]):
+        kernel = Kernel(folder, "auto")
+        assert actions(play(kernel, new)) == expected
+        assert kernel.names["c"] == full.names["c"]
+
+
 def test_numbers_that_nobody_seeded_are_as_good_as_any(folder: Path) -> None:
     cells = ["import random\nx = random.random()", (1, "a = random.random()"), (2, "b = random.random()")]
     random.seed(1)

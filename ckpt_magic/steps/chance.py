@@ -33,14 +33,18 @@ class Chance:
         self._last = now
 
     def to_put_back(self, meta: Mapping[str, Any], states: Iterable[str]) -> set[str]:
-        """Which generators in `states` a restore puts back: an edited seed wins over a step that did not draw."""
-        by_step = set(states) if meta["moved"] is True else set(meta["moved"] or ())
-        return by_step | (set(states) - generators.moved(self._as_left, generators.look()))
+        """Which generators in `states` a restore puts back.
+
+        An edited seed wins over a step that did not draw, and so does what a step drew that this kernel restored: it
+        may have run again since the other one did.
+        """
+        return _moved_by(meta, states) | (set(states) - generators.moved(self._as_left, generators.look()))
 
     def was_put_back(self, meta: Mapping[str, Any], names: Iterable[str]) -> None:
         """Note what a restore did."""
         self._last = generators.look()
-        self._as_left = {**self._as_left, **{name: self._last[name] for name in names if name in self._last}}
+        others = set(names) - _moved_by(meta, names)
+        self._as_left = {**self._as_left, **{name: self._last[name] for name in others if name in self._last}}
         self._seeded |= set(meta["seeded"]) & set(names)
 
     def of_step(self, before: Mapping[str, Any], after: Mapping[str, Any], seeded: Iterable[str]) -> dict[str, Any]:
@@ -63,6 +67,10 @@ class Chance:
             for name, (digest, seeded) in meta["drawn"].items()
             if name in here and (seeded or name in self._seeded) and _digest(now[name]) != digest
         ]
+
+
+def _moved_by(meta: Mapping[str, Any], states: Iterable[str]) -> set[str]:
+    return set(states) if meta["moved"] is True else set(meta["moved"] or ())
 
 
 def _digest(state: Any) -> str | None:

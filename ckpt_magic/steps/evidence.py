@@ -337,7 +337,7 @@ class Evidence:
             Names whose values may be shown; where names come from.
         """
         evidence = meta["evidence"]
-        pairs = self._functions_now(evidence["functions"], look)
+        pairs = self._functions_now(evidence, look)
         functions = _short_of_text({**{name: now for name, (_, now) in pairs.items()}, **look.functions})
         same_code = essence_of(code) == evidence["code"] and all(then == now for then, now in pairs.values())
         files, written = (
@@ -427,7 +427,7 @@ class Evidence:
             facts["code"] = {"": of.fact("the code", evidence["code"], Fact(essence_of(code), code.source))}
         facts["function"] = {
             name: with_values(of.fact(f"`{name}`", then["digest"], Fact(now["digest"], now["text"])), now["values"])
-            for name, (then, now) in self._functions_now(evidence["functions"], look).items()
+            for name, (then, now) in self._functions_now(evidence, look).items()
         }
         if look is not None:
             facts["name"] = {
@@ -472,11 +472,13 @@ class Evidence:
 
     # -- functions ------------------------------------------------------------------------------------------
 
-    def _functions(self, found: Iterable[Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[str]]:
+    def _functions(
+        self, found: Iterable[Any], *, made_too: bool = False
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[str]]:
         met: dict[str, list[tuple[str, str | None, str]]] = {}
         idents = set()
         for one in found:
-            if self._makers.maker(one):
+            if not made_too and self._makers.maker(one):
                 continue  # a step made it: the digest of what that step left says it all
             idents.add(identity(one))
             definition = self._texts.of(one)
@@ -531,16 +533,18 @@ class Evidence:
         return [f"it changes `{name}`, which is no attribute of the instance" for name in changed] + unknown
 
     def _functions_now(
-        self, then: Mapping[str, Mapping[str, Any]], look: Look | None
+        self, evidence: Mapping[str, Any], look: Look | None
     ) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
-        """What was used and is here, as it was and as it is.
+        """What was used and is here, as it was and as it is; by now a step may have made or changed it.
 
         What a look does not come to, or comes to anew, does not count: either what leads there differs, and that is
         told, or a value on the way is a placeholder now. See `covered` for the names that lead there.
         """
-        used = look.functions if look is not None else {}
-        others = [self._definition(name) for name in then if name not in used]
-        here, _, _ = self._functions(one for one in others if one is not None)
+        then, used = evidence["functions"], look.functions if look is not None else {}
+        named = (name for name, meant in evidence["covered"].items() if meant in then and meant not in used)
+        others = [self._definition(name) for name in dict.fromkeys((*(then.keys() - used.keys()), *named))]
+        known = {identity(one): one for one in others if one is not None}
+        here, _, _ = self._functions(known.values(), made_too=True)
         found = {**then, **here, **used}
         return {name: (one, found[name]) for name, one in then.items()}
 
@@ -565,7 +569,7 @@ class Evidence:
         return all(
             with_values(of.fact(one, then["digest"], Fact(now["digest"])), now["values"]).token
             == with_values(Fact(then["digest"]), then["values"]).token
-            for one, (then, now) in self._functions_now(parts, None).items()
+            for one, (then, now) in self._functions_now({"functions": parts, "covered": {}}, None).items()
         )
 
     def _values(self, one: Any) -> str | None:

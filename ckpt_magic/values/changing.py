@@ -358,7 +358,8 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
         found = _bases(part)
         return {*found, part.attr} if isinstance(part, ast.Attribute) and "builtins" in found else found
     if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):  # `@show.register`
-        return set().union(*map(base, (*part.decorator_list, *getattr(part, "bases", ()))))
+        kinds = [*getattr(part, "bases", ()), *(one.value for one in getattr(part, "keywords", ()))]
+        return set().union(*map(base, (*part.decorator_list, *kinds)))
     if isinstance(part, ast.AugAssign):
         return _bases(part.target)
     if isinstance(part, ast.Name):

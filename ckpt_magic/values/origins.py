@@ -570,7 +570,8 @@ class Past:
 
     def touched_by(self, code: Sequence[Statement]) -> Set[str]:
         """What code may change in place that runs now, if it does what its words say."""
-        return set[str]().union(*(self._touched_by(one) for one in code if not one.imports and not one.changes))
+        run = (replace(one, touches=one.touches & one.reads) if one.changes else one for one in code if not one.imports)
+        return set[str]().union(*map(self._touched_by, run))
 
     def stored_by(self, code: Sequence[Statement]) -> Set[str]:
         """What code changes in place by its very words, or by those of the functions that it calls."""
@@ -644,14 +645,17 @@ class Past:
         Also all names that have to do with it.
         """
         found, values = self._sharing(names) | names, self._values - self._asleep.names
-        met = self._spread(
-            found, self._making, lambda _, event: (event.holds | self.lent_by(event.holds)) & values, backwards=True
-        )
+        met = self._spread(found, self._making, lambda _, event: self._made_of(event, values), backwards=True)
         for _ in range(2):
             met |= self._spread(found, self._using, lambda _, event: event.binds)
             met |= self._spread(found, self._joining, lambda at, _: self._joined[at])
         found |= self._sharing(found)
         return found - names, found | met
+
+    def _made_of(self, event: Statement, values: Set[str]) -> Set[str]:
+        """What may hold some of what a statement binds: what it holds, and what a function gave together with it."""
+        held = (event.holds | self.lent_by(event.holds)) & values
+        return held if event.holds.isdisjoint(self._asleep.names) else held | event.binds
 
     def _sharing(self, names: Set[str]) -> set[str]:
         """The other names of what steps left that hold some of the same objects."""

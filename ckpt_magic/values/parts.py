@@ -153,6 +153,15 @@ def telling_attributes(cls: type) -> Iterator[tuple[str, Any]]:
         if name not in DERIVED_BY_PYDANTIC:
             yield name, value
     yield from beside_digest(cls)
+    if isinstance(cls, enum.EnumType):
+        members = cls._member_map_.items()
+        given = [(one, *item) for one, member in members for item in vars(member).items() if item[0] not in _OF_MEMBERS]
+        if given:
+            yield "attributes of members", tuple(given)
+
+
+_OF_MEMBERS: Final = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
+"""What `enum` gives to each member."""
 
 
 def beside_digest(cls: type) -> Iterator[tuple[str, Any]]:

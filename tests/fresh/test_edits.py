@@ -440,6 +440,26 @@ def test_what_a_step_holds_is_of_the_class_that_another_step_makes_since_its_cel
     assert found.steps == {1} and found.names["same"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        ("def f(): return 1", "def f(): return 2", "f()"),
+        ("class A: n = 1", "class A: n = 2", "A.n"),
+        ("def g(): return 1\ndef f(): return g()", "def g(): return 2\ndef f(): return g()", "f()"),
+        ("def m(k): return lambda: k\nf = m(1)", "def m(k): return lambda: k\nf = m(2)", "f()"),
+    ],
+)
+def test_what_a_cell_defined_is_compared_when_that_is_a_step_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, value: str
+) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+    step = (2, f"y = {value}")
+    projects.play(tmp_path, [(None, old), step], "none")
+    assert projects.play(tmp_path, [(1, old), step], "auto").steps == {1}
+    found = projects.play(tmp_path, [(1, new), step], "auto")
+    assert found.steps == {1, 2} and found.names["y"] == 2
+
+
 def test_a_plan_knows_that_an_instance_is_of_no_class_any_more_of_which_the_docstring_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

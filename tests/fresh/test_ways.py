@@ -1149,3 +1149,39 @@ def test_a_function_given_as_a_key_is_called(project: Path) -> None:
     text("x = 1", "x = max([1, 2], key=f)")(cells)
     assert LAST in projects.foresee(project, cells)
     assert projects.play(project, cells, "auto").steps == {LAST}
+
+
+COUNTER = (
+    "def make():\n    n = [0]\n    def up(): n[0] += 1; return n[0]\n    def get(): return n[0]\n    return up, get\n"
+)
+CHANGED_BY_A_STEP = [
+    # what it is, the cell above, what the step does after the edit, and the step that reads it
+    ("a closure", f"{COUNTER}up = make()[0]", "up()", "up()"),
+    ("a closure, by a function", f"{COUNTER}up = make()[0]\ndef h(): return up()", "h()", "h()"),
+    ("the closure of two functions", f"{COUNTER}up, get = make()", "up()", "get()"),
+    ("a member of an enum", "import enum\nclass E(enum.Enum):\n    A = 1\nE.A.note = 0", "E.A.note = 1", "E.A.note"),
+    ("a class that counts those below it",
+     "class B:\n    seen = []\n    def __init_subclass__(cls): B.seen.append(1)", "class C(B): pass", "len(B.seen)"),
+    ("a class that counts those of its kind",
+     "class M(type):\n    seen = []\n    def __new__(meta, *args): M.seen.append(1); return super().__new__(meta, *args)",
+     "class C(metaclass=M): pass", "len(M.seen)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("above", "act", "value"), [row[1:] for row in CHANGED_BY_A_STEP], ids=[row[0] for row in CHANGED_BY_A_STEP]
+)
+@pytest.mark.parametrize("by_step", [True, False])
+def test_what_a_definition_holds_is_another_value_when_the_step_or_cell_before_changes_it(
+    project: Path, above: str, act: str, value: str, by_step: bool
+) -> None:
+    first = 1 if by_step else None
+    cells = [(None, above), (first, "z = 1"), (2, f"y = {value}")]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    cells[1] = first, f"z = 1\n{act}"
+    wanted = {1, 2} if by_step else {2}
+    assert projects.foresee(project, cells) == wanted
+    found = projects.play(project, cells, "auto")
+    assert found.steps == wanted
+    assert found.names["y"] == projects.truth(project, cells)["y"]

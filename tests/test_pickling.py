@@ -646,24 +646,27 @@ def test_an_error_that_restores_itself_is_refused_with_a_traceback(monkeypatch: 
     assert "restores itself" in refusal(caught.value)
 
 
+FORMULA = """
+import sys
 class Formula:
-    """As models of statsmodels do: it looks up a variable of the cell that reads it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __init__(self, name): self.name = name
+    def __setstate__(self, state):
         self.name, self.value = state["name"], sys._getframe(1).f_globals[state["name"]]
+"""  # as models of statsmodels do: it looks up a variable of the cell that reads it
 
 
 def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CKPT_KEY", "tests")
+    library = tmp_path / "site-packages"
+    library.mkdir()
+    (library / "looks_up_lib.py").write_text(FORMULA)
+    monkeypatch.syspath_prepend(library)
     cells = [(1, "factor = 3"), (2, "made = Formula('factor')")]
     for start in (0, 3):
-        kernel = Kernel(tmp_path, start)
-        kernel.cell(f"from {__name__} import Formula")
+        kernel = Kernel(tmp_path / "ckpt", start)
+        kernel.cell("from looks_up_lib import Formula")
         facts = [kernel.step(*cell) for cell in cells]
     assert [one["action"] for one in facts] == ["restored", "restored"], [one["reason"] for one in facts]
     assert kernel.names["made"].value == 3

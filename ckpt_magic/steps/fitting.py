@@ -33,6 +33,8 @@ from ckpt_magic.values.memory import identity
 from ckpt_magic.values.seen import Seen
 
 _DEFINITIONS = (type, types.FunctionType)
+# How the fingerprint begins of what has none by itself: by its look, or by the digest of what a step left.
+_LOOKED, _GROUP = "look:", "group:"
 
 
 class Fitting:
@@ -125,8 +127,8 @@ class Fitting:
             elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},
             unmarked={name for name in meta["reads"] if name in here and kernel.watch.code_of(name) is not None},
             values={
-                name: self.fingerprint(name)
-                for name in meta["seen"]
+                name: self._now(name, then)
+                for name, then in meta["seen"].items()
                 if kernel.is_users(name) and not (name in evidence.get("covered", ()) and self._defines(name))
             },
             same=self._same(meta),
@@ -354,17 +356,26 @@ class Fitting:
         digest = fingerprint.fingerprint(kernel.namespace[name])
         if digest is None:
             pipelines = kernel.registry.pipelines().values()
-            digest = next((f"group:{one.producers[name][1]}" for one in pipelines if name in one.producers), None)
+            digest = next((f"{_GROUP}{one.producers[name][1]}" for one in pipelines if name in one.producers), None)
         if digest is None:
-            one = {name: kernel.namespace[name]}
-            looked = (seen or delta.look(one, kernel.main, kernel.pages, kernel.makers).looks[name]).digest
-            if looked is not None:
-                digest = f"look:{looked}"
-            elif kernel.watch.code_of(name) is not None:  # e.g. a connection: to what, the cells say
+            digest = self._looked(name, seen)
+            if digest is None and kernel.watch.code_of(name) is not None:  # e.g. a connection: to what, the cells say
                 found = (kernel.history.origins([name]) or {}).get(name)
                 digest = None if found is None else f"code:{found}"
         self._fingerprints[name] = digest
         return digest
+
+    def _now(self, name: str, then: str) -> str | None:
+        """The fingerprint of a name that may have become a step's, its cell having been marked, in the form of then."""
+        found = self.fingerprint(name)
+        is_made = then.startswith(_LOOKED) and found is not None and found.startswith(_GROUP)
+        return (self._looked(name) or found) if is_made else found
+
+    def _looked(self, name: str, seen: Seen | None = None) -> str | None:
+        kernel = self._kernel
+        if seen is None:
+            seen = delta.look({name: kernel.namespace[name]}, kernel.main, kernel.pages, kernel.makers).looks[name]
+        return None if seen.digest is None else f"{_LOOKED}{seen.digest}"
 
     def _defines(self, name: str) -> bool:
         """Whether a name means a function or class of the notebook: what that is, is compared by its code."""

@@ -151,7 +151,7 @@ def _will_run(course: Course, cell: PlannedStep, meta: Meta | None) -> None:
     touched, stored = past.touched_by(before), past.stored_by(before)
     past.define(code)
     more = past.stored_by(code) | past.risked_by(code) | (past.touched_by(code) - touched)
-    names |= past.aliases(more - names - past.modules) - past.modules
+    names |= (past.aliases(more - names - past.modules) | past.led_to(past.stored_by(code))) - past.modules
     left = dict.fromkeys(names)
     course.step(Step(cell.call.step, left, cell.code.names.deletes), cell.tree)
     modules = (more - stored) & past.modules

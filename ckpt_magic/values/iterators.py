@@ -136,6 +136,8 @@ def _in_groups(groups: Any, known: Definitions) -> Any:
     """Groups in the middle of one, of which Python forgets the key once its last value was taken."""
     reduced = groups.__reduce__()
     parts = gc.get_referents(groups)
+    if parts[:1] == [type(groups)]:  # from 3.12 on an object tells of its kind, too
+        del parts[0]
     if len(reduced) > 2 or len(parts) < 3:
         return reduced
     last: Any = vars(itertools)["_grouper"]

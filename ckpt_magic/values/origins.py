@@ -589,6 +589,11 @@ class Past:
         """These names, and others that may hold some of the same objects."""
         return names | self._aliases(names)[0]
 
+    def led_to(self, names: Set[str]) -> Set[str]:
+        """Names that lead to these functions and classes: of a class its objects, and the classes below it."""
+        defined = names & self._changes.names
+        return {one for one in self.bound if not defined.isdisjoint(self._later.ends([one]))} if defined else set()
+
     @property
     def bound(self) -> Set[str]:
         """All names that were ever bound."""

@@ -380,14 +380,18 @@ def chains(code: types.CodeType) -> Iterator[tuple[tuple[str, ...], bool]]:
             yield tuple(chain), operation in STORING_OPS
         chain = []
         if operation in _ROOT_OPS:
-            names = code.co_varnames if operation == _LOAD_FAST else code.co_names
-            number = argument >> _ROOT_OPS[operation]
+            names = code.co_names if operation in _NAMING_OPS else code.co_varnames
+            number = argument & 15 if operation in LOADING_TWO else argument >> _ROOT_OPS[operation]
             chain = [names[number]] if number < len(names) else []
 
 
 STORING_OPS: Final = {opcode.opmap[name]: 0 for name in ("STORE_ATTR", "DELETE_ATTR")}
-_LOAD_FAST: Final = opcode.opmap["LOAD_FAST"]
-_ROOT_OPS: Final = {**_GLOBAL_OPS, _LOAD_FAST: 0, opcode.opmap["IMPORT_NAME"]: 0}
+_NAMING_OPS: Final = {**_GLOBAL_OPS, opcode.opmap["IMPORT_NAME"]: 0}
+LOADING: Final = frozenset(opcode.opmap[name] for name in ("LOAD_FAST", "LOAD_FAST_CHECK") if name in opcode.opmap)
+LOADING_TWO: Final = frozenset(  # the later one is told by the last four bits
+    opcode.opmap[name] for name in ("LOAD_FAST_LOAD_FAST", "STORE_FAST_LOAD_FAST") if name in opcode.opmap
+)
+_ROOT_OPS: Final = {**_NAMING_OPS, **dict.fromkeys(LOADING | LOADING_TWO, 0)}
 _PART_OPS: Final = {
     opcode.opmap[name]: shift
     for name, shift in [("LOAD_METHOD", 0), ("LOAD_ATTR", 1 if sys.version_info >= (3, 12) else 0), ("IMPORT_FROM", 0)]

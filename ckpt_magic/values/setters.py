@@ -23,7 +23,7 @@ from typing import Any, Final
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, can_change, is_host, is_same_package, module_of
-from ckpt_magic.values.reaching import SETTING_OPS, STORING_OPS, chains, named
+from ckpt_magic.values.reaching import LOADING, LOADING_TWO, SETTING_OPS, STORING_OPS, chains, named
 from ckpt_magic.values.references import by_reference
 from ckpt_magic.values.source import DERIVING
 
@@ -383,7 +383,8 @@ def _stores_argument(code: types.CodeType) -> bool:
     count = code.co_argcount + code.co_kwonlyargcount
     steps = [(code.co_code[at], code.co_code[at + 1]) for at in range(0, len(code.co_code), 2)]
     return any(
-        one == _LOAD_FAST and number < count and other == _STORE_GLOBAL
+        other == _STORE_GLOBAL
+        and ((one in LOADING and number < count) or (one in LOADING_TWO and (number & 15) < count))
         for (one, number), (other, _) in itertools.pairwise(steps)
     )
 
@@ -403,7 +404,6 @@ _CHANGING: Final = frozenset(
     | {"appendleft", "move_to_end", "register", "__setitem__", "__delitem__"}
 )
 _ITEMS: Final = frozenset(opcode.opmap[name] for name in ("STORE_SUBSCR", "DELETE_SUBSCR"))
-_LOAD_FAST: Final = opcode.opmap["LOAD_FAST"]
 _STORE_GLOBAL: Final = opcode.opmap["STORE_GLOBAL"]
 _PACKAGES: Final = frozenset({"numpy", "sklearn", "logging"})
 _LOOKED_AT: Final = frozenset(  # by `ambient`, `options`, `generators` and `spots`

@@ -969,7 +969,7 @@ import calendar, copyreg, email.charset, gettext, logging.config, mimetypes, shu
 from shutil import register_unpack_format as unpacks
 def setup(): mimetypes.add_type('x/y', '.zzz'); email.charset.add_alias('zz', 'utf-8')
 %%step 2
-setup(); urllib.request.install_opener(urllib.request.build_opener()); gettext.textdomain('zz'); gettext.install('zz')
+setup(); urllib.request.install_opener(urllib.request.OpenerDirector()); gettext.textdomain('zz'); gettext.install('zz')
 def pack(*arguments, **options): pass
 shutil.register_archive_format('zz', pack); unpacks('zz', ['.zz'], pack); copyreg.add_extension('m', 'n', 77)
 %%step 3

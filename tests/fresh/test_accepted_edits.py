@@ -15,7 +15,8 @@ from ckpt_magic.steps.registry import StepCall
 from tests.fresh import project as projects
 from tests.fresh.test_edits import CELLS, TABLE, Notebook, base  # noqa: F401  # a fixture
 
-STALE = [row for row in TABLE if row[2]]
+SHORT = "two steps joined"  # what is stored lacks names that a cell below reads: to vouch for it would be wrong
+STALE = [row for row in TABLE if row[2] and row[0] != SHORT]
 
 
 @pytest.fixture

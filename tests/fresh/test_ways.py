@@ -1185,3 +1185,37 @@ def test_what_a_definition_holds_is_another_value_when_the_step_or_cell_before_c
     found = projects.play(project, cells, "auto")
     assert found.steps == wanted
     assert found.names["y"] == projects.truth(project, cells)["y"]
+
+
+@pytest.mark.parametrize(
+    ("above", "act"),
+    [
+        ("class A:\n    n = 1\nk = A()", "A.n = 2"),
+        ("class A:\n    n = 1\nclass B(A): pass\nk = B", "A.n = 2"),
+        ("class A:\n    n = 1\nk = A()", "def put(): setattr(A, 'n', 2)\nput()"),
+    ],
+)
+def test_a_step_that_is_put_in_and_changes_a_class_changes_its_objects(project: Path, above: str, act: str) -> None:
+    cells = [(1, above), (3, "y = k.n")]
+    projects.play(project, cells, "none")
+    cells.insert(1, (2, act))
+    assert projects.foresee(project, cells) == {2, 3}
+    assert projects.play(project, cells, "auto").names["y"] == 2
+
+
+@pytest.mark.parametrize(
+    ("above", "value"),
+    [
+        ("import pandas as pd\nk = pd.DataFrame({'a': [1]})", "int(k.a[0])"),
+        ("import functools\nk = functools.partial(max, 1, 0)", "k()"),
+        ("k = [{1: 'a'}, (2,)]", "k[0][1]"),
+    ],
+)
+def test_a_cell_that_is_marked_as_a_step_runs_those_below_only_if_it_gives_something_else(
+    project: Path, above: str, value: str
+) -> None:
+    step = (2, f"y = {value}")
+    projects.play(project, [(None, above), step], "none")
+    assert projects.play(project, [(1, above), step], "auto").steps == {1}
+    cells = [(1, above.replace("1", "3")), (2, step[1].replace("[1]", "[3]"))]
+    assert projects.play(project, cells, "auto").names["y"] == projects.truth(project, cells)["y"]

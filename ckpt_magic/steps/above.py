@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 from ckpt_magic.steps import record
+from ckpt_magic.steps.around import Setter
+from ckpt_magic.steps.judging import hidden
 from ckpt_magic.steps.kernel import Kernel
+from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import origins
 from ckpt_magic.values.origins import ABOVE, CHANCE, FILES, SURROUNDINGS
 
@@ -16,10 +19,14 @@ class Standing:
 
     Parameters
     ----------
-    kernel
-        The kernel.
+    kernel, key
+        The kernel, and the pipeline of the step.
     secretive
         As `Evidence.secretive` gives them for the step.
+    around
+        META of what it found around it.
+    setters
+        Who had set each part of that.
 
     Attributes
     ----------
@@ -27,16 +34,26 @@ class Standing:
         Modules that keep what they were called for, and of which nobody sees it, with the texts in the code that did.
     """
 
-    def __init__(self, kernel: Kernel, secretive: dict[str, list[str]]) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        key: PipelineKey,
+        secretive: dict[str, list[str]],
+        around: Mapping[str, Any],
+        setters: Mapping[str, Setter],
+    ) -> None:
         self._kernel = kernel
+        self._key = key
         self._secretive = secretive
+        steps = ((part, setters[part].step) for part, row in around.items() if row is not None and part in setters)
+        self._set_by = {part: step[1] for part, step in steps if step is not None and step[0] == key}
         is_told = kernel.around.modules_set()
         found = kernel.history.texts(kernel.evidence.modules.importers(is_told) | secretive)
         is_told |= dict.fromkeys(secretive, False)
         self.called: Mapping[str, Set[str]] = {name: texts for name, texts in found.items() if not is_told.get(name)}
         self._kept = {name: texts for name, texts in found.items() if is_told.get(name)}
 
-    def of(self, names: Set[str], evidence: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
+    def of(self, names: Set[str], evidence: Mapping[str, Any], mover: int | None) -> dict[str, Any]:
         """The part of the evidence of a step that is about the cells above it.
 
         Parameters
@@ -46,8 +63,8 @@ class Standing:
             stand among them.
         evidence
             The other part, see `Evidence.of_step`.
-        hidden
-            Folders whose files are no evidence.
+        mover
+            The step that moved the random generators last before it, if no other code did.
         """
         kernel = self._kernel
         names = {*names, CHANCE} - {"*"}
@@ -56,11 +73,12 @@ class Standing:
         groups = {SURROUNDINGS: evidence["rests"], FILES: origins.of_files(paths), ABOVE: record.changers(read)}
         return {
             "course": kernel.history.course,
+            "set_by": self._set_by | ({CHANCE: mover} if mover is not None else {}),
             "origins": kernel.history.origins(names, self._secretive, groups=groups, own=evidence["modules"]),
             **kernel.evidence.of_above(
                 evidence["modules"],
                 kernel.history.on_the_way(names) if kernel.evidence.modules.names() else (),
-                hidden=hidden,
+                hidden=hidden(self._key),
                 called={**self.called, **self._kept},
                 kept=self._kept,
                 told=told,

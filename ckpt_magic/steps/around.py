@@ -220,6 +220,10 @@ class Around:
         self._look_back()
         return {part: Part(self._value(part, look), setter) for part, setter in self._set.items()}
 
+    def setters(self) -> Mapping[str, Setter]:
+        """Who set each part last."""
+        return self._set
+
     def modules_set(self) -> dict[str, bool]:
         """The user's own modules in which code of this kernel put something, and whether that can be compared."""
         parts, found = [*filter(_is_of_own_module, self._set)], dict[str, bool]()

@@ -18,6 +18,8 @@ class Chance:
     def __init__(self) -> None:
         self._first = self._as_left = self._last = generators.look()
         self._seeded: set[str] = set()
+        self.mover: int | None = None
+        """The step that moved them last; None if other code did since."""
 
     @property
     def seeded(self) -> list[str]:
@@ -29,6 +31,7 @@ class Chance:
         now = generators.look()
         moved = generators.moved(self._last, now)
         if moved:
+            self.mover = None
             self._seeded |= moved if seeds() else {name for name in moved if generators.seeded(self._last, now, name)}
         self._last = now
 
@@ -42,6 +45,7 @@ class Chance:
 
     def was_put_back(self, meta: Mapping[str, Any], names: Iterable[str]) -> None:
         """Note what a restore did."""
+        self.mover = meta["step"] if meta["moved"] else self.mover
         self._last = generators.look()
         others = set(names) - _moved_by(meta, names)
         self._as_left = {**self._as_left, **{name: self._last[name] for name in others if name in self._last}}

@@ -18,7 +18,6 @@ from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps import record, shapes
 from ckpt_magic.steps.above import Standing
-from ckpt_magic.steps.judging import hidden
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Look, Plan
 
@@ -47,9 +46,11 @@ def confirm(kernel: Kernel, plan: Plan, stored: files.StoredStep, look: Look) ->
     if noted.get("course") == course:
         return
     names = {*meta["seen"], *meta["unmade"], *kernel.history.touched(meta["reads"].keys())}
-    standing = Standing(kernel, kernel.evidence.secretive(meta, look))
+    standing = Standing(
+        kernel, plan.key, kernel.evidence.secretive(meta, look), meta["around"], kernel.around.setters()
+    )
     near = kernel.history.near(record.replaced(meta)) if meta["near"] is not None else None
-    now = {"near": near, **standing.of(names, evidence, hidden(plan.key))}
+    now = {"near": near, **standing.of(names, evidence, kernel.chance.mover)}
     if now["origins"] is None or _same(now, {"near": meta["near"], **evidence}) or _same(now, noted):
         return
     store = kernel.store(plan.key.folder)
@@ -72,7 +73,7 @@ def confirmed(stored: files.StoredStep, keyring: Keyring) -> Meta | None:
     return None if shapes.misfits(found) else found
 
 
-_OF_EVIDENCE: Final = ("origins", "above", "asked")
+_OF_EVIDENCE: Final = ("origins", "above", "asked", "set_by")
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -98,6 +98,7 @@ def foresee(
     """
     rewritten: dict[str, int] = {}  # files that will be written anew, and by which step
     placed: dict[str, int] = {}  # parts of libraries that will be set anew
+    steps: set[int] = set()  # those so far
     functions: dict[str, essence.Definition] = {}
     course = Course(Lender(modules))
     for cell in cells:
@@ -110,9 +111,10 @@ def foresee(
         if cell.problem:
             verdict = Verdict("could not tell", (Cause("code", "", cell.problem),))
         elif meta is not None:
-            above = _Above(course, functions, rewritten, placed, metas, reader, opens)
+            above = _Above(course, functions, rewritten, placed, steps, metas, reader, opens)
             verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
         yield cell, verdict
+        steps.add(step)
         if meta is not None and not will_run(cell, verdict):
             course.step(Step(step, meta["groups"], frozenset(meta["deleted"])), meta["source"])
         else:
@@ -183,6 +185,7 @@ class _Above:
         functions: Mapping[str, essence.Definition],
         rewritten: Mapping[str, int],
         placed: Mapping[str, int],
+        steps: Set[int],
         metas: Mapping[int, Meta],
         reader: Callable[[], str],
         opens: Opens,
@@ -191,6 +194,7 @@ class _Above:
         self._functions = functions
         self._rewritten = rewritten
         self._placed = placed
+        self._steps = steps
         self._metas = metas
         self._reader = reader
         self._opens = opens
@@ -213,6 +217,11 @@ class _Above:
             Cause("setting", "", f"`{label(part)}` is set by step {self._placed[part]}, which will run")
             for part, row in meta["around"].items()
             if row is not None and part in self._placed
+        ]
+        found += [
+            Cause("setting", "", f"{self._label(part)} by step {step}, which is not above it any more")
+            for part, step in evidence.get("set_by", {}).items()
+            if step not in self._steps and (part != CHANCE or any(seeded for _, seeded in meta["drawn"].values()))
         ]
         if evidence["origins"] is None:
             return [*found, Cause("unclear", "", "what ran above it is not recorded")]
@@ -258,6 +267,10 @@ class _Above:
         if written and self._differs(FILES, meta, *written):
             found.append(Cause("unclear", "", "other code above it writes files, perhaps those that it reads"))
         return found
+
+    @staticmethod
+    def _label(part: str) -> str:
+        return "random numbers were drawn" if part == CHANCE else f"`{label(part)}` was set"
 
     def _differs(self, name: str, meta: Meta, *parts: str) -> bool:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)

@@ -103,6 +103,7 @@ class Looks:
             kernel.around.before_step(surroundings),
             self._inputs(plan.key, reads, seen, names),
             seeded=seeded,
+            mover=kernel.chance.mover,
             strays=strays,
             met=around[1],
             measured=self._measured(plan.code.names, producers) & reads,

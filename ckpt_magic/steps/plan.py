@@ -108,6 +108,8 @@ class Before:
         Outlines of values that it reads.
     seeded
         Random generators whose state follows from code alone.
+    mover
+        The step that moved them last, if no other code did since.
     strays
         Names that were changed outside any cell since the last step ran.
     use, around
@@ -132,6 +134,7 @@ class Before:
     around: Mapping[str, Part]
     inputs: Mapping[str, Outline]
     seeded: Sequence[str] = ()
+    mover: int | None = None
     strays: Set[str] = frozenset()
     met: Set[str] = frozenset()
     measured: Set[str] = frozenset()

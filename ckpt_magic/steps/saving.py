@@ -170,6 +170,7 @@ class Saver:
                 outlines=meta["outlines"],
                 size=draft.size,
             )
+            kernel.chance.mover = plan.call.step if meta["moved"] else kernel.chance.mover
             kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         except BaseException:  # nobody else knows of it yet
             draft.discard()
@@ -253,7 +254,10 @@ class Saver:
         before, running, kernel = plan.before, plan.running, self._kernel
         assert before is not None
         assert running is not None
-        standing = above.Standing(kernel, kernel.evidence.secretive(None, running.look))
+        surroundings = self._around_of(plan, outcome)["around"]
+        setters = {part: one.setter for part, one in before.around.items()}
+        secretive = kernel.evidence.secretive(None, running.look)
+        standing = above.Standing(kernel, plan.key, secretive, surroundings, setters)
         evidence = kernel.evidence.of_step(
             plan.code,
             running,
@@ -266,7 +270,7 @@ class Saver:
             called=standing.called,
         )
         names = {*before.seen, *before.unmade, *kernel.history.touched(used)}
-        return evidence | standing.of(names, evidence, hidden(plan.key))
+        return evidence | standing.of(names, evidence, before.mover)
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:
         before = plan.before

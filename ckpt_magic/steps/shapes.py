@@ -118,6 +118,7 @@ def _is_told_above(evidence: Mapping[str, Any]) -> bool:
     return (
         _are_digests(evidence.get("above", {}))
         and _is_text(evidence.get("course", ""))
+        and _table(_is_whole)(evidence.get("set_by", {}))
         and _is_texts(evidence.get("rests", []))
         and (asked is None or (_is_asked(asked) and all(_is_texts(asked.get(one, [])) for one in ("told", "rests"))))
     )

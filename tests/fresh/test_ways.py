@@ -1219,3 +1219,16 @@ def test_a_cell_that_is_marked_as_a_step_runs_those_below_only_if_it_gives_somet
     assert projects.play(project, [(1, above), step], "auto").steps == {1}
     cells = [(1, above.replace("1", "3")), (2, step[1].replace("[1]", "[3]"))]
     assert projects.play(project, cells, "auto").names["y"] == projects.truth(project, cells)["y"]
+
+
+@pytest.mark.parametrize(("act", "value"), [("colorsys.zz = 1", "colorsys.zz"), ("random.random()", "random.random()")])
+def test_a_plan_misses_a_step_that_set_or_drew_what_another_one_finds(project: Path, act: str, value: str) -> None:
+    setup = (1, "import colorsys, random\nrandom.seed(1)\ncolorsys.zz = 0")
+    cells = [setup, (2, act), (3, f"y = {value}")]
+    try:
+        projects.play(project, cells, "none")
+        assert projects.foresee(project, cells) == projects.play(project, cells, "auto").steps == set()
+    finally:
+        vars(colorsys).pop("zz", None)
+    assert projects.foresee(project, [cells[0], cells[2]]) == {3}
+    assert projects.foresee(project, [cells[0], cells[2], cells[1]]) >= {3}

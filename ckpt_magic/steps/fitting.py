@@ -369,7 +369,8 @@ class Fitting:
         """The fingerprint of a name that may have become a step's, its cell having been marked, in the form of then."""
         found = self.fingerprint(name)
         is_made = then.startswith(_LOOKED) and found is not None and found.startswith(_GROUP)
-        return (self._looked(name) or found) if is_made else found
+        is_known = is_made and not self._kernel.watch.is_suspect(name)
+        return (self._looked(name) or found) if is_known else found
 
     def _looked(self, name: str, seen: Seen | None = None) -> str | None:
         kernel = self._kernel

@@ -203,6 +203,10 @@ class Watch:
 
     # -- steps ----------------------------------------------------------------------------------------------
 
+    def is_suspect(self, name: str) -> bool:
+        """Whether cells may have changed what a step left in a name, and nobody looked since."""
+        return name in self._suspects
+
     def settle(self, names: Iterable[str]) -> None:
         """Find out whether the suspects among `names` still hold what their step left."""
         names = set(names)

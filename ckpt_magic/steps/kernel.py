@@ -165,8 +165,7 @@ class Kernel:
         path = self.store(key.folder).path(key.name, key.version, step)
         if ahead and (pending := publisher().pending(path)):
             with suppress(StepNotFoundError):  # it just came to its end
-                stored = pending[-1].draft.opened(self.keyring)
-                return record.completed(stored)
+                return record.completed(pending[-1].draft.opened(self.keyring))
         self.wait(path)
         try:
             stored = files.open_checkpoint(path, self.keyring)

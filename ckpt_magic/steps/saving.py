@@ -83,6 +83,7 @@ class Saver:
             plan.before.strays if plan.before is not None else frozenset(),
         )
         marks += plan.doubtful[:1]
+        surrounded = self._around_of(plan, outcome)
         meta = record.meta_of(
             plan,
             outcome,
@@ -101,8 +102,8 @@ class Saver:
             tell=kernel.evidence.told,
             marks=marks,
             chance=self._chance_of(plan, surroundings),
-            around=self._around_of(plan, outcome),
-            evidence=self._evidence_of(plan, outcome, used),
+            around=surrounded,
+            evidence=self._evidence_of(plan, outcome, used, surrounded["around"]),
             near=kernel.history.near,
         )
 
@@ -250,11 +251,12 @@ class Saver:
         held = found.values.keys() | found.lost.keys() | set(found.deleted)
         return before.reads | (held & before.state.looks.keys()) - plan.code.names.renews
 
-    def _evidence_of(self, plan: Plan, outcome: Outcome, used: Set[str]) -> dict[str, Any]:
+    def _evidence_of(
+        self, plan: Plan, outcome: Outcome, used: Set[str], surroundings: Mapping[str, Any]
+    ) -> dict[str, Any]:
         before, running, kernel = plan.before, plan.running, self._kernel
         assert before is not None
         assert running is not None
-        surroundings = self._around_of(plan, outcome)["around"]
         setters = {part: one.setter for part, one in before.around.items()}
         secretive = kernel.evidence.secretive(None, running.look)
         standing = above.Standing(kernel, plan.key, secretive, surroundings, setters)

@@ -232,6 +232,41 @@ def test_a_value_that_holds_the_whole_namespace_is_refused() -> None:
     assert look([dict(namespace)], namespace).is_comparable
 
 
+EMPTY: list[Any] = []
+
+
+def test_a_small_tree_is_told_by_its_content_alone() -> None:
+    value: list[Any] = [1, "a", {"b": (2.5, [])}]
+    assert look(value, {}).digest == look([1, "".join(["a"]), {"b": (2.5, [])}], {}).digest
+    assert look(value, {}).digest != look([1, "a", {"b": (2.5, {})}], {}).digest
+    assert {identity(value[2]), identity(value[2]["b"]), identity(value[2]["b"][1])} <= look(value, {}).met.keys()
+
+
+@pytest.mark.parametrize("value", [[EMPTY, EMPTY], [EMPTY, {"a": (EMPTY,)}], [object], [{1}], [["x" * (1 << 20)] * 40]])
+def test_what_is_no_small_tree_is_remembered_as_it_is_looked_at(value: Any) -> None:
+    assert trees.small(value) is None
+    assert look(value, {}).is_comparable
+
+
+def test_a_small_tree_that_a_thread_changes_meanwhile_is_left_to_the_pickler(monkeypatch: pytest.MonkeyPatch) -> None:
+    value: list[Any] = [0]
+    small = trees.small
+
+    def asked(value: Any) -> Any:
+        found = small(value)
+        value.append(lambda: None)
+        return found
+
+    monkeypatch.setattr(trees, "small", asked)
+    assert look(value, {}).is_comparable
+
+
+def test_a_small_value_that_holds_itself_is_no_tree() -> None:
+    value: list[Any] = [1]
+    value.append(value)
+    assert trees.small(value) is None and look(value, {}).is_comparable
+
+
 def test_small_values_are_not_asked() -> None:
     assert (
         trees.look([[k] for k in range(trees.LARGE - 1)]) is None and trees.look({"a": [0] * (trees.LARGE - 1)}) is None

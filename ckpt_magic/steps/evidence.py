@@ -463,12 +463,20 @@ class Evidence:
 
     def told(self, label: str, value: Any) -> str | None:
         """A short value as people write it, under its label; empty for any other, None for what may be a secret."""
-        if ambient.is_secret(label, self._secrets()):
-            return None
-        text = outlines.short(value)
-        if text and type(value) in (str, bytes) and _is_in_environ(value, self._secrets()):
-            return None
-        return text
+        return self.telling()(label, value)
+
+    def telling(self) -> outlines.Tell:
+        """Do `told` for many values, with the environment as it is now: reading it takes longer than the rest."""
+        patterns = self._secrets()
+        secrets = {held for name, held in os.environ.items() if ambient.is_secret(name, patterns)}
+
+        def told(label: str, value: Any) -> str | None:
+            if ambient.is_secret(label, patterns):
+                return None
+            text = outlines.short(value)
+            return None if text and type(value) in (str, bytes) and os.fsdecode(value) in secrets else text
+
+        return told
 
     # -- functions ------------------------------------------------------------------------------------------
 
@@ -841,9 +849,3 @@ def _names_below(folder: str, written: Iterable[str]) -> set[str]:
 
 def _is_equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return "digest" in one and one.get("digest") == other.get("digest")
-
-
-def _is_in_environ(value: str | bytes, secrets: Sequence[str]) -> bool:
-    """Whether a text is the value of an environment variable that looks like a secret."""
-    text = os.fsdecode(value) if isinstance(value, bytes) else value
-    return any(text == held and ambient.is_secret(name, secrets) for name, held in os.environ.items())

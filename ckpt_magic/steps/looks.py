@@ -319,7 +319,7 @@ class Looks:
             if name in pipeline.outlines
         }
         others = {name: values[name] for name in sorted(seen.keys() & values.keys())}
-        return found | outlines.outlines(others, self._kernel.evidence.told)
+        return found | outlines.outlines(others, self._kernel.evidence.telling())
 
     def _reads(self, names: source.Names, state: delta.State, reached: Set[str] | None) -> set[str] | None:
         """Add names that are read through what the values hold; None for all."""

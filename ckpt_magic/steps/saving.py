@@ -99,7 +99,7 @@ class Saver:
             result=result,
             used=used,
             unmarked=kernel.watch.read_by_cells(plan.key),
-            tell=kernel.evidence.told,
+            tell=kernel.evidence.telling(),
             marks=marks,
             chance=self._chance_of(plan, surroundings),
             around=surrounded,

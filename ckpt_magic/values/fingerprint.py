@@ -333,11 +333,14 @@ class Look(ValuePickler):
 
     def look(self, value: Any, memo: pickle.Pickler | None = None) -> Seen:
         """Look at one value; gives `memo` the memory of what was written."""
-        tree = trees.look(value, self._is_plain) if type(value) in trees.KINDS and not self._paths else None
-        if tree is not None:
-            seen = _of_tree(value, tree, self.look([*tree.classes]) if tree.classes else None)
-            if self._ident not in seen.met:
+        if type(value) in trees.KINDS and not self._paths:
+            if (seen := self._look_at_small(value)) is not None:
                 return seen
+            tree = trees.look(value, self._is_plain)
+            if tree is not None:
+                seen = _of_tree(value, tree, self.look([*tree.classes]) if tree.classes else None)
+                if self._ident not in seen.met:
+                    return seen
         held, self._written, self._nameless = self._held, 0, None
         digest = self._hash = new_hash()
         try:
@@ -382,6 +385,30 @@ class Look(ValuePickler):
             seen.take_in([part for part, _ in self._parts.values()], self._again)
             self._parts.clear()
             self._again.clear()
+        return seen
+
+    def _look_at_small(self, value: Any) -> Seen | None:
+        """Look at what is told by its content alone (`trees.small`), without any memory of what was met."""
+        digest = self._hash = new_hash(b"small")
+        self._written = 0
+        try:
+            parts = trees.small(value)
+            if parts is None:
+                return None
+            self._flat.dump(value)
+        except Exception:  # noqa: BLE001  # a thread changes it meanwhile, in whatever way
+            return None
+        containers, items = parts
+        met = dict(zip(map(identity, containers), containers, strict=True))
+        if self._ident in met:
+            return None
+        seen = Seen(value, digest.hexdigest())
+        seen.met = met
+        if len(items) > MANY or self._written > MUCH:
+            seen.held = containers
+        elif _PLAIN.issuperset(map(type, items)):
+            items.clear()  # they hold the containers as well
+            seen.is_small = _are_unshared(containers)
         return seen
 
     def _is_plain(self, kind: type) -> bool:

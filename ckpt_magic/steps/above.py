@@ -73,6 +73,9 @@ class Standing:
         groups = {SURROUNDINGS: evidence["rests"], FILES: origins.of_files(paths), ABOVE: record.changers(read)}
         return {
             "course": kernel.history.course,
+            "apart_by": {
+                name: kernel.history.bindings(record.led_to(name, groups)) for name, groups in evidence["apart"].items()
+            },
             "set_by": self._set_by | ({CHANCE: mover} if mover is not None else {}),
             "origins": kernel.history.origins(names, self._secretive, groups=groups, own=evidence["modules"]),
             **kernel.evidence.of_above(

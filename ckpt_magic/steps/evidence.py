@@ -133,6 +133,7 @@ class Evidence:
         self.modules.notice()
         names, words, way = reach
         found = way.definitions if way is not None else []
+        apart = reaching.apart(way, self._namespace) if way is not None else {}
         if way is not None and not made.isdisjoint(way.names):
             # what steps made is told by the digests of what they left
             found = reaching.reach(way.names, self._namespace, made).definitions
@@ -156,7 +157,7 @@ class Evidence:
         modules = code.names.imports | (way.modules if way is not None else frozenset())
         keys = {text: self._key(call, text) for text in call.key}
         settings = {CWD: self.files.name(os.getcwd())}
-        return Look(functions, covered, modules, words.read, texts, keys, settings, bound, unclear)
+        return Look(functions, covered, modules, words.read, texts, keys, settings, bound, unclear, apart)
 
     def begins(self, call: StepCall, look: Look, *, hidden: Sequence[str]) -> Running:
         """A step is about to run: note what it opens."""
@@ -257,6 +258,7 @@ class Evidence:
             "code": essence_of(code),
             "functions": _short_of_text(look.functions),
             "covered": dict(look.covered),
+            "apart": dict(look.apart),
             "rests": list(rests),
             "shown": self._shown(seen),
             "key": dict(look.keys),
@@ -355,6 +357,7 @@ class Evidence:
             "code": essence_of(code),
             "functions": functions,
             "covered": {name: fact.token for name, fact in facts["name"].items()} | dict(look.covered),
+            "apart": dict(look.apart),
             "origins": origins,
             "shown": {**evidence["shown"], **self._shown(shown)},
             "key": dict(look.keys),

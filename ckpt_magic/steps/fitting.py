@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -119,7 +119,7 @@ class Fitting:
             if look is not None and digest != record.ABSENT and name not in kernel.namespace
         ]
         gone += [Cause("value", name, f"`{name}` was not there") for name in self._new(meta, pipeline)]
-        gone += self._done_to_modules(meta, look)
+        gone += [*self._done_to_modules(meta, look), *_told_apart(meta, look)]
         causes = freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=gone))
         made_by_cells = ("function", "name", "key") if kernel.kind == "cell" else ()
         return replace(
@@ -300,7 +300,7 @@ class Fitting:
         misfits = registry.misfits(replace(call, stale="restore"), known, meta)
         told = {"code", "mark", *(cause.line for cause in found)}
         causes += [Cause(kind, "", why) for kind, why in misfits if told.isdisjoint((kind, why))]
-        causes += [] if met else self._done_to_modules(meta, look)
+        causes += [] if met else [*self._done_to_modules(meta, look), *_told_apart(meta, look)]
         return freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=causes))
 
     def _outline(self, name: str) -> outlines.Outline | None:
@@ -390,3 +390,14 @@ class Fitting:
         if not issubclass(type(found), (type, types.FunctionType)) or references.importable(found):
             return None
         return kernel.makers.digest_as(found, then)
+
+
+def _told_apart(meta: Mapping[str, Any], look: Look | None) -> Iterator[Cause]:
+    """Functions and classes that were several of one name to the variables which the step reads, or are so now."""
+    then = (meta["evidence"] or {}).get("apart", {})
+    now: Mapping[str, Sequence[Sequence[str]]] = look.apart if look is not None else then
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            variables = sorted({one for names in (*then.get(name, ()), *now.get(name, ())) for one in names})
+            told = ", ".join(f"`{one}`" for one in variables[:3])
+            yield Cause("name", name, f"{told} do not lead to the same `{name}` as they did")

@@ -231,6 +231,11 @@ class _Above:
         if "*" in meta["unmade"]:  # it may read any name, `globals()`
             known = {*meta["reads"], *meta["seen"], *meta["unmade"]}
             found += [Cause("value", name, f"`{name}` was not there") for name in sorted(self._there() - known)]
+        found += [
+            Cause("name", name, f"`{name}` may not be the one any more that the step's values are of")
+            for name, groups in evidence.get("apart", {}).items()
+            if self._past.bindings(record.led_to(name, groups)) != evidence.get("apart_by", {}).get(name)
+        ]
         if meta["near"] is not None:
             near = holding.near(self._past, record.replaced(meta))
             found += [

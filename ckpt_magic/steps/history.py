@@ -155,6 +155,10 @@ class History:
         """Names that unmarked cells or steps have given a value, whether they are still there or not."""
         return {name for name in self._past.bound if not name.startswith("<")}
 
+    def bindings(self, names: Set[str]) -> str:
+        """Digest of all that bound these names, in order."""
+        return self._past.bindings(names)
+
     def touched(self, names: Set[str]) -> Set[str]:
         """Those names whose values unmarked cells may have changed in place, as far as their code tells."""
         return self._past.touched(names)

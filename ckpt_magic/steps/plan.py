@@ -164,6 +164,9 @@ class Look:
         Files that the values go on reading which it reads.
     unclear
         What cannot be told, in words.
+    apart
+        Names of functions and classes by which the code comes to several objects, since a cell defined one anew: the
+        variables that lead to each.
     """
 
     functions: Mapping[str, Mapping[str, Any]]
@@ -175,6 +178,7 @@ class Look:
     settings: Mapping[str, str]
     bound: Sequence[str]
     unclear: Sequence[str]
+    apart: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
 
     def __or__(self, other: Look) -> Look:
         """Both; of what is in both as it was here."""
@@ -188,6 +192,7 @@ class Look:
             self.settings,
             [*self.bound, *other.bound],
             list(dict.fromkeys((*self.unclear, *other.unclear))),
+            {**other.apart, **self.apart},
         )
 
 

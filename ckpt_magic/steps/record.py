@@ -219,6 +219,11 @@ def told_apart(groups: Iterable[Sequence[str]], names: Set[str], seen: Mapping[s
     return [group for group in found if len(group) > 1 and not seen.keys().isdisjoint(group)]
 
 
+def led_to(name: str, groups: Iterable[Sequence[str]]) -> set[str]:
+    """Of functions or classes of one name, that name at the top level and the variables that lead to them."""
+    return {name.partition(".")[0], *(one for names in groups for one in names)}
+
+
 def recorded(meta: Mapping[str, Any]) -> set[str]:
     """The names that the step could read, and of which META tells what it found in them."""
     seen = {name for name, digest in meta["seen"].items() if digest != ABSENT}

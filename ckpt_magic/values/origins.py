@@ -594,6 +594,15 @@ class Past:
         defined = names & self._changes.names
         return {one for one in self.bound if not defined.isdisjoint(self._later.ends([one]))} if defined else set()
 
+    def bindings(self, names: Set[str]) -> str:
+        """Digest of all that bound these names, in order, whatever became of it."""
+        digest = hashlib.blake2b(digest_size=12)
+        for at in sorted({at for name in names for at in self._binding.get(name, ())}):
+            event = self.events[at]
+            is_step = isinstance(event, Step)
+            digest.update(f"{sorted(names & event.left.keys()) if is_step else event.digest};".encode())
+        return digest.hexdigest()
+
     @property
     def bound(self) -> Set[str]:
         """All names that were ever bound."""

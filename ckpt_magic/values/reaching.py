@@ -83,6 +83,25 @@ def reach(
     return Reached(walk.run(()), walk.codes, walk.definitions, frozenset(walk.modules), not walk.data and walk.is_all)
 
 
+def apart(way: Reached, namespace: Mapping[str, Any]) -> dict[str, list[list[str]]]:
+    """Functions and classes on the way of which there are several of one name: the variables that lead to each.
+
+    A cell that runs again defines its classes anew: an instance that was made before is none of the new one.
+    """
+    found: dict[str, dict[int, Any]] = {}
+    for one in way.definitions:
+        if "<" not in one.__qualname__ and (issubclass(type(one), type) or one.__qualname__.isidentifier()):
+            found.setdefault(one.__qualname__, {})[identity(one)] = one
+    found = {name: several for name, several in found.items() if len(several) > 1}
+    if not found:
+        return {}
+    ways = {name: {*map(identity, reach([name], namespace).definitions)} for name in way.names & namespace.keys()}
+    return {
+        name: sorted(sorted(one for one, ends in ways.items() if ident in ends) for ident in several)
+        for name, several in found.items()
+    }
+
+
 def ours(value: Any, namespace: Mapping[str, Any], deepest: int = _DEEPEST) -> Iterator[Any]:
     """Functions and classes of the notebook, and instances of these, that an object of a library holds.
 

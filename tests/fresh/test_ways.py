@@ -606,6 +606,13 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "log = []\nclass A:\n    def __del__(self): log.append(1)\na = A()\ndel a", "y = len(log)", {}, text("del a", "")),
     ("an object that is given up",
      "log = []\nclass A:\n    def __del__(self): log.append(1)\na = A()\na = 1", "y = len(log)", {}, text("a = 1", "b = 1")),
+    # -- definitions that are made anew
+    ("a class that is made anew after its object", "class A: pass\n# %%\n%%step 1\na = A()\n# %%\nz = 1",
+     "y = isinstance(a, A)", {}, text("z = 1", "class A: pass")),
+    ("a class that is made anew no more", "class A: pass\n# %%\n%%step 1\na = A()\n# %%\nclass A: pass",
+     "y = isinstance(a, A)", {}, lambda cells: cells.__delitem__(2)),
+    ("a function that is made anew after a list holds it", "def f(): pass\n# %%\na = [f]\n# %%\nz = 1", "y = a[0] is f",
+     {}, text("z = 1", "def f(): pass")),
     # -- what was right before
     ("an argument of a decorator",
      "def times(k):\n    def deco(f):\n        def inner(x): return f(x) * k\n        return inner\n    return deco\n"

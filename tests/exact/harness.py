@@ -790,8 +790,10 @@ class Witness:
         for cls in type(value).__mro__:
             slots = vars(cls).get("__slots__", ())
             for name in [slots] if isinstance(slots, str) else slots:
-                if isinstance(vars(cls).get(name), types.MemberDescriptorType) and hasattr(value, name):
-                    yield f".{name}={self.text(getattr(value, name))}"
+                slot = vars(cls).get(name)
+                if isinstance(slot, types.MemberDescriptorType):
+                    with contextlib.suppress(AttributeError):  # it is empty; `hasattr` may fill it
+                        yield f".{name}={self.text(slot.__get__(value, cls))}"
 
     def of_function(self, function: types.FunctionType) -> str:
         space = "" if function.__globals__ is self.main else f" in {function.__globals__.get('__name__')}"

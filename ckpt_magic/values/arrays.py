@@ -243,7 +243,7 @@ class Arrays:
         if refs is None:
             return ()
         count, place = self._known.count(one, refs, lambda address: self.view_at(address) is not None)
-        return (count, place, *state), None, None, self._known.evaluated(way)
+        return (count, place, *state), None, None, self._known.told(way)
 
 
 def lent_by(series: Any) -> list[Any]:

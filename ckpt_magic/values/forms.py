@@ -7,6 +7,7 @@ A plain reader just executes them, the standard library being enough. Our loader
 from __future__ import annotations
 
 import collections
+import functools
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -162,6 +163,11 @@ class Forms:
         Filled with the object that each token of the pickle came to stand for.
     fill
         Put the globals that a method's functions read among `globals_`: nobody else gives them any.
+
+    Attributes
+    ----------
+    joined
+        As of `pickling.Contents`.
     """
 
     def __init__(
@@ -177,6 +183,7 @@ class Forms:
         self._live = live
         self._found = found
         self._kept: dict[int, Any] = {}
+        self.joined: list[tuple[Any, Any, Any]] = []
 
     def __call__(self, function: Callable[..., Any], /, *args: Any) -> Any:
         if function is dict and not args:
@@ -189,6 +196,8 @@ class Forms:
             return self._definition(*args)
         if function == FROM_KEYS:
             return self._set(*args)
+        if function is eval:  # what lets blocks and indexes of pandas know of each other
+            return functools.partial(_join, self.joined, eval(*args))  # noqa: S307  (an accepted key signed it)
         if function == type.__setattr__:  # a plain reader's way to keep a hook from running; ours is _Deferred
             return None
         return _Deferred(function, args)
@@ -209,3 +218,8 @@ class Forms:
         """Set attributes, unless they are those of a live object, which has them."""
         if identity(owner) not in self._kept:
             collections.deque(setting, maxlen=0)
+
+
+def _join(joined: list[tuple[Any, Any, Any]], made: Callable[..., Any], one: Any, state: Any) -> None:
+    made(one, state)
+    joined += [(part, *state[:2]) for part in getattr(one, "blocks", (one,))]

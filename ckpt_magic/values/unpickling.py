@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError
 from ckpt_magic.values import collector
-from ckpt_magic.values.companions import JOIN, JOIN_INDEX
 from ckpt_magic.values.forms import Forms, Token
 from ckpt_magic.values.memory import is_writeable
 from ckpt_magic.values.pickling import Contents
@@ -87,7 +86,7 @@ def read(
         _keep_sources(sources)
     except (TypeError, ValueError, AttributeError) as error:
         raise DamagedError("the pickle does not hold what a checkpoint holds") from error
-    return Contents("cell" if kind == "cell" else "method", value, ambient, extras, reader.joined)
+    return Contents("cell" if kind == "cell" else "method", value, ambient, extras, forms.joined)
 
 
 def _as_in_a_cell(load: Callable[[], Any], namespace: dict[str, Any] | None) -> Any:
@@ -136,13 +135,10 @@ class _Reader(pickle.Unpickler):
         self._forms = forms
         self._original = original
         self._resizable = resizable
-        self.joined: list[tuple[Any, Any, Any]] = []
 
     def find_class(self, module: str, name: str) -> Any:
         if name == "call" and module in ("_operator", "operator"):
             return self._forms
-        if name == "eval" and module == "builtins":
-            return functools.partial(_evaluated, self.joined)  # no method: what is read would live until a collection
         found = self._original(f"{module}:{name}")
         if found is not None:
             return found
@@ -155,16 +151,6 @@ class _Reader(pickle.Unpickler):
             raise CheckpointUnreadableError(text, name=missing) from error
         except (ImportError, AttributeError) as error:
             raise CheckpointUnreadableError(f"{module}.{name} is missing here: {error}", name=module) from error
-
-
-def _evaluated(joined: list[tuple[Any, Any, Any]], text: Any, *spaces: Any) -> Any:
-    made = eval(text, *spaces)  # noqa: S307  (an accepted key signed it)
-    return functools.partial(_join, joined, made) if text in (JOIN, JOIN_INDEX) else made
-
-
-def _join(joined: list[tuple[Any, Any, Any]], made: Callable[..., Any], one: Any, state: Any) -> None:
-    made(one, state)
-    joined += [(part, *state[:2]) for part in getattr(one, "blocks", (one,))]
 
 
 def _over(from_buffer: Callable[..., Any], buffer: Any, dtype: Any, *args: Any) -> Any:

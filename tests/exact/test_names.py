@@ -639,6 +639,20 @@ globals().pop('b'); c = next(a)
 )
 
 
+scenario(
+    "functions of Python that the package itself uses are values, too",
+    """
+%%step 1
+import operator
+run, table = eval, {'call': operator.call, 'item': operator.getitem, 'keys': dict.fromkeys, 'set': type.__setattr__}
+%%step 2
+table['run'] = run; pairs = [(eval, dict), (operator.ior, exec)]
+%%step 3
+r = run is eval, table['run'] is run, pairs[0][0] is eval, list(map(run, ['1 + 1'])), table['call'](len, [1]), table
+""",
+)
+
+
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)

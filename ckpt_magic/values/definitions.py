@@ -33,9 +33,9 @@ from ckpt_magic.values.functions import Functions
 from ckpt_magic.values.makers import method_of
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import (
+    EnumWay,
     attributes_of,
-    enum_twin,
-    enum_values,
+    enum_way,
     equal,
     function_in,
     is_generated,
@@ -75,6 +75,8 @@ _GENERATED: Final = """lambda cls, name, fields, options, shown, ready, space: (
 
 _REPLACE_NAMES: Final = "('__replace__',) if hasattr(__import__('dataclasses'), '_replace') else ()"
 _REPLACE_VALUES: Final = "(getattr(__import__('dataclasses'), '_replace', None),)"
+_OF_ENUMS: Final = ("_new_member_", "__new_member__", "_generate_next_value_", "_use_args_")
+_OF_MIXED_ENUMS: Final = ("_member_type_", "_value_repr_", "__new__", "__reduce_ex__")
 _SINGLETONS: Final = (type(None), type(...), type(NotImplemented))
 _BEHAVIOUR: Final = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property)
 
@@ -116,20 +118,25 @@ class Definitions(Functions):
 
     def _end_of(self, cls: type) -> tuple[()]:
         """From here on the methods of a class are met where they are: in the class, which may be a live one."""
-        for value in vars(cls).values():
-            self._methods.pop(identity(function_in(value)), None)
+        for name, value in vars(cls).items():
+            function = function_in(value)
+            self._methods.pop(identity(function), None)
+            if self._generated.get(identity(function), ("", ""))[1] == name:
+                self._generated[identity(function)] = Form(vars, cls), name
         return ()
 
     def _method(self, cls: type, value: Any) -> Any:
         """What is written for an attribute of a class: for a method something that is not the method itself."""
         function = function_in(value)
-        if type(function) is not types.FunctionType or identity(function) in self._generated:
+        if type(function) is not types.FunctionType:
             return value
-        if method_of(function, self.namespace, self._makers) is not cls:
+        generated = self._generated.get(identity(function))
+        if generated is None and method_of(function, self.namespace, self._makers) is not cls:
             return value
         method = self._methods.get(identity(function))
         if method is None:
-            method = self._methods[identity(function)] = Later(lambda: self._by_value(function, method))
+            build = self._by_value if generated is None else self._by_dataclass
+            method = self._methods[identity(function)] = Later(lambda: build(function, method))
         if function is value:
             return method
         form, _ = self._forms.setdefault(("method", identity(value)), (Form(type(value), method), value))
@@ -196,8 +203,10 @@ class Definitions(Functions):
             del attributes["__slots__"]
         if attributes.get("__replace__") is getattr(dataclasses, "_replace", self):
             del attributes["__replace__"]
-        twin = enum_twin(cls) if isinstance(cls, enum.EnumType) else None
-        made = {} if twin is None else vars(twin)
+        way = enum_way(cls) if isinstance(cls, enum.EnumType) else None
+        made = {} if way is None else vars(way.twin)
+        if way is not None and way.bases != cls.__bases__:
+            yield self.block(type.__setattr__, cls, {"__bases__": cls.__bases__})
         attributes = {name: value for name, value in attributes.items() if made.get(name, self) is not value}
         behaviour = {n: self._method(cls, value) for n, value in attributes.items() if isinstance(value, _BEHAVIOUR)}
         rest = {name: value for name, value in attributes.items() if name not in behaviour}
@@ -207,8 +216,8 @@ class Definitions(Functions):
             yield self.block(type.__setattr__, cls, rest)
         if "__dataclass_fields__" in attributes:
             yield from self._dataclass_blocks(cls)
-        if isinstance(cls, enum.EnumType):
-            yield from self._enum_blocks(cls, twin)
+        if way is not None:
+            yield from self._enum_blocks(cls, way)
         if isinstance(cls, type(typing.Protocol)):
             yield from self._protocol_blocks(cls)
         if isinstance(cls, abc.ABCMeta):
@@ -280,16 +289,17 @@ class Definitions(Functions):
     # enums
 
     def _enum_skeleton(self, cls: Any) -> Form:
-        values = enum_values(cls)
-        own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **values}
-        classdict = Items(Form(enum.EnumType.__prepare__, cls.__name__, cls.__bases__), own)
+        way: Any = enum_way(cls)
+        own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **way.values}
+        classdict = Items(Form(enum.EnumType.__prepare__, cls.__name__, way.bases), own)
         maker: Any = enum.EnumType.__new__
         if issubclass(cls, enum.Flag):
             maker = functools.partial(maker, boundary=cls._boundary_)
-        return Form(CALL, maker, type(cls), self._without_hooks(cls), cls.__bases__, classdict)
+        return Form(CALL, maker, type(cls), self._without_hooks(cls), way.bases, classdict)
 
-    def _enum_blocks(self, cls: Any, twin: Any) -> Iterator[Form]:
-        for name in ("_new_member_", "__new_member__", "_generate_next_value_", "_use_args_"):
+    def _enum_blocks(self, cls: Any, way: EnumWay) -> Iterator[Form]:
+        twin = way.twin
+        for name in _OF_ENUMS if way.bases == cls.__bases__ else (*_OF_ENUMS, *_OF_MIXED_ENUMS):
             if name in vars(cls) and vars(cls)[name] is not vars(twin).get(name):
                 yield self.block(type.__setattr__, cls, {name: vars(cls)[name]})
         for name, member in cls._member_map_.items():
@@ -308,6 +318,9 @@ class Definitions(Functions):
         own = {v: m for v, m in cls._value2member_map_.items() if m._name_ in cls._member_map_}
         if list(own) != [v for v, m in twin._value2member_map_.items() if m._name_ in twin._member_map_]:
             yield self.block(type.__setattr__, cls, {"_value2member_map_": own})
+        for name in ("_unhashable_values_", "_hashable_values_"):
+            if vars(cls).get(name, [])[:] != vars(twin).get(name, []):
+                yield self.block(type.__setattr__, cls, {name: vars(cls)[name]})
 
     def member(self, member: Any) -> Any:
         """Reduce a member of an enum: by name in its class, or a combination of flags by value."""

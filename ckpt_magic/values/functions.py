@@ -103,21 +103,13 @@ class Functions:
 
     def function(self, function: types.FunctionType) -> Any:
         """Reduce a function: by name if it can be imported, else by value."""
+        if identity(function) in self._methods:
+            return operator.getitem, ((self._methods[identity(function)],), 0)
         if identity(function) in self._generated:
-            table, name = self._generated[identity(function)]
-            return (
-                operator.getitem,
-                (table, name),
-                self._function_blocks(function, (), function),
-                None,
-                None,
-                operator.is_,
-            )
+            return operator.getitem, self._generated[identity(function)]
         if importable(function):
             self.note(function.__module__)
             return NotImplemented
-        if identity(function) in self._methods:
-            return operator.getitem, ((self._methods[identity(function)],), 0)
         cls = method_of(function, self.namespace, self._makers)
         if cls is None:
             return self._by_value(function, function)
@@ -126,6 +118,11 @@ class Functions:
         if vars(cls)[name] is function:
             return operator.getitem, found
         return getattr, (Form(operator.getitem, *found), "__func__")
+
+    def _by_dataclass(self, function: types.FunctionType, written: Any) -> Any:
+        """Reduce a method that `dataclasses` makes again for the reader."""
+        made = operator.getitem, self._generated[identity(function)]
+        return *made, self._function_blocks(function, (), written), None, None, operator.is_
 
     def _by_value(self, function: types.FunctionType, written: Any) -> Any:
         """Reduce a function to what it consists of; `written` is what stands for it in the pickle."""

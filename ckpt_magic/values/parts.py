@@ -275,15 +275,48 @@ def maker_of(cls: Any) -> Any:
             if meta is type or meta.__name__ == "_TypedDictMeta" and meta.__module__ == "typing":
                 return type.__new__
             if meta is enum.EnumType:
-                return meta.__new__ if enum_twin(cls) is not None else None
+                return meta.__new__ if enum_way(cls) is not None else None
             if meta.__name__ == "ModelMetaclass" and meta.__module__ == "pydantic._internal._model_construction":
                 return abc.ABCMeta.__new__  # what pydantic makes of a body is among the attributes
             return meta.__new__ if meta in (abc.ABCMeta, type(typing.Protocol)) else None
     return None
 
 
-def enum_values(cls: Any) -> dict[str, Any]:
-    """The values that make the members again without the user's ``__new__``; aliases have their member's."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class EnumWay:
+    """How an enum is made again.
+
+    Attributes
+    ----------
+    bases
+        The bases that it is made with; those of the class are set later if they are others.
+    values
+        The values that make the members without the user's ``__new__``; aliases have their member's.
+    twin
+        What came of it, to see what is left to be set.
+    """
+
+    bases: tuple[type, ...]
+    values: dict[str, Any]
+    twin: Any
+
+
+def enum_way(cls: Any) -> EnumWay | None:
+    """Make an enum as a reader will, to see whether that gives the same members; none if it does not."""
+    kind = cls._member_type_
+    if kind is object or importable(kind):
+        twin = _enum_twin(cls, cls.__bases__, values := _enum_values(cls))
+        if twin is not None:
+            return EnumWay(cls.__bases__, values, twin)
+    if kind is object or not importable(kind):  # names stand for what would be methods, or made by the user's code
+        bases = tuple(base for base in cls.__bases__ if issubclass(base, enum.Enum))
+        twin = _enum_twin(cls, bases, values := {name: member._name_ for name, member in cls._member_map_.items()})
+        if twin is not None:
+            return EnumWay(bases, values, twin)
+    return None
+
+
+def _enum_values(cls: Any) -> dict[str, Any]:
     kind = cls._member_type_
     if kind in (int, str, float, bytes, complex):
         plain = str.__str__ if kind is str else functools.partial(kind.__new__, kind)
@@ -291,23 +324,23 @@ def enum_values(cls: Any) -> dict[str, Any]:
     return {name: member._value_ for name, member in cls._member_map_.items()}
 
 
-def enum_twin(cls: Any) -> Any:
-    """Make an enum as a reader will, to see whether that gives the same members; none if it does not."""
-    bases = cls.__bases__
-    if cls._member_type_ is not object and not importable(cls._member_type_):
-        return None  # its constructor is the user's
+def _enum_twin(cls: Any, bases: tuple[type, ...], values: dict[str, Any]) -> Any:
     try:
         classdict = enum.EnumType.__prepare__(cls.__name__, bases)
-        own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **enum_values(cls)}
+        own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, **values}
         for name, value in own.items():
             classdict[name] = value
         options = {"boundary": cls._boundary_} if issubclass(cls, enum.Flag) else {}
         with WithoutHooks(cls.__mro__[1:]):
             twin: Any = enum.EnumType.__new__(type(cls), cls.__name__, bases, classdict, **options)
+            if bases != cls.__bases__:
+                twin.__bases__ = cls.__bases__
     except (TypeError, ValueError, AttributeError):  # what enum raises for values that it cannot take
         return None
     if cls._member_type_ is not object and any(
-        not cls._member_type_.__eq__(twin._member_map_[name], member) for name, member in cls._member_map_.items()
+        not cls._member_type_.__eq__(twin._member_map_[name], member)
+        for name, member in cls._member_map_.items()
+        if bases == cls.__bases__
     ):
         return None
     same_names = twin._member_names_ == cls._member_names_ and list(twin._member_map_) == list(cls._member_map_)

@@ -2106,6 +2106,122 @@ r = type(mine) is Mine, mine.tag, mine.rand()
 )
 
 
+scenario(
+    "enums of members that are dataclasses, functions, unhashable or made by a method",
+    """
+%%step 1
+import enum, dataclasses, functools
+@dataclasses.dataclass(frozen=True)
+class Base:
+    x: int
+    y: list = dataclasses.field(default_factory=list, compare=False, hash=False)
+class Planet(Base, enum.Enum):
+    A = 1, [1]
+    B = 2, [2]
+    C = 1, [1]
+    def big(self): return self.x > 1
+@dataclasses.dataclass
+class Mut:
+    v: int
+class Un(Mut, enum.Enum):
+    ONE = 1
+    TWO = 2
+class Op(enum.Enum):
+    ADD = enum.member(functools.partial(lambda a, b: a + b))
+    @enum.member
+    def sub(a, b): return a - b
+    MUL = enum.member(lambda a, b: a * b)
+    def __call__(self, *a): return self.value(*a)
+class New:
+    made = []
+    def __new__(cls, n, m=3):
+        o = object.__new__(cls); o.n = n; o._value_ = n; New.made.append(n); return o
+class WithNew(New, enum.Enum):
+    P = 1
+    Q = 2, 5
+%%step 2
+Planet.A.y.append(3); d = {Planet.A: Op.ADD}; Un.ONE.v = 9; WithNew.P.extra = d
+%%step 3
+r = Planet.A.y, Planet.A.value.y is Planet.A.y, Planet.C is Planet.A, Planet(Base(2)) is Planet.B, list(Planet)
+s = Op.ADD.value(1, 2), Op.sub.value(5, 2), Op.MUL(3, 4), d[Planet.A] is Op.ADD, Planet.B.big(), isinstance(Planet.A, Base)
+t = Un(Mut(1)) is Un.ONE, repr(Un.TWO), New.made, WithNew(2).n, WithNew.P.extra is d, Planet.__new__ is enum.Enum.__new__
+""",
+)
+scenario(
+    "a method of a dataclass is held by what is made of a class that changes",
+    """
+%%step 1
+import enum, dataclasses
+@dataclasses.dataclass
+class Base:
+    x: int
+class P(Base, enum.Enum):
+    A = 1
+a = P.A
+%%step 2
+P.label = 'q'; b = P(Base(1)) is a
+%%step 3
+Base.hello = lambda self: self.x; r = a.hello(), P.label, a is P.A, b
+""",
+)
+scenario(
+    "properties and methods of classes of their own",
+    """
+%%step 1
+class classproperty(property):
+    def __init__(self, f): super().__init__(f); self.hits = []
+    def __get__(self, o, t=None): self.hits.append(t); return self.fget(t)
+class sm(staticmethod):
+    def __init__(self, f, tag): super().__init__(f); self.tag = tag
+class cm(classmethod):
+    __slots__ = ('extra',)
+class A:
+    @classproperty
+    def p(cls): return cls.__name__
+    @staticmethod
+    def st(): return 1
+    s = sm(lambda x: x, [1])
+    @cm
+    def c(cls): return cls
+A.__dict__['c'].extra = A; first = A.p
+%%step 2
+class B(A): pass
+A.__dict__['p'].hits.append(2); A.__dict__['s'].tag.append(A)
+%%step 3
+r = A.p, B.p, A.__dict__['p'].hits, A.s(3), A.__dict__['s'].tag, B.c() is B, A.__dict__['c'].extra is A
+""",
+)
+scenario(
+    "attributes of elements, buffers, namespaces and partials of the notebook's own classes",
+    """
+%%step 1
+import xml.etree.ElementTree as ET, io, types, functools
+class E(ET.Element):
+    __slots__ = ('n',)
+class F(ET.Element):
+    def __new__(cls, *a, **k):
+        made.append(1); return super().__new__(cls, *a, **k)
+    def __init__(self, tag): super().__init__(tag); self.note = [tag]; self.kids = []
+made = []
+e = E('q', a='1'); e.n = [1]; f = F('f'); e.append(f); f.kids.append(e)
+class B(io.BytesIO):
+    def __init__(self, *a): super().__init__(*a); self.log = []
+b = B(b'abc'); b.read(1); b.log.append(b)
+class N(types.SimpleNamespace):
+    def __init__(self, **k): super().__init__(**k); self.log = []; made.append(2)
+n = N(x=e); n.own = 1
+class P(functools.partial):
+    def __init__(self, *a): self.log = []; made.append(3)
+p = P(max, 3)
+%%step 2
+f.note.append(2); e.n.append(f); b.write(b'Z'); n.log.append(n); p.log.append(p)
+%%step 3
+r = e[0] is f, f.kids[0] is e, e.n[1] is f, f.note, made, b.getvalue(), b.tell(), b.log[0] is b
+s = n.x is e, list(vars(n)), n.log[0] is n, p(5), p.log[0] is p, ET.tostring(e)
+""",
+)
+
+
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)

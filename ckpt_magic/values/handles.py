@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import functools
 import gc
 import io
 import itertools
@@ -21,7 +22,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.definitions import Definitions
-from ckpt_magic.values.forms import PROTOCOL
+from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.references import by_reference
 
@@ -55,6 +56,7 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         queue.SimpleQueue: lambda one: _queue(one, known),
         threading.local: lambda local: (threading.local, (), vars(local) or None),
         memoryview: lambda view: _memory(view, known),
+        type(functools.cmp_to_key(operator.eq)): _compared,
         **dict.fromkeys((io.StringIO, io.BytesIO), lambda one: _buffer(one, known)),
     }
     socket, sqlite3 = sys.modules.get("socket"), sys.modules.get("sqlite3")
@@ -123,6 +125,12 @@ def _match(match: re.Match[Any], known: Definitions) -> Any:
             if again.regs == match.regs:
                 return known.evaluated(_FOUND), (pattern, string, *where, number)
     raise NotPicklableError("a match that is not found again by its pattern")
+
+
+def _compared(key: Any) -> Any:
+    """What `functools.cmp_to_key` gives: to make keys, or a key of an object."""
+    compare, *held = [part for part in gc.get_referents(key) if part is not type(key)]
+    return (Form(functools.cmp_to_key, compare), (*held,)) if held else (functools.cmp_to_key, (compare,))
 
 
 def _queue(one: Any, known: Definitions) -> Any:

@@ -165,6 +165,35 @@ SET_STATE: Final = """lambda made, state: (
     [object.__setattr__(made, name, value) for name, value in (state[1] or {}).items()])"""
 
 
+SET_ALL: Final = f"""lambda made, state: (made.__setstate__(state[0]), ({SET_STATE})(made, state[1:]))"""
+
+
+_SET_DESCRIPTOR: Final = f"""lambda made, state: (state[0](made, *state[1]), ({SET_STATE})(made, state[2:]))"""
+
+
+def descriptor(one: Any, evaluated: Callable[[str], Any]) -> Any:
+    """A property or method of a class that is derived from the usual one, whose constructor may want anything."""
+    base: Any = next(kind for kind in DESCRIPTORS if isinstance(one, kind))
+    its = (one.fget, one.fset, one.fdel) if base is property else (one.__func__,)
+    state = base.__init__, its, *(attributes(one) or (None, {}))
+    return base.__new__, (type(one),), state, None, None, evaluated(_SET_DESCRIPTOR)
+
+
+DESCRIPTORS: Final = (property, staticmethod, classmethod)
+
+
+def tells_its_own(kind: Any) -> bool:
+    """Whether a compiled base of a notebook class tells the state of objects: perhaps without their attributes."""
+    getter = kind.__getstate__
+    return getter is not object.__getstate__ and type(getter) is types.MethodDescriptorType
+
+
+def tells_all(state: Any, attributes: dict[str, Any]) -> bool:
+    """Whether attributes are part of a state."""
+    parts = [part for part in (state if type(state) is tuple else (state,)) if type(part) is dict]
+    return any(all(part.get(name, parts) is value for name, value in attributes.items()) for part in parts)
+
+
 def says_how(kind: Any) -> bool:
     """Whether the notebook says itself how objects of a class of it are pickled."""
     own = [vars(cls) for cls in kind.__mro__ if not importable(cls)]
@@ -194,6 +223,12 @@ def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:
         is_held = _references(_attribute(obj, "__dict__")) > HELD_ONCE  # by something else, too, that knows it
         inside = _attribute(obj, "__dict__")
     return (inside, filled) if inside or filled or is_held else None
+
+
+def is_filled_when_made(kind: Any, args: Any) -> bool:
+    """Whether the ``__new__`` of the base of a notebook class does it all, so that no ``__init__`` need be called."""
+    base = next(cls for cls in kind.__mro__ if importable(cls))
+    return not args or base.__init__ is object.__init__
 
 
 def made_so(obj: Any, made: Any, args: Any) -> tuple[Any, Any]:

@@ -48,6 +48,7 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         type(iter(int, 0)): lambda it: _calling(it, known),
         types.GeneratorType: lambda generator: _finished(generator, known),
         itertools.groupby: lambda groups: _in_groups(groups, known),
+        itertools.pairwise: _in_pairs,
     }
     for one in (b"", bytearray(), array.array("b"), "é"):
         found[type(iter(one))] = _or_at_its_end(known.evaluated(_ENDED), (one,))
@@ -142,6 +143,12 @@ def _in_groups(groups: Any, known: Definitions) -> Any:
         return reduced
     last: Any = vars(itertools)["_grouper"]
     return known.evaluated(_BETWEEN), (type(groups), last, *parts)
+
+
+def _in_pairs(pairs: Any) -> Any:
+    """Pairs of neighbours, the first of the next one being taken already."""
+    rest, *last = [part for part in gc.get_referents(pairs) if part is not type(pairs)] or [()]
+    return itertools.pairwise, (itertools.chain(last[:1], rest) if last else rest,)
 
 
 def _calling(iterator: Any, known: Definitions) -> Any:

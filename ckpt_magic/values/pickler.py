@@ -45,7 +45,7 @@ from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
-from ckpt_magic.values.references import by_reference, importable, marks
+from ckpt_magic.values.references import by_reference, importable, is_of_library, marks
 from ckpt_magic.values.slots import Unnoted
 
 Reducer = Callable[[Any], Any]
@@ -169,6 +169,8 @@ class ValuePickler(pickle.Pickler):
             return reducers.refuse_thread
         if issubclass(kind, random.Random):
             return self._random
+        if issubclass(kind, instances.DESCRIPTORS):
+            return lambda one: instances.descriptor(one, self.definitions.evaluated)
         if issubclass(kind, logging.Logger):
             return lambda one: handles.logger(one, self.definitions)
         module = str(kind.__module__)
@@ -251,7 +253,10 @@ class ValuePickler(pickle.Pickler):
             if not instances.is_asked_early(kind) and (base := containers.base_of(kind)) is not None:
                 return containers.reducer(base, self.definitions.evaluated)
             if instances.reduces_itself(kind):
-                return self._own_reduction if instances.says_how(kind) else self._with_attributes
+                trusted = instances.says_how(kind) or is_of_library(kind)
+                return self._own_reduction if trusted else self._with_attributes
+            if instances.tells_its_own(kind):
+                return self._with_the_rest
             if instances.makes_itself(kind):
                 return instances.made_by_base
         elif instances.wants_arguments(kind):
@@ -360,10 +365,21 @@ class ValuePickler(pickle.Pickler):
         reduced = self._own_reduction(obj)
         if isinstance(reduced, tuple) and not instances.says_of(type(obj), reduced[:2]):
             raise NotPicklableError(f"a {type(obj).__qualname__}, which its base pickles as one of its own")
+        if isinstance(reduced, tuple) and len(reduced) > 2 and instances.is_filled_when_made(type(obj), reduced[1]):
+            return *instances.made_so(obj, *reduced[:2]), *reduced[2:]
         if not isinstance(reduced, tuple) or len(reduced) > 2 or not (state := instances.attributes(obj)):
             return reduced
         made, args = instances.made_so(obj, *reduced)
         return made, args, state, None, None, self.definitions.evaluated(instances.SET_STATE)
+
+    def _with_the_rest(self, obj: Any) -> Any:
+        """Write an object with its attributes, where its base, which is compiled, tells of its own state alone."""
+        reduced = instances.made_by_base(obj) if instances.makes_itself(type(obj)) else obj.__reduce_ex__(PROTOCOL)
+        made, args, state, *items = reduced
+        rest = instances.attributes(obj)
+        if rest is None or (not rest[1] and instances.tells_all(state, rest[0] or {})):
+            return reduced
+        return made, args, (state, *rest), *items, self.definitions.evaluated(instances.SET_ALL)
 
     def _with_state(self, obj: Any) -> Any:
         """Write an object whose class does nothing with the attributes that it is given when it is read."""

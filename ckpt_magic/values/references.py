@@ -59,6 +59,12 @@ def library_of(kind: type) -> str:
     return module.partition(".")[0] if isinstance(module, str) else ""
 
 
+def is_of_library(kind: type) -> bool:
+    """Whether the code of a library made a class, perhaps while the notebook called it."""
+    module: object = kind.__module__
+    return isinstance(module, str) and module != "__main__" and module in sys.modules and not is_own(module)
+
+
 def without_module(cls: type) -> tuple[Any, ...]:
     """Reduce a class that a library made and that belongs to no module: only sympy's `Function("f")` is had again.
 

@@ -399,6 +399,35 @@ del group, group2
 )
 
 
+scenario(
+    "pairs of neighbours, and keys that compare by a function",
+    """
+%%step 1
+import itertools as it, functools
+l = [1, 2, 3, 4]; src = iter(l); pw = it.pairwise(src); next(pw)
+new = it.pairwise(l); end = it.pairwise([1]); list(end)
+k = functools.cmp_to_key(lambda a, b: b - a); items = [k(3), k(1)]; same = k(l)
+%%step 2
+l.append(5); items.append(k(2))
+%%step 3
+r = next(pw), list(src), list(pw), list(new), list(end)
+s = [i.obj for i in sorted(items)], same.obj is l, type(items[0]) is type(k), k(9) < k(8)
+""",
+)
+scenario(
+    "objects of classes that libraries make while they are called",
+    """
+%%step 1
+import email.message
+m = email.message.EmailMessage(); m['Subject'] = 'hé'; m['To'] = 'A <a@b.c>'; m.set_content('text ä')
+%%step 2
+del m['Subject']; m['Subject'] = 'new'; h = m['to']
+%%step 3
+r = m.as_string(), h.addresses[0].display_name, m['subject']
+""",
+)
+
+
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)

@@ -19,6 +19,7 @@ from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered
 from ckpt_magic.values.memory import identity, is_writeable
 from ckpt_magic.values.proofs import Proofs
+from ckpt_magic.values.references import importable
 
 _COPIED: Final = 1000  # bytes that numpy copies when it reads an array; of more it lets the array lie over the text
 _OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
@@ -104,7 +105,8 @@ class Arrays:
         plain = ndarray.view(array, ndarray)
         self.inner[identity(plain)] = plain
         state = vars(array) if hasattr(array, "__dict__") else {}, is_writeable(array)
-        return ndarray.view, (plain, kind), state, None, None, self._known.evaluated(_SET_SUBARRAY)
+        view = self._known.evaluated(_UNFINISHED) if _can_be_given(kind) else ndarray.view
+        return view, (plain, kind), state, None, None, self._known.evaluated(_SET_SUBARRAY)
 
     def part(self, part: Any) -> Any:
         """Write an element of a structured array: it lies over the memory of the array."""
@@ -270,6 +272,24 @@ def copies_on_write() -> bool:
 
 _SET_SUBARRAY: Final = """lambda array, state: (
     state[0] and array.__dict__.update(state[0]), state[1] or array.setflags(write=False))"""
+
+# Its class comes last, so that no `__array_finalize__` runs again: what it set is among the attributes.
+_UNFINISHED: Final = """lambda plain, kind: (lambda made: (setattr(made, '__class__', kind), made)[-1])(
+    plain.view(type('Unfinished', (__import__('numpy').ndarray,), {})))"""
+_unfinished: Final = eval(_UNFINISHED)  # noqa: S307
+
+
+def _can_be_given(kind: Any) -> bool:
+    """Whether arrays of a notebook's class can get it when they are there."""
+    numpy = sys.modules["numpy"]
+    if importable(kind) or next(filter(importable, kind.__mro__)) is not numpy.ndarray:
+        return False
+    try:
+        _unfinished(numpy.empty(0), kind)
+    except TypeError:  # it has slots
+        return False
+    return True
+
 
 _FILLED: Final = """lambda array, objects: (
     __import__('numpy').copyto(array, objects), array.setflags(write=False))"""

@@ -22,6 +22,7 @@ Reduced = tuple[Any, ...]
 PROTOCOL: Final = 5
 VARIABLE: Final = "variable"  # first part of the token of a type variable, or of another name of a type
 FROM_KEYS: Final = dict.fromkeys  # one object, so that the pickler remembers it
+LENT: Final = dict.update  # puts into globals what the code of classes looks up as soon as objects are read
 NO_HOOK: Final[Any] = classmethod(id)
 
 
@@ -184,6 +185,7 @@ class Forms:
         self._found = found
         self._kept: dict[int, Any] = {}
         self.joined: list[tuple[Any, Any, Any]] = []
+        self._lent: list[tuple[str, Any, Any]] = []
 
     def __call__(self, function: Callable[..., Any], /, *args: Any) -> Any:
         if function is dict and not args:
@@ -196,11 +198,28 @@ class Forms:
             return self._definition(*args)
         if function == FROM_KEYS:
             return self._set(*args)
+        if function == LENT:
+            return self._lend(**args[1])
         if function is eval:  # what lets blocks and indexes of pandas know of each other
             return functools.partial(_join, self.joined, eval(*args))  # noqa: S307  (an accepted key signed it)
         if function == type.__setattr__:  # a plain reader's way to keep a hook from running; ours is _Deferred
             return None
         return _Deferred(function, args)
+
+    def _lend(self, **names: Any) -> None:
+        for name, value in names.items():
+            self._lent.append((name, value, self._globals.get(name, self)))
+        self._globals.update(names)
+
+    def take_back(self) -> None:
+        """Leave the globals as they were before the pickle was read."""
+        for name, value, before in reversed(self._lent):
+            if self._globals.get(name) is not value:
+                continue  # code that ran meanwhile has set it
+            if before is self:
+                del self._globals[name]
+            else:
+                self._globals[name] = before
 
     def _definition(self, table: dict[Token | None, Any], token: Token | None) -> Any:
         found = self._live(token) if token is not None and self._live is not None else None

@@ -21,7 +21,7 @@ from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import collector, generators
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.definitions import Definitions
-from ckpt_magic.values.forms import CALL, Form, Later, Owned, Reduced, Token
+from ckpt_magic.values.forms import CALL, LENT, Form, Later, Owned, Reduced, Token
 from ckpt_magic.values.gathered import Gathered
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
@@ -163,15 +163,32 @@ def _top_form(
 ) -> Form:
     known, namespace, shell = pickler.definitions, pickler.namespace, pickler.definitions.shell
     items: Any = contents.value
-    if contents.kind == "cell":
+    is_cell = contents.kind == "cell"
+    if is_cell:
         value: Any = Form(CALL, operator.ior, shell, _outer(items, namespace, shell))
     else:
         rest = Later(lambda: _globals(known))
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
     extras = _outer(contents.extras, namespace, shell)
     named = itertools.chain(_of_libraries(owned), _of_settings(pickler, settings))
-    first = (shell, known.codes.sources, *_met_by_name(pickler, named), *_of_trees(pickler, trees))
+    lent = _lent(contents, shell) if is_cell else ()
+    first = (shell, known.codes.sources, *_met_by_name(pickler, named), *lent, *_of_trees(pickler, trees))
     return Form(operator.getitem, (first, contents.ambient, extras, value), 3)
+
+
+def _lent(contents: Contents, shell: Form) -> Iterator[Form]:
+    """What puts definitions and modules where their code looks them up, if there are classes: they may be asked soon.
+
+    A class of the notebook may have code that runs when its objects are read, before the names are bound.
+    """
+    named = {name: value for name, value in contents.value.items() if _is_looked_up(value)}
+    if any(issubclass(type(value), type) and not by_reference(value) for value in named.values()):
+        yield Form(CALL, LENT, shell, named)
+
+
+def _is_looked_up(value: Any) -> bool:
+    kind = type(value)  # never isinstance: it asks a placeholder for its class
+    return issubclass(kind, type) or kind in (types.ModuleType, types.FunctionType)
 
 
 def _met_by_name(pickler: ValuePickler, named: Iterable[tuple[Form, Any]]) -> Iterator[Any]:

@@ -81,6 +81,8 @@ def read(
     except BaseException as error:  # __setstate__ and the like are the users' code
         missing = error.name if isinstance(error, ImportError) else None
         raise CheckpointUnreadableError(_unreadable(error), name=missing) from error
+    finally:
+        forms.take_back()
     try:
         (_, sources, *_), ambient, extras, value = parts
         _keep_sources(sources)

@@ -2220,6 +2220,29 @@ r = e[0] is f, f.kids[0] is e, e.n[1] is f, f.note, made, b.getvalue(), b.tell()
 s = n.x is e, list(vars(n)), n.log[0] is n, p(5), p.log[0] is p, ET.tostring(e)
 """,
 )
+scenario(
+    "code of classes runs while objects are read, and looks up what its step defined and imported",
+    """
+%%step 1
+import threading, numpy as np
+def helper(d): return {**d, 'extra': [len(d)]}
+class U(np.ndarray):
+    log = []
+    def __new__(cls, x, unit): o = np.asarray(x).view(U); o.unit = unit; return o
+    def __array_finalize__(self, o): self.unit = getattr(o, 'unit', None); self.kind = U; U.log.append(1)
+class M:
+    def __init__(self): self.__setstate__({'v': [1]})
+    def __getstate__(self): return {'v': self.v}
+    def __setstate__(self, d): self.__dict__.update(helper(d)); self.lock = threading.Lock()
+u = U([1., 2], ['m']); m = M()
+%%step 2
+u.unit.append('s'); v = u[:1]; m.v.append(2); v.u = u; del v.kind; U.log.clear()
+class N(M): pass
+n = N()
+%%step 3
+r = v.unit is u.unit, v, u.kind is U, m.v, v.u is u, U.log, hasattr(v, 'kind'), type(n.lock)
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

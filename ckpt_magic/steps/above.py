@@ -11,7 +11,7 @@ from ckpt_magic.steps.judging import hidden
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import origins
-from ckpt_magic.values.origins import ABOVE, CHANCE, FILES, SURROUNDINGS
+from ckpt_magic.values.origins import ABOVE, ANY_VARIABLE, CHANCE, FILES, SURROUNDINGS
 
 
 class Standing:
@@ -45,6 +45,7 @@ class Standing:
         self._kernel = kernel
         self._key = key
         self._secretive = secretive
+        self._around = around
         steps = ((part, setters[part].step) for part, row in around.items() if row is not None and part in setters)
         self._set_by = {part: step[1] for part, step in steps if step is not None and step[0] == key}
         is_told = kernel.around.modules_set()
@@ -68,7 +69,10 @@ class Standing:
         """
         kernel = self._kernel
         names = {*names, CHANCE} - {"*"}
-        told, read = kernel.history.read_for(names & kernel.namespace.keys())
+        sets = record.variables_set(evidence, self._around)
+        told, read = kernel.history.read_for(
+            {*names & kernel.namespace.keys(), *sets, *([ANY_VARIABLE] if sets else ())}
+        )
         paths = record.paths([*evidence["files"], *evidence["written"]], evidence["modules"])
         groups = {SURROUNDINGS: evidence["rests"], FILES: origins.of_files(paths), ABOVE: record.changers(read)}
         return {

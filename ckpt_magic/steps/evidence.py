@@ -254,21 +254,21 @@ class Evidence:
         ]
         if always:
             unclear.append("--always")
+        environ = {name: self._concealed(running.environ[name]) for name in by_c}
+        environ |= {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | self._environ(trail)
         return {
             "code": essence_of(code),
             "functions": _short_of_text(look.functions),
             "covered": dict(look.covered),
             "apart": dict(look.apart),
-            "rests": list(rests),
+            "rests": sorted({*rests, *(origins.of_read((), environ) if environ and not trail.all_of_environ else ())}),
             "shown": self._shown(seen),
             "key": dict(look.keys),
             "settings": dict(look.settings) if files or written else {},
             "files": files,
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
-            "environ": {name: self._concealed(running.environ[name]) for name in by_c}
-            | {name: self._concealed(os.environ.get(name)) for name in sorted(keys)}
-            | self._environ(trail),
+            "environ": environ,
             "python": platform.python_version(),
             "packages": self._packages(loaded),
             "unclear": unclear,
@@ -818,6 +818,8 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
             except ValueError:  # empty
                 continue
         yield from sorted(item for item in vars(one).items() if item[0] != "__wrapped__")
+        if one.__name__ != one.__code__.co_name and "__wrapped__" not in vars(one):
+            yield "__name__", one.__name__
         return
     for name, value in sorted(telling_attributes(one), key=operator.itemgetter(0)):
         if not isinstance(value, (types.FunctionType, staticmethod, classmethod, property)) and name != "__doc__":

@@ -27,6 +27,7 @@ from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import ambient, essence, fingerprint, holding, origins, outlines
 from ckpt_magic.values.origins import (
     ABOVE,
+    ANY_VARIABLE,
     CHANCE,
     FILES,
     NOTHING,
@@ -131,7 +132,7 @@ def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verd
     found = above.causes(meta)
     if cell.call.always:
         found.append(Cause("unclear", "", "--always"))
-    return freshness.verdict(meta, Now(facts(meta, cell), found))
+    return freshness.verdict(meta, Now(above.as_set(meta, facts(meta, cell)), found))
 
 
 def _will_run(course: Course, cell: PlannedStep, meta: Meta | None) -> None:
@@ -273,6 +274,21 @@ class _Above:
             found.append(Cause("unclear", "", "other code above it writes files, perhaps those that it reads"))
         return found
 
+    def as_set(self, meta: Meta, facts: Mapping[str, Mapping[str, Fact]]) -> Mapping[str, Mapping[str, Fact]]:
+        """The facts, with the variables that code above sets as it set them then: whether that differs is a cause."""
+        evidence = meta["evidence"]
+        if evidence is None or "environment" not in facts:
+            return facts
+        asked = evidence.get("asked", _NOTHING_ASKED)
+        then, now = freshness.recorded(meta)["environment"], dict(facts["environment"])
+        for one, name in record.variables_set(evidence, meta["around"]).items():
+            asks = (way for way in (one, ANY_VARIABLE) if self._past.origin(way).opens)
+            found = asked["environ"].get(name, _UNASKED)  # by the code that sets it
+            is_same = found is _UNASKED or now[name].token == (found or "not set")
+            if is_same and {*asks} <= {*asked.get("told", ())}:
+                now[name] = then[name]
+        return {**facts, "environment": now}
+
     @staticmethod
     def _label(part: str) -> str:
         return "random numbers were drawn" if part == CHANCE else f"`{label(part)}` was set"
@@ -382,6 +398,7 @@ class _Above:
 _NO_MODULES: Final = frozenset({ABOVE, CHANCE, SURROUNDINGS, FILES, OWN})
 
 
+_UNASKED: Final = "?"
 _NOTHING_ASKED: Final[Mapping[str, Any]] = {"files": [], "environ": {}, "unclear": []}
 
 

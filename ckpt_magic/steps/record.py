@@ -244,6 +244,14 @@ def paths(rows: Iterable[Mapping[str, Any]], modules: Iterable[str]) -> list[str
     return [*named, *(f"{name.rpartition('.')[2]}.py" for name in modules)]
 
 
+def variables_set(evidence: Mapping[str, Any], around: Iterable[str]) -> dict[str, str]:
+    """What stands for setting those variables that a step asks for and code above it had set, and which they are."""
+    names = (name for origin, name in map(split, around) if origin == "environ")
+    found = {f"<surroundings environ {name}>": name for name in names if name in evidence["environ"]}
+    rests = evidence.get("rests", ())
+    return {one: name for one, name in found.items() if one in rests or "<surroundings environ *>" in rests}
+
+
 def changers(read: Read) -> list[str]:
     """What stands for all that may change what cells read."""
     return origins.of_read(paths(read.files.values(), ()), read.environ)

@@ -12,17 +12,19 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Look
 from ckpt_magic.values import essence
 
-PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore"})
+PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore", "read_html"})
 _READER_STARTS: Final = ("read_", "scan_")
 # Libraries that open files themselves, and what reads files of theirs.
 _NATIVE: Final = frozenset(
     {"polars", "pyarrow", "duckdb", "h5py", "netCDF4", "tables", "cv2", "rasterio", "pyogrio", "fiona", "soundfile"}
     | {"lightgbm", "xgboost", "catboost", "tensorflow", "torchvision", "torchaudio", "vaex", "datatable", "lance"}
+    | {"lxml"}
 )
 _NATIVE_READERS: Final = frozenset(
     {"dataset", "Dataset", "ParquetFile", "ParquetDataset", "memory_map", "OSFile", "File", "DMatrix", "sql", "imread"}
     | {"open_dataset", "open_mfdataset", "open_zarr", "open_file", "VideoCapture", "Booster", "load_model", "connect"}
     | {"execute", "query", "from_parquet", "from_csv_auto", "Pool", "RecordBatchFileReader", "LocalFileSystem"}
+    | {"parse", "iterparse"}
 )
 # What has other processes do something, and what of it may be reading.
 _PROCESSES: Final = frozenset({"Pool", "Process", "ProcessPoolExecutor", "Parallel", "fork", "forkserver", "spawn"})

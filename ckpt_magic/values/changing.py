@@ -36,9 +36,10 @@ _CHANGERS: Final = frozenset(
 )
 _CHANGERS_OF_ARGUMENTS: Final = frozenset(
     "setattr delattr next heappush heappop heapify heapreplace heappushpop insort insort_left insort_right shuffle "
-    "copyto putmask place put put_along_axis fill_diagonal at".split()
+    "copyto putmask place put put_along_axis fill_diagonal at setp sca".split()
 )
 _INTO: Final = frozenset({"inplace", "out"})  # keywords of calls that change what they are of, or given
+_DRAWN_ON: Final = frozenset({"ax", "axes", "cax", "fig"})
 # Methods that ask: of frames, arrays, texts, containers. A class of the user's may have another one of that name.
 _ASKING: Final = frozenset(
     (
@@ -50,7 +51,15 @@ _ASKING: Final = frozenset(
         "explode assign isin between duplicated drop_duplicates rolling resample shift rank items keys values index "
         "equals dot transpose nonzero reindex combine_first crosstab startswith endswith split rsplit strip lstrip "
         "rstrip lower upper title encode decode find isdigit splitlines zfill with_columns to_pandas union "
-        "intersection difference issubset issuperset isdisjoint most_common isoformat strftime"
+        "intersection difference issubset issuperset isdisjoint most_common isoformat strftime predict predict_proba "
+        "decision_function score get_params"
+    ).split()
+)
+# Methods that change nothing but what they are of.
+_OF_ITSELF: Final = frozenset(
+    (
+        "fit fit_transform fit_predict plot scatter hist hist2d bar barh boxplot violinplot errorbar fill_between pie "
+        "imshow contour contourf pcolormesh quiver stem axhline axvline axhspan axvspan annotate"
     ).split()
 )
 # Libraries whose functions change nothing that they are given, those of `_CHANGERS_OF_ARGUMENTS` aside.
@@ -132,6 +141,8 @@ class Known:
         Names of what is used up by reading it, or changes by it.
     filling
         Names of dicts that get what they are asked for and lack.
+    unsettled_attributes, filling_attributes
+        The same of attributes: those that a property caches, too, change what has them by being read.
     is_ending
         Whether a class of the user's says what its objects do at their end.
     """
@@ -153,6 +164,8 @@ class Known:
     restless: set[str] = field(default_factory=set)
     unsettled: set[str] = field(default_factory=set)
     filling: set[str] = field(default_factory=set)
+    unsettled_attributes: set[str] = field(default_factory=set)
+    filling_attributes: set[str] = field(default_factory=set)
     is_ending: bool = False
     _modules: dict[str, Known] = field(default_factory=dict)
 
@@ -182,6 +195,7 @@ class Known:
         else:
             self.unsettled |= bound if any(map(self._is_unsettled, _values(node))) else set()
             self.filling |= bound if any(map(self._is_filling, _values(node))) else set()
+            self._set_on([node])
 
     def _imported(self, name: str, module: str, whole: str) -> None:
         top = whole.partition(".")[0]
@@ -222,6 +236,8 @@ class Known:
             self.methods |= known.methods
             self.harming |= known.harming
             self.spoken |= known.spoken
+            self.unsettled_attributes |= known.unsettled_attributes
+            self.filling_attributes |= known.filling_attributes
             self.is_ending |= known.is_ending
         return self._modules[name]
 
@@ -236,8 +252,18 @@ class Known:
                 self.steady.add(node.name)
                 self.gentle |= {node.name} if not any(kept) else set()
 
+    def _set_on(self, nodes: Iterable[ast.AST]) -> None:
+        """Note what attributes are given: `self.rows = iter(rows)`."""
+        for node in nodes:
+            words = {to.attr for to in _targets(node) if isinstance(to, ast.Attribute)}
+            if words and any(map(self._is_unsettled, _values(node))):
+                self.unsettled_attributes |= words
+            elif words and any(map(self._is_filling, _values(node))):
+                self.filling_attributes |= words
+
     def _made(self, node: ast.ClassDef) -> None:
         self.callables.add(node.name)
+        self._set_on(source.nodes(node))
         is_steady = True
         for one in source.nodes(node):
             if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -246,6 +272,8 @@ class Known:
                 self.is_ending |= one.name == "__del__"
                 self.methods |= {one.name} if itself or given or any(kept) else set()
                 self.harming |= {one.name} if given else set()
+                if any("cached_property" in _words_of(by) for by in one.decorator_list):
+                    self.unsettled_attributes.add(one.name)
                 if one.name in _MAKING:
                     is_steady = is_steady and not given
                 elif _is_called_unsaid(one) and (itself or _acts_elsewhere(one, self)):
@@ -296,8 +324,9 @@ def touched(inside: Sequence[ast.AST], known: Known, easing: Set[str]) -> tuple[
         than to call what they are or have, by no word that says of a change.
     """
     found, for_sure, by_more = set[str](), set[str](), set[str]()
+    loops = [one for one in inside if isinstance(one, ast.comprehension)]
     for part in inside:
-        if names := _changed_by(part, known):
+        if names := _looped(_changed_by(part, known), loops, known):
             found |= names
             if not _is_eased(part, easing):
                 for_sure |= names
@@ -305,7 +334,15 @@ def touched(inside: Sequence[ast.AST], known: Known, easing: Set[str]) -> tuple[
     return found, for_sure - _makers(inside), found - by_more
 
 
-def stored(inside: Iterable[ast.AST]) -> set[str]:
+def _looped(names: set[str], loops: Sequence[ast.comprehension], known: Known) -> set[str]:
+    """The names, with those of what comprehensions go through whose variables are among them."""
+    for loop in reversed(loops):
+        if not names.isdisjoint(_names_in([loop.target])):
+            names = names | _held_by(loop.iter, known)
+    return names
+
+
+def stored(inside: Sequence[ast.AST]) -> set[str]:
     """Names whose values these nodes change by their very words."""
     found = set[str]()
     for part in inside:
@@ -317,7 +354,7 @@ def stored(inside: Iterable[ast.AST]) -> set[str]:
                 found |= given_to(part)
         elif isinstance(part, ast.Attribute | ast.Subscript | ast.AugAssign):
             found |= _changed_by(part, _NOTHING)
-    return found
+    return _looped(found, [one for one in inside if isinstance(one, ast.comprehension)], _NOTHING)
 
 
 def borrowed(inside: Iterable[ast.AST], known: Known) -> set[str]:
@@ -354,7 +391,7 @@ _PASSING_ON: Final = (ast.NamedExpr, ast.IfExp, ast.BoolOp, ast.List, ast.Tuple,
 def _changed_by(part: ast.AST, known: Known) -> set[str]:
     if isinstance(part, (ast.Attribute, ast.Subscript)):
         if isinstance(part.ctx, ast.Load):
-            return base(part) & known.filling if isinstance(part, ast.Subscript) else set()
+            return _changed_by_reading(part, known)
         found = _bases(part)
         return {*found, part.attr} if isinstance(part, ast.Attribute) and "builtins" in found else found
     if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):  # `@show.register`
@@ -376,13 +413,41 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
         keys = _names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
         return keys | _names_in(one.value for one in part.keywords if one.arg == "file")
     every = _bases(part.func) | given_to(part)
-    if any(one.arg in _INTO or one.arg is None for one in part.keywords):
+    if any(one.arg in _INTO or one.arg is None or _is_no_copy(one) for one in part.keywords) or _puts_back(part):
+        return every
+    if _may_put(part, known, count=4):
         return every
     if isinstance(part.func, ast.Attribute) and part.func.attr in _ASKING - known.methods:
         return every & known.callables
+    if isinstance(part.func, ast.Attribute) and part.func.attr in _OF_ITSELF - known.harming:
+        return base(part.func) | every & known.callables | _drawn_on(part)
     if _is_gentle(part, known):
-        return base(part.func) | every & known.callables
+        return base(part.func) | every & known.callables | _drawn_on(part)
     return every
+
+
+def _drawn_on(call: ast.Call) -> set[str]:
+    return _names_in(one.value for one in call.keywords if one.arg in _DRAWN_ON)
+
+
+def _is_no_copy(keyword: ast.keyword) -> bool:
+    """Whether a call is told to work on what it is given: `copy=False`."""
+    return keyword.arg == "copy" and isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+
+
+def _puts_back(call: ast.Call) -> bool:
+    """Whether a call is given the same name twice, at last: `x.clip(0, 1, x)`."""
+    match call:
+        case ast.Call(func=func, args=[*others, ast.Name(id=name)]) if others:
+            return name in _names_in(one for one in others if isinstance(one, ast.Name)) or name in base(func)
+    return False
+
+
+def _changed_by_reading(part: ast.Attribute | ast.Subscript, known: Known) -> set[str]:
+    if isinstance(part, ast.Attribute):
+        return base(part) if part.attr in known.unsettled_attributes else set()
+    is_filled = isinstance(part.value, ast.Attribute) and part.value.attr in known.filling_attributes
+    return base(part) if is_filled else base(part) & known.filling
 
 
 def _is_gentle(call: ast.Call, known: Known) -> bool:
@@ -397,8 +462,12 @@ def _is_gentle(call: ast.Call, known: Known) -> bool:
     match call.func:
         case ast.Attribute(value=ast.Attribute(attr=kind), attr=word) if word in _CHANGERS and kind[:1].isupper():
             return False  # `pd.DataFrame.pop(df, "a")`
-    may_put = len(call.args) > 2 and isinstance(call.args[-1], ast.Name)  # `np.add(a, b, a)`
-    return not (may_put and base(call.func) & known.arrays)
+    return not _may_put(call, known, count=3)
+
+
+def _may_put(call: ast.Call, known: Known, *, count: int) -> bool:
+    """Whether a function of numpy may put its outcome into the last of so many arguments: `np.add(a, b, c)`."""
+    return len(call.args) >= count and isinstance(call.args[-1], ast.Name) and bool(base(call.func) & known.arrays)
 
 
 def risked(inside: Iterable[ast.AST], known: Known) -> set[str]:
@@ -601,8 +670,13 @@ def _bases(node: ast.expr) -> set[str]:
     return found
 
 
+def _words_of(node: ast.expr) -> set[str]:
+    """The name of a function, whatever it is of."""
+    return {getattr(node, "id", ""), getattr(node, "attr", "")}
+
+
 def _last_words(call: ast.Call) -> set[str]:
-    return {getattr(call.func, "id", ""), getattr(call.func, "attr", "")}
+    return _words_of(call.func)
 
 
 def _called(call: ast.Call, known: Known) -> set[str]:
@@ -611,9 +685,12 @@ def _called(call: ast.Call, known: Known) -> set[str]:
     In libraries whose functions change nothing, `np.append` does not.
     """
     node, words = call.func, set[str]()
-    while isinstance(node, ast.Attribute):
-        words.add(node.attr)
-        node = node.value
+    while isinstance(node, ast.Attribute | ast.Call):
+        if isinstance(node, ast.Call):  # what it gives is another thing: `open("x").write("1")`
+            words.clear()
+        else:
+            words.add(node.attr)
+        node = node.func if isinstance(node, ast.Call) else node.value
     words -= _CHANGERS if base(node) & known.libraries else set()
     is_known = isinstance(node, ast.Name) and not any(word.startswith(CHANGING) for word in (*words, node.id))
     return base(node) - given_to(call) if is_known else set()

@@ -383,9 +383,13 @@ def at_import(text: str, *, called: bool = False) -> AtImport:
 def _run_at_import(tree: ast.Module, *, called: bool = False) -> Iterator[ast.AST]:
     """What runs when a module is imported; see `at_import`."""
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     todo, done = list[ast.AST](tree.body), set[str]()
     while todo:
         node = todo.pop()
+        if isinstance(node, ast.Call) and (name := _base_name(node.func)) in classes and name not in done:
+            done.add(name)
+            todo += [part for one in classes[name].body if isinstance(one, _FUNCTIONS) for part in one.body]
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() if not called:
                 todo += [*node.decorator_list, *node.args.defaults, *(one for one in node.args.kw_defaults if one)]

@@ -496,7 +496,7 @@ class Look(ValuePickler):
             return of_figure
         if usual is None and issubclass(kind, getattr(sys.modules.get("pyarrow"), "Array", ())):
             return _without_full_validity
-        return usual
+        return functools.partial(_with_left_out, usual) if instances.may_leave_out(kind) else usual
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
         """Look at attributes as they are: who else holds their dict is seen by the dict."""
@@ -963,6 +963,17 @@ def _with_all_attributes(obj: Any) -> Any:
     return object.__new__, (type(obj),), instances.attributes(obj)
 
 
+def _with_left_out(usual: Callable[[Any], Any] | None, obj: Any) -> Any:
+    """An object whose class says itself what of it is pickled, with its plain attributes: code may read any of them."""
+    reduced = NotImplemented if usual is None else usual(obj)
+    reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if reduced is NotImplemented else reduced
+    if not isinstance(reduced, tuple):
+        return reduced
+    made, args, *more = reduced
+    plain = {name: digest for name, value in vars(obj).items() if (digest := fingerprint(value)) is not None}
+    return made, args, (more[0] if more else None, plain), *more[1:]
+
+
 def _traceback(traceback: types.TracebackType) -> Any:
     """Say of a traceback what is equal in every kernel."""
     frames = [(one.tb_frame.f_code.co_qualname, one.tb_lasti, one.tb_lineno) for one in tracebacks.frames(traceback)]
@@ -1143,7 +1154,8 @@ def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> 
         items = (item for pair in value.items() for item in pair) if kind is dict else value
         head = _head(kind, len(value), room)
         parts = [b"".join(_canonical(item, room, depth + 1, met)) for item in items]
-        return [head, *(sorted(parts) if kind in (set, frozenset) else parts)]
+        is_sorted = kind in (set, frozenset) and not _NUMBERS.issuperset(map(type, value))  # hashes of texts are random
+        return [head, *(sorted(parts) if is_sorted else parts)]
     elif kind.__module__ == "numpy" and hasattr(kind, "tobytes") and value.dtype.kind in "biufcSUmM":
         room[0] -= value.nbytes
         body = repr((value.dtype.str, value.shape)).encode() + (value.tobytes() if room[0] >= 0 else b"")
@@ -1157,6 +1169,8 @@ def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> 
 
 
 _DEEP = 50
+_NUMBERS: Final = frozenset({int, float, bool, complex})
+"""Types whose hashes are the same in every kernel: so is the order of a set of them that was made in the same way."""
 
 
 def _head(kind: type, length: int, room: list[int]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import enum
 import functools
 import operator
 import sys
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.parts import is_namedtuple
 from ckpt_magic.values.references import ATOMS, importable
 from ckpt_magic.values.slots import slot_names
@@ -198,6 +200,14 @@ def says_how(kind: Any) -> bool:
     """Whether the notebook says itself how objects of a class of it are pickled."""
     own = [vars(cls) for cls in kind.__mro__ if not importable(cls)]
     return any(name in space for space in own for name in ("__reduce__", "__reduce_ex__"))
+
+
+def may_leave_out(kind: Any) -> bool:
+    """Whether a class of the user's says itself what of the attributes of its objects is pickled."""
+    if issubclass(kind, BaseException | enum.Enum) or not getattr(kind, "__dictoffset__", 0):
+        return False
+    own = [vars(cls) for cls in kind.__mro__ if not importable(cls) or is_own(cls.__module__)]
+    return any(name in space for space in own for name in ("__reduce__", "__reduce_ex__", "__getstate__"))
 
 
 def says_of(kind: Any, made: Any) -> bool:

@@ -28,6 +28,9 @@ CHANCE: Final = "<random>"
 SURROUNDINGS: Final = "<surroundings>"
 """Stands for the environment, the working directory and options of libraries; `<surroundings cwd>` for a part."""
 
+ANY_VARIABLE: Final = "<surroundings environ ?>"
+"""Stands for variables of the environment whose names are not written down."""
+
 FILES: Final = "<files>"
 """Stands for files that cells write; `<files data.csv>` for those of a name, `<files ?>` for those whose name is not
 written down, `<files *>` for all of them."""
@@ -68,6 +71,7 @@ _OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("setlocale", "tzset", "umask", "seterr", "seterrcall", "setrecursionlimit"), "rest"),
     **dict.fromkeys(("set_int_max_str_digits", "setswitchinterval", "set_threshold", "setdefaulttimeout"), "rest"),
 }
+_SETTING_ENVIRON: Final = {word for word, topic in _OF_SURROUNDINGS.items() if topic == "environ"} - {"environ"}
 _OTHER_OPTIONS: Final = frozenset({"mode", "compute", "future", "io", "plotting", "styler"})
 _EASING: Final = _OF_CHANCE | _OF_SURROUNDINGS.keys()
 TOPICS: Final = frozenset(_OF_SURROUNDINGS.values()) - {"environ"}
@@ -599,8 +603,8 @@ class Past:
         digest = hashlib.blake2b(digest_size=12)
         for at in sorted({at for name in names for at in self._binding.get(name, ())}):
             event = self.events[at]
-            is_step = isinstance(event, Step)
-            digest.update(f"{sorted(names & event.left.keys()) if is_step else event.digest};".encode())
+            told = sorted(names & event.left.keys()) if isinstance(event, Step) else event.digest
+            digest.update(f"{told};".encode())
         return digest.hexdigest()
 
     @property
@@ -647,11 +651,17 @@ class Past:
             *ways
         )  # by more than calls: a calm function is none the worse for those
         modules = (self._asleep.ends(touched) & self.modules) - self._calm
-        return {name for name in ends if name in more or not self._is_calm(name)} | modules
+        found = {name for name in ends if name in more or not self._is_calm(name)} | modules
+        if "builtins" in touched:
+            return found
+        return {name for name in found if name in event.stores or not self._is_builtin(name)}
 
     def _is_calm(self, name: str) -> bool:
         """Whether a name means what is not changed by being called: `ValueError`, too, if it is Python's."""
-        return name in self._calm or (name not in self._binding and hasattr(builtins, name))
+        return name in self._calm or self._is_builtin(name)
+
+    def _is_builtin(self, name: str) -> bool:
+        return name not in self._binding and hasattr(builtins, name)
 
     def _aliases(self, names: Set[str]) -> tuple[set[str], set[str]]:
         """Names that may hold the same objects: what code binds that reads one of them, and reads that binds one.
@@ -860,6 +870,8 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
     if _draws(words):
         yield CHANCE
     topics = {_OF_SURROUNDINGS[word] for word in words & _OF_SURROUNDINGS.keys()}
+    if "environ" in topics and words.isdisjoint(_SETTING_ENVIRON) and not _uses_of_environ(inside) - {"asked"}:
+        topics.discard("environ")
     if "path" in topics and "sys" not in words and not any(getattr(one, "id", "") == "path" for one in inside):
         topics.discard("path")  # `os.path.join`
     if "libraries" in topics and "display" in words and words.isdisjoint(_OTHER_OPTIONS):
@@ -879,6 +891,28 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
         is_known = found and not words & _STARTING
         is_known = is_known and not any(isinstance(one, ast.JoinedStr | ast.BinOp) for one in inside)
         yield from (f"<files {name}>" for name in (found if is_known else {*found, "?"}) | {"*"})
+
+
+def _uses_of_environ(inside: Sequence[ast.AST]) -> set[str]:
+    """What code does with `os.environ`: it is `asked`, `set`, or used in `other` ways."""
+    found, told = set[str](), set[int]()
+    for node in inside:
+        match node:
+            case ast.Subscript(value=ast.expr() as value, ctx=ctx) if _is_environ(value):
+                found.add("asked" if isinstance(ctx, ast.Load) else "set")
+                told.add(id(value))
+            case ast.Attribute(value=ast.expr() as value, attr=word) if _is_environ(value):
+                found.add("asked" if word in ("get", "copy", "keys", "values", "items") else "other")
+                told.add(id(value))
+            case ast.Compare(comparators=others):
+                told |= {id(value) for value in others if _is_environ(value)}
+                found |= {"asked" for value in others if _is_environ(value)}
+    found |= {"other" for node in inside if isinstance(node, ast.expr) and _is_environ(node) and id(node) not in told}
+    return found
+
+
+def _is_environ(node: ast.expr) -> bool:
+    return getattr(node, "attr", getattr(node, "id", "")) == "environ"
 
 
 def _lent_acts(words: Set[str]) -> Iterator[str]:
@@ -924,8 +958,11 @@ def _varying(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns
     imported = {one.asname or one.name for node in inside if isinstance(node, _IMPORTS) for one in node.names}
     yield from filter(may_vary, (one.name for node in inside if isinstance(node, ast.ImportFrom) for one in node.names))
     called = {id(node.func) for node in inside if isinstance(node, ast.Call)}
+    is_only_set = _uses_of_environ(inside) == {"set"}
     for node in inside:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and may_vary(word := node.attr):
+            if word == "environ" and is_only_set:
+                continue
             base = _base(node)
             of_value = base not in imported and (base in values or base not in names.reads)
             if (

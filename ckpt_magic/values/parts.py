@@ -89,7 +89,17 @@ def _annotation_text(value: Any) -> str:
         return f"{kind.__qualname__}({', '.join(map(_annotation_text, value))})"
     if kind is dict:
         return f"dict({', '.join(annotation_texts(value))})"
-    return str(value) if kind.__module__ in ("typing", "types") else kind.__qualname__
+    if kind.__module__ not in ("typing", "types"):
+        return kind.__qualname__
+    return "".join([str(value), *map(_limits, (value, *getattr(value, "__parameters__", ())))])
+
+
+def _limits(variable: Any) -> str:
+    """What a type variable may stand for, if that is said and was evaluated."""
+    if getattr(variable, "__infer_variance__", False):  # `class C[T: int]`: asking runs code
+        return ""
+    told = [getattr(variable, "__bound__", None), *getattr(variable, "__constraints__", ())]
+    return "".join(f" <{_annotation_text(one)}" for one in told if one is not None)
 
 
 def name_of(obj: Any) -> str:

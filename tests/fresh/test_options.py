@@ -116,6 +116,16 @@ def test_a_file_that_a_library_opens_behind_pythons_back_is_found_by_its_name_or
     assert "name them with --depends" in projects.play(project, hidden, "auto", "hidden").why(1)
 
 
+def test_a_file_that_a_parser_in_c_opens_is_found_by_its_name(project: Path) -> None:
+    pytest.importorskip("lxml")
+    (project / "x.xml").write_text("<a/>")
+    cells = [(1, "from lxml import etree\nx = etree.parse('x.xml').getroot().tag")]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    (project / "x.xml").write_text("<b/>")
+    assert projects.play(project, cells, "auto").names["x"] == "b"
+
+
 def test_the_line_of_a_step_says_all_of_it() -> None:
     call = parse_step("3 --depends a.csv 'b/*.txt' --key 'x + 1' --key y --always --stale run")
     assert (call.depends, call.key, call.always, call.stale) == (("a.csv", "b/*.txt"), ("x + 1", "y"), True, "run")

@@ -281,6 +281,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
         {"way_mod.py": "import os\nMODE = os.environ.get('WAY_MODE', '')\ndef get(): return MODE\n"},
         env("WAY_MODE", "2"),
     ),
+    ("an environment variable, by an object", "from way_mod import tool", "y = tool.mode",
+     {"way_mod.py": "import os\nclass Tool:\n    def __init__(self): self.mode = os.environ.get('WAY_MODE', '')\ntool = Tool()\n"},
+     env("WAY_MODE", "2")),
     # -- what modules give that cells above use
     ("a value of a module", "import way_mod\nv = way_mod.get()", "y = v", {"way_mod.py": "def get(): return 1\n"},
      file("way_mod.py", "def get(): return 2\n")),
@@ -388,6 +391,12 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a module whose function is pickled", "import pickle, way_mod\nb = pickle.dumps(way_mod.get)",
      "y = pickle.loads(b)()", {"way_mod.py": "def get(): return 1\n"},
      file("way_mod.py", "def get(): return 2\n")),
+    # -- what cells set in the environment
+    ("a variable that is set where it is not", "import os\nos.environ.setdefault('WAY_MODE', '1')", "y = os.environ['WAY_MODE']",
+     {}, env("WAY_MODE", "2")),
+    ("a variable that is set from a file", "import os\ndef load():\n    for line in open('x.env'):\n"
+     "        k, _, v = line.strip().partition('=')\n        os.environ[k] = v\nload()", "y = os.environ['WAY_MODE']",
+     {"x.env": "WAY_MODE=1\n"}, file("x.env", "WAY_MODE=2\n")),
     # -- what only bytes and texts name
     ("a class that a file of an array names",
      "import numpy as np\nclass Tool:\n    def go(self): return 1\nnp.save('x.npy', np.array([Tool()], dtype=object))",
@@ -606,6 +615,29 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "log = []\nclass A:\n    def __del__(self): log.append(1)\na = A()\ndel a", "y = len(log)", {}, text("del a", "")),
     ("an object that is given up",
      "log = []\nclass A:\n    def __del__(self): log.append(1)\na = A()\na = 1", "y = len(log)", {}, text("a = 1", "b = 1")),
+    ("a variable of a comprehension", "A = 1\n# %%\n%%step 1\nrows = [[1]]\n# %%\n_ = [row.append(0) for row in rows]",
+     "y = len(rows[0])", {}, text("append(0)", "extend([0, 0])")),
+    ("a method that puts its outcome into what it is of", "import numpy as np\n# %%\n%%step 1\nx = np.array([5.0])\n# %%\nA = 1",
+     "y = float(x[0])", {}, text("A = 1", "x.clip(0, 2, x)")),
+    ("a function that is told to copy nothing", "import numpy as np\n# %%\n%%step 1\nx = np.array([np.nan])\n# %%\nA = 1",
+     "y = float(x[0])", {}, text("A = 1", "np.nan_to_num(x, copy=False)")),
+    ("axes that are drawn on", "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
+     "from matplotlib.figure import Figure\nax = Figure().add_subplot()\n# %%\nA = 1", "y = ax.get_title()", {},
+     text("A = 1", "plt.setp(ax, title='q')")),
+    ("a property that is kept", "import functools\nclass Fit:\n    x = 1\n    @functools.cached_property\n"
+     "    def c(self): return self.x\n# %%\n%%step 1\nm = Fit()\n# %%\nA = m.c", "m.x = 2\ny = m.c", {}, text("A = m.c", "A = 1")),
+    ("an iterator in an attribute", "class S:\n    def __init__(self): self.g = iter('abc')\n# %%\n%%step 1\ns = S()\n# %%\n"
+     "A = min(s.g)", "y = list(s.g)", {}, text("min(s.g)", "1")),
+    ("a dict in an attribute that gets what it lacks", "import collections\nclass H:\n"
+     "    def __init__(self): self.d = collections.defaultdict(list)\n# %%\n%%step 1\nh = H()\n# %%\nA = h.d['q']",
+     "y = len(h.d)", {}, text("h.d['q']", "1")),
+    # -- what values tell only if they are asked
+    ("the order of numbers in a set", "s = frozenset([0, 8])", "y = list(s)", {}, text("[0, 8]", "[8, 0]")),
+    ("what an object leaves out when it is pickled", "class A:\n    def __init__(self, k): self.k = k\n"
+     "    def __getstate__(self): return {}\na = A(1)", "y = a.k", {}, text("A(1)", "A(2)")),
+    ("the name of a function", "def f(): pass\nf.__name__ = 'a'", "y = f.__name__", {}, text("'a'", "'b'")),
+    ("what a type variable stands for", "from typing import TypeVar\nT = TypeVar('T', bound=int)\ndef f(x: T): pass\n# %%\n"
+     "%%step 1\ng = [f]", "y = g[0].__annotations__['x'].__bound__.__name__", {}, text("bound=int", "bound=str")),
     # -- definitions that are made anew
     ("a class that is made anew after its object", "class A: pass\n# %%\n%%step 1\na = A()\n# %%\nz = 1",
      "y = isinstance(a, A)", {}, text("z = 1", "class A: pass")),
@@ -815,6 +847,17 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "'w': pd.date_range('2020', periods=3, tz='UTC')})\n# %%\n%%step 2\nsub = df[df.a > 1]\nX = df[['a', 't', 'k', 'w']]\n"
      "last = df.n.iloc[::-1]\nby_t = df.set_index('t')\n# %%\nframes = {'all': df, 'sub': sub, 'rest': [X, last, by_t]}\nm = 1",
      "y = len(frames)", {}, text("m = 1", "m = 2")),
+    ("a function that opens a file, beside one that writes another", "def put(k):\n    with open('o.txt', 'w') as f: f.write(k)\n"
+     "def get():\n    with open('i.txt') as f: return f.read()\nput('1')", "y = get()", {"i.txt": "1"}, cell("z = 1")),
+    ("a variable that a function sets, with the seeds", "import os, random\ndef seed(s):\n    random.seed(s)\n"
+     "    os.environ['PYTHONHASHSEED'] = str(s)\nseed(1)", "y = random.random()", {}, cell("z = 1")),
+    ("a variable that is set from a file", "import os\nfor line in open('x.env'):\n    k, _, v = line.strip().partition('=')\n"
+     "    os.environ[k] = v", "y = os.environ['WAY_MODE']", {"x.env": "WAY_MODE=1\n"}, cell("z = 1")),
+    ("a variable that is looked at", "import os, pandas as pd", "y = pd.DataFrame().shape", {},
+     cell("print(os.environ.get('HOME'))")),
+    ("what a model says", "import numpy as np\nfrom sklearn.linear_model import LinearRegression\n# %%\n%%step 1\n"
+     "x = np.ones((2, 1))\nm = LinearRegression().fit(x, x)", "y = float(m.coef_[0, 0])", {},
+     cell("print(m.predict(x), LinearRegression().fit(x, x).score(x, x))")),
     # -- cells that only look
     ("a plot", "import matplotlib, pandas as pd\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
      "df = pd.DataFrame({'a': [1, 2, 3]})", "y = int(df.a.sum())", {}, cell("plt.plot(df.a)\nplt.close()")),

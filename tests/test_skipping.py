@@ -779,6 +779,42 @@ def test_a_figure_that_pyplot_knows_is_looked_at(kernel: Kernel) -> None:
     assert is_found_closed(kernel, "fig", "axes", "ax", "line")
 
 
+FOREST = (
+    "import numpy\nfrom sklearn.ensemble import RandomForestClassifier\nx = numpy.arange(40.0).reshape(20, 2)\n"
+    "forest = RandomForestClassifier(60, random_state=0).fit(x, x[:, 0] > 9)"
+)
+TREES: dict[str, tuple[str, str]] = {
+    "a library holds a tree": (
+        "a_library.kept.append(forest.estimators_[0])",
+        "a_library.kept[0].set_params(max_depth=3)",
+    ),
+    "a library holds the memory of a tree": (
+        "a_library.kept.append(forest.estimators_[0].tree_.value)",
+        "a_library.kept[0][:] = 0.5",
+    ),
+    "a bound method": ("a_library.hooks.append(forest.set_params)", "[hook(max_depth=3) for hook in a_library.hooks]"),
+}
+
+
+def test_a_forest_is_looked_at_once(kernel: Kernel) -> None:
+    kernel.cell(FOREST)
+    kernel.step(1, "y = 1")
+    kernel.step(2, "y = 2")
+    assert is_found_closed(kernel, "forest")
+    kernel.step(3, "forest.set_params(max_depth=3)")
+    assert stored(kernel, 3).keys() == {"forest"}
+
+
+@pytest.mark.parametrize("way", TREES)
+def test_a_change_of_a_forest_through_something_else_is_found(kernel: Kernel, way: str) -> None:
+    kernel.cell(FOREST)
+    kernel.step(1, "y = 1")
+    kernel.cell(TREES[way][0])
+    kernel.step(2, "y = 2")
+    kernel.step(3, TREES[way][1])
+    assert "forest" in stored(kernel, 3)
+
+
 def test_a_search_that_fails_is_repeated_ever_less_until_something_is_used(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,7 +181,7 @@ def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) 
         ours = sum(identity(space.get(name)) == ident for space in around.spaces)
         if seen.owned or next(iter(seen.met)) != ident or around.entered.waits({name: ident}):
             continue
-        if not _can_be_looked_at_each_time(seen.functions, ties):
+        if not _can_be_looked_at_each_time(seen.functions, ties) or not holders.shows_its_references(seen):
             continue
         made = holders.made_for_look(seen, ties, ours, around.maps)
         if made is None:
@@ -221,11 +221,10 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
     linked = {name for key in (*state.links.objects, *state.links.memory) for name in key}
     drawn = {name for name, seen in state.looks.items() if seen.is_figure}  # many take as long as a large value
     drawn = drawn if sum(len(state.looks[name].met) for name in drawn) >= fingerprint.MANY // 2 else set()
-    large = {name for name, seen in state.looks.items() if not seen.is_small and len(seen.met) >= fingerprint.MANY // 2}
+    large = {name for name, seen in state.looks.items() if _takes_long([seen])}
     for group in sharing.groups(state.links, linked | large | drawn):
         looks = [state.looks[name] for name in group]
-        is_small = sum(len(seen.met) for seen in looks) < fingerprint.MANY // 2
-        if (is_small and not drawn.issuperset(group)) or not used.isdisjoint(group):
+        if not (_takes_long(looks) or drawn.issuperset(group)) or not used.isdisjoint(group):
             continue
         idents = {name: identity(namespace.get(name)) for name in group}
         if any(one.alone or not one.is_comparable or one.owned or one.guarded for one in looks):
@@ -249,6 +248,11 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
             continue
         for seen, ident in zip(looks, idents.values(), strict=True):
             seen.alone, seen.closed = ident, closed
+
+
+def _takes_long(looks: Iterable[Seen]) -> bool:
+    """Whether it takes longer to look at values than to find out who holds them."""
+    return any(seen.is_large for seen in looks) or sum(len(seen.met) for seen in looks) >= fingerprint.MANY // 2
 
 
 def untouched(state: State, names: Mapping[str, Any], touched: Iterable[str]) -> dict[str, Seen]:

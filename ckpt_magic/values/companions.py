@@ -18,6 +18,7 @@ from ckpt_magic.values.forms import Token
 from ckpt_magic.values.memory import identity
 
 KIND: Final = "companions"
+_SWEPT: Final = 100  # counts that are held whether anything of them lives or not
 _MANY: Final = 50  # companions that are asked for their memory
 # Whether arrays of the same file lie there too; per array, bytes from where the memory of the count begins, and strides
 Place = tuple[bool, tuple[tuple[int, tuple[int, ...]], ...]] | tuple[()]
@@ -58,7 +59,7 @@ class _Count:
 class Companions:
     """The counts of one kernel, by names that are equal in every kernel that runs or restores the same step.
 
-    They are held, each until none of those lives that it counts.
+    They are held, each until none of those lives that it counts; that is asked whenever there are twice as many.
 
     Parameters
     ----------
@@ -76,12 +77,19 @@ class Companions:
         self._known: dict[int, _Count] = {}
         self._named: dict[str, _Count] = {}
         self._nameless: list[_Nameless] = []
+        self._most = _SWEPT
         self.saving((), all_of_it=False)
         self.begin("")
 
     def begin(self, step: str) -> None:
         """Name what is met from here on after a step; empty for what no step made."""
         self._step, self._number = step, itertools.count()
+        if len(self._known) >= self._most:
+            self._sweep()
+            self._most = max(2 * len(self._known), _SWEPT)
+
+    def _sweep(self) -> None:
+        """Let go of counts of which nothing lives."""
         for ident, one in list(self._known.items()):
             if not _living(one.refs):
                 del self._known[ident]

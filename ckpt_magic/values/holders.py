@@ -49,14 +49,20 @@ def named_by_code(namespace: dict[str, Any]) -> set[str] | None:
     return found
 
 
+def shows_its_references(seen: Seen) -> bool:
+    """Whether a look visits each reference that its value holds once, so that they can be counted."""
+    kinds = set(map(type, itertools.islice(seen.met.values(), seen.tree or None)))
+    return bool(kinds) and all(map(_shows_its_references, kinds))
+
+
 def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set[int] = frozenset()) -> Set[int] | None:
     """Find out whether nothing but one name leads into a value: None if something else may do.
 
     Parameters
     ----------
     seen
-        A look that still holds what it met; what it met of definitions of the notebook holds nothing that can be
-        changed.
+        A look that still holds what it met, and that `shows_its_references`; what it met of definitions of the notebook
+        holds nothing that can be changed.
     ties
         Tells which objects can be changed, so that it matters who holds them.
     names
@@ -74,8 +80,6 @@ def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set
         return itertools.islice(seen.met.values(), seen.tree or None)
 
     kinds = set(map(type, objects()))
-    if not kinds or not all(map(_shows_its_references, kinds)):
-        return None
     if not _is_of_arrow_alone(seen, kinds):
         return None
     lent = _lent(seen, kinds, maps)
@@ -290,7 +294,7 @@ _FEW: Final = 10_000  # objects around a value that are no content
 _OPEN: Final = 1_000  # objects that may be open to others
 _SHOWN: Final = 1 << 14  # Py_TPFLAGS_HAVE_GC
 _MEMORY: Final = (memoryview, bytes, bytearray, type(gc.get_referents(memoryview(b""))[0]))
-_OPEN_TO_SEE: Final = frozenset({"numpy", "matplotlib", "mpl_toolkits", "pickle"})
+_OPEN_TO_SEE: Final = frozenset({"numpy", "matplotlib", "mpl_toolkits", "pickle", "sklearn"})
 _OURS: Final = frozenset({Seen, Span, Content})
 
 

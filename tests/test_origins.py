@@ -163,3 +163,14 @@ def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed
     names = ("np", "x", "check", "ValueError", "print", "model", "Model")
     before, after = Past(events(ABOVE)), Past(events(ABOVE, code))
     assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}
+
+
+@pytest.mark.parametrize(
+    "magic", ["run_cell_magic('time', '', 'z.append(2)\\nk = z')", "run_line_magic('time', 'k = z')"]
+)
+def test_what_is_timed_does_what_its_code_does(magic: str) -> None:
+    code = "z.append(2)\nk = z" if "cell" in magic else "k = z"
+    plain, timed = (Past(events("z = [1]", one)) for one in (code, f"get_ipython().{magic}"))
+    for name in "zk":
+        assert plain.origin(name) == timed.origin(name)
+        assert not timed.origin(name).opens

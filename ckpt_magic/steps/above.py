@@ -70,10 +70,9 @@ class Standing:
         kernel = self._kernel
         names = {*names, CHANCE} - {"*"}
         sets = record.variables_set(evidence, self._around)
-        told, read = kernel.history.read_for(
-            {*names & kernel.namespace.keys(), *sets, *([ANY_VARIABLE] if sets else ())}
-        )
         paths = record.paths([*evidence["files"], *evidence["written"]], evidence["modules"])
+        others = {*sets, *([ANY_VARIABLE] if sets else ()), *origins.of_files(paths)}
+        told, read = kernel.history.read_for(names & kernel.namespace.keys() | others)
         groups = {SURROUNDINGS: evidence["rests"], FILES: origins.of_files(paths), ABOVE: record.changers(read)}
         return {
             "course": kernel.history.course,

@@ -191,11 +191,16 @@ class Evidence:
         watcher().stop(trail)
         put_native(self._namespace)
 
-    def read_by_cell(self, trail: Trail, began: int, words: Set[str] | None, *, hidden: Sequence[str]) -> Read:
-        """What a cell with these words read that began then."""
+    def read_by_cell(
+        self, trail: Trail, began: int, words: Set[str] | None, texts: Iterable[str], *, hidden: Sequence[str]
+    ) -> Read:
+        """What a cell with these words and texts read that began then."""
         counting = functools.partial(self.files.counting, hidden=hidden)
         self.modules.notice()
         trail.reads(dict.fromkeys(map(_of_module, trail.imported)).keys() - self.modules.files())
+        if trail.programs or (words is not None and unseen.may_open(words)):
+            texts = [*trail.arguments, *texts]
+            trail.reads(filter(os.path.isfile, self.files.mentioned([*texts, *unseen.arguments(texts)])))
         listed = counting(path for path in trail.listed if path not in trail.read)
         rows = self.files.rows([*counting(trail.read), *listed], hidden=hidden, asked=trail.asked)
         rows += [row for row in self.files.there(counting(trail.folders)) if row not in rows]

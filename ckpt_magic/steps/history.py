@@ -18,6 +18,7 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.values import essence, holding, origins
 from ckpt_magic.values.origins import Origin, Past, Statement, Step
 
+_TELLING: Final = ("digest", "size", "absent", "names", "count")  # of a file's row
 _MANY: Final = 2000  # events that are kept: beyond them nobody knows where a name came from
 
 
@@ -129,6 +130,13 @@ class History:
                 all_read = both
                 told.append(name)
         return told, all_read
+
+    def digest_read_for(self, name: str) -> str:
+        """Digest of the files and variables that were read for the value of a name; empty if there were none."""
+        _, read = self.read_for([name])
+        files = [(path, *(row.get(one) for one in _TELLING)) for path, row in sorted(read.files.items())]
+        told = repr((files, sorted(read.environ.items()))) if files or read.environ else ""
+        return f" {hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}" if told else ""
 
     def _varies(self, origin: Origin) -> Set[str]:
         """The words that make a value vary, those of own modules too; none if that is more than what is seen."""

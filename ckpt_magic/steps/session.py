@@ -313,7 +313,8 @@ class Session(Kernel):
         """
         if (reading := self.end_reading()) is not None:
             folders = [folder for key in self.registry.pipelines() for folder in hidden(key)]
-            self.history.cell_read(self.evidence.read_by_cell(*reading, hidden=folders))
+            texts = source.texts(self._cell) if self._cell is not None else ()
+            self.history.cell_read(self.evidence.read_by_cell(*reading, texts, hidden=folders))
         self.tell()
         self.in_cell = False
         if failed:

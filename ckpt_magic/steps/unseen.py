@@ -78,6 +78,11 @@ def readers(look: Look, behind: Collection[str], modules: Modules) -> list[str]:
     return sorted(found)
 
 
+def may_open(words: Set[str]) -> bool:
+    """Whether code with these words may have a library, of those that are here, open files itself."""
+    return bool(words & (_NATIVE_READERS | PANDAS_READERS)) and not _NATIVE.isdisjoint(sys.modules)
+
+
 def unpickles(modules: Iterable[str], words: Set[str]) -> bool:
     """Whether code may load pickles: they name modules, functions and classes that no code names."""
     tops = {name.partition(".")[0] for name in modules}

@@ -1158,7 +1158,8 @@ def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> 
         return [head, *(sorted(parts) if is_sorted else parts)]
     elif kind.__module__ == "numpy" and hasattr(kind, "tobytes") and value.dtype.kind in "biufcSUmM":
         room[0] -= value.nbytes
-        body = repr((value.dtype.str, value.shape)).encode() + (value.tobytes() if room[0] >= 0 else b"")
+        told = value.dtype.str, value.shape, *([repr(value.dtype.metadata)] if value.dtype.metadata else ())
+        body = repr(told).encode() + (value.tobytes() if room[0] >= 0 else b"")
         body += b"" if is_writeable(value) or not value.shape else b"read-only"
         flags = getattr(value, "flags", None)
         if flags is not None and not flags.c_contiguous:

@@ -84,15 +84,18 @@ _WRITING: Final = frozenset(
         "write writelines write_text write_bytes dump save savez savez_compressed savetxt tofile savefig copyfile "
         "copytree unlink rmtree makedirs urlretrieve extractall symlink_to to_csv to_parquet to_pickle to_json "
         "to_feather to_excel to_hdf to_sql to_orc to_file to_html to_zarr to_netcdf system getoutput Popen "
-        "check_call check_output"
+        "check_call check_output writestr writerow writerows writeheader HDFStore shelve"
     ).split()
 )
 _MOVING: Final = frozenset({"copy", "copy2", "move", "rename", "replace", "remove", "touch", "mkdir", "run", "call"})
 _STARTING: Final = frozenset({"system", "getoutput", "Popen", "subprocess", "run_cell_magic", "run_line_magic"})
 _MOVERS: Final = frozenset({"shutil", "os", "Path", "pathlib", "subprocess"})
 _WRITING_STARTS: Final = ("write_", "save_", "dump_", "sink_", "download")
-_MODES: Final = frozenset({"w", "a", "x", "wb", "ab", "xb", "wt", "at", "w+", "r+", "a+", "wb+", "w+b", "r+b", "rb+"})
-_SHELLS: Final = frozenset({"bash", "sh", "script", "perl", "ruby", "system", "sx", "cmd"})
+_MODES: Final = frozenset(
+    {"w", "a", "x", "wb", "ab", "xb", "wt", "at", "w+", "r+", "a+", "wb+", "w+b", "r+b", "rb+", "w:gz", "w:bz2", "w:xz"}
+)
+_OPENING: Final = ("open", "File", "memmap")  # how words end of what opens files in such a mode
+_SHELLS: Final = frozenset({"bash", "sh", "script", "perl", "ruby", "system", "sx", "cmd", "writefile", "file"})
 _LOOKING: Final = re.compile(r"(pip|conda|uv|ls|pwd|which|cat|head|tail|wc|du|df|free|nvidia-smi)\b[^>|;&]*")
 _FILE_NAME: Final = re.compile(r"[^\s*?]*?([^\s/*?]*\w\.\w+)")
 # Words of code whose outcome may be another one each time, whatever its text.
@@ -298,6 +301,10 @@ def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
     for node in tree.body:
         if source.only_asks_us(node):
             continue
+        if (run := source.code_run_by(node)) is not None:
+            yield from statements(ast.Module(run[0], []), lender)
+            if run[1]:
+                continue
         if isinstance(node, ast.Import):
             yield from (_statement(ast.Import([one]), lender) for one in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -340,6 +347,7 @@ class Past:
         self._alters: dict[str, Set[str]] = {}  # what a function changes by its very words
         self._shared: dict[str, str] = {}  # by the names that steps left, what stands for all that they share
         self._acts: Past | None = None  # the statements that do more than import
+        self._files: dict[str, Set[str]] = {}  # by the names of what writes into them
         # places in the events
         self._anything: list[int] = []
         self._binding: _Places = {}
@@ -379,6 +387,9 @@ class Past:
             for name in event.binds:
                 self._shared.pop(name, None)
             lent = self.lent_by(event.holds)
+            files = self._files_of(event.holds) | {one for one in event.touches if one.startswith("<files")}
+            if not event.changes and (files or not event.binds.isdisjoint(self._files)):
+                self._files |= dict.fromkeys(event.binds, files)
             self._mentioned |= event.binds | event.reads | lent
             _note(self._binding, event.binds, at)
             if not event.asleep:
@@ -639,10 +650,15 @@ class Past:
             and any(at > self._binding.get(name, [-1])[-1] for at in self.origin(name).places)
         }
 
+    def _files_of(self, names: Set[str]) -> Set[str]:
+        """What stands for the files into which values of these names write."""
+        return frozenset[str]().union(*map(self._files.__getitem__, names & self._files.keys()))
+
     def _touched_by(self, event: Statement) -> Set[str]:
         """Names whose values a statement may change in place, through functions and modules, too."""
         touched = event.touches - (event.eased & self._libraries)
         touched = touched | self.lent_by(event.borrowed)
+        touched = touched | self._files_of(touched)
         behind = self._later.ends(touched) - touched  # what they stand for: that is called, and does what it does
         classes = behind & (self._changes.names - self._asleep.names)  # `type(x).a = 1`
         ends = self._changes.ends(touched | classes) | (self._changes.ends(behind) - behind)
@@ -876,6 +892,8 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
         topics.discard("path")  # `os.path.join`
     if "libraries" in topics and "display" in words and words.isdisjoint(_OTHER_OPTIONS):
         topics = topics - {"libraries"} | {"text"}
+    if "run_line_magic" in words and "config" in texts:
+        topics |= {"text", "drawing"}
     if topics:
         yield SURROUNDINGS
         yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})
@@ -942,7 +960,8 @@ def _writes(words: Set[str], texts: Collection[str]) -> bool:
         words & _WRITING
         or any(word.startswith(_WRITING_STARTS) for word in words)
         or (words & _MOVING and words & _MOVERS)
-        or ("open" in words and not _MODES.isdisjoint(texts))
+        or (not _MODES.isdisjoint(texts) and any(word.endswith(_OPENING) for word in words))
+        or ("connect" in words and any(map(_FILE_NAME.fullmatch, texts)))
         or (words & {"run_cell_magic", "run_line_magic"} and not _SHELLS.isdisjoint(texts))
     )
 

@@ -384,7 +384,7 @@ class _Reach:
 
     def add_code(self, code: types.CodeType) -> None:
         self.codes.append(code)
-        for name in named(code):
+        for name in (*named(code), *source.queried(code)):
             self.add_name(name)
         if source.leads_to_all(code):
             self.add_name("globals")  # by another way

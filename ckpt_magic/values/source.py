@@ -44,12 +44,14 @@ _QUIET_LINE_MAGICS: Final = frozenset(
     + ("ckpt_accept", "ckpt_clear", "ckpt_config", "ckpt_diff", "ckpt_start", "ckpt_status", "ckpt_trust")
     + ("ckpt_verify", "matplotlib", "micromamba", "mkdir")
     + ("pip", "precision", "pwd", "reload_ext", "set_env", "sx", "system", "unload_ext", "uv", "xmode")
+    + ("alias", "automagic", "config", "dhist", "dirs", "hist", "history", "psearch", "who", "who_ls", "whos")
 )
 _QUIET_CELL_MAGICS: Final = frozenset(
     ("!", "HTML", "SVG", "bash", "cmd", "file", "html", "javascript", "js", "latex", "markdown", "perl", "ruby")
     + ("script", "sh", "svg", "sx", "system", "writefile")
 )
 _WORD: Final = re.compile(r"[^\W\d]\w*")
+_QUERIED: Final = re.compile(r"@\s*([^\W\d]\w*)")
 _SHELL_CALLS: Final = frozenset({"system", "getoutput"})
 _INSPECTORS: Final = frozenset({"pinfo", "pinfo2", "pdoc", "pdef", "psource", "pfile"})
 
@@ -321,6 +323,16 @@ def leads_to_all(code: types.CodeType) -> bool:
     """Whether a code object, or one nested in it, names an attribute by which any variable is reached."""
     inner = (const for const in code.co_consts if type(const) is types.CodeType)
     return not _REACHES_ALL_ATTRIBUTES.isdisjoint(code.co_names) or any(map(leads_to_all, inner))
+
+
+def queried(code: types.CodeType) -> Iterator[str]:
+    """Variables that texts in a code object speak of to those who evaluate texts: `frame.query("a > @limit")`."""
+    if not (_EVALUATORS | {"query"}).isdisjoint(code.co_names):
+        for text in code.co_consts:
+            yield from _QUERIED.findall(text) if type(text) is str else ()
+    for const in code.co_consts:
+        if type(const) is types.CodeType:
+            yield from queried(const)
 
 
 def makes_functions(tree: ast.Module) -> bool:
@@ -729,7 +741,7 @@ class _Finder:
     def query(self, text: ast.expr) -> None:
         """`frame.query("a > @limit")` reads `limit` from the frame of its caller."""
         if isinstance(text, ast.Constant):
-            self.whole.update(re.findall(r"@\s*([^\W\d]\w*)", text.value) if isinstance(text.value, str) else ())
+            self.whole.update(_QUERIED.findall(text.value) if isinstance(text.value, str) else ())
         else:
             self.dynamic = True
 
@@ -873,6 +885,24 @@ def file_written(node: ast.AST) -> tuple[str, str, bool] | None:
             added = words[:1] == ["-a"]
             path = (words[-1] if added else line).strip().strip("\"'")
             return (path, text, added) if path and "{" not in path else None
+    return None
+
+
+def code_run_by(node: ast.stmt) -> tuple[list[ast.stmt], bool] | None:
+    """The statements that `%time`, `%prun` and the like run, and whether they are all that is done; None for others."""
+    call = node.value if isinstance(node, ast.Expr | ast.Assign) else None
+    found = _shell_call(call) if isinstance(call, ast.Call) else None
+    if found is None or not found[0].startswith("run_") or found[1][0] not in ("time", "prun", "capture"):
+        return None
+    magic, line, *cell = found[1]
+    tree = parsed(_magic_code(magic, line, cell) or "")
+    if tree is None:
+        return None
+    match node, tree.body:
+        case ast.Expr(), body:
+            return body, magic != "capture"
+        case ast.Assign(targets=targets), [ast.Expr(value=value)]:
+            return [ast.Assign(targets, value)], True
     return None
 
 

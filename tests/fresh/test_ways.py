@@ -638,6 +638,21 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("the name of a function", "def f(): pass\nf.__name__ = 'a'", "y = f.__name__", {}, text("'a'", "'b'")),
     ("what a type variable stands for", "from typing import TypeVar\nT = TypeVar('T', bound=int)\ndef f(x: T): pass\n# %%\n"
      "%%step 1\ng = [f]", "y = g[0].__annotations__['x'].__bound__.__name__", {}, text("bound=int", "bound=str")),
+    ("what a type of numbers is said to be", "import numpy as np\na = np.zeros(1, np.dtype('f8', metadata={'u': 1}))",
+     "y = a.dtype.metadata['u']", {}, text("'u': 1", "'u': 2")),
+    ("a variable in a text that a function has evaluated", "import pandas as pd\nk = 1\ndef go(d): return d.eval('a * @k').sum()\n"
+     "d = pd.DataFrame({'a': [1, 2]})", "y = int(go(d))", {}, text("k = 1", "k = 2")),
+    ("a file by which an object was made that cannot be compared",
+     "import hashlib\nwith open('x.txt', 'rb') as f: h = hashlib.md5(f.read())\ndel f", "y = h.hexdigest()", {"x.txt": "1"},
+     file("x.txt", "2")),
+    # -- what cells write
+    ("a file that a cell copies", "from shutil import copy\ncopy('a.txt', 'x.txt')",
+     "with open('x.txt') as file: y = file.read()\ndel file", {"a.txt": "1"}, file("a.txt", "2")),
+    ("what a function puts into an archive", "import zipfile\ndef put(v):\n    with zipfile.ZipFile('z.zip', 'w') as z:\n"
+     "        z.writestr(zipfile.ZipInfo('a'), v)\nput('1')", "with zipfile.ZipFile('z.zip') as z: y = z.read('a')\ndel z", {},
+     text("put('1')", "put('2')")),
+    ("a map of a file that is written to", "import numpy as np\nm = np.memmap('m.bin', 'i4', 'w+', shape=2)\n# %%\nm[:] = 1\n"
+     "m.flush()", "y = np.fromfile('m.bin', 'i4').tolist()", {}, text("m[:] = 1", "m[:] = 2")),
     # -- definitions that are made anew
     ("a class that is made anew after its object", "class A: pass\n# %%\n%%step 1\na = A()\n# %%\nz = 1",
      "y = isinstance(a, A)", {}, text("z = 1", "class A: pass")),

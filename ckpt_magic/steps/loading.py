@@ -143,7 +143,8 @@ class Loader:
         kernel.makers.companions.join(loaded.found, loaded.contents.joined)
         if replaces_classes or any(map(self._is_second, loaded.found.values())):
             gc.collect()  # else `__subclasses__` goes on to tell of those that were here: classes hold themselves
-        kernel.watch.restored((*meta["groups"], *meta["deleted"]), small=loaded.size <= SMALL)
+        is_cheap = loaded.size <= SMALL and loaded.size - loaded.stored.payload_bytes <= _CHEAP
+        kernel.watch.restored((*meta["groups"], *meta["deleted"]), small=is_cheap)
         kernel.note_written(
             key,
             meta["step"],
@@ -242,3 +243,4 @@ _REFERENCES: Final = frozenset(
 _DEFINITIONS: Final = (type, types.FunctionType, types.ModuleType)
 _HELD_HERE: Final = 2  # by a local variable, and by the argument of the function that counts
 _FAR: Final = 1000  # objects
+_CHEAP: Final = 1 << 17  # bytes, payloads aside: the values of a longer pickle are looked at when something needs it

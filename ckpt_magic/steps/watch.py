@@ -17,7 +17,19 @@ from typing import Any
 from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import alone, delta, essence, holders, makers, reaching, sharing, source, spots, tensors
+from ckpt_magic.values import (
+    alone,
+    delta,
+    essence,
+    figures,
+    holders,
+    makers,
+    reaching,
+    sharing,
+    source,
+    spots,
+    tensors,
+)
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
@@ -289,7 +301,11 @@ class Watch:
         self.attribute(names, but=key)
 
     def restored(self, names: Iterable[str], *, small: bool) -> None:
-        """Forget what was known of names: a restore gave them their values, looked at where they are small."""
+        """Forget what was known of names: a restore gave them their values, looked at where that is cheap.
+
+        Of small ones it is, but for figures, which are looked at when a cell or a step may reach them: as a rule the
+        next one binds their names anew.
+        """
         self._touched = None  # it may have brought functions that name anything
         self.living.unknown()
         names = set(names)
@@ -297,7 +313,7 @@ class Watch:
             self._baseline.pop(name, None)
             self._suspects.discard(name)
         if small:
-            self._look_once(names)
+            self._look_once({name for name in names if figures.behind(self._namespace.get(name)) is None})
         if self._changeable is not None:
             self._changeable |= names - self._baseline.keys()
 

@@ -112,7 +112,7 @@ class Evidence:
         self._makers = makers
         self._keyring = keyring
         self._secrets = secrets
-        self._texts = Texts()
+        self.texts = Texts()
         self._versions: dict[str, str | None] = {}
         self._planned: Mapping[str, str] = {}
 
@@ -497,13 +497,14 @@ class Evidence:
             if not made_too and self._makers.maker(one):
                 continue  # a step made it: the digest of what that step left says it all
             idents.add(identity(one))
-            definition = self._texts.of(one)
+            definition = self.texts.of(one)
             text = "" if definition is None else definition.text
-            if definition is not None and definition.plain:
+            if definition is not None and definition.plain and not definition.is_named:
                 digest = definition.digest
             else:
-                digest = self._makers.digest(one)
-                digest = f"{digest}:{digest}"
+                full = self._makers.digest(one)
+                is_lean = definition is not None and definition.plain
+                digest = f"{self._makers.lean_digest(one) if is_lean else full}:{full}"
             met.setdefault(one.__qualname__, []).append((digest, self._values(one), text))
         functions = {}
         for name, several in sorted(met.items()):
@@ -664,6 +665,9 @@ class Evidence:
                     unclear.append(f"`{row['path']}` changed while the step ran")
         # what was not there before the step wrote it is its own
         rows = [row for path, row in before.items() if not (row.get("absent") and path in written)]
+        # a database is written to by what Python does not see
+        changed = (path for path, row in before.items() if self.files.is_same(row, hidden=hidden) is False)
+        written |= dict.fromkeys(changed)
         left = self.files.rows([path for path in written if not self.files.is_temporary(path)], hidden=hidden)
         there = self.files.there(counting(path for path in trail.folders if path not in trail.written))
         known = {row["path"]: row for row in (*there, *rows, *after.values(), *running.depends)}
@@ -752,11 +756,22 @@ class _Codes:
 
     def fact(self, what: str, then: str | None, now: Fact) -> Fact:
         """What is to be said of code that is `now`, and was `then`."""
-        if then is None or now.token is None or not essence.differ_in_documentation(then, now.token):
+        if then is None or now.token is None:
+            return now
+        if _is_as_before(then, now.token):
+            return replace(now, token=then)
+        if not essence.differ_in_documentation(then, now.token):
             return now
         if reader := self._reader():
             return replace(now, text=f"the documentation of {what} changed, and {reader} reads documentation")
         return replace(now, token=then)
+
+
+def _is_as_before(then: str, now: str) -> bool:
+    """Whether digests of files of before, which had the same one twice, are those of now."""
+    pairs = list(zip(then.split(), now.split(), strict=False))
+    full = [(was, f"{one.partition(':')[2]}:{one.partition(':')[2]}") for was, one in pairs]
+    return len(then.split()) == len(now.split()) and all(was == one for was, one in full)
 
 
 def _with_items(values: Iterable[Any]) -> Iterator[Any]:

@@ -330,7 +330,7 @@ class _Above:
         held = {name.partition(".")[0] for name in meta["definitions"]}
         for name, then in meta["evidence"]["functions"].items():
             defined = self._functions.get(name)
-            if defined is None or not essence.differ_in_documentation(then["digest"], defined.digest):
+            if defined is None or not _differ_in_documentation(then, defined):
                 continue
             if name.partition(".")[0] in held:
                 yield Cause("function", name, f"`{name}` is defined otherwise", then["text"], defined.text)
@@ -393,6 +393,12 @@ class _Above:
         modules = meta["evidence"]["modules"] if origin.imports else ()
         word = word or (self._opens(modules, origin.words) if modules else "")
         return Cause("unclear", name, f"`{name}` may have another value each time (`{word}`)") if word else None
+
+
+def _differ_in_documentation(then: Mapping[str, Any], defined: essence.Definition) -> bool:
+    """Whether a function or class that was used is another one by documentation alone: by its digest, or its text."""
+    digests = then["digest"], essence.digest_of_text(then["text"])
+    return any(essence.differ_in_documentation(one, defined.digest) for one in digests if one)
 
 
 _NO_MODULES: Final = frozenset({ABOVE, CHANCE, SURROUNDINGS, FILES, OWN})

@@ -15,9 +15,10 @@ import itertools
 import linecache
 import os
 import re
+import textwrap
 import types
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.values import source
@@ -53,6 +54,8 @@ class Definition:
     text: str
     plain: bool
     """No decorator, base class or metaclass can have made something else of it."""
+    is_named: bool = False
+    """It was found by its name."""
 
 
 def digest(tree: ast.Module, text: str = "", full: str = "") -> str:
@@ -74,6 +77,12 @@ def digest(tree: ast.Module, text: str = "", full: str = "") -> str:
         full = _of_text(text)
         lean = full
     return f"{lean}:{full}"
+
+
+def digest_of_text(text: str) -> str:
+    """The two digests of the text of a function or class; empty if it cannot be parsed."""
+    tree = source.parsed(textwrap.dedent(text))
+    return digest(tree, text) if tree is not None else ""
 
 
 def lean_digest(tree: ast.Module) -> str:
@@ -431,6 +440,19 @@ class Texts:
     def __init__(self) -> None:
         self._cells: dict[str, tuple[list[str], dict[tuple[str, int], ast.stmt]]] = {}
         self._known: dict[ast.stmt, Definition] = {}
+        self._classes: dict[str, ast.ClassDef] = {}
+
+    def met(self, tree: ast.Module | None) -> None:
+        """Note the classes that a cell defines: one without functions does not say where it comes from."""
+        names = source.names(tree) if tree is not None else None
+        if tree is None or names is None or names.dynamic:
+            self._classes.clear()
+            return
+        for name in names.binds:
+            self._classes.pop(name, None)
+        others = source.names(ast.Module([node for node in tree.body if not isinstance(node, ast.ClassDef)], [])).binds
+        found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name not in others]
+        self._classes |= {node.name: node for node in found}
 
     def of(self, obj: Any) -> Definition | None:
         """The code of a function or class of the notebook; None if its text is not known."""
@@ -442,7 +464,10 @@ class Texts:
                 found = self._class_at(function.__code__.co_filename, obj.__name__, function.__code__.co_firstlineno)
                 if found is not None:
                     return found
-        return None
+        node = self._classes.get(obj.__qualname__)
+        if node is None or any(isinstance(one, _DEFINITIONS) for one in node.body):
+            return None
+        return replace(self._defined(node, []), is_named=True)
 
     def _at(self, filename: str, name: str, line: int) -> Definition | None:
         lines, nodes = self._cell(filename)
@@ -486,7 +511,7 @@ def _of_text(text: str) -> str:
 
 
 def _definition(node: ast.stmt, lines: list[str]) -> Definition:
-    text = "".join(lines[_first_line(node) - 1 : node.end_lineno])
+    text = "".join(lines[_first_line(node) - 1 : node.end_lineno]) if lines else ast.unparse(node)
     plain = _is_plain_class(node) if isinstance(node, ast.ClassDef) else _is_plain_function(node)
     return Definition(digest(ast.Module([node], []), text), text, plain)
 

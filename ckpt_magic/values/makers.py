@@ -22,6 +22,7 @@ from ckpt_magic.values.tokens import (
     is_named,
     is_plain_definition,
     kind_of,
+    lean_digest,
     plain_parts,
     telling_parts,
 )
@@ -136,6 +137,10 @@ class Makers:
     def digest(self, obj: Any) -> str:
         """Digest of a plain definition as it is now."""
         return definition_token(obj, self._namespace, "", self.maker)[2]
+
+    def lean_digest(self, obj: Any) -> str:
+        """The same without what documents it."""
+        return lean_digest(obj, self._namespace, self.maker)
 
     @staticmethod
     def is_stale(token: Token) -> bool:

@@ -196,6 +196,13 @@ def definition_token(
     return kind_of(obj), obj.__qualname__, digest.hexdigest(), maker
 
 
+def lean_digest(obj: Any, namespace: Mapping[str, Any], maker_of: Callable[[Any], str] | None) -> str:
+    """Digest of a definition of the notebook without what documents it."""
+    digest = hashlib.blake2b(digest_size=16)
+    _digest(obj, namespace, digest.update, [], maker_of, _lean_parts)
+    return digest.hexdigest()
+
+
 def code_digest(code: types.CodeType) -> bytes:
     """Digest of what code does, whatever file and lines it stands in; for one minor version of Python."""
     digest = hashlib.blake2b(digest_size=16)
@@ -231,6 +238,7 @@ def _digest(
     put: Callable[[bytes], None],
     path: list[Any],
     maker_of: Callable[[Any], str] | None,
+    parts_of: Callable[[Any, Mapping[str, Any]], Iterable[Any]] | None = None,
 ) -> None:
     """Feed what defines `obj` to `put`; `path` are the objects being looked into, to survive cycles."""
     kind = type(obj)
@@ -243,10 +251,25 @@ def _digest(
         if path and maker_of is not None and is_named(obj, namespace):
             put(maker_of(obj).encode())
         path.append(obj)
-        for part in _digest_parts(obj, namespace):
-            _digest(part, namespace, put, path, maker_of)
+        for part in (parts_of or _digest_parts)(obj, namespace):
+            _digest(part, namespace, put, path, maker_of, parts_of)
         path.pop()
     put(b")")
+
+
+def _lean_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
+    """What defines `obj`, its documentation aside."""
+    kind, parts = type(obj), _digest_parts(obj, namespace)
+    if by_reference(obj):
+        return parts
+    if kind is types.FunctionType:
+        names, where, code, *others = parts
+        if obj.__doc__ is not None and code.co_consts[:1] == (obj.__doc__,):
+            code = code.replace(co_consts=(None, *code.co_consts[1:]))
+        return [names[:3], where, code, *others]
+    if issubclass(kind, type):
+        return [one for one in parts if type(one) is not tuple or one[:1] != ("__doc__",)]
+    return [obj.fget, obj.fset, obj.fdel] if kind is property else parts
 
 
 def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:

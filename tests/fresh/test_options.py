@@ -156,3 +156,14 @@ def test_what_is_put_below_the_environment_is_there_for_the_step_alone(monkeypat
     assert environ._data is before and type(before) is dict
     assert os.environ["OF_THE_STEP"] == "1" and trail.environ_set == {"OF_THE_STEP"}
     monkeypatch.delenv("OF_THE_STEP")
+
+
+def test_a_plan_knows_that_a_step_writes_a_database_which_another_one_reads(project: Path) -> None:
+    put = (
+        "c = sqlite3.connect('x.db')\nc.execute('drop table if exists t')\nc.execute('create table t as select 1 as a')"
+    )
+    get = "c = sqlite3.connect('x.db')\ny = c.execute('select a from t').fetchall()"
+    cells = [(None, "import sqlite3"), (1, f"{put}\nc.commit()\nc.close()\ndel c"), (2, f"{get}\nc.close()\ndel c")]
+    projects.play(project, cells, "none")
+    assert projects.foresee(project, cells) == {1, 2}  # nobody knows what it would do to what is there now
+    assert projects.play(project, cells, "auto").steps <= {1, 2}

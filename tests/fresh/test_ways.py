@@ -653,6 +653,10 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("put('1')", "put('2')")),
     ("a map of a file that is written to", "import numpy as np\nm = np.memmap('m.bin', 'i4', 'w+', shape=2)\n# %%\nm[:] = 1\n"
      "m.flush()", "y = np.fromfile('m.bin', 'i4').tolist()", {}, text("m[:] = 1", "m[:] = 2")),
+    ("documentation of a class without functions", "class A: 'one'\ndef label(c): return c.__doc__", "y = label(A)", {},
+     text("'one'", "'two'")),
+    ("documentation of a dataclass", "import dataclasses\n@dataclasses.dataclass\nclass A:\n    'one'\n    k: int = 1\n"
+     "def label(c): return c.__doc__", "y = label(A)", {}, text("'one'", "'two'")),
     # -- definitions that are made anew
     ("a class that is made anew after its object", "class A: pass\n# %%\n%%step 1\na = A()\n# %%\nz = 1",
      "y = isinstance(a, A)", {}, text("z = 1", "class A: pass")),
@@ -873,6 +877,8 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("what a model says", "import numpy as np\nfrom sklearn.linear_model import LinearRegression\n# %%\n%%step 1\n"
      "x = np.ones((2, 1))\nm = LinearRegression().fit(x, x)", "y = float(m.coef_[0, 0])", {},
      cell("print(m.predict(x), LinearRegression().fit(x, x).score(x, x))")),
+    ("documentation of a class without functions, which nobody reads", "class A:\n    'one'\n    v = 1", "y = A().v", {},
+     text("'one'", "'two'")),
     # -- cells that only look
     ("a plot", "import matplotlib, pandas as pd\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
      "df = pd.DataFrame({'a': [1, 2, 3]})", "y = int(df.a.sum())", {}, cell("plt.plot(df.a)\nplt.close()")),

@@ -143,6 +143,7 @@ _SEEN_IN: Final = frozenset(
 OF_ENVIRON: Final = source.ENVIRON | {"expandvars", "expanduser"}
 """Those that ask for variables of the environment."""
 _OPEN_STARTS: Final = ("read_", "scan_", "load_", "fetch_", "open_")
+_GIVEN: Final = frozenset({"load_state_dict"})  # what these load is given to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,7 @@ class Origin:
 
 def may_vary(word: str) -> bool:
     """Whether a word stands for what may give another value each time."""
-    return word in _OPEN or word.startswith(_OPEN_STARTS)
+    return word in _OPEN or (word.startswith(_OPEN_STARTS) and word not in _GIVEN)
 
 
 def reads_files(words: Set[str]) -> bool:
@@ -980,7 +981,7 @@ def _varying(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns
     is_only_set = _uses_of_environ(inside) == {"set"}
     for node in inside:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and may_vary(word := node.attr):
-            if word == "environ" and is_only_set:
+            if (word == "environ" and is_only_set) or (word == "run" and _base(node) == "asyncio"):
                 continue
             base = _base(node)
             of_value = base not in imported and (base in values or base not in names.reads)

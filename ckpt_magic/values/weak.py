@@ -69,3 +69,8 @@ def _mapping(mapping: Any) -> Any:
 
 def _refuse_finalizer(_: Any) -> NoReturn:
     raise NotPicklableError("a weakref.finalize, which the interpreter keeps")
+
+
+def has_end(value: Any) -> bool:
+    """Whether something is to be called when an object goes."""
+    return any(type(getattr(one, "__callback__", None)) is weakref.finalize for one in weakref.getweakrefs(value))

@@ -657,6 +657,8 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("'one'", "'two'")),
     ("documentation of a dataclass", "import dataclasses\n@dataclasses.dataclass\nclass A:\n    'one'\n    k: int = 1\n"
      "def label(c): return c.__doc__", "y = label(A)", {}, text("'one'", "'two'")),
+    ("what the end of an object is given", "import weakref\nclass A: pass\na, log = A(), []\nweakref.finalize(a, log.append, 1)",
+     "del a\ny = list(log)", {}, text("append, 1", "append, 2")),
     # -- definitions that are made anew
     ("a class that is made anew after its object", "class A: pass\n# %%\n%%step 1\na = A()\n# %%\nz = 1",
      "y = isinstance(a, A)", {}, text("z = 1", "class A: pass")),
@@ -879,6 +881,7 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      cell("print(m.predict(x), LinearRegression().fit(x, x).score(x, x))")),
     ("documentation of a class without functions, which nobody reads", "class A:\n    'one'\n    v = 1", "y = A().v", {},
      text("'one'", "'two'")),
+    ("what an own coroutine gives", "import asyncio\nasync def get(): return 1\nk = asyncio.run(get())", "y = k", {}, cell("z = 1")),
     # -- cells that only look
     ("a plot", "import matplotlib, pandas as pd\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n# %%\n%%step 1\n"
      "df = pd.DataFrame({'a': [1, 2, 3]})", "y = int(df.a.sum())", {}, cell("plt.plot(df.a)\nplt.close()")),

@@ -57,6 +57,20 @@ def test_a_subclass_and_a_timer_go_on(notebook: dict[str, Any]) -> None:
     notebook["u"].cancel()
 
 
+def test_a_name_for_what_the_host_reads_in_a_thread_does_not_count(notebook: dict[str, Any]) -> None:
+    """`out = sys.stdout`: in a kernel a thread of that stream reads what other programs write."""
+
+    class Stream:
+        __module__ = "ipykernel.iostream"
+
+        def watch(self) -> None:
+            notebook["stop"].wait(9)
+
+    notebook["out"] = Stream()
+    threading.Thread(target=notebook["out"].watch, name="of the notebook", daemon=True).start()
+    assert going_on(notebook) == []
+
+
 def test_a_thread_of_a_library_does_not_count(notebook: dict[str, Any]) -> None:
     threading.Thread(
         target=functools.partial(notebook["stop"].wait, 9), name="of the notebook: not", daemon=True

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owners import is_host, module_name
 
 if TYPE_CHECKING:
     import asyncio
@@ -91,6 +92,8 @@ def _is_notebooks(thread: threading.Thread, namespace: Mapping[str, Any]) -> boo
     if any(_is_of(one, namespace) for one in given):
         return True
     owners = [getattr(one, "__self__", None) for one in work]
+    if any(is_host(module_name(one)) for one in owners):  # what reads the stream that `out = sys.stdout` is a name for
+        return False
     known = {identity(value) for value in list(namespace.values())}
     return any(
         identity(one) in known for one in (thread, *owners) if one is not None and type(one) is not types.ModuleType

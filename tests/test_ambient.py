@@ -615,6 +615,21 @@ def test_other_names_of_magics_are_told_and_given(monkeypatch: pytest.MonkeyPatc
     assert shell.not_there({"extension theirs.magics": True, **told}) is None, "which is loaded then"
 
 
+def test_folders_that_cd_came_from_are_told_and_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`%cd -` goes back to the one before; where a kernel began is its own."""
+    fake = types.SimpleNamespace(user_ns={"_dh": [Path("/began"), Path("/one"), Path("/two")]}, dir_stack=["/left"])
+    found = shell._visited(fake)
+    assert found == {"visited": [str(Path("/one")), str(Path("/two"))], "left": ["/left"]}
+    other = types.SimpleNamespace(user_ns={"_dh": [Path("/here")]}, dir_stack=[])
+    assert shell._visited(other) == {}
+    monkeypatch.setattr(shell, "running", lambda: other)
+    shell.write(found)
+    assert other.user_ns["_dh"] == [Path("/here"), Path("/one"), Path("/two")]
+    assert other.dir_stack == ["/left"]
+    shell.write({"visited": None, "left": None})
+    assert (other.user_ns["_dh"], other.dir_stack) == ([Path("/here")], [])
+
+
 def test_a_step_runs_whose_magic_a_library_registers_only_when_it_is_called(
     shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

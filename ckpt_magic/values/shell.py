@@ -12,6 +12,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 INLINE: Final = "matplotlib_inline.backend_inline"
@@ -56,6 +57,7 @@ def look() -> dict[str, Any] | None:
         **dict(_magic_aliases(shell)),
         **{f"extension {name}": True for name in shell.extension_manager.loaded if name != "ckpt_magic"},
         "autoreload": _autoreload(shell),
+        **_visited(shell),
         "drawing": _drawing(),
         **dict(_code(shell)),
     }
@@ -88,6 +90,10 @@ def write(changes: dict[str, Any]) -> None:
                 shell.magics_manager.register_alias(alias, *value)
         elif kind == "extension" and value:
             shell.extension_manager.load_extension(name)
+    if "visited" in changes:  # where the kernel began is its own
+        shell.user_ns["_dh"][1:] = map(Path, changes["visited"] or ())
+    if "left" in changes:
+        shell.dir_stack[:] = changes["left"] or ()
     if "drawing" in changes:
         _draw(shell, changes["drawing"])
     if changes.get("autoreload"):  # after the extension
@@ -106,6 +112,14 @@ def not_there(changes: Mapping[str, Any]) -> str | None:
         if is_told and name not in shell.magics_manager.magics[kind]:
             return key
     return None
+
+
+def _visited(shell: Any) -> dict[str, list[str]]:
+    """Where `%cd -` goes back to, and `%popd`."""
+    folders = shell.user_ns.get("_dh")
+    visited = list(map(str, folders[1:])) if type(folders) is list else []
+    found = {"visited": visited, "left": list(map(str, shell.dir_stack))}
+    return {key: folders for key, folders in found.items() if folders}
 
 
 def _drawing() -> str | frozenset[str] | None:

@@ -83,6 +83,14 @@ def is_simple_error(kind: Any) -> bool:
     return bool(base.__basicsize__ == BaseException.__basicsize__)
 
 
+def is_made_by(base: Any, kind: Any, made: Any) -> bool:
+    """Whether the reduction of an exception of a notebook's class is that of its base, and calls the class."""
+    return made is kind and kind is not base and kind.__reduce__ is base.__reduce__
+
+
+RAISED: Final = """lambda new, init, kind, args: (lambda made: (init(made, *args), made)[-1])(new(kind, *args))"""
+
+
 def makes_itself(kind: Any) -> bool:
     """Whether instances of a notebook class are made by a ``__new__`` of the notebook, without arguments for it."""
     own = [vars(cls) for cls in kind.__mro__ if not importable(cls) and not is_namedtuple(cls)]
@@ -242,8 +250,11 @@ def is_filled_when_made(kind: Any, args: Any) -> bool:
 
 
 def made_so(obj: Any, made: Any, args: Any) -> tuple[Any, Any]:
-    """Make an object by the ``__new__`` of a compiled base instead of its class, which may do more."""
-    new = _compiled_new(type(obj)) if made is type(obj) else None
+    """Make an object by the ``__new__`` of its base instead of its class, which may do more."""
+    if made is not type(obj):
+        return made, args
+    base: Any = next(cls for cls in made.__mro__ if importable(cls))
+    new = base.__new__ if base.__init__ is object.__init__ else _compiled_new(made)
     return (made, args) if new is None else (new, (made, *args))
 
 

@@ -424,15 +424,18 @@ class ValuePickler(pickle.Pickler):
         return instances.instance(obj) if instances.can_share_attributes(type(obj)) else NotImplemented
 
     def _error(self, error: BaseException) -> Any:
+        base: Any = next(cls for cls in type(error).__mro__ if cls.__module__ == "builtins")
         if instances.is_simple_error(type(error)):
             # Without its __init__, which as a rule wants other arguments than those that ended up in `args`.
-            base = next(cls for cls in type(error).__mro__ if cls.__module__ == "builtins")
             made: Any = copyreg.__newobj__ if type(error).__new__ is base.__new__ else base.__new__  # type: ignore[attr-defined]
             reduced: Any = made, (type(error), *error.args), vars(error) or None
         else:
             reduced = self._own_reduction(error)
             if isinstance(reduced, tuple) and len(reduced) == 3 and reduced[2] == {}:
                 reduced = reduced[:2]  # an exception has a dict once somebody asked for it
+            if isinstance(reduced, tuple) and instances.is_made_by(base, type(error), reduced[0]):
+                args = base.__new__, base.__init__, *reduced[:2]
+                reduced = self.definitions.evaluated(instances.RAISED), args, *reduced[2:]
         return tracebacks.error(error, reduced) if isinstance(reduced, tuple) else NotImplemented
 
     def _owned_object(self, obj: Any) -> Any:

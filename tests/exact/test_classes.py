@@ -2243,6 +2243,43 @@ n = N()
 r = v.unit is u.unit, v, u.kind is U, m.v, v.u is u, U.log, hasattr(v, 'kind'), type(n.lock)
 """,
 )
+scenario(
+    "constructors of exceptions and fractions of the notebook's own classes are not called again",
+    """
+%%step 1
+import fractions
+made = []
+class F(fractions.Fraction):
+    def __init__(self, *a): made.append('F'); self.tag = [a]
+class G(OSError):
+    def __init__(self, path):
+        super().__init__(2, 'missing', path); self.path = path; made.append('G')
+class S(StopIteration):
+    def __init__(self, v, w): super().__init__([v, w]); made.append('S')
+class U(UnicodeDecodeError):
+    def __init__(self, x): super().__init__('utf8', b'ab', 0, 1, x)
+class Sy(SyntaxError):
+    def __init__(self):
+        super().__init__('bad', ('f', 1, 2, 'txt')); self.print_file_and_line = 1
+class Im(ImportError):
+    def __init__(self, n): super().__init__(f'no {n}', name=n, path='p'); made.append('I')
+class Gr(ExceptionGroup):
+    def __new__(cls, *e): o = super().__new__(cls, 'many', e); made.append('new'); return o
+    def __init__(self, *e): self.first = e[0]
+    def derive(self, e): return Gr(*e)
+class Ex(SystemExit):
+    def __init__(self, c): super().__init__(c + 1); made.append('Ex')
+class At(AttributeError):
+    def __init__(self, o): super().__init__('q', name='z', obj=o)
+f = F(1, 3); es = [G('/x'), S(1, 2), U('why'), Sy(), Im('mod'), Ex(3), At(f)]; es.append(Gr(*es[:2]))
+%%step 2
+f.tag.append(es); es[0].note = f; n = len(made)
+%%step 3
+r = f, f.tag[1] is es, es[0].filename, es[0].path, es[0].errno, str(es[0]), es[1].value, es[2].reason, es[3].text
+s = es[4].name, es[5].code, es[6].name, es[7].exceptions[0] is es[0], es[7].first is es[0], es[7].message
+t = made, n, es[0].note is f
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -118,3 +118,15 @@ def test_a_kernel_tells_the_same_sources(run_cells: RunCells) -> None:
     told, expected = ("".join(one.text for one in done.cells[-1].outputs) for done in (restored, full))
     assert told == expected  # on a busy machine a text comes in pieces
     assert "def inner(m):" in expected
+
+
+def test_a_function_that_calls_what_its_cell_imports_has_its_source(run_in_fork: RunInFork) -> None:
+    """IPython compiles statement by statement: without the import beside it, the call is compiled in another way."""
+    cells = [
+        "%%step 1 --name p\nimport json\ndef alone(x): return json.dumps(x)",
+        "import inspect; inspect.getsource(alone)",
+    ]
+    full = run_in_fork(["%ckpt_start none", *cells]).cells[-1]["text"]
+    restored = run_in_fork(["'the cells have other numbers'", "%ckpt_start end", *cells]).cells[-1]["text"]
+    assert restored.partition("]")[2] == full.partition("]")[2]
+    assert "json.dumps" in full

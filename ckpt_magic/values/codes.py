@@ -10,12 +10,14 @@ import marshal
 import sys
 import types
 import typing
+from collections.abc import Iterator
 from typing import Any, Final
 
 from ckpt_magic.values.forms import Form
 from ckpt_magic.values.parts import plain_qualname
 
 # --- the expressions that a reader evaluates; builtins only, and text, since any Python version must compile them ---
+_ONLY_AST: Final = 0x400  # ast.PyCF_ONLY_AST
 _SAME: Final = "__import__('importlib.util').util.MAGIC_NUMBER == magic"
 
 # In 3.12 list, set and dict comprehensions lost their own scope: names inside them are compared without it.
@@ -24,6 +26,14 @@ _PLAIN: Final = "__import__('re').sub(r'<(?:list|set|dict)comp>[.]', '', {})"
 # Every code object of a cell, outermost first; nothing on the Python that wrote the file, which has them marshalled.
 _COMPILED: Final = f"""lambda magic, source, filename, flags: (
     lambda walk: [] if {_SAME} else walk(walk, compile(source, filename, 'exec', flags, True)))(
+    lambda walk, code: [code] + [
+        inner for const in code.co_consts if hasattr(const, 'co_consts') for inner in walk(walk, const)])"""
+
+# The same for a cell that IPython ran, one statement after another: what a cell imports is then called in another way.
+_COMPILED_IN_PARTS: Final = f"""lambda magic, source, filename, flags: (
+    lambda walk: [] if {_SAME} else [code
+        for one in compile(source, filename, 'exec', flags | {_ONLY_AST}, True).body
+        for code in walk(walk, compile(__import__('ast').Module([one], []), filename, 'exec', flags, True))])(
     lambda walk, code: [code] + [
         inner for const in code.co_consts if hasattr(const, 'co_consts') for inner in walk(walk, const)])"""
 
@@ -48,9 +58,10 @@ _LOADED: Final = f"""lambda magic, data, codes, qualname, line, index, free, wri
             '<ckpt_magic>', 'exec').co_consts[0].co_consts if hasattr(code, 'co_consts')])[0])"""
 
 # The writer checks its own work with the reader's expressions.
-_compiled: Final = eval(_COMPILED)  # noqa: S307
+_compiled: Final = [(text, eval(text)) for text in (_COMPILED, _COMPILED_IN_PARTS)]  # noqa: S307
 
 _installed: Final = eval(_INSTALLED)  # noqa: S307
+_Way = tuple[Any, list[types.CodeType]]  # a form for code objects, and these
 _TOP_LEVEL_AWAIT: Final = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, which IPython's cells are compiled with
 _MAGIC: Final = importlib.util.MAGIC_NUMBER
 _PYTHON: Final = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -69,7 +80,7 @@ class Codes:
         self.sources = Form(dict)
         self._with_sources = with_sources
         self._forms: dict[Any, Any] = {}
-        self._codes: dict[tuple[str, int], tuple[Any, list[types.CodeType]]] = {}
+        self._codes: dict[tuple[str, int], tuple[list[_Way], Iterator[_Way]]] = {}
         self._installed: dict[str, str] = {}  # file to module
         self._loaded = Form(eval, _LOADED, {})
 
@@ -91,18 +102,28 @@ class Codes:
         key = code.co_filename, flags
         if not self._with_sources:
             return (), 0, 0
-        if key not in self._codes:
-            installed = self._installed.get(code.co_filename)
-            self._codes[key] = self._compiled_source(*key) if installed is None else self._installed_code(installed)
-        form, codes = self._codes[key]
         # In a module of another version the function stands on another line; there its name has to do.
         line = 0 if code.co_filename in self._installed else code.co_firstlineno
         place = plain_qualname(code), len(code.co_freevars)
-        same = [c for c in codes if (plain_qualname(c), len(c.co_freevars)) == place and line in (0, c.co_firstlineno)]
-        for index, candidate in enumerate(same):
-            if candidate == code:
-                return form, line, index
+        for form, codes in self._compiled(*key):
+            named = (c for c in codes if (plain_qualname(c), len(c.co_freevars)) == place)
+            for index, candidate in enumerate(c for c in named if line in (0, c.co_firstlineno)):
+                if candidate == code:
+                    return form, line, index
         return (), 0, 0
+
+    def _compiled(self, filename: str, flags: int) -> Iterator[_Way]:
+        """The code objects of a file, and forms for them; compiled in another way only if they are asked for."""
+        key = filename, flags
+        if key not in self._codes:
+            installed = self._installed.get(filename)
+            ways = self._compiled_source(*key) if installed is None else iter([self._installed_code(installed)])
+            self._codes[key] = [], ways
+        found, ways = self._codes[key]
+        yield from found
+        for way in ways:
+            found.append(way)
+            yield way
 
     def _installed_code(self, module: str) -> tuple[Any, list[types.CodeType]]:
         try:
@@ -118,13 +139,12 @@ class Codes:
             self._forms["source", filename] = Form(dict.setdefault, self.sources, filename, text) if text else None
         return typing.cast("Form | None", self._forms["source", filename])
 
-    def _compiled_source(self, filename: str, flags: int) -> tuple[Any, list[types.CodeType]]:
+    def _compiled_source(self, filename: str, flags: int) -> Iterator[_Way]:
         source = "".join(linecache.getlines(filename))
-        try:
-            codes = _compiled(b"", source, filename, flags) if source else []
-        except (SyntaxError, ValueError):  # not Python, or a file that was changed since
-            codes = []
-        if not codes:
-            return (), []
-        compiled = self._forms.setdefault("compiled", Form(eval, _COMPILED, {}))
-        return Form(compiled, _MAGIC, self.source(filename), filename, flags), codes
+        for text, compiled in _compiled if source else ():
+            try:
+                codes = compiled(b"", source, filename, flags)
+            except (SyntaxError, ValueError):  # not Python, or a file that was changed since
+                return
+            made = self._forms.setdefault(text, Form(eval, text, {}))
+            yield Form(made, _MAGIC, self.source(filename), filename, flags), codes

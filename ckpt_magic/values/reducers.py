@@ -184,10 +184,18 @@ def refuse_kernel(_: Any) -> NoReturn:
 
 
 def frame(frame: Any) -> Any:
-    """A frame or series of pandas with its very own `attrs`: setting these, as pandas does, takes a copy."""
+    """A frame or series of pandas with its very own `attrs`: setting these, as pandas does, takes a copy.
+
+    Attributes that the notebook set on it (`frame.title = "train"`) pandas leaves out.
+    """
     made, args, state, *rest = frame.__reduce_ex__(PROTOCOL)
     if "attrs" in state:
         state["_attrs"] = state.pop("attrs")
+    if not vars(frame).keys() <= state.keys():
+        kind: Any = type(frame)
+        unknown = kind._internal_names_set - {"_name"}  # which a `_metadata` of the notebook's may lack
+        own = {name: value for name, value in vars(frame).items() if name not in unknown and not hasattr(kind, name)}
+        state = {**own, **state}
     return made, args, state, *rest
 
 

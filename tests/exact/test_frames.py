@@ -698,6 +698,24 @@ r = s[0], df.rows(), of.rows(), dates.to_list(), more.shape, over['l'][7], s.to_
 view = s.to_numpy(); n[3] = 4.5; last = view[3], df['a'][3]
 """,
 )
+scenario(
+    "attributes that were set on frames and series, and a `_metadata` without the name",
+    """
+%%step 1
+import pandas as pd, warnings
+warnings.simplefilter('ignore')
+df = pd.DataFrame({'a': [1, 2]}); df.title = 'train'; df.notes = ['x']; df._own = df['a']; df.me = df; s = df['a']; s.unit = ['m']
+class S(pd.Series):
+    _metadata = ['unit']
+    @property
+    def _constructor(self): return S
+t = S([1, 2], name='t'); t.unit = s.unit
+%%step 2
+df.notes.append('y'); df['b'] = 3; s.unit.append(df); n = t.name
+%%step 3
+del df.title; r = df.notes, s.unit[1] is df, df._own.tolist(), df.me is df, hasattr(df, 'title'), t.unit is s.unit, t.name
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -291,7 +291,8 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
         attributes = sorted(attributes_of(obj, for_digest=True), key=operator.itemgetter(0))
         return [names_of(obj), kind, obj.__bases__, *attributes, *_spoken_of(obj)]
     if issubclass(kind, enum.Enum):
-        return [kind, str(obj._name_), repr(obj._value_)]
+        shown = repr(obj._value_)
+        return [kind, str(obj._name_), obj._value_ if " at 0x" in shown else shown]
     if kind is frozenset:
         return sorted(map(repr, obj))
     if kind is property:

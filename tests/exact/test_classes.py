@@ -2280,6 +2280,27 @@ s = es[4].name, es[5].code, es[6].name, es[7].exceptions[0] is es[0], es[7].firs
 t = made, n, es[0].note is f
 """,
 )
+scenario(
+    "a later step uses an enum whose members are functions",
+    """
+%%step 1
+import enum, dataclasses, functools
+@dataclasses.dataclass(frozen=True)
+class P:
+    x: int
+class E(P, enum.Enum):
+    A = 1
+    B = 2
+class O(enum.Enum):
+    @enum.member
+    def f(x): return x + 1
+    g = enum.member(functools.partial(max, 3))
+%%step 2
+m = {E.A: O.f}
+%%step 3
+r = O.f.value(2), O.g.value(5)
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -86,7 +86,8 @@ def reach(
 def apart(way: Reached, namespace: Mapping[str, Any]) -> dict[str, list[list[str]]]:
     """Functions and classes on the way of which there are several of one name: the variables that lead to each.
 
-    A cell that runs again defines its classes anew: an instance that was made before is none of the new one.
+    A cell that runs again defines its classes anew: an instance that was made before is none of the new one. Those to
+    which the same variables lead count once: a dataclass with slots holds the class that it was made from.
     """
     found: dict[str, dict[int, Any]] = {}
     for one in way.definitions:
@@ -96,10 +97,11 @@ def apart(way: Reached, namespace: Mapping[str, Any]) -> dict[str, list[list[str
     if not found:
         return {}
     ways = {name: {*map(identity, reach([name], namespace).definitions)} for name in way.names & namespace.keys()}
-    return {
-        name: sorted(sorted(one for one, ends in ways.items() if ident in ends) for ident in several)
+    led = {
+        name: sorted({tuple(sorted(one for one, ends in ways.items() if ident in ends)) for ident in several})
         for name, several in found.items()
     }
+    return {name: list(map(list, groups)) for name, groups in led.items() if len(groups) > 1}
 
 
 def ours(value: Any, namespace: Mapping[str, Any], deepest: int = _DEEPEST) -> Iterator[Any]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import gc
 import io
 import pickle
@@ -824,3 +825,9 @@ def test_a_function_of_numba_is_told_by_what_it_is_made_of() -> None:
     before = look(one, {}).digest
     one(1)
     assert look(one, {}).digest == before
+
+
+def test_a_look_gives_a_partial_no_attributes() -> None:
+    inner = functools.partial(max, 1)
+    assert fingerprint.look(inner, {}).digest is not None
+    assert functools.partial(inner, 2).func is max, "one that has none is made part of another one"

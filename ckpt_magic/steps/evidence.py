@@ -840,6 +840,8 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
         yield from sorted(item for item in vars(one).items() if item[0] != "__wrapped__")
         if one.__name__ != one.__code__.co_name and "__wrapped__" not in vars(one):
             yield "__name__", one.__name__
+        if one.__doc__ is not None and one.__code__.co_consts[:1] != (one.__doc__,) and "__wrapped__" not in vars(one):
+            yield "__doc__", one.__doc__
         return
     for name, value in sorted(telling_attributes(one), key=operator.itemgetter(0)):
         if not isinstance(value, (types.FunctionType, staticmethod, classmethod, property)) and name != "__doc__":

@@ -470,7 +470,8 @@ class Look(ValuePickler):
             types.CellType: self._cell,
         }
         usual = super()._known_reducers()
-        for kind in (io.BytesIO, io.StringIO, functools.partial):
+        special[functools.partial] = _partial
+        for kind in (io.BytesIO, io.StringIO):
             # their `__dict__` is made when first asked for, by pickle too, as at each later look
             special[kind] = self._noting(vars, usual.get(kind))
         return usual | special
@@ -961,6 +962,13 @@ def _beside(obj: Any) -> tuple[str, ...]:
 def _with_all_attributes(obj: Any) -> Any:
     """An object whose ``__getattribute__`` is not asked for anything: it may note each question."""
     return object.__new__, (type(obj),), instances.attributes(obj)
+
+
+def _partial(partial: functools.partial[Any]) -> Any:
+    """A partial as it is without a `__dict__`: one that is asked for it is another thing to `functools.partial`."""
+    reduced: Any = partial.__reduce__()
+    made, args, (*parts, attributes) = reduced
+    return made, args, (*parts, attributes or None)
 
 
 def _with_left_out(usual: Callable[[Any], Any] | None, obj: Any) -> Any:

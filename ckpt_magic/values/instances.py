@@ -212,7 +212,7 @@ def says_how(kind: Any) -> bool:
 
 def may_leave_out(kind: Any) -> bool:
     """Whether a class of the user's says itself what of the attributes of its objects is pickled."""
-    if issubclass(kind, BaseException | enum.Enum) or not getattr(kind, "__dictoffset__", 0):
+    if issubclass(kind, enum.Enum) or not getattr(kind, "__dictoffset__", 0):
         return False
     own = [vars(cls) for cls in kind.__mro__ if not importable(cls) or is_own(cls.__module__)]
     return any(name in space for space in own for name in ("__reduce__", "__reduce_ex__", "__getstate__"))

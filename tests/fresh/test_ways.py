@@ -635,6 +635,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("the order of numbers in a set", "s = frozenset([0, 8])", "y = list(s)", {}, text("[0, 8]", "[8, 0]")),
     ("what an object leaves out when it is pickled", "class A:\n    def __init__(self, k): self.k = k\n"
      "    def __getstate__(self): return {}\na = A(1)", "y = a.k", {}, text("A(1)", "A(2)")),
+    ("documentation that a function is given", "def f(): pass\nf.__doc__ = 'a'", "y = f.__doc__", {}, text("'a'", "'b'")),
+    ("what an error leaves out when it is pickled", "class E(Exception):\n    def __init__(self, a): self.a = a\n"
+     "    def __reduce__(self): return E, (0,)\ne = E(1)", "y = e.a", {}, text("E(1)", "E(2)")),
     ("the name of a function", "def f(): pass\nf.__name__ = 'a'", "y = f.__name__", {}, text("'a'", "'b'")),
     ("what a type variable stands for", "from typing import TypeVar\nT = TypeVar('T', bound=int)\ndef f(x: T): pass\n# %%\n"
      "%%step 1\ng = [f]", "y = g[0].__annotations__['x'].__bound__.__name__", {}, text("bound=int", "bound=str")),

@@ -57,6 +57,20 @@ def refusal(value: Any) -> str:
 # --- the top form ---
 
 
+def test_names_are_in_order_where_definitions_come_first() -> None:
+    """What the code of a class looks up is written ahead of the rest; `self` is a name as any other."""
+    kernel = types.ModuleType("__main__")
+    space = vars(kernel)
+    exec("first = 1\nclass C: pass\nself = C()\ndef f(): pass\nlast = f", space)
+    names = {name: space[name] for name in ("first", "C", "self", "f", "last")}
+    file = io.BytesIO()
+    write(Contents("cell", names), file, namespace=space)
+    assert list(pickle.loads(file.getvalue())) == list(names)
+    fresh: dict[str, Any] = {"C": 1}
+    assert list(read(file.getvalue(), (), kind="cell", globals=fresh).value) == list(names)
+    assert fresh == {"C": 1}, "they were lent"
+
+
 def test_a_plain_reader_gets_the_dict_and_our_loader_all_parts() -> None:
     shared = [1, 2]
     contents = Contents("cell", {"b": shared, "a": 1}, ambient={"cwd": "/", "s": shared}, extras={"result": shared})

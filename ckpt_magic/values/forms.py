@@ -199,17 +199,18 @@ class Forms:
         if function == FROM_KEYS:
             return self._set(*args)
         if function == LENT:
-            return self._lend(**args[1])
+            return self._lend(args[1])
         if function is eval:  # what lets blocks and indexes of pandas know of each other
             return functools.partial(_join, self.joined, eval(*args))  # noqa: S307  (an accepted key signed it)
         if function == type.__setattr__:  # a plain reader's way to keep a hook from running; ours is _Deferred
             return None
         return _Deferred(function, args)
 
-    def _lend(self, **names: Any) -> None:
+    def _lend(self, names: dict[str, Any]) -> None:
         for name, value in names.items():
-            self._lent.append((name, value, self._globals.get(name, self)))
-        self._globals.update(names)
+            if value is not None:
+                self._lent.append((name, value, self._globals.get(name, self)))
+                self._globals[name] = value
 
     def take_back(self) -> None:
         """Leave the globals as they were before the pickle was read."""

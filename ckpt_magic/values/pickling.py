@@ -179,9 +179,10 @@ def _top_form(
 def _lent(contents: Contents, shell: Form) -> Iterator[Form]:
     """What puts definitions and modules where their code looks them up, if there are classes: they may be asked soon.
 
-    A class of the notebook may have code that runs when its objects are read, before the names are bound.
+    A class of the notebook may have code that runs when its objects are read, before the names are bound. The other
+    names are there for their order, which a plain reader sees.
     """
-    named = {name: value for name, value in contents.value.items() if _is_looked_up(value)}
+    named = {name: value if _is_looked_up(value) else None for name, value in contents.value.items()}
     if any(issubclass(type(value), type) and not by_reference(value) for value in named.values()):
         yield Form(CALL, LENT, shell, named)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values import weak
 from ckpt_magic.values.pickling import Contents, write
 from tests.kernels import Kernel
 
@@ -65,3 +66,16 @@ def test_a_finalizer_is_refused() -> None:
             read_plainly({"final": final})
     finally:
         final.detach()
+
+
+def test_whether_an_end_is_awaited_is_not_asked_of_proxies() -> None:
+    class Asked:
+        def __getattr__(self, name: str) -> object:
+            raise AssertionError(name)
+
+    asked = Asked()
+    proxy = weakref.proxy(asked)
+    assert not weak.has_end(asked)
+    weakref.finalize(asked, print)
+    assert weak.has_end(asked)
+    del proxy

@@ -73,4 +73,5 @@ def _refuse_finalizer(_: Any) -> NoReturn:
 
 def has_end(value: Any) -> bool:
     """Whether something is to be called when an object goes."""
-    return any(type(getattr(one, "__callback__", None)) is weakref.finalize for one in weakref.getweakrefs(value))
+    references = (one for one in weakref.getweakrefs(value) if issubclass(type(one), weakref.ref))  # a proxy would ask
+    return any(type(one.__callback__) is weakref.finalize for one in references)

@@ -436,7 +436,14 @@ class ValuePickler(pickle.Pickler):
             if isinstance(reduced, tuple) and instances.is_made_by(base, type(error), reduced[0]):
                 args = base.__new__, base.__init__, *reduced[:2]
                 reduced = self.definitions.evaluated(instances.RAISED), args, *reduced[2:]
-        return tracebacks.error(error, reduced) if isinstance(reduced, tuple) else NotImplemented
+        if not isinstance(reduced, tuple):
+            return NotImplemented
+        _, slots = instances.attributes(error) or (None, {})
+        is_told = type(error).__setstate__ is not BaseException.__setstate__ or instances.says_how(type(error))
+        if slots and not is_told and type(reduced[-1]) in (tuple, dict, type(None)):
+            made, args, *state = reduced
+            reduced = made, args, {**(state[0] if state and state[0] else {}), **slots}  # each becomes an attribute
+        return tracebacks.error(error, reduced)
 
     def _owned_object(self, obj: Any) -> Any:
         """An object that a module owns is met again by its name, not copied."""

@@ -2301,6 +2301,27 @@ m = {E.A: O.f}
 r = O.f.value(2), O.g.value(5)
 """,
 )
+scenario(
+    "exceptions with slots",
+    """
+%%step 1
+class E(Exception):
+    __slots__ = ('data', 'empty')
+    def __init__(self, m, data): super().__init__(m); self.data = data
+class F(OSError):
+    __slots__ = ('why',)
+    def __init__(self, p): super().__init__(2, 'no', p); self.why = [p]; self.more = {}
+class G(E):
+    __slots__ = ()
+es = [E('m', [1]), F('/x'), G('g', {})]
+try: raise es[0]
+except E as e: kept = e
+%%step 2
+es[0].data.append(es); es[1].why.append(2); es[2].data['k'] = kept; es[1].more['q'] = es[2]
+%%step 3
+r = es[0].data[1] is es, es[1].why, es[1].filename, es[2].data['k'] is es[0], hasattr(es[0], 'empty'), kept is es[0], es[1].more['q'] is es[2]
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

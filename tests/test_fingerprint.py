@@ -831,3 +831,26 @@ def test_a_look_gives_a_partial_no_attributes() -> None:
     inner = functools.partial(max, 1)
     assert fingerprint.look(inner, {}).digest is not None
     assert functools.partial(inner, 2).func is max, "one that has none is made part of another one"
+
+
+class Column:
+    """What a library makes for an attribute of a class, and reads by asking the class for it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.owner = owner
+
+    def __reduce__(self) -> Any:
+        return taken, (self.owner, self.name)
+
+
+def taken(owner: type, name: str) -> Any:
+    return getattr(owner, name)
+
+
+def test_a_class_with_an_attribute_that_is_read_by_asking_it_is_refused(space: Values) -> None:
+    made = space(f"from {__name__} import Column\nclass Row:\n    id = Column('id')\nrow = Row()")
+    for name in ("Row", "row"):
+        assert look(made[name], made).why == "the class Row, of which `id` is read by asking it"

@@ -45,7 +45,7 @@ from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, piece
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity, is_writeable, place_of
 from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_once, new_hash
-from ckpt_magic.values.parts import DERIVED_BY_PYDANTIC, annotated, annotation_texts, beside_digest
+from ckpt_magic.values.parts import DERIVED_BY_PYDANTIC, annotated, annotation_texts, beside_digest, is_taken_from
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
@@ -546,6 +546,9 @@ class Look(ValuePickler):
             if key not in _NOT_OF_THE_BODY
             and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
         }
+        for name, value in attributes.items():
+            if is_taken_from(cls, value):
+                raise NotPicklableError(f"the class {cls.__qualname__}, of which `{name}` is read by asking it")
         if isinstance(cls, abc.ABCMeta):
             attributes[""] = _registered(cls)
         if isinstance(cls, enum.EnumType):  # members are met by their names

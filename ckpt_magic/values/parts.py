@@ -116,6 +116,18 @@ def function_in(value: Any) -> Any:
 # --- classes ---
 
 
+def is_taken_from(cls: type, value: Any) -> bool:
+    """Whether a library reads what it made for an attribute of a class by asking the class, which has it no more then.
+
+    So SQLAlchemy does with the columns of a mapped class.
+    """
+    kind: Any = type(value)
+    if kind.__reduce_ex__ is not object.__reduce_ex__ or type(kind.__reduce__) is not types.FunctionType:
+        return False
+    reduced: Any = value.__reduce__() if importable(kind) else ""
+    return type(reduced) is tuple and type(reduced[0]) is types.FunctionType and any(arg is cls for arg in reduced[1])
+
+
 def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str, Any]]:
     """The attributes of a class that its body or its owner gave it, in order."""
     tuples = is_namedtuple(cls)

@@ -227,6 +227,45 @@ r = query.collect().shape
     known="polars writes what a query is over, and does not tell where it lies",
 )
 
+scenario(
+    "a name for a part of the options of pandas",
+    """
+%%step 1
+import pandas as pd
+shown = pd.options.display
+%%step 2
+n = 1
+%%step 3
+pd.set_option('display.max_rows', 9); r = shown.max_rows
+""",
+    known="pandas makes such an object over a part of its table, which the object does not tell",
+)
+scenario(
+    "an attribute that is set on an index",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'a': [1]}, index=['x']); df.index.note = [1]
+%%step 2
+n = 1
+%%step 3
+r = getattr(df.index, 'note', None)
+""",
+    known="pandas makes an index anew when it is read, and asks for what it knows of",
+)
+scenario(
+    "numbers that id() gave",
+    """
+%%step 1
+a = [1]; names = {id(a): 'a'}
+%%step 2
+n = 1
+%%step 3
+r = names.get(id(a))
+""",
+    known="an object has another number in each kernel",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_what_is_not_covered_differs(server: Server, name: str) -> None:

@@ -860,3 +860,16 @@ def test_the_module_that_a_namedtuple_names_is_no_package_to_be_searched_for(
     kernel = Kernel(folder)
     kernel.step(1, "from collections import namedtuple\nNobodysCard = namedtuple('NobodysCard', 'rank suit')")
     assert kernel.step(2, "card = NobodysCard(7, 'x')")["action"] == "saved"
+
+
+def test_what_cannot_be_looked_at_keeps_no_step_from_running(folder: Path) -> None:
+    kernel = Kernel(folder)
+    kernel.step(1, "a = 1")
+    kernel.step(2, "class M(type):\n    def __eq__(c, o): return c is o\na += 1")  # its classes have no hash
+    made = "class A(metaclass=M): pass\nx = A()"
+    exec(made, kernel.names)
+    with pytest.warns(CheckpointWarning, match="not saved: TypeError: unhashable type: 'M'"):
+        facts = kernel.step(3, "y = x; a += 1")
+    assert facts["action"] == "not saved" and kernel.names["y"] is kernel.names["x"] and kernel.names["a"] == 3
+    restored = Kernel(folder, "end")
+    assert [restored.step(1, "a = 1")["action"], restored.step(2, "a += 1")["action"]] == ["restored", "restored"]

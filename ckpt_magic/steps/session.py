@@ -130,9 +130,16 @@ class Session(Kernel):
         if meta is not None:
             refusals.refuse_other_kind(self, plan, meta)
             plan.history = list(meta["codes"])
-        reach = self._looks.reach(code)
-        look = self.evidence.look(call, code, reach, self.watch.made())
-        decision = self._fitting.decide(call, plan.key, code, meta, start, look=look)
+        try:
+            reach = self._looks.reach(code)
+            look = self.evidence.look(call, code, reach, self.watch.made())
+            decision = self._fitting.decide(call, plan.key, code, meta, start, look=look)
+        except CheckpointError:
+            raise
+        except Exception as error:  # noqa: BLE001  # what is looked at is the user's; the cell must run all the same
+            self._met[plan.key, call.step] = call, code, time.time()
+            plan.unseen, self.active = _told(error, ""), plan
+            return plan
         if decision.action == "refuse":
             raise StaleError(
                 f"step {call.step}: its checkpoint is stale: {decision.reason}; run the step (`--stale run`), or "

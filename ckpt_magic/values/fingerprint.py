@@ -245,7 +245,8 @@ class _Libraries:
         self._meanwhile[path] = ""  # it may hold itself
         if not owned.is_of_the_process(path):
             obj = owned.at(path)
-            self._meanwhile[path] = fingerprint(obj) or self._look(obj, namespace)
+            known = None if type(obj) is set else fingerprint(obj)  # which tells the order of numbers
+            self._meanwhile[path] = known or self._look(obj, namespace)
         del self._open[path]
         if self._first[path] == place:
             self._digests[path] = self._meanwhile[path]

@@ -181,9 +181,9 @@ def find_alone(state: State, around: Surroundings, touched: Iterable[str] = ()) 
         ours = sum(identity(space.get(name)) == ident for space in around.spaces)
         if seen.owned or next(iter(seen.met)) != ident or around.entered.waits({name: ident}):
             continue
-        if not _can_be_looked_at_each_time(seen.functions, ties) or not holders.shows_its_references(seen):
+        if not _can_be_looked_at_each_time(seen.functions, ties) or not (kinds := holders.kinds_counted(seen)):
             continue
-        made = holders.made_for_look(seen, ties, ours, around.maps)
+        made = holders.made_for_look(seen, kinds, ties, ours, around.maps)
         if made is None:
             around.entered.add({name: ident}, [seen])
         else:

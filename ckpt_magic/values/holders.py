@@ -49,20 +49,24 @@ def named_by_code(namespace: dict[str, Any]) -> set[str] | None:
     return found
 
 
-def shows_its_references(seen: Seen) -> bool:
-    """Whether a look visits each reference that its value holds once, so that they can be counted."""
+def kinds_counted(seen: Seen) -> Set[type]:
+    """The types of what a value consists of; none if a look does not visit each of its references once."""
     kinds = set(map(type, itertools.islice(seen.met.values(), seen.tree or None)))
-    return bool(kinds) and all(map(_shows_its_references, kinds))
+    return kinds if all(map(_shows_its_references, kinds)) else frozenset()
 
 
-def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set[int] = frozenset()) -> Set[int] | None:
+def made_for_look(
+    seen: Seen, kinds: Set[type], ties: Callable[[Any], bool], names: int, maps: Set[int] = frozenset()
+) -> Set[int] | None:
     """Find out whether nothing but one name leads into a value: None if something else may do.
 
     Parameters
     ----------
     seen
-        A look that still holds what it met, and that `shows_its_references`; what it met of definitions of the notebook
-        holds nothing that can be changed.
+        A look that still holds what it met; what it met of definitions of the notebook holds nothing that can be
+        changed.
+    kinds
+        What `kinds_counted` tells of it, not none.
     ties
         Tells which objects can be changed, so that it matters who holds them.
     names
@@ -79,7 +83,6 @@ def made_for_look(seen: Seen, ties: Callable[[Any], bool], names: int, maps: Set
     def objects() -> Iterator[Any]:  # no list: it would hold them, too
         return itertools.islice(seen.met.values(), seen.tree or None)
 
-    kinds = set(map(type, objects()))
     if not _is_of_arrow_alone(seen, kinds):
         return None
     lent = _lent(seen, kinds, maps)

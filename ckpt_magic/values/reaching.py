@@ -321,8 +321,9 @@ class _Reach:
                 self.is_all = False
         kinds = dict.fromkeys(map(type, values))
         parts = gc.get_referents(*values)  # calls no code, whatever the objects are
-        for value in values if any(map(self.is_special, kinds)) else ():
-            parts += self.hidden(value)
+        special = set(filter(self.is_special, kinds))
+        for value in values if special else ():
+            parts += self.hidden(value) if type(value) in special else ()
         for value in itertools.compress(values, map(weakref.getweakrefcount, values)):
             parts += self.called_at_its_end(value)
         self.walked += len(values) + len(parts)
@@ -354,7 +355,7 @@ class _Reach:
         return kind in _SPECIAL or issubclass(kind, weakref.ref) or kind is getattr(numpy, "ndarray", None)
 
     def hidden(self, value: Any) -> list[Any]:
-        """What an object leads to, and the collector does not see."""
+        """What an object of a special kind leads to, and the collector does not see."""
         kind = type(value)
         if kind in _GENERATORS:
             code, frame = (getattr(value, name) for name in _GENERATORS[kind])
@@ -369,7 +370,7 @@ class _Reach:
             return [value.get(None)]
         elif kind is threading.local:
             return [value.__dict__]
-        elif kind is getattr(sys.modules.get("numpy"), "ndarray", None) and value.dtype.hasobject:
+        elif value.dtype.hasobject:  # an array
             return list(value.ravel()[:_WALK_LIMIT].tolist())
         return []
 

@@ -138,12 +138,15 @@ def run_cells(tmp_path: Path) -> RunCells:
         import nbformat
         from nbclient import NotebookClient
 
+        from ckpt_magic.faces.runner import KernelManager
+
         sources = ["%load_ext ckpt_magic", *cells] if load else cells
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
         client = NotebookClient(
             notebook,
             timeout=timeout,
             kernel_name="python3",
+            kernel_manager_class=KernelManager,
             allow_errors=allow_errors,
             resources={"metadata": {"path": str(cwd)}},
         )

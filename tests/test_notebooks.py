@@ -19,6 +19,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from ckpt_magic.faces.runner import KernelManager
+
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 ORDER = ("model-training", "explore-results", "async-and-plots")  # the second reads what the first stored
 SANITIZE = NOTEBOOKS / "nbval-sanitize.cfg"
@@ -63,7 +65,13 @@ def nbval(folder: Path, start: str) -> None:
 def execute(folder: Path, name: str, start: str) -> list[Any]:
     """Run a notebook with nbclient and return its cells."""
     notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        kernel_manager_class=KernelManager,
+        resources={"metadata": {"path": str(folder)}},
+    )
     client.execute(env=environment(start))
     return list(notebook.cells)
 

@@ -13,6 +13,7 @@ from tests import venvs
 TESTED = {
     "ipython",
     "ipykernel",
+    "jupyter_client",
     "nbclient",
     "nbformat",
     "numpy",

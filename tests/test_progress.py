@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 
 from ckpt_magic import Checkpoint
 from ckpt_magic.faces.progress import progress_in
+from ckpt_magic.faces.runner import KernelManager
 from ckpt_magic.files.format import open_checkpoint
 from ckpt_magic.files.trust import load_keyring
 from ckpt_magic.steps import lines
@@ -115,7 +116,10 @@ class Listening(NotebookClient):
 def run(folder: Path, *sources: str, start: str = "none") -> tuple[list[Any], dict[int, Any]]:
     cells = [nbformat.v4.new_code_cell(text) for text in ("%load_ext ckpt_magic", SLOW, *sources)]
     client = Listening(
-        nbformat.v4.new_notebook(cells=cells), kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        nbformat.v4.new_notebook(cells=cells),
+        kernel_name="python3",
+        kernel_manager_class=KernelManager,
+        resources={"metadata": {"path": str(folder)}},
     )
     client.said = {}
     client.execute(env={**os.environ, "CKPT_START_FROM": start})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -14,6 +15,8 @@ from typing import Any
 
 import nbformat
 import pytest
+import zmq
+from jupyter_client.channels import AsyncZMQSocketChannel
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -246,6 +249,29 @@ def test_a_kernel_that_dies_fails_the_run(tmp_path: Path) -> None:
     assert runner.run(path, tmp_path / "b.ipynb", runner.Options(), stream=told) == 1
     assert "cell 2 of 2 · failed" in told.getvalue() and "Kernel died" in told.getvalue()
     assert texts(read(tmp_path / "b.ipynb"))[0] == "first\n"
+
+
+@kernel
+@pytest.mark.parametrize("cells", [("print(1)",), ("import time\ntime.sleep(2.5)\nprint(2)", "print(3)")])
+def test_a_reply_of_which_nobody_was_told_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: tuple[str, ...]
+) -> None:
+    """pyzmq does not always wake who waits on a socket while something is sent on it; here it never does."""
+
+    async def sleeping(self: AsyncZMQSocketChannel, timeout: float | None = None) -> dict[str, Any]:
+        if self.socket.type != zmq.DEALER or timeout == 0:
+            return await get(self, timeout)
+        await asyncio.sleep(3600 if timeout is None else timeout)
+        return await get(self, 0)
+
+    get = AsyncZMQSocketChannel.get_msg
+    monkeypatch.setattr(AsyncZMQSocketChannel, "get_msg", sleeping)
+    stream = io.StringIO()
+
+    assert runner.run(save(tmp_path / "a.ipynb", *cells), tmp_path / "b.ipynb", runner.Options(), stream=stream) == 0
+    assert [line for line in lines(stream) if "ran" in line] == [
+        f"cell {at} of {len(cells)} · ran" for at in range(1, len(cells) + 1)
+    ]
 
 
 @kernel

@@ -10,6 +10,7 @@ import ast
 import asyncio
 import json
 import keyword
+import math
 import os
 import re
 import signal
@@ -20,13 +21,18 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 from typing import Any, TextIO
 
 import nbformat
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from traitlets import Type
 
 from ckpt_magic.errors import StepNotFoundError, StoreError, UsageError
 from ckpt_magic.faces.progress import progress_in
@@ -44,6 +50,7 @@ _TRIES = 50  # a tenth of a second apart
 _UNSAVED = "__import__('sys').modules['ckpt_magic.faces.magics'].unsaved(get_ipython())"  # an error if it is not loaded
 # jupyter_client begins a shutdown with an interrupt, which would hit the end of the message that asked
 _DEAF = "__import__('signal').signal(2, __import__('signal').SIG_IGN)"
+_LOOKING_SECONDS = 1  # between two looks at a socket that has said nothing
 _IDLE_SECONDS = 600  # a kernel that printed much needs a while until its last message is here
 
 
@@ -114,6 +121,34 @@ def run(notebook: Path, output: Path, options: Options, *, stream: TextIO | None
         return client.run()
 
 
+class _Channel(AsyncZMQSocketChannel):
+    """A socket that is looked at from time to time, however long a message of it is waited for.
+
+    nbclient answers the widgets of a cell on the socket on which it waits for the end of that cell, and pyzmq does not
+    always wake who waits while something is sent. On a busy machine a cell with `widgets.interact` then never ended.
+    """
+
+    async def get_msg(  # type: ignore[override]  # as in the class above, whose parent is not asynchronous
+        self, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """Get a message; `queue.Empty` if there is none within so many seconds."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while (left := end - time.monotonic()) > _LOOKING_SECONDS:
+            with suppress(Empty):
+                return await super().get_msg(_LOOKING_SECONDS)
+        return await super().get_msg(max(left, 0))
+
+
+class _KernelClient(AsyncKernelClient):
+    shell_channel_class = Type(_Channel)
+
+
+class KernelManager(AsyncKernelManager):
+    """A manager of kernels for nbclient that misses no reply."""
+
+    client_factory = Type(_KernelClient)
+
+
 class _Client(NotebookClient):
     """Runs the cells, tells about each, and writes the notebook after each."""
 
@@ -125,6 +160,7 @@ class _Client(NotebookClient):
             # Arguments, since no child process of the kernel inherits them. Warnings of the kernel's own log are
             # about its sockets, which jupyter_client chose; warnings of the notebook's code are not among them.
             extra_arguments=[f"--CkptMagics.handed_over={handed}", "--IPKernelApp.log_level=ERROR"],
+            kernel_manager_class=KernelManager,
             timeout=None,
             iopub_timeout=_IDLE_SECONDS,
             record_timing=False,

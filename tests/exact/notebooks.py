@@ -28,6 +28,8 @@ from nbformat.v4 import new_code_cell
 from rich.console import Console
 from rich.table import Table
 
+from ckpt_magic.faces.runner import KernelManager
+
 ROOT = Path(__file__).parents[2]
 NAME = "nb"
 SETTING = re.compile(r"%(matplotlib|load_ext|reload_ext|config|pylab)\b|get_ipython\(\)\.(run_line_)?magic\(u?['\"]")
@@ -243,6 +245,7 @@ class Trial:
         client = NotebookClient(
             document,
             kernel_name="python3",
+            kernel_manager_class=KernelManager,
             resources={"metadata": {"path": str(folder)}},
             allow_errors=True,
             timeout=self.timeout,

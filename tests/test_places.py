@@ -54,6 +54,10 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.M
             def keep(value):
                 global mode
                 mode = value
+            def mode_set(value):
+                put("mode", value)
+            def put(name, value):
+                globals()[name] = value
             class Options:
                 def __init__(self, **new):
                     self._change(new)
@@ -98,13 +102,34 @@ def test_what_the_code_touches_is_compared(library: types.ModuleType) -> None:
     assert "of_the_test:known" not in changing("1 in library.known", library=library).values
 
 
-@pytest.mark.parametrize("code", ["library.set_mode(3)", "library.keep(3)", "f = library.set_mode\nf(3)"])
+@pytest.mark.parametrize(
+    "code", ["library.set_mode(3)", "library.keep(3)", "f = library.set_mode\nf(3)", "library.mode_set(3)"]
+)
 def test_what_a_function_that_is_called_like_a_setter_or_keeps_its_argument_sets_counts(
     library: types.ModuleType, code: str
 ) -> None:
     found = changing(code, library=library, f=library.set_mode)
     assert library.mode == 3
-    assert "of_the_test:mode" in found.surely
+    assert found.surely - {"of_the_test:calls"} == {"of_the_test:mode"}
+
+
+def test_what_a_package_shows_of_its_parts_is_looked_at_there(library: types.ModuleType, tmp_path: Path) -> None:
+    package = tmp_path / "of_the_test_too"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "def __getattr__(name): return getattr(sys.modules[__name__ + '._part'], name)"
+    )
+    (package / "_part.py").write_text("class Kept: default = None\nkept = Kept()")
+    part = importlib.import_module("of_the_test_too._part")
+    shown = sys.modules["of_the_test_too"]
+    vars(shown)["sys"] = sys
+
+    found = changing("shown.kept.default = 3", shown=shown)
+
+    assert part.kept.default == 3
+    assert found.values["of_the_test_too._part:kept"] == {"default": 3}
+    for name in ("of_the_test_too", "of_the_test_too._part"):
+        sys.modules.pop(name)
 
 
 def test_what_a_setter_puts_into_a_container_is_compared(library: types.ModuleType) -> None:

@@ -250,6 +250,21 @@ def test_what_a_step_that_will_run_draws_counts_for_those_below(shell: Interacti
     assert [row["next"] for row in json_of(path)] == ["run", "run", "restore"]
 
 
+def test_a_cell_that_sets_a_library_by_a_call_counts_for_the_steps_that_use_it(
+    shell: InteractiveShell, tmp_path: Path
+) -> None:
+    cells = [CELLS["setup"], "%%step 1\nimport asyncio\nx = asyncio.Event.__name__", "%%step 2\ny = 1"]
+    cells += ["%%step 3\nimport sklearn\nz = sklearn.__name__"]
+    for cell in cells:
+        assert shell.run_cell(cell).success
+    shell.run_cell("%ckpt_status")
+
+    path = save(tmp_path / "nb.ipynb", cells[0], "import nest_asyncio\nnest_asyncio.apply()", *cells[1:])
+    assert [row["next"] for row in json_of(path)] == ["run", "restore", "restore"]
+    path = save(tmp_path / "nb.ipynb", cells[0], "import json\njson.dumps(('jax_enable_x64', True))", *cells[1:])
+    assert [row["next"] for row in json_of(path)] == ["restore", "restore", "run"]
+
+
 def test_what_only_plans_read_is_recorded_and_described(stored: Any, tmp_path: Path) -> None:
     assert stored({})[0]
     described = (Path(__file__).parents[1] / "README.md").read_text()

@@ -106,6 +106,8 @@ class Use:
             return shows and (source == "shell" or self.holds or bool(self.libraries - sys.stdlib_module_names))
         if source in _DRAWING:
             return self._draws
+        if source == "asyncio":
+            return source in self.libraries
         if source in _LIBRARIES:
             return source in self.libraries or bool(self._strange)
         if source == "logging":
@@ -135,6 +137,7 @@ class Use:
             "libraries": [part_of(library, "") for library in _LIBRARIES],
             "drawing": [part_of(library, "") for library in _DRAWING],
             "argv": [part_of(PLACE, "sys:argv")],
+            "loops": ["asyncio|"],
             "text": [*(part_of(one, "") for one in _TEXT), part_of("pandas", "display.")],
         }
         found = {topic for topic in origins.TOPICS if any(map(self.may_read, of_topics.get(topic, ["|"])))}
@@ -358,7 +361,7 @@ _CALM: Final = frozenset(
     {"numpy", "pandas", "scipy", "pyarrow", "polars", "matplotlib", "sklearn", "dateutil", "pytz", "IPython"}
 )
 """Libraries that read files and the environment only when they are asked to."""
-_LIBRARIES: Final = frozenset({"pandas", "sklearn", "polars", "torch"})
+_LIBRARIES: Final = frozenset({"pandas", "sklearn", "polars", "torch", "jax"})
 _TEXT: Final = frozenset({"numpy printing", "shell"})
 _DRAWING: Final = frozenset({"matplotlib", "inline"})
 _OF_MAGICS: Final = frozenset({"autoreload", "pdb", "xmode"})

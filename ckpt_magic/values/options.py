@@ -440,6 +440,45 @@ class _Torch(_Source):
             torch.use_deterministic_algorithms(now["deterministic algorithms"], warn_only=only)
 
 
+class _Jax(_Source):
+    """The options of jax that change results; others are about the machine."""
+
+    label, module = "jax option {}", "jax"
+
+    def look(self) -> dict[str, Any] | None:
+        config = getattr(sys.modules.get("jax"), "config", None)  # absent while jax is being imported
+        values: dict[str, Any] = getattr(config, "values", {})
+        return {name: values[name] for name in self.defaults() if name in values} or None
+
+    def defaults(self) -> Mapping[str, Any]:
+        switches = ("enable_x64", "disable_jit", "debug_nans", "debug_infs", "check_tracer_leaks", "enable_checks")
+        promotion = {"numpy_dtype_promotion": "standard", "numpy_rank_promotion": "allow"}
+        drawing = {"default_prng_impl": "threefry2x32", "threefry_partitionable": True, "random_seed_offset": 0}
+        values = {**dict.fromkeys(switches, False), **promotion, **drawing, "default_matmul_precision": None}
+        return {f"jax_{name}": value for name, value in values.items()}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        jax = _library("jax")
+        for name, value in changes.items():
+            jax.config.update(name, value)
+
+
+class _Asyncio(_Source):
+    """Whether loops run inside running ones: `nest_asyncio.apply()` gives asyncio other functions for that."""
+
+    is_open = True
+    label, module = "asyncio: {}", "asyncio"
+
+    def look(self) -> dict[str, Any]:
+        run = getattr(sys.modules.get("asyncio"), "run", None)
+        library = getattr(run, "__module__", None)
+        return {"nested loops": library} if library in ("nest_asyncio", "nest_asyncio2") else {}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        for library in filter(None, changes.values()):  # it cannot be taken back
+            _library(library).apply()
+
+
 class _Logging(_Source):
     """Levels, propagation and the like of loggers; only what is not as a new logger has it."""
 
@@ -525,6 +564,8 @@ _SOURCES: Final[dict[str, _Source]] = {
     "sklearn": _Sklearn(),
     "polars": _Polars(),
     "torch": _Torch(),
+    "jax": _Jax(),
+    "asyncio": _Asyncio(),
     "logging": _Logging(),
     "shell": _Shell(),
     "inline": _Inline(),

@@ -66,6 +66,7 @@ _OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("set_option", "reset_option", "options", "set_config", "Config"), "libraries"),
     **dict.fromkeys(("set_default_dtype", "set_grad_enabled", "use_deterministic_algorithms"), "libraries"),
     **dict.fromkeys(("rcParams", "rc"), "drawing"),
+    **dict.fromkeys(("nest_asyncio", "nest_asyncio2"), "loops"),
     "argv": "argv",
     **dict.fromkeys(("set_printoptions", "precision", "alias"), "text"),
     **dict.fromkeys(("setlocale", "tzset", "umask", "seterr", "seterrcall", "setrecursionlimit"), "rest"),
@@ -895,6 +896,8 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
         topics = topics - {"libraries"} | {"text"}
     if "run_line_magic" in words and "config" in texts:
         topics |= {"text", "drawing"}
+    if any(text.startswith("jax_") for text in texts):
+        topics.add("libraries")
     if topics:
         yield SURROUNDINGS
         yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import collections
 import enum
+import functools
 import hashlib
 import logging
 import operator
+import sys
 import threading
 import types
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,6 +70,22 @@ def codes(module: types.ModuleType) -> Iterator[types.CodeType]:
             inner = one.__func__ if kind in (staticmethod, classmethod) else one.fget if kind is property else one
             if type(inner) is types.FunctionType and inner.__globals__ is vars(module):
                 yield inner.__code__
+
+
+def parts_with(package: types.ModuleType, names: Set[str]) -> list[types.ModuleType]:
+    """Loaded modules right inside a package that have one of these names, which it may show as its own when asked."""
+    inside = map(sys.modules.get, _parts(len(sys.modules)).get(package.__name__, ()))
+    loaded = [one for one in inside if isinstance(one, types.ModuleType)]
+    return [one for one in loaded if not object.__getattribute__(one, "__dict__").keys().isdisjoint(names)]
+
+
+@functools.lru_cache(maxsize=1)
+def _parts(_: int) -> Mapping[str, Sequence[str]]:
+    """The names of loaded modules by those of their packages; asked for anew when their number is another one."""
+    found: dict[str, list[str]] = {}
+    for name in list(sys.modules):
+        found.setdefault(name.rpartition(".")[0], []).append(name)
+    return found
 
 
 def source_digest(module: types.ModuleType) -> str:

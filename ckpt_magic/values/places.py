@@ -50,6 +50,7 @@ from ckpt_magic.values.owners import (
     module_name,
     module_of,
     parts_of,
+    parts_with,
     pour,
     source_digest,
     without_machinery,
@@ -194,7 +195,7 @@ class Places:
             if isinstance(owner, abc.ABCMeta) and "register" in words.read:
                 found = {f"{one.__module__}.{one.__qualname__}": one for one in subclasses(owner)}
                 seen.owners[f"@subclasses of {name} "] = found
-        calls = called(words.calls, self._namespace)
+        calls = called(words.calls, self._namespace, words.read)
         self._look_at_sets(calls, seen)
         for place in self._kept:
             if place not in seen.values and (value := read(place)) is not ABSENT:
@@ -515,6 +516,8 @@ class Places:
             found[name] = owner
             attributes = vars(owner)
             todo += [attributes[word] for word in reads if word in attributes]
+            if "__getattr__" in attributes and issubclass(kind, types.ModuleType):
+                todo += parts_with(owner, words.touched - attributes.keys())
         return found
 
     def _look_inside(self, name: str, owner: Any, attributes: Mapping[str, Any], words: Words, seen: Look) -> None:

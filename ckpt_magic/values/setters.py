@@ -48,6 +48,8 @@ class Called:
         Those of the attributes, with their owners, in which nothing but classes that derive from others may be put.
     compiled
         Compiled functions that set something, by their names.
+    texts
+        Texts on the way that may be names: `globals()[name] = …` sets one that its caller spells out.
     classes, by_name
         Classes on the way, and whether anything is set there by a computed name.
     """
@@ -58,6 +60,7 @@ class Called:
     values: dict[str, Any] = field(default_factory=dict)
     registries: set[tuple[str, str]] = field(default_factory=set)
     compiled: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
     classes: list[type] = field(default_factory=list)
     by_name: bool = False
 
@@ -80,9 +83,9 @@ class Called:
             keys.add(key)
 
 
-def called(calls: Iterable[Chain], namespace: Mapping[str, Any]) -> Called:
-    """Find out what code sets in libraries that has these calls."""
-    found = Called()
+def called(calls: Iterable[Chain], namespace: Mapping[str, Any], words: Iterable[str] = ()) -> Called:
+    """Find out what code sets in libraries that has these calls, and these words."""
+    found = Called(texts={*words})
     if any(_SETTER.match(chain[-1]) for chain in calls if chain[-1] != DERIVING):
         found.add(builtins, None)  # `gettext.install`
     for chain in sorted(calls, key=lambda chain: chain[-1] == DERIVING):  # which come last
@@ -230,8 +233,12 @@ def _enter(
         return
     code = _code(plain.__code__)
     found.by_name = found.by_name or code.by_name
+    found.texts |= code.texts
     for name in code.sets:
         found.add(module, name)
+    for name in found.texts & space.keys() if code.is_by_text else ():
+        if not isinstance(space[name], (types.FunctionType, types.ModuleType)):
+            found.add(module, name)
     package = module_of(module)
     for name in (code.reads | code.imports) - code.sets:
         value = space.get(name, sys.modules.get(name, ABSENT) if name in code.imports else ABSENT)
@@ -336,6 +343,10 @@ class _Code:
         Whether it may set attributes by name.
     setters
         Methods named like setters that it calls of what is no global.
+    texts
+        Texts in it.
+    is_by_text
+        Whether it may set globals whose names are given to it.
     """
 
     reads: frozenset[str]
@@ -346,6 +357,8 @@ class _Code:
     changes: bool
     by_name: bool
     setters: frozenset[str]
+    texts: frozenset[str]
+    is_by_text: bool
 
 
 @functools.cache
@@ -360,7 +373,10 @@ def _code(code: types.CodeType) -> _Code:
     imports = frozenset(named(code, {opcode.opmap["IMPORT_NAME"]: 0}))
     used = {chain for one in inside for chain, is_stored in chains(one) if chain[0] in one.co_varnames and chain[1:]}
     setters = frozenset(chain[-1] for chain in used if _SETTER.match(chain[-1]))
-    return _Code(frozenset(named(code)), sets, attributes, stores, imports, changes, by_name, setters)
+    texts = frozenset(const for one in inside for const in one.co_consts if type(const) is str)
+    is_by_text = changes and "globals" in attributes
+    reads = frozenset(named(code))
+    return _Code(reads, sets, attributes, stores, imports, changes, by_name, setters, texts, is_by_text)
 
 
 def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -395,7 +411,7 @@ _DEPTH: Final = 3  # calls
 _SETTER: Final = re.compile(
     r"_*(set|add|(un|de)?register|(un)?install|enable|disable|use|(re)?configure|config|init|reset|(de)?activate"
     r"|addaudithook|start|stop|define|override|switch|define|remove|unset|push|pop|clear|default)(_|[A-Z]|default|trace|$)"
-    r"|.*(^|_|[a-z](?=C))([cC]onfig|options|defaults)$|set[a-z]"
+    r"|.*(^|_|[a-z](?=C))([cC]onfig|options|defaults|set)$|set[a-z]"
 )
 _COMPILED_SETTER: Final = re.compile(r"_*(set|(un)?register|enable|disable|configure|start|stop|addaudit)")
 _CACHES: Final = re.compile(r"cache|memo|lock|_seen|logger", re.IGNORECASE)

@@ -1021,6 +1021,19 @@ s = pl.DataFrame({'a': [1]}).zz.frame.shape, yaml.unsafe_load('!zz {a: 1}').a, y
     runs={4: "objects that the library has elsewhere"},
 )
 scenario(
+    "loops that run inside running ones",
+    """
+%%step 1
+import asyncio, nest_asyncio
+nest_asyncio.apply()
+%%step 2
+async def number(): return 5
+async def twice(): return asyncio.run(number()) + asyncio.get_event_loop().run_until_complete(number())
+%%step 3
+r = asyncio.run(twice()), asyncio.run.__module__
+""",
+)
+scenario(
     "settings that only calls tell: memory and faults, fields of csv, new contexts, buffers, limits, processors",
     """
 %%step 1

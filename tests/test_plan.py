@@ -224,6 +224,23 @@ def test_what_modules_of_the_user_do_for_cells_counts(
         assert runs(*cells[:2], "import plan_patch", *cells[2:]) == [1]
 
 
+def test_an_extension_of_the_user_may_give_any_name_a_value(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = "def load_ipython_extension(shell): shell.user_ns['k'] = 1\n"
+    (tmp_path / "plan_ext.py").write_text(text)
+    cells = [CELLS["setup"], "%load_ext plan_ext", "%%step 1\ny = k"]
+    for cell in cells:
+        assert shell.run_cell(cell).success
+    shell.run_cell("%ckpt_status")
+    path = save(tmp_path / "nb.ipynb", *cells)
+
+    assert [row["next"] for row in json_of(path)] == ["restore"]
+    (tmp_path / "plan_ext.py").write_text(text.replace("1", "2"))
+    assert [row["next"] for row in json_of(path)] == ["run"]
+
+
 def test_names_of_a_star_import_are_known_by_the_module(
     shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

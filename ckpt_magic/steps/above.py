@@ -12,6 +12,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import origins
 from ckpt_magic.values.origins import ABOVE, ANY_VARIABLE, CHANCE, FILES, SURROUNDINGS
+from ckpt_magic.values.references import importable
 
 
 class Standing:
@@ -54,7 +55,13 @@ class Standing:
         self.called: Mapping[str, Set[str]] = {name: texts for name, texts in found.items() if not is_told.get(name)}
         self._kept = {name: texts for name, texts in found.items() if is_told.get(name)}
 
-    def of(self, names: Set[str], evidence: Mapping[str, Any], mover: int | None) -> dict[str, Any]:
+    def _made_by_calls(self, names: Set[str], functions: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        """Classes that the step used and no `class` made: `P = namedtuple(…)` run again makes another one."""
+        values = {name: self._kernel.namespace[name] for name in names & self._kernel.namespace.keys()}
+        classes = {name: one for name, one in values.items() if issubclass(type(one), type)}
+        return {name for name, one in classes.items() if not (functions.get(name, {}).get("text") or importable(one))}
+
+    def of(self, names: Set[str], imports: Set[str], evidence: Mapping[str, Any], mover: int | None) -> dict[str, Any]:
         """The part of the evidence of a step that is about the cells above it.
 
         Parameters
@@ -62,6 +69,8 @@ class Standing:
         names
             Names of unmarked cells that it read, and of steps that those cells may have changed in place; `*` may
             stand among them.
+        imports
+            Modules that its code imports: cells may have set something in them.
         evidence
             The other part, see `Evidence.of_step`.
         mover
@@ -73,14 +82,16 @@ class Standing:
         paths = record.paths([*evidence["files"], *evidence["written"]], evidence["modules"])
         others = {*sets, *([ANY_VARIABLE] if sets else ()), *origins.of_files(paths)}
         told, read = kernel.history.read_for(names & kernel.namespace.keys() | others)
+        modules = {name: [name] for name in imports} | self._secretive
         groups = {SURROUNDINGS: evidence["rests"], FILES: origins.of_files(paths), ABOVE: record.changers(read)}
         return {
             "course": kernel.history.course,
             "apart_by": {
-                name: kernel.history.bindings(record.led_to(name, groups)) for name, groups in evidence["apart"].items()
+                name: kernel.history.bindings(record.led_to(name, evidence["apart"].get(name, ())))
+                for name in evidence["apart"].keys() | self._made_by_calls(names, evidence["functions"])
             },
             "set_by": self._set_by | ({CHANCE: mover} if mover is not None else {}),
-            "origins": kernel.history.origins(names, self._secretive, groups=groups, own=evidence["modules"]),
+            "origins": kernel.history.origins(names, modules, groups=groups, own=evidence["modules"]),
             **kernel.evidence.of_above(
                 evidence["modules"],
                 kernel.history.on_the_way(names) if kernel.evidence.modules.names() else (),

@@ -9,7 +9,7 @@ record and cannot be accepted.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ckpt_magic.errors import StepNotFoundError, UsageError
@@ -146,7 +146,12 @@ class Accepting:
             facts,
             keys=self._variables(meta, code, reach),
             shown={*seen} - later,
-            origins=self._origins(meta, step, {*seen, *unmade, *kernel.history.touched(inputs.keys())} - {"*"}),
+            origins=self._origins(
+                meta,
+                step,
+                {*seen, *unmade, *kernel.history.touched(inputs.keys())} - {"*"},
+                {name: [name] for name in code.names.imports} | kernel.evidence.secretive(meta, look),
+            ),
             hidden=hidden(key),
         )
         return {
@@ -169,10 +174,12 @@ class Accepting:
             return frozenset()
         return keys
 
-    def _origins(self, meta: Meta, step: int, names: set[str]) -> dict[str, str] | None:
+    def _origins(
+        self, meta: Meta, step: int, names: set[str], modules: Mapping[str, Sequence[str]]
+    ) -> dict[str, str] | None:
         """Where names come from; what random numbers, surroundings and files come from is not accepted."""
         before = meta["evidence"]["origins"]
-        found = self._kernel.history.origins(names, above=step)
+        found = self._kernel.history.origins(names, modules, above=step)
         if before is None or found is None:
             return None
         return {**found, **{one: before[one] for one in (ABOVE, CHANCE, SURROUNDINGS, FILES, OWN) if one in before}}

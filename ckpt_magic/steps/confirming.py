@@ -50,7 +50,7 @@ def confirm(kernel: Kernel, plan: Plan, stored: files.StoredStep, look: Look) ->
         kernel, plan.key, kernel.evidence.secretive(meta, look), meta["around"], kernel.around.setters()
     )
     near = kernel.history.near(record.replaced(meta)) if meta["near"] is not None else None
-    now = {"near": near, **standing.of(names, evidence, kernel.chance.mover)}
+    now = {"near": near, **standing.of(names, plan.code.names.imports, evidence, kernel.chance.mover)}
     if now["origins"] is None or _same(now, {"near": meta["near"], **evidence}) or _same(now, noted):
         return
     store = kernel.store(plan.key.folder)
@@ -73,7 +73,7 @@ def confirmed(stored: files.StoredStep, keyring: Keyring) -> Meta | None:
     return None if shapes.misfits(found) else found
 
 
-_OF_EVIDENCE: Final = ("origins", "above", "asked", "set_by")
+_OF_EVIDENCE: Final = ("origins", "above", "asked", "set_by", "apart_by")
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -44,7 +44,7 @@ from ckpt_magic.values import (
     references,
     source,
 )
-from ckpt_magic.values.essence import Texts
+from ckpt_magic.values.essence import Definition, Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.origins import FAR
@@ -499,11 +499,11 @@ class Evidence:
             idents.add(identity(one))
             definition = self.texts.of(one)
             text = "" if definition is None else definition.text
-            if definition is not None and definition.plain and not definition.is_named:
+            is_lean = definition is not None and definition.plain and not _is_annotated_otherwise(one, definition)
+            if definition is not None and is_lean and not definition.is_named:
                 digest = definition.digest
             else:
                 full = self._makers.digest(one)
-                is_lean = definition is not None and definition.plain
                 digest = f"{self._makers.lean_digest(one) if is_lean else full}:{full}"
             met.setdefault(one.__qualname__, []).append((digest, self._values(one), text))
         functions = {}
@@ -848,6 +848,11 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
             yield name, value
     if isinstance(one, abc.ABCMeta) and (registered := fingerprint.virtual_subclasses(one)):
         yield "registered", tuple(registered)
+
+
+def _is_annotated_otherwise(one: Any, definition: Definition) -> bool:
+    """Whether a function has other annotations than its code gives it: those that were set count."""
+    return type(one) is types.FunctionType and one.__annotations__.keys() != definition.annotated
 
 
 def _constants(codes: Iterable[types.CodeType]) -> Iterator[str]:

@@ -129,7 +129,7 @@ def foresee(
 def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verdict:
     if meta["evidence"] is not None:  # what the modules give that cells above use is known to a kernel alone
         meta = {**meta, "evidence": _with_above(meta["evidence"])}
-    found = above.causes(meta)
+    found = above.causes(meta, cell.code.names.imports)
     if cell.call.always:
         found.append(Cause("unclear", "", "--always"))
     return freshness.verdict(meta, Now(above.as_set(meta, facts(meta, cell)), found))
@@ -147,7 +147,7 @@ def _will_run(course: Course, cell: PlannedStep, meta: Meta | None) -> None:
     code = course.read(cell.tree)
     names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
     names |= {name for one in (*before, *code) for name in one.touches if name.startswith("<")}
-    names |= {CHANCE} if meta is not None and meta["moved"] else set()
+    names |= past.haunted | ({CHANCE} if meta is not None and meta["moved"] else set())
     if meta is not None and meta["code"] == cell.code.digest and not meta["sets"]:
         names = {name for name in names if not name.startswith("<surroundings")}  # it asks, and sets nothing
     past.define(before)
@@ -201,8 +201,8 @@ class _Above:
         self._opens = opens
         self._lender = course.lender
 
-    def causes(self, meta: Meta) -> list[Cause]:
-        """What has changed above a step, of all that it used."""
+    def causes(self, meta: Meta, imports: Set[str]) -> list[Cause]:
+        """What has changed above a step, of all that it used; its code imports these modules."""
         evidence = meta["evidence"]
         if evidence is None:
             return []
@@ -232,10 +232,11 @@ class _Above:
         if "*" in meta["unmade"]:  # it may read any name, `globals()`
             known = {*meta["reads"], *meta["seen"], *meta["unmade"]}
             found += [Cause("value", name, f"`{name}` was not there") for name in sorted(self._there() - known)]
+        apart, bindings = evidence.get("apart", {}), evidence.get("apart_by", {})
         found += [
             Cause("name", name, f"`{name}` may not be the one any more that the step's values are of")
-            for name, groups in evidence.get("apart", {}).items()
-            if self._past.bindings(record.led_to(name, groups)) != evidence.get("apart_by", {}).get(name)
+            for name in sorted(apart.keys() | bindings.keys())
+            if self._past.bindings(record.led_to(name, apart.get(name, ()))) != bindings.get(name)
         ]
         if meta["near"] is not None:
             near = holding.near(self._past, record.replaced(meta))
@@ -258,7 +259,7 @@ class _Above:
         if self._past.of_modules(self._lender.ways(own)).digest != then.get(OWN, NOTHING.digest):
             told = ", ".join(f"`{one}`" for one in sorted(own)[:3])
             found.append(Cause("module", "", f"other code above it may change what modules hold ({told})"))
-        labels = {one for one in then if one.startswith("<")} | {f"<{one}>" for one in origins.FAR}
+        labels = {one for one in then if one.startswith("<")} | {f"<{one}>" for one in (*origins.FAR, *imports)}
         for module in sorted(labels - _NO_MODULES - {f"<{one}>" for one in own}):
             if self._past.of_modules([module[1:-1]]).digest != then.get(module, NOTHING.digest):
                 line = f"other code above it changes what module `{module[1:-1]}` holds"

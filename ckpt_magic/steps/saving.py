@@ -272,7 +272,7 @@ class Saver:
             called=standing.called,
         )
         names = {*before.seen, *before.unmade, *kernel.history.touched(used)}
-        return evidence | standing.of(names, evidence, before.mover)
+        return evidence | standing.of(names, plan.code.names.imports, evidence, before.mover)
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:
         before = plan.before

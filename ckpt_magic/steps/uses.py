@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ckpt_magic.values import ambient, origins, owned, owners, reaching, references, source
+from ckpt_magic.values import ambient, origins, owned, owners, reaching, references, shell, source
 from ckpt_magic.values.source import Names, Words
 
 PLACE: Final = "place"
@@ -139,6 +139,7 @@ class Use:
             "argv": [part_of(PLACE, "sys:argv")],
             "loops": ["asyncio|"],
             "text": [*(part_of(one, "") for one in _TEXT), part_of("pandas", "display.")],
+            "figures": [part_of(PLACE, "@open figures")] if shell.drawing() is not None else [],
         }
         found = {topic for topic in origins.TOPICS if any(map(self.may_read, of_topics.get(topic, ["|"])))}
         keys = self.words.keys

@@ -18,6 +18,7 @@ CHANGING: Final = (
     *("push", "pop", "remove", "unregister", "replace", "define", "init", "configure", "activate", "hook", "clear"),
 )
 """How words begin that say of a change."""
+_KEEPING: Final = (*CHANGING, "connect", "observe", "subscribe", "attach", "listen", "on_", "signal", "finalize")
 
 # Calls that change none of their arguments.
 _HARMLESS: Final = frozenset(
@@ -125,6 +126,8 @@ class Known:
         Functions and classes of the user's that change nothing that they are given.
     callables
         Names that stand for functions and classes of the user's, or for what holds some.
+    defined
+        Those of them that are functions and classes.
     generators
         Functions that give an iterator when they are called.
     lending
@@ -156,6 +159,7 @@ class Known:
     gentle: set[str] = field(default_factory=set)
     steady: set[str] = field(default_factory=set)
     callables: set[str] = field(default_factory=set)
+    defined: set[str] = field(default_factory=set)
     generators: set[str] = field(default_factory=set)
     lending: set[str] = field(default_factory=set)
     methods: set[str] = field(default_factory=set)
@@ -175,7 +179,7 @@ class Known:
         if isinstance(node, ast.Import | ast.ImportFrom):
             bound = {(one.asname or one.name).partition(".")[0] for one in node.names}
         for known in (
-            *(self.libraries, self.arrays, self.gentle, self.steady, self.callables),
+            *(self.libraries, self.arrays, self.gentle, self.steady, self.callables, self.defined),
             *(self.generators, self.lending, self.restless, self.unsettled, self.filling),
         ):
             known -= bound
@@ -243,6 +247,7 @@ class Known:
 
     def _defined(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.callables.add(node.name)
+        self.defined.add(node.name)
         self.lending |= {node.name} if _lends(node, self) else set()
         if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in source.nodes(node)):
             self.generators.add(node.name)
@@ -263,6 +268,7 @@ class Known:
 
     def _made(self, node: ast.ClassDef) -> None:
         self.callables.add(node.name)
+        self.defined.add(node.name)
         self._set_on(source.nodes(node))
         is_steady = True
         for one in source.nodes(node):
@@ -519,20 +525,41 @@ def _acts_elsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) 
     """Whether a function may change what it is not given: `log.append(1)`."""
     inside = source.nodes(node)
     changed = set[str]().union(*(_changed_by(one, known) for one in inside if one is not node))
-    return bool(changed - _local(inside) - known.gentle - known.libraries)
+    return bool(changed - local(inside) - known.gentle - known.libraries)
 
 
 def _lends(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:
     """Whether a function may give something of what it is not given: `return kept[0]`."""
     inside = source.nodes(node)
-    others = _names_in(inside) - _local(inside) - (known.callables - known.lending) - known.libraries
+    others = _names_in(inside) - local(inside) - (known.callables - known.lending) - known.libraries
     given = (one.value for one in inside if isinstance(one, ast.Return | ast.Yield | ast.YieldFrom) and one.value)
     held = _made_of(others, inside, known)
     return any(not held.isdisjoint(_held_by(value, known)) for value in given)
 
 
-def _local(inside: Iterable[ast.AST]) -> set[str]:
-    """Names that a function with these nodes is given, or binds."""
+def kept(inside: Iterable[ast.AST], known: Known) -> set[str]:
+    """Names of the user's functions, and of objects of the user's, that these nodes give to what may call them later.
+
+    It is set as an attribute or an item, or given to a call by a word that says of a change; of a lambda these are the
+    names of what it changes. What lists and dicts get counts if it is a function.
+    """
+    found, given = set[str](), list[ast.AST]()
+    for part in inside:
+        values, is_put = list[ast.expr](), False
+        if isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Attribute | ast.Subscript):
+            values, is_put = [part.value], isinstance(part.targets[0], ast.Subscript)
+        elif isinstance(part, ast.Call) and any(word.startswith(_KEEPING) for word in _last_words(part)):
+            values = [*part.args, *(one.value for one in part.keywords)]
+            is_put = not _CHANGERS.isdisjoint(_last_words(part))
+        given += values
+        found |= _names_in(values) & (known.defined if is_put else known.callables)
+    for part in (one for value in given for one in source.nodes(value) if isinstance(one, ast.Lambda)):
+        found |= stored(nodes := source.nodes(part)) | risked(nodes, known)
+    return found
+
+
+def local(inside: Iterable[ast.AST]) -> set[str]:
+    """Names that functions with these nodes are given, or bind."""
     found = {one.arg for one in inside if isinstance(one, ast.arg)}
     return found | {one.id for one in inside if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
 

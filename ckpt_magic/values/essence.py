@@ -56,6 +56,8 @@ class Definition:
     """No decorator, base class or metaclass can have made something else of it."""
     is_named: bool = False
     """It was found by its name."""
+    annotated: Set[str] = frozenset()
+    """Arguments of a function that have annotations, and `return`."""
 
 
 def digest(tree: ast.Module, text: str = "", full: str = "") -> str:
@@ -513,7 +515,16 @@ def _of_text(text: str) -> str:
 def _definition(node: ast.stmt, lines: list[str]) -> Definition:
     text = "".join(lines[_first_line(node) - 1 : node.end_lineno]) if lines else ast.unparse(node)
     plain = _is_plain_class(node) if isinstance(node, ast.ClassDef) else _is_plain_function(node)
-    return Definition(digest(ast.Module([node], []), text), text, plain)
+    return Definition(digest(ast.Module([node], []), text), text, plain, annotated=frozenset(_annotated(node)))
+
+
+def _annotated(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        every = node.args
+        more = [one for one in (every.vararg, every.kwarg) if one is not None]
+        arguments = [*every.posonlyargs, *every.args, *every.kwonlyargs, *more]
+        yield from (one.arg for one in arguments if one.annotation is not None)
+        yield from ["return"] if node.returns is not None else []
 
 
 def _first_line(node: ast.stmt) -> int:

@@ -500,7 +500,7 @@ class _Logging(_Source):
             found["disable"] = manager.disable
         if getattr(logging, "_warnings_showwarning", None) is not None:
             found["captureWarnings"] = True
-        found["levels"] = {level: name for level, name in logging._levelToName.items() if level not in _LEVELS}
+        found["levels"] = {level: name for level, name in logging._levelToName.items() if name != _LEVELS.get(level)}
         return found
 
     def write(self, changes: dict[str, Any]) -> None:
@@ -512,7 +512,7 @@ class _Logging(_Source):
             elif name == "last resort" and logging.lastResort is not None:
                 logging.lastResort.setLevel(logging.WARNING if value is None else value)
             elif name == "levels":
-                for level, text in (value or {}).items():
+                for level, text in {**_LEVELS, **(value or {})}.items():
                     logging.addLevelName(level, text)
             else:
                 logger = logging.getLogger(name.removeprefix("level of "))
@@ -546,7 +546,7 @@ class _Inline(_Source):
 
 
 _NEW_LOGGER: Final = (logging.NOTSET, True, False)
-_LEVELS: Final = frozenset({0, 10, 20, 30, 40, 50})
+_LEVELS: Final = {0: "NOTSET", 10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 
 _IMPORTED_AS: Final = frozenset(
     {"pandas", "numpy printing", "numpy errors", "matplotlib", "matplotlib colors", "sklearn", "decimal"}

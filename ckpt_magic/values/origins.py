@@ -65,8 +65,9 @@ _OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("getcontext", "setcontext"), "decimal"),
     **dict.fromkeys(("set_option", "reset_option", "options", "set_config", "Config"), "libraries"),
     **dict.fromkeys(("set_default_dtype", "set_grad_enabled", "use_deterministic_algorithms"), "libraries"),
-    **dict.fromkeys(("rcParams", "rc"), "drawing"),
     **dict.fromkeys(("nest_asyncio", "nest_asyncio2"), "loops"),
+    **dict.fromkeys(("rcParams", "rc", "rcdefaults", "xkcd"), "drawing"),
+    **dict.fromkeys(("set_theme", "set_style", "set_palette", "set_context"), "drawing"),
     "argv": "argv",
     **dict.fromkeys(("set_printoptions", "precision", "alias"), "text"),
     **dict.fromkeys(("setlocale", "tzset", "umask", "seterr", "seterrcall", "setrecursionlimit"), "rest"),
@@ -75,7 +76,10 @@ _OF_SURROUNDINGS: Final = {
 _SETTING_ENVIRON: Final = {word for word, topic in _OF_SURROUNDINGS.items() if topic == "environ"} - {"environ"}
 _OTHER_OPTIONS: Final = frozenset({"mode", "compute", "future", "io", "plotting", "styler"})
 _EASING: Final = _OF_CHANCE | _OF_SURROUNDINGS.keys()
-TOPICS: Final = frozenset(_OF_SURROUNDINGS.values()) - {"environ"}
+FIGURES: Final = "<surroundings figures>"
+"""Stands for the figures that are open after a cell: none, where the front end shows and closes them."""
+
+TOPICS: Final = frozenset(_OF_SURROUNDINGS.values()) - {"environ"} | {"figures"}
 """Parts of the surroundings; those of the environment are `environ NAME`, for all that begin so `environ PANDAS_`,
 and `environ ?` where the name is not written down, `environ *` for all of them."""
 
@@ -128,9 +132,9 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
 _KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
 # Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
 _CALM: Final = frozenset(
-    "numpy pandas sklearn scipy polars torch math os json re itertools functools collections pathlib time datetime "
-    "random statistics string glob shutil operator copy pickle io hashlib base64 typing fractions textwrap zipfile "
-    "gzip uuid dataclasses enum calendar bisect heapq".split()
+    "numpy pandas sklearn scipy polars torch matplotlib seaborn math os json re itertools functools collections "
+    "pathlib time datetime random statistics string glob shutil operator copy pickle io hashlib base64 typing "
+    "fractions textwrap zipfile gzip uuid dataclasses enum calendar bisect heapq".split()
 )
 # Those of them that ask for nothing but files and folders, as is seen, and for variables of the environment.
 _SEEN: Final = frozenset(
@@ -144,7 +148,7 @@ _SEEN_IN: Final = frozenset(
 OF_ENVIRON: Final = source.ENVIRON | {"expandvars", "expanduser"}
 """Those that ask for variables of the environment."""
 _OPEN_STARTS: Final = ("read_", "scan_", "load_", "fetch_", "open_")
-_GIVEN: Final = frozenset({"load_state_dict"})  # what these load is given to them
+_GIVEN: Final = frozenset({"load_state_dict", "load_ext"})  # what these load is given to them, or told by its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,8 @@ class Statement:
     """The user's own modules that may keep what it gives to what is in them."""
     borrowed: Set[str] = frozenset()
     """Functions whose outcome it may change in place."""
+    kept: Set[str] = frozenset()
+    """Functions and objects that it gives to what may call them later, and what lambdas change that it gives so."""
     lends: bool = False
     """It defines a function that may give something of what other names hold."""
     taken: Mapping[str, str] = field(default_factory=dict)
@@ -205,6 +211,10 @@ class Statement:
     """Names that it binds to what is not changed by being called: functions, and what such libraries have."""
     value: Any = _UNKNOWN
     """What it binds, if that is written down in it."""
+    foreign: Set[str] = frozenset()
+    """Names that it binds to what is not the user's own."""
+    gives: bool = False
+    """It is there for the value that it binds."""
 
     @property
     def is_literal(self) -> bool:
@@ -333,6 +343,8 @@ class Past:
         The modules that statements among them import.
     modules
         Names bound by imports.
+    haunted
+        Names of what functions change that any code may call: a library was given them (`sys.excepthook = note`).
     """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
@@ -342,14 +354,18 @@ class Past:
         self.modules: Set[str] = set[str]()  # functions change what is in them
         self._libraries: Set[str] = set[str]()
         self._calm: Set[str] = set[str]()
+        self._foreign: Set[str] = set[str]()
         self._values = set[str]()  # bound by what imports nothing
         self.imports = set[str]()
         self._importing: list[Statement] = []
         self._lending: Set[str] = set[str]()  # functions that may give something of what other names hold
         self._alters: dict[str, Set[str]] = {}  # what a function changes by its very words
+        self._giving: dict[str, tuple[Set[str], Set[str]]] = {}  # what functions give away, and what they change
+        self._givers: Set[str] = frozenset[str]()  # those that give away something
+        self.haunted: Set[str] = frozenset[str]()
         self._shared: dict[str, str] = {}  # by the names that steps left, what stands for all that they share
         self._acts: Past | None = None  # the statements that do more than import
-        self._files: dict[str, Set[str]] = {}  # by the names of what writes into them
+        self._files: dict[str, Set[str]] = {}  # and figures, by the names of what writes into them
         # places in the events
         self._anything: list[int] = []
         self._binding: _Places = {}
@@ -389,7 +405,7 @@ class Past:
             for name in event.binds:
                 self._shared.pop(name, None)
             lent = self.lent_by(event.holds)
-            files = self._files_of(event.holds) | {one for one in event.touches if one.startswith("<files")}
+            files = self._files_of(event.holds) | {one for one in event.touches if one.startswith(("<files", FIGURES))}
             if not event.changes and (files or not event.binds.isdisjoint(self._files)):
                 self._files |= dict.fromkeys(event.binds, files)
             self._mentioned |= event.binds | event.reads | lent
@@ -401,6 +417,7 @@ class Past:
                 calm = self._calm - meant  # what these make holds nothing of them
                 _note(self._using, (event.holds - calm) | lent, at)
             touched = self._note_touched(at, event)
+            self._haunt(event)
             if stored := self.stored_by([event]) - self.modules:
                 self._joined[at] = stored | (event.reads & self._values) - self._asleep.names
                 _note(self._joining, self._joined[at], at)
@@ -408,14 +425,23 @@ class Past:
             if event.imports or event.anything:
                 self._origins.clear()
             self._forget(changed | event.binds | event.reads | event.touches | touched)
-            if self._acts is not None and (event.reads or not event.imports):
-                self._acts.add([event])
+            if self._acts is not None:
+                self._acts.act(event)
+
+    def act(self, event: Statement) -> None:
+        """Go on; of a plain import no more counts than what it binds."""
+        if event.reads or not event.imports:
+            self.add([event])
+        else:
+            self.define([event])
 
     def learn(self, at: int, code: Sequence[Statement]) -> None:
         """Take in the code of the step in this place: statements that come after it use what it defines and imports."""
         step = cast("Step", self.events[at])
         self.events[at] = replace(step, code=code)
         self.define(code)
+        for one in code:
+            self._haunt(one)
         self._values |= step.left.keys() - set[str]().union(*(one.binds for one in code if one.imports))
         self._forget({*step.left})
         if self._acts is not None:
@@ -433,15 +459,16 @@ class Past:
         if event.imports:
             self._importing.append(event)
         self._alters.update(dict.fromkeys(event.changes, event.stores))
-        known = self._libraries, self._calm, self.modules, self._lending
+        known = self._libraries, self._calm, self._foreign, self.modules, self._lending
         self._libraries = self._libraries - event.binds | event.libraries
         self._lending = self._lending - event.binds | (event.changes.keys() if event.lends else set())
         self._calm = self._calm - event.binds | event.calm
+        self._foreign = self._foreign - event.binds | event.foreign
         if event.imports:
             self.modules = self.modules | (event.binds if not event.reads else set())
         else:
             self._values |= event.binds
-        now = self._libraries, self._calm, self.modules, self._lending
+        now = self._libraries, self._calm, self._foreign, self.modules, self._lending
         changed = set[str]().union(*map(operator.xor, known, now))
         changed |= self._later.update(event.later) | self._asleep.update(event.asleep)
         changed |= self._changes.update(event.changes)
@@ -459,11 +486,25 @@ class Past:
     def _note_touched(self, at: int, event: Event) -> Set[str]:
         assert isinstance(event, Statement)
         touched = self._touched_by(event)
+        if self.haunted and not (event.imports or event.changes or event.is_literal):
+            touched = touched | self.haunted
         way = self._later.ends(event.touches | event.borrowed)
         self._touched[at] = touched, way | self._changes.ends(way) | self._asleep.ends(way)
         _note(self._touching, touched, at)
         self._mentioned |= touched
         return touched
+
+    def _haunt(self, event: Statement) -> None:
+        """Note what any code may change from here on, by what a statement gives away."""
+        if event.changes:
+            self._giving.update(dict.fromkeys(event.changes, (event.kept, event.stores | event.risks)))
+            self._givers |= event.changes.keys() if event.kept else set()
+            return
+        givers = self._givers & self._asleep.ends(event.reads) if self._givers else ()
+        if given := set(event.kept).union(*(self._giving[name][0] for name in givers)):
+            called = self._changes.ends(self._later.ends(given)) & self._giving.keys()
+            changed = (given - self._giving.keys()).union(*(self._giving[name][1] for name in called))
+            self.haunted |= changed - self._giving.keys() - self.modules
 
     def _forget(self, names: Set[str]) -> None:
         """Forget the origins that have to do with these names."""
@@ -475,7 +516,9 @@ class Past:
         if not names:
             return NOTHING
         if self._acts is None:
-            self._acts = Past(event for event in self.statements if event.reads or not event.imports)
+            self._acts = Past()
+            for event in self.statements:
+                self._acts.act(event)
         return self._acts.origin(*names)
 
     def _ways_to(self, modules: Iterable[str], *, above: bool = True) -> set[str]:
@@ -653,7 +696,7 @@ class Past:
         }
 
     def _files_of(self, names: Set[str]) -> Set[str]:
-        """What stands for the files into which values of these names write."""
+        """What stands for the files into which values of these names write, and for figures."""
         return frozenset[str]().union(*map(self._files.__getitem__, names & self._files.keys()))
 
     def _touched_by(self, event: Statement) -> Set[str]:
@@ -670,6 +713,8 @@ class Past:
         )  # by more than calls: a calm function is none the worse for those
         modules = (self._asleep.ends(touched) & self.modules) - self._calm
         found = {name for name in ends if name in more or not self._is_calm(name)} | modules
+        if event.gives:  # functions of libraries that are called for what they give change nothing else
+            found -= event.called & self._foreign
         if "builtins" in touched:
             return found
         return {name for name in found if name in event.stores or not self._is_builtin(name)}
@@ -809,6 +854,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     inside = source.nodes(node)
     texts = frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
     touches, for_sure, called = changing.touched(inside, told, _EASING)
+    local = changing.local(inside) - names.reads - names.binds
+    touches -= local
     held = changing.held_by(node, told)
     acts, opens, spoken = set[str](), "", frozenset[str]()
     varying, at_once = frozenset[str](), frozenset[str]()
@@ -824,13 +871,16 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         others = (one.name for one in node.names if one.asname or one.name in lender.stand_ins.values)
         opens = next(filter(may_vary, others), "")
     tops = {name.partition(".")[0] for name in names.imports or ("?",)}
-    lent = lender(spoken, names.imports)
+    extension = source.extension_loaded(node)
+    loaded = {"load_ipython_extension"} if extension is not None else set[str]()
+    lent = lender(spoken | loaded, names.imports | ({extension} if extension is not None else set()))
+    is_own = told.module_of(extension or "") is not None  # it may do anything
     lender.stand_ins.note(node, names, words | lent.words)
     by_others = {*_lent_acts(lent.words)} - acts
     bound = names.binds | names.deletes
     rebound = bound - {node.name} if isinstance(node, _DEFINITIONS) else frozenset[str]()  # `global x`
     return Statement(
-        essence.lean_digest(module) + (lent.digest if by_others else ""),
+        essence.lean_digest(module) + (lent.digest if by_others or is_own else ""),
         bound,
         names.renews,
         names.awake,
@@ -845,10 +895,11 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         frozenset(changing.risked(inside, told)) & names.reads,
         frozenset(changing.keepers(inside, told)),
         frozenset(changing.borrowed(inside, told)),
+        frozenset(changing.kept(inside, told)) - local,
         isinstance(node, _DEFINITIONS) and node.name in told.lending,
         {one: essence.of_module(told.texts[one]) for one in changing.taken(node, inside, told)},
         names.imports,
-        names.dynamic or not spoken.isdisjoint(_IMPORTING),
+        names.dynamic or not spoken.isdisjoint(_IMPORTING) or is_own,
         "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
         varying,
         frozenset(word for text in texts for word in source.identifiers(text) if may_vary(word)),
@@ -860,6 +911,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         names.binds if tops <= _KNOWN else frozenset(),
         names.binds if (tops <= _CALM and is_import) or _is_calm(node) else frozenset(),
         _literal(node),
+        names.binds - told.own.keys() - told.borne.keys() if is_import else frozenset(),
+        isinstance(node, ast.Assign | ast.AnnAssign),
     )
 
 
@@ -887,7 +940,7 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
     """What stands for what the code does to the random generators, the surroundings and files when it runs."""
     if _draws(words):
         yield CHANCE
-    topics = {_OF_SURROUNDINGS[word] for word in words & _OF_SURROUNDINGS.keys()}
+    topics = _topics(words)
     if "environ" in topics and words.isdisjoint(_SETTING_ENVIRON) and not _uses_of_environ(inside) - {"asked"}:
         topics.discard("environ")
     if "path" in topics and "sys" not in words and not any(getattr(one, "id", "") == "path" for one in inside):
@@ -901,6 +954,8 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
     if topics:
         yield SURROUNDINGS
         yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})
+    if _draws_figures(words):
+        yield FIGURES
     if "environ" in topics:
         keywords = (one.arg for one in inside if isinstance(one, ast.keyword) and one.arg)
         names = {*keywords, *(match[0] for text in texts if (match := _VARIABLE.match(text)))} - {"env", "set_env"}
@@ -941,20 +996,33 @@ def _lent_acts(words: Set[str]) -> Iterator[str]:
     """The same for code of modules, of which only the words are known."""
     if _draws(words):
         yield CHANCE
-    topics = {_OF_SURROUNDINGS[word] for word in words & _OF_SURROUNDINGS.keys()}
+    topics = _topics(words)
     topics -= {"path"} if "sys" not in words else set()
     if topics:
         yield SURROUNDINGS
         yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})
+    if _draws_figures(words):
+        yield FIGURES
     if "environ" in topics:
         yield from ("<surroundings environ *>", "<surroundings environ ?>")
     if _writes(words, words):
         yield from ("<files ?>", "<files *>")
 
 
+def _topics(words: Set[str]) -> set[str]:
+    """The parts of the surroundings that code with these words may set."""
+    found = {_OF_SURROUNDINGS[word] for word in words & _OF_SURROUNDINGS.keys()}
+    return found | ({"drawing"} if words >= {"style", "use"} or words >= {"seaborn", "set"} else set())
+
+
 def _draws(words: Set[str]) -> bool:
     """Whether code with these words may draw from the generators of libraries, or seed them."""
     return bool(words & _OF_CHANCE) or ("random_state" not in words and any("random" in word for word in words))
+
+
+def _draws_figures(words: Set[str]) -> bool:
+    """Whether code with these words may draw on a figure that is open, or open one."""
+    return any("plot" in word or "pylab" in word or word.startswith("fig") or word == "hist" for word in words)
 
 
 def _writes(words: Set[str], texts: Collection[str]) -> bool:

@@ -66,6 +66,8 @@ class Reached:
     """Modules on the way, and those of the functions and types that are not the notebook's."""
     is_all: bool
     """Whether all data was walked."""
+    made: list[type]
+    """Classes that libraries made, and that have no name there: `dataclasses.make_dataclass(…)`."""
 
 
 def reach(
@@ -80,7 +82,9 @@ def reach(
     walk.walked = 0
     for value in also:
         walk.add(value)
-    return Reached(walk.run(()), walk.codes, walk.definitions, frozenset(walk.modules), not walk.data and walk.is_all)
+    names = walk.run(())
+    is_all = not walk.data and walk.is_all
+    return Reached(names, walk.codes, walk.definitions, frozenset(walk.modules), is_all, walk.made)
 
 
 def apart(way: Reached, namespace: Mapping[str, Any]) -> dict[str, list[list[str]]]:
@@ -90,13 +94,14 @@ def apart(way: Reached, namespace: Mapping[str, Any]) -> dict[str, list[list[str
     which the same variables lead count once: a dataclass with slots holds the class that it was made from.
     """
     found: dict[str, dict[int, Any]] = {}
-    for one in way.definitions:
+    for one in (*way.definitions, *way.made):
         if "<" not in one.__qualname__ and (issubclass(type(one), type) or one.__qualname__.isidentifier()):
             found.setdefault(one.__qualname__, {})[identity(one)] = one
     found = {name: several for name, several in found.items() if len(several) > 1}
     if not found:
         return {}
-    ways = {name: {*map(identity, reach([name], namespace).definitions)} for name in way.names & namespace.keys()}
+    led_from = {name: reach([name], namespace) for name in way.names & namespace.keys()}
+    ways = {name: {*map(identity, (*one.definitions, *one.made))} for name, one in led_from.items()}
     led = {
         name: sorted({tuple(sorted(one for one, ends in ways.items() if ident in ends)) for ident in several})
         for name, several in found.items()
@@ -231,6 +236,7 @@ _SPECIAL: Final = frozenset({*_GENERATORS, contextvars.ContextVar, threading.loc
 _OF_MODULES: Final = frozenset({types.ModuleType, types.BuiltinFunctionType})
 # type.__dict__ as a descriptor: a metaclass may hide or compute the `__dict__` and `__mro__` of its classes.
 _class_dict = type.__dict__["__dict__"].__get__
+_class_name = type.__dict__["__qualname__"].__get__
 _class_mro = type.__dict__["__mro__"].__get__
 
 
@@ -250,6 +256,7 @@ class _Reach:
         self.is_all = True
         self.codes: list[types.CodeType] = []
         self.definitions: list[Any] = []
+        self.made: list[type] = []
         self.modules: set[str] = set()
 
     def run(self, names: Iterable[str]) -> frozenset[str]:
@@ -296,11 +303,19 @@ class _Reach:
         module = _class_dict(value).get("__module__")
         if self.module is None or module != self.module:
             self.add_module(module)
+            if type(module) is str and not self.is_in_module(value, module):
+                self.made.append(value)
         else:
             self.definitions.append(value)
             self.add(type(value))
             for part in (*_class_mro(value), *tuple(_class_dict(value).values())):
                 self.add(part)
+
+    @staticmethod
+    def is_in_module(kind: type, module: str) -> bool:
+        """Whether a module has a class by its name, or had an object that has it."""
+        home, name = sys.modules.get(module), _class_name(kind)
+        return type(home) is not types.ModuleType or "." in name or vars(home).get(name) is kind
 
     def add_module(self, name: Any) -> None:
         if type(name) is str:

@@ -58,7 +58,7 @@ def look() -> dict[str, Any] | None:
         **{f"extension {name}": True for name in shell.extension_manager.loaded if name != "ckpt_magic"},
         "autoreload": _autoreload(shell),
         **_visited(shell),
-        "drawing": _drawing(),
+        "drawing": drawing(),
         **dict(_code(shell)),
     }
 
@@ -122,7 +122,7 @@ def _visited(shell: Any) -> dict[str, list[str]]:
     return {key: folders for key, folders in found.items() if folders}
 
 
-def _drawing() -> str | frozenset[str] | None:
+def drawing() -> str | frozenset[str] | None:
     """What draws figures instead of the inline backend; one with windows and their loop in a form that is refused."""
     parameters = getattr(sys.modules.get("matplotlib"), "rcParams", None)
     backend = dict.get(parameters, "backend") if parameters is not None else None  # reading it else may choose one

@@ -913,6 +913,15 @@ def only_asks_us(node: ast.AST) -> bool:
     return found is not None and found[0] == "run_line_magic" and found[1][0] in _ASKING_US
 
 
+def extension_loaded(node: ast.AST) -> str | None:
+    """The module that `%load_ext` or `%reload_ext` loads, which may do anything then; None for others, and for us."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    match _shell_call(call) if isinstance(call, ast.Call) else None:
+        case "run_line_magic", ["load_ext" | "reload_ext", name] if name.strip() != "ckpt_magic":
+            return name.strip()
+    return None
+
+
 _ASKING_US: Final = frozenset(f"ckpt_{word}" for word in ("start", "status", "accept", "verify", "diff", "clear"))
 
 

@@ -86,7 +86,8 @@ class StandIns:
         if not names.imports:
             self.values |= names.renews
         if isinstance(node, ast.Import):
-            self._known.update(dict.fromkeys(names.binds, _StandIn(is_imported=True)))
+            parts = frozenset(part for one in node.names if one.asname for part in one.name.split("."))
+            self._known.update(dict.fromkeys(names.binds, _StandIn(parts, is_imported=True)))
         elif isinstance(node, ast.ImportFrom):
             for one in node.names:
                 words, makes = frozenset({one.name, (node.module or "").rpartition(".")[2]}), _gives_more(one.name)

@@ -222,9 +222,10 @@ _ALIASES: Final = ("typing", "types")
 
 
 def names_of(cls: type) -> str:
-    """The qualified name of a class, and its name if that is another one."""
-    own, name = cls.__qualname__, cls.__name__
-    return own if own.rpartition(".")[2] == name else f"{own} {name}"
+    """The qualified name of a class, its name if that is another one, and the module that its body may have named."""
+    own, name, module = cls.__qualname__, cls.__name__, cls.__module__
+    names = own if own.rpartition(".")[2] == name else f"{own} {name}"
+    return names if module == "__main__" else f"{names} {module}"
 
 
 def kind_of(obj: Any) -> str:

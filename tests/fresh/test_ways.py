@@ -812,6 +812,39 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "y = float(np.random.rand())", {}, cell("d.sample(3)")),
     ("a draw of a library", "import networkx as nx, random\nrandom.seed(1)", "y = random.random()", {},
      cell("g = nx.gnp_random_graph(5, 0.5)")),
+    # -- what any code may call, which a library was given
+    ("what a handler is told", "import logging\nout = []\nclass Tool(logging.Handler):\n"
+     "    def emit(self, record): out.append(record.getMessage())\nlogging.getLogger('way').addHandler(Tool())\n# %%\n"
+     "logging.getLogger('way').error('a')", "y = list(out)", {}, text("error('a')", "error('b')")),
+    ("what is called in place of a library's function", "import textwrap\nout = []\ndef note(one): out.append(one)\n"
+     "textwrap.wrap = note\n# %%\nimport way_mod\nway_mod.go('a')", "y = list(out)",
+     {"way_mod.py": "import textwrap\ndef go(x): textwrap.wrap(x)\n"}, text("go('a')", "go('b')")),
+    ("what an operator calls", "import numpy as np\nout = []\ndef note(kind, flag): out.append(kind)\n"
+     "np.seterrcall(note)\nnp.seterr(all='call')\n# %%\nz = np.ones(1) / 2", "y = list(out)", {}, text("/ 2", "/ 0")),
+    ("the same, by a lambda that a function hands over", "import sys\nout = []\ndef hand(): sys.excepthook = lambda *a: out.append(a)"
+     "\nhand()\n# %%\nimport way_mod\nway_mod.go(1)", "y = len(out)",
+     {"way_mod.py": "import sys\ndef go(n):\n    for _ in range(n): sys.excepthook(1, 2, 3)\n"}, text("go(1)", "go(2)")),
+    # -- what libraries hold for all
+    ("an open figure, by a function", "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\n"
+     "def name(t): plt.title(t)\n# %%\n%%step 1\nfig = plt.figure()\nplt.plot([1])\n# %%\nname('a')",
+     "y = fig.axes[0].get_title()\nplt.close('all')", {}, text("name('a')", "name('b')")),
+    ("an option that a theme sets", "import seaborn as sns\n# %%\nsns.set_theme(style='dark')",
+     "import matplotlib.pyplot as plt\ny = plt.rcParams['axes.grid']\nplt.rcdefaults()", {}, text("'dark'", "'darkgrid'")),
+    ("an attribute of a module that the step imports itself", "import colorsys\n# %%\ncolorsys.way = 1",
+     "import colorsys\ny = getattr(colorsys, 'way', 0)", {}, text("= 1", "= 2")),
+    ("the same, set no more", "import colorsys\nvars(colorsys).pop('way', None)\n# %%\ncolorsys.way = 1",
+     "import colorsys\ny = getattr(colorsys, 'way', 0)", {}, text("colorsys.way = 1", "pass")),
+    ("what a level is called", "import logging\n# %%\nlogging.addLevelName(10, 'a')",
+     "import logging\ny = logging.getLevelName(10)\nlogging.addLevelName(10, 'DEBUG')", {}, text("'a'", "'b'")),
+    # -- what a call makes
+    ("a class that a call made, made again", "from collections import namedtuple\nP = namedtuple('P', 'a b')\n# %%\n%%step 1\n"
+     "p = P(1, 2)\n# %%\nx = 1", "y = isinstance(p, P)", {}, text("x = 1", "P = namedtuple('P', 'a b')")),
+    ("the same of a class that has no name in its module", "import dataclasses\nP = dataclasses.make_dataclass('P', ['a'])\n# %%\n"
+     "%%step 1\np = P(1)\n# %%\nx = 1", "y = isinstance(p, P)", {}, text("x = 1", "P = dataclasses.make_dataclass('P', ['a'])")),
+    ("annotations that were set", "def f(x): return x\nf.__annotations__ = {'x': int}", "y = str(f.__annotations__)", {},
+     text("int", "str")),
+    ("a module that the body of a class names", "class A:\n    __module__ = 'way_a'", "y = A.__module__", {},
+     text("way_a", "way_b")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
@@ -908,6 +941,12 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("z = 1", "print(k, len(k), k.total, list(k))")),
     ("what a function gives, looked at", "def get(): return b\n# %%\n%%step 1\nb = [1]\n# %%\nx = 1", "y = sum(b)", {},
      text("x = 1", "print(get(), len(get()))")),
+    ("what a library gives that nobody knows", "import networkx as nx\n# %%\ng = nx.path_graph(3)",
+     "y = nx.number_of_nodes(nx.path_graph(4))", {}, text("path_graph(3)", "path_graph(5)")),
+    ("a library that the step imports itself", "import pandas as pd\n# %%\nd = pd.DataFrame({'a': [1]})\npd.to_datetime('2020')",
+     "import pandas as pd\ny = len(pd.Series([1]))", {}, text("'2020'", "'2021'")),
+    ("what a function has a name for that others have, too", "b = [1]\ndef f(b): b.append(2); return len(b)\n# %%\nx = f([3])",
+     "y = sum(b)", {}, text("f([3])", "f([4])")),
 ]  # fmt: skip
 
 # always stale, with a word of the reason
@@ -994,6 +1033,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(path / "site-packages"))
     monkeypatch.setattr(textwrap, "wrap", textwrap.wrap)
     monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     # modules of the tests count as the user's own; the project has none of those that other files loaded
     own_modules = owned.own_modules
     others = {*own_modules()}
@@ -1001,7 +1041,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     rgb_to_hsv = colorsys.rgb_to_hsv
     finders = sys.meta_path[:]
     environ, limit = dict(os.environ), sys.getrecursionlimit()
+    errors = np.geterr()
     yield path
+    np.seterr(**errors)
+    np.seterrcall(None)
     os.environ.clear()
     os.environ.update(environ)
     time.tzset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import collections
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -359,6 +360,7 @@ def _enum_twin(cls: Any, bases: tuple[type, ...], values: dict[str, Any]) -> Any
                 twin.__bases__ = cls.__bases__
     except (TypeError, ValueError, AttributeError):  # what enum raises for values that it cannot take
         return None
+    _leave_family(twin)
     if cls._member_type_ is not object and any(
         not cls._member_type_.__eq__(twin._member_map_[name], member)
         for name, member in cls._member_map_.items()
@@ -368,6 +370,21 @@ def _enum_twin(cls: Any, bases: tuple[type, ...], values: dict[str, Any]) -> Any
     same_names = twin._member_names_ == cls._member_names_ and list(twin._member_map_) == list(cls._member_map_)
     same = same_names and all(twin._member_map_[n]._name_ == m._name_ for n, m in cls._member_map_.items())
     return twin if same else None
+
+
+def _leave_family(twin: type) -> None:
+    """Be none of the subclasses that its bases tell of: a class lives until a collection."""
+    libraries = [base for base in twin.__mro__ if importable(base)]
+    kind: Any = next(base for base in libraries if not issubclass(base, enum.Enum))
+    for base in (_base_over(kind), kind, *libraries):
+        with contextlib.suppress(TypeError):  # its objects have another layout
+            type.__setattr__(twin, "__bases__", (base,))
+            return
+
+
+@functools.lru_cache(maxsize=8)
+def _base_over(kind: type) -> type:
+    return type("_Base", (kind,), {})
 
 
 def equal(a: Any, b: Any) -> bool:

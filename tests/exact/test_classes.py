@@ -2079,6 +2079,23 @@ r = [cls is One for cls in Base.__subclasses__()], [cls is Other for cls in One.
     starts=(2, 3, 4),
 )
 scenario(
+    "the subclasses of an enum without members are those of the notebook alone",
+    """
+%%step 1
+import enum
+class Base(enum.Enum):
+    def lower(self): return self.name.lower()
+class One(Base): A = 1
+class Mixed(float, enum.Enum): A = 1.5
+%%step 2
+class Other(Base): B = One.A
+%%step 3
+r = [cls.__name__ for cls in Base.__subclasses__()]
+assert r == ["One", "Other"] and not [c for c in float.__subclasses__() if c is not Mixed and c.__module__ == "__main__"]
+""",
+    starts=(2, 3, 4),
+)
+scenario(
     "attributes of objects whose type has some that a module owns",
     """
 %%step 1

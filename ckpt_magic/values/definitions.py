@@ -109,12 +109,12 @@ class Definitions(Functions):
         family = [member for member in self._family(cls).values() if identity(member) not in self._written]
         self._written.update(map(identity, family))
         self._pending.update(map(identity, family[:-1]))
-        blocks = Later(lambda: (tuple, (tuple(block for member in family for block in self._all_blocks(member)),)))
+        blocks = Later(lambda _: (tuple, (tuple(block for member in family for block in self._all_blocks(member)),)))
         return (*self._skeleton(cls), (blocks,), None, None, operator.is_)
 
     def _all_blocks(self, cls: type) -> Iterator[Any]:
         yield from self._class_blocks(cls)
-        yield Later(lambda: (tuple, (self._end_of(cls),)))
+        yield Later(lambda _: (tuple, (self._end_of(cls),)))
 
     def _end_of(self, cls: type) -> tuple[()]:
         """From here on the methods of a class are met where they are: in the class, which may be a live one."""
@@ -136,7 +136,7 @@ class Definitions(Functions):
         method = self._methods.get(identity(function))
         if method is None:
             build = self._by_value if generated is None else self._by_dataclass
-            method = self._methods[identity(function)] = Later(lambda: build(function, method))
+            method = self._methods[identity(function)] = Later(functools.partial(build, function))
         if function is value:
             return method
         form, _ = self._forms.setdefault(("method", identity(value)), (Form(type(value), method), value))

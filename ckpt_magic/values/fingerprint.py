@@ -203,7 +203,8 @@ def _look_beside(
         if owned.at(path) is obj and vars(sys.modules[path[0]]) is not look.namespace:  # a script may be a module
             paths[ident] = path
     while paths:
-        found = look.beside(paths).look(value, memo)
+        with contextlib.closing(look.beside(paths)) as again:
+            found = again.look(value, memo)
         if len(found.owned) == len(paths) or not found.is_comparable:
             found.owned = {path: libraries.digest(path, look.namespace) for path in found.owned}
             found.extend(found.owned)
@@ -255,10 +256,10 @@ class _Libraries:
                 del self._first[one], self._meanwhile[one]
 
     def _look(self, obj: Any, namespace: dict[str, Any]) -> str | None:
-        look = _LookInside(namespace)
-        if type(obj) is not set:
-            return _look_beside(obj, look, look.look(obj), self, inside=True).digest
-        found = [look.look(one).digest for one in obj]  # in an order that is another one in each kernel
+        with contextlib.closing(_LookInside(namespace)) as look:
+            if type(obj) is not set:
+                return _look_beside(obj, look, look.look(obj), self, inside=True).digest
+            found = [look.look(one).digest for one in obj]  # in an order that is another one in each kernel
         return None if None in found else hash_at_once(repr(sorted(map(str, found))).encode())
 
 
@@ -331,6 +332,12 @@ class Look(ValuePickler):
             self.memo = {id(obj): (_FIRST_PLACE + at, obj) for at, obj in enumerate(objects)}
 
     _is_of_part = False
+
+    def close(self) -> None:
+        """Let go of all that was met, also in parts of values."""
+        if self._inner is not None:
+            self._inner.close()
+        super().close()
 
     def look(self, value: Any, memo: pickle.Pickler | None = None) -> Seen:
         """Look at one value; gives `memo` the memory of what was written."""

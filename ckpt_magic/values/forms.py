@@ -76,17 +76,20 @@ class Owned:
 
 
 class Later:
-    """A call that is built when the pickler comes to it."""
+    """A call that is built when the pickler comes to it.
+
+    `build` is given what stands for the call: if it held that itself, all that it knows would live until a collection.
+    """
 
     __slots__ = ("build",)
 
-    def __init__(self, build: Callable[[], Reduced]) -> None:
+    def __init__(self, build: Callable[[Later], Reduced]) -> None:
         self.build = build
 
     @property
     def reduced(self) -> Reduced:
         """The call, as it is now."""
-        return self.build()
+        return self.build(self)
 
 
 class Items:

@@ -110,6 +110,7 @@ class ValuePickler(pickle.Pickler):
     def close(self) -> None:
         """Let go of all that was met: the reducers belong to the pickler, so it would stay until a collection."""
         self.clear_memo()
+        vars(self.definitions).clear()
         vars(self).clear()
 
     def _known_reducers(self) -> dict[type, Callable[[Any], Any] | None]:

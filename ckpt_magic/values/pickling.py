@@ -167,7 +167,7 @@ def _top_form(
     if is_cell:
         value: Any = Form(CALL, operator.ior, shell, _outer(items, namespace, shell))
     else:
-        rest = Later(lambda: _globals(known))
+        rest = Later(lambda _: _globals(known))
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
     extras = _outer(contents.extras, namespace, shell)
     named = itertools.chain(_of_libraries(owned), _of_settings(pickler, settings))
@@ -202,7 +202,7 @@ def _met_by_name(pickler: ValuePickler, named: Iterable[tuple[Form, Any]]) -> It
         forms[id(form)] = form, obj
         yield form
     if forms:
-        yield Later(lambda: _exchanged(pickler, forms))
+        yield Later(partial(_exchanged, pickler, forms))
 
 
 def _of_libraries(paths: Iterable[Path]) -> Iterator[tuple[Any, Any]]:
@@ -238,7 +238,7 @@ def _of_trees(pickler: ValuePickler, trees: Iterable[tuple[Any, tuple[Any, ...]]
         yield Later(partial(_exchanged, pickler, {id(form): (form, value)}))
 
 
-def _filled(pickler: ValuePickler, value: Any) -> Reduced:
+def _filled(pickler: ValuePickler, value: Any, _: Later) -> Reduced:
     """Make an empty container and put in what the value holds, in the fast mode."""
 
     def start() -> Iterator[Any]:
@@ -250,11 +250,11 @@ def _filled(pickler: ValuePickler, value: Any) -> Reduced:
     return list, (), None, itertools.chain(start(), value)
 
 
-def _exchanged(pickler: ValuePickler, forms: Mapping[int, tuple[Form | Later, Any]]) -> Reduced:
+def _exchanged(pickler: ValuePickler, forms: Mapping[int, tuple[Form | Later, Any]], _: Later) -> Reduced:
     """Put objects in the place of their forms in the memory of the pickler, which has just written those."""
     pickler.fast = False
     memo = pickler.memo.copy()
-    for ident, (_, obj) in forms.items():
+    for ident, (_form, obj) in forms.items():
         place, _ = memo.pop(ident)
         memo[id(obj)] = place, obj
     pickler.memo = memo

@@ -360,6 +360,29 @@ r = w() is k, wd['k'] is k
 """,
 )
 scenario(
+    "a function that a signal holds weakly, below a class with methods, dies with its name",
+    """
+%%step 1
+import weakref
+class Signal:
+    def __init__(s): s.subs = []
+    def connect(s, f): s.subs.append(weakref.ref(f)); return f
+    def emit(s): return [f() for ref in s.subs if (f := ref()) is not None]
+class Account: changed = Signal()
+seen = []
+%%step 2
+@Account.changed.connect
+def watch(): seen.append(1)
+Account.changed.emit()
+%%step 3
+def watch(): seen.append(2)
+Account.changed.emit()
+assert Account.changed.subs[0]() is None and seen == [1]  # in the full run, too: nothing of ours holds it
+%%
+r = list(seen)
+""",
+)
+scenario(
     "a name for a list that a library owns",
     """
 %%step 1

@@ -25,7 +25,7 @@ import pytest
 from IPython.core.magic import MagicAlias
 
 from ckpt_magic.errors import CheckpointUnreadableError
-from ckpt_magic.values import ambient, generators, shell
+from ckpt_magic.values import ambient, generators, options, shell
 from ckpt_magic.values.ambient import Change
 
 
@@ -659,3 +659,53 @@ def test_a_step_runs_whose_magic_a_library_registers_only_when_it_is_called(
     assert actions("none") == ["ran", "ran", "ran"]
     assert actions("end") == ["restored", "ran", "restored"]
     assert capsys.readouterr().out.count("loaded") == 2, "that of the step, shown again"
+
+
+def test_options_of_the_shell_come_back_and_a_formatter_of_a_library_makes_its_step_run(shell: Any) -> None:
+    """rich puts a formatter of its own in the place of the one that has the options of plain text."""
+    without = "nocolor" if shell.colors.islower() else "NoColor"  # as IPython of this version writes it
+    cells = (
+        f"%config Completer.greedy = True\n%config IPCompleter.use_jedi = False\n%colors {without}",
+        "import rich.pretty\nrich.pretty.install()",
+        "x = 1",
+    )
+    formatters = shell.display_formatter.formatters
+    plain_text, colors = formatters["text/plain"], shell.colors
+
+    def actions(start: str) -> list[str]:
+        shell.run_line_magic("config", "Completer.greedy = False")
+        shell.run_line_magic("config", "IPCompleter.use_jedi = True")
+        shell.run_line_magic("colors", colors)
+        formatters["text/plain"] = plain_text
+        shell.run_line_magic("ckpt_start", start)
+        for number, cell in enumerate(cells, 1):
+            assert shell.run_cell(f"%%step {number} --name m\n{cell}").success
+        (pipeline,) = shell._ckpt_magic.registry.pipelines().values()
+        assert (shell.Completer.greedy, shell.Completer.use_jedi, shell.colors.lower()) == (True, False, "nocolor")
+        assert type(formatters["text/plain"]).__name__ == "RichFormatter"
+        return [one.state for one in pipeline.steps.values()]
+
+    try:
+        assert actions("none") == ["ran", "ran", "ran"]
+        assert actions("end") == ["restored", "ran", "restored"]
+    finally:
+        formatters["text/plain"] = plain_text
+        shell.run_line_magic("colors", colors)
+
+
+def test_options_of_jax_are_read_and_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"jax_enable_x64": False, "jax_platforms": "cpu", "jax_numpy_rank_promotion": "allow"}
+    fake: Any = types.ModuleType("jax")
+    fake.config = types.SimpleNamespace(values=values, update=values.__setitem__)
+    monkeypatch.setitem(sys.modules, "jax", fake)
+
+    before = options.look({"jax"})["jax"]
+    fake.config.update("jax_enable_x64", True)
+    after = options.look({"jax"})["jax"]
+
+    assert "jax_platforms" not in after
+    for first in (before, None):  # imported before, or by the step
+        assert options.changes("jax", first, after) == {"jax_enable_x64": True}
+    values["jax_enable_x64"] = False
+    options.write("jax", options.wanted("jax", {"jax_enable_x64": True}))
+    assert values["jax_enable_x64"] is True

@@ -99,7 +99,9 @@ class Use:
             return True
         if source == PLACE:
             return self._may_read_place(name, is_added)
-        if source == "shell" and (name in _OF_MAGICS or name.startswith(("alias ", "%alias ", "extension "))):
+        if source == "shell" and (
+            name in _OF_MAGICS or name.startswith(("alias ", "%alias ", "extension ", "config "))
+        ):
             return False  # only a magic asks for it, and code with magics is open
         if source in _TEXT or name.startswith(("display.", "print option ")):
             shows = "text" in self.shown or self._has(_SHOWING)
@@ -365,7 +367,7 @@ _CALM: Final = frozenset(
 _LIBRARIES: Final = frozenset({"pandas", "sklearn", "polars", "torch", "jax"})
 _TEXT: Final = frozenset({"numpy printing", "shell"})
 _DRAWING: Final = frozenset({"matplotlib", "inline"})
-_OF_MAGICS: Final = frozenset({"autoreload", "pdb", "xmode"})
+_OF_MAGICS: Final = frozenset({"autoreload", "pdb", "xmode", "colors", "use_jedi"})
 _PARSERS: Final = frozenset({"argparse", "getopt", "optparse", "fileinput", "unittest"})
 _CWD: Final = frozenset({"getcwd", "cwd", "abspath", "realpath", "resolve", "absolute", "chdir", "curdir"})
 _PATH: Final = frozenset({"path", "addsitedir", "site"})

@@ -73,6 +73,7 @@ _OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("setlocale", "tzset", "umask", "seterr", "seterrcall", "setrecursionlimit"), "rest"),
     **dict.fromkeys(("set_int_max_str_digits", "setswitchinterval", "set_threshold", "setdefaulttimeout"), "rest"),
 }
+_OF_COMPLETION: Final = re.compile(r"(IP)?Completer\.")
 _SETTING_ENVIRON: Final = {word for word, topic in _OF_SURROUNDINGS.items() if topic == "environ"} - {"environ"}
 _OTHER_OPTIONS: Final = frozenset({"mode", "compute", "future", "io", "plotting", "styler"})
 _EASING: Final = _OF_CHANCE | _OF_SURROUNDINGS.keys()
@@ -948,7 +949,8 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
     if "libraries" in topics and "display" in words and words.isdisjoint(_OTHER_OPTIONS):
         topics = topics - {"libraries"} | {"text"}
     if "run_line_magic" in words and "config" in texts:
-        topics |= {"text", "drawing"}
+        of_figures = any(text.startswith("InlineBackend.") for text in texts)
+        topics |= {"drawing"} if of_figures else {"text"} - {"text" for text in texts if _OF_COMPLETION.match(text)}
     if any(text.startswith("jax_") for text in texts):
         topics.add("libraries")
     if topics:

@@ -147,11 +147,20 @@ def is_missed(value: Any) -> bool:
 
 def parts_of(value: Any) -> Any:
     """What is in a container now; None for what is none."""
-    return value.copy() if type(value) in CONTAINERS else None
+    if type(value) in CONTAINERS:
+        return value.copy()
+    return dict.copy(value) if is_dict(value) else None
+
+
+def is_dict(value: Any) -> bool:
+    """Whether an object is a dict, or of a class of it that is filled and emptied as any dict is."""
+    kind = type(value)
+    return issubclass(kind, dict) and all(getattr(kind, name) is getattr(dict, name) for name in _FILLING)
 
 
 def has_other_parts(before: Any, now: Any) -> bool:
     """Whether a container has other objects in it than before; a tuple of the same objects is no other one."""
+    now = now if type(now) in CONTAINERS else parts_of(now)
     if before is None or type(before) is not type(now) or len(before) != len(now):
         return before is not None
     pairs = (
@@ -270,6 +279,7 @@ def pour(live: Any, content: Any) -> None:
 _HOSTS: Final = frozenset(
     {"IPython", "asyncio", "comm", "ipykernel", "tornado", "traitlets", "zmq", "_pytest", "ckpt_magic"}
 )
+_FILLING: Final = ("__setitem__", "__delitem__", "__getitem__", "__iter__", "items", "keys", "pop", "update", "clear")
 CONTAINERS: Final = frozenset(
     {
         dict,

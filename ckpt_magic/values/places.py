@@ -40,6 +40,7 @@ from ckpt_magic.values.owners import (
     holds_instances,
     inside_function,
     inside_of,
+    is_dict,
     is_handled,
     is_host,
     is_missed,
@@ -496,6 +497,8 @@ class Places:
         parts = (name.partition(":") for name in _PATCHED_BY_OTHERS)
         kinds = (getattr(sys.modules.get(module), part, None) for module, _, part in parts)
         todo += [kind for kind in kinds if kind is not None]
+        if any("register" in word for word in reads):
+            todo += [sys.modules[name] for name in _FILLED_BY_OTHERS if name in sys.modules]
         for own in self._own.values():
             reads = reads | own.words.read
             todo += vars(own.module).values()
@@ -614,7 +617,7 @@ class Places:
 
 def _is_filled(before: Any, now: Any) -> bool:
     """Whether a container of a library holds objects that it did not hold, which can change."""
-    if type(now) not in CONTAINERS:
+    if type(now) not in CONTAINERS and not is_dict(now):
         return False
     old = {identity(part) for part in _parts(before)}
     return any(identity(part) not in old and comes_anew(part) for part in _parts(now))
@@ -650,9 +653,12 @@ _OWNERS: Final = 300
 _STREAMS: Final = frozenset({"sys:stdin", "sys:stdout", "sys:stderr"})
 _CHANGED_BY_CALLS: Final = {
     "copyreg:": ("dispatch_table",),
+    "matplotlib.units:": ("registry",),
+    "pandas.plotting._matplotlib.converter:": ("_mpl_units",),
     "sqlite3:": ("adapters", "converters"),
     "xml.etree.ElementTree:": ("_namespace_map",),
 }
+_FILLED_BY_OTHERS: Final = ("matplotlib.units", "pandas.plotting._matplotlib.converter")  # `pandas.plotting.register_…`
 _PATCHED_BY_OTHERS: Final = (
     *("pandas:DataFrame", "pandas:Series", "pandas:Index"),
     *("polars.dataframe.frame:DataFrame", "polars.lazyframe.frame:LazyFrame"),

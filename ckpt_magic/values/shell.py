@@ -19,6 +19,7 @@ INLINE: Final = "matplotlib_inline.backend_inline"
 
 _TRAITS: Final = ("ast_node_interactivity", "autocall", "automagic")
 _PLAIN_TEXT: Final = ("pprint", "float_precision", "max_seq_length", "max_width")
+_PLAIN: Final = (bool, int, float, str, list, tuple, dict)
 _WITHOUT_WINDOWS: Final = frozenset({"agg", "cairo", "nbagg", "notebook", "pdf", "pgf", "ps", "svg", "template"})
 _HOSTS: Final = ("IPython.", "ckpt_magic.")
 _FIGURES: Final = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
@@ -50,8 +51,11 @@ def look() -> dict[str, Any] | None:
     plain_text = shell.display_formatter.formatters["text/plain"]
     return {
         **{name: getattr(shell, name) for name in _TRAITS},
-        **{name: getattr(plain_text, name) for name in _PLAIN_TEXT},
+        **{name: getattr(plain_text, name) for name in _PLAIN_TEXT if hasattr(plain_text, name)},
         "xmode": shell.InteractiveTB.mode,
+        "colors": shell.colors,
+        "use_jedi": getattr(shell.Completer, "use_jedi", None),
+        **dict(_configured(shell)),
         "pdb": shell.call_pdb,
         **{f"alias {name}": command for name, command in shell.alias_manager.aliases},
         **dict(_magic_aliases(shell)),
@@ -74,6 +78,12 @@ def write(changes: dict[str, Any]) -> None:
             setattr(shell, key, value)
         elif key in _PLAIN_TEXT:
             setattr(shell.display_formatter.formatters["text/plain"], key, value)
+        elif key == "colors":
+            shell.run_line_magic("colors", value)
+        elif key == "use_jedi":
+            shell.Completer.use_jedi = value
+        elif kind == "config" and value is not None:
+            shell.run_line_magic("config", f"{name} = {value!r}")
         elif key == "xmode":
             shell.InteractiveTB.set_mode(mode=value)
         elif key == "pdb":
@@ -112,6 +122,14 @@ def not_there(changes: Mapping[str, Any]) -> str | None:
         if is_told and name not in shell.magics_manager.magics[kind]:
             return key
     return None
+
+
+def _configured(shell: Any) -> Iterator[tuple[str, Any]]:
+    """Options of what there is, which `%config` sets and keeps here; those of the inline figures are read from them."""
+    for section in shell.config.keys() - {"CkptMagics", "InlineBackend"}:
+        for name, value in shell.config[section].items():
+            if type(value) in _PLAIN:
+                yield f"config {section}.{name}", value
 
 
 def _visited(shell: Any) -> dict[str, list[str]]:
@@ -167,6 +185,8 @@ def _code(shell: Any) -> Iterator[tuple[str, Any]]:
             elif not _module(magic).startswith(_HOSTS):
                 yield f"{kind} magic {name}", _name(magic)  # only told, see `not_there`
     for mime, formatter in shell.display_formatter.formatters.items():
+        if not _module(formatter).startswith(_HOSTS):
+            yield f"display of all as {mime}", formatter
         printers = {**getattr(formatter, "type_printers", {}), **getattr(formatter, "deferred_printers", {})}
         for shown, printer in printers.items():
             if _is_made_here(printer):

@@ -197,17 +197,15 @@ r = threading.main_thread().seen is seen
     known="only modules and classes are looked at, and objects that names hold",
 )
 scenario(
-    "an object in a container of a kind that its library made",
+    "an object in a container that its library fills in a way of its own",
     """
 %%step 1
-import matplotlib.units
-class Mark: pass
-class Converter(matplotlib.units.ConversionInterface): pass
-converter = Converter(); matplotlib.units.registry[Mark] = converter
+import matplotlib.colors
+color = [0.1, 0.2, 0.3]; matplotlib.colors._colors_full_map['zz'] = color
 %%step 2
-converter.tag = [1]
+color[0] = 0.9
 %%step 3
-r = matplotlib.units.registry[Mark] is converter
+r = matplotlib.colors._colors_full_map['zz'] is color
 """,
     known="what else such a container does when it is filled, nobody knows",
 )

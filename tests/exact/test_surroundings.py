@@ -1021,6 +1021,40 @@ s = pl.DataFrame({'a': [1]}).zz.frame.shape, yaml.unsafe_load('!zz {a: 1}').a, y
     runs={4: "objects that the library has elsewhere"},
 )
 scenario(
+    "an object in a dict of a kind that its library made",
+    """
+%%step 1
+import matplotlib.units
+class Mark: pass
+class Converter(matplotlib.units.ConversionInterface): pass
+converter = Converter(); matplotlib.units.registry[Mark] = converter
+%%step 2
+converter.tag = [1]
+%%step 3
+r = matplotlib.units.registry[Mark] is converter
+%%step 4
+del matplotlib.units.registry[Mark]
+%%step 5
+q = Mark in matplotlib.units.registry
+""",
+)
+scenario(
+    "converters of dates, which pandas puts into matplotlib",
+    """
+%%step 1
+import pandas as pd, matplotlib.units as mu, matplotlib.dates
+n = {*mu.registry}
+%%step 2
+pd.plotting.register_matplotlib_converters()
+%%step 3
+kinds = type(mu.registry.get(pd.Timestamp)).__name__, len(mu.registry) > len(n)
+%%step 4
+pd.plotting.deregister_matplotlib_converters()
+%%step 5
+same = {*mu.registry} == n
+""",
+)
+scenario(
     "loops that run inside running ones",
     """
 %%step 1

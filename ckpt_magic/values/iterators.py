@@ -28,6 +28,7 @@ _ADVANCED: Final = """lambda view, way, at, size: (lambda iterator: ([next(itera
 # An iterator over groups has no value at hand, only the key of the group that it gave last.
 _BETWEEN: Final = """lambda kind, last, it, key, target: (lambda made: (
     made.__setstate__((target, None, target)), next(last(made, target)), made)[-1])(kind(it, key))"""
+_LEFT: Final = """lambda group, kind: (lambda groups: (group(groups, None), group(groups, None))[0])(kind(()))"""
 _CALLED: Final = "lambda: (lambda iterator: (next(iterator, 0), iterator)[1])(iter(int, 0))"
 _ENDED: Final = "lambda items: (lambda iterator: (list(iterator), iterator)[1])(iter(items))"  # it lets go of them
 _OVER_NOTHING: Final = """lambda: (lambda iterator: (list(iterator), iterator)[1])(
@@ -53,6 +54,8 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
     for one in (b"", bytearray(), array.array("b"), "é"):
         found[type(iter(one))] = _or_at_its_end(known.evaluated(_ENDED), (one,))
     found[type(iter(_Sequence()))] = _or_at_its_end(known.evaluated(_OVER_NOTHING), ())
+    group = vars(itertools)["_grouper"]
+    found[group] = _or_at_its_end(known.evaluated(_LEFT), (group, itertools.groupby))
     found |= {type(way(view)): _over_dict(view, way, known) for view in views for way in (iter, reversed)}
     ordered: Any = OrderedDict()
     found[type(iter(ordered))] = _over_ordered_dict(known)

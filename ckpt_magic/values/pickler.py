@@ -462,7 +462,7 @@ class ValuePickler(pickle.Pickler):
         if type(generator) is random.Random and vars(generator).keys() <= {"gauss_next"}:
             return NotImplemented
         state = Form(random.Random.setstate, generator, random.Random.getstate(generator))
-        parts = state, self.definitions.block(setattr, generator, vars(generator))
+        parts = self.definitions.block(setattr, generator, vars(generator)), state  # in the order of the attributes
         return copyreg.__newobj__, (type(generator),), parts, None, None, operator.is_  # type: ignore[attr-defined]
 
     def _lock(self, lock: Any) -> Any:

@@ -387,13 +387,14 @@ scenario(
 %%step 1
 import itertools
 groups = itertools.groupby([1, 2, 11, 12, 21], lambda n: n // 10); key, group = next(groups); first = next(group)
-ended = itertools.groupby([1]); list(ended); nones = itertools.groupby([None, None, 1]); next(next(nones)[1])
+left = [g for _, g in itertools.groupby([1, 2])]; ended = itertools.groupby([1]); list(ended); nones = itertools.groupby([None, None, 1]); next(next(nones)[1])
 %%step 2
 second = next(group)
 %%step 3
 key2, group2 = next(groups); third = next(group2), list(group), list(ended)
 %%step 4
 r = key2, list(group2), [(k, list(g)) for k, g in groups], [(k, list(g)) for k, g in nones]
+s = list(map(list, left)), type(left[0]) is type(group)
 del group, group2
 """,
 )

@@ -609,7 +609,7 @@ scenario(
 %%step 1
 import random
 class R(random.Random):
-    def __init__(self, s): super().__init__(s); self.n = 0
+    def __init__(self, s): self.seeded = [s]; super().__init__(s); self.n = 0
     def random(self): self.n += 1; return super().random()
 r = R(3); sr = random.SystemRandom()
 %%step 2

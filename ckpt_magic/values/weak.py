@@ -6,6 +6,8 @@ holds any more is gone in the file, too.
 
 from __future__ import annotations
 
+import functools
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -41,15 +43,14 @@ def _reference(reference: Any) -> Any:
 
 def _method(reference: Any) -> Any:
     found = reference()
-    if found is None or reference.__callback__ is not None and not _is_internal(reference.__callback__):
-        raise NotPicklableError("a weakref.WeakMethod that is dead, or has a callback")
-    return weakref.WeakMethod, (found,)
-
-
-def _is_internal(callback: Any) -> bool:
-    """Whether this is the callback by which a `weakref.WeakMethod` itself learns that its object is gone."""
-    contents = [cell.cell_contents for cell in callback.__closure__ or ()]
-    return callback.__module__ == "weakref" and None in contents
+    if found is None:  # as above; its object or its function may live on
+        function, owner = reference._func_ref(), weakref.ref.__call__(reference)
+        parts = Form(functools.partial, int) if function is None else function, Form(set) if owner is None else owner
+        return weakref.WeakMethod, (Form(types.MethodType, *parts),)
+    inner = reference.__callback__  # by which it learns that its object is gone, and which then calls the user's
+    held = dict(zip(inner.__code__.co_freevars, inner.__closure__, strict=True))
+    callback = held["callback"].cell_contents
+    return weakref.WeakMethod, (found,) if callback is None else (found, callback)
 
 
 def _proxy(proxy: Any) -> Any:

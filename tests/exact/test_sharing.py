@@ -383,6 +383,29 @@ r = list(seen)
 """,
 )
 scenario(
+    "weak methods whose object or function is gone, and those that call when it goes",
+    """
+%%step 1
+import weakref, types
+class C:
+    def m(s): return 1
+    def n(s): return 2
+class Reg:
+    def __init__(s): s.refs = []; s.gone = 0
+    def add(s, m): s.refs.append(weakref.WeakMethod(m, s.end))
+    def end(s, ref): s.refs.remove(ref); s.gone += 1
+c = C(); d = C(); f = lambda s: 3; reg = Reg(); reg.add(c.m); reg.add(d.n)
+ws = [weakref.WeakMethod(m) for m in (c.m, c.n, d.m, types.MethodType(f, d))]
+%%step 2
+del c; a = len(reg.refs), [w() is None for w in ws]
+%%step 3
+del f, C.n; b = len(reg.refs), reg.gone, [w() is None for w in ws], ws[0]._func_ref() is C.m
+%%step 4
+r = [w._func_ref() is None for w in ws], ws[0] == ws[1], ws[2]()()
+del d; s = reg.gone
+""",
+)
+scenario(
     "a name for a list that a library owns",
     """
 %%step 1

@@ -142,8 +142,9 @@ class Fitting:
             },
             before={
                 name: fingerprint.look(kernel.namespace[name], kernel.main, kernel.makers).digest
-                for name in meta["before"]
+                for name, then in meta["before"].items()
                 if name in here
+                and not (then is None and name in meta["seen"])  # it is told by its code, as what is read
             },
             sharing=self._sharing(meta),
             generators=kernel.chance.misfits(meta),

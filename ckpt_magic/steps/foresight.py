@@ -147,6 +147,7 @@ def _will_run(course: Course, cell: PlannedStep, meta: Meta | None) -> None:
     code = course.read(cell.tree)
     names = {*cell.code.names.binds, *(meta["groups"] if meta is not None else ())}
     names |= {name for one in (*before, *code) for name in one.touches if name.startswith("<")}
+    names |= {name for one in code if not one.changes for name in one.binds}  # by their texts, too: `exec("a = 1")`
     names |= past.haunted | ({CHANCE} if meta is not None and meta["moved"] else set())
     if meta is not None and meta["code"] == cell.code.digest and not meta["sets"]:
         names = {name for name in names if not name.startswith("<surroundings")}  # it asks, and sets nothing

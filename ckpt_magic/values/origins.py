@@ -878,6 +878,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     is_own = told.module_of(extension or "") is not None  # it may do anything
     lender.stand_ins.note(node, names, words | lent.words)
     by_others = {*_lent_acts(lent.words)} - acts
+    is_known = isinstance(node, ast.ImportFrom) or (names.dynamic and source.only_sets(inside))
     bound = names.binds | names.deletes
     rebound = bound - {node.name} if isinstance(node, _DEFINITIONS) else frozenset[str]()  # `global x`
     return Statement(
@@ -901,7 +902,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         {one: essence.of_module(told.texts[one]) for one in changing.taken(node, inside, told)},
         names.imports,
         names.dynamic or not spoken.isdisjoint(_IMPORTING) or is_own,
-        "code that may change any name" if names.dynamic and not isinstance(node, ast.ImportFrom) else opens,
+        "code that may change any name" if names.dynamic and not is_known else opens,
         varying,
         frozenset(word for text in texts for word in source.identifiers(text) if may_vary(word)),
         at_once,
@@ -1047,7 +1048,8 @@ def _varying(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns
     if it is a method of the user's own, unless files are asked so: `time * 2`, `df.time`, `model.run()`.
     """
     values = names.renews | stand_ins.values
-    yield from filter(may_vary, names.reads - (names.awake - names.fetches) - stand_ins.values)
+    given = _given_with_libraries(inside, stand_ins)
+    yield from filter(may_vary, names.reads - (names.awake - names.fetches) - stand_ins.values - given)
     imported = {one.asname or one.name for node in inside if isinstance(node, _IMPORTS) for one in node.names}
     yield from filter(may_vary, (one.name for node in inside if isinstance(node, ast.ImportFrom) for one in node.names))
     called = {id(node.func) for node in inside if isinstance(node, ast.Call)}
@@ -1057,6 +1059,8 @@ def _varying(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns
             if (word == "environ" and is_only_set) or (word == "run" and _base(node) == "asyncio"):
                 continue
             base = _base(node)
+            if word in given and base in stand_ins.foreign:
+                continue
             of_value = base not in imported and (base in values or base not in names.reads)
             if (
                 not of_value
@@ -1066,6 +1070,19 @@ def _varying(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns
                 and word not in stand_ins.told.spoken
             ):
                 yield word
+
+
+def _given_with_libraries(inside: Sequence[ast.AST], stand_ins: StandIns) -> set[str]:
+    """Words by which code asks libraries for data that comes with them, and never for a file: `load_iris()`."""
+    plain, others = set[str](), set[str]()
+    for node in inside:
+        if isinstance(node, ast.Call):
+            word = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            values = [*node.args, *(one.value for one in node.keywords)]
+            is_plain = word.startswith("load_") and word not in _OF_SURROUNDINGS
+            is_plain = is_plain and all(isinstance(one, ast.Constant) and type(one.value) is not str for one in values)
+            (plain if is_plain and _base(node.func) in stand_ins.foreign else others).add(word)
+    return plain - others
 
 
 def _base(node: ast.AST) -> str:

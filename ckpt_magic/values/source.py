@@ -889,7 +889,12 @@ def file_written(node: ast.AST) -> tuple[str, str, bool] | None:
 
 
 def code_run_by(node: ast.stmt) -> tuple[list[ast.stmt], bool] | None:
-    """The statements that `%time`, `%prun` and the like run, and whether they are all that is done; None for others."""
+    """The statements that `%time`, `exec("…")` and the like run, and whether that is all they do; None for others.
+
+    Variables that are set by their names are assignments: `globals()["x"] = 1`.
+    """
+    if (written := _written_out(node)) is not None:
+        return written, True
     call = node.value if isinstance(node, ast.Expr | ast.Assign) else None
     found = _shell_call(call) if isinstance(call, ast.Call) else None
     if found is None or not found[0].startswith("run_") or found[1][0] not in ("time", "prun", "capture"):
@@ -911,6 +916,61 @@ def only_asks_us(node: ast.AST) -> bool:
     call = node.value if isinstance(node, ast.Expr) else None
     found = _shell_call(call) if isinstance(call, ast.Call) else None
     return found is not None and found[0] == "run_line_magic" and found[1][0] in _ASKING_US
+
+
+def _written_out(node: ast.stmt) -> list[ast.stmt] | None:
+    """The statements that `exec` runs, or that do the same as one that sets variables by their names."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Name(id="exec"), args=[ast.Constant(value=str(text))], keywords=[])):
+            tree = parsed(text)
+            return tree.body if tree is not None else None
+        case ast.Assign(targets=[ast.Subscript(value=space, slice=ast.Constant(value=str(name)))], value=value):
+            return _bindings({name: value}) if _is_namespace(space) and name.isidentifier() else None
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=space, attr="update"), args=args, keywords=keywords)):
+            found = _items(args, keywords) if _is_namespace(space) else None
+            return _bindings(found) if found is not None else None
+    return None
+
+
+def _is_namespace(node: ast.expr) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="globals" | "locals" | "vars"), args=[], keywords=[]):
+            return True
+    return False
+
+
+def only_sets(inside: Iterable[ast.AST]) -> bool:
+    """Whether code with these nodes reaches variables that it does not name only to set them: `globals()[k] = v`."""
+    spaces, named = set[int](), list[ast.Name]()
+    for node in inside:
+        match node:
+            case ast.Name(id=name) if name in _REACHES_ALL:
+                named.append(node)
+            case ast.Subscript(value=ast.Call(func=space) as call, ctx=ast.Store()) if _is_namespace(call):
+                spaces.add(id(space))
+            case ast.Call(func=ast.Attribute(value=ast.Call(func=space) as call, attr="update")) if _is_namespace(call):
+                spaces.add(id(space))
+            case ast.Attribute(attr=word) if word in _REACHES_ALL_ATTRIBUTES | _EVALUATORS | {"modules", "query"}:
+                return False
+            case ast.Constant(value="__main__") | ast.alias(name="*" | "__main__"):
+                return False
+    return all(id(node) in spaces for node in named)
+
+
+def _items(args: Sequence[ast.expr], keywords: Sequence[ast.keyword]) -> dict[str, ast.expr] | None:
+    """What `update` is given, if all keys are written down and may be names."""
+    found: dict[str | None, ast.expr] = {}
+    for one in args:
+        if not isinstance(one, ast.Dict) or not all(isinstance(key, ast.Constant) for key in one.keys):
+            return None
+        found |= {getattr(key, "value", None): value for key, value in zip(one.keys, one.values, strict=True)}
+    found |= {one.arg: one.value for one in keywords}
+    names = {name: value for name, value in found.items() if isinstance(name, str) and name.isidentifier()}
+    return names if len(names) == len(found) else None
+
+
+def _bindings(values: Mapping[str, ast.expr]) -> list[ast.stmt]:
+    return [ast.Assign([ast.Name(name, ast.Store())], value) for name, value in values.items()]
 
 
 def extension_loaded(node: ast.AST) -> str | None:

@@ -63,6 +63,15 @@ class StandIns:
         self.told = Known(texts if texts is not None else {})
         self.values = set[str]()
 
+    @property
+    def foreign(self) -> Set[str]:
+        """Names that were imported, and not from the user's own modules."""
+        return (
+            {name for name, one in self._known.items() if one.is_imported}
+            - self.told.own.keys()
+            - self.told.borne.keys()
+        )
+
     def behind(self, names: Iterable[str]) -> frozenset[str]:
         """The words for which these names stand; what functions do that go by their own names is told by others."""
         met, words = set[str](), set[str]()

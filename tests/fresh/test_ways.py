@@ -845,6 +845,14 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("int", "str")),
     ("a module that the body of a class names", "class A:\n    __module__ = 'way_a'", "y = A.__module__", {},
      text("way_a", "way_b")),
+    # -- names that are set by their texts
+    ("code in a text", "exec('a = 1')\nexec('b = 2')", "y = b", {}, text("b = 2", "b = 3")),
+    ("a variable set by its name", "globals()['a'] = 1\nglobals().update(b=2, **{})\nvars().update({'c': 3})", "y = c", {},
+     text("3}", "4}")),
+    ("variables set by names that are not written down", "d = {'a': 1}\n# %%\nfor k in d: globals()[k] = d[k]", "y = a", {},
+     text("'a': 1", "'a': 2")),
+    ("a variable asked for by its name", "a = 1\nk = 'a'\n# %%\nb = globals()[k]", "y = b", {}, text("a = 1", "a = 2")),
+    ("a generator that the step uses up", "g = (k * k for k in range(3))", "y = list(g)", {}, text("range(3)", "range(4)")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
@@ -947,6 +955,11 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "import pandas as pd\ny = len(pd.Series([1]))", {}, text("'2020'", "'2021'")),
     ("what a function has a name for that others have, too", "b = [1]\ndef f(b): b.append(2); return len(b)\n# %%\nx = f([3])",
      "y = sum(b)", {}, text("f([3])", "f([4])")),
+    ("code in a text, and variables set by their names", "exec('a = 1\\nb = a')\nglobals()['c'] = b\nvars().update(d=c)\n"
+     "for k in ('e', 'f'): globals()[k] = d", "y = e", {}, cell("z = 1")),
+    ("data that come with a library", "from sklearn import datasets\nX, t = datasets.load_iris(return_X_y=True)",
+     "y = float(X.sum())", {}, cell("z = 1")),
+    ("a generator that the step uses up", "g = (k * k for k in range(3))", "y = list(g)", {}, cell("z = 1")),
 ]  # fmt: skip
 
 # always stale, with a word of the reason

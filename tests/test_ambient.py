@@ -8,6 +8,7 @@ import os
 import pickle
 import pickletools
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -27,6 +28,7 @@ from IPython.core.magic import MagicAlias
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import ambient, generators, options, shell
 from ckpt_magic.values.ambient import Change
+from tests.conftest import RunInFork
 
 
 @pytest.fixture(autouse=True)
@@ -709,3 +711,41 @@ def test_options_of_jax_are_read_and_given(monkeypatch: pytest.MonkeyPatch) -> N
     values["jax_enable_x64"] = False
     options.write("jax", options.wanted("jax", {"jax_enable_x64": True}))
     assert values["jax_enable_x64"] is True
+
+
+def test_a_step_that_connects_sql_runs_and_those_that_ask_are_restored(run_in_fork: RunInFork, tmp_path: Path) -> None:
+    """The library of the magic keeps the connection for all cells that follow, and nobody sees it in a variable."""
+    package = tmp_path / "site" / "sql"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from sql import connection\n"
+        "def load_ipython_extension(shell): shell.register_magic_function(connection.sql, 'line')\n"
+    )
+    (package / "connection.py").write_text(
+        textwrap.dedent(
+            """
+            class Connection:
+                connections = {}
+                current = None
+                def __init__(self, url):
+                    self.ask = lambda: url
+                    Connection.connections[url] = Connection.current = self
+            def sql(line):
+                if "://" not in line:
+                    return Connection.current.ask()
+                Connection(line)
+            """
+        )
+    )
+    installed = f"import sys\nfrom ckpt_magic.values import owned\nsys.path.insert(0, {str(package.parent)!r})\n"
+    installed += f"owned._installed = lambda: ({str(package.parent)!r}, sys.prefix, sys.base_prefix)"
+    steps = "%load_ext sql\n%sql one://", "asked = %sql SELECT", "%sql two://", "again = %sql SELECT"
+    cells = [installed, "%ckpt_config --name m", *(f"%%step {at}\n{text}" for at, text in enumerate(steps, 1))]
+
+    def actions(start: str) -> list[str]:
+        ran = run_in_fork(cells, env={"CKPT_START_FROM": start})
+        assert "two://" in ran.names["again"]
+        return re.findall(r"step \d · (\w+)", ran.text)
+
+    assert actions("none") == ["saved"] * 4
+    assert actions("end") == ["saved", "restored", "saved", "restored"]

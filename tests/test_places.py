@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import fractions
 import importlib
 import sys
@@ -144,6 +145,23 @@ def test_what_a_compiled_setter_sets_is_unknown() -> None:
     count = pyarrow.io_thread_count()
     found = changing(f"pa.set_io_thread_count({count})", pa=pyarrow)
     assert "@what pyarrow.lib.set_io_thread_count sets" in found.surely
+
+
+def test_what_a_compiled_setter_sets_that_names_no_module_is_unknown(library: types.ModuleType) -> None:
+    """All functions of cv2 are such; here one is made as C makes them."""
+
+    made = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p)
+
+    class Definition(ctypes.Structure):
+        _fields_ = (("name", ctypes.c_char_p), ("call", made), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
+
+    call = made(lambda _, __: 7)
+    definition = Definition(b"set_threads", call, 0x0004, None)  # METH_NOARGS
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
+    vars(library)["set_threads"] = make(ctypes.addressof(definition), None, None)
+
+    assert "@what of_the_test.set_threads sets" in changing("of.set_threads()", of=library).surely
 
 
 def test_an_edited_module_wins_over_what_its_first_import_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -426,8 +426,8 @@ class Evidence:
             "environment": {name: self._variable_now(name, then) for name, then in evidence["environ"].items()},
             "python": {"": Fact(platform.python_version(), platform.python_version())},
             "package": {
-                name: Fact(version, version)
-                for name in evidence["packages"]
+                name: Fact(now := record.version_as_then(name, then, version), now)
+                for name, then in evidence["packages"].items()
                 if (version := self._version(name)) is not None
             },
         }

@@ -340,9 +340,24 @@ def _distributions() -> Mapping[str, Sequence[str]]:
     return importlib.metadata.packages_distributions()
 
 
+def version_as_then(module: str, then: str, version: str) -> str:
+    """The version of a package here, in the words of the one that is on record if both may be the same.
+
+    What is not loaded tells only what it was installed as: torch 2.5.1 for `torch.__version__`, 2.5.1+cu124, and
+    opencv-python 4.10.0.84 for `cv2.__version__`, 4.10.0.
+    """
+    is_same = then.partition("+")[0] == version or version.startswith(f"{then}.")
+    return then if is_same and module not in sys.modules else version
+
+
+def _packages_here(meta: Mapping[str, Any]) -> dict[str, str]:
+    then = meta["packages"]
+    return {name: version_as_then(name, then[name], version) for name, version in packages(then).items()}
+
+
 def other_versions(meta: Mapping[str, Any]) -> list[str]:
     """The packages that the values of a checkpoint need and that have another version here, a line for each."""
-    here = packages(meta["packages"])
+    here = _packages_here(meta)
     return [
         freshness.other_version(name, version, here[name])
         for name, version in meta["packages"].items()
@@ -352,7 +367,7 @@ def other_versions(meta: Mapping[str, Any]) -> list[str]:
 
 def is_same_environment(meta: Mapping[str, Any]) -> bool:
     """Whether this Python and the packages that a checkpoint needs are those that wrote it."""
-    here = platform.python_version(), packages(meta["packages"])
+    here = platform.python_version(), _packages_here(meta)
     return here == (meta["python"], meta["packages"])
 
 

@@ -96,6 +96,8 @@ def called(calls: Iterable[Chain], namespace: Mapping[str, Any], words: Iterable
             _read_deriving(receiver, found)
             continue
         module = _module(function)
+        if not module and isinstance(receiver, types.ModuleType) and _is_compiled(function):  # those of cv2
+            _note_compiled(f"{module_of(receiver)}.{function.__name__}", found)
         if not module or is_host(module) or is_own(module) or module in ("__main__", "builtins"):
             continue
         name = _name(function) or chain[-1]
@@ -163,7 +165,7 @@ def _module(function: Any) -> str:
     found = function.__module__
     if found in (None, "builtins") and isinstance(function, types.BuiltinFunctionType):
         owner = function.__self__
-        found = module_of(owner)
+        found = "" if owner is None else module_of(owner)
     return found if isinstance(found, str) else ""
 
 
@@ -225,7 +227,7 @@ def _enter(
     met.add((identity(plain), identity(cls)))
     if not isinstance(plain, types.FunctionType):
         if _is_compiled(plain):
-            _note_compiled(plain, found)
+            _note_compiled(f"{_module(plain)}.{_name(plain)}", found)
         return
     space = plain.__globals__
     module = sys.modules.get(space.get("__name__", ""))
@@ -310,10 +312,10 @@ def _is_compiled(function: Any) -> bool:
     return type(function).__name__ in ("builtin_function_or_method", "cython_function_or_method", "nb_func")
 
 
-def _note_compiled(function: Any, found: Called) -> None:
-    module, name = _module(function), _name(function)
-    if _COMPILED_SETTER.match(name) and not _is_looked_at(module) and f"{module}.{name}" not in _LOOKED_AT:
-        found.compiled.add(f"{module}.{name}")
+def _note_compiled(function: str, found: Called) -> None:
+    module, _, name = function.rpartition(".")
+    if _COMPILED_SETTER.match(name) and not _is_looked_at(module) and function not in _LOOKED_AT:
+        found.compiled.add(function)
 
 
 def _is_looked_at(module: str) -> bool:

@@ -197,6 +197,17 @@ def _code(shell: Any) -> Iterator[tuple[str, Any]]:
             yield f"transformer {_name(transformer)}", transformer
     if shell.custom_exceptions:
         yield "handler of exceptions", shell.CustomTB
+    yield from _connections()
+
+
+def _connections() -> Iterator[tuple[str, Any]]:
+    """What `%sql` is connected to (jupysql, ipython-sql): its library keeps that for the cells that follow."""
+    module = sys.modules.get("sql.connection")
+    for manager in (getattr(module, name, None) for name in ("ConnectionManager", "Connection")):
+        found = getattr(manager, "connections", None)
+        if isinstance(found, dict) and found:
+            yield from ((f"connection {number} of %sql", one) for number, one in enumerate(found.values(), 1))
+            yield "current connection of %sql", getattr(manager, "current", None)
 
 
 def _is_made_here(code: Any) -> bool:

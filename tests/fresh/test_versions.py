@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ckpt_magic.steps import record
 from tests.fresh import project as projects
 
 CELLS = [(None, "import ckpt_maker"), (1, "one = ckpt_maker.make()"), (2, "pair = [one, one]")]
@@ -55,3 +56,18 @@ def test_a_number_names_the_versions_once(project: Path) -> None:
 
     assert found.steps == set()
     assert [found.facts[step]["notes"] for step in (1, 2)] == [[line], [f"stale: {line}"]]
+
+
+@pytest.mark.parametrize(
+    ("then", "here", "same"),
+    [
+        ("2.5.1+cu124", "2.5.1", True),
+        ("4.10.0", "4.10.0.84", True),
+        ("1.0", "1.01", False),
+        ("2.5.1", "2.5.0", False),
+        ("2.5.1+cu124", "2.5.1+cpu", False),
+    ],
+)
+def test_what_is_not_loaded_says_its_version_in_other_words(then: str, here: str, same: bool) -> None:
+    assert record.version_as_then("no_such_module", then, here) == (then if same else here)
+    assert record.version_as_then("pytest", then, here) == here

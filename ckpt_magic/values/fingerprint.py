@@ -41,7 +41,7 @@ from ckpt_magic.values import (
 )
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
 from ckpt_magic.values.forms import PROTOCOL, Token
-from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered, pieces
+from ckpt_magic.values.gathered import Gathered, arrow_array, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity, is_writeable, place_of
 from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_once, new_hash
@@ -503,7 +503,7 @@ class Look(ValuePickler):
             return _compiled_by_numba
         if (of_figure := figures.reducer(kind, usual, self._held.append)) is not None:
             return of_figure
-        if usual is None and issubclass(kind, getattr(sys.modules.get("pyarrow"), "Array", ())):
+        if usual is arrow_array:
             return _without_full_validity
         return functools.partial(_with_left_out, usual) if instances.may_leave_out(kind) else usual
 
@@ -1088,7 +1088,7 @@ def _without_caches(obj: Any) -> Any:
 
 
 def _without_full_validity(array: Any) -> Any:
-    """Reduce an array of Arrow without the bits that say of every element that it is there: a restored one has none."""
+    """Reduce an array of Arrow without the bits that say of every element that it is there: older files have none."""
     made, (data, *rest) = array.__reduce__()
     return made, (_all_there(data), *rest)
 

@@ -59,6 +59,22 @@ def arrow_column(column: Any) -> Any:
     return copyreg.__newobj__, (type(column),), named  # type: ignore[attr-defined]
 
 
+def arrow_array(array: Any) -> Any:
+    """Reduce Arrow data so that a map of what is missing stays where nothing is: it counts as memory of the array.
+
+    Arrow drops it where it is told that nothing is missing; it counts again when that is not known.
+    """
+    made, (data,) = array.__reduce__()
+    return made, (_uncounted(data),)
+
+
+def _uncounted(data: tuple[Any, ...]) -> tuple[Any, ...]:
+    kind, length, missing, offset, buffers, parts, words, *rest = data
+    if buffers and buffers[0] is not None:
+        missing = -1
+    return kind, length, missing, offset, buffers, [*map(_uncounted, parts)], words and _uncounted(words), *rest
+
+
 class Gathered:
     """Scattered arrays that are written as if their bytes lay side by side.
 

@@ -40,7 +40,7 @@ from ckpt_magic.values import (
 from ckpt_magic.values.arrays import Arrays, View, is_plain_subarray
 from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, VARIABLE, Form, Owned
-from ckpt_magic.values.gathered import Gathered, arrow_column
+from ckpt_magic.values.gathered import Gathered, arrow_array, arrow_column
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
@@ -196,6 +196,9 @@ class ValuePickler(pickle.Pickler):
             return reducer
         if module == "pyarrow.lib" and issubclass(kind, sys.modules["pyarrow"].Buffer):
             return self._arrays.arrow
+        data: Any = getattr(sys.modules.get("pyarrow"), "Array", None)
+        if data is not None and issubclass(kind, data) and kind.__reduce__ is data.__reduce__:
+            return arrow_array
         columns: Any = getattr(sys.modules.get("pandas.core.arrays.arrow.array"), "ArrowExtensionArray", None)
         if columns is not None and issubclass(kind, columns) and kind.__getstate__ is columns.__getstate__:
             return arrow_column

@@ -716,6 +716,21 @@ df.notes.append('y'); df['b'] = 3; s.unit.append(df); n = t.name
 del df.title; r = df.notes, s.unit[1] is df, df._own.tolist(), df.me is df, hasattr(df, 'title'), t.unit is s.unit, t.name
 """,
 )
+scenario(
+    "how much memory columns and arrays of Arrow take, also where a map of what is missing is not needed",
+    """
+%%step 1
+import pandas as pd, pyarrow as pa
+df = pd.DataFrame({"s": ["a", "b", None, "c"] * 5}); t = pa.table({"a": [1, 2, None], "d": [[1, None], None, []]})
+%%step 2
+u = df[df.s == "a"]; v = u.s.astype("category"); t2 = t.filter(pa.array([True, True, False])); part = t["a"].chunk(0)[:2]
+%%step 3
+r = u.memory_usage().tolist(), v.memory_usage(), t.nbytes, t2.nbytes, part.nbytes, part.null_count
+%%step 4
+s = u.dropna().memory_usage().tolist(), [b is None for b in t2["a"].combine_chunks().buffers()]
+""",
+    starts=(2, 3, 4, "auto"),
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -30,6 +30,7 @@ from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import by_reference
+from ckpt_magic.values.tokens import is_of_atoms
 
 _SMALL_GLOBAL: Final = 1 << 20  # bytes; a larger value that functions read is not kept for plain readers of a method
 
@@ -177,10 +178,11 @@ def _top_form(
 
 
 def _lent(contents: Contents, shell: Form) -> Iterator[Form]:
-    """What puts definitions and modules where their code looks them up, if there are classes: they may be asked soon.
+    """What puts definitions, modules and constants where code looks them up, if there are classes: they are asked soon.
 
-    A class of the notebook may have code that runs when its objects are read, before the names are bound. The other
-    names are there for their order, which a plain reader sees.
+    A class of the notebook may have code that runs when its objects are read, before the names are bound: the hash of a
+    key, for one. It is lent nothing that it could change. The other names are there for their order, which a plain
+    reader sees.
     """
     named = {name: value if _is_looked_up(value) else None for name, value in contents.value.items()}
     if any(issubclass(type(value), type) and not by_reference(value) for value in named.values()):
@@ -189,7 +191,7 @@ def _lent(contents: Contents, shell: Form) -> Iterator[Form]:
 
 def _is_looked_up(value: Any) -> bool:
     kind = type(value)  # never isinstance: it asks a placeholder for its class
-    return issubclass(kind, type) or kind in (types.ModuleType, types.FunctionType)
+    return issubclass(kind, type) or kind in (types.ModuleType, types.FunctionType) or is_of_atoms(value)
 
 
 def _met_by_name(pickler: ValuePickler, named: Iterable[tuple[Form, Any]]) -> Iterator[Any]:

@@ -96,7 +96,7 @@ def telling_parts(obj: Any, namespace: Mapping[str, Any]) -> tuple[Any, ...] | N
 
 def _parts_of_attribute(name: str, value: Any, cls: type, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
     kind = type(value)
-    if _is_of_atoms(value):
+    if is_of_atoms(value):
         return (value,)
     if kind in (types.GetSetDescriptorType, types.MemberDescriptorType):  # they hold the class
         return () if value.__objclass__ is cls else None
@@ -125,7 +125,7 @@ def _parts_of_function(
     if function.__closure__ and any(content is not cls for content in contents(function)):  # `super` holds the class
         return None
     named = (function.__kwdefaults__ or {}).items()
-    if not all(map(_is_of_atoms, (function.__doc__, function.__defaults__, *(value for _, value in named)))):
+    if not all(map(is_of_atoms, (function.__doc__, function.__defaults__, *(value for _, value in named)))):
         return None
     annotations = _parts_of_annotations(function.__annotations__)
     if annotations is None:
@@ -144,7 +144,8 @@ def _parts_of_annotations(annotations: Any) -> Iterable[Any] | None:
     return itertools.chain.from_iterable(annotations.items())
 
 
-def _is_of_atoms(value: Any) -> bool:
+def is_of_atoms(value: Any) -> bool:
+    """Whether a value is an atom, or a tuple of these: nobody can change it."""
     kind = type(value)
     return kind in ATOMS or (kind is tuple and ATOMS.issuperset(map(type, value)))
 

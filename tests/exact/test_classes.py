@@ -2096,6 +2096,22 @@ assert r == ["One", "Other"] and not [c for c in float.__subclasses__() if c is 
     starts=(2, 3, 4),
 )
 scenario(
+    "the hash of a key asks for constants of its own step, when the key is read",
+    """
+%%step 1
+SALT = "s"; PARTS = (1, 2.5)
+class Key:
+    def __init__(s, v): s.v = v
+    def __hash__(s): return hash((SALT, s.v))
+    def __eq__(s, o): return s.v == o.v and PARTS[0] == 1
+d = {Key("a"): 1}; members = {Key("b")}; frozen = frozenset([Key("c")])
+%%step 2
+d[Key("a")] = 2; members.add(Key("b")); SALT = SALT + ""
+%%step 3
+r = len(d), len(members), Key("c") in frozen
+""",
+)
+scenario(
     "attributes of objects whose type has some that a module owns",
     """
 %%step 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import copy
 import functools
 import gc
@@ -294,6 +295,17 @@ def test_what_a_module_owns_is_met_by_name(monkeypatch: pytest.MonkeyPatch) -> N
 def test_modules_are_imported_and_made_up_ones_refused() -> None:
     assert again(os.path) is os.path
     assert "cannot be imported again" in refusal(types.ModuleType("made_up"))
+
+
+def test_a_module_that_a_compiled_library_made_is_found_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `trainers` of tokenizers, which cannot be imported under its own name."""
+    module = types.ModuleType("inner_t")
+    monkeypatch.setattr(colorsys, "inner_t", module, raising=False)
+    assert "cannot be imported again" in refusal(module), "nothing is in it"
+    vars(module)["kind"] = dict
+    assert again([module])[0] is module
+    vars(module)["note"] = "by hand"
+    assert "cannot be imported again" in refusal(module)
 
 
 def test_files_and_generators_are_refused(tmp_path: Path) -> None:

@@ -147,6 +147,13 @@ def test_what_a_compiled_setter_sets_is_unknown() -> None:
     assert "@what pyarrow.lib.set_io_thread_count sets" in found.surely
 
 
+def test_what_a_setter_sets_through_ctypes_is_unknown(library: types.ModuleType) -> None:
+    source = "import ctypes\nLIB = ctypes.CDLL(None)\ndef set_config(on=False):\n    if on: LIB.TheSetConfig(1)\n"
+    exec(source + "def set_other(on=False):\n    if on: LIB.TheGetConfig()\n", vars(library))
+    assert changing("of.set_config()", of=library).surely == {"@what of_the_test.set_config sets"}
+    assert not changing("of.set_other()", of=library).surely
+
+
 def test_what_a_compiled_setter_sets_that_names_no_module_is_unknown(library: types.ModuleType) -> None:
     """All functions of cv2 are such; here one is made as C makes them."""
 

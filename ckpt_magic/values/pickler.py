@@ -45,7 +45,7 @@ from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
-from ckpt_magic.values.references import by_reference, importable, is_of_library, marks
+from ckpt_magic.values.references import by_reference, importable, is_of_library, marks, owner_of_module
 from ckpt_magic.values.slots import Unnoted
 
 Reducer = Callable[[Any], Any]
@@ -342,6 +342,9 @@ class ValuePickler(pickle.Pickler):
         spec = getattr(module, "__spec__", None)
         name = getattr(spec, "name", None) or vars(module).get("__name__", "")
         if sys.modules.get(name) is not module or spec is None and name != "__main__":
+            owner = owner_of_module(module, name)
+            if owner is not None:
+                return getattr, (owner, name)
             raise NotPicklableError(f"module {name} was not imported and cannot be imported again")
         self.met_builtins = self.met_builtins or name == "builtins"
         self.definitions.note(name)

@@ -121,12 +121,22 @@ def home_of(ufunc: Any) -> str:
     return home
 
 
+def owner_of_module(module: types.ModuleType, name: str) -> types.ModuleType | None:
+    """The imported module that has one in it which a compiled library made there: `trainers` of tokenizers."""
+    inside = [value for key, value in vars(module).items() if not key.startswith("__")]
+    if not inside or not all(isinstance(value, _COMPILED) for value in inside):
+        return None  # made by hand
+    found = (one for home, one in _imported() if vars(one).get(name) is module and not is_own(home))
+    return next((one for one in found if getattr(one, "__spec__", None) is not None), None)
+
+
 def _imported() -> Iterator[tuple[str, types.ModuleType]]:
     for name, module in list(sys.modules.items()):
         if name not in ("__main__", "__mp_main__") and issubclass(type(module), types.ModuleType):
             yield name, module
 
 
+_COMPILED: Final = (type, types.BuiltinFunctionType, types.ModuleType)
 _homes: dict[Any, tuple[str, int]] = {}  # and how many modules were gone through
 
 

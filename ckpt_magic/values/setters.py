@@ -246,6 +246,9 @@ def _enter(
         value = space.get(name, sys.modules.get(name, ABSENT) if name in code.imports else ABSENT)
         if isinstance(value, types.ModuleType):
             _look_at_module(name, value, code, package, found, depth, met)
+        elif type(value).__name__ in _LIBRARIES_IN_C:
+            if any(map(_SETTING_IN_C.search, code.attributes)):
+                found.compiled.add(f"{package}.{plain.__name__}")
         elif isinstance(value, type):
             _look_at_class(name, value, code, package, found, depth, met)
         elif callable(value) and is_same_package(_module(value), package):
@@ -416,6 +419,8 @@ _SETTER: Final = re.compile(
     r"|.*(^|_|[a-z](?=C))([cC]onfig|options|defaults|set)$|set[a-z]"
 )
 _COMPILED_SETTER: Final = re.compile(r"_*(set|(un)?register|enable|disable|configure|start|stop|addaudit)")
+_SETTING_IN_C: Final = re.compile(r"(^|_)set(_|[A-Z])|[a-z]Set([A-Z]|$)|[A-Z]Set[A-Z]")  # `XGBSetGlobalConfig`
+_LIBRARIES_IN_C: Final = ("CDLL", "PyDLL")  # of ctypes
 _CACHES: Final = re.compile(r"cache|memo|lock|_seen|logger", re.IGNORECASE)
 _CHANGING: Final = frozenset(
     {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear"}

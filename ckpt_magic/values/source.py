@@ -262,15 +262,13 @@ def _asked(node: ast.AST) -> Sequence[ast.AST | None]:
 
 
 def _in_chain(node: ast.AST | None, aliases: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    """The attribute that an expression ends in, `b` of `a.b[0]`, and what it begins with if a module is asked for it.
+    """The attributes of an expression, `b` and `c` of `a.b[0].c`, and what it begins with if a module is asked for it.
 
     Names alone are not told: what they are, a look at the namespace tells.
     """
-    is_last = True
     while isinstance(node, (ast.Subscript, ast.Starred, ast.Attribute)):
-        if isinstance(node, ast.Attribute) and is_last:
+        if isinstance(node, ast.Attribute):
             yield node.attr
-            is_last = False
         node = node.value
     if isinstance(node, ast.Name) and node.id in aliases:
         yield aliases[node.id][-1]

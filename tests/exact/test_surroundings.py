@@ -1055,6 +1055,20 @@ same = {*mu.registry} == n
 """,
 )
 scenario(
+    "what is in an attribute of an object of a library, changed in place",
+    """
+%%step 1
+import networkx as nx
+nx.config.warnings_to_ignore.add('cache')
+%%step 2
+r = set(nx.config.warnings_to_ignore)
+%%step 3
+nx.config.warnings_to_ignore.clear()
+%%step 4
+q = set(nx.config.warnings_to_ignore)
+""",
+)
+scenario(
     "loops that run inside running ones",
     """
 %%step 1

@@ -546,6 +546,7 @@ class Past:
         needed = self._later.ends(names)
         others, concerned = self._aliases(needed)
         on_the_way: list[Event] = []
+        placeless: list[str] = []
         digest = hashlib.blake2b(digest_size=12)
         opens: dict[str, None] = {}
         varies: set[str] = set()
@@ -587,7 +588,11 @@ class Past:
                 if needed.isdisjoint(touches) and others.isdisjoint(touches):
                     continue
             on_the_way.append(event)
-            digest.update(f"{event.digest};".encode())
+            if self._is_placeless(event):
+                placeless.append(event.digest)
+                concerned |= event.binds
+            else:
+                digest.update(f"{event.digest};".encode())
             woken = self._later.ends(event.reads)
             concerned |= woken
             if not event.changes:
@@ -615,6 +620,7 @@ class Past:
         if spelled and not words.isdisjoint(_BY_TEXT):
             opens |= dict.fromkeys(sorted(spelled))
             varies |= spelled
+        digest.update(";".join(sorted(placeless)).encode())
         single = on_the_way[0] if len(on_the_way) == 1 else None
         origin = Origin(
             digest.hexdigest(),
@@ -628,6 +634,24 @@ class Past:
             single if isinstance(single, Statement) and single.is_literal else None,
         )
         return origin, concerned
+
+    def _is_placeless(self, event: Statement) -> bool:
+        """Whether a statement does the same wherever it stands: it gives names their only value.
+
+        That is a function, an import or what is written down; code that is above it does not ask for it.
+        """
+        is_known = event.is_literal or event.imports or (event.changes and event.asleep)
+        return (
+            bool(is_known)
+            and not self._anything
+            and not event.anything
+            and all(map(self._is_steady, event.reads))
+            and all(len(self._binding[name]) == 1 and not hasattr(builtins, name) for name in event.binds)
+        )
+
+    def _is_steady(self, name: str) -> bool:
+        """Whether a name means the same module, or what Python means by it, wherever it stands."""
+        return self._is_builtin(name) or (name in self.modules and len(self._binding.get(name, ())) == 1)
 
     def touched_by(self, code: Sequence[Statement]) -> Set[str]:
         """What code may change in place that runs now, if it does what its words say."""
@@ -863,7 +887,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     is_import = isinstance(node, (ast.Import, ast.ImportFrom))
     if not is_import:
         spoken = words | (lender.stand_ins.behind(names.reads) - _SEPARATE)
-        acts = set(_acts(node, inside, texts, spoken))
+        acts = set(_acts(node, inside, texts, spoken - _data(node, inside, names, lender.stand_ins)))
         varying = frozenset(_varying(inside, names, lender.stand_ins))
         opens = min(varying, default="")
         at_once = varying & _called_at_once(node)
@@ -1070,6 +1094,27 @@ def _varying(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns
                 and word not in stand_ins.told.spoken
             ):
                 yield word
+
+
+def _data(node: ast.stmt, inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns) -> Set[str]:
+    """Words that are names of the notebook's, of which others tell what they do, or keys: `Config()`, `d["seed"]`."""
+    own = changing.local(inside) | names.binds | stand_ins.values | stand_ins.told.defined
+    texts, others = set[str](), set[str]()
+    for one in inside:
+        if isinstance(one, ast.Attribute | ast.keyword):
+            others.add(getattr(one, "attr", getattr(one, "arg", "")))
+        elif isinstance(one, ast.Name) and one.id not in own:
+            others.add(one.id)
+        elif isinstance(one, ast.Constant) and isinstance(one.value, str):
+            texts.update(source.identifiers(one.value))
+        elif isinstance(one, ast.Call):
+            parts = *one.args, *one.keywords, *([one.func] if isinstance(one.func, ast.Subscript) else ())
+            given = (value for part in parts for value in source.nodes(part))
+            named = (value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str))
+            others = others.union(*map(source.identifiers, named))
+    if others & _BY_TEXT:
+        others |= texts
+    return (own | texts) - others - stand_ins.behind(names.reads)
 
 
 def _given_with_libraries(inside: Sequence[ast.AST], stand_ins: StandIns) -> set[str]:

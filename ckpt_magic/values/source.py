@@ -950,9 +950,9 @@ def only_sets(inside: Iterable[ast.AST]) -> bool:
                 spaces.add(id(space))
             case ast.Attribute(attr=word) if word in _REACHES_ALL_ATTRIBUTES | _EVALUATORS | {"modules", "query"}:
                 return False
-            case ast.Constant(value="__main__") | ast.alias(name="*" | "__main__"):
+            case ast.Constant(value="__main__") | ast.alias(name="*" | "__main__") | ast.Name(id="dir"):
                 return False
-    return all(id(node) in spaces for node in named)
+    return bool(named) and all(id(node) in spaces for node in named)
 
 
 def _items(args: Sequence[ast.expr], keywords: Sequence[ast.keyword]) -> dict[str, ast.expr] | None:

@@ -853,6 +853,17 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("'a': 1", "'a': 2")),
     ("a variable asked for by its name", "a = 1\nk = 'a'\n# %%\nb = globals()[k]", "y = b", {}, text("a = 1", "a = 2")),
     ("a generator that the step uses up", "g = (k * k for k in range(3))", "y = list(g)", {}, text("range(3)", "range(4)")),
+    ("a function of a module, by its key", "import random\nfrom way_mod import TOOLS\n# %%\nTOOLS['seed'](1)", "y = random.random()",
+     {"way_mod.py": "import random\nTOOLS = {'seed': random.seed}\n"}, text("'](1)", "'](2)")),
+    ("a name that stands for a seed", "import random\nfor seed in [random.seed]: pass\n# %%\nseed(1)", "y = random.random()", {},
+     text("seed(1)", "seed(2)")),
+    # -- where statements stand
+    ("two functions of one name, swapped", "def f(): return 1\n# %%\na = f()\n# %%\ndef f(): return 2", "y = a * 10 + f()", {},
+     lambda cells: cells.insert(0, cells.pop(2))),
+    ("a number that a default value takes, given below it", "k = 1\n# %%\ndef f(a=k): return a\n# %%\nk = 2", "y = f()", {},
+     lambda cells: cells.insert(1, cells.pop(2))),
+    ("a function below code that does without", "def f(): return 1\n# %%\ntry: a = f()\nexcept NameError: a = 0", "y = a", {},
+     lambda cells: cells.insert(1, cells.pop(0))),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
@@ -960,6 +971,16 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("data that come with a library", "from sklearn import datasets\nX, t = datasets.load_iris(return_X_y=True)",
      "y = float(X.sum())", {}, cell("z = 1")),
     ("a generator that the step uses up", "g = (k * k for k in range(3))", "y = list(g)", {}, cell("z = 1")),
+    # -- words of libraries that are the notebook's own
+    ("a class called as one that sets options", "class Config: a = 1\nconfig = Config()\noptions = {'a': 1}",
+     "import pandas as pd\ny = pd.Series([1]).sum()", {}, text("a = 1", "a = 2")),
+    ("keys and arguments called as what seeds", "import random\nrandom.seed(1)\ndef f(seed, k): return seed + k\n# %%\n"
+     "d = {'seed': f(1, 2)}\nn = d['seed'] + len(d)", "y = random.random()", {}, text("f(1, 2)", "f(1, 3)")),
+    # -- where statements stand
+    ("a function further up", "x = 1\n# %%\ndef f(a, b=2): return a + b + x", "y = f(1)", {},
+     lambda cells: cells.insert(0, cells.pop(1))),
+    ("an import and a number further up", "x = [1]\n# %%\nimport math\nk = 2\nz = math.fsum(x) * k", "y = z", {},
+     lambda cells: cells.__setitem__(slice(2), [(None, "import math\nk = 2\nx = [1]"), (None, "z = math.fsum(x) * k")])),
 ]  # fmt: skip
 
 # always stale, with a word of the reason

@@ -147,6 +147,14 @@ def test_what_a_compiled_setter_sets_is_unknown() -> None:
     assert "@what pyarrow.lib.set_io_thread_count sets" in found.surely
 
 
+def test_what_a_module_does_that_a_setter_loads_is_unknown(library: types.ModuleType) -> None:
+    """`holoviews.extension("bokeh")` loads what registers itself; that a helper loads something is common."""
+    source = "import importlib\ndef extension(name): importlib.import_module(name)\n"
+    exec(source + "def set_up(name): extension(name)\n", vars(library))
+    assert changing("of.extension('json')", of=library).surely == {"@what of_the_test.extension sets"}
+    assert not changing("of.set_up('json')", of=library).surely
+
+
 def test_what_a_setter_sets_through_ctypes_is_unknown(library: types.ModuleType) -> None:
     source = "import ctypes\nLIB = ctypes.CDLL(None)\ndef set_config(on=False):\n    if on: LIB.TheSetConfig(1)\n"
     exec(source + "def set_other(on=False):\n    if on: LIB.TheGetConfig()\n", vars(library))

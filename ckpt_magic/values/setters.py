@@ -235,6 +235,10 @@ def _enter(
         return
     code = _code(plain.__code__)
     found.by_name = found.by_name or code.by_name
+    if depth == _DEPTH and not _LOADING.isdisjoint(
+        code.attributes
+    ):  # what a module does to its package when it is loaded
+        found.compiled.add(f"{module_of(module)}.{plain.__qualname__}")
     found.texts |= code.texts
     for name in code.sets:
         found.add(module, name)
@@ -415,11 +419,12 @@ _FUNCTIONS: Final = (type, types.FunctionType, types.MethodType, types.BuiltinFu
 _DEPTH: Final = 3  # calls
 _SETTER: Final = re.compile(
     r"_*(set|add|(un|de)?register|(un)?install|enable|disable|use|(re)?configure|config|init|reset|(de)?activate"
-    r"|addaudithook|start|stop|define|override|switch|define|remove|unset|push|pop|clear|default)(_|[A-Z]|default|trace|$)"
+    r"|addaudithook|extension|start|stop|define|override|switch|define|remove|unset|push|pop|clear|default)(_|[A-Z]|default|trace|$)"
     r"|.*(^|_|[a-z](?=C))([cC]onfig|options|defaults|set)$|set[a-z]"
 )
 _COMPILED_SETTER: Final = re.compile(r"_*(set|(un)?register|enable|disable|configure|start|stop|addaudit)")
 _SETTING_IN_C: Final = re.compile(r"(^|_)set(_|[A-Z])|[a-z]Set([A-Z]|$)|[A-Z]Set[A-Z]")  # `XGBSetGlobalConfig`
+_LOADING: Final = frozenset({"__import__", "import_module"})
 _LIBRARIES_IN_C: Final = ("CDLL", "PyDLL")  # of ctypes
 _CACHES: Final = re.compile(r"cache|memo|lock|_seen|logger", re.IGNORECASE)
 _CHANGING: Final = frozenset(
@@ -432,6 +437,7 @@ _PACKAGES: Final = frozenset({"numpy", "sklearn", "logging"})
 _LOOKED_AT: Final = frozenset(  # by `ambient`, `options`, `generators` and `spots`
     {
         "_operator",
+        "builtins",
         "numpy",
         "_locale",
         "signal",

@@ -437,7 +437,7 @@ _PACKAGES: Final = frozenset({"numpy", "sklearn", "logging"})
 _LOOKED_AT: Final = frozenset(  # by `ambient`, `options`, `generators` and `spots`
     {
         "_operator",
-        "builtins",
+        "builtins.setattr",
         "numpy",
         "_locale",
         "signal",

@@ -24,6 +24,7 @@ _MANY: Final = 1_000_000  # calls that a reader may have to make for the counter
 _FILL: Final = """
 def fill(cached, state):
     function, attributes, entries, misses, hits = state
+    function = getattr(function, "__func__", function)  # of a method that an object has for itself
     vars(cached).update(attributes)
     code = function.__code__
     def returns(results):
@@ -58,7 +59,8 @@ def reduced(cached: Any, evaluated: Callable[[str], Any]) -> Any:
     if not info.hits and not info.misses:
         return made, (function,), vars(cached)
     entries = _entries(cached, info.currsize, typed=parameters["typed"])
-    if type(function) is not types.FunctionType or entries is None or info.hits + info.misses > _MANY:
+    is_plain = type(getattr(function, "__func__", function)) is types.FunctionType
+    if not is_plain or entries is None or info.hits + info.misses > _MANY:
         raise NotPicklableError(f"{cached.__qualname__} is a functools.lru_cache that holds results")
     state = function, vars(cached), entries, info.misses - len(entries), info.hits
     return made, (function,), state, None, None, evaluated(_FILLED)

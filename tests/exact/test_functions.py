@@ -214,6 +214,23 @@ q = f(2), count(), f.__wrapped__.__closure__[0] is count.__closure__[0], n.total
 """,
 )
 scenario(
+    "an lru_cache of a method, which each object has for itself",
+    """
+%%step 1
+import functools
+class Service:
+    def __init__(s): s.get = functools.lru_cache(maxsize=2)(s.find); s.found = []
+    def find(s, key): s.found.append(key); return {"key": key}
+s = Service(); a = s.get("a")
+%%step 2
+b = s.get("b"); same = s.get("a") is a
+%%step 3
+s.get("c"); again = s.get("b") is b
+%%step 4
+r = s.get.cache_info(), s.found, same, again
+""",
+)
+scenario(
     "an lru_cache of an unmarked cell that steps and unmarked cells fill",
     """
 %%

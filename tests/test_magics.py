@@ -661,6 +661,21 @@ def test_what_ipython_itself_sets_for_the_time_of_a_cell_is_no_change(run_in_for
     assert [word for word in again.cells[-1]["text"].split() if "0x" not in word] == [w for w in told if "0x" not in w]
 
 
+def test_a_result_that_a_later_step_changes_is_changed_in_the_history_too(run_in_fork: RunInFork) -> None:
+    cells = [
+        "%ckpt_config --name m",
+        "%%step 1\na = [1]; b = {2}; a",
+        "%%step 2\na.append(3); b",
+        "%%step 3\na += [4]; b = b | {5}",
+        "%%step 4\nr = _, __, __ is a, _ is b, list(Out.values())[0] is a; b.add(6)",
+        "print(r, _, b)",
+    ]
+    full = run_in_fork(cells)
+    for start in ("3", "4", "end"):
+        again = run_in_fork([cells[0], f"%ckpt_start {start}", *cells[1:]])
+        assert again.cells[-1] == full.cells[-1] and "[1, 3, 4], True, False, True" in again.text
+
+
 @pytest.mark.parametrize("start", ["end", "3"])
 def test_what_a_step_leaves_in_a_name_of_ipython_is_read_as_its_own(run_in_fork: RunInFork, start: str) -> None:
     cells = [

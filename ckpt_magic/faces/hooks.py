@@ -328,6 +328,7 @@ class Hooks:
         with interrupts.held():
             restored = self.session.restore(step.plan)  # type: ignore[arg-type]
             step.restored = True
+        recording.replace_results(self.shell, restored.replaced)
         self.shell.compile.flags |= features  # what the body imports from `__future__` holds for the cells below
         if not step.inner or type(restored.result) is Placeholder:  # which nobody may show
             recording.replay(self.shell, restored.outputs, has_result=restored.has_result, result=restored.result)

@@ -382,6 +382,18 @@ class Tee(io.TextIOBase):
         return getattr(self.stream, name)
 
 
+def replace_results(shell: Any, replaced: Iterable[tuple[Any, Any]]) -> None:
+    """Put values in the place of earlier results: in a full run they are the same objects, and a step changed them."""
+    history, hook = shell.user_ns.get("_oh", {}), shell.displayhook
+    for old, new in replaced:
+        numbers = [number for number, one in history.items() if one is old]
+        history.update(dict.fromkeys(numbers, new))
+        last = [name for name in ("_", "__", "___") if getattr(hook, name, None) is old]
+        vars(hook).update(dict.fromkeys(last, new))
+        names = [name for name in (*last, *map("_{}".format, numbers)) if shell.user_ns.get(name) is old]
+        shell.push(dict.fromkeys(names, new), interactive=False)  # as IPython does: else they count as the user's own
+
+
 def replay(shell: Any, outputs: Iterable[Mapping[str, Any]], *, has_result: bool = False, result: Any = None) -> None:
     """Show stored outputs again, as the running cell's own.
 

@@ -120,8 +120,14 @@ class Loader:
             self._resizing[key] = any(".resize(" in text for text in texts)
         return self._resizing[key]
 
-    def put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> None:
-        """Put the values of a loaded checkpoint into the namespace, and with `ambient_too` what surrounds them."""
+    def put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> list[tuple[Any, Any]]:
+        """Put the values of a loaded checkpoint into the namespace, and with `ambient_too` what surrounds them.
+
+        Returns
+        -------
+        list
+            Values that were results of cells and that the step changed, each with what took its place.
+        """
         kernel = self._kernel
         meta = loaded.meta
         if ambient_too and loaded.contents.ambient is not None:
@@ -130,6 +136,7 @@ class Loader:
             self._put_back(meta, loaded.contents.ambient, loaded.values)  # first: if it fails, nothing was touched
             if before is not None:
                 kernel.around.step_ran(key, meta["step"], meta["code"], meta["sets"], before, parts)
+        results = {name: kernel.namespace[name] for name in meta["results"] if name in kernel.namespace}
         values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}
         replaces_classes = any(self._is_class(name) and values[name] is not kernel.namespace[name] for name in values)
         mortals = self._mortals((*values, *meta["deleted"]))
@@ -162,6 +169,7 @@ class Loader:
             kernel.pages.mapped(loaded.map.memory, loaded.map.contents())
             kernel.mapped.add(key, meta["step"], loaded.map, loaded.values)
             loaded.map.release()
+        return [(one, kernel.namespace[name]) for name, one in results.items() if name in values]
 
     def _is_class(self, name: str) -> bool:
         value = self._kernel.namespace.get(name)

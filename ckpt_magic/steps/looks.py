@@ -107,6 +107,7 @@ class Looks:
             strays=strays,
             met=around[1],
             measured=self._measured(plan.code.names, producers) & reads,
+            results=self._results(names),
         )
 
     def named(self, plan: Plan) -> None:
@@ -225,6 +226,12 @@ class Looks:
         return alone.Surroundings(
             (kernel.main, *spaces), living.named, living.addresses, kernel.pages.maps(), living.entered, kernel.makers
         )
+
+    def _results(self, names: Mapping[str, Any]) -> dict[str, Any]:
+        """Of these values those that IPython keeps as results of cells, and that can be changed."""
+        shown = self._kernel.namespace.get("_oh")
+        held = set(map(identity, list(shown.values()))) if type(shown) is dict else ()
+        return {name: one for name, one in names.items() if identity(one) in held and type(one) not in ATOMS}
 
     def _moved(self, before: Before, outside: places.Look) -> set[str]:
         """Places that a step changed, as far as that can be told without a look at what is in them."""

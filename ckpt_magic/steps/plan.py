@@ -58,11 +58,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What the faces show again after a restore."""
+    """What the faces show again after a restore.
+
+    `replaced` are values that were shown before and that the step changed, each with what took its place.
+    """
 
     outputs: list[dict[str, Any]]
     has_result: bool
     result: Any
+    replaced: Sequence[tuple[Any, Any]] = ()
 
 
 @dataclass(slots=True)
@@ -118,6 +122,8 @@ class Before:
         Names that the code reads through the functions that it mentions.
     measured
         Of lost names that it reads, those of which it asks for no more than the number that they are.
+    results
+        By name, values that the history of results holds, too.
     """
 
     state: delta.State
@@ -138,6 +144,7 @@ class Before:
     strays: Set[str] = frozenset()
     met: Set[str] = frozenset()
     measured: Set[str] = frozenset()
+    results: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,13 +181,14 @@ class Session(Kernel):
             raise CheckpointError(f"step {plan.call.step}: nothing was loaded")
         began = time.perf_counter()
         with interrupts.held(), HeldBack():
-            self.put(plan.key, loaded, ambient_too=True)
+            replaced = self.put(plan.key, loaded, ambient_too=True)
         extras, missing = loaded.contents.extras, loaded.meta["result"]
         result = self.namespace.get(extras["result_name"]) if "result_name" in extras else extras.get("result")
         if missing:
             result = self.placeholder("_", plan.key, plan.call.step, missing["type"])
         plan.restore_seconds = (plan.restore_seconds or 0.0) + time.perf_counter() - began
-        return Restored(loaded.outputs, bool(missing or "result" in extras or "result_name" in extras), result)
+        has_result = bool(missing or "result" in extras or "result_name" in extras)
+        return Restored(loaded.outputs, has_result, result, replaced)
 
     def finish(self, plan: Plan, outcome: Outcome) -> dict[str, Any] | None:
         """Note what a step did and save its checkpoint.
@@ -486,11 +487,12 @@ class Session(Kernel):
         """Read a checkpoint; see `Loader.load`."""
         return self._loader.load(stored, earlier, here=here)
 
-    def put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> None:
+    def put(self, key: PipelineKey, loaded: Loaded, *, ambient_too: bool) -> list[tuple[Any, Any]]:
         """Put what was loaded in place; see `Loader.put`."""
         self._fitting.forget()
-        self._loader.put(key, loaded, ambient_too=ambient_too)
+        replaced = self._loader.put(key, loaded, ambient_too=ambient_too)
         usage.note(self.store(key.folder).path(key.name, key.version, loaded.meta["step"]))
+        return replaced
 
     def _note_made_anew(self, plan: Plan) -> None:
         names = plan.code.names

@@ -676,6 +676,24 @@ def test_a_result_that_a_later_step_changes_is_changed_in_the_history_too(run_in
         assert again.cells[-1] == full.cells[-1] and "[1, 3, 4], True, False, True" in again.text
 
 
+def test_a_step_that_changes_a_result_without_a_name_runs_where_the_history_is_read(run_in_fork: RunInFork) -> None:
+    cells = [
+        "%ckpt_config --name m",
+        "%%step 1\n[1]",
+        "%%step 2\n_.append(2); b = _",
+        "%%step 3\nd = {'x': [7]}; d['x']",
+        "%%step 4\nd['x'].append(8)",
+        "%%step 5\nr = _, __, __ is b, d['x'] is _",
+        "print(r)",
+    ]
+    full = run_in_fork(cells)
+    again = run_in_fork([cells[0], "%ckpt_start 5", *cells[1:]])
+    assert again.cells[-1] == full.cells[-1] and "([7, 8], [1, 2], True, True)" in again.text
+    assert again.text.count("step 5 reads such a result") == 2 and again.text.count("restored ·") == 2
+    again = run_in_fork([cells[0], "%ckpt_start end", *cells[1:]])
+    assert again.text.count("restored ·") == 5
+
+
 @pytest.mark.parametrize("start", ["end", "3"])
 def test_what_a_step_leaves_in_a_name_of_ipython_is_read_as_its_own(run_in_fork: RunInFork, start: str) -> None:
     cells = [

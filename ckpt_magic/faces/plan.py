@@ -271,7 +271,7 @@ class _Deciding:
                     same=meta["same"] or (),
                     changed=in_one_line(cause for cause in verdict.causes if cause.kind in _VOUCHED_FOR),
                     foreseen=in_one_line(cause for cause in verdict.causes if cause.kind in _FORESEEN),
-                    needed=self._needed(cell, meta) if meta["unsaved"] or meta["result"] else "",
+                    needed=self._needed(cell, meta) if record.may_be_needed(meta) else "",
                     stale=verdict.line,
                 )
             return registry.decide(cell.call, known)

@@ -149,7 +149,7 @@ class Fitting:
             sharing=self._sharing(meta),
             generators=kernel.chance.misfits(meta),
             around=self._around(key, code, meta),
-            needed=self._needed(key, code, meta, start) if meta["unsaved"] or meta["result"] else "",
+            needed=self._needed(key, code, meta, start) if record.may_be_needed(meta) else "",
         )
 
     def _new(self, meta: Mapping[str, Any], pipeline: registry.Pipeline) -> list[str]:

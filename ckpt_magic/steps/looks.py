@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any
 
-from ckpt_magic.steps import activity, around, record, unseen, uses
+from ckpt_magic.steps import activity, around, needs, record, unseen, uses
 from ckpt_magic.steps.evidence import Reach
 from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
@@ -108,6 +108,7 @@ class Looks:
             met=around[1],
             measured=self._measured(plan.code.names, producers) & reads,
             results=self._results(names),
+            touches=any(type(kernel.namespace.get(name)) not in ATOMS for name in unmade if needs.reads_shown([name])),
         )
 
     def named(self, plan: Plan) -> None:
@@ -185,6 +186,7 @@ class Looks:
         if outcome.success:  # what it binds and deletes is gone, too, where something else had bound it before
             bound_and_gone = plan.code.names.renews - kernel.namespace.keys()
             found.deleted += sorted(bound_and_gone.difference(found.deleted))
+        before.touches |= self._touches(found.changed - {RESULT}, after, outcome)
         change = self._with_places(change, moved, before, found, after)
         plan.sets = around.sets(began, surroundings, (row[0] for row in change.state["places"]), before.use)
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)
@@ -232,6 +234,14 @@ class Looks:
         shown = self._kernel.namespace.get("_oh")
         held = set(map(identity, list(shown.values()))) if type(shown) is dict else ()
         return {name: one for name, one in names.items() if identity(one) in held and type(one) not in ATOMS}
+
+    def _touches(self, changed: Set[str], after: delta.State, outcome: Outcome) -> bool:
+        """Whether a result of a cell above lies inside of what the step changed."""
+        shown = self._kernel.namespace.get("_oh")
+        results = [one for one in list(shown.values()) if type(one) not in ATOMS] if type(shown) is dict else []
+        held = {identity(one) for one in results if one is not outcome.result}
+        inside = held - {identity(self._kernel.namespace.get(name)) for name in changed}
+        return any(not inside.isdisjoint(after.looks[name].met) for name in changed & after.looks.keys())
 
     def _moved(self, before: Before, outside: places.Look) -> set[str]:
         """Places that a step changed, as far as that can be told without a look at what is in them."""

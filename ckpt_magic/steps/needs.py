@@ -7,7 +7,8 @@ be restored reads nothing. Pure: all that it needs to know comes in as records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ Meta = Mapping[str, Any]
 
 _RESULT = "the result"  # of the last expression
 _RESULTS = ("_", "__", "___", "Out", "_oh")  # where IPython keeps it; by its number a placeholder tells
+_SHOWN = re.compile(r"_{1,3}|_\d+|Out|_oh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,19 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
                 return f"`{name}` could not be saved, and an unmarked cell reads it"
         if meta["result"] and number not in sure and not set(_RESULTS).isdisjoint(other["unmade"]):
             return f"{_RESULT} could not be saved, and step {number} reads it"
+        if meta["touches"] and number not in sure and reads_shown(other["unmade"]):
+            return _touched(f"step {number}")
         made_anew |= {*other["groups"], *other["deleted"]}
     return _read_by_cells(meta, later.cells, sure)
+
+
+def _touched(who: str) -> str:
+    return f"it may have changed what a cell above had shown, and {who} reads such a result"
+
+
+def reads_shown(names: Iterable[str]) -> bool:
+    """Whether any of these names is one under which IPython keeps results."""
+    return any(map(_SHOWN.fullmatch, names))
 
 
 def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, Meta]) -> str:
@@ -115,6 +128,7 @@ def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, 
         ways.update(dict.fromkeys(_RESULTS, _RESULT))
     cells, numbers = cells or (), _numbers(meta)
     asleep = {name: body for cell in cells for name, body in cell.names.asleep.items()}
+    renewed = set[str]()
     own = [position for position, cell in enumerate(cells) if cell.step == meta["step"]]
     for cell in cells[own[-1] + 1 if own else 0 :]:
         if cell.step is not None and cell.step in sure:
@@ -123,12 +137,15 @@ def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, 
                 ways.pop(name, None)
             continue
         who = "an unmarked cell" if cell.step is None else f"step {cell.step}"
+        if meta["touches"] and reads_shown(cell.names.reads - renewed):
+            return _touched(who)
         reads = replace(cell.names, asleep=asleep).woken_by(cell.names.fetches | cell.names.measures - numbers)
         named = [way for way in ways.values() if way != _RESULT]
         if named and (cell.names.dynamic or source.reaches_all(reads)):
             return f"{named[0]} could not be saved, and {who} may read it"
         for name in sorted(ways.keys() & reads - cell.names.renews):
             return f"{ways[name]} could not be saved, and {who} reads it"
+        renewed |= cell.names.renews
         for name in cell.names.renews:
             ways.pop(name, None)
     return ""

@@ -124,6 +124,8 @@ class Before:
         Of lost names that it reads, those of which it asks for no more than the number that they are.
     results
         By name, values that the history of results holds, too.
+    touches
+        Whether the step may have changed a result of a cell above that has no name, or took one from the history.
     """
 
     state: delta.State
@@ -145,6 +147,7 @@ class Before:
     met: Set[str] = frozenset()
     measured: Set[str] = frozenset()
     results: Mapping[str, Any] = field(default_factory=dict)
+    touches: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ EMPTY: Mapping[str, Any] = {
     "joint": (),
     "measured": (),
     "results": (),
+    "touches": False,
     "groups": {},
     "owned": (),
     "seen": {},
@@ -177,6 +178,7 @@ def meta_of(
         "reads": reads,
         "joint": joint,
         "measured": sorted(before.measured),
+        "touches": before.touches,
         "results": sorted(name for name, one in before.results.items() if saved.get(name) is one),
         "groups": unknown,
         "owned": [[list(path), digest] for path, digest in found.owned.items()],
@@ -195,6 +197,11 @@ def meta_of(
         "outputs_cut": outcome.outputs_cut,
         "evidence": evidence,
     }
+
+
+def may_be_needed(meta: Mapping[str, Any]) -> bool:
+    """Whether code below may ask for something that the checkpoint does not bring back, see `needs`."""
+    return bool(meta["unsaved"] or meta["result"] or meta["touches"])
 
 
 def replaced(meta: Mapping[str, Any]) -> set[str]:

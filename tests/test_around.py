@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.colors
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,6 +54,8 @@ def anew() -> None:
     pd.reset_option("display.max_rows")
     pd.reset_option("display.precision")
     sys.setrecursionlimit(LIMIT)
+    matplotlib.rcdefaults()
+    matplotlib.colors.colorConverter.colors["b"] = (0, 0, 1)
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     logging.getLogger("q").handlers.clear()
     vars(string).pop("note", None)
@@ -107,6 +110,11 @@ EDITS = [
     ("import pandas as pd\ndef total(self): return {}\npd.DataFrame.total = total", "a = pd.DataFrame().total()"),
     ("import warnings; warnings.simplefilter('ignore' if {} == 3 else 'error')", WARN),
     ("from warnings import simplefilter as f; f('ignore' if {} == 3 else 'error')", WARN),
+    (
+        "import logging, sys\nhandler = logging.StreamHandler(sys.stderr)\n"
+        "handler.setFormatter(logging.Formatter('%(message)s {}'))\nlogging.getLogger('q').addHandler(handler)",
+        "import logging; a = [one.formatter._fmt for one in logging.getLogger('q').handlers]",
+    ),
 ]
 
 
@@ -154,6 +162,15 @@ UNREAD = [
     ("import warnings; warnings.filterwarnings('ignore', message='{}')", "a = [1]"),
     ("import numpy as np; np.seterr(all='ignore' if {} == 3 else 'raise')", "a = sum(range(5))"),
     ("import os; os.environ['CKPT_NOTHING'] = '{}'", "import os; a = dict(os.environ).get('MODE')"),
+    ("import matplotlib.colors as c; c.colorConverter.colors['b'] = (0, 0, 1 / {})", "a = [1]"),
+    ("import matplotlib; matplotlib.rcParams['lines.linewidth'] = {}", "lines = [1]; a = lines"),
+    # the same as before, although the cell is another one
+    ("import math\ndef tau(x): return x\nmath.tau = tau; z = {}", "import math; a = math.tau(1)"),
+    ("import pandas as pd; pd.DataFrame.total = property(lambda d: 1); z = {}", "a = pd.DataFrame().total"),
+    (
+        "import logging, sys; logging.getLogger('q').addHandler(logging.StreamHandler(sys.stderr)); z = {}",
+        "import logging; a = len(logging.getLogger('q').handlers)",
+    ),
 ]
 
 

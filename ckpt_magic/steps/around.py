@@ -20,6 +20,7 @@ import hashlib
 import operator
 import os
 import re
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
@@ -87,7 +88,7 @@ class Around:
         The globals of the notebook's functions.
     """
 
-    def __init__(self, namespace: Mapping[str, Any]) -> None:
+    def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace = namespace
         self._first = ambient.look()
         self._cells = [text for text in namespace.get("In", ()) if text]
@@ -359,7 +360,9 @@ class Around:
         origin, name = split(part)
         if origin == PLACE:
             value = spots.read(name)
-            return "absent" if value is ABSENT else fingerprint.fingerprint(value)
+            if type(value) in _FUNCTIONS:  # what they use is among the evidence of the steps that may read the part
+                return fingerprint.look(value, self._namespace).digest
+            return "absent" if value is ABSENT else _print(name, value)
         first = ambient.value(self._first, origin, name)
         try:
             plain = ambient.plain(origin, name, ambient.value(look, origin, name))
@@ -371,6 +374,9 @@ class Around:
         if name == "cwd" and plain and first:  # seen from where the kernel began: a project may be moved
             plain = os.path.relpath(plain, first)
         return fingerprint.fingerprint(plain)
+
+
+_FUNCTIONS: Final = frozenset({types.FunctionType, property, staticmethod, classmethod})
 
 
 def parts_before(sets: Iterable[str]) -> dict[str, Any]:
@@ -428,7 +434,12 @@ def _extent(part: str) -> str:
 
 def _prints(look: places.Look) -> dict[str, str | None]:
     """Digests of what may change in place."""
-    return {place: fingerprint.fingerprint(value) for place, value in look.values.items()}
+    return {place: _print(place, value) for place, value in look.values.items()}
+
+
+def _print(place: str, value: Any) -> str | None:
+    is_of_handlers = place.startswith("@handlers") and value
+    return spots.handlers_as_text(value) if is_of_handlers else fingerprint.fingerprint(value)
 
 
 def _signed(text: str, secret: bytes) -> str:

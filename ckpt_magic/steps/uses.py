@@ -86,6 +86,10 @@ class Use:
             return words >= {"sys", "path"}
         if part == part_of(ambient.LIST, "warning filters"):
             return any("filter" in word or "warn" in word for word in words)
+        if source in _DRAWING:
+            return (
+                source == "matplotlib" and name in words
+            )  # parts of the names are words of other things: `lines`, `b`
         if source == PLACE:
             return _last_word(name) in words
         if source == ambient.SETTING and not words.isdisjoint(_GETTERS.get(name, ())):
@@ -120,7 +124,7 @@ class Use:
             return self._reaches_out
         if source == ambient.LIST:
             return (self.imports or bool(self._strange)) if name == "sys.path" else self._warns
-        if source == "decimal":
+        if source in _DECIMAL:
             return self.holds or bool(self._strange) or any("decimal" in word.lower() for word in self.words.read)
         if source == "numpy errors":
             return self.holds or bool(self.libraries - sys.stdlib_module_names)
@@ -135,7 +139,7 @@ class Use:
             "path": [part_of(ambient.LIST, "sys.path")],
             "warnings": [part_of(ambient.LIST, "warning filters")],
             "logging": ["logging|"],
-            "decimal": ["decimal|"],
+            "decimal": [part_of(one, "") for one in _DECIMAL],
             "libraries": [part_of(library, "") for library in _LIBRARIES],
             "drawing": [part_of(library, "") for library in _DRAWING],
             "argv": [part_of(PLACE, "sys:argv")],
@@ -366,7 +370,8 @@ _CALM: Final = frozenset(
 """Libraries that read files and the environment only when they are asked to."""
 _LIBRARIES: Final = frozenset({"pandas", "sklearn", "polars", "torch", "jax"})
 _TEXT: Final = frozenset({"numpy printing", "shell"})
-_DRAWING: Final = frozenset({"matplotlib", "inline"})
+_DECIMAL: Final = frozenset({"decimal", "decimal defaults"})
+_DRAWING: Final = frozenset({"matplotlib", "matplotlib colors", "inline"})
 _OF_MAGICS: Final = frozenset({"autoreload", "pdb", "xmode", "colors", "use_jedi"})
 _PARSERS: Final = frozenset({"argparse", "getopt", "optparse", "fileinput", "unittest"})
 _CWD: Final = frozenset({"getcwd", "cwd", "abspath", "realpath", "resolve", "absolute", "chdir", "curdir"})

@@ -172,6 +172,21 @@ def _is_kept_here(name: str, logger: logging.Logger) -> bool:
     )
 
 
+def handlers_as_text(handlers: Any) -> str | None:
+    """What handlers of the standard library do, so far as they only show; None if there is any other."""
+    if type(handlers) is not list or any(type(one) is not logging.StreamHandler for one in handlers):
+        return None
+    found = []
+    for one in handlers:
+        stream = next((name for name in ("stdout", "stderr") if one.stream is getattr(sys, name)), None)
+        form = one.formatter
+        if stream is None or one.filters or type(form) not in (logging.Formatter, type(None)):
+            return None
+        style = form and (form._fmt, form.datefmt, type(form._style).__name__)
+        found.append((stream, one.level, style))
+    return f"handlers {found}"
+
+
 def _logger(place: str) -> tuple[logging.Logger, str]:
     part, _, name = place.removeprefix("@").partition(" of logger ")
     return logging.getLogger(None if name == "root" else name), part

@@ -681,15 +681,15 @@ def test_a_step_that_changes_a_result_without_a_name_runs_where_the_history_is_r
         "%ckpt_config --name m",
         "%%step 1\n[1]",
         "%%step 2\n_.append(2); b = _",
-        "%%step 3\nd = {'x': [7]}; d['x']",
-        "%%step 4\nd['x'].append(8)",
+        "%%step 3\nd = {'x': [7]}; n = len(_), b[0]; d['x']",
+        "%%step 4\nd['x'].append(8); n = sum(_)",
         "%%step 5\nr = _, __, __ is b, d['x'] is _",
         "print(r)",
     ]
     full = run_in_fork(cells)
     again = run_in_fork([cells[0], "%ckpt_start 5", *cells[1:]])
     assert again.cells[-1] == full.cells[-1] and "([7, 8], [1, 2], True, True)" in again.text
-    assert again.text.count("step 5 reads such a result") == 2 and again.text.count("restored ·") == 2
+    assert again.text.count("reads such a result") == again.text.count("restored ·") == 2
     again = run_in_fork([cells[0], "%ckpt_start end", *cells[1:]])
     assert again.text.count("restored ·") == 5
 

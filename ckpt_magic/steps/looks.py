@@ -27,7 +27,7 @@ from ckpt_magic.values import (
     source,
     spots,
 )
-from ckpt_magic.values.fingerprint import fingerprint
+from ckpt_magic.values.fingerprint import fingerprint, look
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen
@@ -87,6 +87,8 @@ class Looks:
         kernel.watch.living.runs(plan.code.tree, dynamic=used is None)
         kernel.watch.living.used(used or ())
         reads &= names.keys()
+        results = self._results(names)
+        shown = self._shown(unmade, results)
         seeded = kernel.chance.seeded
         return Before(
             state,
@@ -107,8 +109,9 @@ class Looks:
             strays=strays,
             met=around[1],
             measured=self._measured(plan.code.names, producers) & reads,
-            results=self._results(names),
-            touches=any(type(kernel.namespace.get(name)) not in ATOMS for name in unmade if needs.reads_shown([name])),
+            results=results,
+            shown=shown or (),
+            touches=shown is None,
         )
 
     def named(self, plan: Plan) -> None:
@@ -186,7 +189,7 @@ class Looks:
         if outcome.success:  # what it binds and deletes is gone, too, where something else had bound it before
             bound_and_gone = plan.code.names.renews - kernel.namespace.keys()
             found.deleted += sorted(bound_and_gone.difference(found.deleted))
-        before.touches |= self._touches(found.changed - {RESULT}, after, outcome)
+        before.touches |= self._touches(before, found.changed - {RESULT}, after, outcome)
         change = self._with_places(change, moved, before, found, after)
         plan.sets = around.sets(began, surroundings, (row[0] for row in change.state["places"]), before.use)
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)
@@ -235,13 +238,27 @@ class Looks:
         held = set(map(identity, list(shown.values()))) if type(shown) is dict else ()
         return {name: one for name, one in names.items() if identity(one) in held and type(one) not in ATOMS}
 
-    def _touches(self, changed: Set[str], after: delta.State, outcome: Outcome) -> bool:
-        """Whether a result of a cell above lies inside of what the step changed."""
-        shown = self._kernel.namespace.get("_oh")
-        results = [one for one in list(shown.values()) if type(one) not in ATOMS] if type(shown) is dict else []
-        held = {identity(one) for one in results if one is not outcome.result}
-        inside = held - {identity(self._kernel.namespace.get(name)) for name in changed}
-        return any(not inside.isdisjoint(after.looks[name].met) for name in changed & after.looks.keys())
+    def _shown(self, unmade: Set[str], results: Mapping[str, Any]) -> list[tuple[Any, str | None]] | None:
+        """Results that code reads by IPython's names for them, besides those of variables; None if it may read all."""
+        space, named = self._kernel.namespace, set(map(identity, results.values()))
+        values = {name: space[name] for name in unmade & space.keys() if needs.reads_shown([name])}
+        if any(one is space.get("_oh") for one in values.values()):
+            return None
+        found = [one for one in values.values() if type(one) not in ATOMS and identity(one) not in named]
+        return [(one, self._digest(one)) for one in found]
+
+    def _digest(self, value: Any) -> str | None:
+        return look(value, self._kernel.main, self._kernel.makers).digest
+
+    def _touches(self, before: Before, changed: Set[str], after: delta.State, outcome: Outcome) -> bool:
+        """Whether a step changed a result of a cell above, or one lies inside of what it changed."""
+        history = self._kernel.namespace.get("_oh")
+        shown = [one for one in list(history.values()) if type(one) not in ATOMS] if type(history) is dict else []
+        held = {identity(one) for one in shown if one is not outcome.result}
+        held -= {identity(one) for name, one in before.results.items() if self._kernel.namespace.get(name) is one}
+        if any(not held.isdisjoint(after.looks[name].met) for name in changed & after.looks.keys()):
+            return True
+        return any(digest is None or self._digest(one) != digest for one, digest in before.shown)
 
     def _moved(self, before: Before, outside: places.Look) -> set[str]:
         """Places that a step changed, as far as that can be told without a look at what is in them."""

@@ -124,8 +124,10 @@ class Before:
         Of lost names that it reads, those of which it asks for no more than the number that they are.
     results
         By name, values that the history of results holds, too.
+    shown
+        Other results that its code reads, each with its fingerprint.
     touches
-        Whether the step may have changed a result of a cell above that has no name, or took one from the history.
+        Whether the step may have changed a result of a cell above that has no name, or kept one.
     """
 
     state: delta.State
@@ -147,6 +149,7 @@ class Before:
     met: Set[str] = frozenset()
     measured: Set[str] = frozenset()
     results: Mapping[str, Any] = field(default_factory=dict)
+    shown: Sequence[tuple[Any, str | None]] = ()
     touches: bool = False
 
 

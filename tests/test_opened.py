@@ -135,3 +135,16 @@ def test_main_is_a_plain_module_after_a_step_whatever_happens_in_it() -> None:
         step()
     assert kinds != [types.ModuleType], "what is asked of it is noted"
     assert type(main) is types.ModuleType
+
+
+def test_a_dict_in_the_place_of_the_environment_is_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.environ
+    trail = new_trail()
+    with watcher().laying(trail):
+        real.get("BEFORE_T")
+        monkeypatch.setattr(os, "environ", {"AFTER_T": "1"})
+        os.environ.get("AFTER_T")
+    with watcher().laying(new_trail()):
+        pass
+    assert trail.environ == {"BEFORE_T": None}
+    assert type(real._data) is dict  # type: ignore[attr-defined]

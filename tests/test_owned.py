@@ -160,3 +160,14 @@ def test_a_module_with_a_file_that_is_made_up_is_not_the_users_own(monkeypatch: 
     module.__file__ = "_ops.py"  # as `torch.ops` says
     monkeypatch.setitem(sys.modules, "a_library.ops", module)
     assert not is_own("a_library.ops")
+
+
+def test_a_module_that_fails_when_it_is_asked_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    monkeypatch.setitem(sys.modules, "failing_t", Failing("failing_t"))
+    monkeypatch.setitem(sys.modules, "thing_t", object())
+    assert not is_own("failing_t") and not is_own("thing_t")
+    assert "failing_t" not in owned.own_modules()

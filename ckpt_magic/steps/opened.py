@@ -287,14 +287,14 @@ class Watcher:
 
     def _watch_environ(self) -> None:
         """Put our dict below `os.environ` (and `os.environb`), which stay the objects that they are."""
-        data = os.environ._data  # type: ignore[attr-defined]
+        data = _ENVIRON._data if _ENVIRON is not None else None
         if type(data) is dict:
             self._plain = data
             _put_below_environ(data, self._asked(data))
 
     def _leave_environ(self) -> None:
         """Put the dict back that was there, with what the environment holds now."""
-        data, plain = os.environ._data, self._plain  # type: ignore[attr-defined]
+        data, plain = _ENVIRON._data if _ENVIRON is not None else None, self._plain
         if type(data) is self._asked and plain is not None:
             plain.clear()
             plain.update(data)
@@ -343,7 +343,7 @@ class Watcher:
         trails = tuple(one for one in self._trails if text not in one.environ and text not in one.environ_set)
         if not trails or not _counts(sys._getframe(2)):
             return
-        value = dict.get(os.environ._data, name)  # type: ignore[attr-defined]
+        value = dict.get(_ENVIRON._data, name)
         for trail in trails:
             trail.environ[text] = None if value is None else os.fsdecode(value)
 
@@ -354,9 +354,12 @@ def watcher() -> Watcher:
     return Watcher()
 
 
+# Code may put a dict of its own in its place, which is no more of the environment than any other.
+_ENVIRON: Final[Any] = os.environ if hasattr(os.environ, "_data") else None
+
+
 def _put_below_environ(old: dict[Any, Any], new: dict[Any, Any]) -> None:
-    mappings: list[Any] = [os.environ, getattr(os, "environb", os.environ)]
-    for mapping in mappings:
+    for mapping in (_ENVIRON, getattr(os, "environb", _ENVIRON)):
         if mapping._data is old:
             mapping._data = new
 

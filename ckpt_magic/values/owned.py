@@ -75,7 +75,8 @@ OF_PACKAGES: Final = tuple(f"{os.sep}{folder}{os.sep}" for folder in ("site-pack
 def is_own(name: str) -> bool:
     """Whether a module (or the owner of a place) is of the user's own: a file outside of where packages are."""
     module = sys.modules.get(name.partition(":")[0])
-    file = getattr(module, "__file__", None)
+    is_module = issubclass(type(module), types.ModuleType)  # none is asked for an attribute: some raise, or load more
+    file = object.__getattribute__(module, "__dict__").get("__file__") if is_module else None
     return isinstance(file, str) and name.partition(".")[0] not in _NOT_OWN and is_own_file(file)
 
 

@@ -129,6 +129,7 @@ _BY_TEXT: Final = frozenset(
 # What modules are found and made by, whoever imports them.
 _IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
+_STANDARD: Final = sys.stdlib_module_names
 # Libraries of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
 # Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
@@ -213,7 +214,7 @@ class Statement:
     value: Any = _UNKNOWN
     """What it binds, if that is written down in it."""
     foreign: Set[str] = frozenset()
-    """Names that it binds to what is not the user's own."""
+    """Names that it binds to what is not the user's own, nor of Python: `signal.signal` gives what was set before."""
     gives: bool = False
     """It is there for the value that it binds."""
 
@@ -590,7 +591,7 @@ class Past:
             on_the_way.append(event)
             if self._is_placeless(event):
                 placeless.append(event.digest)
-                concerned |= event.binds
+                concerned |= event.binds | (self._ways_to(event.imports) if event.imports else set())
             else:
                 digest.update(f"{event.digest};".encode())
             woken = self._later.ends(event.reads)
@@ -640,18 +641,20 @@ class Past:
 
         That is a function, an import or what is written down; code that is above it does not ask for it.
         """
-        is_known = event.is_literal or event.imports or (event.changes and event.asleep)
+        is_known = event.is_literal or (event.imports and not event.touches) or (event.changes and event.asleep)
         return (
             bool(is_known)
             and not self._anything
             and not event.anything
             and all(map(self._is_steady, event.reads))
+            and not any(map(self._touching.get, self._ways_to(event.imports) if event.imports else ()))
             and all(len(self._binding[name]) == 1 and not hasattr(builtins, name) for name in event.binds)
         )
 
     def _is_steady(self, name: str) -> bool:
-        """Whether a name means the same module, or what Python means by it, wherever it stands."""
-        return self._is_builtin(name) or (name in self.modules and len(self._binding.get(name, ())) == 1)
+        """Whether a name means the same wherever it stands: a module in which nothing is set, or what Python means."""
+        is_once = name in self.modules and len(self._binding.get(name, ())) == 1
+        return self._is_builtin(name) or (is_once and not self._touching.get(name))
 
     def touched_by(self, code: Sequence[Statement]) -> Set[str]:
         """What code may change in place that runs now, if it does what its words say."""
@@ -937,7 +940,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         names.binds if tops <= _KNOWN else frozenset(),
         names.binds if (tops <= _CALM and is_import) or _is_calm(node) else frozenset(),
         _literal(node),
-        names.binds - told.own.keys() - told.borne.keys() if is_import else frozenset(),
+        names.binds - told.own.keys() - told.borne.keys() if is_import and not tops & _STANDARD else frozenset(),
         isinstance(node, ast.Assign | ast.AnnAssign),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import colorsys
+import csv
 import decimal
 import gc
 import logging
@@ -866,6 +867,10 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      lambda cells: cells.insert(1, cells.pop(2))),
     ("a function below code that does without", "def f(): return 1\n# %%\ntry: a = f()\nexcept NameError: a = 0", "y = a", {},
      lambda cells: cells.insert(1, cells.pop(0))),
+    ("a default value of a module in which something is set, set below it", "import colorsys\ncolorsys.way = 1\n# %%\n"
+     "colorsys.way = 2\n# %%\ndef f(x=colorsys.way): return x", "y = f()", {}, lambda cells: cells.insert(1, cells.pop(2))),
+    ("a limit of the standard library, set for what it was", "import csv\nold = csv.field_size_limit(1000)",
+     "import csv\ny = csv.field_size_limit()", {}, text("1000", "2000")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
@@ -1079,6 +1084,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     environ, limit = dict(os.environ), sys.getrecursionlimit()
     errors = np.geterr()
     yield path
+    csv.field_size_limit(131072)
     np.seterr(**errors)
     np.seterrcall(None)
     os.environ.clear()

@@ -301,7 +301,7 @@ class Definitions(Functions):
         twin = way.twin
         for name in _OF_ENUMS if way.bases == cls.__bases__ else (*_OF_ENUMS, *_OF_MIXED_ENUMS):
             if name in vars(cls) and vars(cls)[name] is not vars(twin).get(name):
-                yield self.block(type.__setattr__, cls, {name: vars(cls)[name]})
+                yield self.block(type.__setattr__, cls, {name: self._of_enum(cls, name)})
         for name, member in cls._member_map_.items():
             if name != member._name_:
                 continue
@@ -321,6 +321,14 @@ class Definitions(Functions):
         for name in ("_unhashable_values_", "_hashable_values_"):
             if vars(cls).get(name, [])[:] != vars(twin).get(name, []):
                 yield self.block(type.__setattr__, cls, {name: vars(cls)[name]})
+
+    def _of_enum(self, cls: type, name: str) -> Any:
+        """What is written for an attribute that `enum` took from a base, or from the body of the class."""
+        value = vars(cls)[name]
+        base = next((base for base in cls.__mro__[1:] if vars(base).get(name, self) is value), None)
+        if base is not None:
+            return Form(operator.getitem, Form(vars, base), name)
+        return value if identity(function_in(value)) in self._generated else self._method(cls, value)
 
     def member(self, member: Any) -> Any:
         """Reduce a member of an enum: by name in its class, or a combination of flags by value."""

@@ -334,6 +334,9 @@ def enum_way(cls: Any) -> EnumWay | None:
     if kind is object or not importable(kind):  # names stand for what would be methods, or made by the user's code
         bases = tuple(base for base in cls.__bases__ if issubclass(base, enum.Enum))
         twin = _enum_twin(cls, bases, values := {name: member._name_ for name, member in cls._member_map_.items()})
+        if twin is None:  # a base has a ``__new__`` of the user's
+            bases = tuple(dict.fromkeys(next(filter(importable, base.__mro__)) for base in bases))
+            twin = _enum_twin(cls, bases, values)
         if twin is not None:
             return EnumWay(bases, values, twin)
     return None

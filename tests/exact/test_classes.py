@@ -2079,6 +2079,27 @@ r = [cls is One for cls in Base.__subclasses__()], [cls is Other for cls in One.
     starts=(2, 3, 4),
 )
 scenario(
+    "enums of a step whose bases, which make values and members in their own way, an earlier step made",
+    """
+%%step 1
+import enum
+class Auto(enum.Enum):
+    def _generate_next_value_(name, start, count, last): return name.lower()
+class Coded(enum.Enum):
+    def __new__(cls, value, label): o = object.__new__(cls); o._value_ = value; o.label = label; return o
+class Number(int, enum.Enum):
+    def __new__(cls, v): o = int.__new__(cls, v * 10); o._value_ = v; return o
+%%step 2
+class A(Auto): P = enum.auto()
+class C(Coded): P = 1, "one"
+class N(Number): P = 3
+%%step 3
+class B(Auto): Q = enum.auto()
+class D(Coded): Q = 2, "two"
+r = A.P.value, B.Q.value, C.P.label, C(1) is C.P, D.Q.label, int(N.P), N(3) is N.P, C.__mro__[1] is Coded
+""",
+)
+scenario(
     "the subclasses of an enum without members are those of the notebook alone",
     """
 %%step 1

@@ -47,6 +47,7 @@ from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import by_reference, importable, is_of_library, marks, owner_of_module
 from ckpt_magic.values.slots import Unnoted
+from ckpt_magic.values.soups import Soups
 
 Reducer = Callable[[Any], Any]
 
@@ -87,6 +88,7 @@ class ValuePickler(pickle.Pickler):
         self.namespace = namespace
         self.definitions = Definitions(namespace, makers=makers)
         self._arrays = self._made_arrays(views, gathered, proofs)
+        self._soups = Soups()
         self._owned = _owned()
         self._held_weakly: dict[int, Any] = {}
         self._claiming = False
@@ -225,6 +227,8 @@ class ValuePickler(pickle.Pickler):
         ):
             suppress = self.definitions.attribute("argparse", "SUPPRESS")
             return lambda part: reducers.part_of_parser(part, suppress)
+        if (reducer := self._soups.reducer_for(kind)) is not None:
+            return reducer
         if module.startswith("IPython.core."):
             return reducers.part_of_shell
         if module.partition(".")[0] in ("comm", "ipykernel"):

@@ -10,6 +10,39 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "elements of a page that BeautifulSoup read",
+    """
+%%step 1
+from bs4 import BeautifulSoup
+soup = BeautifulSoup("<table id='a'><tr><td>1</td></tr><!-- c --><tr class='x y'><td>2</td>tail</tr></table>", "html.parser")
+%%step 2
+rows = soup.find_all("tr"); table = soup.table; text = rows[1].td.string
+%%step 3
+rows[0].td.string = "9"; rows[1]["k"] = "v"; gone = rows[1].td.extract()
+%%step 4
+data = [[cell.text for cell in row.find_all("td")] for row in rows]
+r = str(soup), data, rows[0].parent is table, rows[0] is table.tr, str(gone), gone.parent, text.parent is gone
+%%
+del soup, rows, table, text, gone
+""",
+)
+scenario(
+    "an element of a page whose text would give another one is named",
+    """
+%%step 1
+from bs4 import BeautifulSoup
+soup = BeautifulSoup("<p>a</p>", "html.parser")
+%%step 2
+soup.p.append("b"); p = soup.p
+%%step 3
+r = [str(one) for one in p.contents], p is soup.p
+%%
+del soup, p
+""",
+    runs={2: "`p` could not be saved", 3: "`p` of step 2"},
+)
+
+scenario(
     "an object of step 1 in a container of step 3, changed through it in step 4",
     """
 %%step 1

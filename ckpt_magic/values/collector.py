@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator
+from typing import Final
+
+_OF_PYTHON: Final = 1000  # objects that Python 3.12 freezes itself at its start; what a user freezes is all there is
 
 
 @contextlib.contextmanager
@@ -21,7 +24,7 @@ def off() -> Iterator[None]:
 
 def spare_the_young() -> None:
     """Take all that is alive for old, which costs nothing; else the next collection would go through all of it."""
-    if gc.get_freeze_count():  # the user froze something, which is not to be thawed
+    if gc.get_freeze_count() > _OF_PYTHON:  # the user froze something, which is not to be thawed
         return
     try:
         gc.freeze()

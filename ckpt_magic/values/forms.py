@@ -217,7 +217,8 @@ class Forms:
 
     def take_back(self) -> None:
         """Leave the globals as they were before the pickle was read."""
-        for name, value, before in reversed(self._lent):
+        while self._lent:  # what is kept here would be alive until the next collection
+            name, value, before = self._lent.pop()
             if self._globals.get(name) is not value:
                 continue  # code that ran meanwhile has set it
             if before is self:

@@ -129,6 +129,8 @@ _BY_TEXT: Final = frozenset(
 # What modules are found and made by, whoever imports them.
 _IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
+# Those of kernels too, which plans have not.
+_BUILTINS: Final = frozenset(dir(builtins)) | {"display", "get_ipython", "execfile", "runfile", "__IPYTHON__"}
 _STANDARD: Final = sys.stdlib_module_names
 # Libraries of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
@@ -591,7 +593,7 @@ class Past:
             on_the_way.append(event)
             if self._is_placeless(event):
                 placeless.append(event.digest)
-                concerned |= event.binds | (self._ways_to(event.imports) if event.imports else set())
+                concerned |= event.binds
             else:
                 digest.update(f"{event.digest};".encode())
             woken = self._later.ends(event.reads)
@@ -647,8 +649,7 @@ class Past:
             and not self._anything
             and not event.anything
             and all(map(self._is_steady, event.reads))
-            and not any(map(self._touching.get, self._ways_to(event.imports) if event.imports else ()))
-            and all(len(self._binding[name]) == 1 and not hasattr(builtins, name) for name in event.binds)
+            and all(len(self._binding[name]) == 1 and name not in _BUILTINS for name in event.binds)
         )
 
     def _is_steady(self, name: str) -> bool:
@@ -752,7 +753,7 @@ class Past:
         return name in self._calm or self._is_builtin(name)
 
     def _is_builtin(self, name: str) -> bool:
-        return name not in self._binding and hasattr(builtins, name)
+        return name not in self._binding and name in _BUILTINS
 
     def _aliases(self, names: Set[str]) -> tuple[set[str], set[str]]:
         """Names that may hold the same objects: what code binds that reads one of them, and reads that binds one.

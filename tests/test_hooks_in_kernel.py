@@ -178,7 +178,8 @@ def test_a_step_runs_and_comes_back_with_its_result_and_count(kernel: Kernel, tm
 
 def test_an_error_in_a_step_is_a_native_error_and_stops_what_is_queued(kernel: Kernel) -> None:
     """Trap 22: what is queued behind an error is answered without running."""
-    first, second, third = kernel.collect(kernel.send("%%step 1\n1/0"), kernel.send("x = 1"), kernel.send("y = 1"))
+    slow = "%%step 1\nimport time; time.sleep(0.5)\n1/0"  # by then the others are in the queue
+    first, second, third = kernel.collect(*map(kernel.send, (slow, "x = 1", "y = 1")))
     assert (first.status, first.content["ename"]) == ("error", "ZeroDivisionError")
     assert len(first.of("error")) == 1
     assert first.of("error")[0]["traceback"] == first.content["traceback"]

@@ -74,14 +74,26 @@ def codes(module: types.ModuleType) -> Iterator[types.CodeType]:
 
 def parts_with(package: types.ModuleType, names: Set[str]) -> list[types.ModuleType]:
     """Loaded modules right inside a package that have one of these names, which it may show as its own when asked."""
-    inside = map(sys.modules.get, _parts(len(sys.modules)).get(package.__name__, ()))
-    loaded = [one for one in inside if isinstance(one, types.ModuleType)]
-    return [one for one in loaded if not object.__getattribute__(one, "__dict__").keys().isdisjoint(names)]
+    shown = _shown_by(package.__name__, len(sys.modules))
+    found = {one for name in names if name in shown for one in shown[name]}
+    return [module for one in sorted(found) if isinstance(module := sys.modules.get(one), types.ModuleType)]
+
+
+@functools.lru_cache(maxsize=32)
+def _shown_by(package: str, count: int) -> Mapping[str, Sequence[str]]:
+    """The modules right inside a package by the names that they have; asked for anew when there are more modules."""
+    found: dict[str, list[str]] = {}
+    for one in _parts(count).get(package, ()):
+        module = sys.modules.get(one)
+        if isinstance(module, types.ModuleType):
+            for name in list(object.__getattribute__(module, "__dict__")):
+                found.setdefault(name, []).append(one)
+    return found
 
 
 @functools.lru_cache(maxsize=1)
 def _parts(_: int) -> Mapping[str, Sequence[str]]:
-    """The names of loaded modules by those of their packages; asked for anew when their number is another one."""
+    """The names of loaded modules by those of their packages."""
     found: dict[str, list[str]] = {}
     for name in list(sys.modules):
         found.setdefault(name.rpartition(".")[0], []).append(name)

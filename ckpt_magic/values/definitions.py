@@ -300,7 +300,8 @@ class Definitions(Functions):
     def _enum_blocks(self, cls: Any, way: EnumWay) -> Iterator[Form]:
         twin = way.twin
         for name in _OF_ENUMS if way.bases == cls.__bases__ else (*_OF_ENUMS, *_OF_MIXED_ENUMS):
-            if name in vars(cls) and vars(cls)[name] is not vars(twin).get(name):
+            # from Python 3.12 on each class has `_generate_next_value_` in a static method of its own
+            if name in vars(cls) and function_in(vars(cls)[name]) is not function_in(vars(twin).get(name)):
                 yield self.block(type.__setattr__, cls, {name: self._of_enum(cls, name)})
         for name, member in cls._member_map_.items():
             if name != member._name_:

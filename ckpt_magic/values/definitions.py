@@ -322,6 +322,8 @@ class Definitions(Functions):
         for name in ("_unhashable_values_", "_hashable_values_"):
             if vars(cls).get(name, [])[:] != vars(twin).get(name, []):
                 yield self.block(type.__setattr__, cls, {name: vars(cls)[name]})
+        if values := vars(cls).get("_unhashable_values_map_"):  # from Python 3.13 on; that of a twin is empty
+            yield self.block(type.__setattr__, cls, {"_unhashable_values_map_": values})
 
     def _of_enum(self, cls: type, name: str) -> Any:
         """What is written for an attribute that `enum` took from a base, or from the body of the class."""

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,13 @@ CELLS = {
     "end": "print(out)",
 }
 NUMBER = f"%ckpt_start 4\n{CELLS['values']}"
+
+
+def run_all(shell: InteractiveShell, cells: Sequence[str]) -> None:
+    """Run cells, and wait until what they save is published."""
+    for cell in cells:
+        assert shell.run_cell(cell).success
+    shell.run_cell("%ckpt_status")
 
 
 @pytest.fixture
@@ -149,9 +157,7 @@ def test_what_writefile_writes_is_taken_to_be_there(
         *(CELLS["setup"], own, "%%writefile plan_own.txt\n1\n", more, "import plan_own\nv = plan_own.f()"),
         *("%%step 1\ny = v", "%%step 2\nwith open('plan_own.txt') as file: text = file.read()", "%%step 3\nz = 1"),
     ]
-    for cell in cells:
-        assert shell.run_cell(cell).success
-    shell.run_cell("%ckpt_status")
+    run_all(shell, cells)
 
     def runs(old: str, new: str) -> list[int]:
         path = save(tmp_path / "nb.ipynb", *(cell.replace(old, new) for cell in cells))
@@ -165,9 +171,7 @@ def test_what_writefile_writes_is_taken_to_be_there(
 def test_a_cell_that_reads_the_text_of_code_may_give_another_value(shell: InteractiveShell, tmp_path: Path) -> None:
     cells = [CELLS["setup"], "import inspect\ndef f():\n    return 1  # one", "x = inspect.getsource(f)[:30]"]
     cells += ["%%step 1\ny = len(x)", "%%step 2\nz = 1"]
-    for cell in cells:
-        assert shell.run_cell(cell).success
-    shell.run_cell("%ckpt_status")
+    run_all(shell, cells)
     for old, new in (("30", "20"), ("# one", "# another")):
         rows = json_of(save(tmp_path / "nb.ipynb", *(cell.replace(old, new) for cell in cells)))
         assert [row["next"] for row in rows] == ["run", "restore"]
@@ -210,9 +214,7 @@ def test_what_modules_of_the_user_do_for_cells_counts(
     above, step = CALLS[what]
     cells = [f"{CELLS['setup']} --folder {tmp_path / '.ckpt'}", "from plan_pack import rate", above.format(1)]
     cells += [f"%%step 1\n{step}", "%%step 2\nz = 1"]
-    for cell in cells:
-        assert shell.run_cell(cell).success
-    shell.run_cell("%ckpt_status")
+    run_all(shell, cells)
 
     def runs(*changed: str) -> list[int]:
         path = save(tmp_path / "nb.ipynb", *changed)
@@ -231,9 +233,7 @@ def test_an_extension_of_the_user_may_give_any_name_a_value(
     text = "def load_ipython_extension(shell): shell.user_ns['k'] = 1\n"
     (tmp_path / "plan_ext.py").write_text(text)
     cells = [CELLS["setup"], "%load_ext plan_ext", "%%step 1\ny = k"]
-    for cell in cells:
-        assert shell.run_cell(cell).success
-    shell.run_cell("%ckpt_status")
+    run_all(shell, cells)
     path = save(tmp_path / "nb.ipynb", *cells)
 
     assert [row["next"] for row in json_of(path)] == ["restore"]
@@ -247,9 +247,7 @@ def test_names_of_a_star_import_are_known_by_the_module(
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "plan_star.py").write_text("def f(): return 1\n")
     cells = [CELLS["setup"], "k = 1\nfrom plan_star import *", "%%step 1\ny = f() + k"]
-    for cell in cells:
-        assert shell.run_cell(cell).success
-    shell.run_cell("%ckpt_status")
+    run_all(shell, cells)
     path = save(tmp_path / "nb.ipynb", *cells)
 
     assert [row["next"] for row in json_of(path)] == ["restore"]
@@ -260,9 +258,7 @@ def test_names_of_a_star_import_are_known_by_the_module(
 def test_what_a_step_that_will_run_draws_counts_for_those_below(shell: InteractiveShell, tmp_path: Path) -> None:
     cells = [CELLS["setup"], "import random\nrandom.seed(3)", "%%step 1\nx = random.random()"]
     cells += ["%%step 2\ny = random.random()", "%%step 3\nz = 1"]
-    for cell in cells:
-        assert shell.run_cell(cell).success
-    shell.run_cell("%ckpt_status")
+    run_all(shell, cells)
     path = save(tmp_path / "nb.ipynb", *cells[:2], cells[2] + " + random.random()", *cells[3:])
     assert [row["next"] for row in json_of(path)] == ["run", "run", "restore"]
 
@@ -272,9 +268,7 @@ def test_a_cell_that_sets_a_library_by_a_call_counts_for_the_steps_that_use_it(
 ) -> None:
     cells = [CELLS["setup"], "%%step 1\nimport asyncio\nx = asyncio.Event.__name__", "%%step 2\ny = 1"]
     cells += ["%%step 3\nimport sklearn\nz = sklearn.__name__"]
-    for cell in cells:
-        assert shell.run_cell(cell).success
-    shell.run_cell("%ckpt_status")
+    run_all(shell, cells)
 
     path = save(tmp_path / "nb.ipynb", cells[0], "import nest_asyncio\nnest_asyncio.apply()", *cells[1:])
     assert [row["next"] for row in json_of(path)] == ["run", "restore", "restore"]

@@ -287,14 +287,14 @@ class Watcher:
 
     def _watch_environ(self) -> None:
         """Put our dict below `os.environ` (and `os.environb`), which stay the objects that they are."""
-        data = _ENVIRON._data if _ENVIRON is not None else None
+        data = getattr(_ENVIRON, "_data", None)
         if type(data) is dict:
             self._plain = data
             _put_below_environ(data, self._asked(data))
 
     def _leave_environ(self) -> None:
         """Put the dict back that was there, with what the environment holds now."""
-        data, plain = _ENVIRON._data if _ENVIRON is not None else None, self._plain
+        data, plain = getattr(_ENVIRON, "_data", None), self._plain
         if type(data) is self._asked and plain is not None:
             plain.clear()
             plain.update(data)
@@ -355,7 +355,7 @@ def watcher() -> Watcher:
 
 
 # Code may put a dict of its own in its place, which is no more of the environment than any other.
-_ENVIRON: Final[Any] = os.environ if hasattr(os.environ, "_data") else None
+_ENVIRON: Final[Any] = os.environ
 
 
 def _put_below_environ(old: dict[Any, Any], new: dict[Any, Any]) -> None:

@@ -235,9 +235,7 @@ def _enter(
         return
     code = _code(plain.__code__)
     found.by_name = found.by_name or code.by_name
-    if depth == _DEPTH and not _LOADING.isdisjoint(
-        code.attributes
-    ):  # what a module does to its package when it is loaded
+    if depth == _DEPTH and _LOADING & code.attributes:  # what is loaded may do anything to its package
         found.compiled.add(f"{module_of(module)}.{plain.__qualname__}")
     found.texts |= code.texts
     for name in code.sets:

@@ -978,8 +978,10 @@ def _acts(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set
     if "libraries" in topics and "display" in words and words.isdisjoint(_OTHER_OPTIONS):
         topics = topics - {"libraries"} | {"text"}
     if "run_line_magic" in words and "config" in texts:
-        of_figures = any(text.startswith("InlineBackend.") for text in texts)
-        topics |= {"drawing"} if of_figures else {"text"} - {"text" for text in texts if _OF_COMPLETION.match(text)}
+        if any(text.startswith("InlineBackend.") for text in texts):
+            topics.add("drawing")
+        elif not any(map(_OF_COMPLETION.match, texts)):
+            topics.add("text")
     if any(text.startswith("jax_") for text in texts):
         topics.add("libraries")
     if topics:

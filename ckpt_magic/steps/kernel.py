@@ -232,6 +232,7 @@ class Kernel:
             trees=found.trees,
             owned=found.owned,
             settings=found.settings,
+            ways=found.ways,
             originals=self.places.originals(),
             gathered=gathered,
             proofs=self.pages.proofs,

@@ -56,7 +56,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import batches, collector, figures, fingerprint, generators, makers, owned, sharing, trees
+from ckpt_magic.values import batches, collector, figures, fingerprint, generators, makers, owned, sets, sharing, trees
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
@@ -155,6 +155,8 @@ class Delta:
         What the step did to such objects: a restore cannot do it again.
     settings
         Lists that the figures among the values hold and settings of matplotlib, too, with their keys.
+    ways
+        Sets that are written in their order, and how (`sets`).
     """
 
     values: dict[str, Any]
@@ -170,6 +172,7 @@ class Delta:
     owned: dict[owned.Path, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     settings: Sequence[tuple[str, list[Any]]] = ()
+    ways: Sequence[tuple[Any, sets.Way]] = ()
 
     @property
     def groups(self) -> dict[str, str]:
@@ -327,7 +330,14 @@ def compare(
         owned=held,
         refused=refused_paths,
         settings=_settings(after.looks[name] for name in values if after.looks[name].is_figure),
+        ways=_ways(after.looks[name] for name in values if not after.looks[name].tree),
     )
+
+
+def _ways(looks: Iterable[Seen]) -> list[tuple[Any, sets.Way]]:
+    """The sets that values consist of, but for those that pickle brings back as they are."""
+    met = {ident: one for seen in looks for ident, one in seen.met.items()}
+    return list(sets.ways(met.values()))
 
 
 def _settings(looks: Iterable[Seen]) -> list[tuple[str, list[Any]]]:

@@ -30,6 +30,7 @@ from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import by_reference
+from ckpt_magic.values.sets import WAY, Way
 from ckpt_magic.values.tokens import is_of_atoms
 
 _SMALL_GLOBAL: Final = 1 << 20  # bytes; a larger value that functions read is not kept for plain readers of a method
@@ -89,6 +90,7 @@ def write(
     trees: Iterable[tuple[Any, tuple[Any, ...]]] = (),
     owned: Iterable[Path] = (),
     settings: Iterable[tuple[str, list[Any]]] = (),
+    ways: Iterable[tuple[Any, Way]] = (),
     originals: Iterable[Owned] = (),
     gathered: Gathered | None = None,
     proofs: Proofs | None = None,
@@ -116,6 +118,8 @@ def write(
     settings
         Lists of settings of matplotlib, with their keys: they are written as what the reader's settings hold, if that
         is equal.
+    ways
+        Sets that are written in their order, and how.
     originals
         Definitions of libraries in whose places something else is now: they are met by their places.
     gathered
@@ -142,7 +146,7 @@ def write(
             makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:
             with collector.off(), generators.kept():
-                pickler.dump(_top_form(contents, pickler, owned, settings, trees))
+                pickler.dump(_top_form(contents, pickler, owned, settings, ways, trees))
         except (NotPicklableError, MemoryError, OSError):
             raise
         except Exception as error:  # reducers of users and libraries raise anything
@@ -160,6 +164,7 @@ def _top_form(
     pickler: ValuePickler,
     owned: Iterable[Path],
     settings: Iterable[tuple[str, list[Any]]],
+    ways: Iterable[tuple[Any, Way]],
     trees: Iterable[tuple[Any, tuple[Any, ...]]],
 ) -> Form:
     known, namespace, shell = pickler.definitions, pickler.namespace, pickler.definitions.shell
@@ -171,7 +176,7 @@ def _top_form(
         rest = Later(lambda _: _globals(known))
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
     extras = _outer(contents.extras, namespace, shell)
-    named = itertools.chain(_of_libraries(owned), _of_settings(pickler, settings))
+    named = itertools.chain(_of_libraries(owned), _of_settings(pickler, settings), _of_sets(pickler, ways))
     lent = _lent(contents, shell) if is_cell else ()
     first = (shell, known.codes.sources, *_met_by_name(pickler, named), *lent, *_of_trees(pickler, trees))
     return Form(operator.getitem, (first, contents.ambient, extras, value), 3)
@@ -224,6 +229,12 @@ def _of_settings(pickler: ValuePickler, settings: Iterable[tuple[str, list[Any]]
 
 _SETTING: Final = """lambda key, held: (lambda now: now if repr(now) == repr(held) else held)(
     __import__('matplotlib').rcParams.get(key))"""
+
+
+def _of_sets(pickler: ValuePickler, ways: Iterable[tuple[Any, Way]]) -> Iterator[tuple[Form, Any]]:
+    """The same for sets, which are made by their ways: their elements are atoms, so nothing else is written there."""
+    for one, way in ways:
+        yield Form(pickler.definitions.evaluated(WAY), *way.parts), one
 
 
 def _of_trees(pickler: ValuePickler, trees: Iterable[tuple[Any, tuple[Any, ...]]]) -> Iterator[Any]:

@@ -720,6 +720,26 @@ n.default.append(5); r = space.n is n.default, vars(space)
 s = parser.parse_args(['--n', '3', '--t', 'a', 'one', 'k']), parser.format_help(), group is parser._action_groups[-1]
 """,
 )
+scenario(
+    "sets are gone through in their order, whatever was once in them",
+    """
+%%step 1
+s = set(range(100)); s -= set(range(2, 64)) | set(range(65, 100)) | {0}
+class Grid:
+    def __init__(self): self.seen = set(range(0, 300, 7)); self.cells = frozenset((x, x * y) for x in range(9) for y in range(4))
+grid = Grid(); grid.seen -= set(range(0, 200, 14)); alias = grid.seen; both = [grid.seen, grid.cells]
+near = {v: set() for v in range(20)}
+for u in [set(range(0, 40, 7)), set(range(3, 80, 5)), set(range(0, 81))]:
+    for v in near: near[v].update(u - {v})
+words = {f"k{i}" for i in range(50)} | {'a'}; words -= {f"k{i}" for i in range(0, 50, 4)}
+%%step 2
+alias.add(1000); a = [*s], [*alias], [*words]
+%%step 3
+alias.discard(7); alias.add(64); b = [*grid.seen], [*grid.cells], both[0] is alias, both[1] is grid.cells, [*map(list, near.values())]
+%%step 4
+alias |= {5, 500, 5000}; words |= {'b', 'c', 'd'}; c = [*grid.seen], [*words], s.pop()
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

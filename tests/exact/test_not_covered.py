@@ -80,18 +80,6 @@ r = v.strides
     known="the memory between the elements is not stored",
 )
 scenario(
-    "the order of a set from which elements were removed",
-    """
-%%step 1
-s = set(range(100)); s -= set(range(2, 64)) | set(range(65, 100)) | {0}
-%%step 2
-n = len(s)
-%%step 3
-r = list(s)
-""",
-    known="it depends on how large the table once was",
-)
-scenario(
     "a key whose hash has changed since it was put in",
     """
 %%step 1

@@ -1,0 +1,209 @@
+"""Sets in their order: a set is gone through as its elements lie in its table, which tells how it came about.
+
+Pickle writes the elements one after the other, and whoever reads them fills a new table. It may be smaller than the
+old one, which elements that were removed once made grow, or that was made for the elements of two sets; and what was
+removed has left marks that later elements went past. So such a set is written as the way to its table: what to add in
+which order, with numbers that stand for what was removed and are removed in the end. The way is found by reading the
+table, and taken only if it leads there.
+
+Only for elements whose hashes run no code of anybody, and are the same where the set is read: numbers, texts as far as
+`PYTHONHASHSEED` says so, and tuples of these. Elsewhere a set has the same elements in some order, as in any new run.
+
+How a table grows and where an element goes in it: ``Objects/setobject.c`` of CPython, ``set_add_entry``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import graphlib
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+_PLAIN: Final = frozenset({int, float, complex, str, bytes, bool})
+_MOST: Final = 1 << 17  # places of all tables together to which ways are looked for: that takes 10 µs for each
+_SMALLEST: Final = 8  # places of the table of a new set
+_NEXT: Final = 9  # places after one that are tried before the hash is asked for another
+_SHIFT: Final = 5
+_REMOVED: Final = -1  # hash that a table has in the place of an element that was removed
+_ENTRY: Final = 2 * ctypes.sizeof(ctypes.c_void_p)  # bytes
+_EMPTY: Final = sys.getsizeof(set())
+_STANDS_IN: Final = 1 << 40  # this number and those after it stand for what was removed, each with its place as hash
+_PASSES: Final = 1 << 41
+
+_TRIES: Final = 16
+
+WAY: Final = """lambda kind, first, passing, rest, removed: kind(first + rest) if not (passing or removed) else (
+    lambda made: (made.update(passing), [*map(made.discard, passing)], made.update(rest),
+    [*map(made.discard, removed)], made if kind is set else kind(made))[-1])(set(first))"""
+"""Code that makes a set by its way, of which it is given the parts."""
+_make: Final = eval(WAY)  # noqa: S307  (a constant)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the table of a set comes about.
+
+    Attributes
+    ----------
+    kind
+        `set` or `frozenset`.
+    first
+        What a new set is filled with.
+    passing
+        Numbers that are then added, and removed again: with the next element the table grows.
+    rest
+        What is then added.
+    removed
+        Numbers among all this that are removed in the end.
+    """
+
+    kind: type
+    first: list[Any]
+    passing: list[int]
+    rest: list[Any]
+    removed: list[int]
+
+    @property
+    def parts(self) -> tuple[type, list[Any], list[int], list[Any], list[int]]:
+        """What `WAY` is given."""
+        return self.kind, self.first, self.passing, self.rest, self.removed
+
+
+class _Set(ctypes.Structure):
+    """What follows the head of a `PySetObject`: ``Include/cpython/setobject.h``."""
+
+    _fields_ = (
+        ("fill", ctypes.c_ssize_t),
+        ("used", ctypes.c_ssize_t),
+        ("mask", ctypes.c_ssize_t),
+        ("table", ctypes.c_void_p),
+    )
+
+
+def ways(objects: Iterable[Any]) -> Iterator[tuple[Any, Way]]:
+    """Those of the objects that are sets which pickle would not bring back as they are, and the way to each."""
+    left = _MOST
+    for one in itertools.compress(*_sets(objects)):
+        places = (sys.getsizeof(one) - _EMPTY) // _ENTRY or _SMALLEST
+        if one and places <= left and _differs(one):
+            left -= places
+            if (way := _way(one)) is not None:
+                yield one, way
+
+
+def _sets(objects: Iterable[Any]) -> tuple[list[Any], Iterator[bool]]:
+    all_ = [*objects]
+    return all_, map(frozenset({set, frozenset}).__contains__, map(type, all_))
+
+
+def _differs(one: Any) -> bool:
+    """Whether a new set with these elements has them in another order, or may have when it grows."""
+    if not _are_plain(one):
+        return False
+    elements, kind = [*one], type(one)
+    again = kind(elements)
+    return [*again] != elements or (kind is set and sys.getsizeof(again) != sys.getsizeof(one))
+
+
+def _are_plain(elements: Any) -> bool:
+    """Whether they are numbers and texts, or tuples of these."""
+    kinds = set(map(type, elements))
+    if tuple in kinds:
+        parts = itertools.chain.from_iterable(one for one in elements if type(one) is tuple)
+        kinds = (kinds - {tuple}).union(map(type, parts))
+    return kinds <= _PLAIN
+
+
+def _way(one: Any) -> Way | None:
+    """Find a way to a set and go it; none if there is none, or if it leads elsewhere."""
+    table = _table(one)
+    for way in () if table is None else _found(one, table):
+        made = _make(*way.parts)
+        if [*made] == [*one] and (way.kind is frozenset or _table(made) == table):
+            return way
+    return None
+
+
+def _found(one: Any, table: list[int | None]) -> Iterator[Way]:
+    """Find ways that may lead to a table."""
+    elements, mask = iter(one), len(table) - 1
+    lying, before = dict[int, Any](), dict[int, list[int]]()
+    removed = []
+    for place, hash_ in enumerate(table):
+        if hash_ is None:
+            continue
+        if hash_ == _REMOVED:
+            hash_ = _STANDS_IN + place
+            removed.append(hash_)
+            lying[place] = hash_
+        else:
+            lying[place] = next(elements)
+        before[place] = list(itertools.takewhile(place.__ne__, _tried(hash_, mask)))
+        if any(table[other] is None for other in before[place]):
+            return  # it lies behind what is free: the hash is another one now
+    try:
+        order = [lying[place] for place in graphlib.TopologicalSorter(before).static_order()]
+    except graphlib.CycleError:
+        return
+    at_once = len(before) - sum(map(bool, before.values()))  # these come first, and go to their places in any order
+    if (steps := _growth(len(table), at_once) or _growth(len(table), len(order))) is None:
+        return
+    filled, passing = steps
+    for turn in range(_TRIES if passing else 1):  # the next element must not lie where a number passed
+        passed = list(range(_PASSES + turn, _PASSES + turn + passing))
+        if not one.isdisjoint(removed) or not one.isdisjoint(passed):
+            return
+        first = turn % at_once
+        ordered = order[first:at_once] + order[:first] + order[at_once:]
+        yield Way(type(one), ordered[:filled], passed, ordered[filled:], removed)
+
+
+def _tried(hash_: int, mask: int) -> Iterator[int]:
+    """The places where an element is looked for, in order."""
+    place, rest = hash_ & mask, hash_ % (1 << 64)
+    while True:
+        yield from range(place, place + _NEXT + 1) if place + _NEXT <= mask else (place,)
+        rest >>= _SHIFT
+        place = (place * 5 + 1 + rest) & mask
+
+
+def _growth(size: int, count: int) -> tuple[int, int] | None:
+    """Find how a table gets its size: how many elements come first, and how many numbers pass before the next one."""
+    now, filled = _SMALLEST, 0
+    most = min(count, size // 4 - 1)  # of more a table would grow beyond
+    while now < size and filled + 1 < most:
+        filled += 1
+        if _is_full(now, filled):
+            now = _grown(filled)
+    if now == size:
+        return filled, 0
+    if now > size or most < 1 or _grown(most) != size:
+        return None
+    passing = next(count for count in itertools.count() if _is_full(now, filled + count + 1))
+    return filled, passing
+
+
+def _is_full(size: int, filled: int) -> bool:
+    return filled * 5 >= (size - 1) * 3
+
+
+def _grown(filled: int) -> int:
+    """Places of a table that has grown: a power of two."""
+    return max(_SMALLEST, 1 << (filled * 4).bit_length())
+
+
+def _table(one: Any) -> list[int | None] | None:
+    """Read the hashes in the places of a table, none where one is free; none at all if it cannot be read."""
+    if sys.implementation.name != "cpython":
+        return None
+    head = _Set.from_address(id(one) + object.__basicsize__)
+    size = head.mask + 1
+    expected = _EMPTY if size == _SMALLEST else _EMPTY + size * _ENTRY
+    if head.used != len(one) or not 0 < size <= _MOST or sys.getsizeof(one) != expected:
+        return None
+    words = memoryview(ctypes.string_at(head.table, size * _ENTRY)).cast("q").tolist()
+    table = [hash_ if key else None for key, hash_ in zip(words[::2], words[1::2], strict=True)]
+    return table if [one for one in table if one not in (None, _REMOVED)] == [*map(hash, one)] else None

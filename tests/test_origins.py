@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from ckpt_magic.values import origins
-from ckpt_magic.values.origins import Event, Lent, Past, Step
+from ckpt_magic.values.origins import Past
 from ckpt_magic.values.standins import StandIns
+from ckpt_magic.values.statements import Event, Lent, Step, statements
 
 
 class Alone:
@@ -24,7 +24,7 @@ class Alone:
 
 def events(*cells: str) -> list[Event]:
     lender = Alone()
-    return [event for cell in cells for event in origins.statements(ast.parse(cell), lender)]
+    return [event for cell in cells for event in statements(ast.parse(cell), lender)]
 
 
 STATEMENTS = (
@@ -43,7 +43,7 @@ def test_what_is_remembered_is_what_would_be_found_anew(seed: int) -> None:
     past, passed = Past(), list[Event]()
     for number in range(chance.randrange(4, 16)):
         left = {name: chance.choice([None, "1", "2"]) for name in chance.sample("abcdefgh", 2)}
-        code = list(origins.statements(ast.parse(chance.choice(STATEMENTS)), lender))
+        code = list(statements(ast.parse(chance.choice(STATEMENTS)), lender))
         if chance.random() < 0.3:
             past.add([Step(number, left, frozenset(chance.sample("abcd", chance.randrange(2))))])
             past.learn(len(passed), code)

@@ -10,8 +10,8 @@ from ckpt_magic.steps.around import Setter
 from ckpt_magic.steps.judging import hidden
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import origins
-from ckpt_magic.values.origins import ABOVE, ANY_VARIABLE, CHANCE, FILES, SURROUNDINGS
+from ckpt_magic.values import effects
+from ckpt_magic.values.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, SURROUNDINGS
 from ckpt_magic.values.references import importable
 
 
@@ -80,10 +80,10 @@ class Standing:
         names = {*names, CHANCE} - {"*"}
         sets = record.variables_set(evidence, self._around)
         paths = record.paths([*evidence["files"], *evidence["written"]], evidence["modules"])
-        others = {*sets, *([ANY_VARIABLE] if sets else ()), *origins.of_files(paths)}
+        others = {*sets, *([ANY_VARIABLE] if sets else ()), *effects.of_files(paths)}
         told, read = kernel.history.read_for(names & kernel.namespace.keys() | others)
         modules = {name: [name] for name in imports} | self._secretive
-        groups = {SURROUNDINGS: evidence["rests"], FILES: origins.of_files(paths), ABOVE: record.changers(read)}
+        groups = {SURROUNDINGS: evidence["rests"], FILES: effects.of_files(paths), ABOVE: record.changers(read)}
         return {
             "course": kernel.history.course,
             "apart_by": {

@@ -26,7 +26,7 @@ from ckpt_magic.steps.looks import Looks
 from ckpt_magic.steps.plan import Code, Look
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.values import ambient, source
-from ckpt_magic.values.origins import ABOVE, CHANCE, FILES, OWN, SURROUNDINGS
+from ckpt_magic.values.effects import ABOVE, CHANCE, FILES, OWN, SURROUNDINGS
 
 Meta = Mapping[str, Any]
 

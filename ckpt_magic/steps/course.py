@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 
 from ckpt_magic.steps.lent import Lender
-from ckpt_magic.values import origins, source
-from ckpt_magic.values.origins import Past, Statement, Step
+from ckpt_magic.values import source
+from ckpt_magic.values.origins import Past
+from ckpt_magic.values.statements import Statement, Step, statements
 
 
 class Course:
@@ -34,7 +35,7 @@ class Course:
     def cell(self, tree: ast.Module) -> None:
         """Go on by an unmarked cell."""
         self.read_steps()
-        self.past.add(origins.statements(tree, self.lender))
+        self.past.add(statements(tree, self.lender))
 
     def step(self, step: Step, code: ast.Module | str) -> None:
         """Go on by a step that ran, or was restored, from such code."""
@@ -50,4 +51,4 @@ class Course:
     def read(self, code: ast.Module | str) -> list[Statement]:
         """The statements of some code; none if it is no plain Python."""
         tree = source.parsed(code) if isinstance(code, str) else code
-        return list(origins.statements(tree, self.lender)) if tree is not None else []
+        return list(statements(tree, self.lender)) if tree is not None else []

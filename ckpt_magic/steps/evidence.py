@@ -28,26 +28,26 @@ from ckpt_magic.steps import record, unseen
 from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
 from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.inputs import Files
-from ckpt_magic.steps.modules import Modules
+from ckpt_magic.steps.modules import FAR, Modules
 from ckpt_magic.steps.opened import Trail, has_native, put_native, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.values import (
     ambient,
     bindings,
+    effects,
     essence,
     fingerprint,
-    origins,
     outlines,
     owners,
     reaching,
     references,
     source,
+    varying,
 )
 from ckpt_magic.values.essence import Definition, Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.origins import FAR
 from ckpt_magic.values.parts import telling_attributes
 
 Reach = tuple[Set[str] | None, source.Words, reaching.Reached | None]
@@ -124,7 +124,7 @@ class Evidence:
     def opens(self, modules: Iterable[str], words: Set[str]) -> str:
         """A word of what code with these words calls in these modules, and that may give another value each time."""
         texts = [text for name in modules if (text := self.modules.text(name))]
-        return next(filter(origins.may_vary, sorted(essence.all_words_called(texts, words))), "")
+        return next(filter(varying.may_vary, sorted(essence.all_words_called(texts, words))), "")
 
     # -- before a step --------------------------------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class Evidence:
             "functions": _short_of_text(look.functions),
             "covered": dict(look.covered),
             "apart": dict(look.apart),
-            "rests": sorted({*rests, *(origins.of_read((), environ) if environ and not trail.all_of_environ else ())}),
+            "rests": sorted({*rests, *(effects.of_read((), environ) if environ and not trail.all_of_environ else ())}),
             "shown": self._shown(seen),
             "key": dict(look.keys),
             "settings": dict(look.settings) if files or written else {},

@@ -20,24 +20,14 @@ from ckpt_magic.steps.around import label
 from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
 from ckpt_magic.steps.lent import Lender
-from ckpt_magic.steps.modules import Modules
+from ckpt_magic.steps.modules import FAR, Modules
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import ambient, essence, fingerprint, holding, origins, outlines
-from ckpt_magic.values.origins import (
-    ABOVE,
-    ANY_VARIABLE,
-    CHANCE,
-    FILES,
-    NOTHING,
-    OWN,
-    SURROUNDINGS,
-    Event,
-    Origin,
-    Statement,
-    Step,
-)
+from ckpt_magic.values import ambient, effects, essence, fingerprint, holding, outlines
+from ckpt_magic.values.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, OWN, SURROUNDINGS
+from ckpt_magic.values.origins import NOTHING, Origin
+from ckpt_magic.values.statements import Event, Statement, Step, touching
 
 Meta = Mapping[str, Any]
 
@@ -162,7 +152,7 @@ def _will_run(course: Course, cell: PlannedStep, meta: Meta | None) -> None:
     known = {one.digest for one in before}
     anything = any(one.anything and one.digest not in known for one in code)
     if modules or anything:
-        past.add([origins.touching(modules, f"step {cell.call.step} will run", anything=anything)])
+        past.add([touching(modules, f"step {cell.call.step} will run", anything=anything)])
 
 
 def _with_above(evidence: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,7 +250,7 @@ class _Above:
         if self._past.of_modules(self._lender.ways(own)).digest != then.get(OWN, NOTHING.digest):
             told = ", ".join(f"`{one}`" for one in sorted(own)[:3])
             found.append(Cause("module", "", f"other code above it may change what modules hold ({told})"))
-        labels = {one for one in then if one.startswith("<")} | {f"<{one}>" for one in (*origins.FAR, *imports)}
+        labels = {one for one in then if one.startswith("<")} | {f"<{one}>" for one in (*FAR, *imports)}
         for module in sorted(labels - _NO_MODULES - {f"<{one}>" for one in own}):
             if self._past.of_modules([module[1:-1]]).digest != then.get(module, NOTHING.digest):
                 line = f"other code above it changes what module `{module[1:-1]}` holds"
@@ -271,7 +261,7 @@ class _Above:
         if rests and self._differs(ABOVE, meta, *rests):
             found.append(Cause("unclear", "", "other code above it sets what cells above it read"))
         there = record.paths([*itself["files"], *itself["written"]], own)
-        written = origins.of_files(there) if "rests" in evidence else ()
+        written = effects.of_files(there) if "rests" in evidence else ()
         if written and self._differs(FILES, meta, *written):
             found.append(Cause("unclear", "", "other code above it writes files, perhaps those that it reads"))
         return found

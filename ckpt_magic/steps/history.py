@@ -15,8 +15,10 @@ from typing import Any, Final
 from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.values import essence, holding, origins
-from ckpt_magic.values.origins import Origin, Past, Statement, Step
+from ckpt_magic.values import essence, holding, origins, varying
+from ckpt_magic.values.effects import OWN
+from ckpt_magic.values.origins import Origin, Past
+from ckpt_magic.values.statements import Statement, Step
 
 _TELLING: Final = ("digest", "size", "absent", "names", "count")  # of a file's row
 _MANY: Final = 2000  # events that are kept: beyond them nobody knows where a name came from
@@ -121,8 +123,8 @@ class History:
                 continue
             read = functools.reduce(operator.or_, filter(None, map(self._reads.get, origin.places)), Read({}, {}))
             read = Read(
-                read.files if varies - origins.OF_ENVIRON else {},
-                read.environ if varies & origins.OF_ENVIRON else {},
+                read.files if varies - varying.OF_ENVIRON else {},
+                read.environ if varies & varying.OF_ENVIRON else {},
                 read.is_clear,
             )
             both = all_read | read
@@ -142,12 +144,12 @@ class History:
         """The words that make a value vary, those of own modules too; none if that is more than what is seen."""
         own = self._modules.own(origin.imports)
         texts = own.values()
-        called = filter(origins.may_vary, essence.all_words_called(texts, origin.words))
+        called = filter(varying.may_vary, essence.all_words_called(texts, origin.words))
         named = {word for text in texts for word in essence.defined_in(text)}  # what they do is told by what they call
         varies = origin.varies.union(called) - {word for word in named if not any(f".{word}" in text for text in texts)}
         every = origin.imports.union(*map(essence.imports, texts))
         imports = {name for name in every if name and name[0] != "." and name.partition(".")[0] not in own}
-        return varies if origins.reads_only(varies, imports, (*origin.texts, *texts)) else frozenset()
+        return varies if varying.reads_only(varies, imports, (*origin.texts, *texts)) else frozenset()
 
     def step(self, number: int, left: Mapping[str, str | None], deleted: Iterable[str], code: str) -> None:
         """Note a step that ran or was restored, with its code, and the digests of what it left."""
@@ -210,6 +212,6 @@ class History:
         past = Past(events[: steps[-1]]) if steps else self._past
         found = {name: past.origin(name).digest for name in sorted(names)}
         found |= {f"<{name}>": past.of_modules(ways).digest for name, ways in (modules or {}).items()}
-        found[origins.OWN] = past.of_modules(self._course.lender.ways(own)).digest
+        found[OWN] = past.of_modules(self._course.lender.ways(own)).digest
         found |= {label: past.origin(*group).digest for label, group in (groups or {}).items()}
         return {name: digest for name, digest in found.items() if digest != origins.NOTHING.digest}

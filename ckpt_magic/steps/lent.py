@@ -7,8 +7,8 @@ from collections.abc import Iterable, Set
 
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.values import essence
-from ckpt_magic.values.origins import Lent
 from ckpt_magic.values.standins import StandIns
+from ckpt_magic.values.statements import Lent
 
 
 class Lender:

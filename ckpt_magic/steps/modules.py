@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ckpt_magic.values import essence, owned, owners, source
-from ckpt_magic.values.origins import FAR
+
+FAR: Final = ("codecs", "copyreg")
+"""Modules that hold what works on code which never names them."""
 
 _SECRETIVE: Final = frozenset({*FAR, "csv", "gc", "signal"})
 _SECRETS: Final = frozenset({"nonlocal", "lru_cache", "cache", "cached_property", "ctypes"})

@@ -22,7 +22,7 @@ from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import Decision, saved_codes
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import ambient, delta, holding, origins, outlines, references
+from ckpt_magic.values import ambient, delta, effects, holding, outlines, references
 
 Judged = TypeVar("Judged", Decision, Verdict)
 
@@ -263,7 +263,7 @@ def variables_set(evidence: Mapping[str, Any], around: Iterable[str]) -> dict[st
 
 def changers(read: Read) -> list[str]:
     """What stands for all that may change what cells read."""
-    return origins.of_read(paths(read.files.values(), ()), read.environ)
+    return effects.of_read(paths(read.files.values(), ()), read.environ)
 
 
 def by_either(meta: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Judged], good: Judged) -> Judged:

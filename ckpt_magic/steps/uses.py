@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ckpt_magic.values import ambient, origins, owned, owners, reaching, references, shell, source
+from ckpt_magic.values import ambient, effects, owned, owners, reaching, references, shell, source
 from ckpt_magic.values.source import Names, Words
 
 PLACE: Final = "place"
@@ -133,7 +133,7 @@ class Use:
         return name not in _OF_THE_INTERPRETER or any(name.replace(" ", "") in word for word in self.words.read)
 
     def rests_on(self) -> list[str]:
-        """What stands for the parts of the surroundings that the code may read; see `origins.SURROUNDINGS`."""
+        """What stands for the parts of the surroundings that the code may read; see `effects.SURROUNDINGS`."""
         of_topics = {
             "cwd": [part_of(ambient.SETTING, "cwd")],
             "path": [part_of(ambient.LIST, "sys.path")],
@@ -147,7 +147,7 @@ class Use:
             "text": [*(part_of(one, "") for one in _TEXT), part_of("pandas", "display.")],
             "figures": [part_of(PLACE, "@open figures")] if shell.drawing() is not None else [],
         }
-        found = {topic for topic in origins.TOPICS if any(map(self.may_read, of_topics.get(topic, ["|"])))}
+        found = {topic for topic in effects.TOPICS if any(map(self.may_read, of_topics.get(topic, ["|"])))}
         keys = self.words.keys
         if self.is_open or keys is None or self._reaches_out:
             found.add("environ *")

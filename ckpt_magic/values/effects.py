@@ -1,0 +1,248 @@
+"""What code does to the random generators, the surroundings and files when it runs, by its words alone.
+
+Each of these is told by a name in brackets, which stands for it beside the names of variables.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from typing import Final
+
+from ckpt_magic.values import changing, source
+from ckpt_magic.values.standins import StandIns
+
+CHANCE: Final = "<random>"
+"""Stands for the random generators."""
+
+SURROUNDINGS: Final = "<surroundings>"
+"""Stands for the environment, the working directory and options of libraries; `<surroundings cwd>` for a part."""
+
+ANY_VARIABLE: Final = "<surroundings environ ?>"
+"""Stands for variables of the environment whose names are not written down."""
+
+FILES: Final = "<files>"
+"""Stands for files that cells write; `<files data.csv>` for those of a name, `<files ?>` for those whose name is not
+written down, `<files *>` for all of them."""
+
+ABOVE: Final = "<read above>"
+"""Stands for what cells do to the files and variables that cells read."""
+
+OWN: Final = "<own modules>"
+"""Stands for what cells do to what modules of the user's own hold."""
+
+FIGURES: Final = "<surroundings figures>"
+"""Stands for the figures that are open after a cell: none, where the front end shows and closes them."""
+
+_OF_CHANCE: Final = frozenset(
+    {"random", "seed", "default_rng", "RandomState", "setstate", "set_state", "manual_seed", "set_rng_state", "shuffle"}
+    | {"rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "multinomial"}
+    | {"rvs", "DataLoader", "Dropout", "dropout", "Linear", "Bilinear", "Embedding", "EmbeddingBag", "RNN", "LSTM"}
+    | {"GRU", "Conv1d", "Conv2d", "Conv3d", "MultiheadAttention", "Transformer", "TransformerEncoderLayer"}
+    | {"sample", "bootstrap", "permutation_test", "monte_carlo_test", "differential_evolution", "dual_annealing"}
+    | {"basinhopping", "kmeans", "kmeans2", "spring_layout"}
+)  # layers draw what they begin with
+SEPARATE: Final = frozenset({"default_rng", "RandomState"})
+"""Words of chance that leave the generators of libraries alone: what they make has its own."""
+
+OF_SURROUNDINGS: Final = {
+    **dict.fromkeys(("environ", "putenv", "unsetenv", "load_dotenv", "set_env", "env"), "environ"),
+    **dict.fromkeys(("chdir", "cd"), "cwd"),
+    **dict.fromkeys(("path", "addsitedir"), "path"),
+    **dict.fromkeys(("simplefilter", "filterwarnings"), "warnings"),
+    **dict.fromkeys(("basicConfig", "setLevel"), "logging"),
+    **dict.fromkeys(("getcontext", "setcontext"), "decimal"),
+    **dict.fromkeys(("set_option", "reset_option", "options", "set_config", "Config"), "libraries"),
+    **dict.fromkeys(("set_default_dtype", "set_grad_enabled", "use_deterministic_algorithms"), "libraries"),
+    **dict.fromkeys(("nest_asyncio", "nest_asyncio2"), "loops"),
+    **dict.fromkeys(("rcParams", "rc", "rcdefaults", "xkcd"), "drawing"),
+    **dict.fromkeys(("set_theme", "set_style", "set_palette", "set_context"), "drawing"),
+    "argv": "argv",
+    **dict.fromkeys(("set_printoptions", "precision", "alias"), "text"),
+    **dict.fromkeys(("setlocale", "tzset", "umask", "seterr", "seterrcall", "setrecursionlimit"), "rest"),
+    **dict.fromkeys(("set_int_max_str_digits", "setswitchinterval", "set_threshold", "setdefaulttimeout"), "rest"),
+}
+TOPICS: Final = frozenset(OF_SURROUNDINGS.values()) - {"environ"} | {"figures"}
+"""Parts of the surroundings; those of the environment are `environ NAME`, for all that begin so `environ PANDAS_`,
+and `environ ?` where the name is not written down, `environ *` for all of them."""
+
+_OF_COMPLETION: Final = re.compile(r"(IP)?Completer\.")
+_SETTING_ENVIRON: Final = {word for word, topic in OF_SURROUNDINGS.items() if topic == "environ"} - {"environ"}
+_OTHER_OPTIONS: Final = frozenset({"mode", "compute", "future", "io", "plotting", "styler"})
+EASING: Final = _OF_CHANCE | OF_SURROUNDINGS.keys()
+"""Words that say of a change of libraries which is told here."""
+
+# What writes files; the second only of code that has one of the third.
+_WRITING: Final = frozenset(
+    (
+        "write writelines write_text write_bytes dump save savez savez_compressed savetxt tofile savefig copyfile "
+        "copytree unlink rmtree makedirs urlretrieve extractall symlink_to to_csv to_parquet to_pickle to_json "
+        "to_feather to_excel to_hdf to_sql to_orc to_file to_html to_zarr to_netcdf system getoutput Popen "
+        "check_call check_output writestr writerow writerows writeheader HDFStore shelve"
+    ).split()
+)
+_MOVING: Final = frozenset({"copy", "copy2", "move", "rename", "replace", "remove", "touch", "mkdir", "run", "call"})
+_STARTING: Final = frozenset({"system", "getoutput", "Popen", "subprocess", "run_cell_magic", "run_line_magic"})
+_MOVERS: Final = frozenset({"shutil", "os", "Path", "pathlib", "subprocess"})
+_WRITING_STARTS: Final = ("write_", "save_", "dump_", "sink_", "download")
+_MODES: Final = frozenset(
+    {"w", "a", "x", "wb", "ab", "xb", "wt", "at", "w+", "r+", "a+", "wb+", "w+b", "r+b", "rb+", "w:gz", "w:bz2", "w:xz"}
+)
+_OPENING: Final = ("open", "File", "memmap")  # how words end of what opens files in such a mode
+_SHELLS: Final = frozenset({"bash", "sh", "script", "perl", "ruby", "system", "sx", "cmd", "writefile", "file"})
+_LOOKING: Final = re.compile(r"(pip|conda|uv|ls|pwd|which|cat|head|tail|wc|du|df|free|nvidia-smi)\b[^>|;&]*")
+_FILE_NAME: Final = re.compile(r"[^\s*?]*?([^\s/*?]*\w\.\w+)")
+BY_TEXT: Final = frozenset(
+    "getattr attrgetter methodcaller __getattribute__ __dict__ vars globals locals __import__ import_module".split()
+) | {"getmembers", "eval", "exec", "run_line_magic", "run_cell_magic"}
+"""By these a text in the code may become a word of it."""
+
+_VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
+
+
+def of_files(paths: Iterable[str]) -> list[str]:
+    """What stands for these files, in code that writes files."""
+    names = [os.path.basename(path) for path in paths]
+    found = {"<files *>" if "*" in name else f"<files {name}>" for name in names}
+    return sorted({*found, "<files ?>"} if found else ())
+
+
+def of_read(paths: Iterable[str], variables: Iterable[str]) -> list[str]:
+    """What stands for all that may change what these files and variables are to a cell."""
+    files, names = of_files(paths), [*variables]
+    folder = ["<surroundings cwd>"] if files else []
+    return [*files, *folder, *(f"<surroundings environ {name}>" for name in (*names, "?") if names)]
+
+
+def of_variable(name: str) -> Iterator[str]:
+    """What stands for an environment variable, in code that sets some."""
+    yield f"environ {name}"
+    yield from (f"environ {name[: at.end()]}" for at in re.finditer("_", name))
+
+
+def of_statement(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set[str]) -> Iterator[str]:
+    """What stands for what the code does to the random generators, the surroundings and files when it runs."""
+    if _draws(words):
+        yield CHANCE
+    topics = _topics(words)
+    if "environ" in topics and words.isdisjoint(_SETTING_ENVIRON) and not uses_of_environ(inside) - {"asked"}:
+        topics.discard("environ")
+    if "path" in topics and "sys" not in words and not any(getattr(one, "id", "") == "path" for one in inside):
+        topics.discard("path")  # `os.path.join`
+    if "libraries" in topics and "display" in words and words.isdisjoint(_OTHER_OPTIONS):
+        topics = topics - {"libraries"} | {"text"}
+    if "run_line_magic" in words and "config" in texts:
+        if any(text.startswith("InlineBackend.") for text in texts):
+            topics.add("drawing")
+        elif not any(map(_OF_COMPLETION.match, texts)):
+            topics.add("text")
+    if any(text.startswith("jax_") for text in texts):
+        topics.add("libraries")
+    if topics:
+        yield SURROUNDINGS
+        yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})
+    if _draws_figures(words):
+        yield FIGURES
+    if "environ" in topics:
+        keywords = (one.arg for one in inside if isinstance(one, ast.keyword) and one.arg)
+        names = {*keywords, *(match[0] for text in texts if (match := _VARIABLE.match(text)))} - {"env", "set_env"}
+        if "TZ" in names:  # for `tzset`
+            yield "<surroundings rest>"
+        parts = {part for name in names for part in of_variable(name)} or {"environ ?"}
+        yield from (f"<surroundings {part}>" for part in {"environ *", *parts})
+    if _writes(words, texts) and source.file_written(node) is None:
+        found = {match[1] for text in texts if (match := _FILE_NAME.fullmatch(text))}
+        is_known = found and not words & _STARTING
+        is_known = is_known and not any(isinstance(one, ast.JoinedStr | ast.BinOp) for one in inside)
+        yield from (f"<files {name}>" for name in (found if is_known else {*found, "?"}) | {"*"})
+
+
+def uses_of_environ(inside: Sequence[ast.AST]) -> set[str]:
+    """What code does with `os.environ`: it is `asked`, `set`, or used in `other` ways."""
+    found, told = set[str](), set[int]()
+    for node in inside:
+        match node:
+            case ast.Subscript(value=ast.expr() as value, ctx=ctx) if _is_environ(value):
+                found.add("asked" if isinstance(ctx, ast.Load) else "set")
+                told.add(id(value))
+            case ast.Attribute(value=ast.expr() as value, attr=word) if _is_environ(value):
+                found.add("asked" if word in ("get", "copy", "keys", "values", "items") else "other")
+                told.add(id(value))
+            case ast.Compare(comparators=others):
+                told |= {id(value) for value in others if _is_environ(value)}
+                found |= {"asked" for value in others if _is_environ(value)}
+    found |= {"other" for node in inside if isinstance(node, ast.expr) and _is_environ(node) and id(node) not in told}
+    return found
+
+
+def _is_environ(node: ast.expr) -> bool:
+    return getattr(node, "attr", getattr(node, "id", "")) == "environ"
+
+
+def of_words(words: Set[str]) -> Iterator[str]:
+    """The same for code of modules, of which only the words are known."""
+    if _draws(words):
+        yield CHANCE
+    topics = _topics(words)
+    topics -= {"path"} if "sys" not in words else set()
+    if topics:
+        yield SURROUNDINGS
+        yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})
+    if _draws_figures(words):
+        yield FIGURES
+    if "environ" in topics:
+        yield from ("<surroundings environ *>", "<surroundings environ ?>")
+    if _writes(words, words):
+        yield from ("<files ?>", "<files *>")
+
+
+def _topics(words: Set[str]) -> set[str]:
+    """The parts of the surroundings that code with these words may set."""
+    found = {OF_SURROUNDINGS[word] for word in words & OF_SURROUNDINGS.keys()}
+    return found | ({"drawing"} if words >= {"style", "use"} or words >= {"seaborn", "set"} else set())
+
+
+def _draws(words: Set[str]) -> bool:
+    """Whether code with these words may draw from the generators of libraries, or seed them."""
+    return bool(words & _OF_CHANCE) or ("random_state" not in words and any("random" in word for word in words))
+
+
+def _draws_figures(words: Set[str]) -> bool:
+    """Whether code with these words may draw on a figure that is open, or open one."""
+    return any("plot" in word or "pylab" in word or word.startswith("fig") or word == "hist" for word in words)
+
+
+def _writes(words: Set[str], texts: Collection[str]) -> bool:
+    if words & {"system", "getoutput"} and any(map(_LOOKING.fullmatch, texts)):
+        return False
+    return bool(
+        words & _WRITING
+        or any(word.startswith(_WRITING_STARTS) for word in words)
+        or (words & _MOVING and words & _MOVERS)
+        or (not _MODES.isdisjoint(texts) and any(word.endswith(_OPENING) for word in words))
+        or ("connect" in words and any(map(_FILE_NAME.fullmatch, texts)))
+        or (words & {"run_cell_magic", "run_line_magic"} and not _SHELLS.isdisjoint(texts))
+    )
+
+
+def data(node: ast.stmt, inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns) -> Set[str]:
+    """Words that are names of the notebook's, of which others tell what they do, or keys: `Config()`, `d["seed"]`."""
+    own = changing.local(inside) | names.binds | stand_ins.values | stand_ins.told.defined
+    texts, others = set[str](), set[str]()
+    for one in inside:
+        if isinstance(one, ast.Attribute | ast.keyword):
+            others.add(getattr(one, "attr", getattr(one, "arg", "")))
+        elif isinstance(one, ast.Name) and one.id not in own:
+            others.add(one.id)
+        elif isinstance(one, ast.Constant) and isinstance(one.value, str):
+            texts.update(source.identifiers(one.value))
+        elif isinstance(one, ast.Call):
+            parts = *one.args, *one.keywords, *([one.func] if isinstance(one.func, ast.Subscript) else ())
+            given = (value for part in parts for value in source.nodes(part))
+            named = (value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str))
+            others = others.union(*map(source.identifiers, named))
+    if others & BY_TEXT:
+        others |= texts
+    return (own | texts) - others - stand_ins.behind(names.reads)

@@ -1,0 +1,294 @@
+"""Statements of cells, and steps, as far as code tells of them: what they bind, read, change, and do besides."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, cast
+
+from ckpt_magic.values import changing, effects, essence, source
+from ckpt_magic.values.standins import StandIns
+from ckpt_magic.values.varying import called_at_once, may_vary, varying_words
+
+_UNKNOWN: Final = object()
+_DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+# What modules are found and made by, whoever imports them.
+_IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
+_STANDARD: Final = sys.stdlib_module_names
+# Libraries of which all that is set by a word of the surroundings is known as such.
+_KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
+# Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
+_CALM: Final = frozenset(
+    "numpy pandas sklearn scipy polars torch matplotlib seaborn math os json re itertools functools collections "
+    "pathlib time datetime random statistics string glob shutil operator copy pickle io hashlib base64 typing "
+    "fractions textwrap zipfile gzip uuid dataclasses enum calendar bisect heapq".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of an unmarked cell."""
+
+    digest: str
+    binds: Set[str] = frozenset()
+    sure: Set[str] = frozenset()
+    """Bound whatever they held before."""
+    reads: Set[str] = frozenset()
+    holds: Set[str] = frozenset()
+    """Those of the names it reads of which it may give something to the names that it binds."""
+    touches: Set[str] = frozenset()
+    """Names whose values it may change in place."""
+    eased: Set[str] = frozenset()
+    """Those of them that it does not change if they are of libraries: it makes objects of a class, or sets what is
+    told as surroundings or as chance."""
+    called: Set[str] = frozenset()
+    """Those of them that it does no more to than to call what they are or have, by no word that says of a change."""
+    asleep: Mapping[str, Set[str]] = field(default_factory=dict)
+    """What functions read that it defines."""
+    later: Mapping[str, Set[str]] = field(default_factory=dict)
+    """Names that those lead to which it binds, or puts something into, when they are used."""
+    changes: Mapping[str, Set[str]] = field(default_factory=dict)
+    """What the functions and classes that it defines may change in place when they are called."""
+    stores: Set[str] = frozenset()
+    """Names whose values it changes by its very words, or lets those do so that it defines: `x[0] = 1`."""
+    risks: Set[str] = frozenset()
+    """Names of what it gives to code of the user's own that changes what it is given, if it comes to that."""
+    keepers: Set[str] = frozenset()
+    """The user's own modules that may keep what it gives to what is in them."""
+    borrowed: Set[str] = frozenset()
+    """Functions whose outcome it may change in place."""
+    kept: Set[str] = frozenset()
+    """Functions and objects that it gives to what may call them later, and what lambdas change that it gives so."""
+    lends: bool = False
+    """It defines a function that may give something of what other names hold."""
+    taken: Mapping[str, str] = field(default_factory=dict)
+    """The user's own modules of which it takes values that they hold, each with a digest of its text."""
+    imports: Set[str] = frozenset()
+    anything: bool = False
+    """It may bind and change names that are not written in it."""
+    opens: str = ""
+    """A word that makes its outcome, or that of what it defines, depend on more than its code; empty if none does."""
+    varying: Set[str] = frozenset()
+    """All of these words."""
+    spelled: Set[str] = frozenset()
+    """Texts in it that are such words if something makes words of texts: `getattr(time, "time")`."""
+    at_once: Set[str] = frozenset()
+    """Those of what a definition calls when it is made: in defaults, decorators and the bodies of classes."""
+    words: Set[str] = frozenset()
+    texts: Set[str] = frozenset()
+    modules: Set[str] = frozenset()
+    """Names that it binds to modules."""
+    deletes: Set[str] = frozenset()
+    libraries: Set[str] = frozenset()
+    """Names that it binds to something of libraries of which all surroundings are known."""
+    calm: Set[str] = frozenset()
+    """Names that it binds to what is not changed by being called: functions, and what such libraries have."""
+    value: Any = _UNKNOWN
+    """What it binds, if that is written down in it."""
+    foreign: Set[str] = frozenset()
+    """Names that it binds to what is not the user's own, nor of Python: `signal.signal` gives what was set before."""
+    gives: bool = False
+    """It is there for the value that it binds."""
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the value that it binds is written down in it."""
+        return self.value is not _UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step.
+
+    Attributes
+    ----------
+    number
+        Its number.
+    left
+        Per name the digest of what it left; None for a step that will run, and leaves nobody knows what.
+    deleted
+        Names that it deleted.
+    code
+        The statements of its code, as far as somebody has read it.
+    """
+
+    number: int
+    left: Mapping[str, str | None]
+    deleted: Set[str] = frozenset()
+    code: Sequence[Statement] = ()
+
+    @property
+    def defining(self) -> Iterator[Statement]:
+        """The statements that import something, or define functions or classes."""
+        return (one for one in self.code if one.imports or one.changes or one.asleep)
+
+
+Event = Statement | Step
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """What the user's own modules do for a statement: the words of that code, and a digest of it."""
+
+    words: frozenset[str] = frozenset()
+    digest: str = ""
+
+
+class Lender(Protocol):
+    """Gives what is lent to a statement that has these words and imports these modules."""
+
+    stand_ins: StandIns
+    """What names stand for, above it."""
+
+    def __call__(self, words: Set[str], imports: Set[str], /) -> Lent: ...
+
+
+def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
+    """Take an unmarked cell apart; what an import binds has nothing to do with what else it binds.
+
+    Lines that only ask us for something are none of it: with another start point a cell is the same.
+    """
+    for node in tree.body:
+        if source.only_asks_us(node):
+            continue
+        if (run := source.code_run_by(node)) is not None:
+            yield from statements(ast.Module(run[0], []), lender)
+            if run[1]:
+                continue
+        if isinstance(node, ast.Import):
+            yield from (_statement(ast.Import([one]), lender) for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (_statement(ast.ImportFrom(node.module, [one], node.level), lender) for one in node.names)
+        else:
+            yield _statement(node, lender)
+
+
+def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
+    """Stand for code that changes in place what these names hold, or `anything`; `what` is its digest."""
+    return Statement(what, touches=names, stores=names, anything=anything)
+
+
+def _statement(node: ast.stmt, lender: Lender) -> Statement:
+    module = ast.Module([node], [])
+    told = lender.stand_ins.told
+    names = source.names(module)
+    words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
+    inside = source.nodes(node)
+    texts = frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
+    touches, for_sure, called = changing.touched(inside, told, effects.EASING)
+    local = changing.local(inside) - names.reads - names.binds
+    touches -= local
+    held = changing.held_by(node, told)
+    acts, opens, spoken = set[str](), "", frozenset[str]()
+    varying, at_once = frozenset[str](), frozenset[str]()
+    is_import = isinstance(node, (ast.Import, ast.ImportFrom))
+    if not is_import:
+        spoken = words | (lender.stand_ins.behind(names.reads) - effects.SEPARATE)
+        acts = set(
+            effects.of_statement(node, inside, texts, spoken - effects.data(node, inside, names, lender.stand_ins))
+        )
+        varying = frozenset(varying_words(inside, names, lender.stand_ins))
+        opens = min(varying, default="")
+        at_once = varying & called_at_once(node)
+    elif isinstance(node, ast.ImportFrom):
+        # code that calls it by another name does not have the word, nor does what was read when its name meant a value
+        others = (one.name for one in node.names if one.asname or one.name in lender.stand_ins.values)
+        opens = next(filter(may_vary, others), "")
+    tops = {name.partition(".")[0] for name in names.imports or ("?",)}
+    extension = source.extension_loaded(node)
+    loaded = {"load_ipython_extension"} if extension is not None else set[str]()
+    lent = lender(spoken | loaded, names.imports | ({extension} if extension is not None else set()))
+    is_own = told.module_of(extension or "") is not None  # it may do anything
+    lender.stand_ins.note(node, names, words | lent.words)
+    by_others = {*effects.of_words(lent.words)} - acts
+    is_known = isinstance(node, ast.ImportFrom) or (names.dynamic and source.only_sets(inside))
+    bound = names.binds | names.deletes
+    rebound = bound - {node.name} if isinstance(node, _DEFINITIONS) else frozenset[str]()  # `global x`
+    return Statement(
+        essence.lean_digest(module) + (lent.digest if by_others or is_own else ""),
+        bound,
+        names.renews,
+        names.awake,
+        names.awake if held is None else names.awake & held,
+        touches if isinstance(node, _DEFINITIONS) else touches | acts | by_others,
+        touches - for_sure,
+        called,
+        names.asleep,
+        {name: lender.stand_ins.led_to(name) for name in names.binds | touches},
+        {node.name: frozenset(touches | acts | by_others | rebound)} if isinstance(node, _DEFINITIONS) else {},
+        (frozenset(changing.stored(inside)) & names.reads) | rebound,
+        frozenset(changing.risked(inside, told)) & names.reads,
+        frozenset(changing.keepers(inside, told)),
+        frozenset(changing.borrowed(inside, told)),
+        frozenset(changing.kept(inside, told)) - local,
+        isinstance(node, _DEFINITIONS) and node.name in told.lending,
+        {one: essence.of_module(told.texts[one]) for one in changing.taken(node, inside, told)},
+        names.imports,
+        names.dynamic or not spoken.isdisjoint(_IMPORTING) or is_own,
+        "code that may change any name" if names.dynamic and not is_known else opens,
+        varying,
+        frozenset(word for text in texts for word in source.identifiers(text) if may_vary(word)),
+        at_once,
+        words,
+        texts,
+        names.binds if isinstance(node, ast.Import) else frozenset(),
+        names.deletes,
+        names.binds if tops <= _KNOWN else frozenset(),
+        names.binds if (tops <= _CALM and is_import) or _is_calm(node) else frozenset(),
+        _literal(node),
+        names.binds - told.own.keys() - told.borne.keys() if is_import and not tops & _STANDARD else frozenset(),
+        isinstance(node, ast.Assign | ast.AnnAssign),
+    )
+
+
+def _is_calm(node: ast.stmt) -> bool:
+    """Whether it is a function that keeps nothing from call to call."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
+        return False
+    defaults = [*node.args.defaults, *(one for one in node.args.kw_defaults if one is not None)]
+    own = any(isinstance(one, ast.Name) and one.id == node.name for one in source.nodes(node))
+    return not own and all(isinstance(one, ast.Constant) for one in defaults)
+
+
+def _literal(node: ast.stmt) -> Any:
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        try:
+            return _folded(node.value)
+        except (ValueError, TypeError, SyntaxError, ArithmeticError, MemoryError, RecursionError):
+            return _UNKNOWN
+    return _UNKNOWN
+
+
+def _folded(node: ast.expr | None) -> Any:
+    """Evaluate a literal, in which there may be sums and products of numbers (`60 * 60`)."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return _COLLECTIONS[type(node)](map(_folded, node.elts))
+    if isinstance(node, ast.Dict):
+        return {_folded(key): _folded(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if not isinstance(node, ast.BinOp):
+        return ast.literal_eval(cast("ast.expr", node))  # None is the key of what `**` unpacks: no literal
+    left, right = _folded(node.left), _folded(node.right)
+    act = _ARITHMETIC.get(type(node.op))
+    if act is None or not {type(left), type(right)} <= {int, float}:
+        raise ValueError
+    if act is operator.pow and not (abs(left) <= _LARGE and abs(right) <= _LARGE):
+        raise ValueError
+    return act(left, right)
+
+
+_LARGE: Final = 64
+_COLLECTIONS: Final[Mapping[type, Callable[[Iterable[Any]], Any]]] = {ast.List: list, ast.Tuple: tuple, ast.Set: set}
+_ARITHMETIC: Final[Mapping[type, Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}

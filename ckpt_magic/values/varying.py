@@ -1,0 +1,125 @@
+"""The words by which code may come out otherwise each time, whatever its text: it asks for files, or for the time."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator, Sequence, Set
+from typing import Final
+
+from ckpt_magic.values import essence, source
+from ckpt_magic.values.effects import OF_SURROUNDINGS, uses_of_environ
+from ckpt_magic.values.standins import StandIns
+
+_IMPORTS: Final = (ast.Import, ast.ImportFrom)
+_DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+# Words of code whose outcome may be another one each time, whatever its text.
+_OPEN: Final = (
+    frozenset(
+        (
+            "open read readline readlines dataset read_text read_bytes environ getenv now today utcnow time time_ns "
+            "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
+            "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
+            "loadtxt genfromtxt memmap load loads_from exists lexists isfile is_file isdir is_dir getsize getmtime "
+            "stat expandvars expanduser find_spec argv"
+        ).split()
+    )
+    | essence.TEXT_READERS  # comments count
+)
+# Those of them by which objects of libraries are asked, which are no modules: files, paths.
+_OF_FILES: Final = frozenset(
+    "open read readline readlines read_text read_bytes exists is_file is_dir iterdir glob rglob walk stat".split()
+)
+_DATA: Final = frozenset({"environ", "argv"})
+# Those of them that ask for nothing but files and folders, as is seen, and for variables of the environment.
+_SEEN: Final = frozenset(
+    "open read readline readlines read_text read_bytes load fromfile loadtxt genfromtxt environ getenv read_csv "
+    "read_table read_fwf read_json read_pickle read_excel listdir scandir glob rglob iterdir walk exists lexists "
+    "isfile is_file isdir is_dir getsize getmtime stat expandvars expanduser".split()
+)
+_SEEN_IN: Final = frozenset(
+    "pandas numpy yaml joblib toml tomli dotenv scipy sklearn matplotlib seaborn PIL tqdm torch openpyxl".split()
+)
+OF_ENVIRON: Final = source.ENVIRON | {"expandvars", "expanduser"}
+"""Those that ask for variables of the environment."""
+_OPEN_STARTS: Final = ("read_", "scan_", "load_", "fetch_", "open_")
+_GIVEN: Final = frozenset({"load_state_dict", "load_ext"})  # what these load is given to them, or told by its text
+
+
+def may_vary(word: str) -> bool:
+    """Whether a word stands for what may give another value each time."""
+    return word in _OPEN or (word.startswith(_OPEN_STARTS) and word not in _GIVEN)
+
+
+def reads_only(varies: Set[str], imports: Set[str], texts: Iterable[str]) -> bool:
+    """Whether what makes a value vary is what Python is seen to ask for, alone: files, folders, the environment."""
+    tops = {name.partition(".")[0] for name in imports} - sys.stdlib_module_names
+    return varies <= _SEEN and tops <= _SEEN_IN and not any("://" in text for text in texts)
+
+
+def varying_words(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns) -> Iterator[str]:
+    """The words by which code does what may come out otherwise each time.
+
+    A name that the notebook bound to something does what that does. Of what it has, only what is called counts, and not
+    if it is a method of the user's own, unless files are asked so: `time * 2`, `df.time`, `model.run()`.
+    """
+    values = names.renews | stand_ins.values
+    given = _given_with_libraries(inside, stand_ins)
+    yield from filter(may_vary, names.reads - (names.awake - names.fetches) - stand_ins.values - given)
+    imported = {one.asname or one.name for node in inside if isinstance(node, _IMPORTS) for one in node.names}
+    yield from filter(may_vary, (one.name for node in inside if isinstance(node, ast.ImportFrom) for one in node.names))
+    called = {id(node.func) for node in inside if isinstance(node, ast.Call)}
+    is_only_set = uses_of_environ(inside) == {"set"}
+    for node in inside:
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and may_vary(word := node.attr):
+            if (word == "environ" and is_only_set) or (word == "run" and _base(node) == "asyncio"):
+                continue
+            base = _base(node)
+            if word in given and base in stand_ins.foreign:
+                continue
+            of_value = base not in imported and (base in values or base not in names.reads)
+            if (
+                not of_value
+                or word in _OF_FILES
+                or word in _DATA
+                or id(node) in called
+                and word not in stand_ins.told.spoken
+            ):
+                yield word
+
+
+def _given_with_libraries(inside: Sequence[ast.AST], stand_ins: StandIns) -> set[str]:
+    """Words by which code asks libraries for data that comes with them, and never for a file: `load_iris()`."""
+    plain, others = set[str](), set[str]()
+    for node in inside:
+        if isinstance(node, ast.Call):
+            word = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            values = [*node.args, *(one.value for one in node.keywords)]
+            is_plain = word.startswith("load_") and word not in OF_SURROUNDINGS
+            is_plain = is_plain and all(isinstance(one, ast.Constant) and type(one.value) is not str for one in values)
+            (plain if is_plain and _base(node.func) in stand_ins.foreign else others).add(word)
+    return plain - others
+
+
+def _base(node: ast.AST) -> str:
+    """The name with which an expression begins."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def called_at_once(node: ast.stmt) -> Set[str]:
+    """The words of what a definition calls when it is made; see `Statement.at_once`."""
+    if not isinstance(node, _DEFINITIONS):
+        return frozenset()
+    parts, todo = list[ast.AST](), list[ast.AST]([node])
+    while todo:
+        one = todo.pop()
+        if isinstance(one, ast.ClassDef):
+            todo += [*one.decorator_list, *one.body]
+        elif isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
+            todo += [*one.decorator_list, *one.args.defaults, *filter(None, one.args.kw_defaults)]
+        else:
+            parts.append(one)
+    calls = (inner for part in parts for inner in source.nodes(part) if isinstance(inner, ast.Call))
+    return frozenset[str]().union(*(source.words(ast.Module([ast.Expr(call)], [])).read for call in calls))

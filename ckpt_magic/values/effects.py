@@ -116,47 +116,63 @@ def of_read(paths: Iterable[str], variables: Iterable[str]) -> list[str]:
     return [*files, *folder, *(f"<surroundings environ {name}>" for name in (*names, "?") if names)]
 
 
-def of_variable(name: str) -> Iterator[str]:
-    """What stands for an environment variable, in code that sets some."""
+def of_words(words: Set[str]) -> set[str]:
+    """What stands for what code with these words does to the random generators, the surroundings and files."""
+    parts = _parts(words) - ({"path"} if "sys" not in words else set())
+    if "environ" in parts:
+        parts = parts - {"environ"} | {"environ *", "environ ?"}
+    return _labels(words, parts, {"*", "?"} if _writes(words, words) else set())
+
+
+def of_statement(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set[str]) -> set[str]:
+    """The same for a statement, of which more is known than words."""
+    parts = _parts(words)
+    if "environ" in parts:
+        parts.discard("environ")
+        if not words.isdisjoint(_SETTING_ENVIRON) or uses_of_environ(inside) - {"asked"}:
+            parts |= _variables(inside, texts)
+    if "path" in parts and "sys" not in words and not any(getattr(one, "id", "") == "path" for one in inside):
+        parts.discard("path")  # `os.path.join`
+    if "libraries" in parts and "display" in words and words.isdisjoint(_OTHER_OPTIONS):
+        parts = parts - {"libraries"} | {"text"}
+    if "run_line_magic" in words and "config" in texts:
+        if any(text.startswith("InlineBackend.") for text in texts):
+            parts.add("drawing")
+        elif not any(map(_OF_COMPLETION.match, texts)):
+            parts.add("text")
+    if any(text.startswith("jax_") for text in texts):
+        parts.add("libraries")
+    is_writing = _writes(words, texts) and source.file_written(node) is None
+    return _labels(words, parts, _files(inside, texts, words) if is_writing else set())
+
+
+def _labels(words: Set[str], parts: Set[str], files: Set[str]) -> set[str]:
+    """What stands for these parts of the surroundings, these files, and what words alone tell."""
+    found = {f"<surroundings {part}>" for part in parts} | {f"<files {name}>" for name in files}
+    found |= {SURROUNDINGS} if parts else set()
+    found |= {CHANCE} if _draws(words) else set()
+    return found | ({FIGURES} if _draws_figures(words) else set())
+
+
+def _variables(inside: Sequence[ast.AST], texts: Set[str]) -> set[str]:
+    """The parts of the surroundings that code sets by variables of the environment."""
+    keywords = (one.arg for one in inside if isinstance(one, ast.keyword) and one.arg)
+    names = {*keywords, *(match[0] for text in texts if (match := _VARIABLE.match(text)))} - {"env", "set_env"}
+    found = {part for name in names for part in _of_variable(name)} or {"environ ?"}
+    return found | {"environ *"} | ({"rest"} if "TZ" in names else set())  # for `tzset`
+
+
+def _of_variable(name: str) -> Iterator[str]:
     yield f"environ {name}"
     yield from (f"environ {name[: at.end()]}" for at in re.finditer("_", name))
 
 
-def of_statement(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], words: Set[str]) -> Iterator[str]:
-    """What stands for what the code does to the random generators, the surroundings and files when it runs."""
-    if _draws(words):
-        yield CHANCE
-    topics = _topics(words)
-    if "environ" in topics and words.isdisjoint(_SETTING_ENVIRON) and not uses_of_environ(inside) - {"asked"}:
-        topics.discard("environ")
-    if "path" in topics and "sys" not in words and not any(getattr(one, "id", "") == "path" for one in inside):
-        topics.discard("path")  # `os.path.join`
-    if "libraries" in topics and "display" in words and words.isdisjoint(_OTHER_OPTIONS):
-        topics = topics - {"libraries"} | {"text"}
-    if "run_line_magic" in words and "config" in texts:
-        if any(text.startswith("InlineBackend.") for text in texts):
-            topics.add("drawing")
-        elif not any(map(_OF_COMPLETION.match, texts)):
-            topics.add("text")
-    if any(text.startswith("jax_") for text in texts):
-        topics.add("libraries")
-    if topics:
-        yield SURROUNDINGS
-        yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})
-    if _draws_figures(words):
-        yield FIGURES
-    if "environ" in topics:
-        keywords = (one.arg for one in inside if isinstance(one, ast.keyword) and one.arg)
-        names = {*keywords, *(match[0] for text in texts if (match := _VARIABLE.match(text)))} - {"env", "set_env"}
-        if "TZ" in names:  # for `tzset`
-            yield "<surroundings rest>"
-        parts = {part for name in names for part in of_variable(name)} or {"environ ?"}
-        yield from (f"<surroundings {part}>" for part in {"environ *", *parts})
-    if _writes(words, texts) and source.file_written(node) is None:
-        found = {match[1] for text in texts if (match := _FILE_NAME.fullmatch(text))}
-        is_known = found and not words & _STARTING
-        is_known = is_known and not any(isinstance(one, ast.JoinedStr | ast.BinOp) for one in inside)
-        yield from (f"<files {name}>" for name in (found if is_known else {*found, "?"}) | {"*"})
+def _files(inside: Sequence[ast.AST], texts: Set[str], words: Set[str]) -> set[str]:
+    """The names of the files that code writes; `?` where they may be others."""
+    found = {match[1] for text in texts if (match := _FILE_NAME.fullmatch(text))}
+    is_known = found and not words & _STARTING
+    is_known = is_known and not any(isinstance(one, ast.JoinedStr | ast.BinOp) for one in inside)
+    return {*found, "*"} if is_known else {*found, "*", "?"}
 
 
 def uses_of_environ(inside: Sequence[ast.AST]) -> set[str]:
@@ -181,24 +197,7 @@ def _is_environ(node: ast.expr) -> bool:
     return getattr(node, "attr", getattr(node, "id", "")) == "environ"
 
 
-def of_words(words: Set[str]) -> Iterator[str]:
-    """The same for code of modules, of which only the words are known."""
-    if _draws(words):
-        yield CHANCE
-    topics = _topics(words)
-    topics -= {"path"} if "sys" not in words else set()
-    if topics:
-        yield SURROUNDINGS
-        yield from (f"<surroundings {topic}>" for topic in topics - {"environ"})
-    if _draws_figures(words):
-        yield FIGURES
-    if "environ" in topics:
-        yield from ("<surroundings environ *>", "<surroundings environ ?>")
-    if _writes(words, words):
-        yield from ("<files ?>", "<files *>")
-
-
-def _topics(words: Set[str]) -> set[str]:
+def _parts(words: Set[str]) -> set[str]:
     """The parts of the surroundings that code with these words may set."""
     found = {OF_SURROUNDINGS[word] for word in words & OF_SURROUNDINGS.keys()}
     return found | ({"drawing"} if words >= {"style", "use"} or words >= {"seaborn", "set"} else set())

@@ -187,9 +187,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     is_import = isinstance(node, (ast.Import, ast.ImportFrom))
     if not is_import:
         spoken = words | (lender.stand_ins.behind(names.reads) - effects.SEPARATE)
-        acts = set(
-            effects.of_statement(node, inside, texts, spoken - effects.data(node, inside, names, lender.stand_ins))
-        )
+        said = spoken - effects.data(node, inside, names, lender.stand_ins)
+        acts = effects.of_statement(node, inside, texts, said)
         varying = frozenset(varying_words(inside, names, lender.stand_ins))
         opens = min(varying, default="")
         at_once = varying & called_at_once(node)
@@ -203,7 +202,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     lent = lender(spoken | loaded, names.imports | ({extension} if extension is not None else set()))
     is_own = told.module_of(extension or "") is not None  # it may do anything
     lender.stand_ins.note(node, names, words | lent.words)
-    by_others = {*effects.of_words(lent.words)} - acts
+    by_others = effects.of_words(lent.words) - acts
     is_known = isinstance(node, ast.ImportFrom) or (names.dynamic and source.only_sets(inside))
     bound = names.binds | names.deletes
     rebound = bound - {node.name} if isinstance(node, _DEFINITIONS) else frozenset[str]()  # `global x`

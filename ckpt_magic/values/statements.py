@@ -17,7 +17,6 @@ _UNKNOWN: Final = object()
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # What modules are found and made by, whoever imports them.
 _IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
-_STANDARD: Final = sys.stdlib_module_names
 # Libraries of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
 # Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
@@ -172,11 +171,10 @@ def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
 
 
 def _statement(node: ast.stmt, lender: Lender) -> Statement:
-    module = ast.Module([node], [])
-    told = lender.stand_ins.told
+    stand_ins, told = lender.stand_ins, lender.stand_ins.told
+    module, inside = ast.Module([node], []), source.nodes(node)
     names = source.names(module)
     words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
-    inside = source.nodes(node)
     texts = frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
     touches, for_sure, called = changing.touched(inside, told, effects.EASING)
     local = changing.local(inside) - names.reads - names.binds
@@ -184,62 +182,64 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     held = changing.held_by(node, told)
     acts, opens, spoken = set[str](), "", frozenset[str]()
     varying, at_once = frozenset[str](), frozenset[str]()
-    is_import = isinstance(node, (ast.Import, ast.ImportFrom))
+    is_import = isinstance(node, ast.Import | ast.ImportFrom)
+    is_definition = isinstance(node, _DEFINITIONS)
     if not is_import:
-        spoken = words | (lender.stand_ins.behind(names.reads) - effects.SEPARATE)
-        said = spoken - effects.data(node, inside, names, lender.stand_ins)
+        spoken = words | (stand_ins.behind(names.reads) - effects.SEPARATE)
+        said = spoken - effects.data(node, inside, names, stand_ins)
         acts = effects.of_statement(node, inside, texts, said)
-        varying = frozenset(varying_words(inside, names, lender.stand_ins))
+        varying = frozenset(varying_words(inside, names, stand_ins))
         opens = min(varying, default="")
         at_once = varying & called_at_once(node)
     elif isinstance(node, ast.ImportFrom):
         # code that calls it by another name does not have the word, nor does what was read when its name meant a value
-        others = (one.name for one in node.names if one.asname or one.name in lender.stand_ins.values)
+        others = (one.name for one in node.names if one.asname or one.name in stand_ins.values)
         opens = next(filter(may_vary, others), "")
-    tops = {name.partition(".")[0] for name in names.imports or ("?",)}
     extension = source.extension_loaded(node)
     loaded = {"load_ipython_extension"} if extension is not None else set[str]()
     lent = lender(spoken | loaded, names.imports | ({extension} if extension is not None else set()))
     is_own = told.module_of(extension or "") is not None  # it may do anything
-    lender.stand_ins.note(node, names, words | lent.words)
+    stand_ins.note(node, names, words | lent.words)
     by_others = effects.of_words(lent.words) - acts
-    is_known = isinstance(node, ast.ImportFrom) or (names.dynamic and source.only_sets(inside))
+    if names.dynamic and not isinstance(node, ast.ImportFrom) and not source.only_sets(inside):
+        opens = "code that may change any name"
+    tops = {name.partition(".")[0] for name in names.imports or ("?",)}
     bound = names.binds | names.deletes
     rebound = bound - {node.name} if isinstance(node, _DEFINITIONS) else frozenset[str]()  # `global x`
     return Statement(
-        essence.lean_digest(module) + (lent.digest if by_others or is_own else ""),
-        bound,
-        names.renews,
-        names.awake,
-        names.awake if held is None else names.awake & held,
-        touches if isinstance(node, _DEFINITIONS) else touches | acts | by_others,
-        touches - for_sure,
-        called,
-        names.asleep,
-        {name: lender.stand_ins.led_to(name) for name in names.binds | touches},
-        {node.name: frozenset(touches | acts | by_others | rebound)} if isinstance(node, _DEFINITIONS) else {},
-        (frozenset(changing.stored(inside)) & names.reads) | rebound,
-        frozenset(changing.risked(inside, told)) & names.reads,
-        frozenset(changing.keepers(inside, told)),
-        frozenset(changing.borrowed(inside, told)),
-        frozenset(changing.kept(inside, told)) - local,
-        isinstance(node, _DEFINITIONS) and node.name in told.lending,
-        {one: essence.of_module(told.texts[one]) for one in changing.taken(node, inside, told)},
-        names.imports,
-        names.dynamic or not spoken.isdisjoint(_IMPORTING) or is_own,
-        "code that may change any name" if names.dynamic and not is_known else opens,
-        varying,
-        frozenset(word for text in texts for word in source.identifiers(text) if may_vary(word)),
-        at_once,
-        words,
-        texts,
-        names.binds if isinstance(node, ast.Import) else frozenset(),
-        names.deletes,
-        names.binds if tops <= _KNOWN else frozenset(),
-        names.binds if (tops <= _CALM and is_import) or _is_calm(node) else frozenset(),
-        _literal(node),
-        names.binds - told.own.keys() - told.borne.keys() if is_import and not tops & _STANDARD else frozenset(),
-        isinstance(node, ast.Assign | ast.AnnAssign),
+        digest=essence.lean_digest(module) + (lent.digest if by_others or is_own else ""),
+        binds=bound,
+        sure=names.renews,
+        reads=names.awake,
+        holds=names.awake if held is None else names.awake & held,
+        touches=touches if is_definition else touches | acts | by_others,
+        eased=touches - for_sure,
+        called=called,
+        asleep=names.asleep,
+        later={name: stand_ins.led_to(name) for name in names.binds | touches},
+        changes={node.name: frozenset(touches | acts | by_others | rebound)} if isinstance(node, _DEFINITIONS) else {},
+        stores=(frozenset(changing.stored(inside)) & names.reads) | rebound,
+        risks=frozenset(changing.risked(inside, told)) & names.reads,
+        keepers=frozenset(changing.keepers(inside, told)),
+        borrowed=frozenset(changing.borrowed(inside, told)),
+        kept=frozenset(changing.kept(inside, told)) - local,
+        lends=is_definition and not told.lending.isdisjoint(names.binds),
+        taken={one: essence.of_module(told.texts[one]) for one in changing.taken(node, inside, told)},
+        imports=names.imports,
+        anything=names.dynamic or not spoken.isdisjoint(_IMPORTING) or is_own,
+        opens=opens,
+        varying=varying,
+        spelled=frozenset(word for text in texts for word in source.identifiers(text) if may_vary(word)),
+        at_once=at_once,
+        words=words,
+        texts=texts,
+        modules=names.binds if isinstance(node, ast.Import) else frozenset(),
+        deletes=names.deletes,
+        libraries=names.binds if tops <= _KNOWN else frozenset(),
+        calm=names.binds if (is_import and tops <= _CALM) or _is_calm(node) else frozenset(),
+        value=_literal(node),
+        foreign=names.binds & stand_ins.foreign if tops.isdisjoint(sys.stdlib_module_names) else frozenset(),
+        gives=isinstance(node, ast.Assign | ast.AnnAssign),
     )
 
 

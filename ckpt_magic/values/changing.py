@@ -278,7 +278,7 @@ class Known:
                 self.is_ending |= one.name == "__del__"
                 self.methods |= {one.name} if itself or given or any(kept) else set()
                 self.harming |= {one.name} if given else set()
-                if any("cached_property" in _words_of(by) for by in one.decorator_list):
+                if any(source.last_word(by) == "cached_property" for by in one.decorator_list):
                     self.unsettled_attributes.add(one.name)
                 if one.name in _MAKING:
                     is_steady = is_steady and not given
@@ -302,7 +302,7 @@ class Known:
 
     def _is_filling(self, node: ast.expr) -> bool:
         if isinstance(node, ast.Call):
-            return "defaultdict" in _last_words(node)
+            return source.last_word(node.func) == "defaultdict"
         return isinstance(node, ast.Name) and node.id in self.filling
 
 
@@ -356,7 +356,7 @@ def stored(inside: Sequence[ast.AST]) -> set[str]:
             into = {one.arg for one in part.keywords} & _INTO
             if isinstance(part.func, ast.Attribute) and (part.func.attr in _CHANGERS or into):
                 found |= base(part.func)
-            if into or not _CHANGERS_OF_ARGUMENTS.isdisjoint(_last_words(part)):
+            if into or source.last_word(part.func) in _CHANGERS_OF_ARGUMENTS:
                 found |= given_to(part)
         elif isinstance(part, ast.Attribute | ast.Subscript | ast.AugAssign):
             found |= _changed_by(part, _NOTHING)
@@ -383,11 +383,10 @@ def given_to(call: ast.Call) -> set[str]:
 
 def base(node: ast.expr) -> set[str]:
     """The name that an expression begins with: `x` of `x.a[0].b()`; of `(x or y).a` both."""
-    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Await, ast.Call)):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    if isinstance(node, ast.Name):
-        return {node.id}
-    return _names_in([node]) if isinstance(node, _PASSING_ON) else set()
+    *_, first = source.links(node)
+    if isinstance(first, ast.Name):
+        return {first.id}
+    return _names_in([first]) if isinstance(first, _PASSING_ON) else set()
 
 
 _PASSING_ON: Final = (ast.NamedExpr, ast.IfExp, ast.BoolOp, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.ListComp)
@@ -463,7 +462,7 @@ def _is_gentle(call: ast.Call, known: Known) -> bool:
             return True
         case ast.Attribute(value=ast.Name(id=name), attr=word) if name in known.own:
             return word in known.own[name].gentle
-    if not base(call.func) & known.libraries or not _CHANGERS_OF_ARGUMENTS.isdisjoint(_last_words(call)):
+    if not base(call.func) & known.libraries or source.last_word(call.func) in _CHANGERS_OF_ARGUMENTS:
         return False
     match call.func:
         case ast.Attribute(value=ast.Attribute(attr=kind), attr=word) if word in _CHANGERS and kind[:1].isupper():
@@ -548,9 +547,9 @@ def kept(inside: Iterable[ast.AST], known: Known) -> set[str]:
         values, is_put = list[ast.expr](), False
         if isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Attribute | ast.Subscript):
             values, is_put = [part.value], isinstance(part.targets[0], ast.Subscript)
-        elif isinstance(part, ast.Call) and any(word.startswith(_KEEPING) for word in _last_words(part)):
+        elif isinstance(part, ast.Call) and source.last_word(part.func).startswith(_KEEPING):
             values = [*part.args, *(one.value for one in part.keywords)]
-            is_put = not _CHANGERS.isdisjoint(_last_words(part))
+            is_put = source.last_word(part.func) in _CHANGERS
         given += values
         found |= _names_in(values) & (known.defined if is_put else known.callables)
     for part in (one for value in given for one in source.nodes(value) if isinstance(one, ast.Lambda)):
@@ -689,21 +688,7 @@ def _names_in(nodes: Iterable[ast.AST]) -> set[str]:
 
 def _bases(node: ast.expr) -> set[str]:
     """The same, with the names that are given to calls on the way: `type(x).a = 1` may change `x`."""
-    found = base(node)
-    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
-        if isinstance(node, ast.Call):
-            found |= given_to(node)
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return found
-
-
-def _words_of(node: ast.expr) -> set[str]:
-    """The name of a function, whatever it is of."""
-    return {getattr(node, "id", ""), getattr(node, "attr", "")}
-
-
-def _last_words(call: ast.Call) -> set[str]:
-    return _words_of(call.func)
+    return base(node).union(*(given_to(one) for one in source.links(node) if isinstance(one, ast.Call)))
 
 
 def _called(call: ast.Call, known: Known) -> set[str]:
@@ -711,16 +696,19 @@ def _called(call: ast.Call, known: Known) -> set[str]:
 
     In libraries whose functions change nothing, `np.append` does not.
     """
-    node, words = call.func, set[str]()
-    while isinstance(node, ast.Attribute | ast.Call):
-        if isinstance(node, ast.Call):  # what it gives is another thing: `open("x").write("1")`
+    words = set[str]()
+    for one in source.links(call.func):
+        if isinstance(one, ast.Call):  # what it gives is another thing: `open("x").write("1")`
             words.clear()
+        elif isinstance(one, ast.Attribute):
+            words.add(one.attr)
+        elif isinstance(one, ast.Name):
+            words -= _CHANGERS if one.id in known.libraries else set()
+            if not any(word.startswith(CHANGING) for word in (*words, one.id)):
+                return {one.id} - given_to(call)
         else:
-            words.add(node.attr)
-        node = node.func if isinstance(node, ast.Call) else node.value
-    words -= _CHANGERS if base(node) & known.libraries else set()
-    is_known = isinstance(node, ast.Name) and not any(word.startswith(CHANGING) for word in (*words, node.id))
-    return base(node) - given_to(call) if is_known else set()
+            break
+    return set()
 
 
 def _makers(inside: Sequence[ast.AST]) -> set[str]:
@@ -732,15 +720,7 @@ def _makers(inside: Sequence[ast.AST]) -> set[str]:
 
 def _is_eased(node: ast.AST, easing: Set[str]) -> bool:
     """Whether something is changed that is called by a word of chance or surroundings, as `np.random.seed(1)`."""
-    if not isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
-        return False
-    words = set[str]()
-    one: ast.AST = node
-    while isinstance(one, (ast.Attribute, ast.Subscript, ast.Call)):
-        if isinstance(one, ast.Attribute):
-            words.add(one.attr)
-        one = one.func if isinstance(one, ast.Call) else one.value
-    return not words.isdisjoint(easing)
+    return any(isinstance(one, ast.Attribute) and one.attr in easing for one in source.links(node))
 
 
 _NOTHING: Final = Known()

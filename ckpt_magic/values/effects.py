@@ -177,24 +177,16 @@ def _files(inside: Sequence[ast.AST], texts: Set[str], words: Set[str]) -> set[s
 
 def uses_of_environ(inside: Sequence[ast.AST]) -> set[str]:
     """What code does with `os.environ`: it is `asked`, `set`, or used in `other` ways."""
-    found, told = set[str](), set[int]()
-    for node in inside:
+    uses = {id(one): "other" for one in inside if source.last_word(one) == "environ"}
+    for node in inside if uses else ():
         match node:
-            case ast.Subscript(value=ast.expr() as value, ctx=ctx) if _is_environ(value):
-                found.add("asked" if isinstance(ctx, ast.Load) else "set")
-                told.add(id(value))
-            case ast.Attribute(value=ast.expr() as value, attr=word) if _is_environ(value):
-                found.add("asked" if word in ("get", "copy", "keys", "values", "items") else "other")
-                told.add(id(value))
+            case ast.Subscript(value=value, ctx=ctx) if id(value) in uses:
+                uses[id(value)] = "asked" if isinstance(ctx, ast.Load) else "set"
+            case ast.Attribute(value=value, attr="get" | "copy" | "keys" | "values" | "items") if id(value) in uses:
+                uses[id(value)] = "asked"
             case ast.Compare(comparators=others):
-                told |= {id(value) for value in others if _is_environ(value)}
-                found |= {"asked" for value in others if _is_environ(value)}
-    found |= {"other" for node in inside if isinstance(node, ast.expr) and _is_environ(node) and id(node) not in told}
-    return found
-
-
-def _is_environ(node: ast.expr) -> bool:
-    return getattr(node, "attr", getattr(node, "id", "")) == "environ"
+                uses |= {id(value): "asked" for value in others if id(value) in uses}
+    return set(uses.values())
 
 
 def _parts(words: Set[str]) -> set[str]:

@@ -239,7 +239,8 @@ def _acts_on(tree: ast.Module, nodes: Iterable[ast.AST]) -> tuple[frozenset[str]
                 others += node.decorator_list
                 owners += [one for one in node.decorator_list if "register" in ast.unparse(one)]
     first, second, third = (
-        frozenset[str]().union(*(bound.get(_base_name(one), ()) for one in some)) for some in (owners, ever, others)
+        frozenset[str]().union(*(bound.get(source.first_word(one), ()) for one in some))
+        for some in (owners, ever, others)
     )
     return first, first | second, first | second | third
 
@@ -252,12 +253,6 @@ def _owner_of_set(node: ast.AST) -> ast.expr | None:
         case ast.Call(func=ast.Name(id="setattr"), args=[owner, *_]):
             return owner
     return None
-
-
-def _base_name(node: ast.expr) -> str:
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def words_of_module(text: str) -> source.Words:
@@ -378,9 +373,9 @@ def at_import(text: str, *, called: bool = False) -> AtImport:
             case (
                 ast.Call(func=ast.Attribute(value=owner, attr="get"), args=[ast.Constant(str(key)), *_])
                 | ast.Subscript(value=owner, slice=ast.Constant(str(key)), ctx=ast.Load())
-            ) if _is_environ(owner):
+            ) if source.last_word(owner) == "environ":
                 keys.add(key)
-            case ast.Compare(left=ast.Constant(str(key)), comparators=[owner]) if _is_environ(owner):
+            case ast.Compare(left=ast.Constant(str(key)), comparators=[owner]) if source.last_word(owner) == "environ":
                 keys.add(key)
             case ast.Call(func=ast.Attribute(attr=word) | ast.Name(id=word)) if word in _OPENERS or word.startswith(
                 "read_"
@@ -398,7 +393,7 @@ def _run_at_import(tree: ast.Module, *, called: bool = False) -> Iterator[ast.AS
     todo, done = list[ast.AST](tree.body), set[str]()
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.Call) and (name := _base_name(node.func)) in classes and name not in done:
+        if isinstance(node, ast.Call) and (name := source.first_word(node.func)) in classes and name not in done:
             done.add(name)
             todo += [part for one in classes[name].body if isinstance(one, _FUNCTIONS) for part in one.body]
         match node:
@@ -413,13 +408,6 @@ def _run_at_import(tree: ast.Module, *, called: bool = False) -> Iterator[ast.AS
                 todo += functions[name].body
         yield node
         todo += ast.iter_child_nodes(node)
-
-
-def _is_environ(node: ast.expr) -> bool:
-    return isinstance(node, ast.Attribute | ast.Name) and "environ" in (
-        getattr(node, "attr", ""),
-        getattr(node, "id", ""),
-    )
 
 
 _OPENERS = frozenset(

@@ -227,7 +227,7 @@ def _keys(tree: ast.Module) -> frozenset[str] | None:
                 | ast.Call(func=ast.Attribute(value=owner, attr="get" | "pop" | "setdefault"), args=[key, *_])
                 | ast.Call(func=owner, args=[key, *_])
                 | ast.Compare(left=key, comparators=[owner])
-            ) if getattr(owner, "attr", getattr(owner, "id", "")) in ENVIRON:
+            ) if last_word(owner) in ENVIRON:
                 if isinstance(key, ast.Constant) and isinstance(key.value, str):
                     keys.add(key.value)
                     asks += 1
@@ -1056,6 +1056,26 @@ def _branches(kind: type[ast.AST]) -> list[str]:
 
 
 _LEAVES: Final = _SKIPPED_FIELDS | {"op", "ops", "id", "attr", "arg", "asname", "module", "level"}
+
+
+def links(node: ast.AST) -> Iterator[ast.AST]:
+    """An expression, what that is of, and so on: of `x.a[0].b()` the call, `x.a[0].b`, `x.a[0]`, `x.a` and `x`."""
+    yield node
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call, ast.Starred, ast.Await)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+        yield node
+
+
+def first_word(node: ast.AST) -> str:
+    """The name with which an expression begins: `x` of `x.a[0].b()`; empty if it begins otherwise."""
+    *_, first = links(node)
+    return first.id if isinstance(first, ast.Name) else ""
+
+
+def last_word(node: ast.AST) -> str:
+    """The name of a variable or an attribute, whatever that is of: `b` of `x.a[0].b`; empty for others."""
+    word: str = getattr(node, "attr", getattr(node, "id", ""))
+    return word
 
 
 def parse(code: str) -> ast.Module:

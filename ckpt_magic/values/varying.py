@@ -72,9 +72,9 @@ def varying_words(inside: Sequence[ast.AST], names: source.Names, stand_ins: Sta
     is_only_set = uses_of_environ(inside) == {"set"}
     for node in inside:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and may_vary(word := node.attr):
-            if (word == "environ" and is_only_set) or (word == "run" and _base(node) == "asyncio"):
+            if (word == "environ" and is_only_set) or (word == "run" and source.first_word(node) == "asyncio"):
                 continue
-            base = _base(node)
+            base = source.first_word(node)
             if word in given and base in stand_ins.foreign:
                 continue
             of_value = base not in imported and (base in values or base not in names.reads)
@@ -93,19 +93,12 @@ def _given_with_libraries(inside: Sequence[ast.AST], stand_ins: StandIns) -> set
     plain, others = set[str](), set[str]()
     for node in inside:
         if isinstance(node, ast.Call):
-            word = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            word = source.last_word(node.func)
             values = [*node.args, *(one.value for one in node.keywords)]
             is_plain = word.startswith("load_") and word not in OF_SURROUNDINGS
             is_plain = is_plain and all(isinstance(one, ast.Constant) and type(one.value) is not str for one in values)
-            (plain if is_plain and _base(node.func) in stand_ins.foreign else others).add(word)
+            (plain if is_plain and source.first_word(node.func) in stand_ins.foreign else others).add(word)
     return plain - others
-
-
-def _base(node: ast.AST) -> str:
-    """The name with which an expression begins."""
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def called_at_once(node: ast.stmt) -> Set[str]:

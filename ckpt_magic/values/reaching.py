@@ -80,8 +80,7 @@ def reach(
     walk = _Reach(namespace, closed)
     walk.run(names)
     walk.walked = 0
-    for value in also:
-        walk.add(value)
+    walk.add(also)
     names = walk.run(())
     is_all = not walk.data and walk.is_all
     return Reached(names, walk.codes, walk.definitions, frozenset(walk.modules), is_all, walk.made)
@@ -260,8 +259,7 @@ class _Reach:
         self.modules: set[str] = set()
 
     def run(self, names: Iterable[str]) -> frozenset[str]:
-        for name in names:
-            self.add_name(name)
+        self.add_names(names)
         while self.code or (self.data and self.walked < _WALK_LIMIT):
             if self.code:
                 self.walk_definition(self.code.popleft())
@@ -269,25 +267,22 @@ class _Reach:
                 self.walk_data()
         return frozenset(self.found)
 
-    def add_name(self, name: str) -> None:
-        if name not in self.found:
-            self.found.add(name)
-            if name in self.namespace and name not in self.closed:
-                self.add(self.namespace[name])
+    def add_names(self, names: Iterable[str]) -> None:
+        new = [name for name in dict.fromkeys(names) if name not in self.found]
+        self.found.update(new)
+        self.add([self.namespace[name] for name in new if name in self.namespace and name not in self.closed])
 
-    def add(self, value: Any) -> None:
-        kind = type(value)
-        if kind in _ATOMS or identity(value) in self.met:
-            if kind is types.ModuleType:
-                self.add_module(vars(value).get("__name__"))
-            elif kind is types.BuiltinFunctionType:
-                self.add_module(value.__module__)
-            return
-        self.met[identity(value)] = value
-        if kind is types.FunctionType or issubclass(kind, type):
-            self.code.append(value)
-        else:
-            self.data.append(value)
+    def add(self, values: Iterable[Any]) -> None:
+        """Come to some objects."""
+        met, code, data = self.met, self.code, self.data
+        for value in values:
+            kind = type(value)
+            if kind in _ATOMS:
+                if kind in _OF_MODULES:
+                    self.add_module(vars(value).get("__name__") if kind is types.ModuleType else value.__module__)
+            elif (ident := identity(value)) not in met:
+                met[ident] = value
+                (code if kind is types.FunctionType or issubclass(kind, type) else data).append(value)
 
     def walk_definition(self, value: Any) -> None:
         if type(value) is types.FunctionType:
@@ -296,9 +291,7 @@ class _Reach:
                 self.add_code(value.__code__)
             else:
                 self.add_module(value.__globals__.get("__name__"))
-            for part in (value.__defaults__, value.__kwdefaults__, value.__closure__, value.__dict__):
-                if part:
-                    self.add(part)
+            self.add(filter(None, (value.__defaults__, value.__kwdefaults__, value.__closure__, value.__dict__)))
             return
         module = _class_dict(value).get("__module__")
         if self.module is None or module != self.module:
@@ -307,9 +300,7 @@ class _Reach:
                 self.made.append(value)
         else:
             self.definitions.append(value)
-            self.add(type(value))
-            for part in (*_class_mro(value), *tuple(_class_dict(value).values())):
-                self.add(part)
+            self.add((type(value), *_class_mro(value), *_class_dict(value).values()))
 
     @staticmethod
     def is_in_module(kind: type, module: str) -> bool:
@@ -322,7 +313,7 @@ class _Reach:
             self.modules.add(name)
 
     def walk_data(self) -> None:
-        """Walk as many of the objects that were met as may be, together: one by one would take four times as long."""
+        """Walk as many of the objects that were met as may be, together: one by one would take much longer."""
         values: list[Any] = []
         size = self.walked
         while self.data and size < _WALK_LIMIT:
@@ -332,7 +323,7 @@ class _Reach:
             if items <= _WALK_LIMIT:
                 values.append(value)
             else:
-                self.add(type(value))
+                self.add([type(value)])
                 self.is_all = False
         kinds = dict.fromkeys(map(type, values))
         parts = gc.get_referents(*values)  # calls no code, whatever the objects are
@@ -342,26 +333,8 @@ class _Reach:
         for value in itertools.compress(values, map(weakref.getweakrefcount, values)):
             parts += self.called_at_its_end(value)
         self.walked += len(values) + len(parts)
-        for one in kinds:
-            self.add(one)
-        self.add_all(parts)
-
-    def add_all(self, values: list[Any]) -> None:
-        """Do `add` for many objects."""
-        kinds = set(map(type, values))
-        for value in values if not kinds.isdisjoint(_OF_MODULES) else ():
-            if type(value) in _OF_MODULES:
-                self.add(value)
-        several = [value for value in values if type(value) not in _ATOMS]
-        new = dict(zip(map(identity, several), several, strict=True))
-        new = {ident: value for ident, value in new.items() if ident not in self.met}
-        self.met |= new
-        definitions = {kind for kind in kinds if kind is types.FunctionType or issubclass(kind, type)}
-        if not definitions:
-            self.data.extend(new.values())
-        else:
-            for value in new.values():
-                (self.code if type(value) in definitions else self.data).append(value)
+        self.add(kinds)
+        self.add(parts)
 
     @staticmethod
     def is_special(kind: type) -> bool:
@@ -402,10 +375,8 @@ class _Reach:
 
     def add_code(self, code: types.CodeType) -> None:
         self.codes.append(code)
-        for name in (*named(code), *source.queried(code)):
-            self.add_name(name)
-        if source.leads_to_all(code):
-            self.add_name("globals")  # by another way
+        by_another_way = ["globals"] if source.leads_to_all(code) else []
+        self.add_names((*named(code), *source.queried(code), *by_another_way))
 
 
 # Instructions that name a global, and by how many bits their argument is shifted; the same on 3.11, 3.12 and 3.13.

@@ -109,7 +109,9 @@ class Session(Kernel):
         """Do `begin` for code of any kind."""
         news = self._news()
         try:
-            return self._begin_in_turns(call, code)
+            plan = self._begin_in_turns(call, code)
+            self._met[plan.key, call.step] = call, code, time.time()
+            return plan
         finally:  # not earlier: what was waited for meanwhile is cleared away, with all that the cell showed before
             for text in news:
                 refusals.warn(text)
@@ -137,7 +139,6 @@ class Session(Kernel):
         except CheckpointError:
             raise
         except Exception as error:  # noqa: BLE001  # what is looked at is the user's; the cell must run all the same
-            self._met[plan.key, call.step] = call, code, time.time()
             plan.unseen, self.active = _told(error, ""), plan
             return plan
         if decision.action == "refuse":
@@ -149,7 +150,6 @@ class Session(Kernel):
             refusals.refuse_other_notebook(self, plan, meta, decision)
         if decision.action == "restore" and stored is not None:
             decision = self._try_to_load(plan, stored, start, decision)
-        self._met[plan.key, call.step] = call, code, time.time()
         plan.action, plan.reason = "run" if decision.action == "run" else "restore", decision.reason
         if decision.note:
             plan.notes.append(decision.note)

@@ -17,13 +17,16 @@ _UNKNOWN: Final = object()
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # What modules are found and made by, whoever imports them.
 _IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
-# Libraries of which all that is set by a word of the surroundings is known as such.
-_KNOWN: Final = sys.stdlib_module_names | {"numpy", "pandas", "matplotlib", "sklearn", "polars", "torch", "scipy"}
+_LIBRARIES: Final = frozenset("numpy pandas matplotlib sklearn polars torch scipy".split())
+# Modules of which all that is set by a word of the surroundings is known as such.
+_KNOWN: Final = _LIBRARIES | sys.stdlib_module_names
 # Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
-_CALM: Final = frozenset(
-    "numpy pandas sklearn scipy polars torch matplotlib seaborn math os json re itertools functools collections "
-    "pathlib time datetime random statistics string glob shutil operator copy pickle io hashlib base64 typing "
-    "fractions textwrap zipfile gzip uuid dataclasses enum calendar bisect heapq".split()
+_CALM: Final = _LIBRARIES | frozenset(
+    (
+        "seaborn math os json re itertools functools collections pathlib time datetime random statistics string glob "
+        "shutil operator copy pickle io hashlib base64 typing fractions textwrap zipfile gzip uuid dataclasses enum "
+        "calendar bisect heapq"
+    ).split()
 )
 
 

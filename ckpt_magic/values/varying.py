@@ -13,35 +13,39 @@ from ckpt_magic.values.standins import StandIns
 
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-# Words of code whose outcome may be another one each time, whatever its text.
-_OPEN: Final = (
-    frozenset(
-        (
-            "open read readline readlines dataset read_text read_bytes environ getenv now today utcnow time time_ns "
-            "uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx connect input getpass listdir scandir "
-            "glob rglob iterdir walk perf_counter monotonic getcwd system run Popen check_output getoutput fromfile "
-            "loadtxt genfromtxt memmap load loads_from exists lexists isfile is_file isdir is_dir getsize getmtime "
-            "stat expandvars expanduser find_spec argv"
-        ).split()
-    )
-    | essence.TEXT_READERS  # comments count
-)
-# Those of them by which objects of libraries are asked, which are no modules: files, paths.
+OF_ENVIRON: Final = source.ENVIRON | {"expandvars", "expanduser"}
+"""Those that ask for variables of the environment."""
+
+# Those by which objects of libraries are asked, which are no modules: files, paths.
 _OF_FILES: Final = frozenset(
     "open read readline readlines read_text read_bytes exists is_file is_dir iterdir glob rglob walk stat".split()
 )
-_DATA: Final = frozenset({"environ", "argv"})
-# Those of them that ask for nothing but files and folders, as is seen, and for variables of the environment.
-_SEEN: Final = frozenset(
-    "open read readline readlines read_text read_bytes load fromfile loadtxt genfromtxt environ getenv read_csv "
-    "read_table read_fwf read_json read_pickle read_excel listdir scandir glob rglob iterdir walk exists lexists "
-    "isfile is_file isdir is_dir getsize getmtime stat expandvars expanduser".split()
+# Those that ask for nothing but files and folders, as is seen, and for variables of the environment; in such libraries.
+_SEEN: Final = (
+    _OF_FILES
+    | OF_ENVIRON
+    | frozenset(
+        (
+            "load fromfile loadtxt genfromtxt read_csv read_table read_fwf read_json read_pickle read_excel "
+            "listdir scandir lexists isfile isdir getsize getmtime"
+        ).split()
+    )
 )
 _SEEN_IN: Final = frozenset(
     "pandas numpy yaml joblib toml tomli dotenv scipy sklearn matplotlib seaborn PIL tqdm torch openpyxl".split()
 )
-OF_ENVIRON: Final = source.ENVIRON | {"expandvars", "expanduser"}
-"""Those that ask for variables of the environment."""
+# All whose outcome may be another one each time.
+_OPEN: Final = (
+    _SEEN
+    | essence.TEXT_READERS  # comments count
+    | frozenset(
+        (
+            "dataset now today utcnow time time_ns uuid1 uuid4 urandom token_hex urlopen urlretrieve requests httpx "
+            "connect input getpass perf_counter monotonic getcwd system run Popen check_output getoutput memmap "
+            "loads_from find_spec argv"
+        ).split()
+    )
+)
 _OPEN_STARTS: Final = ("read_", "scan_", "load_", "fetch_", "open_")
 _GIVEN: Final = frozenset({"load_state_dict", "load_ext"})  # what these load is given to them, or told by its text
 
@@ -81,7 +85,7 @@ def varying_words(inside: Sequence[ast.AST], names: source.Names, stand_ins: Sta
             if (
                 not of_value
                 or word in _OF_FILES
-                or word in _DATA
+                or word in ("environ", "argv")
                 or id(node) in called
                 and word not in stand_ins.told.spoken
             ):

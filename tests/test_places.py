@@ -20,6 +20,8 @@ from ckpt_magic.values.places import Found, Places
 from tests.kernels import Kernel
 from tests.work import calls
 
+_LASTING: list[Any] = []  # what functions that are made as C makes them read whenever garbage is collected
+
 
 def changing(code: str, **names: Any) -> Found:
     """Look around code that runs in a namespace with `names`."""
@@ -172,6 +174,7 @@ def test_what_a_compiled_setter_sets_that_names_no_module_is_unknown(library: ty
 
     call = made(lambda _, __: 7)
     definition = Definition(b"set_threads", call, 0x0004, None)  # METH_NOARGS
+    _LASTING.extend((definition, call))
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
     vars(library)["set_threads"] = make(ctypes.addressof(definition), None, None)
@@ -237,3 +240,40 @@ def test_what_a_module_of_the_users_sets_of_objects_changes_no_class_of_a_librar
         del fractions.Fraction.of_the_test  # type: ignore[attr-defined]
         sys.modules.pop("made_of_the_test", None)
     assert found.surely == {"fractions:Fraction.of_the_test"}
+
+
+@pytest.mark.parametrize(
+    ("code", "moved"),
+    [
+        ("next(m.numbers)", {"m.numbers (a generator)"}),
+        ("m.Source().draw()", {"m.Source.ids (a generator)"}),
+        ("m.put(3)", {"m.base (a Connection)"}),
+        ("m.other(); m.count", set()),
+        ("m.file.execute('pragma user_version')", set()),
+        ("importlib.reload(m)", {"m (which was loaded again)"}),
+    ],
+)
+def test_what_has_gone_on_in_a_module_of_the_users_cannot_be_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, moved: set[str]
+) -> None:
+    (tmp_path / "moving_of_the_test.py").write_text(
+        "import sqlite3\n"
+        "numbers, base, file, count = (i for i in range(9)), sqlite3.connect(':memory:'), sqlite3.connect('f.db'), 3\n"
+        "class Source:\n"
+        "    ids = (i for i in range(9))\n"
+        "    def draw(self): return next(self.ids)\n"
+        "def put(x): table(); base.execute('insert into t values (?)', (x,))\n"
+        "def table(): base.execute('create table if not exists t (a)')\n"
+        "def other(): return count + 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    module = importlib.import_module("moving_of_the_test")
+    try:
+        found = changing(code, m=module, importlib=importlib)
+    finally:
+        module.base.close()
+        module.file.close()
+        sys.modules.pop("moving_of_the_test", None)
+    assert {one.replace("moving_of_the_test", "m") for one in found.moved.values()} == moved

@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from ckpt_magic.values.handles import files_of_database
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import ATOMS
 
@@ -60,18 +61,6 @@ def _of_file(file: Any) -> Iterable[str]:
     if file.closed or not isinstance(name, (str, bytes)) or not file.readable():
         return []
     return [os.path.abspath(os.fsdecode(name))] if os.path.exists(name) else []
-
-
-def _of_database(connection: Any) -> Iterable[str]:
-    sqlite3 = sys.modules["sqlite3"]
-    asking = sqlite3.Cursor(connection)
-    asking.row_factory = None
-    try:
-        return [path for _, _, path in asking.execute("PRAGMA database_list") if path]
-    except sqlite3.ProgrammingError as error:
-        if "closed" not in str(error):
-            raise
-        return []
 
 
 def _of_lazy_frame(frame: Any) -> Iterable[str]:
@@ -124,7 +113,7 @@ def _nobody_knows(value: Any) -> Iterable[str]:
 _SIZED: Final = frozenset({list, tuple, dict, set, frozenset})
 _READERS: Final[tuple[tuple[str, str, Callable[[Any], Iterable[str]]], ...]] = (
     ("io", "IOBase", _of_file),
-    ("sqlite3", "Connection", _of_database),
+    ("sqlite3", "Connection", files_of_database),
     ("polars", "LazyFrame", _of_lazy_frame),
     ("pyarrow.dataset", "FileSystemDataset", _of_dataset),
     ("numpy", "memmap", _of_map),

@@ -186,3 +186,16 @@ def _memory(view: memoryview, known: Definitions) -> Any:
             raise NotPicklableError("a memoryview of odd strides")
         low, high = low + min(0, reach), low + max(0, reach) + size
     return known.evaluated(_VIEW), (owner, low, high, view.format, None if view.ndim == 1 else shape, step, readonly)
+
+
+def files_of_database(connection: Any) -> list[str]:
+    """Paths of the files that a connection of sqlite3 is to; none if it is closed, or to databases in memory."""
+    sqlite3 = sys.modules["sqlite3"]
+    asking = sqlite3.Cursor(connection)
+    asking.row_factory = None
+    try:
+        return [path for _, _, path in asking.execute("PRAGMA database_list") if path]
+    except sqlite3.ProgrammingError as error:
+        if "closed" not in str(error):
+            raise
+        return []

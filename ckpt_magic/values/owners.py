@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
+from ckpt_magic.values.handles import files_of_database
 from ckpt_magic.values.references import ATOMS, by_reference
 
 
@@ -142,6 +143,20 @@ def can_change(value: Any) -> bool:
     if kind in _DESCRIPTORS or issubclass(kind, (enum.Enum, types.ModuleType, type, logging.Logger)):
         return False
     return not by_reference(value)
+
+
+def goes_on(value: Any) -> bool:
+    """Whether a value is another one after it was used, which nobody can see: a generator, a database in memory."""
+    kind = type(value)
+    if issubclass(kind, (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)):
+        return True
+    sqlite3: Any = sys.modules.get("sqlite3")
+    if sqlite3 is None or not issubclass(kind, sqlite3.Connection):
+        return False
+    try:
+        return not files_of_database(value)
+    except sqlite3.Error:  # another thread's
+        return True
 
 
 def comes_anew(value: Any) -> bool:

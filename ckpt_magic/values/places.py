@@ -36,6 +36,7 @@ from ckpt_magic.values.owners import (
     codes,
     comes_anew,
     content_of,
+    goes_on,
     has_other_parts,
     holds_instances,
     inside_function,
@@ -95,6 +96,8 @@ class Look:
         Per owner the attributes that functions of libraries may set, see `setters`.
     registries
         Those of them, with their owners, in which nothing but classes may be put.
+    specs
+        Of each of the user's own modules what it was loaded by: another one when it is loaded again.
     """
 
     owners: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -103,6 +106,7 @@ class Look:
     parts: dict[str, Any] = field(default_factory=dict)
     sets: Mapping[str, Set[str] | None] = field(default_factory=dict)
     registries: Set[tuple[str, str]] = frozenset()
+    specs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -121,6 +125,8 @@ class Found:
         Places with another value than before; of the rest the values tell.
     sets
         Places that functions of libraries may have set.
+    moved
+        Modules that were loaded again, places of what has gone on although nobody can see it: why, for people.
     """
 
     values: dict[str, Any]
@@ -128,6 +134,7 @@ class Found:
     gone: list[str]
     surely: set[str]
     sets: set[str] = field(default_factory=set)
+    moved: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +271,31 @@ class Places:
         }
         found.gone += [place for place in before.values if place not in found.values and place not in found.gone]
         found.gone = [place for place in found.gone if (now := read(place)) is ABSENT or (place[0] == "@" and not now)]
+        found.moved = {**_loaded_again(before, after), **self._gone_on(after, words)}
         return found
+
+    def _gone_on(self, after: Look, words: Words) -> dict[str, str]:
+        """Generators and the like of the user's modules that the code, or what it calls of theirs, has its hands on."""
+        moving = {
+            place: value
+            for place, value in (after.values.items() if self._own else ())
+            if place.partition(":")[0] in self._own and goes_on(value)
+        }
+        reached = self._reached(words) if moving else set()
+        return {
+            place: f"{label(place)} (a {type(value).__name__})"
+            for place, value in moving.items()
+            if place.rpartition(":")[2].rpartition(".")[2] in reached
+        }
+
+    def _reached(self, words: Words) -> Set[str]:
+        """The identifiers in the code that runs, and in functions of the user's modules that go by one of them."""
+        reached = set(words.read)
+        left = [code for known in self._own.values() for code in codes(known.module)]
+        while found := [code for code in left if not reached.isdisjoint(code.co_qualname.split("."))]:
+            reached |= words_of(found).read
+            left = [code for code in left if code not in found]
+        return reached
 
     def moved(self, before: Look, after: Look, words: Words) -> dict[str, bool]:
         """Places where something else is now, as far as identity tells, each with whether nothing was there before."""
@@ -304,7 +335,7 @@ class Places:
             What the comparison of the values said.
         """
         rows: Rows = [(place, "delete", None) for place in found.gone]
-        refused = []
+        refused = [*found.moved.values()]
         # what a library compares by identity (a mark for "no value") is found in other places of it, too
         torn = {place.partition(":")[0] for place in found.sets & delta.tied - self._kept - found.surely}
         for place, value in delta.saved.items():
@@ -325,11 +356,12 @@ class Places:
                     rows.append((place, "pour", content_of(found.live[place], value, before.parts.get(place))))
             else:
                 rows.append((place, "set", value))
-        for place, why in delta.lost.items():
+        lost = {place: why for place, why in delta.lost.items() if place not in found.moved}
+        for place, why in lost.items():
             mine = place in found.surely or place[0] == "@" or place in before.values
             if mine and (place not in found.live or has_other_parts(before.parts.get(place), found.live[place])):
                 refused.append(f"{label(place)} ({why})")
-        for place in delta.unknown - delta.lost.keys():
+        for place in delta.unknown - delta.lost.keys() - found.moved.keys():
             value = found.live.get(place, found.values[place])
             if has_other_parts(before.parts.get(place), value):
                 refused.append(f"{label(place)} (a {type(value).__name__})")
@@ -472,6 +504,7 @@ class Places:
             if not isinstance(again := sys.modules.get(name), types.ModuleType):
                 return
             known.module = module = again
+        seen.specs[name] = getattr(module, "__spec__", None)
         attributes = seen.owners[f"{name}:"] = without_machinery(vars(module))
         owners = [(name + ":", attributes)]
         for key, value in attributes.items():
@@ -613,6 +646,12 @@ class Places:
                 return True
         inner = vars(value).values() if type(value).__module__ in ("pandas.core.accessor", "polars.api") else ()
         return any(issubclass(type(one), type) and module_name(one) == "__main__" for one in inner)
+
+
+def _loaded_again(before: Look, after: Look) -> dict[str, str]:
+    """Modules whose code ran once more: what was taken from them before is of the first time."""
+    again = (name for name, spec in after.specs.items() if before.specs.get(name, spec) is not spec)
+    return {f"{name}:": f"{name} (which was loaded again)" for name in again}
 
 
 def _is_filled(before: Any, now: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ckpt_magic.values import owned, source
+from ckpt_magic.values import owned, source, vocabulary
 from ckpt_magic.values.places import Found, Places
 from tests.kernels import Kernel
 from tests.work import calls
@@ -29,7 +29,7 @@ def changing(code: str, **names: Any) -> Found:
     space = vars(main)
     space.update(names)
     tree = ast.parse(code)
-    found, words = source.names(tree), source.words(tree)
+    found, words = source.names(tree), vocabulary.words(tree)
     places = Places(space)
     before = places.look(words, found.reads, found.imports)
     exec(compile(tree, "<cell>", "exec"), space)
@@ -208,7 +208,7 @@ def test_looking_at_libraries_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     import pandas as pd
 
     tree = ast.parse("df = pd.DataFrame({'a': np.arange(3)}); df.a.mean(); pd.concat([df, df]).groupby('a').sum()")
-    found, words = source.names(tree), source.words(tree)
+    found, words = source.names(tree), vocabulary.words(tree)
     places = Places({"np": np, "pd": pd})
     monkeypatch.setattr(places, "_find_own_modules", lambda *_: None)  # all modules of tests that this process has
 

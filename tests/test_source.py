@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ckpt_magic.values import reaching, source
+from ckpt_magic.values import encoding, reaching, source, syntax
 from ckpt_magic.values.source import Names
 from tests.work import calls
 
@@ -21,7 +21,7 @@ def look(code: str) -> Names:
 
 
 def same(one: str, other: str) -> bool:
-    return source.digest(ast.parse(textwrap.dedent(one))) == source.digest(ast.parse(textwrap.dedent(other)))
+    return encoding.digest(ast.parse(textwrap.dedent(one))) == encoding.digest(ast.parse(textwrap.dedent(other)))
 
 
 def notebook(code: str, **extra: Any) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def test_very_deep_expressions_are_no_problem() -> None:
         tree.body[0].value = ast.BinOp(tree.body[0].value, ast.Add(), tree.body[0].value.left)  # type: ignore[attr-defined]
     limit = sys.getrecursionlimit()
     assert len(source.names(tree).reads) == 900
-    assert len(source.digest(tree)) == 32
+    assert len(encoding.digest(tree)) == 32
     assert sys.getrecursionlimit() == limit
 
 
@@ -292,7 +292,7 @@ def test_huge_integers_have_a_digest() -> None:
 
 def test_bodies_of_magics_are_normalised() -> None:
     def digest(cell: str) -> str:
-        return source.digest(transformed(cell))
+        return encoding.digest(transformed(cell))
 
     assert digest("%%time\nx = f(1)") == digest("%%time\nx=f( 1 ) # fast")
     assert digest("%%time\nx = 1") != digest("%%time\nx = 2")
@@ -316,14 +316,14 @@ def test_a_digest_never_changes_between_python_versions() -> None:
         "match x:\n    case {'k': [1, *r], **rest} | None as n if n: pass\n"
         "try: pass\nexcept* (E, F) as e: del e\n"
     )
-    assert source.digest(ast.parse(code)) == "5af8b5c041b29440310ea19711dce456"
+    assert encoding.digest(ast.parse(code)) == "5af8b5c041b29440310ea19711dce456"
 
 
 def test_looking_at_a_long_cell_is_linear() -> None:
     def look(lines: int) -> int:
         line = "frame['c{0}'] = f(frame.a{0}, [x + {0} for x in rows if x], key=lambda r: r.y)"
         cell = ast.parse("\n".join(line.format(i) for i in range(lines)))
-        return calls(lambda: (source.names(cell), source.digest(cell)))
+        return calls(lambda: (source.names(cell), encoding.digest(cell)))
 
     assert look(300) < 11 * look(30)
 
@@ -576,6 +576,6 @@ def test_code_is_parsed_again_where_python_stumbles_over_another_thread(monkeypa
         return parse(code)
 
     monkeypatch.setattr(ast, "parse", stumbling)
-    tree = source.parsed("a = 1")
+    tree = syntax.parsed("a = 1")
     assert tree is not None and len(tree.body) == 1
     assert len(calls) == 3

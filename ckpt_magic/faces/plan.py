@@ -32,7 +32,7 @@ from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
-from ckpt_magic.values import essence, source
+from ckpt_magic.values import essence, source, transformed
 from ckpt_magic.values.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]
@@ -196,9 +196,9 @@ def _judged(
         for cell in mine:
             yield cell
             for node in cell.tree.body:
-                environ.update([one] if (one := source.variable_set(node)) is not None else ())
+                environ.update([one] if (one := transformed.variable_set(node)) is not None else ())
                 _write(node, evidence.files, texts)
-                if (added := source.folder_added(node)) is not None:
+                if (added := transformed.folder_added(node)) is not None:
                     evidence.modules.look_in(evidence.files.path(added[0]), first=added[1])
 
     @functools.cache
@@ -236,7 +236,7 @@ def _judged(
 
 def _write(node: ast.stmt, there: Files, texts: dict[str, str]) -> None:
     """Put the text of a file that `%%writefile` will have written among those of others; see `Files.planned`."""
-    if (one := source.file_written(node)) is not None:
+    if (one := transformed.file_written(node)) is not None:
         name, text, is_added = one
         path = there.path(os.path.expanduser(name))
         texts[path] = (texts.get(path, _text_of(path)) if is_added else "") + text

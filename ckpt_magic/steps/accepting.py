@@ -25,7 +25,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.looks import Looks
 from ckpt_magic.steps.plan import Code, Look
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values import ambient, source
+from ckpt_magic.values import ambient, syntax, vocabulary
 from ckpt_magic.values.effects import ABOVE, CHANCE, FILES, OWN, SURROUNDINGS
 
 Meta = Mapping[str, Any]
@@ -168,8 +168,8 @@ class Accepting:
         """Environment variables that the code asks for."""
         keys = reach[1].keys
         if keys is None:
-            old = source.parsed(meta["source"])
-            if code.digest != meta["code"] and (old is None or source.words(old).keys is not None):
+            old = syntax.parsed(meta["source"])
+            if code.digest != meta["code"] and (old is None or vocabulary.words(old).keys is not None):
                 raise _not_acceptable(meta["step"], "which environment variables its code asks for now cannot be told")
             return frozenset()
         return keys

@@ -27,10 +27,11 @@ from typing import Any, Final
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, use_of_tree
-from ckpt_magic.values import ambient, fingerprint, options, owned, places, reaching, source, spots
+from ckpt_magic.values import ambient, encoding, fingerprint, options, owned, places, reaching, spots, syntax
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
-from ckpt_magic.values.source import Names, Words
+from ckpt_magic.values.source import Names
+from ckpt_magic.values.vocabulary import Words
 
 _FIGURES: Final = "@open figures"
 
@@ -124,9 +125,9 @@ class Around:
         if not texts or self._is_known:
             return
         self._is_known = True
-        tree = source.parsed("\n".join(texts))
+        tree = syntax.parsed("\n".join(texts))
         use = use_of_tree(tree, self._namespace)
-        digest = " ".join(texts) if tree is None else source.digest(tree)
+        digest = " ".join(texts) if tree is None else encoding.digest(tree)
         for part, is_set in _parts(ambient.as_imported(self._first), ambient.look(), use).items():
             if is_set:
                 self._set.setdefault(part, Setter(digest))

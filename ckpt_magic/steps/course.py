@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from ckpt_magic.steps.lent import Lender
-from ckpt_magic.values import source
+from ckpt_magic.values import syntax
 from ckpt_magic.values.origins import Past
 from ckpt_magic.values.statements import Statement, Step, statements
 
@@ -50,5 +50,5 @@ class Course:
 
     def read(self, code: ast.Module | str) -> list[Statement]:
         """The statements of some code; none if it is no plain Python."""
-        tree = source.parsed(code) if isinstance(code, str) else code
+        tree = syntax.parsed(code) if isinstance(code, str) else code
         return list(statements(tree, self.lender)) if tree is not None else []

@@ -42,15 +42,16 @@ from ckpt_magic.values import (
     owners,
     reaching,
     references,
-    source,
+    syntax,
     varying,
+    vocabulary,
 )
 from ckpt_magic.values.essence import Definition, Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import telling_attributes
 
-Reach = tuple[Set[str] | None, source.Words, reaching.Reached | None]
+Reach = tuple[Set[str] | None, vocabulary.Words, reaching.Reached | None]
 Written = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
 
 _OF_MODULES: Final = frozenset(
@@ -145,7 +146,7 @@ class Evidence:
             functions |= plain
             unclear += unknown
         values = {name: self._namespace[name] for name in (names or ()) if name in self._namespace}
-        texts = [*(source.texts(code.tree) if code.tree is not None else ())]
+        texts = [*(syntax.texts(code.tree) if code.tree is not None else ())]
         texts += _constants(way.codes) if way is not None else ()
         texts += (os.fspath(value) for value in _with_items(values.values()) if issubclass(type(value), (str, Path)))
         bound, unknown = _bound(values)

@@ -25,8 +25,8 @@ from ckpt_magic.values import (
     owned,
     references,
     sharing,
-    source,
     spots,
+    syntax,
     tokens,
     weak,
 )
@@ -316,7 +316,7 @@ class Fitting:
         @functools.cache
         def use() -> uses.Use:
             same = code.tree is not None and code.digest == meta["code"]
-            tree = code.tree if same else source.parsed(meta["source"])
+            tree = code.tree if same else syntax.parsed(meta["source"])
             covered = (meta["evidence"] or {}).get("covered", ())
             return uses.use_of_tree(tree, kernel.namespace, meta["shown"], covered)
 

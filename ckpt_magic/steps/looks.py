@@ -26,6 +26,7 @@ from ckpt_magic.values import (
     sharing,
     source,
     spots,
+    vocabulary,
 )
 from ckpt_magic.values.fingerprint import fingerprint, look
 from ckpt_magic.values.memory import identity
@@ -266,7 +267,7 @@ class Looks:
         was = {place: fingerprint(before.places.parts.get(place)) for place in moved}
         return {place for place in moved if was[place] is None or was[place] != fingerprint(spots.read(place))}
 
-    def _look_outside(self, code: Code, words: source.Words, met: Set[str]) -> places.Look:
+    def _look_outside(self, code: Code, words: vocabulary.Words, met: Set[str]) -> places.Look:
         kernel = self._kernel
         names = code.names if kernel.kind == "cell" or code.tree is None else source.names(code.tree)
         return kernel.places.look(words, kernel.main if names.dynamic else names.reads | met, names.imports)
@@ -274,18 +275,18 @@ class Looks:
     def reach(self, code: Code) -> Reach:
         """Names that the code reads through the functions that it mentions, None for all; its words; what it met."""
         if code.tree is None:
-            return None, source.Words(), None
+            return None, vocabulary.Words(), None
         kernel = self._kernel
         names = code.names if kernel.kind == "cell" else source.names(code.tree)
         if names.dynamic or kernel.kind == "method":
             home = self._home(code)
             found = reaching.reach(list(home) if names.dynamic else names.reads, home, also=code.members.values())
-            return None, source.words(code.tree) | reaching.words_of(found.codes), found
+            return None, vocabulary.words(code.tree) | reaching.words_of(found.codes), found
         start = _first(names, names.fetches | names.measures)
         held = list[Any]()
         while True:
             found = reaching.reach(start | reaching.names_of(held, kernel.namespace), kernel.namespace, also=held)
-            words = source.words(code.tree) | reaching.words_of(found.codes)
+            words = vocabulary.words(code.tree) | reaching.words_of(found.codes)
             more = kernel.around.held(uses.use_of(names, words, found.names, kernel.namespace))
             more += self._derived(found.modules)
             if len(more) <= len(held):
@@ -315,8 +316,8 @@ class Looks:
         return self._kernel.main if code.home is None else code.home
 
     def _with_unpickled(
-        self, code: Code, words: source.Words, way: reaching.Reached | None
-    ) -> tuple[source.Words, Set[str]]:
+        self, code: Code, words: vocabulary.Words, way: reaching.Reached | None
+    ) -> tuple[vocabulary.Words, Set[str]]:
         """Words and names, with those of all functions and classes that what is unpickled may be of."""
         if way is None or self._kernel.kind == "method" or code.names.dynamic:
             return words, frozenset()
@@ -371,7 +372,7 @@ class Looks:
             reached = more
         return None
 
-    def _used(self, names: source.Names, reads: set[str], words: source.Words) -> set[str] | None:
+    def _used(self, names: source.Names, reads: set[str], words: vocabulary.Words) -> set[str] | None:
         """All that a step may use or leave behind, by name; None if there may be more (rule 10 of `delta`)."""
         used = reads | names.reads | names.binds | names.deletes | names.words
         return None if holders.hidden_ways(used | names.imports, self._kernel.namespace, words.read) else used

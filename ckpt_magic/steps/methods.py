@@ -18,7 +18,7 @@ from typing import Any
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.steps.plan import Code
-from ckpt_magic.values import source, tokens
+from ckpt_magic.values import encoding, syntax, tokens
 
 _METHOD = re.compile(r"step_(\d+)(?:_\w+)?\Z")
 _HOOKS = ("__getattribute__", "__getattr__", "__setattr__", "__delattr__")
@@ -51,7 +51,7 @@ def code(cls: type, name: str) -> Code:
     method = getattr(cls, name)
     text, tree = _source(method)
     if tree is not None:
-        return Code(text, source.digest(tree), method=name, tree=tree)
+        return Code(text, encoding.digest(tree), method=name, tree=tree)
     function = inspect.unwrap(method)  # typed at a prompt, or built by a function
     if isinstance(function, types.FunctionType):
         return Code("", tokens.definition_token(function, function.__globals__)[2], method=name)
@@ -167,6 +167,6 @@ def _uses(function: types.FunctionType) -> tuple[set[str], set[str]] | None:
 def _source(thing: Any) -> tuple[str, ast.Module | None]:
     try:
         text = textwrap.dedent(inspect.getsource(thing))
-        return text, source.parse(text)
+        return text, syntax.parse(text)
     except (OSError, TypeError, SyntaxError):
         return "", None

@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
-from ckpt_magic.values import essence, owned, owners, source
+from ckpt_magic.values import essence, owned, owners, vocabulary
 
 FAR: Final = ("codecs", "copyreg")
 """Modules that hold what works on code which never names them."""
@@ -301,7 +301,7 @@ _asked: Final = _cached(essence.at_import)
 
 @_cached
 def _words(text: str) -> frozenset[str]:
-    return source.words_in([text])
+    return vocabulary.words_in([text])
 
 
 def _mentioned(texts: Iterable[str], folders: Sequence[str]) -> Iterator[str]:

@@ -14,9 +14,10 @@ from ckpt_magic.steps.opened import Trail
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.steps.unheard import HeldBack
 from ckpt_magic.steps.uses import Use
-from ckpt_magic.values import ambient, delta, forms, pickling, places, source
+from ckpt_magic.values import ambient, delta, encoding, forms, pickling, places, source
 from ckpt_magic.values.outlines import Outline
-from ckpt_magic.values.source import Names, Words
+from ckpt_magic.values.source import Names
+from ckpt_magic.values.vocabulary import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +263,7 @@ class Plan:
 
 def code_of(body: Body) -> Code:
     """What is known of the code of a step cell before it runs."""
-    digest = source.digest(body.tree) + (";" if source.is_quiet(body.source) else "")
+    digest = encoding.digest(body.tree) + (";" if source.is_quiet(body.source) else "")
     return Code(body.source, digest, source.names(body.tree), tree=body.tree, cell=body.cell)
 
 

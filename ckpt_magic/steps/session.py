@@ -42,7 +42,7 @@ from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.unheard import HeldBack
-from ckpt_magic.values import ambient, delta, essence, fingerprint, owners, reaching, sharing, source
+from ckpt_magic.values import ambient, delta, essence, fingerprint, owners, reaching, sharing, source, syntax
 from ckpt_magic.values.forms import Token
 
 CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]
@@ -285,7 +285,7 @@ class Session(Kernel):
 
     def loaded_by(self, text: str) -> None:
         """Note the code of the cell that loaded us, which has just ended, and of those before it."""
-        for tree in map(source.parsed, self.around.loaded_by(text)):
+        for tree in map(syntax.parsed, self.around.loaded_by(text)):
             if tree is not None:  # what is no Python did not run
                 self.history.cell(tree)
 
@@ -322,7 +322,7 @@ class Session(Kernel):
         """
         if (reading := self.end_reading()) is not None:
             folders = [folder for key in self.registry.pipelines() for folder in hidden(key)]
-            texts = source.texts(self._cell) if self._cell is not None else ()
+            texts = syntax.texts(self._cell) if self._cell is not None else ()
             self.history.cell_read(self.evidence.read_by_cell(*reading, texts, hidden=folders))
         self.tell()
         self.in_cell = False

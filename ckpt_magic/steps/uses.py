@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ckpt_magic.values import ambient, effects, owned, owners, reaching, references, shell, source
-from ckpt_magic.values.source import Names, Words
+from ckpt_magic.values import ambient, effects, owned, owners, reaching, references, shell, source, vocabulary
+from ckpt_magic.values.source import Names
+from ckpt_magic.values.vocabulary import Words
 
 PLACE: Final = "place"
 
@@ -336,7 +337,7 @@ def use_of_tree(
         return Use(Words(), is_open=True)
     names = source.names(tree)
     found = reaching.reach(names.reads.union(also), namespace)
-    use = use_of(names, source.words(tree) | reaching.words_of(found.codes), found.names, namespace)
+    use = use_of(names, vocabulary.words(tree) | reaching.words_of(found.codes), found.names, namespace)
     return replace(use, shown=frozenset(shown))
 
 

@@ -20,6 +20,7 @@ from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
 from ckpt_magic.values import (
     alone,
     delta,
+    encoding,
     essence,
     figures,
     holders,
@@ -29,13 +30,14 @@ from ckpt_magic.values import (
     source,
     spots,
     tensors,
+    vocabulary,
 )
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen
 
-Touched = tuple[source.Names, frozenset[str], source.Words]
+Touched = tuple[source.Names, frozenset[str], vocabulary.Words]
 
 
 class Watch:
@@ -125,7 +127,7 @@ class Watch:
         reachable = found.names
         used = names.binds | names.deletes | names.words | reachable
         everything = names.dynamic or source.reaches_all(reachable)
-        words = source.words(tree) | reaching.words_of(found.codes)
+        words = vocabulary.words(tree) | reaching.words_of(found.codes)
         everything = everything or holders.hidden_ways(used | names.imports, self._namespace, words.read)
         if everything:
             self._touched = None
@@ -184,24 +186,24 @@ class Watch:
 
     def reads_documentation(self) -> bool:
         """Whether an unmarked cell that ran here reads documentation or annotations."""
-        return any(essence.reads_documentation(source.words(tree).read) for tree in set(self._trees.values()))
+        return any(essence.reads_documentation(vocabulary.words(tree).read) for tree in set(self._trees.values()))
 
     def code_of(self, name: str) -> str | None:
         """Digest of the unmarked cell that bound a name; None if none did."""
-        return source.digest(self._trees[name]) if name in self._trees else None
+        return encoding.digest(self._trees[name]) if name in self._trees else None
 
     def lineage(self, tree: ast.Module | None) -> str:
         """The code of a cell, as digests, and what it rests on: cells that bound what it reads, results of steps."""
         if tree is None:
             return uuid.uuid4().hex
-        found, done = [source.digest(tree)], set[str]()
+        found, done = [encoding.digest(tree)], set[str]()
         todo = set(reaching.reachable(source.names(tree).reads, self._namespace))
         while todo:
             name = todo.pop()
             done.add(name)
             found += [one.producers[name][1] for one in self._registry.pipelines().values() if name in one.producers]
             if name in self._trees:
-                found.append(source.digest(self._trees[name]))
+                found.append(encoding.digest(self._trees[name]))
                 todo |= source.names(self._trees[name]).reads - done
         return " ".join(sorted(set(found)))
 

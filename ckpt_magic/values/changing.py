@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from ckpt_magic.values import source
+from ckpt_magic.values import syntax
 
 CHANGING: Final = (
     *("register", "add", "set", "install", "patch", "insert", "append", "extend", "update", "enable", "disable", "use"),
@@ -234,7 +234,7 @@ class Known:
     def _of_module(self, name: str) -> Known:
         if name not in self._modules:
             known = self._modules[name] = Known(self.texts, name, _modules=self._modules)
-            tree = source.parsed(self.texts[name])
+            tree = syntax.parsed(self.texts[name])
             for node in tree.body if tree is not None else ():
                 known.note(node)
             self.methods |= known.methods
@@ -249,7 +249,7 @@ class Known:
         self.callables.add(node.name)
         self.defined.add(node.name)
         self.lending |= {node.name} if _lends(node, self) else set()
-        if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in source.nodes(node)):
+        if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in syntax.nodes(node)):
             self.generators.add(node.name)
         elif not self.callables & set().union(*map(base, node.decorator_list)):
             changed, kept = _effects(node, self)
@@ -269,16 +269,16 @@ class Known:
     def _made(self, node: ast.ClassDef) -> None:
         self.callables.add(node.name)
         self.defined.add(node.name)
-        self._set_on(source.nodes(node))
+        self._set_on(syntax.nodes(node))
         is_steady = True
-        for one in source.nodes(node):
+        for one in syntax.nodes(node):
             if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
                 (itself, given), kept = _effects(one, self)
                 self.spoken.add(one.name)
                 self.is_ending |= one.name == "__del__"
                 self.methods |= {one.name} if itself or given or any(kept) else set()
                 self.harming |= {one.name} if given else set()
-                if any(source.last_word(by) == "cached_property" for by in one.decorator_list):
+                if any(syntax.last_word(by) == "cached_property" for by in one.decorator_list):
                     self.unsettled_attributes.add(one.name)
                 if one.name in _MAKING:
                     is_steady = is_steady and not given
@@ -302,7 +302,7 @@ class Known:
 
     def _is_filling(self, node: ast.expr) -> bool:
         if isinstance(node, ast.Call):
-            return source.last_word(node.func) == "defaultdict"
+            return syntax.last_word(node.func) == "defaultdict"
         return isinstance(node, ast.Name) and node.id in self.filling
 
 
@@ -356,7 +356,7 @@ def stored(inside: Sequence[ast.AST]) -> set[str]:
             into = {one.arg for one in part.keywords} & _INTO
             if isinstance(part.func, ast.Attribute) and (part.func.attr in _CHANGERS or into):
                 found |= base(part.func)
-            if into or source.last_word(part.func) in _CHANGERS_OF_ARGUMENTS:
+            if into or syntax.last_word(part.func) in _CHANGERS_OF_ARGUMENTS:
                 found |= given_to(part)
         elif isinstance(part, ast.Attribute | ast.Subscript | ast.AugAssign):
             found |= _changed_by(part, _NOTHING)
@@ -369,21 +369,21 @@ def borrowed(inside: Iterable[ast.AST], known: Known) -> set[str]:
     for part in inside:
         if isinstance(part, ast.Call | ast.Attribute | ast.Subscript | ast.AugAssign) and _changed_by(part, known):
             todo: list[ast.AST] = [part.target] if isinstance(part, ast.AugAssign) else [*ast.iter_child_nodes(part)]
-            calls = (one for node in todo for one in source.nodes(node) if isinstance(one, ast.Call))
+            calls = (one for node in todo for one in syntax.nodes(node) if isinstance(one, ast.Call))
             found |= {one.func.id for one in calls if isinstance(one.func, ast.Name)}
     return found & known.lending
 
 
 def given_to(call: ast.Call) -> set[str]:
     """Names that are given to a call; not `f` of `show(f(x))`, which is called itself."""
-    inside = [one for part in (*call.args, *call.keywords) for one in source.nodes(part)]
+    inside = [one for part in (*call.args, *call.keywords) for one in syntax.nodes(part)]
     called = {id(one.func) for one in inside if isinstance(one, ast.Call)}
     return _names_in(one for one in inside if isinstance(one, ast.Name) and id(one) not in called)
 
 
 def base(node: ast.expr) -> set[str]:
     """The name that an expression begins with: `x` of `x.a[0].b()`; of `(x or y).a` both."""
-    *_, first = source.links(node)
+    *_, first = syntax.links(node)
     if isinstance(first, ast.Name):
         return {first.id}
     return _names_in([first]) if isinstance(first, _PASSING_ON) else set()
@@ -462,7 +462,7 @@ def _is_gentle(call: ast.Call, known: Known) -> bool:
             return True
         case ast.Attribute(value=ast.Name(id=name), attr=word) if name in known.own:
             return word in known.own[name].gentle
-    if not base(call.func) & known.libraries or source.last_word(call.func) in _CHANGERS_OF_ARGUMENTS:
+    if not base(call.func) & known.libraries or syntax.last_word(call.func) in _CHANGERS_OF_ARGUMENTS:
         return False
     match call.func:
         case ast.Attribute(value=ast.Attribute(attr=kind), attr=word) if word in _CHANGERS and kind[:1].isupper():
@@ -522,14 +522,14 @@ def keepers(inside: Iterable[ast.AST], known: Known) -> set[str]:
 
 def _acts_elsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:
     """Whether a function may change what it is not given: `log.append(1)`."""
-    inside = source.nodes(node)
+    inside = syntax.nodes(node)
     changed = set[str]().union(*(_changed_by(one, known) for one in inside if one is not node))
     return bool(changed - local(inside) - known.gentle - known.libraries)
 
 
 def _lends(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:
     """Whether a function may give something of what it is not given: `return kept[0]`."""
-    inside = source.nodes(node)
+    inside = syntax.nodes(node)
     others = _names_in(inside) - local(inside) - (known.callables - known.lending) - known.libraries
     given = (one.value for one in inside if isinstance(one, ast.Return | ast.Yield | ast.YieldFrom) and one.value)
     held = _made_of(others, inside, known)
@@ -547,13 +547,13 @@ def kept(inside: Iterable[ast.AST], known: Known) -> set[str]:
         values, is_put = list[ast.expr](), False
         if isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Attribute | ast.Subscript):
             values, is_put = [part.value], isinstance(part.targets[0], ast.Subscript)
-        elif isinstance(part, ast.Call) and source.last_word(part.func).startswith(_KEEPING):
+        elif isinstance(part, ast.Call) and syntax.last_word(part.func).startswith(_KEEPING):
             values = [*part.args, *(one.value for one in part.keywords)]
-            is_put = source.last_word(part.func) in _CHANGERS
+            is_put = syntax.last_word(part.func) in _CHANGERS
         given += values
         found |= _names_in(values) & (known.defined if is_put else known.callables)
-    for part in (one for value in given for one in source.nodes(value) if isinstance(one, ast.Lambda)):
-        found |= stored(nodes := source.nodes(part)) | risked(nodes, known)
+    for part in (one for value in given for one in syntax.nodes(value) if isinstance(one, ast.Lambda)):
+        found |= stored(nodes := syntax.nodes(part)) | risked(nodes, known)
     return found
 
 
@@ -565,7 +565,7 @@ def local(inside: Iterable[ast.AST]) -> set[str]:
 
 def _effects(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> tuple[tuple[bool, bool], tuple[bool, bool]]:
     """Whether a function may change, or keep, its first argument, and any other one."""
-    body = [one for statement in node.body for one in source.nodes(statement)]
+    body = [one for statement in node.body for one in syntax.nodes(statement)]
     changed = set[str]().union(*(_changed_by(one, known) for one in body))
     puts = [one for one in body if isinstance(one, ast.Assign | ast.AnnAssign | ast.AugAssign)]
     puts = [one for one in puts if any(isinstance(to, ast.Attribute | ast.Subscript) for to in _targets(one))]
@@ -678,7 +678,7 @@ def _targets(node: ast.AST) -> list[ast.AST]:
 def _names_in(nodes: Iterable[ast.AST]) -> set[str]:
     found = set[str]()
     for part in nodes:
-        for one in source.nodes(part):
+        for one in syntax.nodes(part):
             if isinstance(one, ast.Name):
                 found.add(one.id)
             elif isinstance(one, ast.MatchAs | ast.MatchStar) and one.name:
@@ -688,7 +688,7 @@ def _names_in(nodes: Iterable[ast.AST]) -> set[str]:
 
 def _bases(node: ast.expr) -> set[str]:
     """The same, with the names that are given to calls on the way: `type(x).a = 1` may change `x`."""
-    return base(node).union(*(given_to(one) for one in source.links(node) if isinstance(one, ast.Call)))
+    return base(node).union(*(given_to(one) for one in syntax.links(node) if isinstance(one, ast.Call)))
 
 
 def _called(call: ast.Call, known: Known) -> set[str]:
@@ -697,7 +697,7 @@ def _called(call: ast.Call, known: Known) -> set[str]:
     In libraries whose functions change nothing, `np.append` does not.
     """
     words = set[str]()
-    for one in source.links(call.func):
+    for one in syntax.links(call.func):
         if isinstance(one, ast.Call):  # what it gives is another thing: `open("x").write("1")`
             words.clear()
         elif isinstance(one, ast.Attribute):
@@ -720,7 +720,7 @@ def _makers(inside: Sequence[ast.AST]) -> set[str]:
 
 def _is_eased(node: ast.AST, easing: Set[str]) -> bool:
     """Whether something is changed that is called by a word of chance or surroundings, as `np.random.seed(1)`."""
-    return any(isinstance(one, ast.Attribute) and one.attr in easing for one in source.links(node))
+    return any(isinstance(one, ast.Attribute) and one.attr in easing for one in syntax.links(node))
 
 
 _NOTHING: Final = Known()

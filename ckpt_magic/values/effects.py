@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from typing import Final
 
-from ckpt_magic.values import changing, source
+from ckpt_magic.values import changing, source, syntax, transformed, vocabulary
 from ckpt_magic.values.standins import StandIns
 
 CHANCE: Final = "<random>"
@@ -142,7 +142,7 @@ def of_statement(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], wor
             parts.add("text")
     if any(text.startswith("jax_") for text in texts):
         parts.add("libraries")
-    is_writing = _writes(words, texts) and source.file_written(node) is None
+    is_writing = _writes(words, texts) and transformed.file_written(node) is None
     return _labels(words, parts, _files(inside, texts, words) if is_writing else set())
 
 
@@ -177,7 +177,7 @@ def _files(inside: Sequence[ast.AST], texts: Set[str], words: Set[str]) -> set[s
 
 def uses_of_environ(inside: Sequence[ast.AST]) -> set[str]:
     """What code does with `os.environ`: it is `asked`, `set`, or used in `other` ways."""
-    uses = {id(one): "other" for one in inside if source.last_word(one) == "environ"}
+    uses = {id(one): "other" for one in inside if syntax.last_word(one) == "environ"}
     for node in inside if uses else ():
         match node:
             case ast.Subscript(value=value, ctx=ctx) if id(value) in uses:
@@ -228,12 +228,12 @@ def data(node: ast.stmt, inside: Sequence[ast.AST], names: source.Names, stand_i
         elif isinstance(one, ast.Name) and one.id not in own:
             others.add(one.id)
         elif isinstance(one, ast.Constant) and isinstance(one.value, str):
-            texts.update(source.identifiers(one.value))
+            texts.update(vocabulary.identifiers(one.value))
         elif isinstance(one, ast.Call):
             parts = *one.args, *one.keywords, *([one.func] if isinstance(one.func, ast.Subscript) else ())
-            given = (value for part in parts for value in source.nodes(part))
+            given = (value for part in parts for value in syntax.nodes(part))
             named = (value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str))
-            others = others.union(*map(source.identifiers, named))
+            others = others.union(*map(vocabulary.identifiers, named))
     if others & BY_TEXT:
         others |= texts
     return (own | texts) - others - stand_ins.behind(names.reads)

@@ -1,6 +1,6 @@
 """What of code matters to what it does: its digest without documentation and without annotations that nobody reads.
 
-`source.digest` leaves out comments and formatting. This one also leaves out docstrings, annotations of local
+`encoding.digest` leaves out comments and formatting. This one also leaves out docstrings, annotations of local
 variables, and those of plain functions. Where code may read them (a decorator, a base class, `__doc__`, a library
 that makes a command line or a schema of them), they count.
 """
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from ckpt_magic.values import source
+from ckpt_magic.values import encoding, source, syntax, vocabulary
 
 # Whoever mentions one of these may read the documentation, the annotations or the text of code.
 READERS: Final = frozenset(
@@ -72,8 +72,8 @@ def digest(tree: ast.Module, text: str = "", full: str = "") -> str:
     full
         The digest of all of the code, where it is known.
     """
-    nodes = source.nodes(tree)
-    words, full = _words(nodes), full or source.digest(tree)
+    nodes = syntax.nodes(tree)
+    words, full = _words(nodes), full or encoding.digest(tree)
     lean = _lean_digest(tree, nodes, words) or full
     if not words.isdisjoint(TEXT_READERS):
         full = _of_text(text)
@@ -83,20 +83,20 @@ def digest(tree: ast.Module, text: str = "", full: str = "") -> str:
 
 def digest_of_text(text: str) -> str:
     """The two digests of the text of a function or class; empty if it cannot be parsed."""
-    tree = source.parsed(textwrap.dedent(text))
+    tree = syntax.parsed(textwrap.dedent(text))
     return digest(tree, text) if tree is not None else ""
 
 
 def lean_digest(tree: ast.Module) -> str:
     """Return the first of the two digests of code that does not read its own text."""
-    nodes = source.nodes(tree)
-    return _lean_digest(tree, nodes, _words(nodes)) or source.digest(tree)
+    nodes = syntax.nodes(tree)
+    return _lean_digest(tree, nodes, _words(nodes)) or encoding.digest(tree)
 
 
 def _lean_digest(tree: ast.Module, nodes: Iterable[ast.AST], words: Set[str]) -> str:
     """The digest without documentation; empty where all of the code counts."""
     has_more = any(isinstance(node, (*_DEFINITIONS, ast.AnnAssign)) for node in nodes)
-    return source.digest(_lean(tree)) if has_more and words.isdisjoint(READERS) else ""
+    return encoding.digest(_lean(tree)) if has_more and words.isdisjoint(READERS) else ""
 
 
 def differ_in_documentation(one: str, other: str) -> bool:
@@ -158,15 +158,15 @@ class _Module:
     imports: frozenset[str] = frozenset()
     acts_on: tuple[frozenset[str], frozenset[str], frozenset[str]] = (frozenset(), frozenset(), frozenset())
     reaches_the_notebook: bool = True
-    words: source.Words = field(default_factory=source.Words)
+    words: vocabulary.Words = field(default_factory=vocabulary.Words)
 
 
 @functools.lru_cache(maxsize=_MODULES)
 def _module(text: str) -> _Module:
-    tree, whole = source.parsed(text), _of_text(text)
+    tree, whole = syntax.parsed(text), _of_text(text)
     if tree is None:
         return _Module(f"{whole}:{whole}")
-    nodes = [source.nodes(node) for node in tree.body]
+    nodes = [syntax.nodes(node) for node in tree.body]
     statements = tuple(map(_statement, tree.body, nodes))
     by_name = {"": frozenset[str]()}
     for one in statements:
@@ -188,13 +188,13 @@ def _module(text: str) -> _Module:
         _imports(every),
         _acts_on(tree, every),
         not _WAYS_TO_MAIN.isdisjoint(words),
-        source.words(tree),
+        vocabulary.words(tree),
     )
 
 
 def _statement(node: ast.stmt, nodes: list[ast.AST]) -> _Statement:
     alone, words = ast.Module([node], []), frozenset(_words(nodes))
-    name, full = node.name if isinstance(node, _DEFINITIONS) else "", source.digest(alone)
+    name, full = node.name if isinstance(node, _DEFINITIONS) else "", encoding.digest(alone)
     return _Statement(name, words, _lean_digest(alone, nodes, words) or full, full)
 
 
@@ -239,7 +239,7 @@ def _acts_on(tree: ast.Module, nodes: Iterable[ast.AST]) -> tuple[frozenset[str]
                 others += node.decorator_list
                 owners += [one for one in node.decorator_list if "register" in ast.unparse(one)]
     first, second, third = (
-        frozenset[str]().union(*(bound.get(source.first_word(one), ()) for one in some))
+        frozenset[str]().union(*(bound.get(syntax.first_word(one), ()) for one in some))
         for some in (owners, ever, others)
     )
     return first, first | second, first | second | third
@@ -255,7 +255,7 @@ def _owner_of_set(node: ast.AST) -> ast.expr | None:
     return None
 
 
-def words_of_module(text: str) -> source.Words:
+def words_of_module(text: str) -> vocabulary.Words:
     """The identifiers in the text of a module."""
     return _module(text).words
 
@@ -355,7 +355,7 @@ def at_import(text: str, *, called: bool = False) -> AtImport:
 
     With `called` all else that the module defines, too.
     """
-    tree = source.parsed(text)
+    tree = syntax.parsed(text)
     if tree is None:
         return AtImport()
     keys, texts, opens, lists, near = set[str](), set[str](), set[str](), set[str](), False
@@ -373,9 +373,9 @@ def at_import(text: str, *, called: bool = False) -> AtImport:
             case (
                 ast.Call(func=ast.Attribute(value=owner, attr="get"), args=[ast.Constant(str(key)), *_])
                 | ast.Subscript(value=owner, slice=ast.Constant(str(key)), ctx=ast.Load())
-            ) if source.last_word(owner) == "environ":
+            ) if syntax.last_word(owner) == "environ":
                 keys.add(key)
-            case ast.Compare(left=ast.Constant(str(key)), comparators=[owner]) if source.last_word(owner) == "environ":
+            case ast.Compare(left=ast.Constant(str(key)), comparators=[owner]) if syntax.last_word(owner) == "environ":
                 keys.add(key)
             case ast.Call(func=ast.Attribute(attr=word) | ast.Name(id=word)) if word in _OPENERS or word.startswith(
                 "read_"
@@ -393,7 +393,7 @@ def _run_at_import(tree: ast.Module, *, called: bool = False) -> Iterator[ast.AS
     todo, done = list[ast.AST](tree.body), set[str]()
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.Call) and (name := source.first_word(node.func)) in classes and name not in done:
+        if isinstance(node, ast.Call) and (name := syntax.first_word(node.func)) in classes and name not in done:
             done.add(name)
             todo += [part for one in classes[name].body if isinstance(one, _FUNCTIONS) for part in one.body]
         match node:
@@ -489,10 +489,10 @@ class Texts:
 @functools.lru_cache(maxsize=8)  # each run of a pipeline of methods asks for those of its script
 def _defined_in(text: str) -> dict[tuple[str, int], ast.stmt] | None:
     """The functions and classes in a text, by name and first line; None if it cannot be parsed."""
-    tree = source.parsed(text)
+    tree = syntax.parsed(text)
     if tree is None:
         return None
-    nodes = [node for node in source.nodes(tree) if isinstance(node, _DEFINITIONS)]
+    nodes = [node for node in syntax.nodes(tree) if isinstance(node, _DEFINITIONS)]
     return {(node.name, _first_line(node)): node for node in nodes}
 
 

@@ -60,7 +60,6 @@ from ckpt_magic.values.owners import (
 from ckpt_magic.values.reaching import ours, words_of
 from ckpt_magic.values.references import ATOMS, by_reference, can_be_set
 from ckpt_magic.values.setters import Called, called
-from ckpt_magic.values.source import Words
 from ckpt_magic.values.spots import (
     UNWRITABLE,
     delete,
@@ -73,6 +72,7 @@ from ckpt_magic.values.spots import (
     subclasses,
     write,
 )
+from ckpt_magic.values.vocabulary import Words
 
 Rows = list[tuple[str, str, Any]]
 

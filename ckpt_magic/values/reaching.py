@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckpt_magic.values import source
+from ckpt_magic.values import source, vocabulary
 from ckpt_magic.values.memory import identity
 
 _DEEPEST: Final = 5  # objects between what a library holds and what of it is the notebook's
@@ -162,7 +162,7 @@ def uses(code: types.CodeType) -> set[str]:
     return set(named(code, {**_GLOBAL_OPS, opcode.opmap["IMPORT_NAME"]: 0}))
 
 
-def words_of(codes: Iterable[types.CodeType]) -> source.Words:
+def words_of(codes: Iterable[types.CodeType]) -> vocabulary.Words:
     """Find the identifiers in functions, those nested in them included."""
     read: set[str] = set()
     keys: set[str] | None = set()
@@ -173,7 +173,7 @@ def words_of(codes: Iterable[types.CodeType]) -> source.Words:
         code = todo.pop()
         met.append(code)
         read.update(code.co_names)
-        if not source.ENVIRON.isdisjoint(code.co_names):  # which texts are keys cannot be seen: those that look like it
+        if not vocabulary.ENVIRON.isdisjoint(code.co_names):  # which texts are keys cannot be seen: those that look so
             found = {const for const in code.co_consts if type(const) is str and const.isupper()}
             keys = None if keys is None or not found else keys | found
         for const in code.co_consts:
@@ -181,14 +181,14 @@ def words_of(codes: Iterable[types.CodeType]) -> source.Words:
                 todo.append(const)
             for text in const if type(const) is tuple else (const,):  # a tuple: names of arguments
                 if type(text) is str:
-                    read.update(source.identifiers(text))
+                    read.update(vocabulary.identifiers(text))
     calls = frozenset(chain for code in met for chain, _ in chains(code))
-    return source.Words(frozenset(read), stored, frozenset(read), None if keys is None else frozenset(keys), calls)
+    return vocabulary.Words(frozenset(read), stored, frozenset(read), None if keys is None else frozenset(keys), calls)
 
 
 def takes_addresses(code: ast.Module | types.CodeType) -> bool:
     """Whether code may get at memory by its address, without any reference to what has it."""
-    words = words_of([code]) if isinstance(code, types.CodeType) else source.words(code)
+    words = words_of([code]) if isinstance(code, types.CodeType) else vocabulary.words(code)
     return not _ADDRESSES.isdisjoint(words.read)
 
 
@@ -198,7 +198,7 @@ def mentioned(code: types.CodeType) -> set[str]:
     todo = [code]
     while todo:
         code = todo.pop()
-        found |= source.words_in(code.co_consts)
+        found |= vocabulary.words_in(code.co_consts)
         todo += [const for const in code.co_consts if type(const) is types.CodeType]
     return found
 

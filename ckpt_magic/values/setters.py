@@ -25,7 +25,7 @@ from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, can_change, is_host, is_same_package, module_of
 from ckpt_magic.values.reaching import LOADING, LOADING_TWO, SETTING_OPS, STORING_OPS, chains, named
 from ckpt_magic.values.references import by_reference
-from ckpt_magic.values.source import DERIVING
+from ckpt_magic.values.vocabulary import DERIVING
 
 Chain = tuple[str, ...]  # how code names what it calls: `plt.style.use`
 

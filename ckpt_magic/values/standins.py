@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
-from ckpt_magic.values import source
+from ckpt_magic.values import source, syntax, vocabulary
 from ckpt_magic.values.changing import CHANGING, Known
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -102,7 +102,7 @@ class StandIns:
                 words, makes = frozenset({one.name, (node.module or "").rpartition(".")[2]}), _gives_more(one.name)
                 self._known[one.asname or one.name] = _StandIn(words, is_imported=True, makes=makes)
         elif isinstance(node, _DEFINITIONS):
-            makes = isinstance(node, ast.ClassDef) or any(isinstance(one, _INNER) for one in source.nodes(node)[1:])
+            makes = isinstance(node, ast.ClassDef) or any(isinstance(one, _INNER) for one in syntax.nodes(node)[1:])
             self._known[node.name] = _StandIn(words, names.reads, is_defined=True, makes=makes)
             for decorator in node.decorator_list:
                 self._put_into(decorator, _StandIn(names=frozenset({node.name})))
@@ -112,7 +112,7 @@ class StandIns:
                 given |= self._known.get(name, given)
             for name in names.binds:
                 self._known.pop(name, None)
-            if given.names & self.told.callables or any(isinstance(one, ast.Lambda) for one in source.nodes(node)):
+            if given.names & self.told.callables or any(isinstance(one, ast.Lambda) for one in syntax.nodes(node)):
                 self.told.callables |= names.binds
             if given.names & (self.told.restless | self.told.unsettled):
                 self.told.unsettled |= names.binds
@@ -147,7 +147,7 @@ class StandIns:
                     todo += [*args, *keywords]
                 case ast.Lambda() | ast.GeneratorExp():
                     module = ast.Module([ast.Expr(node)], [])
-                    words |= source.words(module).read
+                    words |= vocabulary.words(module).read
                     later |= source.names(module).reads
                 case _:
                     todo += ast.iter_child_nodes(node)

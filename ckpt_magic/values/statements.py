@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 
-from ckpt_magic.values import changing, effects, essence, source
+from ckpt_magic.values import changing, effects, essence, source, syntax, transformed, vocabulary
 from ckpt_magic.values.standins import StandIns
 from ckpt_magic.values.varying import called_at_once, may_vary, varying_words
 
@@ -154,9 +154,9 @@ def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
     Lines that only ask us for something are none of it: with another start point a cell is the same.
     """
     for node in tree.body:
-        if source.only_asks_us(node):
+        if transformed.only_asks_us(node):
             continue
-        if (run := source.code_run_by(node)) is not None:
+        if (run := transformed.code_run_by(node)) is not None:
             yield from statements(ast.Module(run[0], []), lender)
             if run[1]:
                 continue
@@ -175,9 +175,9 @@ def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
 
 def _statement(node: ast.stmt, lender: Lender) -> Statement:
     stand_ins, told = lender.stand_ins, lender.stand_ins.told
-    module, inside = ast.Module([node], []), source.nodes(node)
+    module, inside = ast.Module([node], []), syntax.nodes(node)
     names = source.names(module)
-    words = source.words(module).read | {part for name in names.imports for part in name.split(".")}
+    words = vocabulary.words(module).read | {part for name in names.imports for part in name.split(".")}
     texts = frozenset(one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
     touches, for_sure, called = changing.touched(inside, told, effects.EASING)
     local = changing.local(inside) - names.reads - names.binds
@@ -198,7 +198,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         # code that calls it by another name does not have the word, nor does what was read when its name meant a value
         others = (one.name for one in node.names if one.asname or one.name in stand_ins.values)
         opens = next(filter(may_vary, others), "")
-    extension = source.extension_loaded(node)
+    extension = transformed.extension_loaded(node)
     loaded = {"load_ipython_extension"} if extension is not None else set[str]()
     lent = lender(spoken | loaded, names.imports | ({extension} if extension is not None else set()))
     is_own = told.module_of(extension or "") is not None  # it may do anything
@@ -232,7 +232,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         anything=names.dynamic or not spoken.isdisjoint(_IMPORTING) or is_own,
         opens=opens,
         varying=varying,
-        spelled=frozenset(word for text in texts for word in source.identifiers(text) if may_vary(word)),
+        spelled=frozenset(word for text in texts for word in vocabulary.identifiers(text) if may_vary(word)),
         at_once=at_once,
         words=words,
         texts=texts,
@@ -251,7 +251,7 @@ def _is_calm(node: ast.stmt) -> bool:
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
         return False
     defaults = [*node.args.defaults, *(one for one in node.args.kw_defaults if one is not None)]
-    own = any(isinstance(one, ast.Name) and one.id == node.name for one in source.nodes(node))
+    own = any(isinstance(one, ast.Name) and one.id == node.name for one in syntax.nodes(node))
     return not own and all(isinstance(one, ast.Constant) for one in defaults)
 
 

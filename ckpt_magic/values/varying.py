@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Final
 
-from ckpt_magic.values import essence, source
+from ckpt_magic.values import essence, source, syntax, vocabulary
 from ckpt_magic.values.effects import OF_SURROUNDINGS, uses_of_environ
 from ckpt_magic.values.standins import StandIns
 
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-OF_ENVIRON: Final = source.ENVIRON | {"expandvars", "expanduser"}
+OF_ENVIRON: Final = vocabulary.ENVIRON | {"expandvars", "expanduser"}
 """Those that ask for variables of the environment."""
 
 # Those by which objects of libraries are asked, which are no modules: files, paths.
@@ -76,9 +76,9 @@ def varying_words(inside: Sequence[ast.AST], names: source.Names, stand_ins: Sta
     is_only_set = uses_of_environ(inside) == {"set"}
     for node in inside:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and may_vary(word := node.attr):
-            if (word == "environ" and is_only_set) or (word == "run" and source.first_word(node) == "asyncio"):
+            if (word == "environ" and is_only_set) or (word == "run" and syntax.first_word(node) == "asyncio"):
                 continue
-            base = source.first_word(node)
+            base = syntax.first_word(node)
             if word in given and base in stand_ins.foreign:
                 continue
             of_value = base not in imported and (base in values or base not in names.reads)
@@ -97,11 +97,11 @@ def _given_with_libraries(inside: Sequence[ast.AST], stand_ins: StandIns) -> set
     plain, others = set[str](), set[str]()
     for node in inside:
         if isinstance(node, ast.Call):
-            word = source.last_word(node.func)
+            word = syntax.last_word(node.func)
             values = [*node.args, *(one.value for one in node.keywords)]
             is_plain = word.startswith("load_") and word not in OF_SURROUNDINGS
             is_plain = is_plain and all(isinstance(one, ast.Constant) and type(one.value) is not str for one in values)
-            (plain if is_plain and source.first_word(node.func) in stand_ins.foreign else others).add(word)
+            (plain if is_plain and syntax.first_word(node.func) in stand_ins.foreign else others).add(word)
     return plain - others
 
 
@@ -118,5 +118,5 @@ def called_at_once(node: ast.stmt) -> Set[str]:
             todo += [*one.decorator_list, *one.args.defaults, *filter(None, one.args.kw_defaults)]
         else:
             parts.append(one)
-    calls = (inner for part in parts for inner in source.nodes(part) if isinstance(inner, ast.Call))
-    return frozenset[str]().union(*(source.words(ast.Module([ast.Expr(call)], [])).read for call in calls))
+    calls = (inner for part in parts for inner in syntax.nodes(part) if isinstance(inner, ast.Call))
+    return frozenset[str]().union(*(vocabulary.words(ast.Module([ast.Expr(call)], [])).read for call in calls))

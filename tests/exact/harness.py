@@ -458,13 +458,14 @@ def result_text(namespace: dict[str, Any], result: Any) -> str:
 def cells_after(cells: list[tuple[int | None, str]], step: int, *, probe: bool) -> list[Any]:
     """What a notebook's file tells of the cells below a step; the probe at the end reads every name."""
     from ckpt_magic.steps.needs import Cell
+    from ckpt_magic.values import encoding
     from ckpt_magic.values import source as sources
 
     found, seen = [], False
     for number, text in cells:
         tree = ast.parse(text)
         if seen:
-            found.append(Cell(sources.names(tree), number, sources.digest(tree)))
+            found.append(Cell(sources.names(tree), number, encoding.digest(tree)))
         seen = seen or number == step
     if probe:
         found.append(Cell(sources.names(ast.parse("vars()"))))

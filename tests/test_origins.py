@@ -103,7 +103,7 @@ def test_a_sum_may_have_more_than_a_thousand_terms(code: str) -> None:
     ],
 )
 def test_what_only_has_the_name_of_something_that_varies_does_not(code: str) -> None:
-    assert Past(events(*code.split("# %%\n"))).origin("a").opens == ()
+    assert Past(events(*code.split("# %%\n"))).origin("a").opens == ""
 
 
 @pytest.mark.parametrize(

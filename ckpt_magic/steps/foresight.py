@@ -240,7 +240,7 @@ class _Above:
             if self._differs(CHANCE, meta):
                 found.append(Cause("random", "", "other code above it seeds or draws random numbers"))
             elif opens := self._past.origin(CHANCE).opens:
-                found.append(Cause("unclear", "", f"random numbers may be others each time (`{opens[0]}`)"))
+                found.append(Cause("unclear", "", f"random numbers may be others each time (`{opens}`)"))
         itself = evidence["itself"]
         own = itself["modules"]
         for one in (
@@ -381,9 +381,8 @@ class _Above:
             return None  # what is done to a module is told of the surroundings, of chance and of modules
         if name in meta["evidence"].get("asked", _NOTHING_ASKED).get("told", ()):
             return None  # by files and variables, which are compared
-        word = next(iter(origin.opens), "")
         modules = meta["evidence"]["modules"] if origin.imports else ()
-        word = word or (self._opens(modules, origin.words) if modules else "")
+        word = origin.opens or (self._opens(modules, origin.words) if modules else "")
         return Cause("unclear", name, f"`{name}` may have another value each time (`{word}`)") if word else None
 
 

@@ -27,8 +27,8 @@ class Origin:
     """Where the value of a name comes from."""
 
     digest: str
-    opens: tuple[str, ...] = ()
-    """Words on the way that make it depend on more than code."""
+    opens: str = ""
+    """A word on the way that makes it depend on more than code; empty if none does."""
     varies: frozenset[str] = frozenset()
     """All of these words."""
     places: tuple[int, ...] = ()
@@ -40,6 +40,31 @@ class Origin:
     """Steps on the way that will run."""
     last: Statement | None = field(default=None, compare=False)
     """The statement that bound it, if that is all there is."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What statements on the way tell; see `Origin`. Texts that are `spelled` may be words, see `Statement`."""
+
+    opens: str = ""
+    varies: set[str] = field(default_factory=set)
+    imports: set[str] = field(default_factory=set)
+    words: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
+    spelled: set[str] = field(default_factory=set)
+
+    def add(self, one: Statement, *, is_run: bool) -> None:
+        """Go on by a statement that runs, or that defines what is not called."""
+        self.imports |= one.imports
+        self.words |= one.words
+        self.texts |= one.texts
+        self.spelled |= one.spelled
+        if is_run and one.opens:
+            self.varies |= {one.opens, *one.varying}
+            self.opens = self.opens or one.opens
+        else:
+            self.varies |= one.at_once
+            self.opens = self.opens or min(one.at_once, default="")
 
 
 class Past:
@@ -264,13 +289,8 @@ class Past:
         on_the_way: list[Event] = []
         placeless: list[str] = []
         digest = hashlib.blake2b(digest_size=12)
-        opens: dict[str, None] = {}
-        varies: set[str] = set()
-        spelled: set[str] = set()
+        told = _Told()
         places: list[int] = []
-        imports: set[str] = set()
-        words: set[str] = set()
-        texts: set[str] = set()
         called: set[str] = set()
         runs: dict[int, None] = {}
         way = Way(backwards=True)
@@ -288,13 +308,7 @@ class Past:
                         runs[event.number] = None
                 for defining in event.defining:
                     if not left.isdisjoint(defining.binds):
-                        imports |= defining.imports
-                        words |= defining.words
-                        texts |= defining.texts
-                        spelled |= defining.spelled
-                        if defining.opens:
-                            opens[defining.opens] = None
-                            varies |= {defining.opens, *defining.varying}
+                        told.add(defining, is_run=True)
                 needed -= left
                 if left:
                     on_the_way.append(event)
@@ -313,17 +327,8 @@ class Past:
             concerned |= woken
             if not event.changes:
                 called |= woken
-            if event.opens and (not event.changes or event.binds & called):
-                opens[event.opens] = None
-                varies |= {event.opens, *event.varying}
-            for word in sorted(event.at_once):
-                opens[word] = None
-                varies.add(word)
-            spelled |= event.spelled
+            told.add(event, is_run=not event.changes or not called.isdisjoint(event.binds))
             places.append(at)
-            imports |= event.imports
-            words |= event.words
-            texts |= event.texts
             if event.imports:  # what was done to the module before is done
                 others |= needed & event.sure | self._ways_to(event.imports)
                 concerned |= others
@@ -333,19 +338,19 @@ class Past:
             concerned |= others
             way.follow(woken, self._binding)
             way.follow(woken | others, self._touching)
-        if spelled and not words.isdisjoint(BY_TEXT):
-            opens |= dict.fromkeys(sorted(spelled))
-            varies |= spelled
+        if told.spelled and not told.words.isdisjoint(BY_TEXT):
+            told.varies |= told.spelled
+            told.opens = told.opens or min(told.spelled)
         digest.update(";".join(sorted(placeless)).encode())
         single = on_the_way[0] if len(on_the_way) == 1 else None
         origin = Origin(
             digest.hexdigest(),
-            tuple(opens),
-            frozenset(varies),
+            told.opens,
+            frozenset(told.varies),
             tuple(places),
-            frozenset(imports),
-            frozenset(words),
-            frozenset(texts),
+            frozenset(told.imports),
+            frozenset(told.words),
+            frozenset(told.texts),
             tuple(sorted(runs)),
             single if isinstance(single, Statement) and single.is_literal else None,
         )

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ckpt_magic.values import fingerprint, pickling, references, sharing
+from ckpt_magic.values import canonical, fingerprint, pickling, references, sharing
 from ckpt_magic.values.fingerprint import Look, look, look_at_all
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import make_placeholder
@@ -295,7 +295,7 @@ def test_placeholders_anywhere_are_lost_values_and_not_used(nested: Callable[[An
     assert seen.digest is None
     assert "lost when an earlier step was saved" in seen.why
     assert identity(used) not in seen.met  # what notes the uses reaches the whole session
-    assert fingerprint.fingerprint(value) is None
+    assert canonical.fingerprint(value) is None
     assert used == []
 
 
@@ -546,14 +546,14 @@ def test_fingerprints_tell_types_and_order() -> None:
         {"a": 1, "b": 2}, {"b": 2, "a": 1}, range(3), range(0, 3, 1), [], (), {}, "", b"", np.array([1]), np.array([1.0]),
         np.array([[1]]), np.float64(1), np.array(["a"]), 10**5000, ["a", "b"], ["ab"], [["a"], "b"],
     ]  # fmt: skip
-    digests = [fingerprint.fingerprint(value) for value in values]
+    digests = [canonical.fingerprint(value) for value in values]
     assert None not in digests
     assert len(set(digests)) == len(values) - 1  # the two ranges are equal
 
 
 def test_fingerprints_are_equal_in_every_kernel() -> None:
     value = "{'s': {'x', 'y', 'zz', 1.5}, 'l': [1, None, b'x', -0.0], 'a': __import__('numpy').arange(5)}"
-    code = f"from ckpt_magic.values.fingerprint import fingerprint; print(fingerprint({value}))"
+    code = f"from ckpt_magic.values.canonical import fingerprint; print(fingerprint({value}))"
     found = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -564,7 +564,7 @@ def test_fingerprints_are_equal_in_every_kernel() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert found == {f"{fingerprint.fingerprint(eval(value))}\n"}
+    assert found == {f"{canonical.fingerprint(eval(value))}\n"}
 
 
 def test_fingerprints_tell_what_is_met_twice_from_its_equal() -> None:
@@ -574,11 +574,11 @@ def test_fingerprints_tell_what_is_met_twice_from_its_equal() -> None:
         value.append(inner)  # type: ignore[arg-type]
     array, scalar = np.arange(3), np.float64(3)
     pairs = [[one, one], [one, other], [array, array], [array, array.copy()], {"a": one, "b": [one]}, cyclic, longer]
-    digests = [fingerprint.fingerprint(value) for value in pairs]
+    digests = [canonical.fingerprint(value) for value in pairs]
     assert None not in digests and len({*digests}) == len(digests)
-    assert fingerprint.fingerprint([other, other]) == digests[0]
-    assert fingerprint.fingerprint(again) == digests[5]
-    assert fingerprint.fingerprint([scalar, scalar]) == fingerprint.fingerprint([scalar, np.float64(3)])
+    assert canonical.fingerprint([other, other]) == digests[0]
+    assert canonical.fingerprint(again) == digests[5]
+    assert canonical.fingerprint([scalar, scalar]) == canonical.fingerprint([scalar, np.float64(3)])
 
 
 class Lazy:
@@ -614,7 +614,7 @@ def test_what_is_large_deep_or_unknown_has_no_fingerprint() -> None:
         [object()],
         np.finfo(float),
     ]
-    assert [fingerprint.fingerprint(value) for value in values] == [None] * len(values)
+    assert [canonical.fingerprint(value) for value in values] == [None] * len(values)
 
 
 # --- the record ---

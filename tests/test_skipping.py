@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.files.store import Store
-from ckpt_magic.values import fingerprint, holders, pages, trees
+from ckpt_magic.values import canonical, fingerprint, holders, pages, trees
 from tests.kernels import Kernel
 
 MADE = "big = [[i] for i in range(300)]"
@@ -105,7 +105,7 @@ def test_a_large_value_that_nobody_else_holds_is_looked_at_once(kernel: Kernel, 
 
 def test_a_large_text_is_not_hashed_again(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "MUCH", 100)
-    size = fingerprint.SMALL
+    size = canonical.SMALL
     kernel.cell(f"big = 'x' * {size}")
     kernel.step(1, "x = 1")
     assert is_skipped(kernel)

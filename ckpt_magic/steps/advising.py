@@ -23,7 +23,7 @@ from ckpt_magic.steps.judging import CellsAfter
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import stamp
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values import fingerprint
+from ckpt_magic.values import canonical
 from ckpt_magic.values.references import ATOMS
 
 Meta = Mapping[str, Any]
@@ -153,14 +153,14 @@ class Advising:
             return self._kernel.evidence.is_defined_so(name, meta)
         if name not in meta["seen"]:
             return None
-        value = fingerprint.fingerprint(self._kernel.namespace[name])
+        value = canonical.fingerprint(self._kernel.namespace[name])
         if value is None and (":" in meta["seen"][name] or self._is_definition(name)):
             return None  # large: its step will look
         return bool(value == meta["seen"][name])
 
     def _value(self, name: str) -> str | None:
         value = self._kernel.namespace[name]
-        return self._kernel.makers.digest(value) if self._is_definition(name) else fingerprint.fingerprint(value)
+        return self._kernel.makers.digest(value) if self._is_definition(name) else canonical.fingerprint(value)
 
     def _is_definition(self, name: str) -> bool:
         return issubclass(type(self._kernel.namespace[name]), (type, types.FunctionType))

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, use_of_tree
-from ckpt_magic.values import ambient, encoding, fingerprint, options, owned, places, reaching, spots, syntax
+from ckpt_magic.values import ambient, canonical, encoding, fingerprint, options, owned, places, reaching, spots, syntax
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
 from ckpt_magic.values.source import Names
@@ -374,7 +374,7 @@ class Around:
             return None
         if name == "cwd" and plain and first:  # seen from where the kernel began: a project may be moved
             plain = os.path.relpath(plain, first)
-        return fingerprint.fingerprint(plain)
+        return canonical.fingerprint(plain)
 
 
 _FUNCTIONS: Final = frozenset({types.FunctionType, property, staticmethod, classmethod})
@@ -440,7 +440,7 @@ def _prints(look: places.Look) -> dict[str, str | None]:
 
 def _print(place: str, value: Any) -> str | None:
     is_of_handlers = place.startswith("@handlers") and value
-    return spots.handlers_as_text(value) if is_of_handlers else fingerprint.fingerprint(value)
+    return spots.handlers_as_text(value) if is_of_handlers else canonical.fingerprint(value)
 
 
 def _signed(text: str, secret: bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ckpt_magic.values import fingerprint, generators
+from ckpt_magic.values import canonical, generators
 
 
 class Chance:
@@ -78,4 +78,4 @@ def _moved_by(meta: Mapping[str, Any], states: Iterable[str]) -> set[str]:
 
 
 def _digest(state: Any) -> str | None:
-    return fingerprint.fingerprint(state)
+    return canonical.fingerprint(state)

@@ -35,12 +35,14 @@ from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.values import (
     ambient,
     bindings,
+    canonical,
     effects,
     essence,
     fingerprint,
     outlines,
     owners,
     reaching,
+    reducing,
     references,
     syntax,
     varying,
@@ -604,7 +606,7 @@ class Evidence:
         kind = type(value)
         if kind is types.FunctionType or issubclass(kind, type) or kind is types.ModuleType:
             return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '') or owners.module_of(value)}"
-        small = fingerprint.fingerprint(value)
+        small = canonical.fingerprint(value)
         if small is not None:
             return small
         return fingerprint.look(value, self._main, self._makers).digest
@@ -847,7 +849,7 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
     for name, value in sorted(telling_attributes(one), key=operator.itemgetter(0)):
         if not isinstance(value, (types.FunctionType, staticmethod, classmethod, property)) and name != "__doc__":
             yield name, value
-    if isinstance(one, abc.ABCMeta) and (registered := fingerprint.virtual_subclasses(one)):
+    if isinstance(one, abc.ABCMeta) and (registered := reducing.virtual_subclasses(one)):
         yield "registered", tuple(registered)
 
 

@@ -18,6 +18,7 @@ from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
 from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import (
+    canonical,
     delta,
     fingerprint,
     holding,
@@ -355,7 +356,7 @@ class Fitting:
         kernel = self._kernel
         if name in self._fingerprints:
             return self._fingerprints[name]
-        digest = fingerprint.fingerprint(kernel.namespace[name])
+        digest = canonical.fingerprint(kernel.namespace[name])
         if digest is None:
             pipelines = kernel.registry.pipelines().values()
             digest = next((f"{_GROUP}{one.producers[name][1]}" for one in pipelines if name in one.producers), None)

@@ -24,7 +24,7 @@ from ckpt_magic.steps.modules import FAR, Modules
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import ambient, effects, essence, fingerprint, holding, outlines
+from ckpt_magic.values import ambient, canonical, effects, essence, holding, outlines
 from ckpt_magic.values.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, OWN, SURROUNDINGS
 from ckpt_magic.values.origins import NOTHING, Origin
 from ckpt_magic.values.statements import Event, Statement, Step, touching
@@ -361,7 +361,7 @@ class _Above:
         if origin.digest == evidence["origins"].get(name, NOTHING.digest):
             return self._cannot_tell(name, origin, meta)
         if origin.last is not None:
-            if fingerprint.fingerprint(origin.last.value) == meta["seen"].get(name):
+            if canonical.fingerprint(origin.last.value) == meta["seen"].get(name):
                 others: Sequence[str] = next((names for names in meta["same"] or () if name in names), [])
                 told = ", ".join(f"`{one}`" for one in others)
                 return Cause("value", name, f"{told} are no more one object") if others else None

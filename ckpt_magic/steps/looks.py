@@ -28,7 +28,8 @@ from ckpt_magic.values import (
     spots,
     vocabulary,
 )
-from ckpt_magic.values.fingerprint import fingerprint, look
+from ckpt_magic.values.canonical import fingerprint
+from ckpt_magic.values.fingerprint import look
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen

@@ -1,28 +1,23 @@
 """Digests of values: what a value *is*, in a form that two looks at it can compare.
 
 A `Look` is one pass of the C pickler over one value. It writes nothing: the stream is hashed, and on the way
-every object and every array that the value reaches is noted, for `sharing`. `fingerprint` is the other kind of
-digest: canonical, equal in every kernel, for small values only.
+every object and every array that the value reaches is noted, for `sharing`. `canonical` makes the other kind of digest,
+for small values only.
 """
 
 from __future__ import annotations
 
-import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
 import contextlib
 import copy
 import enum
 import functools
-import gc
-import hashlib
 import io
 import itertools
 import pickle
-import struct
 import sys
 import types
-import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import NotPicklableError
@@ -32,6 +27,7 @@ from ckpt_magic.values import (
     makers,
     owned,
     reducers,
+    reducing,
     references,
     shell,
     tensors,
@@ -40,14 +36,16 @@ from ckpt_magic.values import (
     trees,
 )
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
+from ckpt_magic.values.canonical import SMALL, atom_bytes, fingerprint
+from ckpt_magic.values.entering import reachable
 from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, arrow_array, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
+from ckpt_magic.values.marks import mark_of_times, marks_of_scalars, of_pandas, sorter
 from ckpt_magic.values.memory import identity, is_writeable, place_of
 from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_once, new_hash
 from ckpt_magic.values.parts import DERIVED_BY_PYDANTIC, annotated, annotation_texts, beside_digest, is_taken_from
 from ckpt_magic.values.pickler import ValuePickler
-from ckpt_magic.values.placeholder import Placeholder
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import ARROW, POLARS, Objects, Seen, Span
@@ -55,7 +53,6 @@ from ckpt_magic.values.seen import ARROW, POLARS, Objects, Seen, Span
 Key = TypeVar("Key")
 MANY = 10_000  # references, and
 MUCH = 1 << 25  # bytes outside of buffers; a value with more takes longer to look at than to find out who holds it
-SMALL = 1 << 16  # bytes; a larger value has no fingerprint
 
 
 def look(value: Any, namespace: dict[str, Any], makers: Makers | None = None) -> Seen:
@@ -300,15 +297,15 @@ class Look(ValuePickler):
         # The pickler asks for the persistent id of each object, also inside containers; None means "no id".
         self._scalars: dict[int, int] = {}
         marks = {
-            **_marks_of_scalars(),
-            **dict.fromkeys(_of_pandas("pandas.core.dtypes.base", "ExtensionDtype"), self._mark_of_dtype),
+            **marks_of_scalars(),
+            **dict.fromkeys(of_pandas("pandas.core.dtypes.base", "ExtensionDtype"), self._mark_of_dtype),
         }
-        marks |= dict.fromkeys(_of_pandas("pandas.core.arrays.base", "ExtensionArray"), self._mark_of_extension)
+        marks |= dict.fromkeys(of_pandas("pandas.core.arrays.base", "ExtensionArray"), self._mark_of_extension)
         numpy: Any = sys.modules.get("numpy")
         if hasattr(numpy, "dtype"):
             marks |= {numpy.ndarray: self._mark_of_array}
-            marks |= dict.fromkeys(map(type, map(numpy.dtype, ("M8[s]", "m8[s]"))), _mark_of_times)
-        self.persistent_id = _sorter(self._held, self._texts, self._scalars, marks)  # type: ignore[method-assign,arg-type]
+            marks |= dict.fromkeys(map(type, map(numpy.dtype, ("M8[s]", "m8[s]"))), mark_of_times)
+        self.persistent_id = sorter(self._held, self._texts, self._scalars, marks)  # type: ignore[method-assign,arg-type]
         self._paths = paths or {}
         self._beside: dict[owned.Path, str | None] = {}
         self._hash = new_hash()
@@ -359,7 +356,7 @@ class Look(ValuePickler):
         except BaseException as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
             seen = Seen(value, None, reason(error))
             self._note_beside(set(map(identity, held)) if self._paths else frozenset[int]())
-            held.extend(_reachable(value, self.namespace))
+            held.extend(reachable(value, self.namespace))
             self._note_graphs(held)
         else:
             seen = Seen(value, digest.hexdigest(), contents=tuple(self._contents))
@@ -372,7 +369,7 @@ class Look(ValuePickler):
         if self._ident in seen.met and value is not self.namespace:
             seen.refuse("it holds globals(), the whole namespace")
             self._spans, self._functions, self._made = [], [], []  # they are other names' as well
-            met = [one for one in [value, *_reachable(value, self.namespace)] if type(one) not in ATOMS]
+            met = [one for one in [value, *reachable(value, self.namespace)] if type(one) not in ATOMS]
             seen.met = dict(zip(map(identity, met), met, strict=True))
         many = len(held) + len(self._texts) > MANY
         if many or self._written > MUCH or seen.contents or self._is_of_part:
@@ -478,7 +475,7 @@ class Look(ValuePickler):
             types.CellType: self._cell,
         }
         usual = super()._known_reducers()
-        special[functools.partial] = _partial
+        special[functools.partial] = reducing.partial
         for kind in (io.BytesIO, io.StringIO):
             # their `__dict__` is made when first asked for, by pickle too, as at each later look
             special[kind] = self._noting(vars, usual.get(kind))
@@ -497,19 +494,19 @@ class Look(ValuePickler):
             if library is not None and issubclass(kind, getattr(library, name, ())):
                 noting = self._noting(getattr(self, note), usual)
                 return functools.partial(self._index, noting) if usual == self._arrays.index else noting
-        if usual is None and references.library_of(kind) == "pandas" and not _keeps_selection(kind):
-            return _without_caches
+        if usual is None and references.library_of(kind) == "pandas" and not reducing.keeps_selection(kind):
+            return reducing.without_caches
         if issubclass(kind, getattr(sys.modules.get("numba.core.serialize"), "ReduceMixin", ())):
             return _compiled_by_numba
         if (of_figure := figures.reducer(kind, usual, self._held.append)) is not None:
             return of_figure
         if usual is arrow_array:
-            return _without_full_validity
-        return functools.partial(_with_left_out, usual) if instances.may_leave_out(kind) else usual
+            return reducing.without_full_validity
+        return functools.partial(reducing.with_left_out, usual) if instances.may_leave_out(kind) else usual
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
         """Look at attributes as they are: who else holds their dict is seen by the dict."""
-        return _with_all_attributes if instances.is_asked_for_all(kind) else None
+        return reducing.with_all_attributes if instances.is_asked_for_all(kind) else None
 
     def _noting(self, note: Callable[[Any], object], usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
         def reduce(obj: Any) -> Any:
@@ -558,7 +555,7 @@ class Look(ValuePickler):
             if is_taken_from(cls, value):
                 raise NotPicklableError(f"the class {cls.__qualname__}, of which `{name}` is read by asking it")
         if isinstance(cls, abc.ABCMeta):
-            attributes[""] = _registered(cls)
+            attributes[""] = reducing.registered(cls)
         if isinstance(cls, enum.EnumType):  # members are met by their names
             attributes["members"] = [
                 [(name, vars(member)[name]) for name in sorted(vars(member)) if name != "__objclass__"]
@@ -575,7 +572,7 @@ class Look(ValuePickler):
             form, serial = None, 0
             token = self._token(obj)
             if token is not None:
-                registered = _registered(obj) if isinstance(obj, abc.ABCMeta) else ()
+                registered = reducing.registered(obj) if isinstance(obj, abc.ABCMeta) else ()
                 serial = 0 if self._makers is None else self._makers.serial(obj)
                 form = _Form, (kind, token, registered, *_beside(obj))
             self._forms[key] = obj, form, serial  # held: its id is the key
@@ -814,74 +811,6 @@ class _LookInside(Look):
         """Nothing needs a name that is not written."""
 
 
-def _sorter(
-    others: list[Any], texts: list[str], scalars: dict[int, int], marks: Mapping[type, bytes | Callable[[Any], Any]]
-) -> Callable[[Any], Any]:
-    """What a pickler asks for persistent ids: notes texts, which all get one id, apart from other objects.
-
-    Literals of a cell are one object where they are equal, and those that a checkpoint gave back are other ones: texts
-    are therefore written beside the pickle, which else would say "the same again" of some. Scalars of numpy have their
-    bytes for an id, or the number of the one that was met before: each of them would be asked how to write it. Of other
-    kinds a function gives the id. A generator, since it is called for each of a million objects, and goes on in half
-    the time that a function takes to start.
-    """
-    sorting = _sorting(others.append, texts.append, scalars, marks)
-    next(sorting)
-    return sorting.send
-
-
-def _sorting(
-    note: Callable[[Any], None],
-    note_text: Callable[[str], None],
-    scalars: dict[int, int],
-    marks: Mapping[type, bytes | Callable[[Any], Any]],
-) -> Generator[Any, Any, None]:
-    text_id, ident = 0, None
-    while True:
-        obj = yield ident
-        kind = type(obj)
-        if kind is str:
-            note_text(obj)
-            ident = text_id
-        elif kind in marks:
-            note(obj)  # held from here on: no other one gets its `id`
-            mark = marks[kind]
-            if not isinstance(mark, bytes):
-                ident = mark(obj)
-            else:
-                ident = scalars.get(identity(obj))
-                if ident is None:
-                    scalars[identity(obj)] = len(scalars) + 1
-                    ident = mark + obj.tobytes()
-        else:
-            note(obj)
-            ident = None
-        del obj  # it would live as long as the pickler
-
-
-def _marks_of_scalars() -> dict[type, bytes]:
-    """The types of scalars of numpy that are told by their bytes, and a mark for each."""
-    numpy: Any = sys.modules.get("numpy")
-    kinds = {numpy.dtype(code).type for code in "?bhilqBHILQefdFD"} if hasattr(numpy, "dtype") else set[type]()
-    return {kind: kind.__name__.encode() for kind in kinds}
-
-
-def _mark_of_times(dtype: Any) -> bytes | None:
-    """Tell a dtype of times by its unit: there is not one object for each."""
-    return dtype.str.encode() if dtype.metadata is None else None
-
-
-def _of_pandas(module: str, name: str) -> list[type]:
-    """The types of pandas by which columns hold text, categories or times, or by which they tell that they do."""
-    base = getattr(sys.modules.get(module), name, None)
-    found: list[type] = []
-    todo = [] if base is None else [base]
-    while todo:
-        found.append(todo.pop())
-        todo += found[-1].__subclasses__()
-    return [kind for kind in found if references.library_of(kind) == "pandas" and references.by_reference(kind)]
-
-
 def _of_tree(value: Any, tree: trees.Tree, classes: Seen | None) -> Seen:
     seen = Seen(value, tree.digest)
     seen.tree = len(tree.containers)
@@ -970,29 +899,6 @@ def _beside(obj: Any) -> tuple[str, ...]:
     return (repr(told),) if told else ()
 
 
-def _with_all_attributes(obj: Any) -> Any:
-    """An object whose ``__getattribute__`` is not asked for anything: it may note each question."""
-    return object.__new__, (type(obj),), instances.attributes(obj)
-
-
-def _partial(partial: functools.partial[Any]) -> Any:
-    """A partial as it is without a `__dict__`: one that is asked for it is another thing to `functools.partial`."""
-    reduced: Any = partial.__reduce__()
-    made, args, (*parts, attributes) = reduced
-    return made, args, (*parts, attributes or None)
-
-
-def _with_left_out(usual: Callable[[Any], Any] | None, obj: Any) -> Any:
-    """An object whose class says itself what of it is pickled, with its plain attributes: code may read any of them."""
-    reduced = NotImplemented if usual is None else usual(obj)
-    reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if reduced is NotImplemented else reduced
-    if not isinstance(reduced, tuple):
-        return reduced
-    made, args, *more = reduced
-    plain = {name: digest for name, value in vars(obj).items() if (digest := fingerprint(value)) is not None}
-    return made, args, (more[0] if more else None, plain), *more[1:]
-
-
 def _traceback(traceback: types.TracebackType) -> Any:
     """Say of a traceback what is equal in every kernel."""
     frames = [(one.tb_frame.f_code.co_qualname, one.tb_lasti, one.tb_lineno) for one in tracebacks.frames(traceback)]
@@ -1005,199 +911,14 @@ def _restored_place(attribute: tuple[str, Any]) -> str:
     return name if name[:2] == "__" == name[-2:] else ""
 
 
-def virtual_subclasses(cls: abc.ABCMeta) -> dict[str, type]:
-    """Classes that were registered with an abstract class, by name, in order; they are no attributes of it."""
-    found = [sub for ref in _abc._get_dump(cls)[0] if (sub := ref()) is not None]
-    return dict(sorted((f"{sub.__module__}.{sub.__qualname__}", sub) for sub in found))
-
-
-def _registered(cls: abc.ABCMeta) -> tuple[Any, ...]:
-    """The same for a look: one of the notebook that changes comes back as another class."""
-    found = virtual_subclasses(cls)
-    return *found, *(sub for sub in found.values() if sub.__module__ == "__main__")
-
-
-def _reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
-    """Objects that a value holds which the pickler cannot enter, as far as the garbage collector sees them.
-
-    A generator goes on changing the list that it walks over: they belong together. What the class of a library holds
-    (the handlers of traitlets) is that of all its objects.
-    """
-    held: dict[int, Any] = {}
-    kinds: set[type] = set()
-    of_classes: set[int] = set()
-    todo = [value] if type(value) is not Placeholder else []  # which reaches the whole session, as what notes its uses
-    while todo and len(held) < _FAR:
-        held_weakly = [one() for one in todo if issubclass(type(one), weakref.ref)]
-        for one in todo:
-            if type(one) is weakref.finalize:  # which has in a registry what it will call
-                held_weakly += one.peek() or ()
-        near = itertools.chain(gc.get_referents(*todo), held_weakly)
-        new = set(map(type, todo)) - kinds
-        kinds |= new
-        of_classes.update(map(identity, itertools.chain.from_iterable(map(_of_libraries, new))))
-        found = {
-            ident: one
-            for one in near
-            if (ident := identity(one)) not in of_classes and _is_to_be_entered(one, namespace)
-        }
-        todo = [one for ident, one in found.items() if ident not in held]
-        held.update(found)
-    return list(held.values())
-
-
-def _of_libraries(kind: type) -> Iterator[Any]:
-    """What the classes of a library that a class comes from have for attributes."""
-    for cls in kind.__mro__:
-        if references.by_reference(cls):
-            yield from vars(cls).values()
-
-
-def _is_to_be_entered(obj: Any, namespace: dict[str, Any]) -> bool:
-    kind = type(obj)  # never isinstance: it asks a placeholder for its class
-    if kind in ATOMS or kind in (Placeholder, types.CodeType, types.BuiltinFunctionType) or obj is namespace:
-        return False
-    if kind is dict and "__spec__" in obj and "__loader__" in obj:
-        return False  # the globals of a module
-    if references.library_of(kind) in _HOSTS:
-        return False  # from the shell and its kernel every variable can be reached
-    if issubclass(kind, type) and getattr(obj, "__module__", "") != "__main__":
-        return False  # a class of a library, also one that cannot be met by its name
-    return not references.by_reference(obj)
-
-
-_HOSTS = frozenset({"IPython", "asyncio", "comm", "ipykernel", "tornado", "zmq"})
-_FAR = 100_000  # objects; what lies beyond is found by other ways or not at all
-
-
 class _Form:
     """Stands in the hashed stream where a file has a definition; never rebuilt."""
-
-
-def _without_caches(obj: Any) -> Any:
-    """Reduce an object of pandas without what it notes on the way: reading `.unit` of dates is no change."""
-    reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-    if not isinstance(reduced, tuple):
-        return reduced
-    if len(reduced) < 3:
-        return reduced
-    state = reduced[2]
-    if type(state) is tuple:  # an empty dict is as good as none: dates have one once they were read
-        state = tuple(part for part in map(_uncached, state) if type(part) is not dict or part)
-    return (*reduced[:2], _uncached(state), *reduced[3:])
-
-
-def _without_full_validity(array: Any) -> Any:
-    """Reduce an array of Arrow without the bits that say of every element that it is there: older files have none."""
-    made, (data, *rest) = array.__reduce__()
-    return made, (_all_there(data), *rest)
-
-
-def _all_there(data: tuple[Any, ...]) -> tuple[Any, ...]:
-    kind, length, nulls, offset, buffers, children, *rest = data
-    if nulls == 0 and buffers and buffers[0] is not None:  # counted once: the memory may have been written to since
-        first, last = offset // 8, (offset + length + 7) // 8
-        bits, every = int.from_bytes(memoryview(buffers[0])[first:last], "little"), (1 << length) - 1
-        if bits >> offset % 8 & every == every:
-            buffers = [None, *buffers[1:]]
-    return kind, length, nulls, offset, buffers, [_all_there(child) for child in children], *rest
 
 
 def _compiled_by_numba(function: Any) -> tuple[Any, ...]:
     """Reduce a function of numba without the number by which it is known in a kernel: it is another one in each."""
     states = {name: part for name, part in function._reduce_states().items() if name != "uuid"}
     return _Form, ("numba", type(function).__qualname__), (None, states)
-
-
-def _keeps_selection(kind: type) -> bool:
-    """Whether what an object of pandas notes can be seen later: groups go on with the columns first selected."""
-    mixin = getattr(sys.modules.get("pandas.core.base"), "SelectionMixin", ())
-    return issubclass(kind, mixin)
-
-
-def _uncached(state: Any) -> Any:
-    if type(state) is not dict or state.keys().isdisjoint(("_cache", "_readonly")):
-        return state
-    # what was made as a view says of itself that it can be written; else the class does
-    return {key: value for key, value in state.items() if key != "_cache" and (key, value) != ("_readonly", False)}
-
-
-def fingerprint(value: Any, *, room: int = SMALL) -> str | None:
-    """Digest of a small value, equal for equal values in every kernel and on every Python.
-
-    Parameters
-    ----------
-    value
-        Atoms, and lists, tuples, dicts and sets of them, arrays.
-    room
-        Bytes; a larger value has none.
-
-    Returns
-    -------
-    str or None
-        None for a value of another kind or a larger one: nothing is known of it.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        for part in _canonical(value, [room], 0, {}):
-            digest.update(part)
-    except _NotSmall:
-        return None
-    return digest.hexdigest()
-
-
-class _NotSmall(Exception):  # noqa: N818  # it is no error
-    """The value has no fingerprint."""
-
-
-def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> list[bytes]:
-    """Encode `value` with its types; `room` counts down the bytes that are left.
-
-    What can be changed in place and was `met` before is told by its number: it matters whether it is met twice, or its
-    equal.
-    """
-    kind = type(value)
-    if kind in (list, dict, set, bytearray) or kind.__name__ == "ndarray":
-        if identity(value) in met:
-            return [_head(kind, met[identity(value)], room), b"again"]
-        met[identity(value)] = len(met)
-    if kind in (str, bytes, bytearray) and len(value) > SMALL:
-        raise _NotSmall
-    if kind in ATOMS:
-        body = _atom_bytes(value)
-    elif kind is bytearray:
-        body = bytes(value)
-    elif kind in (list, tuple, set, frozenset, dict):
-        if depth > _DEEP or len(value) > SMALL:
-            raise _NotSmall
-        items = (item for pair in value.items() for item in pair) if kind is dict else value
-        head = _head(kind, len(value), room)
-        parts = [b"".join(_canonical(item, room, depth + 1, met)) for item in items]
-        is_sorted = kind in (set, frozenset) and not _NUMBERS.issuperset(map(type, value))  # hashes of texts are random
-        return [head, *(sorted(parts) if is_sorted else parts)]
-    elif kind.__module__ == "numpy" and hasattr(kind, "tobytes") and value.dtype.kind in "biufcSUmM":
-        room[0] -= value.nbytes
-        told = value.dtype.str, value.shape, *([repr(value.dtype.metadata)] if value.dtype.metadata else ())
-        body = repr(told).encode() + (value.tobytes() if room[0] >= 0 else b"")
-        body += b"" if is_writeable(value) or not value.shape else b"read-only"
-        flags = getattr(value, "flags", None)
-        if flags is not None and not flags.c_contiguous:
-            body += b"columns" if flags.f_contiguous else b"scattered"
-    else:
-        raise _NotSmall
-    return [_head(kind, len(body), room), body]
-
-
-_DEEP = 50
-_NUMBERS: Final = frozenset({int, float, bool, complex})
-"""Types whose hashes are the same in every kernel: so is the order of a set of them that was made in the same way."""
-
-
-def _head(kind: type, length: int, room: list[int]) -> bytes:
-    room[0] -= length + 8
-    if room[0] < 0:
-        raise _NotSmall
-    return f"{kind.__name__}:{length}:".encode()
 
 
 def reason(error: BaseException) -> str:
@@ -1208,29 +929,11 @@ def reason(error: BaseException) -> str:
 
 def _atom_digest(value: Any) -> str:
     name = type(value).__name__.encode()
-    if len(data := _atom_bytes(value)) < SMALL:
+    if len(data := atom_bytes(value)) < SMALL:
         return hash_at_once(name + data)
     digest = new_hash(name)
     digest.update(data)
     return str(digest.hexdigest())
-
-
-def _atom_bytes(value: Any) -> bytes:
-    """Encode an atom so that 0.0 is told from -0.0, and each NaN from the others."""
-    kind = type(value)
-    if kind is int:
-        return b"%x" % value  # repr refuses more than 4300 digits
-    if kind is str:
-        return value.encode("utf-8", "surrogatepass")  # type: ignore[no-any-return]
-    if kind is bytes:
-        return value  # type: ignore[no-any-return]
-    if kind is float:
-        return struct.pack("<d", value)
-    if kind is complex:
-        return struct.pack("<dd", value.real, value.imag)
-    if kind is range:
-        return b"%x %x %x" % (value.start, value.stop, value.step)
-    return repr(value).encode()
 
 
 def _bounds(interface: Mapping[str, Any], itemsize: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ckpt_magic.values import fingerprint, references
+from ckpt_magic.values import canonical, references
 from ckpt_magic.values.pages import hash_at_once
 from ckpt_magic.values.references import ATOMS
 
@@ -169,7 +169,7 @@ def _members(value: Any, tell: Tell) -> Iterator[tuple[str, str, str]]:
         if type(key) in ATOMS:
             label = key if type(key) is str else repr(key)
             shown = tell(label, one)
-            digest = fingerprint.fingerprint(one, room=_SMALL) if shown == "" else None
+            digest = canonical.fingerprint(one, room=_SMALL) if shown == "" else None
             yield label, type(one).__name__, shown or (f"{_DIGEST}:{digest[:12]}" if digest else "")
 
 

@@ -93,7 +93,7 @@ RULES: dict[str, Rule] = {
         (("test_numpy", "overlapping views of a base without a name"),),
     ),
     "what cannot be pickled is tied to all that it holds": Rule(
-        "values.fingerprint:_reachable",
+        "values.fingerprint:reachable",
         _always([]),
         (("test_iterators", "a generator holds a list that a later step changes"),),
     ),

@@ -28,6 +28,7 @@ from ckpt_magic.values.references import by_reference
 from ckpt_magic.values.vocabulary import DERIVING
 
 Chain = tuple[str, ...]  # how code names what it calls: `plt.style.use`
+_DEPTH: Final = 3  # calls
 
 
 @dataclass(slots=True)
@@ -71,9 +72,9 @@ class Called:
         else:
             name = f"{module_of(owner)}:"
         module = name.partition(":")[0]
-        if is_host(module) or is_own(module) or module not in sys.modules or (key and _CACHES.search(key)):
+        if is_host(module) or is_own(module) or module not in sys.modules or _is_looked_at(module):
             return
-        if _is_looked_at(module):
+        if key and _CACHES.search(key):
             return
         self.owners[name] = owner
         keys = self.sets.setdefault(name, set())
@@ -141,9 +142,7 @@ def _resolved(chain: Chain, namespace: Mapping[str, Any]) -> tuple[Any, Any]:
 def _attribute(owner: Any, name: str) -> Any:
     if owner is ABSENT:
         return ABSENT
-    if isinstance(owner, types.ModuleType):
-        return vars(owner).get(name, ABSENT)
-    if isinstance(owner, types.FunctionType):
+    if isinstance(owner, (types.ModuleType, types.FunctionType)):
         return vars(owner).get(name, ABSENT)
     kind: Any = type(owner)
     if not issubclass(kind, type) and kind.__getattribute__ is object.__getattribute__:
@@ -193,11 +192,11 @@ def _read(function: Any, receiver: Any, found: Called) -> None:
         receiver = None
     if isinstance(function, type):
         for name in ("__init__", "__new__", "__call__"):
-            _enter(_of_class(function, name), function, found, _DEPTH, set())
+            _Reading(found).enter(_of_class(function, name), function)
     else:
         is_module = receiver is None or isinstance(receiver, types.ModuleType)
         cls = None if is_module else receiver if isinstance(receiver, type) else type(receiver)
-        _enter(function, cls, found, _DEPTH, set(), is_class=isinstance(receiver, type))
+        _Reading(found).enter(function, cls, is_class=isinstance(receiver, type))
 
 
 def _read_deriving(base: Any, found: Called) -> None:
@@ -208,7 +207,7 @@ def _read_deriving(base: Any, found: Called) -> None:
     inside = Called()
     for hook in hooks:
         if _module(hook).partition(".")[0] not in sys.stdlib_module_names:
-            _enter(hook, base, inside, _DEPTH, set(), is_class=True)
+            _Reading(inside).enter(hook, base, is_class=True)
     for name, owner in inside.owners.items():
         get = functools.partial(_of_class if isinstance(owner, type) else _attribute, owner)
         for key in inside.sets[name] or ():
@@ -218,94 +217,97 @@ def _read_deriving(base: Any, found: Called) -> None:
                 found.add(owner, key)
 
 
-def _enter(
-    function: Any, cls: type | None, found: Called, depth: int, met: set[tuple[int, int]], *, is_class: bool = False
-) -> None:
-    plain = _plain(function)
-    if (identity(plain), identity(cls)) in met or not depth:
-        return
-    met.add((identity(plain), identity(cls)))
-    if not isinstance(plain, types.FunctionType):
-        if _is_compiled(plain):
-            _note_compiled(f"{_module(plain)}.{_name(plain)}", found)
-        return
-    space = plain.__globals__
-    module = sys.modules.get(space.get("__name__", ""))
-    if module is None or vars(module) is not space or _is_looked_at(module_of(module)):
-        return
-    code = _code(plain.__code__)
-    found.by_name = found.by_name or code.by_name
-    if depth == _DEPTH and _LOADING & code.attributes:  # what is loaded may do anything to its package
-        found.compiled.add(f"{module_of(module)}.{plain.__qualname__}")
-    found.texts |= code.texts
-    for name in code.sets:
-        found.add(module, name)
-    for name in found.texts & space.keys() if code.is_by_text else ():
-        if not isinstance(space[name], (types.FunctionType, types.ModuleType)):
+class _Reading:
+    """Goes through a function, and what that calls in its package, and notes on `found` what is set there."""
+
+    def __init__(self, found: Called) -> None:
+        self._found = found
+        self._met: set[tuple[int, int]] = set()
+
+    def enter(self, function: Any, cls: type | None, depth: int = _DEPTH, *, is_class: bool = False) -> None:
+        """Read a function, or a method of a class; `is_class` if it is called of the class itself."""
+        found, plain = self._found, _plain(function)
+        if (identity(plain), identity(cls)) in self._met or not depth:
+            return
+        self._met.add((identity(plain), identity(cls)))
+        if not isinstance(plain, types.FunctionType):
+            if _is_compiled(plain):
+                _note_compiled(f"{_module(plain)}.{_name(plain)}", found)
+            return
+        space = plain.__globals__
+        module = sys.modules.get(space.get("__name__", ""))
+        if module is None or vars(module) is not space or _is_looked_at(module_of(module)):
+            return
+        code, package = _code(plain.__code__), module_of(module)
+        found.by_name = found.by_name or code.by_name
+        if depth == _DEPTH and _LOADING & code.attributes:  # what is loaded may do anything to its package
+            found.compiled.add(f"{package}.{plain.__qualname__}")
+        found.texts |= code.texts
+        for name in code.sets:
             found.add(module, name)
-    package = module_of(module)
-    for name in (code.reads | code.imports) - code.sets:
-        value = space.get(name, sys.modules.get(name, ABSENT) if name in code.imports else ABSENT)
-        if isinstance(value, types.ModuleType):
-            _look_at_module(name, value, code, package, found, depth, met)
-        elif type(value).__name__ in _LIBRARIES_IN_C:
-            if any(map(_SETTING_IN_C.search, code.attributes)):
-                found.compiled.add(f"{package}.{plain.__name__}")
-        elif isinstance(value, type):
-            _look_at_class(name, value, code, package, found, depth, met)
-        elif callable(value) and is_same_package(_module(value), package):
-            _enter(value, None, found, depth - 1, met)
-        elif value is not ABSENT and (code.changes or _has_methods(value, code)) and can_change(value):
-            found.add(module, name)
-    for name in code.setters:  # of a class that it is given: any here that has the method may be meant
-        for value in [one for one in space.values() if isinstance(one, type)]:
-            method = _of_class(value, name) if is_same_package(value.__module__, package) else None
-            if isinstance(method, classmethod) and by_reference(value):
-                _enter(method, value, found, depth - 1, met, is_class=True)
-    if cls is not None:
+        for name in found.texts & space.keys() if code.is_by_text else ():
+            if not isinstance(space[name], (types.FunctionType, types.ModuleType)):
+                found.add(module, name)
+        for name in (code.reads | code.imports) - code.sets:
+            value = space.get(name, sys.modules.get(name, ABSENT) if name in code.imports else ABSENT)
+            if isinstance(value, types.ModuleType):
+                self._look_at_module(name, value, code, package, depth)
+            elif type(value).__name__ in _LIBRARIES_IN_C:
+                if any(map(_SETTING_IN_C.search, code.attributes)):
+                    found.compiled.add(f"{package}.{plain.__name__}")
+            elif isinstance(value, type):
+                self._look_at_class(name, value, code, package, depth)
+            elif callable(value) and is_same_package(_module(value), package):
+                self.enter(value, None, depth - 1)
+            elif value is not ABSENT and (code.changes or _has_methods(value, code)) and can_change(value):
+                found.add(module, name)
+        for name in code.setters:  # of a class that it is given: any here that has the method may be meant
+            for value in [one for one in space.values() if isinstance(one, type)]:
+                method = _of_class(value, name) if is_same_package(value.__module__, package) else None
+                if isinstance(method, classmethod) and by_reference(value):
+                    self.enter(method, value, depth - 1, is_class=True)
+        if cls is not None:
+            self._look_at_own_class(cls, code, package, depth, is_class=is_class)
+
+    def _look_at_own_class(self, cls: type, code: _Code, package: str, depth: int, *, is_class: bool) -> None:
         for name in code.attributes:
             value = _of_class(cls, name)
             if isinstance(value, (types.FunctionType, staticmethod, classmethod)):
                 if is_same_package(_module(value), package):
-                    _enter(value, cls, found, depth, met, is_class=is_class)
+                    self.enter(value, cls, depth, is_class=is_class)
             elif is_class and (
                 ("cls", name) in code.stores or (code.changes and value is not ABSENT and can_change(value))
             ):
-                found.add(cls, name)
+                self._found.add(cls, name)
 
+    def _look_at_module(self, called: str, value: Any, code: _Code, package: str, depth: int) -> None:
+        is_of_package = is_same_package(module_of(value), package)
+        for name in code.attributes:
+            inner = vars(value).get(name, ABSENT)
+            if (called, name) in code.stores:
+                self._found.add(value, name)
+            elif isinstance(inner, type):
+                self._look_at_class(name, inner, code, package, depth)
+            elif inner is ABSENT or isinstance(inner, types.ModuleType):
+                continue
+            elif callable(inner) and (_is_compiled(inner) or is_same_package(_module(inner), package)):
+                if is_of_package or _is_compiled(inner):
+                    self.enter(inner, None, depth - 1)
+            elif is_of_package and code.changes and can_change(inner):
+                self._found.add(value, name)
+        if {(called, "__dict__"), (called,)} & code.stores:
+            self._found.add(value, None)
 
-def _look_at_module(
-    called: str, value: Any, code: _Code, package: str, found: Called, depth: int, met: set[tuple[int, int]]
-) -> None:
-    for name in code.attributes:
-        inner = vars(value).get(name, ABSENT)
-        if (called, name) in code.stores:
-            found.add(value, name)
-        elif isinstance(inner, type):
-            _look_at_class(name, inner, code, package, found, depth, met)
-        elif inner is ABSENT or isinstance(inner, types.ModuleType):
-            continue
-        elif callable(inner) and (_is_compiled(inner) or is_same_package(_module(inner), package)):
-            if is_same_package(module_of(value), package) or _is_compiled(inner):
-                _enter(inner, None, found, depth - 1, met)
-        elif is_same_package(module_of(value), package) and code.changes and can_change(inner):
-            found.add(value, name)
-    if {(called, "__dict__"), (called,)} & code.stores:
-        found.add(value, None)
-
-
-def _look_at_class(
-    called: str, value: type, code: _Code, package: str, found: Called, depth: int, met: set[tuple[int, int]]
-) -> None:
-    if not is_same_package(value.__module__, package) or not by_reference(value):
-        return
-    found.classes.append(value)
-    for name in code.attributes:
-        inner = _of_class(value, name)
-        if isinstance(inner, (classmethod, staticmethod)):
-            _enter(inner, value, found, depth - 1, met, is_class=True)
-        elif (called, name) in code.stores or (name in vars(value) and code.changes and can_change(inner)):
-            found.add(value, name)
+    def _look_at_class(self, called: str, value: type, code: _Code, package: str, depth: int) -> None:
+        if not is_same_package(value.__module__, package) or not by_reference(value):
+            return
+        self._found.classes.append(value)
+        for name in code.attributes:
+            inner = _of_class(value, name)
+            if isinstance(inner, (classmethod, staticmethod)):
+                self.enter(inner, value, depth - 1, is_class=True)
+            elif (called, name) in code.stores or (name in vars(value) and code.changes and can_change(inner)):
+                self._found.add(value, name)
 
 
 def _has_methods(value: Any, code: _Code) -> bool:
@@ -414,10 +416,9 @@ def _stores_argument(code: types.CodeType) -> bool:
 
 _ROOTS: Final = (type, types.ModuleType, types.FunctionType)
 _FUNCTIONS: Final = (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
-_DEPTH: Final = 3  # calls
 _SETTER: Final = re.compile(
     r"_*(set|add|(un|de)?register|(un)?install|enable|disable|use|(re)?configure|config|init|reset|(de)?activate"
-    r"|addaudithook|extension|start|stop|define|override|switch|define|remove|unset|push|pop|clear|default)(_|[A-Z]|default|trace|$)"
+    r"|addaudithook|extension|start|stop|define|override|switch|remove|unset|push|pop|clear|default)(_|[A-Z]|default|trace|$)"
     r"|.*(^|_|[a-z](?=C))([cC]onfig|options|defaults|set)$|set[a-z]"
 )
 _COMPILED_SETTER: Final = re.compile(r"_*(set|(un)?register|enable|disable|configure|start|stop|addaudit)")
@@ -433,22 +434,9 @@ _ITEMS: Final = frozenset(opcode.opmap[name] for name in ("STORE_SUBSCR", "DELET
 _STORE_GLOBAL: Final = opcode.opmap["STORE_GLOBAL"]
 _PACKAGES: Final = frozenset({"numpy", "sklearn", "logging"})
 _LOOKED_AT: Final = frozenset(  # by `ambient`, `options`, `generators` and `spots`
-    {
-        "_operator",
-        "builtins.setattr",
-        "numpy",
-        "_locale",
-        "signal",
-        "_signal.signal",
-        "_signal.getsignal",
-        "decimal",
-        "_decimal",
-        "_codecs",
-        "sqlite3",
-        "_sqlite3",
-        "atexit",
-    }
-    | {"gc", "_csv", "faulthandler", "_tracemalloc", "readline.set_history_length", "resource", "warnings"}
+    {"_operator", "builtins.setattr", "numpy", "_locale", "signal", "_signal.signal", "_signal.getsignal", "decimal"}
+    | {"_decimal", "_codecs", "sqlite3", "_sqlite3", "atexit", "gc", "_csv", "faulthandler", "_tracemalloc"}
+    | {"readline.set_history_length", "resource", "warnings"}
     | {"matplotlib", "matplotlib.pyplot", "matplotlib.rcsetup", "matplotlib.cbook", "pandas._config.config"}
     | {"matplotlib._pylab_helpers", "matplotlib.style", "matplotlib.style.core", "polars.config", "torch._tensor_str"}
     | {"sys.setrecursionlimit", "sys.setswitchinterval", "sys.set_int_max_str_digits", "sys.settrace", "sys.setprofile"}

@@ -7,9 +7,10 @@ import random
 
 import pytest
 
+from ckpt_magic.values.effects import CHANCE, of_words
 from ckpt_magic.values.origins import Past
 from ckpt_magic.values.standins import StandIns
-from ckpt_magic.values.statements import Event, Lent, Step, statements
+from ckpt_magic.values.statements import Event, Lent, Statement, Step, statements
 
 
 class Alone:
@@ -22,7 +23,7 @@ class Alone:
         return Lent()
 
 
-def events(*cells: str) -> list[Event]:
+def events(*cells: str) -> list[Statement]:
     lender = Alone()
     return [event for cell in cells for event in statements(ast.parse(cell), lender)]
 
@@ -174,3 +175,55 @@ def test_what_is_timed_does_what_its_code_does(magic: str) -> None:
     for name in "zk":
         assert plain.origin(name) == timed.origin(name)
         assert not timed.origin(name).opens
+
+
+@pytest.mark.parametrize(
+    ("code", "parts"),
+    [
+        ("import os\n# %%\nos.environ['TZ'] = name", "environ TZ, environ *, rest"),
+        ("import os\n# %%\nos.path.join('a', 'b')", ""),
+        ("import matplotlib.pyplot as plt\n# %%\nplt.style.use('ggplot')", "drawing, figures"),
+        ("import seaborn as sns\n# %%\nsns.set()", "drawing"),
+        ("get_ipython().run_line_magic('config', 'IPCompleter.use_jedi = False')", ""),
+        ("get_ipython().run_line_magic('config', 'Application.log_level = 10')", "text"),
+        ("get_ipython().run_line_magic('env', 'A=1')", "environ A, environ *"),
+        ("get_ipython().run_line_magic('env', '$name=1')", "environ ?, environ *"),
+        ("for name in ['chdir']: getattr(os, name)('a')", "cwd"),
+        ("for name in ['chdir']: print(name)", ""),
+        ("chdir = 'a'\n# %%\nfrom os import chdir as go\n# %%\ngo(chdir)", "cwd"),
+    ],
+)
+def test_parts_of_the_surroundings_that_code_sets_are_told(code: str, parts: str) -> None:
+    told = {f"<surroundings {part}>" for part in parts.split(", ")} | {"<surroundings>"} if parts else set()
+    assert {one for one in events(*code.split("# %%\n"))[-1].touches if one.startswith("<")} == told
+
+
+@pytest.mark.parametrize(
+    ("code", "files"),
+    [
+        ("open(os.path.join(folder, 'a.csv'), 'w')", "* a.csv"),
+        ("open(f'{folder}a.csv', 'w')", "* ? a.csv"),
+        ("get_ipython().system('ls a.csv')", ""),
+        ("get_ipython().system('ls > a.csv')", "* ?"),
+        ("get_ipython().run_cell_magic('bash', '', 'ls > a.csv')", "* ?"),
+        ("get_ipython().run_cell_magic('time', '', 'x = 1')", ""),
+    ],
+)
+def test_files_that_code_writes_are_told(code: str, files: str) -> None:
+    touched = set[str]().union(*(one.touches for one in events(code)))
+    assert {one for one in touched if one.startswith("<")} == {f"<files {name}>" for name in files.split()}
+
+
+def test_a_random_state_that_is_given_is_no_chance() -> None:
+    given, not_given = (events(f"a = split(x, {word}=1)")[-1].touches for word in ("random_state", "random"))
+    assert CHANCE not in given and CHANCE in not_given
+
+
+def test_of_modules_words_tell_what_they_do() -> None:
+    assert of_words({"os", "path", "join"}) == set()
+    assert of_words({"sys", "path"}) == {"<surroundings>", "<surroundings path>"}
+    assert of_words({"environ", "setdefault"}) == {
+        "<surroundings>",
+        "<surroundings environ *>",
+        "<surroundings environ ?>",
+    }

@@ -20,12 +20,16 @@ CHANGING: Final = (
 """How words begin that say of a change."""
 _KEEPING: Final = (*CHANGING, "connect", "observe", "subscribe", "attach", "listen", "on_", "signal", "finalize")
 
-# Calls that change none of their arguments.
-_HARMLESS: Final = frozenset(
-    {"print", "display", "len", "str", "repr", "int", "float", "bool", "sum", "min", "max", "abs", "round", "sorted"}
-    | {"range", "isinstance", "type", "id", "hash", "tuple", "frozenset", "any", "all", "format", "ord", "chr", "open"}
-    | {"list", "dict", "set", "enumerate", "zip", "reversed", "iter", "getattr", "hasattr", "super", "object"}
+# Calls that give numbers and texts, or nothing.
+_TELLING: Final = frozenset(
+    {"len", "str", "repr", "int", "float", "bool", "id", "hash", "format", "ord", "chr", "range", "any", "all"}
+    | {"print", "isinstance"}
 )
+# Calls that change none of their arguments.
+_HARMLESS: Final = _TELLING | {
+    *("display", "sum", "min", "max", "abs", "round", "sorted", "type", "tuple", "frozenset", "list", "dict", "set"),
+    *("enumerate", "zip", "reversed", "iter", "getattr", "hasattr", "super", "object", "open"),
+}
 # Methods that change what they are of, and functions that change what they are given.
 _CHANGERS: Final = frozenset(
     (
@@ -41,19 +45,25 @@ _CHANGERS_OF_ARGUMENTS: Final = frozenset(
 )
 _INTO: Final = frozenset({"inplace", "out"})  # keywords of calls that change what they are of, or given
 _DRAWN_ON: Final = frozenset({"ax", "axes", "cax", "fig"})
-# Methods that ask: of frames, arrays, texts, containers. A class of the user's may have another one of that name.
-_ASKING: Final = frozenset(
+# Methods that give what holds nothing of what they are of, and functions that give numbers and texts. What sorts or
+# merges does: columns may hold objects.
+_REDUCING: Final = frozenset(
     (
-        "head tail describe info memory_usage value_counts nunique unique isna isnull notna notnull any all sum mean "
-        "median mode std var min max count quantile corr cov skew kurt cumsum cumprod cummax cummin abs round clip "
-        "diff pct_change idxmin idxmax argmin argmax argsort nlargest nsmallest groupby agg aggregate size query "
-        "select_dtypes sort_values sort_index reset_index set_index rename drop dropna fillna astype copy to_frame "
-        "to_list tolist to_numpy to_dict to_string to_html to_markdown merge join pivot pivot_table melt stack unstack "
-        "explode assign isin between duplicated drop_duplicates rolling resample shift rank items keys values index "
-        "equals dot transpose nonzero reindex combine_first crosstab startswith endswith split rsplit strip lstrip "
-        "rstrip lower upper title encode decode find isdigit splitlines zfill with_columns to_pandas union "
-        "intersection difference issubset issuperset isdisjoint most_common isoformat strftime predict predict_proba "
-        "decision_function score get_params"
+        "mean median std var count quantile corr cov any all nunique size idxmin idxmax argmin argmax describe info "
+        "value_counts isna isnull notna notnull duplicated crosstab cumsum diff pct_change rank isin between equals "
+        "to_string to_html startswith endswith strip lower upper find isdigit strftime"
+    ).split()
+)
+# Methods that ask: of frames, arrays, texts, containers. A class of the user's may have another one of that name.
+_ASKING: Final = _REDUCING | frozenset(
+    (
+        "head tail memory_usage unique sum mode min max skew kurt cumprod cummax cummin abs round clip argsort "
+        "nlargest nsmallest groupby agg aggregate query select_dtypes sort_values sort_index reset_index set_index "
+        "rename drop dropna fillna astype copy to_frame to_list tolist to_numpy to_dict to_markdown merge join "
+        "pivot pivot_table melt stack unstack explode assign drop_duplicates rolling resample shift items keys "
+        "values index dot transpose nonzero reindex combine_first split rsplit lstrip rstrip title encode decode "
+        "splitlines zfill with_columns to_pandas union intersection difference issubset issuperset isdisjoint "
+        "most_common isoformat predict predict_proba decision_function score get_params"
     ).split()
 )
 # Methods that change nothing but what they are of.
@@ -67,15 +77,6 @@ _OF_ITSELF: Final = frozenset(
 _GENTLE: Final = frozenset(
     "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython".split()
 )
-# Those of them that hold nothing of what they are of, and functions that give numbers and texts. What sorts or merges
-# does: columns may hold objects.
-_REDUCING: Final = frozenset(
-    (
-        "mean median std var count quantile corr cov any all nunique size idxmin idxmax argmin argmax describe info "
-        "value_counts isna isnull notna notnull duplicated crosstab cumsum diff pct_change rank isin between equals "
-        "to_string to_html startswith endswith strip lower upper find isdigit strftime"
-    ).split()
-)
 # Special methods of operators, which give numbers and the like where no class of the user's says otherwise.
 _OPERATORS: Final = frozenset(
     (
@@ -84,10 +85,6 @@ _OPERATORS: Final = frozenset(
         "__rmul__ __rmatmul__ __rtruediv__ __rfloordiv__ __rmod__ __rpow__ __rlshift__ __rrshift__ __rand__ __ror__ "
         "__rxor__"
     ).split()
-)
-_TELLING: Final = frozenset(
-    {"len", "str", "repr", "int", "float", "bool", "id", "hash", "format", "ord", "chr", "range", "any", "all"}
-    | {"print", "isinstance"}
 )
 _ITERATORS: Final = frozenset({"iter", "map", "filter", "zip", "enumerate", "reversed", "open"})
 _GIVING_ITERATORS: Final = frozenset(

@@ -218,7 +218,7 @@ def _writes(words: Set[str], texts: Collection[str]) -> bool:
     )
 
 
-def data(node: ast.stmt, inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns) -> Set[str]:
+def data(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns) -> Set[str]:
     """Words that are names of the notebook's, of which others tell what they do, or keys: `Config()`, `d["seed"]`."""
     own = changing.local(inside) | names.binds | stand_ins.values | stand_ins.told.defined
     texts, others = set[str](), set[str]()

@@ -189,7 +189,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     is_definition = isinstance(node, _DEFINITIONS)
     if not is_import:
         spoken = words | (stand_ins.behind(names.reads) - effects.SEPARATE)
-        said = spoken - effects.data(node, inside, names, stand_ins)
+        said = spoken - effects.data(inside, names, stand_ins)
         acts = effects.of_statement(node, inside, texts, said)
         varying = frozenset(varying_words(inside, names, stand_ins))
         opens = min(varying, default="")

@@ -101,6 +101,7 @@ def test_a_sum_may_have_more_than_a_thousand_terms(code: str) -> None:
         "def wait(time, run=None): return time\n# %%\na = wait(time=3)",
         "def go(x):\n    now = x + 1\n    return now\n# %%\na = go(1)",
         "frame = {}\n# %%\na = frame['time'], frame.dataset * 2",
+        "for time in (1, 2): a = time * 2",
     ],
 )
 def test_what_only_has_the_name_of_something_that_varies_does_not(code: str) -> None:
@@ -119,6 +120,7 @@ def test_what_only_has_the_name_of_something_that_varies_does_not(code: str) -> 
         "try: from time import time\nexcept ImportError: time = None\n# %%\na = time()",
         "from pathlib import Path\nclass Doc:\n    def read_text(self): return self.path.read_text()\n# %%\n"
         "a = Path('x').read_text()",
+        "class Doc:\n    def read_text(self): return ''\np = doc()\n# %%\na = p.read_text()",
         "if other: open = other\n# %%\na = open('x')",
         "dataset = 1\nimport os\n# %%\na = [*map(os.stat, files)]",
     ],

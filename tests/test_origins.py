@@ -123,6 +123,7 @@ def test_what_only_has_the_name_of_something_that_varies_does_not(code: str) -> 
         "class Doc:\n    def read_text(self): return ''\np = doc()\n# %%\na = p.read_text()",
         "if other: open = other\n# %%\na = open('x')",
         "dataset = 1\nimport os\n# %%\na = [*map(os.stat, files)]",
+        "import os\nsystem = os\n# %%\na = system.environ['A']",
     ],
 )
 def test_what_varies_is_found_by_whatever_way_it_is_called(code: str) -> None:

@@ -191,3 +191,33 @@ def test_looking_draws_no_random_numbers(lab: Lab) -> None:
 def test_functions_of_random_are_names_of_its_generator(lab: Lab) -> None:
     lab.run("from random import choice; from numpy.random import rand")
     assert lab.step("choice([1, 2]); rand()").changed == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("x = 1", {"x"}),
+        ("half = fractions.gcd", {"half"}),
+        ("fractions.half = abs", {"half"}),  # it is found under its name no more
+        ("del fractions.half", {"half"}),
+        ("del fractions.Half", {"Half"}),
+        ("again = half", {"again"}),
+    ],
+)
+def test_what_is_written_as_a_name_is_not_looked_at_again_while_it_is_found_there(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, code: str, changed: set[str]
+) -> None:
+    library = types.ModuleType("fractions_of_the_test")
+    monkeypatch.setitem(sys.modules, library.__name__, library)
+    library.__spec__ = types.SimpleNamespace(name=library.__name__)  # type: ignore[assignment]
+    exec("def half(x): return x / 2\ndef gcd(x): return 1\nclass Half: pass\n", vars(library))
+    lab.space["fractions"] = library
+    lab.run("from fractions_of_the_test import half, Half")
+    before = delta.look(lab.names(), lab.space)
+    before.forget()
+    lab.run(code)
+    after = delta.look(lab.names(), lab.space, last=before)
+    assert delta.compare(before, after, lab.names()).changed == changed
+    assert {name for name, seen in after.looks.items() if before.looks.get(name) is seen} == (
+        {"fractions", "half", "Half"} - changed
+    )

@@ -6,7 +6,9 @@ The rules, each with a test that a laxer rule would fail:
    changed when it is new, its digest differs, its links to other names differ, or it names another definition. Small
    values are looked at many at a time (`batches`): one stream over all of them is as it was only if each of them, and
    what they share with each other, is; and no other name may hold what can be changed of them. Every part of a figure
-   of matplotlib leads to all of it: the figure is looked at once, and a part is told by its place in it.
+   of matplotlib leads to all of it: the figure is looked at once, and a part is told by its place in it. A name for a
+   module, or for an importable function or class, is not looked at again while it means that very object, and this is
+   still found where it says it is: it is written as its name and has no content.
 2. The code only *adds* names: what it binds is saved even if the value is equal.
 3. A value that cannot be pickled cannot be compared. It counts as changed when it is another object, or when
    the step could reach it (`reached`).
@@ -56,7 +58,19 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import batches, collector, figures, fingerprint, generators, makers, owned, sets, sharing, trees
+from ckpt_magic.values import (
+    batches,
+    collector,
+    figures,
+    fingerprint,
+    generators,
+    makers,
+    owned,
+    references,
+    sets,
+    sharing,
+    trees,
+)
 from ckpt_magic.values.arrays import View
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
@@ -210,12 +224,15 @@ def look(
     known
         Looks that are taken as they are.
     last
-        An earlier look: small values that are as they were then need no look of their own.
+        An earlier look: small values that are as they were then, and what is written as a name, need no look of their
+        own.
     """
     if pages is not None:
         pages.guard()
     with collector.off(), generators.kept(), fingerprint.looking(namespace, pages, makers) as looking:
         known = {name: seen for name, seen in (known or {}).items() if name in names}
+        if last is not None:
+            known = {**_named(last.looks, names), **known}
         fallen = [one for one in _closed(known) if not one.stands(known, namespace, makers)]
         taken, made = _batches(last or State({}, sharing.Links()), names, known)
         found: dict[str, Seen] = {}
@@ -237,6 +254,17 @@ def look(
         looks = {name: looks[name] for name in names}
         made = [batch for batch in made if all(looks[name].is_small for name in batch.names)]
         return State(looks, links, pages, list(namespace), taken, made, names)
+
+
+def _named(looks: Mapping[str, Seen], names: Mapping[str, Any]) -> dict[str, Seen]:
+    """Looks at the same modules, functions and classes as before, which still have no content of their own."""
+    found = {}
+    for name, seen in looks.items():
+        if seen.is_name and seen.is_comparable and not seen.owned and name in names:
+            value = names[name]
+            if seen.is_same_object(value) and references.by_reference(value):
+                found[name] = seen
+    return found
 
 
 def _batches(last: State, names: Mapping[str, Any], known: Mapping[str, Seen]) -> tuple[list[Batch], list[Batch]]:

@@ -364,8 +364,8 @@ def compare(
 
 def _ways(looks: Iterable[Seen]) -> list[tuple[Any, sets.Way]]:
     """The sets that values consist of, but for those that pickle brings back as they are."""
-    met = {ident: one for seen in looks for ident, one in seen.met.items()}
-    return list(sets.ways(met.values()))
+    with collector.off():
+        return list(sets.ways(itertools.chain.from_iterable(seen.met.values() for seen in looks)))
 
 
 def _settings(looks: Iterable[Seen]) -> list[tuple[str, list[Any]]]:

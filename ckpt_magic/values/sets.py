@@ -17,11 +17,15 @@ from __future__ import annotations
 import ctypes
 import graphlib
 import itertools
+import operator
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ckpt_magic.values.memory import identity
+
+_KINDS: Final = frozenset({set, frozenset})
 _PLAIN: Final = frozenset({int, float, complex, str, bytes, bool})
 _MOST: Final = 1 << 17  # places of all tables together to which ways are looked for: that takes 10 µs for each
 _SMALLEST: Final = 8  # places of the table of a new set
@@ -29,6 +33,7 @@ _NEXT: Final = 9  # places after one that are tried before the hash is asked for
 _SHIFT: Final = 5
 _REMOVED: Final = -1  # hash that a table has in the place of an element that was removed
 _ENTRY: Final = 2 * ctypes.sizeof(ctypes.c_void_p)  # bytes
+_AT_ONCE: Final = 1_000  # sets that are made again to be compared
 _EMPTY: Final = sys.getsizeof(set())
 _STANDS_IN: Final = 1 << 40  # this number and those after it stand for what was removed, each with its place as hash
 _PASSES: Final = 1 << 41
@@ -86,35 +91,47 @@ class _Set(ctypes.Structure):
 def ways(objects: Iterable[Any]) -> Iterator[tuple[Any, Way]]:
     """Those of the objects that are sets which pickle would not bring back as they are, and the way to each."""
     left = _MOST
-    for one in itertools.compress(*_sets(objects)):
-        places = (sys.getsizeof(one) - _EMPTY) // _ENTRY or _SMALLEST
-        if one and places <= left and _differs(one):
-            left -= places
-            if (way := _way(one)) is not None:
-                yield one, way
+    small = [one for one in _sets(objects) if _places(one) <= _MOST]
+    for start in range(0, len(small), _AT_ONCE):
+        for one in _differing(small[start : start + _AT_ONCE]):
+            if _places(one) <= left:
+                left -= _places(one)
+                if (way := _way(one)) is not None:
+                    yield one, way
 
 
-def _sets(objects: Iterable[Any]) -> tuple[list[Any], Iterator[bool]]:
-    all_ = [*objects]
-    return all_, map(frozenset({set, frozenset}).__contains__, map(type, all_))
+def _sets(objects: Iterable[Any]) -> Iterable[Any]:
+    """The sets among very many objects, each once."""
+    all_, again = itertools.tee(objects)
+    found = itertools.compress(all_, map(_KINDS.__contains__, map(type, again)))
+    return {identity(one): one for one in found}.values()
 
 
-def _differs(one: Any) -> bool:
-    """Whether a new set with these elements has them in another order, or may have when it grows."""
-    if not _are_plain(one):
-        return False
-    elements, kind = [*one], type(one)
-    again = kind(elements)
-    return [*again] != elements or (kind is set and sys.getsizeof(again) != sys.getsizeof(one))
+def _places(one: Any) -> int:
+    return (sys.getsizeof(one) - _EMPTY) // _ENTRY or _SMALLEST
 
 
-def _are_plain(elements: Any) -> bool:
+def _differing(some: Sequence[Any]) -> Iterator[Any]:
+    """Those of which a new set with the same elements has these in another order, or may have when it grows."""
+    if not _are_plain(itertools.chain.from_iterable(some)):
+        some = [one for one in some if _are_plain(one)]
+    elements = [*map(list, some)]
+    again = [*map(set, elements)]
+    in_order = map(operator.eq, elements, map(list, again))
+    as_large = map(operator.eq, map(sys.getsizeof, some), map(sys.getsizeof, again))
+    for one, is_in_order, is_as_large in zip(some, in_order, as_large, strict=True):
+        if not (is_in_order and (is_as_large or type(one) is frozenset)):
+            yield one
+
+
+def _are_plain(elements: Iterable[Any]) -> bool:
     """Whether they are numbers and texts, or tuples of these."""
-    kinds = set(map(type, elements))
-    if tuple in kinds:
-        parts = itertools.chain.from_iterable(one for one in elements if type(one) is tuple)
-        kinds = (kinds - {tuple}).union(map(type, parts))
-    return kinds <= _PLAIN
+    kinds, parts = itertools.tee(elements)
+    found = set(map(type, kinds))
+    if tuple in found:
+        inside = itertools.chain.from_iterable(one for one in parts if type(one) is tuple)
+        found = (found - {tuple}).union(map(type, inside))
+    return found <= _PLAIN
 
 
 def _way(one: Any) -> Way | None:

@@ -62,6 +62,16 @@ def test_a_set_that_is_made_by_its_way_grows_as_it_would_have() -> None:
         assert [*made] == [*one]
 
 
+def test_pop_goes_on_where_it_was() -> None:
+    one = set(range(8))
+    popped = [one.pop(), one.pop()]
+    one.add(0)
+    [(_, way)] = sets.ways([one])
+    made = eval(sets.WAY)(*way.parts)
+    assert popped == [0, 1]
+    assert [made.pop() for _ in range(7)] == [one.pop() for _ in range(7)] == [2, 3, 4, 5, 6, 7, 0]
+
+
 def test_code_of_elements_is_never_run() -> None:
     class Key(int):
         def __hash__(self) -> int:

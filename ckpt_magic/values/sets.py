@@ -2,9 +2,9 @@
 
 Pickle writes the elements one after the other, and whoever reads them fills a new table. It may be smaller than the
 old one, which elements that were removed once made grow, or that was made for the elements of two sets; and what was
-removed has left marks that later elements went past. So such a set is written as the way to its table: what to add in
-which order, with numbers that stand for what was removed and are removed in the end. The way is found by reading the
-table, and taken only if it leads there.
+removed has left marks that later elements went past. And `pop` goes on from where it took something last. So such a
+set is written as the way to its table: what to add in which order, with numbers that stand for what was removed and are
+removed in the end. The way is found by reading the table, and taken only if it leads there.
 
 Only for elements whose hashes run no code of anybody, and are the same where the set is read: numbers, texts as far as
 `PYTHONHASHSEED` says so, and tuples of these. Elsewhere a set has the same elements in some order, as in any new run.
@@ -15,7 +15,6 @@ How a table grows and where an element goes in it: ``Objects/setobject.c`` of CP
 from __future__ import annotations
 
 import ctypes
-import graphlib
 import itertools
 import operator
 import sys
@@ -29,8 +28,6 @@ _KINDS: Final = frozenset({set, frozenset})
 _PLAIN: Final = frozenset({int, float, complex, str, bytes, bool})
 _MOST: Final = 1 << 17  # places of all tables together to which ways are looked for: that takes 10 µs for each
 _SMALLEST: Final = 8  # places of the table of a new set
-_NEXT: Final = 9  # places after one that are tried before the hash is asked for another
-_SHIFT: Final = 5
 _REMOVED: Final = -1  # hash that a table has in the place of an element that was removed
 _ENTRY: Final = 2 * ctypes.sizeof(ctypes.c_void_p)  # bytes
 _AT_ONCE: Final = 1_000  # sets that are made again to be compared
@@ -38,11 +35,13 @@ _EMPTY: Final = sys.getsizeof(set())
 _STANDS_IN: Final = 1 << 40  # this number and those after it stand for what was removed, each with its place as hash
 _PASSES: Final = 1 << 41
 
-_TRIES: Final = 16
+_TRIES: Final = 48
 
-WAY: Final = """lambda kind, first, passing, rest, removed: kind(first + rest) if not (passing or removed) else (
-    lambda made: (made.update(passing), [*map(made.discard, passing)], made.update(rest),
-    [*map(made.discard, removed)], made if kind is set else kind(made))[-1])(set(first))"""
+WAY: Final = """lambda kind, finger, first, passing, rest, moved, removed: kind(first + rest) if not (
+    finger or passing or moved or removed) else (lambda made: ([*map(made.discard, range(finger - 1))],
+    finger and made.pop(), made.clear(), made.update(first), made.update(passing), [*map(made.discard, passing)],
+    made.update(rest), [(made.discard(number), made.add(one)) for number, one in moved],
+    [*map(made.discard, removed)], made if kind is set else kind(made))[-1])(set(range(finger)))"""
 """Code that makes a set by its way, of which it is given the parts."""
 _make: Final = eval(WAY)  # noqa: S307  (a constant)
 
@@ -55,26 +54,32 @@ class Way:
     ----------
     kind
         `set` or `frozenset`.
+    finger
+        Where in its table `pop` begins to look: after the place of what it took last.
     first
         What a new set is filled with.
     passing
         Numbers that are then added, and removed again: with the next element the table grows.
     rest
         What is then added.
+    moved
+        Numbers among all this that are removed one by one, and what takes the place of each.
     removed
-        Numbers among all this that are removed in the end.
+        Numbers that are removed in the end.
     """
 
     kind: type
+    finger: int
     first: list[Any]
     passing: list[int]
     rest: list[Any]
+    moved: list[tuple[int, Any]]
     removed: list[int]
 
     @property
-    def parts(self) -> tuple[type, list[Any], list[int], list[Any], list[int]]:
+    def parts(self) -> tuple[Any, ...]:
         """What `WAY` is given."""
-        return self.kind, self.first, self.passing, self.rest, self.removed
+        return self.kind, self.finger, self.first, self.passing, self.rest, self.moved, self.removed
 
 
 class _Set(ctypes.Structure):
@@ -85,6 +90,8 @@ class _Set(ctypes.Structure):
         ("used", ctypes.c_ssize_t),
         ("mask", ctypes.c_ssize_t),
         ("table", ctypes.c_void_p),
+        ("hash", ctypes.c_ssize_t),
+        ("finger", ctypes.c_ssize_t),
     )
 
 
@@ -115,12 +122,14 @@ def _differing(some: Sequence[Any]) -> Iterator[Any]:
     """Those of which a new set with the same elements has these in another order, or may have when it grows."""
     if not _are_plain(itertools.chain.from_iterable(some)):
         some = [one for one in some if _are_plain(one)]
+    are_few = len(some) < _AT_ONCE
     elements = [*map(list, some)]
     again = [*map(set, elements)]
     in_order = map(operator.eq, elements, map(list, again))
     as_large = map(operator.eq, map(sys.getsizeof, some), map(sys.getsizeof, again))
     for one, is_in_order, is_as_large in zip(some, in_order, as_large, strict=True):
-        if not (is_in_order and (is_as_large or type(one) is frozenset)):
+        as_before = is_in_order and (type(one) is frozenset or (is_as_large and not (are_few and _finger(one))))
+        if not as_before:
             yield one
 
 
@@ -139,52 +148,43 @@ def _way(one: Any) -> Way | None:
     table = _table(one)
     for way in () if table is None else _found(one, table):
         made = _make(*way.parts)
-        if [*made] == [*one] and (way.kind is frozenset or _table(made) == table):
+        is_same = _table(made) == table and _finger(made) == way.finger
+        if [*made] == [*one] and (way.kind is frozenset or is_same):
             return way
     return None
 
 
 def _found(one: Any, table: list[int | None]) -> Iterator[Way]:
-    """Find ways that may lead to a table."""
-    elements, mask = iter(one), len(table) - 1
-    lying, before = dict[int, Any](), dict[int, list[int]]()
-    removed = []
+    """Find ways that may lead to a table.
+
+    At first each place is taken by what belongs there: by its element, or by a number for one that lies elsewhere than
+    where it is looked for first. In which order they come does not matter then. What lies elsewhere is added when all
+    places before its own are taken, and its own has just become free.
+    """
+    elements, size = iter(one), len(table)
+    first, moved, removed = list[Any](), list[tuple[int, Any]](), list[int]()
     for place, hash_ in enumerate(table):
         if hash_ is None:
             continue
+        number = _STANDS_IN + place
         if hash_ == _REMOVED:
-            hash_ = _STANDS_IN + place
-            removed.append(hash_)
-            lying[place] = hash_
+            removed.append(number)
         else:
-            lying[place] = next(elements)
-        before[place] = list(itertools.takewhile(place.__ne__, _tried(hash_, mask)))
-        if any(table[other] is None for other in before[place]):
-            return  # it lies behind what is free: the hash is another one now
-    try:
-        order = [lying[place] for place in graphlib.TopologicalSorter(before).static_order()]
-    except graphlib.CycleError:
-        return
-    at_once = len(before) - sum(map(bool, before.values()))  # these come first, and go to their places in any order
-    if (steps := _growth(len(table), at_once) or _growth(len(table), len(order))) is None:
+            element = next(elements)
+            if hash_ % size == place:
+                number = element
+            else:
+                moved.append((number, element))
+        first.append(number)
+    if (steps := _growth(size, len(first))) is None:
         return
     filled, passing = steps
     for turn in range(_TRIES if passing else 1):  # the next element must not lie where a number passed
         passed = list(range(_PASSES + turn, _PASSES + turn + passing))
-        if not one.isdisjoint(removed) or not one.isdisjoint(passed):
+        if not one.isdisjoint(removed) or not one.isdisjoint(passed) or not one.isdisjoint(dict(moved)):
             return
-        first = turn % at_once
-        ordered = order[first:at_once] + order[:first] + order[at_once:]
-        yield Way(type(one), ordered[:filled], passed, ordered[filled:], removed)
-
-
-def _tried(hash_: int, mask: int) -> Iterator[int]:
-    """The places where an element is looked for, in order."""
-    place, rest = hash_ & mask, hash_ % (1 << 64)
-    while True:
-        yield from range(place, place + _NEXT + 1) if place + _NEXT <= mask else (place,)
-        rest >>= _SHIFT
-        place = (place * 5 + 1 + rest) & mask
+        turned = first[turn:] + first[:turn]
+        yield Way(type(one), _finger(one), turned[:filled], passed, turned[filled:], moved, removed)
 
 
 def _growth(size: int, count: int) -> tuple[int, int] | None:
@@ -214,13 +214,25 @@ def _grown(filled: int) -> int:
 
 def _table(one: Any) -> list[int | None] | None:
     """Read the hashes in the places of a table, none where one is free; none at all if it cannot be read."""
+    if (head := _head(one)) is None:
+        return None
+    size = head.mask + 1
+    words = memoryview(ctypes.string_at(head.table, size * _ENTRY)).cast("q").tolist()
+    table = [hash_ if key else None for key, hash_ in zip(words[::2], words[1::2], strict=True)]
+    return table if [one for one in table if one not in (None, _REMOVED)] == [*map(hash, one)] else None
+
+
+def _finger(one: Any) -> int:
+    head = _head(one)
+    return head.finger if head is not None and 0 <= head.finger <= head.mask + 1 and type(one) is set else 0
+
+
+def _head(one: Any) -> _Set | None:
+    """What a set says of its table, if that is where it is looked for."""
     if sys.implementation.name != "cpython":
         return None
     head = _Set.from_address(id(one) + object.__basicsize__)
     size = head.mask + 1
     expected = _EMPTY if size == _SMALLEST else _EMPTY + size * _ENTRY
-    if head.used != len(one) or not 0 < size <= _MOST or sys.getsizeof(one) != expected:
-        return None
-    words = memoryview(ctypes.string_at(head.table, size * _ENTRY)).cast("q").tolist()
-    table = [hash_ if key else None for key, hash_ in zip(words[::2], words[1::2], strict=True)]
-    return table if [one for one in table if one not in (None, _REMOVED)] == [*map(hash, one)] else None
+    is_known = head.used == len(one) and 0 < size <= _MOST and sys.getsizeof(one) == expected
+    return head if is_known else None

@@ -721,6 +721,20 @@ s = parser.parse_args(['--n', '3', '--t', 'a', 'one', 'k']), parser.format_help(
 """,
 )
 scenario(
+    "a set is popped from, added to and popped from again, in several steps",
+    """
+%%step 1
+s = set(range(8)); t = {'a', 'b', 'c', *range(40)}; first = [s.pop(), s.pop(), s.pop()], [t.pop() for _ in range(20)]
+empty = {1, 2, 3}; empty.pop(); empty.pop(); empty.pop()
+%%step 2
+s.add(0); t |= set(range(20)); empty |= {1, 2, 3}
+%%step 3
+second = s.pop(), t.pop(), empty.pop()
+%%step 4
+third = s.pop(), t.pop(), empty.pop(), [*s], [*t]
+""",
+)
+scenario(
     "sets are gone through in their order, whatever was once in them",
     """
 %%step 1

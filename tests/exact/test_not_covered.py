@@ -80,6 +80,22 @@ r = v.strides
     known="the memory between the elements is not stored",
 )
 scenario(
+    "the order of a set of objects from which some were removed",
+    """
+%%step 1
+class Key:
+    def __init__(self, n): self.n = n
+    def __hash__(self): return self.n
+    def __eq__(self, other): return self.n == other.n
+s = {Key(n) for n in range(100)}; s -= {Key(n) for n in range(100) if n not in (1, 64)}
+%%step 2
+n = len(s)
+%%step 3
+r = [key.n for key in s]
+""",
+    known="to find out how its table came about, their hashes would have to be asked for",
+)
+scenario(
     "a key whose hash has changed since it was put in",
     """
 %%step 1

@@ -222,6 +222,11 @@ def test_a_random_state_that_is_given_is_no_chance() -> None:
     assert CHANCE not in given and CHANCE in not_given
 
 
+def test_a_generator_of_its_own_leaves_those_of_libraries_alone() -> None:
+    *_, made, drawn = events("import numpy as np", "rng = np.random.RandomState(1)", "x = rng.normal()")
+    assert CHANCE in made.touches and CHANCE not in drawn.touches
+
+
 def test_of_modules_words_tell_what_they_do() -> None:
     assert of_words({"os", "path", "join"}) == set()
     assert of_words({"sys", "path"}) == {"<surroundings>", "<surroundings path>"}

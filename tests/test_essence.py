@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from ckpt_magic.values import essence
+from ckpt_magic.values import modulecode
 
 TEXT = '''
 """Of many things."""
@@ -38,15 +38,15 @@ def test_a_module_is_parsed_once_whatever_is_asked(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(ast, "parse", parsed)
     text = f"{TEXT}# {id(texts)}"  # which nobody asked about
-    assert essence.imports(text) >= {"os", "numpy", ".", ".near", ".far", ".far.helper"}
-    at_import, ever, _ = essence.acts_on(text)
+    assert modulecode.imports(text) >= {"os", "numpy", ".", ".near", ".far", ".far.helper"}
+    at_import, ever, _ = modulecode.acts_on(text)
     assert at_import == {".far.helper"}
     assert ever == {".far.helper", ".near"}
-    assert "seed" in essence.words_of_module(text).read
-    assert not essence.reaches_the_notebook(text)
-    assert "registered" not in essence.words_called(text, {"reader"})
-    assert "seed" in essence.words_reached(text, {"Thing"})
-    assert essence.of_module(text) == essence.of_module(TEXT)
+    assert "seed" in modulecode.words(text).read
+    assert not modulecode.reaches_the_notebook(text)
+    assert "registered" not in modulecode.words_called(text, {"reader"})
+    assert "seed" in modulecode.words_reached(text, {"Thing"})
+    assert modulecode.digest(text) == modulecode.digest(TEXT)
     assert texts.count(text) == 1
 
 
@@ -62,29 +62,29 @@ def test_a_module_is_parsed_once_whatever_is_asked(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_both_digests_of_a_module_tell_what_they_should(old: str, new: str, parts: int) -> None:
-    before, after = (essence.of_module(text).split(":") for text in (TEXT, TEXT.replace(old, new)))
+    before, after = (modulecode.digest(text).split(":") for text in (TEXT, TEXT.replace(old, new)))
     assert sum(one != other for one, other in zip(before, after, strict=True)) == parts
 
 
 def test_where_documentation_or_text_is_read_it_counts() -> None:
     documented = f"{TEXT}\nprint(reader.__doc__)"
-    assert essence.of_module(documented) != essence.of_module(documented.replace("Read.", "Write."))
-    lean, full = essence.of_module(documented).split(":")
+    assert modulecode.digest(documented) != modulecode.digest(documented.replace("Read.", "Write."))
+    lean, full = modulecode.digest(documented).split(":")
     assert lean == full
     textual = f"{TEXT}\nimport inspect\nprint(inspect.getsource(reader))"
-    assert essence.of_module(textual) != essence.of_module(textual.replace("(value)", "( value )"))
+    assert modulecode.digest(textual) != modulecode.digest(textual.replace("(value)", "( value )"))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing", "1 +", "\0"])
 def test_a_module_that_says_nothing_or_is_none_has_a_digest(text: str) -> None:
-    assert len(essence.of_module(text).split(":")) == 2
-    assert essence.imports(text) == frozenset()
+    assert len(modulecode.digest(text).split(":")) == 2
+    assert modulecode.imports(text) == frozenset()
 
 
 def test_what_runs_in_a_module_is_told_by_its_code_even_if_that_reads_its_own_text() -> None:
     text = "def shown():\n    return inspect.getsource(shown) * 2\ndef other():\n    return 1\n"
-    words, digest = essence.run_by(text, {"shown"}, imported=False)
+    words, digest = modulecode.run_by(text, {"shown"}, imported=False)
     assert {"getsource", "shown"} <= words
-    assert digest != essence.run_by(text.replace("2", "3"), {"shown"}, imported=False)[1]
-    assert digest == essence.run_by(text.replace("1", "3"), {"shown"}, imported=False)[1]
-    assert essence.run_by(text, {"neither"}, imported=False) == (frozenset(), "")
+    assert digest != modulecode.run_by(text.replace("2", "3"), {"shown"}, imported=False)[1]
+    assert digest == modulecode.run_by(text.replace("1", "3"), {"shown"}, imported=False)[1]
+    assert modulecode.run_by(text, {"neither"}, imported=False) == (frozenset(), "")

@@ -39,6 +39,7 @@ from ckpt_magic.values import (
     effects,
     essence,
     fingerprint,
+    modulecode,
     outlines,
     owners,
     reaching,
@@ -127,7 +128,7 @@ class Evidence:
     def opens(self, modules: Iterable[str], words: Set[str]) -> str:
         """A word of what code with these words calls in these modules, and that may give another value each time."""
         texts = [text for name in modules if (text := self.modules.text(name))]
-        return next(filter(varying.may_vary, sorted(essence.all_words_called(texts, words))), "")
+        return next(filter(varying.may_vary, sorted(modulecode.all_words_called(texts, words))), "")
 
     # -- before a step --------------------------------------------------------------------------------------
 

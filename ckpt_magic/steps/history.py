@@ -15,7 +15,7 @@ from typing import Any, Final
 from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.values import essence, holding, origins, varying
+from ckpt_magic.values import holding, modulecode, origins, varying
 from ckpt_magic.values.effects import OWN
 from ckpt_magic.values.origins import Origin, Past
 from ckpt_magic.values.statements import Statement, Step
@@ -144,10 +144,10 @@ class History:
         """The words that make a value vary, those of own modules too; none if that is more than what is seen."""
         own = self._modules.own(origin.imports)
         texts = own.values()
-        called = filter(varying.may_vary, essence.all_words_called(texts, origin.words))
-        named = {word for text in texts for word in essence.defined_in(text)}  # what they do is told by what they call
+        called = filter(varying.may_vary, modulecode.all_words_called(texts, origin.words))
+        named = set[str]().union(*map(modulecode.defined_in, texts))  # what they do is told by what they call
         varies = origin.varies.union(called) - {word for word in named if not any(f".{word}" in text for text in texts)}
-        every = origin.imports.union(*map(essence.imports, texts))
+        every = origin.imports.union(*map(modulecode.imports, texts))
         imports = {name for name in every if name and name[0] != "." and name.partition(".")[0] not in own}
         return varies if varying.reads_only(varies, imports, (*origin.texts, *texts)) else frozenset()
 

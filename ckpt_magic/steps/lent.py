@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Set
 
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.values import essence
+from ckpt_magic.values import modulecode
 from ckpt_magic.values.standins import StandIns
 from ckpt_magic.values.statements import Lent
 
@@ -40,8 +40,8 @@ class Lender:
         called, count = frozenset(words), -1
         while len(called) != count:
             count = len(called)
-            called = called.union(*(essence.words_called(text, called) for text in self._texts.values()))
-        parts = [essence.run_by(text, called, imported=name in new) for name, text in sorted(self._texts.items())]
+            called = called.union(*(modulecode.words_called(text, called) for text in self._texts.values()))
+        parts = [modulecode.run_by(text, called, imported=name in new) for name, text in sorted(self._texts.items())]
         digest = hashlib.blake2b(" ".join(one for _, one in parts).encode(), digest_size=8)
         return Lent(frozenset[str]().union(*(found for found, _ in parts)), digest.hexdigest())
 

@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
-from ckpt_magic.values import essence, owned, owners, vocabulary
+from ckpt_magic.values import modulecode, owned, owners, vocabulary
 
 FAR: Final = ("codecs", "copyreg")
 """Modules that hold what works on code which never names them."""
@@ -76,12 +76,12 @@ class Modules:
         known = self._loaded.get(name)
         if known is None or known.text is None or name not in sys.modules:
             return None
-        return essence.of_module(known.text)
+        return modulecode.digest(known.text)
 
     def of_file(self, path: str | os.PathLike[str]) -> str | None:
         """Digest of the text of a module as its file is now; None if it cannot be read."""
         text = self._text(path)
-        return None if text is None else essence.of_module(text)
+        return None if text is None else modulecode.digest(text)
 
     def found(self, name: str) -> str | None:
         """Path of the file that an import of this module would load now; None if there is none."""
@@ -139,7 +139,7 @@ class Modules:
             text = self._text(path) if path is not None and owned.is_own_file(path) else None
             if path is not None and text is not None:
                 found[name] = text
-                todo += [name.rpartition(".")[0], *_absolute(self._package(name), essence.imports(text))]
+                todo += [name.rpartition(".")[0], *_absolute(self._package(name), modulecode.imports(text))]
         return found
 
     def acts_on(self, name: str, own: Container[str], libraries: Set[str], *, is_called: bool = False) -> bool:
@@ -150,7 +150,7 @@ class Modules:
         What libraries keep otherwise, options, items or generators, is told by its values.
         """
         text = (self._loaded[name].text or "") if name in self._loaded else self.text(name)
-        at_import, ever, more = essence.acts_on(text)
+        at_import, ever, more = modulecode.acts_on(text)
         if not more:
             return False
         package, sets = self._package(name), ever if is_called else at_import
@@ -191,7 +191,7 @@ class Modules:
         keys, paths, unclear = set[str](), list[str](), list[str]()
         for name, file in behind.items():
             text, when = self._text(file), "is called above" if name in called else "is imported"
-            asked = essence.AtImport() if text is None else _asked(text, called=name in called)
+            asked = modulecode.AtImport() if text is None else _asked(text, called=name in called)
             keys |= asked.keys
             texts = asked.texts | called.get(name, frozenset())
             if asked.opens:
@@ -230,7 +230,7 @@ class Modules:
 
     def reaches_the_notebook(self, name: str) -> bool:
         """Whether a module may read variables of the notebook by their names."""
-        return essence.reaches_the_notebook(self.text(name))
+        return modulecode.reaches_the_notebook(self.text(name))
 
     def importers(self, names: Iterable[str]) -> dict[str, list[str]]:
         """For each of these modules it and, if it is the user's own, all of them that lead to it."""
@@ -267,7 +267,7 @@ class Modules:
 
     def imports(self, name: str) -> frozenset[str]:
         """What the text of a module imports; relative names begin with dots."""
-        return essence.imports(self.text(name))
+        return modulecode.imports(self.text(name))
 
     def words(self, name: str) -> frozenset[str]:
         """The words in the text of a module."""
@@ -296,7 +296,7 @@ class Modules:
 
 
 _cached: Final = functools.lru_cache(maxsize=1024)  # scripts run many pipelines over the same modules
-_asked: Final = _cached(essence.at_import)
+_asked: Final = _cached(modulecode.at_import)
 
 
 @_cached

@@ -42,7 +42,7 @@ from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.unheard import HeldBack
-from ckpt_magic.values import ambient, delta, essence, fingerprint, owners, reaching, sharing, source, syntax
+from ckpt_magic.values import ambient, delta, fingerprint, modulecode, owners, reaching, sharing, source, syntax
 from ckpt_magic.values.forms import Token
 
 CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]
@@ -298,9 +298,9 @@ class Session(Kernel):
         self.evidence.texts.met(tree)
         found = self.watch.cell_begins(tree)
         own = [] if found is None else [*self._own_code(found[0], found[1]).values()]
-        self.watch.enters(self.around.cell_begins(tree, found, self.places, map(essence.words_of_module, own)))
+        self.watch.enters(self.around.cell_begins(tree, found, self.places, map(modulecode.words, own)))
         self.end_reading()
-        words = None if found is None else found[2].read.union(*(essence.words_of_module(text).read for text in own))
+        words = None if found is None else found[2].read.union(*(modulecode.words(text).read for text in own))
         self._reading = self.evidence.cell_begins(words), time.time_ns(), words
 
     def cell_ends(self, *, failed: bool = False, text: str | None = None) -> list[Advice]:
@@ -358,7 +358,7 @@ class Session(Kernel):
             return found
         names = source.names(cell)
         texts = self._own_code(names, reaching.reachable(names.reads, self.namespace))
-        return " ".join([found, *(essence.of_module(text) for _, text in sorted(texts.items()))])
+        return " ".join([found, *(modulecode.digest(text) for _, text in sorted(texts.items()))])
 
     def _seeds(self, code: ast.Module | str, names: source.Names) -> bool:
         """Whether code seems to set the state of a random generator, itself or by a module of the user's own."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Look
-from ckpt_magic.values import essence
+from ckpt_magic.values import modulecode
 
 PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore", "read_html"})
 _READER_STARTS: Final = ("read_", "scan_")
@@ -63,7 +63,7 @@ def readers(look: Look, behind: Collection[str], modules: Modules) -> list[str]:
     words = {*look.words}
     for _ in behind:  # as many rounds as modules may call each other
         count = len(words)
-        words = words.union(*(essence.words_reached(modules.text(name), words) for name in behind))
+        words = words.union(*(modulecode.words_reached(modules.text(name), words) for name in behind))
         if len(words) == count:
             break
     imported = set[str]().union(*map(modules.imports, behind))

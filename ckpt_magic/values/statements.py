@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 
-from ckpt_magic.values import changing, effects, essence, source, syntax, transformed, vocabulary
+from ckpt_magic.values import changing, effects, essence, modulecode, source, syntax, transformed, vocabulary
 from ckpt_magic.values.standins import StandIns
 from ckpt_magic.values.varying import called_at_once, may_vary, varying_words
 
@@ -227,7 +227,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         borrowed=frozenset(changing.borrowed(inside, told)),
         kept=frozenset(changing.kept(inside, told)) - local,
         lends=is_definition and not told.lending.isdisjoint(names.binds),
-        taken={one: essence.of_module(told.texts[one]) for one in changing.taken(node, inside, told)},
+        taken={one: modulecode.digest(told.texts[one]) for one in changing.taken(node, inside, told)},
         imports=names.imports,
         anything=names.dynamic or not spoken.isdisjoint(_IMPORTING) or is_own,
         opens=opens,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.files.store import Store
-from ckpt_magic.values import batches, delta, fingerprint
+from ckpt_magic.values import batches, delta, looking
 from tests.kernels import Kernel
 
 MADE = "\n".join(f"v{k} = [{k}, 'x', [1]]" for k in range(12))
@@ -69,7 +69,7 @@ def test_a_change_among_many_small_values_is_found(kernel: Kernel, change: str) 
     assert {name for name in found if name[0] in "vb"} == expected
     looks = kernel.session.watch.last.looks
     for name in looks.keys() & expected:
-        alone = fingerprint.look(kernel.names[name], kernel.names, kernel.session.makers)
+        alone = looking.look(kernel.names[name], kernel.names, kernel.session.makers)
         assert looks[name].digest == alone.digest
     if len(expected) == 2:
         assert any(expected == set(names) for names in kernel.session.watch.last.links.objects), "what they share"

@@ -23,8 +23,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ckpt_magic.values import canonical, fingerprint, pickling, references, sharing
-from ckpt_magic.values.fingerprint import Look, look, look_at_all
+from ckpt_magic.values import canonical, looking, pickling, references, sharing
+from ckpt_magic.values.fingerprint import Look
+from ckpt_magic.values.looking import look, look_at_all
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.placeholder import make_placeholder
 from ckpt_magic.values.seen import Seen
@@ -437,7 +438,7 @@ def test_deep_nesting_is_lost_with_a_reason() -> None:
 def test_deep_nesting_does_not_kill_a_kernel_whose_user_raised_the_limit() -> None:
     code = (
         "import sys; sys.setrecursionlimit(10**7)\n"
-        "from ckpt_magic.values.fingerprint import look\n"
+        "from ckpt_magic.values.looking import look\n"
         "deep = []\nfor _ in range(10**6): deep = [deep]\n"
         "print(look(deep, {}).why, sys.getrecursionlimit(), flush=True)\nimport os; os._exit(0)"
     )
@@ -596,7 +597,7 @@ class Lazy:
 
 def test_the_first_look_sees_what_it_makes() -> None:
     value = Lazy()
-    assert fingerprint.look(value, {}).digest == fingerprint.look(value, {}).digest
+    assert looking.look(value, {}).digest == looking.look(value, {}).digest
 
 
 def test_what_is_large_deep_or_unknown_has_no_fingerprint() -> None:
@@ -648,11 +649,11 @@ def test_what_pandas_notes_while_it_is_read_is_no_change() -> None:
     pd = pytest.importorskip("pandas")
     parts = pd.DataFrame({"year": [2013, 2013], "month": [1, 1], "day": [1, 2]})
     frame = pd.DataFrame({"day": pd.to_datetime(parts), "late": [True, False]})
-    before = fingerprint.look(frame, {}).digest
+    before = looking.look(frame, {}).digest
     frame.groupby("day")["late"].mean(), frame["day"].dt.year, frame["day"].array.unit
-    assert fingerprint.look(frame, {}).digest == before
+    assert looking.look(frame, {}).digest == before
     frame["day"] += pd.Timedelta("1D")
-    assert fingerprint.look(frame, {}).digest != before
+    assert looking.look(frame, {}).digest != before
 
 
 def test_bits_that_say_of_each_arrow_element_that_it_is_there_count_only_when_one_is_not() -> None:
@@ -664,7 +665,7 @@ def test_bits_that_say_of_each_arrow_element_that_it_is_there_count_only_when_on
         buffers = [None if bits is None else pa.py_buffer(bits), numbers]
         array = pa.Array.from_buffers(pa.float64(), length, buffers, offset=offset)
         assert array.null_count >= 0  # counted now, and never again
-        return fingerprint.look(array, {}).digest
+        return looking.look(array, {}).digest
 
     full, other = np.full(3, 255, np.uint8), np.full(3, 255, np.uint8)
     other[2] = 0b1111  # of what comes after the last element nothing is read
@@ -672,20 +673,20 @@ def test_bits_that_say_of_each_arrow_element_that_it_is_there_count_only_when_on
     assert digest(full[:2], 7, 5) == digest(None, 7, 5) != digest(None, 7)
     array = pa.Array.from_buffers(pa.float64(), 19, [pa.py_buffer(full), numbers])
     assert array.null_count == 0
-    before = fingerprint.look(array, {}).digest
+    before = looking.look(array, {}).digest
     full[2] = 0b11
-    assert fingerprint.look(array, {}).digest not in (before, digest(None))
+    assert looking.look(array, {}).digest not in (before, digest(None))
     other[0] = 254
     assert digest(other) != digest(None)
     nested = pa.array([[1.0], [2.0, 3.0]])
-    assert fingerprint.look(pickle.loads(pickle.dumps(nested)), {}).digest == fingerprint.look(nested, {}).digest
+    assert looking.look(pickle.loads(pickle.dumps(nested)), {}).digest == looking.look(nested, {}).digest
 
 
 def test_the_type_of_restored_texts_is_that_of_others() -> None:
     pd = pytest.importorskip("pandas")
     made = pd.DataFrame({"a": ["x"]}), pd.Series(["y"])
     restored = pickle.loads(pickle.dumps(made[0])), made[1]
-    assert fingerprint.look(made, {}).digest == fingerprint.look(restored, {}).digest
+    assert looking.look(made, {}).digest == looking.look(restored, {}).digest
 
 
 def test_a_figure_is_what_it_shows_whatever_was_built_on_its_transforms_and_is_gone() -> None:
@@ -694,12 +695,12 @@ def test_a_figure_is_what_it_shows_whatever_was_built_on_its_transforms_and_is_g
     transforms = pytest.importorskip("matplotlib.transforms")
     figure, axes = pyplot.subplots()
     pyplot.close(figure)
-    before = fingerprint.look(figure, {}).digest
+    before = looking.look(figure, {}).digest
     built = [transforms.ScaledTranslation(1, 1, figure.dpi_scale_trans) + axes.transData for _ in range(3)]
 
-    assert fingerprint.look(figure, {}).digest == before
+    assert looking.look(figure, {}).digest == before
     axes.set_title("other")
-    assert fingerprint.look(figure, {}).digest != before
+    assert looking.look(figure, {}).digest != before
     del built
 
 
@@ -829,7 +830,7 @@ def test_a_function_of_numba_is_told_by_what_it_is_made_of() -> None:
 
 def test_a_look_gives_a_partial_no_attributes() -> None:
     inner = functools.partial(max, 1)
-    assert fingerprint.look(inner, {}).digest is not None
+    assert looking.look(inner, {}).digest is not None
     assert functools.partial(inner, 2).func is max, "one that has none is made part of another one"
 
 

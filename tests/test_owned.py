@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ckpt_magic.values import delta, fingerprint, owned
+from ckpt_magic.values import delta, looking, owned
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
 
@@ -31,7 +31,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def paths_of(value: Any) -> set[str]:
     """What a look at a value meets by its name."""
-    return set(map(owned.text, fingerprint.look(value, {}).owned))
+    return set(map(owned.text, looking.look(value, {}).owned))
 
 
 def test_attributes_of_modules_classes_and_instances_are_found(library: Any) -> None:
@@ -80,7 +80,7 @@ def test_it_ties_no_names_and_its_content_counts(library: Any) -> None:
 
 def test_which_of_them_a_value_holds_and_where_counts(library: Any) -> None:
     looks = [
-        fingerprint.look(value, {}).digest
+        looking.look(value, {}).digest
         for value in (
             [library.Base.registry, library.thing.parts],
             [library.thing.parts, library.Base.registry],
@@ -93,7 +93,7 @@ def test_which_of_them_a_value_holds_and_where_counts(library: Any) -> None:
 
 def test_what_only_another_of_them_holds_is_not_met(library: Any) -> None:
     value = [library.thing]  # which holds its parts
-    before = fingerprint.look(value, {})
+    before = looking.look(value, {})
     assert before.owned.keys() == {("a_library", "thing")}
     assert before.met.keys() == {identity(value)}
 
@@ -129,7 +129,7 @@ def test_the_order_of_a_set_is_none_of_its_content(library: Any, kind: type) -> 
     path, digests = ("a_library", "marks"), []
     for numbers in [(0, 8), (8, 0), (0, 16)]:
         library.marks = set(map(kind, numbers))
-        digests.append(fingerprint.library_digest(path, {}))
+        digests.append(looking.library_digest(path, {}))
     assert digests[0] == digests[1] != digests[2]
 
 

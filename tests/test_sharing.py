@@ -10,14 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ckpt_magic.values import fingerprint, sharing
+from ckpt_magic.values import looking, sharing
 from ckpt_magic.values.sharing import Links
 from tests.work import calls
 
 
 def linked(names: dict[str, Any]) -> Links:
     """Look at the names and find their links."""
-    return sharing.links(fingerprint.look_at_all(names, {}), {})
+    return sharing.links(looking.look_at_all(names, {}), {})
 
 
 def groups(names: dict[str, Any]) -> list[list[str]]:
@@ -27,7 +27,7 @@ def groups(names: dict[str, Any]) -> list[list[str]]:
 
 def planned(names: dict[str, Any]) -> tuple[list[Any], dict[int, str]]:
     """The plan for arrays over one buffer."""
-    return sharing.views(fingerprint.look_at_all(names, {}).values())
+    return sharing.views(looking.look_at_all(names, {}).values())
 
 
 def test_names_that_share_nothing_have_no_links() -> None:
@@ -221,7 +221,7 @@ def test_an_owner_is_found_for_views_of_a_base_without_a_name() -> None:
 
 def test_many_shared_objects_cost_a_few_calls_each() -> None:
     items: list[Any] = [[i] for i in range(100_000)]
-    looks = fingerprint.look_at_all({"a": items, "b": list(items), "c": [items]}, {})
+    looks = looking.look_at_all({"a": items, "b": list(items), "c": [items]}, {})
     assert sum(map(len, sharing.links(looks, {}).objects.values())) == 100_001
     assert calls(lambda: sharing.links(looks, {})) < 3 * 100_000
 
@@ -229,7 +229,7 @@ def test_many_shared_objects_cost_a_few_calls_each() -> None:
 def test_a_thousand_names_for_one_object_are_not_taken_in_pairs() -> None:
     one = [1]
     names = {f"v{i}": [one] for i in range(1000)}
-    looks = fingerprint.look_at_all(names, {})
+    looks = looking.look_at_all(names, {})
 
     def find() -> None:
         found = sharing.links(looks, {})

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.files.store import Store
-from ckpt_magic.values import canonical, fingerprint, holders, pages, trees
+from ckpt_magic.values import canonical, fingerprint, holders, looking, pages, trees
 from tests.kernels import Kernel
 
 MADE = "big = [[i] for i in range(300)]"
@@ -390,7 +390,7 @@ def test_what_an_unmarked_cell_changed_is_looked_at(kernel: Kernel) -> None:
     assert is_skipped(kernel)
     kernel.cell("big.append(1)")
     kernel.step(3, "x = 2")
-    assert kernel.session.watch._last.looks["big"].digest == fingerprint.look(kernel.names["big"], {}).digest
+    assert kernel.session.watch._last.looks["big"].digest == looking.look(kernel.names["big"], {}).digest
     assert kernel.plan is not None
     assert "big" not in kernel.session.registry.pipeline(kernel.plan.key).producers
 
@@ -567,7 +567,7 @@ def test_a_large_buffer_that_nobody_else_holds_is_not_asked_after(
     assert stored(kernel, 3) == {"y": 3}
     kernel.step(4, change)
     assert list(stored(kernel, 4)) == ["big"]
-    assert kernel.session.watch.last.looks["big"].digest == fingerprint.look(kernel.names["big"], {}).digest
+    assert kernel.session.watch.last.looks["big"].digest == looking.look(kernel.names["big"], {}).digest
     kernel.cell(change.replace("7", "8"))
     kernel.step(5, "n = len(big)")
     assert kernel.plan is not None
@@ -626,7 +626,7 @@ def test_what_was_restored_has_the_digests_of_what_was_saved(tmp_path: Path) -> 
     assert kernel.plan is not None
     assert kernel.plan.before is not None
     look = kernel.plan.before.state.looks["big"]
-    assert look.digest == fingerprint.look(kernel.names["big"], {}).digest
+    assert look.digest == looking.look(kernel.names["big"], {}).digest
     assert all(content.is_read for content in look.contents)
 
 
@@ -760,9 +760,9 @@ def test_a_change_of_a_figure_through_something_else_is_found(figures: Kernel, w
     for cell in before:
         figures.cell(cell)
     figures.step(2, "x = 2")
-    was = fingerprint.look(figures.names["fig"], figures.names).digest
+    was = looking.look(figures.names["fig"], figures.names).digest
     figures.step(3, step)
-    assert fingerprint.look(figures.names["fig"], figures.names).digest != was, "the case changes nothing"
+    assert looking.look(figures.names["fig"], figures.names).digest != was, "the case changes nothing"
     assert "fig" in stored(figures, 3)
 
 

@@ -17,8 +17,8 @@ import pytest
 
 from ckpt_magic.values import trees
 from ckpt_magic.values.delta import repeated
-from ckpt_magic.values.fingerprint import look, look_at_all
 from ckpt_magic.values.instances import has_attributes_alone
+from ckpt_magic.values.looking import look, look_at_all
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickling import Contents, write
 from ckpt_magic.values.seen import Objects

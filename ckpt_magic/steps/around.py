@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, use_of_tree
-from ckpt_magic.values import ambient, canonical, encoding, fingerprint, options, owned, places, reaching, spots, syntax
+from ckpt_magic.values import ambient, canonical, encoding, looking, options, owned, places, reaching, spots, syntax
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
 from ckpt_magic.values.source import Names
@@ -362,7 +362,7 @@ class Around:
         if origin == PLACE:
             value = spots.read(name)
             if type(value) in _FUNCTIONS:  # what they use is among the evidence of the steps that may read the part
-                return fingerprint.look(value, self._namespace).digest
+                return looking.look(value, self._namespace).digest
             return "absent" if value is ABSENT else _print(name, value)
         first = ambient.value(self._first, origin, name)
         try:

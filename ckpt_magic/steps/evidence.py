@@ -39,6 +39,7 @@ from ckpt_magic.values import (
     effects,
     essence,
     fingerprint,
+    looking,
     modulecode,
     outlines,
     owners,
@@ -610,7 +611,7 @@ class Evidence:
         small = canonical.fingerprint(value)
         if small is not None:
             return small
-        return fingerprint.look(value, self._main, self._makers).digest
+        return looking.look(value, self._main, self._makers).digest
 
     def _key(self, call: StepCall, text: str) -> str:
         """Digest of the value of a `--key` expression."""

@@ -20,8 +20,8 @@ from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import (
     canonical,
     delta,
-    fingerprint,
     holding,
+    looking,
     outlines,
     owned,
     references,
@@ -142,7 +142,7 @@ class Fitting:
                 n: now for n, then in meta["definitions"].items() if (now := self._defined(n, then)) is not None
             },
             before={
-                name: fingerprint.look(kernel.namespace[name], kernel.main, kernel.makers).digest
+                name: looking.look(kernel.namespace[name], kernel.main, kernel.makers).digest
                 for name, then in meta["before"].items()
                 if name in here
                 and not (then is None and name in meta["seen"])  # it is told by its code, as what is read

@@ -29,7 +29,7 @@ from ckpt_magic.values import (
     vocabulary,
 )
 from ckpt_magic.values.canonical import fingerprint
-from ckpt_magic.values.fingerprint import look
+from ckpt_magic.values.looking import look
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import Seen

@@ -14,7 +14,7 @@ from ckpt_magic.steps.failures import FailedRun
 from ckpt_magic.steps.plan import Loaded
 from ckpt_magic.steps.registry import PipelineKey, StepRecord
 from ckpt_magic.steps.session import Session
-from ckpt_magic.values import fingerprint
+from ckpt_magic.values import looking
 from ckpt_magic.values.forms import Token
 
 
@@ -137,8 +137,8 @@ def _refuse_to_overwrite(session: Session, key: PipelineKey, loads: Sequence[Loa
 def _equal(session: Session, mine: Any, other: Any) -> bool:
     if mine is other:
         return True
-    digest = fingerprint.look(mine, session.main).digest
-    return digest is not None and digest == fingerprint.look(other, session.main).digest
+    digest = looking.look(mine, session.main).digest
+    return digest is not None and digest == looking.look(other, session.main).digest
 
 
 _GONE = object()  # what a push would delete, or bind to a placeholder

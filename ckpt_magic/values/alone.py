@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import collector, figures, fingerprint, holders, references, sharing
+from ckpt_magic.values import collector, figures, fingerprint, holders, looking, references, sharing
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.delta import State
 from ckpt_magic.values.makers import Makers
@@ -97,7 +97,7 @@ class Closed:
         """Whether no name of the group has to be looked at, and nobody changed what is open to others."""
         if not all(name in known and known[name].closed is self for name in self.idents):
             return False
-        return self.content.equals(fingerprint.look([*self.opening, *self.definitions], namespace, makers))
+        return self.content.equals(looking.look([*self.opening, *self.definitions], namespace, makers))
 
     def is_met(self, looks: Iterable[Seen], batches: Iterable[Batch], values: Mapping[str, Any]) -> bool:
         """Whether other names hold some of what is open, by themselves or in batches."""
@@ -141,7 +141,7 @@ class Surroundings:
     ) -> Closed | None:
         """Look at what others can get at; None if it cannot be compared, or takes more than what is known of it."""
         definitions = list(definitions)
-        content = fingerprint.look([*opening, *definitions], self.spaces[0], self.makers)
+        content = looking.look([*opening, *definitions], self.spaces[0], self.makers)
         if (
             not content.is_comparable
             or content.owned

@@ -62,8 +62,8 @@ from ckpt_magic.values import (
     batches,
     collector,
     figures,
-    fingerprint,
     generators,
+    looking,
     makers,
     owned,
     references,
@@ -229,7 +229,7 @@ def look(
     """
     if pages is not None:
         pages.guard()
-    with collector.off(), generators.kept(), fingerprint.looking(namespace, pages, makers) as looking:
+    with collector.off(), generators.kept(), looking.looking(namespace, pages, makers) as look_at:
         known = {name: seen for name, seen in (known or {}).items() if name in names}
         if last is not None:
             known = {**_named(last.looks, names), **known}
@@ -240,7 +240,7 @@ def look(
             known = {name: seen for name, seen in known.items() if seen.closed not in fallen}
             small = {name: last.looks[name] for batch in taken for name in batch.names} if last is not None else {}
             looks = {**known, **small, **found}
-            found |= looking({name: value for name, value in names.items() if name not in looks})
+            found |= look_at({name: value for name, value in names.items() if name not in looks})
             fresh = [*found.values(), *(seen for seen in known.values() if not seen.alone)]
             tied = batches.tied_outside(taken, names, fresh, sharing.Ties(namespace)) if taken else []
             taken = [batch for batch in taken if batch not in tied]
@@ -398,7 +398,7 @@ def differs_here(rows: Iterable[tuple[owned.Path, str]], namespace: dict[str, An
     """Which object of a library does not hold what it held when a step was saved (`Delta.owned`); empty if all do."""
     for path, digest in rows:
         obj = owned.at(path)
-        if obj is None or (digest and digest != fingerprint.library_digest(path, namespace)):
+        if obj is None or (digest and digest != looking.library_digest(path, namespace)):
             return owned.text(path)
     return ""
 

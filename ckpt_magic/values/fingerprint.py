@@ -1,15 +1,14 @@
 """Digests of values: what a value *is*, in a form that two looks at it can compare.
 
 A `Look` is one pass of the C pickler over one value. It writes nothing: the stream is hashed, and on the way
-every object and every array that the value reaches is noted, for `sharing`. `canonical` makes the other kind of digest,
-for small values only.
+every object and every array that the value reaches is noted, for `sharing`. `looking` makes several; `canonical` makes
+the other kind of digest, for small values only.
 """
 
 from __future__ import annotations
 
 import abc
 import contextlib
-import copy
 import enum
 import functools
 import io
@@ -17,8 +16,8 @@ import itertools
 import pickle
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import (
@@ -36,237 +35,25 @@ from ckpt_magic.values import (
     trees,
 )
 from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
-from ckpt_magic.values.canonical import SMALL, atom_bytes, fingerprint
 from ckpt_magic.values.entering import reachable
 from ckpt_magic.values.forms import PROTOCOL, Token
 from ckpt_magic.values.gathered import Gathered, arrow_array, contiguous, is_scattered, pieces
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.marks import mark_of_times, marks_of_scalars, of_pandas, sorter
 from ckpt_magic.values.memory import identity, is_writeable, place_of
-from ckpt_magic.values.pages import LARGE, Content, Contents, Pages, hash_at_once, new_hash
+from ckpt_magic.values.pages import LARGE, Content, Contents, new_hash
 from ckpt_magic.values.parts import DERIVED_BY_PYDANTIC, annotated, annotation_texts, beside_digest, is_taken_from
 from ckpt_magic.values.pickler import ValuePickler
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import ARROW, POLARS, Objects, Seen, Span
 
-Key = TypeVar("Key")
 MANY = 10_000  # references, and
 MUCH = 1 << 25  # bytes outside of buffers; a value with more takes longer to look at than to find out who holds it
 
 
-def look(value: Any, namespace: dict[str, Any], makers: Makers | None = None) -> Seen:
-    """Look once at `value`; nothing is written and nothing is changed.
-
-    Parameters
-    ----------
-    value
-        Any object. What it reaches is read in full, large buffers at the speed of memory.
-    namespace
-        The globals of the notebook's functions: they are referred to, never entered.
-    makers
-        Tells who made the notebook's definitions; without it only their code counts.
-    """
-    return look_at_all({"": value}, namespace, makers=makers)[""]
-
-
-def look_at_all(
-    values: Mapping[Key, Any],
-    namespace: dict[str, Any],
-    pages: Pages | None = None,
-    makers: Makers | None = None,
-) -> dict[Key, Seen]:
-    """Look once at each value, as `look` does; what they have in common is prepared once.
-
-    Parameters
-    ----------
-    values
-        By name.
-    namespace
-        As for `look`.
-    pages
-        What is known of large buffers. With it they are not read yet: `Pages.keep` or a digest asked for does that,
-        before `forget`.
-    makers
-        As for `look`.
-    """
-    with looking(namespace, pages, makers) as looks:
-        return looks(values)
-
-
-@contextlib.contextmanager
-def looking(
-    namespace: dict[str, Any], pages: Pages | None = None, makers: Makers | None = None
-) -> Iterator[Callable[[Mapping[Key, Any]], dict[Key, Seen]]]:
-    """Prepare `look_at_all` for several calls: gives a function of the values alone."""
-    passes = _Passes(namespace, pages, makers)
-    limit = sys.getrecursionlimit()
-    if limit > _DEEPEST:  # a user who raised it must not have the C stack overflow in the pickler
-        sys.setrecursionlimit(_DEEPEST)
-    try:
-        yield passes.look
-    finally:
-        passes.close()
-        sys.setrecursionlimit(limit)
-
-
-class _Passes:
-    """The pickler of several looks."""
-
-    def __init__(self, namespace: dict[str, Any], pages: Pages | None, makers: Makers | None) -> None:
-        self._namespace, self._makers = namespace, makers
-        self._contents = None if pages is None else Contents(pages)
-        self._pickler: Look | None = None
-        self._libraries = _Libraries()
-        self._figures: dict[int, tuple[Seen, pickle.Pickler]] = {}
-
-    def look(self, values: Mapping[Key, Any]) -> dict[Key, Seen]:
-        """Look once at each value."""
-        found = {}
-        for name, value in values.items():
-            kind = type(value)
-            if kind in ATOMS:
-                found[name] = seen = Seen(value, _atom_digest(value))
-                seen.is_small = kind in _PLAIN and (kind is not str or len(value) < SMALL)
-            elif (figure := figures.behind(value)) is not None:
-                found[name] = self._look_before(figure, value)
-            else:
-                found[name] = self._look(value)
-        return found
-
-    def _look(self, value: Any, after: pickle.Pickler | None = None, memo: pickle.Pickler | None = None) -> Seen:
-        pickler = self._pickler
-        if pickler is None:
-            pickler = self._pickler = Look(self._namespace, self._contents, self._makers)
-        if after is not None:
-            pickler.memo = after.memo
-        seen = found = pickler.look(value, memo)
-        if after is None and seen.among(self._libraries.paths.keys()):
-            found = _look_beside(value, pickler, seen, self._libraries, memo)
-        if not seen.is_comparable:
-            self._let_go()  # where it stopped, nobody knows
-        return found
-
-    def _look_before(self, figure: Any, value: Any) -> Seen:
-        """Look at a value that leads into all of a figure, as every part of it does: at the figure itself once.
-
-        The pickler believes that it wrote the figure before, and says only which parts of it it met.
-        """
-        if identity(figure) not in self._figures:
-            memo = pickle.Pickler(io.BytesIO())
-            self._figures[identity(figure)] = self._look(figure, memo=memo), memo
-            self._figures[identity(figure)][0].is_figure = True
-        whole, memo = self._figures[identity(figure)]
-        if value is figure:
-            return copy.copy(whole)  # which is that of one name
-        if whole.is_comparable:
-            seen = self._look(value, memo)
-            if seen.is_comparable and seen.among(self._libraries.paths.keys()) <= whole.met.keys():
-                seen.is_figure = not seen.among(figures.settings().keys())
-                seen.add(whole)
-                return seen
-        return self._look(value)
-
-    def _let_go(self) -> None:
-        if self._pickler is not None:
-            self._pickler.close()
-            self._pickler = None
-
-    def close(self) -> None:
-        """Let go of all that was met."""
-        self._let_go()
-        self._figures.clear()
-
-
-def _look_beside(
-    value: Any,
-    look: Look,
-    seen: Seen,
-    libraries: _Libraries,
-    memo: pickle.Pickler | None = None,
-    *,
-    inside: bool = False,
-) -> Seen:
-    """Look again at a value that reaches what libraries own, which stays beside it: it is met by its name.
-
-    What the library holds there counts as content all the same. `inside` means that `value` is owned itself, and
-    that its own content is asked for.
-    """
-    paths = {}
-    for ident in seen.among(libraries.paths.keys()):
-        path, obj = libraries.paths[ident], seen.met[ident]
-        if (obj is value) if inside else (obj is not value and owned.is_private(path)):
-            continue
-        if owned.at(path) is obj and vars(sys.modules[path[0]]) is not look.namespace:  # a script may be a module
-            paths[ident] = path
-    while paths:
-        with contextlib.closing(look.beside(paths)) as again:
-            found = again.look(value, memo)
-        if len(found.owned) == len(paths) or not found.is_comparable:
-            found.owned = {path: libraries.digest(path, look.namespace) for path in found.owned}
-            found.extend(found.owned)
-            return found
-        # the others are met only inside of these: what the value is must not depend on them
-        paths = {ident: path for ident, path in paths.items() if path in found.owned}
-    return seen
-
-
-class _Libraries:
-    """What libraries own, and digests of it, found when asked for.
-
-    Objects may hold one another, in circles. What is found of one does not depend on what was asked for before: each is
-    looked at as if it were the first of its circle, and what was found of the others meanwhile is forgotten.
-    """
-
-    def __init__(self) -> None:
-        self.paths = owned.known()
-        self._digests: dict[owned.Path, str | None] = {}
-        self._circles: dict[owned.Path, set[owned.Path]] = {}
-        self._meanwhile: dict[owned.Path, str | None] = {}
-        self._open: dict[owned.Path, int] = {}  # that are looked at now, each for the one before, and their places
-        self._first: dict[owned.Path, int] = {}  # for those of `meanwhile` the first place of what they lead to
-
-    def digest(self, path: owned.Path, namespace: dict[str, Any]) -> str | None:
-        if path in self._digests and self._circles.get(path, set()).isdisjoint(self._open):
-            return self._digests[path]
-        if path not in self._meanwhile:
-            self._find(path, namespace)
-        if path not in self._first:
-            return self._digests[path]
-        if self._open:
-            *_, holder = self._open
-            self._first[holder] = min(self._first[holder], self._first[path])
-        return self._meanwhile[path]
-
-    def _find(self, path: owned.Path, namespace: dict[str, Any]) -> None:
-        place = self._open[path] = self._first[path] = len(self._open)
-        self._meanwhile[path] = ""  # it may hold itself
-        if not owned.is_of_the_process(path):
-            obj = owned.at(path)
-            known = None if type(obj) is set else fingerprint(obj)  # which tells the order of numbers
-            self._meanwhile[path] = known or self._look(obj, namespace)
-        del self._open[path]
-        if self._first[path] == place:
-            self._digests[path] = self._meanwhile[path]
-            self._circles[path] = {one for one, first in self._first.items() if first >= place}
-            for one in self._circles[path]:
-                del self._first[one], self._meanwhile[one]
-
-    def _look(self, obj: Any, namespace: dict[str, Any]) -> str | None:
-        with contextlib.closing(_LookInside(namespace)) as look:
-            if type(obj) is not set:
-                return _look_beside(obj, look, look.look(obj), self, inside=True).digest
-            found = [look.look(one).digest for one in obj]  # in an order that is another one in each kernel
-        return None if None in found else hash_at_once(repr(sorted(map(str, found))).encode())
-
-
-def library_digest(path: owned.Path, namespace: dict[str, Any]) -> str | None:
-    """Digest of what an object holds that a library owns; None if it cannot be pickled."""
-    return _Libraries().digest(path, namespace)
-
-
 class Look(ValuePickler):
-    """Hashing passes over values; see `look`.
+    """Hashing passes over values; see `looking.look`.
 
     Parameters
     ----------
@@ -374,7 +161,7 @@ class Look(ValuePickler):
         many = len(held) + len(self._texts) > MANY
         if many or self._written > MUCH or seen.contents or self._is_of_part:
             seen.held = met if not self._beside else [one for one in met if identity(one) not in self._paths]
-        is_plain = len(met) < _FEW and not many and _PLAIN.issuperset(map(type, held))
+        is_plain = len(met) < _FEW and not many and PLAIN.issuperset(map(type, held))
         self._texts.clear()
         if memo is not None:
             memo.memo = self.memo
@@ -411,7 +198,7 @@ class Look(ValuePickler):
         seen.met = met
         if len(items) > MANY or self._written > MUCH:
             seen.held = containers
-        elif _PLAIN.issuperset(map(type, items)):
+        elif PLAIN.issuperset(map(type, items)):
             items.clear()  # they hold the containers as well
             seen.is_small = _are_unshared(containers)
         return seen
@@ -804,7 +591,7 @@ class _LookAtPart(Look):
         return None
 
 
-class _LookInside(Look):
+class LookInside(Look):
     """Looks at what libraries own, which is not written."""
 
     def _refuse_nameless(self, seen: Seen) -> None:
@@ -848,9 +635,8 @@ class _ArraysAsTheyAre(Arrays):
 
 
 _FIRST_PLACE = 1 << 31  # in the memory of a pickler: none that writes to this is used for so many objects
-_DEEPEST = 5000  # levels of nesting that the C stack of a main thread holds for sure
 _FEW = 100  # objects of a small value
-_PLAIN = frozenset({int, float, complex, str, bool, type(None), type(...), list, tuple, dict})
+PLAIN = frozenset({int, float, complex, str, bool, type(None), type(...), list, tuple, dict})
 _NOT_OF_THE_BODY = DERIVED_BY_PYDANTIC | frozenset(  # a schema of pydantic has the address of its class in it
     {"__dict__", "__weakref__", "__module__", "_abc_impl", "__slotnames__", "__pydantic_setattr_handlers__"}
 )
@@ -925,15 +711,6 @@ def reason(error: BaseException) -> str:
     """One line about why a value cannot be pickled."""
     text = " ".join(str(error).split())
     return text if isinstance(error, NotPicklableError) else f"{type(error).__name__}: {text}"
-
-
-def _atom_digest(value: Any) -> str:
-    name = type(value).__name__.encode()
-    if len(data := atom_bytes(value)) < SMALL:
-        return hash_at_once(name + data)
-    digest = new_hash(name)
-    digest.update(data)
-    return str(digest.hexdigest())
 
 
 def _bounds(interface: Mapping[str, Any], itemsize: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ckpt_magic.values import fingerprint, pickling, sharing
+from ckpt_magic.values import looking, pickling, sharing
 from ckpt_magic.values.pickling import Contents
 
 torch = pytest.importorskip("torch", reason="not run: torch is not installed")
@@ -29,7 +29,7 @@ class Chunks(io.BytesIO):
 
 def stored(**names: Any) -> tuple[dict[str, Any], Chunks]:
     """The names as a plain reader gets them, and the file."""
-    looks = fingerprint.look_at_all(names, names)
+    looks = looking.look_at_all(names, names)
     assert not [seen.why for seen in looks.values() if seen.digest is None]
     views, refused = sharing.views(looks.values())
     assert not refused
@@ -88,18 +88,18 @@ def test_gradients_hooks_and_attributes_come_back() -> None:
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_what_cannot_be_restored_exactly_is_named(make: Any, why: str) -> None:
-    seen = fingerprint.look(make(), {})
+    seen = looking.look(make(), {})
     assert seen.digest is None and why in seen.why
 
 
 def test_a_look_reads_a_tensor_once_and_notes_writes_through_all_its_views() -> None:
     t = torch.zeros(1 << 24)
     names = {"t": t, "last": t[-1:], "n": t.numpy()[:5]}
-    before = fingerprint.look_at_all(names, names)
+    before = looking.look_at_all(names, names)
     start = time.perf_counter()
-    fingerprint.look(t, names)
+    looking.look(t, names)
     assert time.perf_counter() - start < 0.5  # 64 MiB: milliseconds; copies and pickled storages take far more
     names["n"][0] = 1
-    after = fingerprint.look_at_all(names, names)
+    after = looking.look_at_all(names, names)
     assert [before[name].digest != after[name].digest for name in names] == [True, True, True]
     assert set(sharing.links(after, names).memory) == {("last", "t"), ("n", "t"), ("last", "n")}

@@ -217,6 +217,12 @@ def test_files_that_code_writes_are_told(code: str, files: str) -> None:
     assert {one for one in touched if one.startswith("<")} == {f"<files {name}>" for name in files.split()}
 
 
+def test_a_function_of_the_name_of_a_file_writes_nothing_into_it() -> None:
+    file, function, call = events("f = open('a.csv', 'w')", "def f(x): return x", "f(1)")
+    assert "<files a.csv>" in Past([file, call]).touched_at(1)
+    assert not Past([file, function, call]).touched_at(2)
+
+
 def test_a_random_state_that_is_given_is_no_chance() -> None:
     given, not_given = (events(f"a = split(x, {word}=1)")[-1].touches for word in ("random_state", "random"))
     assert CHANCE not in given and CHANCE in not_given

@@ -148,7 +148,7 @@ class Past:
                 self._shared.pop(name, None)
             lent = self.lent_by(event.holds)
             files = self._files_of(event.holds) | {one for one in event.touches if one.startswith(("<files", FIGURES))}
-            if not event.changes and (files or not event.binds.isdisjoint(self._files)):
+            if files or not event.binds.isdisjoint(self._files):
                 self._files |= dict.fromkeys(event.binds, files)
             self._mentioned |= event.binds | event.reads | lent
             note(self._binding, event.binds, at)

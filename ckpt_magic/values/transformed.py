@@ -51,8 +51,6 @@ def magic_code(magic: str, line: str, cell: Sequence[str]) -> tuple[str, str] | 
 def shell_call(node: ast.AST) -> tuple[str, list[str]] | None:
     """Return method and arguments of `get_ipython().method("...", ...)` as IPython writes it, else None."""
     match node:
-        case ast.Expr(value=ast.Call() as call):
-            return shell_call(call)
         case ast.Call(
             func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython"), args=[], keywords=[]), attr=method),
             args=args,
@@ -61,6 +59,8 @@ def shell_call(node: ast.AST) -> tuple[str, list[str]] | None:
             texts = [a.value for a in args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             wanted = {"run_line_magic": 2, "run_cell_magic": 3}.get(method, 1 if method in _SHELL_CALLS else 0)
             return (method, texts) if wanted == len(texts) == len(args) and wanted else None
+        case ast.Expr(value=ast.Call() as call):
+            return shell_call(call)
     return None
 
 

@@ -73,13 +73,12 @@ def varying_words(inside: Sequence[ast.AST], names: source.Names, stand_ins: Sta
     imported = {one.asname or one.name for node in inside if isinstance(node, _IMPORTS) for one in node.names}
     yield from filter(may_vary, (one.name for node in inside if isinstance(node, ast.ImportFrom) for one in node.names))
     called = {id(node.func) for node in inside if isinstance(node, ast.Call)}
-    is_only_set = uses_of_environ(inside) == {"set"}
     for node in inside:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and may_vary(word := node.attr):
-            if (word == "environ" and is_only_set) or (word == "run" and syntax.first_word(node) == "asyncio"):
-                continue
             base = syntax.first_word(node)
-            if word in given and base in stand_ins.foreign:
+            if (word == "run" and base == "asyncio") or (word in given and base in stand_ins.foreign):
+                continue
+            if word == "environ" and uses_of_environ(inside) == {"set"}:
                 continue
             of_value = base not in imported and (base in values or base not in names.reads)
             if (

@@ -250,7 +250,9 @@ def test_what_a_module_of_the_users_sets_of_objects_changes_no_class_of_a_librar
         ("m.put(3)", {"m.base (a Connection)"}),
         ("m.other(); m.count", set()),
         ("m.file.execute('pragma user_version')", set()),
-        ("importlib.reload(m)", {"m (which was loaded again)"}),
+        ("importlib.reload(m)", set()),
+        ("f = m.other; importlib.reload(m)", {"m (which was loaded again)"}),
+        ("made = [m.Plain()]; importlib.reload(m)", {"m (which was loaded again)"}),
     ],
 )
 def test_what_has_gone_on_in_a_module_of_the_users_cannot_be_restored(
@@ -262,6 +264,7 @@ def test_what_has_gone_on_in_a_module_of_the_users_cannot_be_restored(
         "class Source:\n"
         "    ids = (i for i in range(9))\n"
         "    def draw(self): return next(self.ids)\n"
+        "class Plain: pass\n"
         "def put(x): table(); base.execute('insert into t values (?)', (x,))\n"
         "def table(): base.execute('create table if not exists t (a)')\n"
         "def other(): return count + 1\n"

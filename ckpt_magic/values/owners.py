@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import gc
 import hashlib
 import logging
 import operator
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ckpt_magic.values.handles import files_of_database
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import ATOMS, by_reference
 
 
@@ -143,6 +145,21 @@ def can_change(value: Any) -> bool:
     if kind in _DESCRIPTORS or issubclass(kind, (enum.Enum, types.ModuleType, type, logging.Logger)):
         return False
     return not by_reference(value)
+
+
+def are_held(definitions: Sequence[Any], ours: Sequence[object]) -> bool:
+    """Whether anything holds functions and classes but themselves, their own parts, and what is `ours`.
+
+    Instances hold their class. Everything that the collector knows is gone through.
+    """
+    known = {identity(one) for one in (definitions, *definitions, *ours)}
+    for cls in (one for one in definitions if isinstance(one, type)):
+        parts = list(vars(cls).values())
+        known |= {identity(cls.__mro__), *map(identity, parts)}
+        closures = (getattr(part, "__closure__", None) or () for part in parts)
+        known |= {identity(cell) for cells in closures for cell in cells}
+    holders = gc.get_referrers(*definitions)
+    return any(identity(one) not in known and not isinstance(one, types.FrameType) for one in holders)
 
 
 def goes_on(value: Any) -> bool:

@@ -32,6 +32,7 @@ from ckpt_magic.values.owners import (
     ABSENT,
     CONTAINERS,
     UNKNOWN,
+    are_held,
     can_change,
     codes,
     comes_anew,
@@ -271,7 +272,7 @@ class Places:
         }
         found.gone += [place for place in before.values if place not in found.values and place not in found.gone]
         found.gone = [place for place in found.gone if (now := read(place)) is ABSENT or (place[0] == "@" and not now)]
-        found.moved = {**_loaded_again(before, after), **self._gone_on(after, words)}
+        found.moved = {**_loaded_again(before, after, self._originals), **self._gone_on(after, words)}
         return found
 
     def _gone_on(self, after: Look, words: Words) -> dict[str, str]:
@@ -648,10 +649,20 @@ class Places:
         return any(issubclass(type(one), type) and module_name(one) == "__main__" for one in inner)
 
 
-def _loaded_again(before: Look, after: Look) -> dict[str, str]:
-    """Modules whose code ran once more: what was taken from them before is of the first time."""
-    again = (name for name, spec in after.specs.items() if before.specs.get(name, spec) is not spec)
-    return {f"{name}:": f"{name} (which was loaded again)" for name in again}
+def _loaded_again(before: Look, after: Look, remembered: object) -> dict[str, str]:
+    """Modules whose code ran once more while somebody holds what it defined the first time."""
+    again = [name for name, spec in after.specs.items() if before.specs.get(name, spec) is not spec]
+    found = {}
+    for name in again:
+        old, now = before.owners[f"{name}:"], after.owners[f"{name}:"]
+        first = [
+            value
+            for key, value in old.items()
+            if type(value) not in ATOMS and is_named_after(f"{name}:{key}", value) and now.get(key) is not value
+        ]
+        if are_held(first, [*before.owners.values(), remembered]):
+            found[f"{name}:"] = f"{name} (which was loaded again)"
+    return found
 
 
 def _is_filled(before: Any, now: Any) -> bool:

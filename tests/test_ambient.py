@@ -617,6 +617,54 @@ def test_other_names_of_magics_are_told_and_given(monkeypatch: pytest.MonkeyPatc
     assert shell.not_there({"extension theirs.magics": True, **told}) is None, "which is loaded then"
 
 
+def test_code_that_a_cell_registered_is_told_and_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the place of what had its name, beside what is not the notebook's."""
+
+    def made(name: str) -> Any:
+        function = types.FunctionType((lambda *_: None).__code__, {"__name__": "__main__"}, name)
+        function.__qualname__, function.__module__ = name, "__main__"
+        return function
+
+    theirs, old, other = len, made("a"), made("b")
+    printer = types.SimpleNamespace(type_printers={int: old, str: theirs}, deferred_printers={})
+    fake: Any = types.SimpleNamespace(
+        events=types.SimpleNamespace(callbacks={"pre_run_cell": [old, theirs]}),
+        display_formatter=types.SimpleNamespace(formatters={"text/html": printer}),
+        magics_manager=types.SimpleNamespace(magics={"line": {"m": old}}),
+        register_magic_function=lambda code, kind, name: fake.magics_manager.magics[kind].update({name: code}),
+        ast_transformers=[theirs, old],
+        input_transformers_cleanup=[],
+        input_transformers_post=[theirs],
+        custom_exceptions=(),
+    )
+    transformers = fake.ast_transformers
+    found = dict(shell._code(fake))
+    assert found.pop("line magic m") is old
+    assert found.pop("display of all as text/html") is printer
+    assert not shell.is_registered("display of all as text/html")
+    assert found == {
+        "callback of pre_run_cell: __main__.a": [(old,)],
+        "display of builtins.int as text/html": [("text/html", int, old)],
+        "transformer __main__.a": [("ast_transformers", old)],
+    }
+    assert all(map(shell.is_registered, found))
+    assert shell.is_taken_away("display of builtins.int as text/html", None)
+    monkeypatch.setattr(shell, "running", lambda: fake)
+    new = made("a")
+    shell.write({"line magic m": new, "line magic theirs": "told", "callback of pre_run_cell: __main__.a": [(new,)]})
+    shell.write(
+        {"callback of pre_run_cell: __main__.b": [(other,)], "transformer __main__.a": [("ast_transformers", new)]}
+    )
+    shell.write({"display of builtins.int as text/html": [("text/html", ("numpy", "ndarray"), new)]})
+    assert fake.magics_manager.magics == {"line": {"m": new}}
+    assert fake.events.callbacks == {"pre_run_cell": [new, theirs, other]}
+    assert (fake.ast_transformers, transformers) == ([theirs, new], [theirs, old]), "which the shell goes over"
+    assert (printer.type_printers, printer.deferred_printers) == ({str: theirs}, {("numpy", "ndarray"): new})
+    shell.write({"callback of pre_run_cell: __main__.a": None, "line magic m": None, "transformer __main__.a": None})
+    assert fake.events.callbacks == {"pre_run_cell": [theirs, other]}
+    assert (fake.magics_manager.magics, fake.ast_transformers) == ({"line": {}}, [theirs])
+
+
 def test_folders_that_cd_came_from_are_told_and_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """`%cd -` goes back to the one before; where a kernel began is its own."""
     fake = types.SimpleNamespace(user_ns={"_dh": [Path("/began"), Path("/one"), Path("/two")]}, dir_stack=["/left"])

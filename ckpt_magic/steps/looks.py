@@ -281,7 +281,9 @@ class Looks:
         names = code.names if kernel.kind == "cell" else source.names(code.tree)
         if names.dynamic or kernel.kind == "method":
             home = self._home(code)
-            found = reaching.reach(list(home) if names.dynamic else names.reads, home, also=code.members.values())
+            held = [] if kernel.kind == "method" else kernel.around.held(uses.Use(vocabulary.Words(), is_open=True))
+            also = [*code.members.values(), *held]
+            found = reaching.reach(list(home) if names.dynamic else names.reads, home, also=also)
             return None, vocabulary.words(code.tree) | reaching.words_of(found.codes), found
         start = _first(names, names.fetches | names.measures)
         held = list[Any]()

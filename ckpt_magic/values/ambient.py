@@ -168,10 +168,13 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
             if source == "environ" and value is not None and is_secret(name, secrets):
                 refused.append(f"{text} (looks like a secret)")
                 continue
+            if options.is_lost(source, name, value):
+                refused.append(f"{text} (taken away)")
+                continue
             try:
                 state["options"].setdefault(source, {})[name] = options.plain(value)
             except TypeError:
-                if options.takes_objects(source):
+                if options.takes_objects(source, name):
                     values[source, name] = value
                 else:
                     refused.append(f"{text} (a {type(value).__name__})")

@@ -54,9 +54,19 @@ def label(name: str, key: str) -> str:
     return _SOURCES[name].label.format(key)
 
 
-def takes_objects(name: str) -> bool:
-    """Tell whether the options of a source may be set to what a pickle gives."""
-    return _SOURCES[name].takes_objects
+def takes_objects(name: str, key: str) -> bool:
+    """Tell whether an option of a source may be set to what a pickle gives."""
+    return _SOURCES[name].takes_objects or (name == "shell" and shell.is_registered(key))
+
+
+def is_lost(name: str, key: str, value: Any) -> bool:
+    """Tell whether nobody can make a change again, plain as its value is."""
+    return name == "shell" and shell.is_taken_away(key, value)
+
+
+def read(name: str, key: str) -> Any:
+    """One option as it is now; None if there is none."""
+    return (_SOURCES[name].look() or {}).get(key)
 
 
 def is_worth_saying(name: str, key: str, value: Any) -> bool:

@@ -534,6 +534,10 @@ def _owned() -> dict[int, tuple[type, tuple[Any, ...]]]:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
         found[identity(shell)] = (type(shell), (sys.modules["IPython"].get_ipython, ()))
+        display, formatters = shell.display_formatter, Form(getattr, shell.display_formatter, "formatters")
+        found[identity(display)] = type(display), (getattr, (shell, "display_formatter"))
+        for mime, formatter in display.formatters.items():
+            found[identity(formatter)] = type(formatter), (operator.getitem, (formatters, mime))
     return found
 
 

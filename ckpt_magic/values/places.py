@@ -58,10 +58,12 @@ from ckpt_magic.values.owners import (
     source_digest,
     without_machinery,
 )
-from ckpt_magic.values.reaching import ours, words_of
+from ckpt_magic.values.reaching import SETTING_OPS, named, ours, reach, words_of
 from ckpt_magic.values.references import ATOMS, by_reference, can_be_set
 from ckpt_magic.values.setters import Called, called
+from ckpt_magic.values.source import leads_to_all, reaches_all
 from ckpt_magic.values.spots import (
+    CALLBACKS,
     UNWRITABLE,
     delete,
     label,
@@ -347,6 +349,8 @@ class Places:
                 refused.append(f"{label(place)} (it has objects that the library has elsewhere, too)")
             elif place.startswith(UNWRITABLE):
                 refused.append(label(place))
+            elif place.startswith(CALLBACKS) and not all(self._leaves_variables_alone(one) for (one,) in value):
+                refused.append(f"{label(place)} (it may change variables)")
             elif is_original(place, value):
                 if place in self._kept or not is_own(place):
                     rows.append((place, "original", None))
@@ -369,6 +373,22 @@ class Places:
         self._kept |= {place for place, how, _ in rows if how == "set"}
         self._kept -= {place for place, how, _ in rows if how in ("delete", "original")}
         return rows, list(dict.fromkeys(refused))
+
+    def _leaves_variables_alone(self, callback: Any) -> bool:
+        """Whether what runs beside cells changes nothing of the notebook: nobody would see it after a restored one."""
+        if type(callback) is not types.FunctionType or callback.__closure__ is not None:
+            return False
+        way = reach((), self._namespace, also=[callback])
+        met = [*way.definitions, *map(self._namespace.get, way.names & self._namespace.keys())]
+        functions = [one for one in met if type(one) is types.FunctionType]
+        kept = [part for one in functions for part in (*(one.__defaults__ or ()), one.__kwdefaults__)]
+        kept += [part for one in functions for part in vars(one).values()]
+        return (
+            not reaches_all(way.names)
+            and not any(leads_to_all(code) or next(named(code, SETTING_OPS), "") for code in way.codes)
+            and all(type(one) in _WITHOUT_DATA for one in met)
+            and all(type(one) in ATOMS for one in kept)
+        )
 
     def originals(self) -> list[Owned]:
         """Definitions of libraries in whose places something else is now."""
@@ -697,6 +717,7 @@ class _Module:
 
 _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")
 _WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)
+_WITHOUT_DATA: Final = ATOMS | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType}
 _BUILTIN: Final = ATOMS | {list, dict, tuple, set, frozenset}
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})
 _OWNERS: Final = 300

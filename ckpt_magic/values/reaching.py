@@ -26,6 +26,7 @@ from ckpt_magic.values.memory import identity
 _DEEPEST: Final = 5  # objects between what a library holds and what of it is the notebook's
 _MANY_HELD: Final = 1000  # items of a container of a library in which the notebook's are looked for
 _HOSTS: Final = frozenset({"IPython", "ipykernel", "zmq", "tornado", "threading", "asyncio", "_io"})
+_SHELLS: Final = frozenset({"IPython", "ipykernel", "zmq"})
 _WALK_LIMIT: Final = 10_000
 """Objects that `reachable` looks at, in some milliseconds, before it stops looking for functions inside data."""
 
@@ -326,6 +327,10 @@ class _Reach:
                 self.add([type(value)])
                 self.is_all = False
         kinds = dict.fromkeys(map(type, values))
+        hosts = {kind for kind in kinds if str(kind.__module__).partition(".")[0] in _SHELLS}
+        if hosts:  # they lead to all of a kernel, more than is walked, and not the same in each
+            self.is_all = False
+            values = [value for value in values if type(value) not in hosts]
         parts = gc.get_referents(*values)  # calls no code, whatever the objects are
         special = set(filter(self.is_special, kinds))
         for value in values if special else ():

@@ -1,9 +1,9 @@
 """What a notebook set in IPython itself: how results are shown, extensions, aliases; and the inline figures.
 
 IPython is looked at as any other library, through `get_ipython`, and only where it runs. Code that a cell registered
-(a magic, a callback, a formatter) is told as it is, which nobody can put back: such a step runs again. So is code
-that a library made for the cell (`sympy.init_printing`); what it has at its top level it registers by itself. A magic
-that it registers only when it is called (`ipytest.autoconfig`) is not there after a restore: such a step runs, too.
+(a magic, a callback, a formatter) is saved as variables are, and registered again; so is code that a library made for
+the cell (`sympy.init_printing`). What a library has at its top level it registers by itself; a magic that it registers
+only when it is called (`ipytest.autoconfig`) is not there after a restore: such a step runs again.
 """
 
 from __future__ import annotations
@@ -100,6 +100,8 @@ def write(changes: dict[str, Any]) -> None:
                 shell.magics_manager.register_alias(alias, *value)
         elif kind == "extension" and value:
             shell.extension_manager.load_extension(name)
+        elif is_registered(key) and not isinstance(value, str):  # else a library's, which is only told
+            _register(shell, key, value)
     if "visited" in changes:  # where the kernel began is its own
         shell.user_ns["_dh"][1:] = map(Path, changes["visited"] or ())
     if "left" in changes:
@@ -108,6 +110,16 @@ def write(changes: dict[str, Any]) -> None:
         _draw(shell, changes["drawing"])
     if changes.get("autoreload"):  # after the extension
         shell.run_line_magic("autoreload", changes["autoreload"])
+
+
+def is_registered(key: str) -> bool:
+    """Whether a key of `look` is about code that `write` registers as it is."""
+    return key.startswith(_REGISTERED) and not key.startswith("display of all as ")
+
+
+def is_taken_away(key: str, value: Any) -> bool:
+    """Whether a change took away how something is displayed: nobody can tell what is used instead."""
+    return value is None and key.startswith("display ")
 
 
 def not_there(changes: Mapping[str, Any]) -> str | None:
@@ -174,10 +186,6 @@ def _magic_aliases(shell: Any) -> Iterator[tuple[str, Any]]:
 
 def _code(shell: Any) -> Iterator[tuple[str, Any]]:
     """Code that a notebook registered with the shell, each under a name that tells it from another."""
-    for event, callbacks in shell.events.callbacks.items():
-        for callback in callbacks:
-            if _is_made_here(callback):
-                yield f"callback of {event}: {_name(callback)}", callback
     for kind, magics in shell.magics_manager.magics.items():
         for name, magic in magics.items():
             if _is_made_here(magic):
@@ -187,17 +195,74 @@ def _code(shell: Any) -> Iterator[tuple[str, Any]]:
     for mime, formatter in shell.display_formatter.formatters.items():
         if not _module(formatter).startswith(_HOSTS):
             yield f"display of all as {mime}", formatter
+    found: dict[str, list[Any]] = {}
+    for key, *row in (*_callbacks(shell), *_printers(shell), *_transformers(shell)):
+        found.setdefault(key, []).append(tuple(row))
+    yield from found.items()
+    if shell.custom_exceptions:
+        yield "handler of exceptions", shell.CustomTB
+    yield from _connections()
+
+
+def _callbacks(shell: Any) -> Iterator[tuple[str, Any]]:
+    for event, callbacks in shell.events.callbacks.items():
+        for callback in filter(_is_made_here, callbacks):
+            yield f"callback of {event}: {_name(callback)}", callback
+
+
+def _printers(shell: Any) -> Iterator[tuple[str, str, Any, Any]]:
+    for mime, formatter in shell.display_formatter.formatters.items():
         printers = {**getattr(formatter, "type_printers", {}), **getattr(formatter, "deferred_printers", {})}
         for shown, printer in printers.items():
             if _is_made_here(printer):
                 by = _module(printer)
-                yield f"display {f'of {_shown(shown)} as {mime}' if by == '__main__' else f'by {by}'}", printer
-    for transformer in (*shell.ast_transformers, *shell.input_transformers_cleanup, *shell.input_transformers_post):
-        if _is_made_here(transformer):
-            yield f"transformer {_name(transformer)}", transformer
-    if shell.custom_exceptions:
-        yield "handler of exceptions", shell.CustomTB
-    yield from _connections()
+                key = f"display of {_shown(shown)} as {mime}" if by == "__main__" else f"display by {by}"
+                yield key, mime, shown, printer
+
+
+def _transformers(shell: Any) -> Iterator[tuple[str, str, Any]]:
+    for where in ("ast_transformers", "input_transformers_cleanup", "input_transformers_post"):
+        for transformer in filter(_is_made_here, getattr(shell, where)):
+            yield f"transformer {_name(transformer)}", where, transformer
+
+
+_REGISTERED: Final = ("callback of ", "line magic ", "cell magic ", "display of ", "display by ", "transformer ")
+
+
+def _register(shell: Any, key: str, value: Any) -> None:
+    """Let the shell have this code under a key of `look`, and no other; None for none."""
+    kind, _, magic = key.partition(" magic ")
+    if magic and value is None:
+        shell.magics_manager.magics[kind].pop(magic, None)
+    elif magic:
+        shell.register_magic_function(value, kind, magic)
+    elif key.startswith("display"):
+        for _, mime, shown, _ in [row for row in _printers(shell) if row[0] == key]:
+            formatter = shell.display_formatter.formatters[mime]
+            (formatter.type_printers if isinstance(shown, type) else formatter.deferred_printers).pop(shown)
+        for mime, shown, printer in value or ():
+            formatter = shell.display_formatter.formatters[mime]
+            (formatter.type_printers if isinstance(shown, type) else formatter.deferred_printers)[shown] = printer
+    elif key.startswith("callback"):
+        callbacks = shell.events.callbacks[key.removeprefix("callback of ").partition(":")[0]]
+        old = [callback for one, callback in _callbacks(shell) if one == key]
+        callbacks[:] = _exchanged(callbacks, old, [callback for (callback,) in value or ()])
+    else:
+        old = [row for row in _transformers(shell) if row[0] == key]
+        for where in {row[-2] for row in (*old, *(value or ()))}:
+            gone, new = ([one for *_, at, one in rows if at == where] for rows in (old, value or ()))
+            found = _exchanged(getattr(shell, where), gone, new)
+            if where == "ast_transformers":  # not in place: the shell is going over them
+                setattr(shell, where, found)
+            else:
+                getattr(shell, where)[:] = found
+
+
+def _exchanged(items: list[Any], old: list[Any], new: list[Any]) -> list[Any]:
+    """A list with other items where those were, or at its end."""
+    places = [at for at, item in enumerate(items) if any(item is one for one in old)]
+    at = places[0] if places else len(items)
+    return [*items[:at], *new, *(item for n, item in enumerate(items[at:], at) if n not in places)]
 
 
 def _connections() -> Iterator[tuple[str, Any]]:

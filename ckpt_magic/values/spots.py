@@ -229,9 +229,15 @@ def _put_figures(_: str, figures: Any) -> None:
         registry._set_new_active_manager(backend.new_figure_manager_given_figure(number, figure))
 
 
+def _option(place: str) -> Any:
+    source, _, name = place.removeprefix("@option ").partition("|")
+    value = options.read(source, name)
+    return ABSENT if value is None else value
+
+
 def _put_option(place: str, value: Any) -> None:
     source, _, name = place.removeprefix("@option ").partition("|")
-    options.write(source, {name: value})
+    options.write(source, {name: None if value is ABSENT else value})
 
 
 def subclasses(owner: Any) -> Iterator[type]:
@@ -339,7 +345,7 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
     "@codecs": (lambda _: 0, lambda *_: None),
     "@what ": (lambda _: 0, lambda *_: None),
     "@module ": (lambda _: 0, lambda *_: None),
-    "@option ": (lambda _: None, _put_option),
+    "@option ": (_option, _put_option),
     "@subclasses of ": (_subclass, _put_subclass),
 }
 _BY_WORDS: Final = {
@@ -354,3 +360,4 @@ _BY_WORDS: Final = {
 }
 """What is read only where code has the word that sets it."""
 UNWRITABLE: Final = ("@functions at exit", "@started patches", "@codecs", "@what ", "@module ")
+CALLBACKS: Final = "@option shell|callback of "

@@ -148,7 +148,7 @@ def _walk(module: str, space: dict[str, Any]) -> None:
             if what == "class":
                 enter = len(path) == 1 and value.__module__ == module
             else:
-                enter = what != "container" and len(path) < _DEEPEST
+                enter = what not in ("container", "whole") and len(path) < _DEEPEST
                 if what != "named":
                     _paths.setdefault(identity(value), (*path, name))
             if enter and identity(value) not in entered:
@@ -166,11 +166,12 @@ def _kind_of(kind: Any) -> str:
     if not isinstance(module, str) or module.partition(".")[0] in _NO_INSTANCES or issubclass(kind, types.ModuleType):
         return ""
     attributes = next((vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls)), None)
-    is_value = kind.__eq__ is not object.__eq__ or hasattr(kind, "__get__")
     asks = kind.__getattribute__ is not object.__getattribute__  # it may warn, or import what is lazy
-    if not isinstance(attributes, types.GetSetDescriptorType) or is_value or asks:
+    if not isinstance(attributes, types.GetSetDescriptorType) or hasattr(kind, "__get__") or asks:
         return ""
     has_plain_form = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
+    if kind.__eq__ is not object.__eq__:
+        return "whole" if has_plain_form and not hasattr(kind, "__float__") else ""  # numbers are values
     return "instance" if has_plain_form else "named"  # as loggers are, by a reduction of their own
 
 

@@ -439,6 +439,24 @@ del d; s = reg.gone
 """,
 )
 scenario(
+    "a name for what a library owns and compares by value",
+    """
+%%step 1
+import pyparsing
+from pyparsing import pyparsing_common as common
+word, maps = common.identifier, [__import__("matplotlib").cm.viridis]
+%%step 2
+maps[0].set_bad("red")
+%%step 3
+word.set_parse_action(lambda found: found[0].upper())
+%%step 4
+r = common.identifier.parse_string("a").as_list(), word is common.identifier
+s = maps[0] is __import__("matplotlib").cm.viridis, maps[0].get_bad().tolist()
+%%
+maps[0].set_bad((0, 0, 0, 0)); word.set_parse_action()
+""",
+)
+scenario(
     "a name for a list that a library owns",
     """
 %%step 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from ckpt_magic.values import (
     looking,
     outlines,
     owned,
+    placeholder,
     references,
     sharing,
     spots,
@@ -121,7 +122,7 @@ class Fitting:
             if look is not None and digest != record.ABSENT and name not in kernel.namespace
         ]
         gone += [Cause("value", name, f"`{name}` was not there") for name in self._new(meta, pipeline)]
-        gone += [*self._done_to_modules(meta, look), *_told_apart(meta, look)]
+        gone += [*self._done_to_modules(meta, look), *self._told_apart(meta, look)]
         causes = freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=gone))
         made_by_cells = ("function", "name", "key") if kernel.kind == "cell" else ()
         return replace(
@@ -303,7 +304,7 @@ class Fitting:
         misfits = registry.misfits(replace(call, stale="restore"), known, meta)
         told = {"code", "mark", *(cause.line for cause in found)}
         causes += [Cause(kind, "", why) for kind, why in misfits if told.isdisjoint((kind, why))]
-        causes += [] if met else [*self._done_to_modules(meta, look), *_told_apart(meta, look)]
+        causes += [] if met else [*self._done_to_modules(meta, look), *self._told_apart(meta, look)]
         return freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=causes))
 
     def _outline(self, name: str) -> outlines.Outline | None:
@@ -396,13 +397,23 @@ class Fitting:
             return None
         return kernel.makers.digest_as(found, then)
 
+    def _told_apart(self, meta: Mapping[str, Any], look: Look | None) -> Iterator[Cause]:
+        """Functions and classes that were several of one name to the variables which the step reads, or are so now.
 
-def _told_apart(meta: Mapping[str, Any], look: Look | None) -> Iterator[Cause]:
-    """Functions and classes that were several of one name to the variables which the step reads, or are so now."""
-    then = (meta["evidence"] or {}).get("apart", {})
-    now: Mapping[str, Sequence[Sequence[str]]] = look.apart if look is not None else then
-    for name in sorted(then.keys() | now.keys()):
-        if then.get(name) != now.get(name):
-            variables = sorted({one for names in (*then.get(name, ()), *now.get(name, ())) for one in names})
-            told = ", ".join(f"`{one}`" for one in variables[:3])
-            yield Cause("name", name, f"{told} do not lead to the same `{name}` as they did")
+        What a placeholder stands for is what it was, as its digest tells.
+        """
+        then = (meta["evidence"] or {}).get("apart", {})
+        now: Mapping[str, Sequence[Sequence[str]]] = look.apart if look is not None else then
+        lost = {name for name, value in self._kernel.namespace.items() if placeholder.lost_origin(value) is not None}
+        for name in sorted(then.keys() | now.keys()):
+            before, found = (_without(lost, groups.get(name, ())) for groups in (then, now))
+            if before != found:
+                variables = sorted({one for names in (*before, *found) for one in names})
+                told = ", ".join(f"`{one}`" for one in variables[:3])
+                yield Cause("name", name, f"{told} do not lead to the same `{name}` as they did")
+
+
+def _without(lost: Set[str], groups: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Groups of names without some; a single one tells nothing apart."""
+    left = sorted({tuple(name for name in names if name not in lost) for names in groups} - {()})
+    return left if len(left) > 1 else []

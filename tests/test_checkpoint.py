@@ -160,7 +160,9 @@ def test_a_lost_return_value_is_an_error_and_keeps_the_old_file(tmp_path: Path) 
 
     class Lost(Checkpoint):
         def step_1(self, outputs: Any) -> Any:
-            return (number for number in [1])
+            numbers = (number for number in [1])
+            next(numbers)
+            return numbers
 
     with pytest.raises(NotPicklableError, match="generator"):
         run(tmp_path, cls=Lost)
@@ -217,6 +219,7 @@ def test_what_a_banner_would_say_is_logged(tmp_path: Path, caplog: pytest.LogCap
     class Lossy(Checkpoint):
         def step_1(self, outputs: Any) -> Any:
             self.waits = (one for one in [1])
+            next(self.waits)
             return 1
 
     caplog.set_level(logging.INFO, logger="ckpt_magic")

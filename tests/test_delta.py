@@ -120,7 +120,7 @@ def test_virtual_subclasses_count(lab: Lab) -> None:
 
 
 def test_what_cannot_be_pickled_is_lost_where_the_step_can_reach_it(lab: Lab) -> None:
-    lab.run("g = (i for i in range(3)); a = [1]")
+    lab.run("g = (i for i in range(3)); next(g); a = [1]")
     assert lab.step("a.append(1)", reached=["a"]).lost == {}
     found = lab.step("next(g)", reached=["g"])
     assert set(found.lost) == {"g"}
@@ -129,13 +129,13 @@ def test_what_cannot_be_pickled_is_lost_where_the_step_can_reach_it(lab: Lab) ->
 
 
 def test_what_cannot_be_pickled_is_lost_when_it_is_another_object(lab: Lab) -> None:
-    lab.run("g = (i for i in range(3))")
-    assert set(lab.step("g = (i for i in range(3))", reached=[]).lost) == {"g"}
+    lab.run("g = (i for i in range(3)); next(g)")
+    assert set(lab.step("g = (i for i in range(3)); next(g)", reached=[]).lost) == {"g"}
 
 
 def test_a_lost_value_is_tied_to_what_it_holds(lab: Lab) -> None:
     """The generator goes on walking the list: a copy from a checkpoint would no longer be that list."""
-    lab.run("a = [1, 2]; g = (i for i in a); other = [1]")
+    lab.run("a = [1, 2]; g = (i for i in a); next(g); other = [1]")
     found = lab.step("a.append(3)", reached=["a"])
     assert set(found.values) == {"a"}
     assert set(found.lost) == {"g"}

@@ -478,7 +478,7 @@ def test_nothing_that_ran_for_a_cell_outlives_it_and_keeps_values_alive(tmp_path
         "%%step 1\nimport weakref\nclass Node: pass\nnode = Node(); alive = weakref.WeakSet([node])",
         "other = 1",
         "%%step 2\ndel node\ncount = len(alive)",
-        "%%step 3\nwaits = (one for one in [1])",
+        "%%step 3\nwaits = (one for one in [1]); next(waits)",
         "%%step 4\n1 / 0",
         "%ckpt_status",
         "print('count', count)",

@@ -179,7 +179,8 @@ class Lossy(Checkpoint):
         self.lock.acquire()
         self.socket = socket.socket()
         self.socket.close()
-        self.numbers = (i for i in range(5))
+        self.numbers = (i for i in range(-1, 5))
+        next(self.numbers)
         self.scale = 3
         return 1
 

@@ -25,7 +25,7 @@ def made(folder: Path, steps: int) -> Kernel:
     """A folder of steps, each of which lost a value that a later one does not read."""
     kernel = Kernel(folder)
     for step in range(1, steps + 1):
-        kernel.step(step, f"lost{step} = (i for i in range(3))\nx{step} = {step}")
+        kernel.step(step, f"lost{step} = (i for i in range(3)); next(lost{step})\nx{step} = {step}")
     publisher().wait()
     old = os.stat(folder).st_mtime - 10
     os.utime(folder, (old, old))

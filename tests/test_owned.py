@@ -134,7 +134,8 @@ def test_the_order_of_a_set_is_none_of_its_content(library: Any, kind: type) -> 
 
 
 def test_what_cannot_be_compared_is_refused(library: Any) -> None:
-    library.Base.registry["g"] = (x for x in [1])
+    library.Base.registry["g"] = numbers = (x for x in [1])
+    next(numbers)
     names = {"a": library.Base.registry}
     found = delta.compare(delta.look({}, {}), delta.look(names, {}), names)
     assert len(found.refused) == 1 and "which a library owns and nobody can compare" in found.refused[0]

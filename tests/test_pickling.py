@@ -311,7 +311,9 @@ def test_a_module_that_a_compiled_library_made_is_found_where_it_lies(monkeypatc
 def test_files_and_generators_are_refused(tmp_path: Path) -> None:
     with (tmp_path / "f").open("w") as file:
         assert "TextIOWrapper" in refusal(file)
-    assert "generator" in refusal(x for x in [1])
+    numbers = (x for x in [1])
+    next(numbers)
+    assert "generator" in refusal(numbers)
 
 
 def test_what_an_lru_cache_holds_comes_back() -> None:

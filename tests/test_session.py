@@ -249,7 +249,7 @@ def test_a_lost_value_is_named_and_the_step_runs_again_for_a_later_step_that_rea
 
 
 def test_a_lost_value_changed_outside_any_cell_before_a_step_read_it_is_needed_all_the_same(folder: Path) -> None:
-    sources = {1: "box = {'n': 1, 'rows': iter_rows()}", 2: "m = box['n']"}
+    sources = {1: "box = {'n': 1, 'rows': iter_rows()}; next(box['rows'])", 2: "m = box['n']"}
     first = Kernel(folder)
     first.cell("def iter_rows():\n    yield 1")
     first.step(1, sources[1])
@@ -645,7 +645,7 @@ def test_values_that_cannot_be_saved_do_not_follow_into_later_steps(folder: Path
     cells = [
         (1, "import sqlite3; conn = sqlite3.connect(':memory:'); cur = conn.cursor()"),
         (2, "b = 1"),
-        (3, "one = (i for i in [1]); two = (i for i in [2])"),
+        (3, "one = (i for i in [0, 1]); two = (i for i in [0, 2]); next(one), next(two)"),
         (4, "c = b + 1"),
         (5, "d = next(one), cur.execute('select 1').fetchone()"),
     ]
@@ -846,9 +846,9 @@ def test_modules_whose_name_was_taken_away_are_no_obstacle(tmp_path: Path) -> No
 
 
 def test_names_that_cannot_be_saved_are_one_note_if_they_are_many(folder: Path) -> None:
-    facts = Kernel(folder).step(1, "a = b = c = (n for n in [])\nd = [a]")
+    facts = Kernel(folder).step(1, "a = b = c = (n for n in [1])\nnext(a); d = [a]")
     assert facts["notes"] == ["`a`, `b`, `c`, `d` cannot be saved"]
-    facts = Kernel(folder).step(1, "a = b = c = (n for n in [])")
+    facts = Kernel(folder).step(1, "a = b = c = (n for n in [1])\nnext(a)")
     assert facts["notes"] == [f"`{name}` (generator) cannot be saved" for name in "abc"]
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import array
 import gc
+import inspect
 import itertools
 import operator
 import types
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
@@ -38,6 +39,11 @@ _FINISHED: Final = """lambda name, qualname: (lambda made: (
     (lambda: (yield))())"""
 
 
+_BEGINNING: Final = """lambda function, name, qualname, args, options: (lambda made: (
+    setattr(made, '__name__', name), setattr(made, '__qualname__', qualname), made)[-1])(
+    function(*args, **options))"""
+
+
 def reducers(known: Definitions) -> dict[type, Reducer]:
     """Reducers by type of iterator."""
     empty: dict[Any, Any] = {}
@@ -47,7 +53,7 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         type(reversed([])): lambda it: _over_list(it, known),
         type(iter(set())): _over_set,
         type(iter(int, 0)): lambda it: _calling(it, known),
-        types.GeneratorType: lambda generator: _finished(generator, known),
+        types.GeneratorType: lambda generator: _generator(generator, known),
         itertools.groupby: lambda groups: _in_groups(groups, known),
         itertools.pairwise: _in_pairs,
     }
@@ -159,8 +165,27 @@ def _calling(iterator: Any, known: Definitions) -> Any:
     return (made, args) if len(args) == 2 else (known.evaluated(_CALLED), ())
 
 
-def _finished(generator: types.GeneratorType[Any, Any, Any], known: Definitions) -> Any:
-    """A generator that came to its end, or was closed, has nothing to go on with."""
-    if generator.gi_frame is not None:
-        raise NotPicklableError("a generator that has not come to its end")
-    return known.evaluated(_FINISHED), (generator.__name__, generator.__qualname__)
+def _generator(generator: types.GeneratorType[Any, Any, Any], known: Definitions) -> Any:
+    """A generator that came to its end has nothing to go on with; one that has not begun is called for once more."""
+    names = generator.__name__, generator.__qualname__
+    frame = generator.gi_frame
+    if frame is None:
+        return known.evaluated(_FINISHED), names
+    parts = gc.get_referents(generator)
+    function = next((one for one in parts if type(one) is types.FunctionType and one.__code__ is frame.f_code), None)
+    if generator.gi_running or generator.gi_suspended or function is None:
+        raise NotPicklableError("a generator that has begun and not come to its end")
+    return known.evaluated(_BEGINNING), (function, *names, *_arguments(frame.f_code, frame.f_locals))
+
+
+def _arguments(code: types.CodeType, found: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a function was called with, read from its variables before its first line ran."""
+    named, options = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+    args = [found[name] for name in code.co_varnames[:named]]
+    more = {name: found[name] for name in code.co_varnames[named:options]}
+    rest = iter(code.co_varnames[options:])
+    if code.co_flags & inspect.CO_VARARGS:
+        args += found[next(rest)]
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        more |= found[next(rest)]
+    return tuple(args), more

@@ -185,7 +185,7 @@ scenario(
 %%step 1
 def gen():
     while True: yield 1
-g = gen(); h = gen(); k = gen()
+g = gen(); h = gen(); k = gen(); next(g), next(h), next(k)
 def draw(): return next(g)
 class Drawer:
     def draw(self): return next(k)
@@ -207,7 +207,7 @@ scenario(
     "a lost name that a later cell binds anew before it reads it",
     """
 %%step 1
-g = (i for i in [1]); n = 1
+g = (i for i in [1]); n = next(g)
 %%step 2
 n += 1
 %%
@@ -239,7 +239,7 @@ scenario(
     "a step that reads a lost value, and an unmarked cell above it that the step reads too",
     """
 %%step 1
-g = (i for i in [1, 2, 3]); n = 1
+g = (i for i in [1, 1, 2, 3]); n = next(g)
 %%
 factor = 3
 %%step 2

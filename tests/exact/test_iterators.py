@@ -73,6 +73,48 @@ ok = event.is_set(), q.empty(), lock.acquire(blocking=False); lock.release()
 """,
 )
 scenario(
+    "generators that have not begun",
+    """
+%%step 1
+def gen(n, acc, *rest, k=1, **kw):
+    for i in range(n):
+        acc.append((i, rest, k, kw)); yield i
+class Walk:
+    def __init__(self): self.items, self.n = [1, 2], 0
+    def __iter__(self):
+        for one in self.items: self.n += 1; yield one, __class__
+def make():
+    n = [0]
+    def up(step): n[0] += step; yield n[0]
+    return up, lambda: n
+up, told = make(); acc, y, xs, walk = [], 2, [1, 2], Walk()
+%%step 2
+g = gen(3, acc, 7, k=3, z=4); h = [g]; e = (x * y for x in xs); w = iter(walk); u = [up(1), up(step=2)]
+e.__name__ = "mine"; pairs = zip(w, e)
+%%step 3
+xs.append(5); y = 10; walk.items.append(3); told()[0] = 100
+def gen(): yield -1
+%%step 4
+r = list(g), list(h[0]), h[0] is g, list(pairs), e.__name__, list(u[1]), list(u[0]), walk.n
+s = next(w, 0), next(e, 0), list(gen())
+""",
+)
+scenario(
+    "a generator that has begun, of a function that a later step defines anew",
+    """
+%%step 1
+def f(n): yield from [n, n]
+g = f(5); old = f; a = next(g)
+%%step 2
+def f(n): yield -n
+h = [f]
+%%step 3
+r = list(g), list(h[0](2)), list(old(3))
+""",
+    lost="g",
+    starts=(4,),
+)
+scenario(
     "a generator makes its step run again",
     """
 %%step 1
@@ -80,7 +122,7 @@ def gen():
     yield from [1, 2, 3]
 a = [1]
 %%step 2
-g = gen()
+g = gen(); next(g)
 %%step 3
 a.append(2)
 """,
@@ -95,7 +137,7 @@ a = [1]
 def gen(items):
     while True: items.append(len(items)); yield len(items)
 %%step 2
-g = gen(a)
+g = gen(a); m = next(g)
 %%step 3
 a.append('x')
 %%step 4

@@ -241,9 +241,13 @@ def test_what_cannot_be_accepted_is_said(project: Path) -> None:
     ("cells", "change", "why"),
     [
         ([(None, "import random\nrandom.seed(1)"), (1, "x = random.random()")], ("(1)", "(2)"), "seeded otherwise"),
-        ([(None, "exec('y = (v for v in [1])')"), (1, "x = y is None")], ("x = y", "x = 1, y"), "cannot be compared"),
         (
-            [(None, "exec('y = (v for v in [1])')"), (1, "x = 1")],
+            [(None, "exec('y = (v for v in [1]); next(y)')"), (1, "x = y is None")],
+            ("x = y", "x = 1, y"),
+            "cannot be compared",
+        ),
+        (
+            [(None, "exec('y = (v for v in [1]); next(y)')"), (1, "x = 1")],
             ("x = 1", "x = y is None"),
             "which cannot be compared",
         ),

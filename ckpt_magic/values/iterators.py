@@ -12,7 +12,7 @@ import itertools
 import operator
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
@@ -167,19 +167,22 @@ def _calling(iterator: Any, known: Definitions) -> Any:
 
 def _generator(generator: types.GeneratorType[Any, Any, Any], known: Definitions) -> Any:
     """A generator that came to its end has nothing to go on with; one that has not begun is called for once more."""
-    names = generator.__name__, generator.__qualname__
-    frame = generator.gi_frame
-    if frame is None:
+    names, code = (generator.__name__, generator.__qualname__), generator.gi_code
+    if generator.gi_frame is None:
         return known.evaluated(_FINISHED), names
+    # Not asked for its variables by name: it would hold from then on what it was called with.
     parts = gc.get_referents(generator)
-    function = next((one for one in parts if type(one) is types.FunctionType and one.__code__ is frame.f_code), None)
-    if generator.gi_running or generator.gi_suspended or function is None:
+    of_code = (at for at, part in enumerate(parts) if type(part) is types.FunctionType and part.__code__ is code)
+    at = next(of_code, None)
+    if generator.gi_running or generator.gi_suspended or at is None or parts[at + 1] is not code:
         raise NotPicklableError("a generator that has begun and not come to its end")
-    return known.evaluated(_BEGINNING), (function, *names, *_arguments(frame.f_code, frame.f_locals))
+    return known.evaluated(_BEGINNING), (parts[at], *names, *_arguments(code, parts[at + 2 :]))
 
 
-def _arguments(code: types.CodeType, found: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What a function was called with, read from its variables before its first line ran."""
+def _arguments(code: types.CodeType, variables: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a function was called with, read from its variables before its first line ran: these are the first."""
+    found = dict(zip(code.co_varnames, variables, strict=False))
+    found |= {name: found[name].cell_contents for name in code.co_cellvars if name in found}
     named, options = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
     args = [found[name] for name in code.co_varnames[:named]]
     more = {name: found[name] for name in code.co_varnames[named:options]}

@@ -100,6 +100,26 @@ s = next(w, 0), next(e, 0), list(gen())
 """,
 )
 scenario(
+    "a generator that had not begun lets go of what it was called with",
+    """
+%%step 1
+import weakref
+class Thing: pass
+def use(thing, *, other):
+    def show(): return other
+    ref = weakref.ref(thing); del thing
+    yield ref() is None
+    other = show() + 1
+    yield show()
+things = [use(Thing(), other=1), use(Thing(), other=2)]
+%%step 2
+x = 1
+%%step 3
+r = [list(one) for one in things]
+assert r == [[True, 2], [True, 3]]
+""",
+)
+scenario(
     "a generator that has begun, of a function that a later step defines anew",
     """
 %%step 1

@@ -330,3 +330,35 @@ def test_a_killed_run_leaves_what_it_had(tmp_path: Path, number: signal.Signals)
     else:
         os.kill(pid, signal.SIGKILL)
         pytest.fail("the kernel is still there")
+
+
+@kernel
+def test_modules_in_folders_that_a_step_puts_on_the_path_are_found_when_it_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in {"__init__": "", "base": "class Base: K = 2\n", "envs": "from .base import Base\n"}.items():
+        (tmp_path / "lib").mkdir(exist_ok=True)
+        (tmp_path / "lib" / f"{name}.py").write_text(text)
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    first = "%%step 1\nimport sys\nif '../' not in sys.path:\n    sys.path.append('../')\nfrom lib.envs import Base"
+    notebook = save(
+        folder / "nb.ipynb",
+        "%load_ext ckpt_magic\n%ckpt_config --name m",
+        first,
+        "%%step 2\nb = Base()",
+        "%%step 3\nk = b.K",
+    )
+    assert main(["run", str(notebook)]) == 0
+    assert main(["plan", str(notebook), "--start-from", "auto"]) == 0
+    for start in ("3", "auto", "end"):
+        capsys.readouterr()
+        assert main(["run", str(notebook), "--start-from", start]) == 0
+        told = capsys.readouterr()
+        assert (told.out + told.err).count("restored") == (2 if start == "3" else 3)
+    assert main(["verify", str(notebook), "--step", "2"]) == 0
+    assert "reproduces" in capsys.readouterr().out
+    code = "import ckpt_magic; print(type(ckpt_magic.load('m')['step_2']['b']).__module__)"
+    read = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert read.stdout == "lib.base\n"

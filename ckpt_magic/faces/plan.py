@@ -211,7 +211,15 @@ def _judged(
         if meta["evidence"] is None:
             return {}
         call, code = cell.call, cell.code
-        found = evidence.now(meta, call=call, code=code, hidden=hidden(key), written=lambda: left, documentation=reader)
+        found = evidence.now(
+            meta,
+            call=call,
+            code=code,
+            hidden=hidden(key),
+            written=lambda: left,
+            metas=metas.values,
+            documentation=reader,
+        )
         if keys := (*call.key, *meta["evidence"]["key"]):
             found["key"] = {
                 text: Fact(None, text=f"what `--key {text}` gives is known in the run alone") for text in keys

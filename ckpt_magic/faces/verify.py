@@ -111,7 +111,7 @@ def verify(notebook: Path, key: PipelineKey, step: int, keyring: Keyring) -> Rep
             return _report(key, step, "failed", stored.meta, problem=told.getvalue())
         fresh = files.open_checkpoint(again, keyring).meta
         places = key.folder, folder
-        old, new = (Outputs(place, key.name, key.version, steps=[step], keyring=keyring)[step] for place in places)
+        old, new = (Outputs(place, key.name, key.version, keyring=keyring)[step] for place in places)
         found = _differences(old, new, stored.meta, fresh)
     verdict = "differs" if found else "reproduces"
     return _report(key, step, verdict, stored.meta, found=found, again=fresh)

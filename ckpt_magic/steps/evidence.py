@@ -16,6 +16,7 @@ import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib.util import source_from_cache
 from itertools import islice
@@ -407,6 +408,7 @@ class Evidence:
         call: StepCall | None = None,
         hidden: Sequence[str] = (),
         written: Written = dict,
+        metas: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
         documentation: Callable[[], str] = str,
     ) -> dict[str, dict[str, Fact]]:
         """The facts of a checkpoint as they are now, those of them that can be told.
@@ -417,6 +419,8 @@ class Evidence:
             Of the step, where its cell is known.
         written
             Gives, per path, the rows of what the steps of the pipeline left there.
+        metas
+            Gives META of the steps of the pipeline: lower ones may have told where modules are.
         documentation
             Says who reads documentation or annotations; empty if nobody does.
         """
@@ -425,8 +429,8 @@ class Evidence:
         facts = {
             "file": self._files_now(evidence, call, hidden, written),
             "module": {
-                name: of.fact(f"module {name}", then, self._module_now(name, then))
-                for name, then in evidence["modules"].items()
+                name: of.fact(f"module {name}", evidence["modules"][name], now)
+                for name, now in self._modules_now(meta, metas).items()
             },
             "environment": {name: self._variable_now(name, then) for name, then in evidence["environ"].items()},
             "python": {"": Fact(platform.python_version(), platform.python_version())},
@@ -710,6 +714,21 @@ class Evidence:
         return any(_is_equal(one, row) for one in rows) and any(self.files.is_same(one) for one in rows)
 
     # -- modules, packages, environment ---------------------------------------------------------------------
+
+    def _modules_now(
+        self, meta: Mapping[str, Any], metas: Callable[[], Iterable[Mapping[str, Any]]]
+    ) -> dict[str, Fact]:
+        then = meta["evidence"]["modules"]
+        with self._finding([meta]):
+            if all(name in sys.modules or self.modules.found(name) is not None for name in then):
+                return {name: self._module_now(name, one) for name, one in then.items()}
+        with self._finding(one for one in metas() if one["step"] <= meta["step"]):
+            return {name: self._module_now(name, one) for name, one in then.items()}
+
+    def _finding(self, metas: Iterable[Mapping[str, Any]]) -> AbstractContextManager[None]:
+        """Look for modules also where steps have put folders into `sys.path`."""
+        front, back = ambient.folders(one["paths"] for one in metas)
+        return ambient.finding([*map(self.files.path, front)], [*map(self.files.path, back)])
 
     def _module_now(self, name: str, then: str | None) -> Fact:
         path = self.modules.found(name)

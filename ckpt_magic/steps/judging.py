@@ -60,6 +60,7 @@ class Judge:
             look=look,
             hidden=hidden(key),
             written=lambda: written(self.metas(key)),
+            metas=lambda: self.metas(key),
             documentation=lambda: self.reader(key, meta["step"], code),
         )
         return Now(facts, causes)

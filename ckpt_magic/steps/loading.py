@@ -67,12 +67,13 @@ class Loader:
         lives = self._living
         if earlier:
             lives = lambda token: earlier[token] if token in earlier else self._living(token)
-        with HeldBack() if here else nullcontext(HeldBack()) as unheard:
-            contents = self._read(stored, parts, lives, found, here)
-        values = values_of(contents, stored.meta["step"])
-        if contents.ambient is not None and here:
-            ambient.check(contents.ambient, generators_too=kernel.restore_random, names=values)
-            kernel.places.check(contents.ambient.get("places", ()))
+        with ambient.finding(*(stored.meta["paths"] if here else self._paths(stored))):
+            with HeldBack() if here else nullcontext(HeldBack()) as unheard:
+                contents = self._read(stored, parts, lives, found, here)
+            values = values_of(contents, stored.meta["step"])
+            if contents.ambient is not None and here:
+                ambient.check(contents.ambient, generators_too=kernel.restore_random, names=values)
+                kernel.places.check(contents.ambient.get("places", ()))
         return Loaded(stored.meta, values, contents, stored.outputs(), found, parts.map, stored.size, stored, unheard)
 
     def _read(
@@ -107,14 +108,22 @@ class Loader:
         """What a token of a file stands for here: a definition of the notebook, or of a library that was set aside."""
         return self._kernel.places.original(token[1]) if token[0] == "original" else self._lives(token)
 
+    def _paths(self, stored: files.StoredStep) -> tuple[list[str], list[str]]:
+        """Where the steps up to this one found modules; where it is restored, the others were restored before."""
+        metas = self._metas(_key_of(stored))
+        return ambient.folders(meta["paths"] for meta in metas if meta["step"] <= stored.meta["step"])
+
+    def _metas(self, key: PipelineKey) -> list[Mapping[str, Any]]:
+        kernel = self._kernel
+        kernel.wait(key.folder)
+        steps = [kernel.open(key, entry.step) for entry in kernel.store(key.folder).entries(key.name, key.version)]
+        return [step.meta for step in steps if step is not None and step.trust == "trusted"]
+
     def _resizes(self, stored: files.StoredStep) -> bool:
         """Whether code that is known resizes arrays in place: an array over the map of a file cannot be."""
-        kernel = self._kernel
-        key = PipelineKey(stored.path.parent, stored.meta["name"], stored.meta["version"])
+        kernel, key = self._kernel, _key_of(stored)
         if key not in self._resizing:
-            kernel.wait(key.folder)
-            steps = [kernel.open(key, entry.step) for entry in kernel.store(key.folder).entries(key.name, key.version)]
-            texts = [step.meta.get("source", "") for step in steps if step is not None]
+            texts = [meta.get("source", "") for meta in self._metas(key)]
             with suppress(OSError, UnicodeError):
                 texts += [] if kernel.settings.notebook is None else [kernel.settings.notebook.read_text("utf-8")]
             self._resizing[key] = any(".resize(" in text for text in texts)
@@ -248,6 +257,12 @@ def _leads_to_itself(one: Any) -> bool:
 _REFERENCES: Final = frozenset(
     map(identity, (weakref, weakref.ref, weakref.proxy, weakref.WeakMethod, weakref.finalize))
 )
+
+
+def _key_of(stored: files.StoredStep) -> PipelineKey:
+    return PipelineKey(stored.path.parent, stored.meta["name"], stored.meta["version"])
+
+
 _DEFINITIONS: Final = (type, types.FunctionType, types.ModuleType)
 _HELD_HERE: Final = 2  # by a local variable, and by the argument of the function that counts
 _FAR: Final = 1000  # objects

@@ -74,6 +74,7 @@ EMPTY: Mapping[str, Any] = {
     "drawn": {},
     "seeded": (),
     "refused": (),
+    "paths": ((), ()),
     "outputs_cut": None,
     "python": "",
     "packages": {},
@@ -194,9 +195,16 @@ def meta_of(
         **around,
         **chance,
         "refused": list(surroundings.refused),
+        "paths": _paths(surroundings),
         "outputs_cut": outcome.outputs_cut,
         "evidence": evidence,
     }
+
+
+def _paths(surroundings: ambient.Change) -> list[list[str]]:
+    """Folders that a step put in front of `sys.path` and behind: what it imported from there is found there again."""
+    change, moved = surroundings.state["lists"].get("sys.path", {}), "cwd" in surroundings.state["settings"]
+    return [[os.path.abspath(one) if moved else one for one in change.get(end, ())] for end in ("front", "back")]
 
 
 def may_be_needed(meta: Mapping[str, Any]) -> bool:

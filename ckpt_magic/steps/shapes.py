@@ -171,6 +171,7 @@ FORMS: Mapping[str, _Form] = {
     "moved": lambda value: _is_flag(value) or _is_texts(value),
     "drawn": _table(_fixed(_is_text, _is_flag)),
     "outputs_cut": _maybe(_is_whole),
+    "paths": _fixed(_is_texts, _is_texts),
     "touches": _is_flag,
     **dict.fromkeys(("method", "title", "notebook", "created"), _maybe(_is_text)),
     **dict.fromkeys(("kernel", "source", "code", "python"), _is_text),

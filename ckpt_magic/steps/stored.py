@@ -31,7 +31,7 @@ from ckpt_magic.files.store import Store, check_name, folder_path, natural
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import record
 from ckpt_magic.steps.record import size
-from ckpt_magic.values import unpickling
+from ckpt_magic.values import ambient, unpickling
 
 _KEY = re.compile(r"step_(\d+)(_\w+)?")
 _SHOWN_VARIABLES = 6
@@ -205,7 +205,12 @@ class Outputs(Mapping[str, Any]):
 
     def _unpickle(self, look: files.StoredStep, names: dict[str, Any]) -> Any:
         usage.note(look.path)
-        return unpickle(look, names, self._need)
+        return unpickle(look, names, self._need, lambda: self._paths(look.meta["step"]))
+
+    def _paths(self, step: int) -> tuple[list[str], list[str]]:
+        """Folders in which the steps up to `step` found modules, those that come first and those that come last."""
+        looks = (self._look(number) for number in sorted(self._entries) if number <= step)
+        return ambient.folders(look.meta["paths"] for look in looks if isinstance(look, files.StoredStep))
 
     def _holders(self, step: int) -> dict[str, int]:
         """Per name the step, up to `step`, that gave it the value it had then."""
@@ -312,16 +317,33 @@ def load(name: str, version: str | int = 1, folder: str | Path = ".ckpt") -> Out
 
 
 def unpickle(
-    stored: files.StoredStep, names: dict[str, Any], need: Callable[[Path, Map], None] = lambda path, mapped: None
+    stored: files.StoredStep,
+    names: dict[str, Any],
+    need: Callable[[Path, Map], None] = lambda path, mapped: None,
+    paths: Callable[[], tuple[Sequence[str], Sequence[str]]] = lambda: ((), ()),
 ) -> Any:
-    """Read the value in a file; its functions get `names` as their globals, and `need` is told of the map."""
+    """Read the value in a file; its functions get `names` as their globals, and `need` is told of the map.
+
+    Where a module is missing, it is looked for in `paths`, too.
+    """
     meta = stored.meta
-    for module in meta["imports"]:
-        with suppress(Exception):  # what the values need themselves is imported by the pickle, or missed there
-            importlib.import_module(module)
-    parts = stored.parts()
+
+    def read(front: Sequence[str], back: Sequence[str]) -> tuple[Any, Map]:
+        parts = stored.parts()
+        with ambient.finding(front, back):
+            for module in meta["imports"]:
+                with suppress(Exception):  # what the values need themselves is imported by the pickle, or missed there
+                    importlib.import_module(module)
+            value = unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
+        return value, parts.map
+
     try:
-        value = unpickling.read(parts.skeleton, parts.buffers, kind=meta["kind"], globals=names).value
+        try:
+            value, mapped = read(*meta["paths"])
+        except CheckpointUnreadableError:
+            if not any(more := paths()):
+                raise
+            value, mapped = read(*more)
     except DamagedError as error:
         raise problems.damaged(stored.path, str(error)) from error
     except CheckpointUnreadableError as error:
@@ -329,8 +351,8 @@ def unpickle(
             f"{stored.path} cannot be read here: {error}; install what is missing, or run the step again here",
             name=error.name,
         ) from error
-    parts.map.release()
-    need(stored.path, parts.map)
+    mapped.release()
+    need(stored.path, mapped)
     return value
 
 

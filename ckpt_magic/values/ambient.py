@@ -6,6 +6,7 @@ library is missing.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import gc
@@ -16,7 +17,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -180,6 +181,27 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
                     refused.append(f"{text} (a {type(value).__name__})")
     moved = not generators.equal(before.generators, after.generators)
     return Change(state, tuple(changed), moved, tuple(refused), values)
+
+
+def folders(paths: Iterable[Sequence[Sequence[str]]]) -> tuple[list[str], list[str]]:
+    """What steps, the first one first, have put in front of `sys.path` and behind."""
+    front, back = list[str](), list[str]()
+    for first, last in paths:
+        front, back = [*first, *front], [*back, *last]
+    return front, back
+
+
+@contextlib.contextmanager
+def finding(front: Sequence[str], back: Sequence[str]) -> Iterator[None]:
+    """Let modules be found in these folders, too: a step may have put them into `sys.path` before it imported one."""
+    before = sys.path[:]
+    if front or back:
+        sys.path[:] = [*front, *(folder for folder in before if folder not in (*front, *back)), *back]
+    try:
+        yield
+    finally:
+        if front or back:
+            sys.path[:] = before
 
 
 def is_secret(name: str, patterns: Sequence[str] = SECRET_NAMES) -> bool:

@@ -217,6 +217,18 @@ def test_files_that_code_writes_are_told(code: str, files: str) -> None:
     assert {one for one in touched if one.startswith("<")} == {f"<files {name}>" for name in files.split()}
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "a = [[1]]\n# %%\ndef get(): return a[0]\n# %%\nget().append(2)",
+        "a = 1\n# %%\ndef put(x):\n    global a\n    a = x\n# %%\nmore = put\n# %%\nmore(2)",
+    ],
+)
+def test_what_a_function_gives_or_changes_is_changed_by_whatever_name_it_is_called(code: str) -> None:
+    cells = events(*code.split("# %%\n"))
+    assert "a" in Past(cells).touched_at(len(cells) - 1)
+
+
 def test_a_function_of_the_name_of_a_file_writes_nothing_into_it() -> None:
     file, function, call = events("f = open('a.csv', 'w')", "def f(x): return x", "f(1)")
     assert "<files a.csv>" in Past([file, call]).touched_at(1)

@@ -239,20 +239,21 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         modules=names.binds if isinstance(node, ast.Import) else frozenset(),
         deletes=names.deletes,
         libraries=names.binds if tops <= _KNOWN else frozenset(),
-        calm=names.binds if (is_import and tops <= _CALM) or _is_calm(node) else frozenset(),
+        calm=(names.binds if is_import and tops <= _CALM else frozenset()) | _calm_functions(node),
         value=_literal(node),
         foreign=names.binds & stand_ins.foreign if tops.isdisjoint(sys.stdlib_module_names) else frozenset(),
         gives=isinstance(node, ast.Assign | ast.AnnAssign),
     )
 
 
-def _is_calm(node: ast.stmt) -> bool:
-    """Whether it is a function that keeps nothing from call to call."""
+def _calm_functions(node: ast.stmt) -> Set[str]:
+    """The name of a function that keeps nothing from call to call, if it is one."""
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
-        return False
+        return frozenset()
     defaults = [*node.args.defaults, *(one for one in node.args.kw_defaults if one is not None)]
     own = any(isinstance(one, ast.Name) and one.id == node.name for one in syntax.nodes(node))
-    return not own and all(isinstance(one, ast.Constant) for one in defaults)
+    is_calm = not own and all(isinstance(one, ast.Constant) for one in defaults)
+    return frozenset({node.name} if is_calm else ())
 
 
 def _literal(node: ast.stmt) -> Any:

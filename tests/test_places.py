@@ -280,3 +280,25 @@ def test_what_has_gone_on_in_a_module_of_the_users_cannot_be_restored(
         module.file.close()
         sys.modules.pop("moving_of_the_test", None)
     assert {one.replace("moving_of_the_test", "m") for one in found.moved.values()} == moved
+
+
+@pytest.mark.parametrize("there", ["os.chdir('inner')", "sys.path.append('inner')", "sys.path[:0] = ['inner']"])
+def test_modules_are_found_where_their_step_found_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "moved_of_the_test.py").write_text("class Kind: n = 1\n")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = ["", *sys.path]
+    for start in (0, 2):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", [*before])
+        sys.modules.pop("moved_of_the_test", None)
+        kernel = Kernel(tmp_path / "c", start)
+        kernel.step(1, f"import os, sys\n{there}\nfrom moved_of_the_test import Kind\none = Kind()")
+        kernel.step(2, "n = one.n")
+        assert kernel.names["n"] == 1
+        assert sys.path == (
+            before if there.startswith("os") else ["inner", *before] if ":0" in there else [*before, "inner"]
+        )
+    sys.modules.pop("moved_of_the_test", None)

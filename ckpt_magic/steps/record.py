@@ -203,8 +203,12 @@ def meta_of(
 
 def _paths(surroundings: ambient.Change) -> list[list[str]]:
     """Folders that a step put in front of `sys.path` and behind: what it imported from there is found there again."""
-    change, moved = surroundings.state["lists"].get("sys.path", {}), "cwd" in surroundings.state["settings"]
-    return [[os.path.abspath(one) if moved else one for one in change.get(end, ())] for end in ("front", "back")]
+    change = surroundings.state["lists"].get("sys.path", {})
+    front, back = ([*change.get(end, ())] for end in ("front", "back"))
+    if "cwd" in surroundings.state["settings"]:  # another folder is the current one while the checkpoint is read
+        front += [""] if "" in sys.path and "" not in (*front, *back) else []
+        front, back = [*map(os.path.abspath, front)], [*map(os.path.abspath, back)]
+    return [front, back]
 
 
 def may_be_needed(meta: Mapping[str, Any]) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import decimal
 import fractions
 import importlib
+import math
+import os
 import sys
 import textwrap
 import types
@@ -302,3 +305,47 @@ def test_modules_are_found_where_their_step_found_them(
             before if there.startswith("os") else ["inner", *before] if ":0" in there else [*before, "inner"]
         )
     sys.modules.pop("moved_of_the_test", None)
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "is_restored"),
+    [
+        ("os.environ['OF_THE_TEST'] = 'set'", "m.VARIABLE", False),
+        ("os.environ['OF_THE_TEST'] = 'set'; os.environ['OTHER'] = 'x'", "m.Kind.variable", False),
+        ("os.environ['OTHER_OF_THE_TEST'] = 'set'", "m.VARIABLE", True),
+        ("decimal.getcontext().prec = 5", "m.PRECISION", True),
+        ("random.seed(3)", "m.DRAWN", True),
+        ("os.chdir('inner')", "m.FOLDER", True),
+        ("math.tau = 7", "m.TAU", True),
+    ],
+)
+def test_modules_hold_what_they_found_when_their_step_imported_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, value: str, is_restored: bool
+) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "found_of_the_test.py").write_text(
+        "import decimal, math, os, random\n"
+        "VARIABLE, PRECISION, DRAWN = os.environ.get('OF_THE_TEST'), decimal.getcontext().prec, random.random()\n"
+        "FOLDER, TAU = os.path.basename(os.getcwd()), math.tau\n"
+        "class Kind: variable = VARIABLE\n"
+    )
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for start in (0, 2):
+        with monkeypatch.context() as process, decimal.localcontext():
+            process.chdir(tmp_path)
+            process.setattr(math, "tau", math.tau)
+            for name in ("OF_THE_TEST", "OTHER", "OTHER_OF_THE_TEST"):
+                process.delenv(name, raising=False)
+            sys.modules.pop("found_of_the_test", None)
+            kernel = Kernel(tmp_path / "c", start)
+            kernel.step(1, f"import decimal, math, os, random\n{before}\nimport found_of_the_test as m")
+            assert kernel.plan is not None
+            assert (kernel.plan.action == "restore") == (is_restored and start == 2)
+            kernel.step(2, f"found = {value}")
+            found.append(kernel.names["found"])
+            for name in ("OF_THE_TEST", "OTHER", "OTHER_OF_THE_TEST"):
+                os.environ.pop(name, None)
+    sys.modules.pop("found_of_the_test", None)
+    assert found[0] == found[1]

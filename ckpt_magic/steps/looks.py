@@ -170,7 +170,9 @@ class Looks:
         change = ambient.compare(began, surroundings, secrets=kernel.secrets)
         parts = dict(before.places.parts)
         before.places.parts.update(placed)
-        moved = kernel.places.compare(before.places, outside, before.words, change.values)
+        moved = kernel.places.compare(
+            before.places, outside, before.words, change.values, set_up=_may_change_imports(change)
+        )
         values = {**names, **moved.values}
         after = self._look(values, kernel.watch.untouched(names), before.state)
         after.track()
@@ -202,7 +204,9 @@ class Looks:
             after.looks.pop(name, None)
         kernel.watch.looked_after(after)
         going_on = activity.going_on(kernel.main, kernel.loop())
-        return found, replace(change, refused=(*change.refused, *found.refused, *going_on))
+        asked = () if plan.running is None else sorted(plan.running.trail.loaded_under)
+        under = [f"environ:{name} (for which a module asked while it was loaded)" for name in asked]
+        return found, replace(change, refused=(*change.refused, *found.refused, *under, *going_on))
 
     def reads(self, code: Code, reach: Reach) -> set[str] | None:
         """Names that the code can read as things are now, those that are not here included; None for all."""
@@ -413,6 +417,11 @@ class Looks:
 def _first(names: source.Names, awake: Set[str]) -> set[str]:
     """What code reads of what was there before, by its own names, given those that it does not leave to functions."""
     return (names.woken_by(awake) | names.deletes) - names.renews
+
+
+def _may_change_imports(change: ambient.Change) -> bool:
+    """Whether a module that the step imports may have met other surroundings than one that a restore imports."""
+    return change.moved or bool(change.state["settings"] or change.state["options"] or change.values)
 
 
 def _is_as_before(before: delta.State, after: delta.State, name: str) -> bool:

@@ -63,6 +63,8 @@ class Trail:
     environ
         Environment variables that were asked for, with the value at the first time (None: it was not set). Those that
         the code itself had set before are not among them.
+    loaded_under
+        Those that the code itself had set before, and for which a module asked while it was loaded.
     all_of_environ
         Whether all variables were gone through.
     commands
@@ -93,6 +95,7 @@ class Trail:
         self.folders: dict[str, None] = {}
         self.environ: dict[str, str | None] = {}
         self.environ_set: set[str] = set()
+        self.loaded_under: set[str] = set()
         self.all_of_environ = False
         self.commands = False
         self.programs = False
@@ -340,6 +343,9 @@ class Watcher:
         if not self._trails:
             return
         text = os.fsdecode(name)
+        for trail in self._trails:
+            if text in trail.environ_set and text not in trail.loaded_under and _is_loading(sys._getframe(2)):
+                trail.loaded_under.add(text)
         trails = tuple(one for one in self._trails if text not in one.environ and text not in one.environ_set)
         if not trails or not _counts(sys._getframe(2)):
             return
@@ -421,11 +427,14 @@ def _counts(frame: types.FrameType | None) -> bool:
     asks = str(frame.f_globals.get("__name__"))
     if asks.partition(".")[0] in sys.stdlib_module_names and frame.f_code.co_name not in _ASKERS:
         return asks == "__main__"
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(_FROZEN):
-            return False
+    return not _is_loading(frame)
+
+
+def _is_loading(frame: types.FrameType | None) -> bool:
+    """Whether code runs because a module is imported."""
+    while frame is not None and not frame.f_code.co_filename.startswith(_FROZEN):
         frame = frame.f_back
-    return True
+    return frame is not None
 
 
 def _path_of(uri: str) -> str:

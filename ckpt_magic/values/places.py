@@ -75,6 +75,7 @@ from ckpt_magic.values.spots import (
     subclasses,
     write,
 )
+from ckpt_magic.values.tokens import is_of_atoms
 from ckpt_magic.values.vocabulary import Words
 
 Rows = list[tuple[str, str, Any]]
@@ -226,7 +227,13 @@ class Places:
         return seen
 
     def compare(
-        self, before: Look, after: Look, words: Words, settings: Mapping[tuple[str, str], Any] | None = None
+        self,
+        before: Look,
+        after: Look,
+        words: Words,
+        settings: Mapping[tuple[str, str], Any] | None = None,
+        *,
+        set_up: bool = False,
     ) -> Found:
         """Tell which places have to be compared, and which have changed for sure.
 
@@ -238,7 +245,11 @@ class Places:
             The identifiers of the code.
         settings
             `ambient.Change.values`, which are looked after here.
+        set_up
+            Whether the code changed what modules may have asked for when they were loaded, surroundings or chance: what
+            those of the user's hold is then not what any import would give them.
         """
+        set_up |= bool(words.stored)
         found = Found(dict(after.values), dict(after.live), [], set())
         for (source, key), value in (settings or {}).items():
             found.values[f"@option {source}|{key}"] = value
@@ -250,8 +261,10 @@ class Places:
                 if was is value:
                     continue
                 place = place_of(name, key)
-                if self._is_set(name, key, value, after, is_new=old is None) or self._counts(
-                    name, key, was, value, words, is_new=old is None
+                if (
+                    (set_up and old is None and is_own(name) and is_of_atoms(value) and key[:2] != "__")
+                    or self._is_set(name, key, value, after, is_new=old is None)
+                    or self._counts(name, key, was, value, words, is_new=old is None)
                 ):
                     found.values[place] = value
                     found.live.pop(place, None)

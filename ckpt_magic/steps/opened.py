@@ -95,6 +95,7 @@ class Trail:
         self.folders: dict[str, None] = {}
         self.environ: dict[str, str | None] = {}
         self.environ_set: set[str] = set()
+        self.environ_set_here: set[str] = set()
         self.loaded_under: set[str] = set()
         self.all_of_environ = False
         self.commands = False
@@ -335,8 +336,13 @@ class Watcher:
 
     def sets(self, name: Any) -> None:
         """Code sets or deletes an environment variable."""
+        is_loading = bool(self._trails) and _is_loading(
+            sys._getframe(2)
+        )  # a module does so each time that it is loaded
         for trail in self._trails:
             trail.environ_set.add(os.fsdecode(name))
+            if not is_loading:
+                trail.environ_set_here.add(os.fsdecode(name))
 
     def asks(self, name: Any) -> None:
         """Code asks for an environment variable."""
@@ -344,7 +350,7 @@ class Watcher:
             return
         text = os.fsdecode(name)
         for trail in self._trails:
-            if text in trail.environ_set and text not in trail.loaded_under and _is_loading(sys._getframe(2)):
+            if text in trail.environ_set_here and text not in trail.loaded_under and _is_loading(sys._getframe(2)):
                 trail.loaded_under.add(text)
         trails = tuple(one for one in self._trails if text not in one.environ and text not in one.environ_set)
         if not trails or not _counts(sys._getframe(2)):

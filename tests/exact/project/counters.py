@@ -13,7 +13,8 @@ COUNT = 0
 REGISTRY: dict[str, Any] = {}
 HISTORY: list[Any] = []
 LOCK = threading.Lock()
-OPEN = (number for number in range(3))  # cannot be saved, and is nobody's business
+OPEN = (number for number in range(3))
+next(OPEN)  # it has begun, so it cannot be saved, and is nobody's business
 
 
 def count(by: int = 1) -> int:

@@ -56,7 +56,7 @@ CHANGES = {
     "what is held by another": ("v3[2] = v3", {"v3"}),
     "a function": ("v6.append(lambda: 1)", {"v6"}),
     "an array": ("import numpy\nv6.append(numpy.arange(3))", {"v6"}),
-    "what cannot be saved": ("v6.append(i for i in v8)", {"v8"}),
+    "what cannot be saved": ("numbers = (i for i in v8)\nnext(numbers)\nv6.append(numbers)", {"v8"}),
     "all of them": ("for v in (v0, v1, v2, v3, v4, v5): v.append(7)", {"v0", "v1", "v2", "v3", "v4", "v5"}),
 }
 

@@ -21,6 +21,7 @@ FAILING = """%%step 2
 y = [v * 2 for v in x]
 x.append(4)
 live = (v for v in x)
+next(live)
 def half(v):
     return v / 0
 half(y[0])"""

@@ -304,7 +304,9 @@ def test_what_cannot_be_pickled_has_a_reason_and_does_not_disturb_the_next_value
     def generator() -> Iterator[int]:
         yield 1
 
-    values = {"a": [1], "g": [1, 2, generator()], "b": [1], "m": threading.current_thread(), "c": [1]}
+    begun = generator()
+    next(begun)
+    values = {"a": [1], "g": [1, 2, begun], "b": [1], "m": threading.current_thread(), "c": [1]}
     looks = look_at_all(values, {})
     assert looks["g"].digest is None
     assert "generator" in looks["g"].why
@@ -797,6 +799,7 @@ def test_parts_of_a_figure_share_all_of_it_and_none_is_taken_for_another() -> No
 def test_a_part_of_a_figure_beside_what_cannot_be_pickled_has_the_reason() -> None:
     names = parts_of_a_figure()
     both = names["line0"], (one for one in [1])
+    next(both[1])
     seen = look_at_all({"first": names["line0"], "both": both, "then": names["line1"]}, {})
     assert seen["both"].digest is None
     assert "generator" in seen["both"].why

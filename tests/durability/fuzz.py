@@ -65,6 +65,7 @@ extra = 1
 numbers[0] = 5
 kept = {'names': {'a': numpy.arange(9000)}}
 lost = (i for i in rows)
+next(lost)
 del rows
 more = numpy.ones((200, 100), dtype='f4'), 'é' * 1000
 """,

@@ -327,7 +327,7 @@ class _Reach:
                 self.add([type(value)])
                 self.is_all = False
         kinds = dict.fromkeys(map(type, values))
-        hosts = {kind for kind in kinds if str(kind.__module__).partition(".")[0] in _SHELLS}
+        hosts = {kind for kind in kinds if str(type.__getattribute__(kind, "__module__")).partition(".")[0] in _SHELLS}
         if hosts:  # they lead to all of a kernel, more than is walked, and not the same in each
             self.is_all = False
             values = [value for value in values if type(value) not in hosts]

@@ -176,12 +176,13 @@ def _found(one: Any, table: list[int | None]) -> Iterator[Way]:
             else:
                 moved.append((number, element))
         first.append(number)
-    if (steps := _growth(size, len(first))) is None:
+    steps = _growth(size, len(first))
+    if steps is None or not one.isdisjoint(removed) or not one.isdisjoint(dict(moved)):
         return
     filled, passing = steps
     for turn in range(_TRIES if passing else 1):  # the next element must not lie where a number passed
         passed = list(range(_PASSES + turn, _PASSES + turn + passing))
-        if not one.isdisjoint(removed) or not one.isdisjoint(passed) or not one.isdisjoint(dict(moved)):
+        if not one.isdisjoint(passed):
             return
         turned = first[turn:] + first[:turn]
         yield Way(type(one), _finger(one), turned[:filled], passed, turned[filled:], moved, removed)
@@ -232,7 +233,5 @@ def _head(one: Any) -> _Set | None:
     if sys.implementation.name != "cpython":
         return None
     head = _Set.from_address(id(one) + object.__basicsize__)
-    size = head.mask + 1
-    expected = _EMPTY if size == _SMALLEST else _EMPTY + size * _ENTRY
-    is_known = head.used == len(one) and 0 < size <= _MOST and sys.getsizeof(one) == expected
+    is_known = head.used == len(one) and 0 < head.mask < _MOST and _places(one) == head.mask + 1
     return head if is_known else None

@@ -16,7 +16,6 @@ import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib.util import source_from_cache
 from itertools import islice
@@ -718,17 +717,16 @@ class Evidence:
     def _modules_now(
         self, meta: Mapping[str, Any], metas: Callable[[], Iterable[Mapping[str, Any]]]
     ) -> dict[str, Fact]:
-        then = meta["evidence"]["modules"]
-        with self._finding([meta]):
-            if all(name in sys.modules or self.modules.found(name) is not None for name in then):
-                return {name: self._module_now(name, one) for name, one in then.items()}
-        with self._finding(one for one in metas() if one["step"] <= meta["step"]):
-            return {name: self._module_now(name, one) for name, one in then.items()}
+        def found_by(steps: Iterable[Mapping[str, Any]]) -> dict[str, Fact]:
+            """Look also where the steps have put folders into `sys.path`."""
+            front, back = ambient.folders(one["paths"] for one in steps)
+            with ambient.finding([*map(self.files.path, front)], [*map(self.files.path, back)]):
+                return {name: self._module_now(name, then) for name, then in meta["evidence"]["modules"].items()}
 
-    def _finding(self, metas: Iterable[Mapping[str, Any]]) -> AbstractContextManager[None]:
-        """Look for modules also where steps have put folders into `sys.path`."""
-        front, back = ambient.folders(one["paths"] for one in metas)
-        return ambient.finding([*map(self.files.path, front)], [*map(self.files.path, back)])
+        facts = found_by([meta])
+        if all(fact.token is not None for fact in facts.values()):
+            return facts
+        return found_by(one for one in metas() if one["step"] <= meta["step"])
 
     def _module_now(self, name: str, then: str | None) -> Fact:
         path = self.modules.found(name)

@@ -59,8 +59,8 @@ class Judge:
             code=code if code.tree is not None else None,
             look=look,
             hidden=hidden(key),
-            written=lambda: written(self.metas(key)),
-            metas=lambda: self.metas(key),
+            written=lambda: written(self._kernel.metas(key)),
+            metas=lambda: self._kernel.metas(key),
             documentation=lambda: self.reader(key, meta["step"], code),
         )
         return Now(facts, causes)
@@ -74,18 +74,12 @@ class Judge:
         """Who reads documentation or annotations, of the code that is known; empty if nobody does."""
         if essence.reads_documentation(code.source):
             return "the step"
-        if reader := self._kernel.evidence.reader_among(self.metas(key)):
+        if reader := self._kernel.evidence.reader_among(self._kernel.metas(key)):
             return reader
         cells = self._cells_after(key, step, code.cell) or ()
         if any(essence.reads_documentation(cell.names.reads | cell.names.imports) for cell in cells):
             return "a later cell"
         return "an unmarked cell" if self._kernel.watch.reads_documentation() else ""
-
-    def metas(self, key: PipelineKey) -> list[Mapping[str, Any]]:
-        """META of the stored steps of a pipeline."""
-        entries = self._kernel.store(key.folder).entries(key.name, key.version)
-        found = (self._kernel.open(key, entry.step) for entry in entries)
-        return [stored.meta for stored in found if stored is not None and stored.trust == "trusted"]
 
 
 def unknown_code(meta: Mapping[str, Any] | None, digest: str = "") -> Code:

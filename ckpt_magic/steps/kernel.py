@@ -176,6 +176,11 @@ class Kernel:
             return None
         return record.completed(stored)
 
+    def metas(self, key: PipelineKey) -> list[Mapping[str, Any]]:
+        """META of the stored steps of a pipeline that are trusted."""
+        found = (self.open(key, entry.step) for entry in self.store(key.folder).entries(key.name, key.version))
+        return [stored.meta for stored in found if stored is not None and stored.trust == "trusted"]
+
     def names(self, bound: Iterable[str] = ()) -> dict[str, Any]:
         """The user's names and values, in namespace order; `bound` are names that the code binds for sure.
 

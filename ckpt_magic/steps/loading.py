@@ -114,10 +114,8 @@ class Loader:
         return ambient.folders(meta["paths"] for meta in metas if meta["step"] <= stored.meta["step"])
 
     def _metas(self, key: PipelineKey) -> list[Mapping[str, Any]]:
-        kernel = self._kernel
-        kernel.wait(key.folder)
-        steps = [kernel.open(key, entry.step) for entry in kernel.store(key.folder).entries(key.name, key.version)]
-        return [step.meta for step in steps if step is not None and step.trust == "trusted"]
+        self._kernel.wait(key.folder)  # else what is on its way there for the first time is missed
+        return self._kernel.metas(key)
 
     def _resizes(self, stored: files.StoredStep) -> bool:
         """Whether code that is known resizes arrays in place: an array over the map of a file cannot be."""

@@ -33,8 +33,10 @@ from ckpt_magic.values.functions import Functions
 from ckpt_magic.values.makers import method_of
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import (
+    WRAPPERS,
     EnumWay,
     attributes_of,
+    attributes_of_wrapper,
     enum_way,
     equal,
     function_in,
@@ -212,6 +214,9 @@ class Definitions(Functions):
         rest = {name: value for name, value in attributes.items() if name not in behaviour}
         if behaviour:
             yield self.block(type.__setattr__, cls, behaviour)
+        for name in behaviour:
+            if type(attributes[name]) in WRAPPERS and (own := attributes_of_wrapper(attributes[name])):
+                yield self.block(setattr, Form(operator.getitem, Form(vars, cls), name), own)
         if rest:
             yield self.block(type.__setattr__, cls, rest)
         if "__dataclass_fields__" in attributes:

@@ -384,6 +384,7 @@ class Look(ValuePickler):
         cls = makers.method_of(function, self.namespace, self._makers)
         if cls is not None:
             return _Form, ("method", cls, repr(function.__qualname__))
+        references.refuse_builtins(function)
         self._made.append(function.__code__.co_firstlineno)  # an equal one that another cell made stands elsewhere
         names = function.__name__, function.__module__, function.__doc__
         state = {

@@ -16,7 +16,7 @@ from ckpt_magic.values.forms import CALL, FROM_KEYS, Form, Later, Token
 from ckpt_magic.values.makers import Makers, method_of
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import contents_of
-from ckpt_magic.values.references import at, importable, module_of
+from ckpt_magic.values.references import at, importable, module_of, refuse_builtins
 from ckpt_magic.values.tokens import definition_token, is_plain_definition, kind_of
 
 
@@ -126,6 +126,7 @@ class Functions:
 
     def _by_value(self, function: types.FunctionType, written: Any) -> Any:
         """Reduce a function to what it consists of; `written` is what stands for it in the pickle."""
+        refuse_builtins(function)
         globals_ = self.space(function.__globals__)
         if globals_ is None:  # a dict of its own, which may hold this function: written first
             space = self._globals[identity(function.__globals__)] = shell.without_history(function.__globals__)

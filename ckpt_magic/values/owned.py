@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import inspect
 import os
 import pathlib
 import site
@@ -165,11 +166,14 @@ def _kind_of(kind: Any) -> str:
     module = kind.__module__
     if not isinstance(module, str) or module.partition(".")[0] in _NO_INSTANCES or issubclass(kind, types.ModuleType):
         return ""
-    attributes = next((vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls)), None)
     asks = kind.__getattribute__ is not object.__getattribute__  # it may warn, or import what is lazy
-    if not isinstance(attributes, types.GetSetDescriptorType) or hasattr(kind, "__get__") or asks:
+    if hasattr(kind, "__get__") or asks:
         return ""
     has_plain_form = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
+    attributes = next((vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls)), None)
+    if not isinstance(attributes, types.GetSetDescriptorType):
+        in_slots = kind.__base__ is object and any(map(inspect.ismemberdescriptor, vars(kind).values()))
+        return "whole" if in_slots and has_plain_form and not hasattr(kind, "__float__") else ""
     if kind.__eq__ is not object.__eq__:
         return "whole" if has_plain_form and not hasattr(kind, "__float__") else ""  # numbers are values
     return "instance" if has_plain_form else "named"  # as loggers are, by a reduction of their own

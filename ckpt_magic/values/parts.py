@@ -111,7 +111,16 @@ def name_of(obj: Any) -> str:
 
 def function_in(value: Any) -> Any:
     """The function behind a static or a class method, else the value itself."""
-    return value.__func__ if type(value) in (staticmethod, classmethod) else value
+    return value.__func__ if type(value) in WRAPPERS else value
+
+
+WRAPPERS: Final = (staticmethod, classmethod)
+
+
+def attributes_of_wrapper(method: Any) -> dict[str, Any]:
+    """The attributes of a static or a class method that it did not take from its function."""
+    inner = method.__func__
+    return {name: value for name, value in vars(method).items() if getattr(inner, name, method) is not value}
 
 
 # --- classes ---

@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.forms import PROTOCOL, Form
+from ckpt_magic.values.parts import attributes_of_wrapper
 from ckpt_magic.values.placeholder import LOST_EARLIER
 from ckpt_magic.values.references import at, by_reference, home_of, importable, is_made_of_python
 
@@ -119,6 +120,12 @@ def of_class(usual: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 _INSIDE: Final = ("fget", "func", "__func__")
+
+
+def wrapped(method: Any) -> Any:
+    """A static or class method, with attributes of its own; those it took from its function it takes again."""
+    own = attributes_of_wrapper(method)
+    return type(method), (method.__func__,), *([own] if own else [])
 
 
 def cached_property(prop: Any) -> Any:

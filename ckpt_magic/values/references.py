@@ -6,6 +6,7 @@ Asked of every definition that a value reaches, so nothing here runs code of the
 from __future__ import annotations
 
 import _collections_abc
+import builtins
 import functools
 import sys
 import types
@@ -185,6 +186,19 @@ def marks(kind: Any) -> dict[int, str]:
 
 class _Empty:
     """Has room for attributes alone."""
+
+
+def refuse_builtins(function: types.FunctionType) -> None:
+    """Refuse a function that has builtins of its own and uses them: a new one is made before its globals are filled."""
+    own: Mapping[str, Any] = function.__builtins__  # type: ignore[attr-defined]
+    usual = vars(builtins)
+    if own is usual:
+        return
+    todo = [function.__code__]
+    for code in todo:
+        if any(own.get(name) is not usual.get(name) for name in code.co_names if name not in function.__globals__):
+            raise NotPicklableError("a function that has builtins of its own")
+        todo += [const for const in code.co_consts if type(const) is types.CodeType]
 
 
 def module_of(globals_: dict[str, Any]) -> types.ModuleType | None:

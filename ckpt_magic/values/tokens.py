@@ -17,9 +17,11 @@ from typing import Any, Final
 from ckpt_magic.values.forms import Token
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import (
+    WRAPPERS,
     annotated,
     annotation_texts,
     attributes_of,
+    attributes_of_wrapper,
     code_parts,
     contents,
     function_in,
@@ -102,6 +104,8 @@ def _parts_of_attribute(name: str, value: Any, cls: type, namespace: Mapping[str
         return () if value.__objclass__ is cls else None
     if name == "__annotations__":
         return _parts_of_annotations(value)
+    if kind in WRAPPERS and attributes_of_wrapper(value):
+        return None
     functions = (value.fget, value.fset, value.fdel) if kind is property else (function_in(value),)
     found: list[Any] = []
     for function in functions:
@@ -162,8 +166,8 @@ def plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
             return None
         named = *(obj.__kwdefaults__ or {}).values(), *vars(obj).values()
         return [obj.__defaults__, *named, *contents(obj), *annotated(obj.__annotations__)]
-    if kind in (staticmethod, classmethod):
-        return [obj.__func__]
+    if kind in WRAPPERS:
+        return [obj.__func__, *attributes_of_wrapper(obj).values()]
     if kind is property:
         return [obj.fget, obj.fset, obj.fdel]
     if kind is functools.cached_property:
@@ -300,8 +304,8 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
     if kind is property:
         own = [] if obj.__doc__ == getattr(obj.fget, "__doc__", None) else [obj.__doc__]
         return [obj.fget, obj.fset, obj.fdel, *own]
-    if kind in (staticmethod, classmethod):
-        return [obj.__func__]
+    if kind in WRAPPERS:
+        return [obj.__func__, *itertools.chain.from_iterable(attributes_of_wrapper(obj).items())]
     if kind is functools.cached_property:
         return [obj.func]
     if kind is dataclasses.Field:

@@ -10,6 +10,23 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "a function with builtins of its own is named",
+    """
+%%step 1
+space = {'__builtins__': {'len': lambda x: 42}}
+exec('def f(x): return len(x)', space)
+f = space['f']; kept = [1]
+%%step 2
+kept.append(2)
+%%step 3
+r = f(kept)
+%%step 4
+n = r + len(kept)
+""",
+    runs={1: "could not be saved, and step 3 reads it"},
+    starts=(2, 3),
+)
+scenario(
     "a lost value that a `with` binds anew",
     """
 %%step 1

@@ -69,6 +69,28 @@ said = a.hi(), b.hi(), c.hi(), type(a) is type(b) is type(c) is C
 """,
 )
 scenario(
+    "attributes of static and class methods themselves",
+    """
+%%step 1
+def tagged(method):
+    method.tags = ['made']
+    return method
+class C:
+    @tagged
+    @staticmethod
+    def f(): return 1
+    @tagged
+    @classmethod
+    def g(cls): return 2
+    @staticmethod
+    def plain(): return 3
+%%step 2
+vars(C)['f'].tags.append('later'); vars(C)['g'].n = 1; vars(C)['plain'].n = 2
+%%step 3
+r = [sorted((k, v) for k, v in vars(vars(C)[name]).items() if '__' not in k) for name in ('f', 'g', 'plain')], C.f(), C.g(), C.plain()
+""",
+)
+scenario(
     "a mutable class attribute",
     """
 %%step 1

@@ -26,6 +26,20 @@ r = c.v
     known="the class says what is pickled of it",
 )
 scenario(
+    "what a class does besides when it is unpickled",
+    """
+%%step 1
+made = []
+class C:
+    def __setstate__(self, s): self.__dict__.update(s); made.append('unpickled')
+%%step 2
+c = C(); c.v = 1
+%%step 3
+r = made[:]
+""",
+    known="a `__setstate__` or `__reduce__` of the notebook runs when a step is restored, as with plain pickle",
+)
+scenario(
     "what a library changes inside itself when it is called",
     """
 %%step 1

@@ -10,6 +10,19 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "objects of a library that have slots, and an equality of their own",
+    """
+%%step 1
+from dateutil.relativedelta import MO
+days = [MO, MO(2)]
+%%step 2
+n = len(days)
+%%step 3
+from dateutil import relativedelta
+r = days[0] is MO is relativedelta.MO, days[1] == MO(2), days[1] is MO
+""",
+)
+scenario(
     "elements of a page that BeautifulSoup read",
     """
 %%step 1

@@ -132,6 +132,8 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     if "patch" in words:
         patch = getattr(sys.modules.get("unittest.mock"), "_patch", None)
         found["@started patches"] = {"": 0 if patch is None else len(patch._active_patches)}
+    if not words.isdisjoint(_QUERIES):
+        found["@what is in duckdb's own database"] = {"": _database()}
     for name in compiled:
         found[f"@what {name} sets"] = {"": object()}
     for name, logger in [("root", logging.root), *logging.Logger.manager.loggerDict.items()]:
@@ -291,6 +293,40 @@ def _umask(_: str) -> int:
 def _one(value: Any) -> Any:
     """The same object for equal values: places are compared by identity."""
     return value
+
+
+def _database() -> Any:
+    """What tells the database in memory that the module duckdb keeps for its functions (`duckdb.sql`) from another.
+
+    It is read through another cursor: results that nobody has fetched yet stay where they are. That one does not see
+    what is temporary, nor what a transaction has not committed.
+    """
+    default = getattr(sys.modules.get("duckdb"), "default_connection", None)
+    try:
+        cursor = None if default is None else (default() if callable(default) else default).cursor()
+    except Exception:  # noqa: BLE001  # an error of the library's own: it is closed
+        cursor = None
+    if cursor is None:
+        return _one(())
+    rows: list[Any] = []
+    with cursor:
+        for question in _IN_DATABASE:
+            rows += cursor.execute(question).fetchall()
+        for schema, table, _ in cursor.execute(_TABLES).fetchall():
+            name = ".".join('"{}"'.format(part.replace('"', '""')) for part in ("memory", schema, table))
+            rows += cursor.execute(f"select count(*), sum(hash(one, one.rowid)) from {name} one").fetchall()  # noqa: S608  # quoted
+    return _one(tuple(rows))
+
+
+_QUERIES: Final = frozenset({"sql", "query", "execute", "executemany", "from_query", "query_df", "create", "append"})
+_TABLES: Final = "select schema_name, table_name, sql from duckdb_tables() where database_name = 'memory'"
+_IN_DATABASE: Final = (
+    _TABLES,
+    "select path from duckdb_databases() where path is not null",
+    "select schema_name, function_name, macro_definition from duckdb_functions() where not internal",
+    "select schema_name, sequence_name, last_value from duckdb_sequences()",
+    "select schema_name, view_name, sql from duckdb_views() where not internal",
+)
 
 
 def _stack_size(_: str) -> Any:

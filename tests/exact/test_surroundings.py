@@ -10,6 +10,25 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "tables in the database that duckdb keeps for its functions",
+    """
+%%step 1
+import duckdb
+def total(): return duckdb.sql('select sum(a), string_agg(a, \' \') from t').fetchall()
+rows = [3, 1, 2]
+%%step 2
+for row in rows: duckdb.execute('create table if not exists t (a int)').execute('insert into t values (?)', [row])
+%%step 3
+first = total()
+%%step 4
+duckdb.execute('create or replace table t as select * from t order by a'); n = len(rows)
+%%step 5
+then = total()
+""",
+    runs={2: "own database cannot be restored", 4: "own database cannot be restored"},
+    starts=(5, 6),
+)
+scenario(
     "a handler of the root logger that a later step gives a name",
     """
 %%step 1

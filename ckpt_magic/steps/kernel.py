@@ -238,6 +238,7 @@ class Kernel:
             owned=found.owned,
             settings=found.settings,
             ways=found.ways,
+            texts=found.texts,
             originals=self.places.originals(),
             gathered=gathered,
             proofs=self.pages.proofs,

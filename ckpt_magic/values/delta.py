@@ -69,6 +69,7 @@ from ckpt_magic.values import (
     references,
     sets,
     sharing,
+    texts,
     trees,
 )
 from ckpt_magic.values.arrays import View
@@ -171,6 +172,8 @@ class Delta:
         Lists that the figures among the values hold and settings of matplotlib, too, with their keys.
     ways
         Sets that are written in their order, and how (`sets`).
+    texts
+        The interned ones (`texts`) that the values hold.
     """
 
     values: dict[str, Any]
@@ -187,6 +190,7 @@ class Delta:
     refused: list[str] = field(default_factory=list)
     settings: Sequence[tuple[str, list[Any]]] = ()
     ways: Sequence[tuple[Any, sets.Way]] = ()
+    texts: Sequence[str] = ()
 
     @property
     def groups(self) -> dict[str, str]:
@@ -359,6 +363,7 @@ def compare(
         refused=refused_paths,
         settings=_settings(after.looks[name] for name in values if after.looks[name].is_figure),
         ways=_ways(after.looks[name] for name in values if not after.looks[name].tree),
+        texts=_texts(values.values(), map(after.looks.__getitem__, values)),
     )
 
 
@@ -366,6 +371,12 @@ def _ways(looks: Iterable[Seen]) -> list[tuple[Any, sets.Way]]:
     """The sets that values consist of, but for those that pickle brings back as they are."""
     with collector.off():
         return list(sets.ways(itertools.chain.from_iterable(seen.met.values() for seen in looks)))
+
+
+def _texts(values: Iterable[Any], looks: Iterable[Seen]) -> list[str]:
+    """The interned texts that values hold."""
+    with collector.off():
+        return texts.interned(values, [seen.met.values() for seen in looks])
 
 
 def _settings(looks: Iterable[Seen]) -> list[tuple[str, list[Any]]]:

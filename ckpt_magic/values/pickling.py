@@ -91,6 +91,7 @@ def write(
     owned: Iterable[Path] = (),
     settings: Iterable[tuple[str, list[Any]]] = (),
     ways: Iterable[tuple[Any, Way]] = (),
+    texts: Iterable[str] = (),
     originals: Iterable[Owned] = (),
     gathered: Gathered | None = None,
     proofs: Proofs | None = None,
@@ -120,6 +121,8 @@ def write(
         is equal.
     ways
         Sets that are written in their order, and how.
+    texts
+        Those that are interned, wherever `contents` hold them.
     originals
         Definitions of libraries in whose places something else is now: they are met by their places.
     gathered
@@ -146,7 +149,7 @@ def write(
             makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:
             with collector.off(), generators.kept():
-                pickler.dump(_top_form(contents, pickler, owned, settings, ways, trees))
+                pickler.dump(_top_form(contents, pickler, owned, settings, ways, texts, trees))
         except (NotPicklableError, MemoryError, OSError):
             raise
         except Exception as error:  # reducers of users and libraries raise anything
@@ -165,6 +168,7 @@ def _top_form(
     owned: Iterable[Path],
     settings: Iterable[tuple[str, list[Any]]],
     ways: Iterable[tuple[Any, Way]],
+    texts: Iterable[str],
     trees: Iterable[tuple[Any, tuple[Any, ...]]],
 ) -> Form:
     known, namespace, shell = pickler.definitions, pickler.namespace, pickler.definitions.shell
@@ -178,7 +182,8 @@ def _top_form(
     extras = _outer(contents.extras, namespace, shell)
     named = itertools.chain(_of_libraries(owned), _of_settings(pickler, settings), _of_sets(pickler, ways))
     lent = _lent(contents, shell) if is_cell else ()
-    first = (shell, known.codes.sources, *_met_by_name(pickler, named), *lent, *_of_trees(pickler, trees))
+    met = *_met_by_name(pickler, _of_texts(texts)), *_met_by_name(pickler, named)
+    first = (shell, known.codes.sources, *met, *lent, *_of_trees(pickler, trees))
     return Form(operator.getitem, (first, contents.ambient, extras, value), 3)
 
 
@@ -210,6 +215,11 @@ def _met_by_name(pickler: ValuePickler, named: Iterable[tuple[Form, Any]]) -> It
         yield form
     if forms:
         yield Later(partial(_exchanged, pickler, forms))
+
+
+def _of_texts(texts: Iterable[str]) -> Iterator[tuple[Form, Any]]:
+    """What gets interned texts, with these."""
+    return ((Form(sys.intern, text), text) for text in texts)
 
 
 def _of_libraries(paths: Iterable[Path]) -> Iterator[tuple[Any, Any]]:
@@ -269,6 +279,9 @@ def _exchanged(pickler: ValuePickler, forms: Mapping[int, tuple[Form | Later, An
     memo = pickler.memo.copy()
     for ident, (_form, obj) in forms.items():
         place, _ = memo.pop(ident)
+        if id(obj) in memo:  # a text, written for its own form; the pickler numbers by how much it remembers
+            earlier = object()
+            memo[id(earlier)] = memo[id(obj)][0], earlier
         memo[id(obj)] = place, obj
     pickler.memo = memo
     return bool, ()

@@ -736,6 +736,28 @@ r = view['a'], chain['z'] is view, other['x'] is chain
 """,
 )
 
+scenario(
+    "texts that are compared by identity",
+    """
+%%step 1
+import dataclasses
+@dataclasses.dataclass
+class Op:
+    kind: str = 'plus'
+class Base:
+    mode = 'train'
+mode = 'train'; texts = ['train', ' '.join(['a', 'train'])]; row = {'mode': ('train',)}; op = Op(); base = Base()
+made = ''.join(['tr', 'ain'])
+%%step 2
+other = Op(eval("'minus'")); texts.append(made); steps = {'train', 'test'}
+%%step 3
+import warnings; warnings.simplefilter('ignore')
+r = eval('''[mode is 'train', texts[0] is 'train', texts[1] is 'a train', row['mode'][0] is mode, [*row][0] is 'mode',
+    op.kind is 'plus', Base.mode is 'train', other.kind is 'minus', made is 'train', texts[2] is 'train']'''.replace(chr(10), ''))
+r.append([one is mode for one in sorted(steps)])
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -1,0 +1,59 @@
+"""Texts that are interned: code that compares by `is`, knowingly or not, takes them for its own literals and names.
+
+What pickle reads is another object than the literal of the code that comes later, so that `mode is "train"` would no
+longer hold. Interned texts are therefore written as calls of `sys.intern`. Which of others are one object is not kept.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import sys
+import types
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from ckpt_magic.values.memory import identity
+from ckpt_magic.values.references import by_reference
+
+_ALL: Final = 1 << 17  # references; of more a sample is taken: what comes in each row is met there as well
+_STEP: Final = 97  # from one of the sample to the next
+_TOLD_BY_NAME: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)  # and by what is met
+_MANY: Final = 10_000  # texts; of more only those count that something else holds as well, as code does its literals
+_ONCE: Final = next(map(sys.getrefcount, [object()])) + 1  # references to what a list and one other thing hold
+
+
+def interned(values: Iterable[Any], parts: Iterable[Collection[Any]]) -> list[str]:
+    """The texts among values that are interned, each once.
+
+    Parameters
+    ----------
+    values
+        The values.
+    parts
+        Of each what it consists of, atoms aside.
+    """
+    held = itertools.chain(values, *map(_held, parts))
+    found = [one for one in held if type(one) is str]
+    if len(found) > _MANY:
+        found = list(itertools.compress(found, map(_ONCE.__lt__, list(map(sys.getrefcount, found)))))
+    return list(filter(_is_interned, {identity(text): text for text in found}.values()))
+
+
+def _held(parts: Collection[Any]) -> Iterable[Any]:
+    """What objects refer to: the collector knows, but of dicts with texts for keys only the values."""
+    some = _some([*parts])
+    classes = [one for one in some if issubclass(type(one), type) and not by_reference(one)]
+    attributes = [value for one in classes for name, value in vars(one).items() if name[:2] != "__"]
+    some = [one for one in some if not issubclass(type(one), _TOLD_BY_NAME)]
+    keys = [key for one in some if issubclass(type(one), dict) for key in dict.keys(one)]
+    return itertools.chain(_some(gc.get_referents(*some)), _some(keys), attributes)
+
+
+def _some(objects: Sequence[Any]) -> Sequence[Any]:
+    return objects if len(objects) <= _ALL else objects[::_STEP]
+
+
+def _is_interned(text: str) -> bool:
+    """Whether the text is what `sys.intern` gives for an equal one, which is made for the question."""
+    return len(text) > 1 and sys.intern(text[:-1] + text[-1:]) is text  # a shorter one there is only once

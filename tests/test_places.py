@@ -65,6 +65,8 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.M
                 put("mode", value)
             def put(name, value):
                 globals()[name] = value
+            def create(name):
+                put(name, 3)
             class Options:
                 def __init__(self, **new):
                     self._change(new)
@@ -110,7 +112,11 @@ def test_what_the_code_touches_is_compared(library: types.ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["library.set_mode(3)", "library.keep(3)", "f = library.set_mode\nf(3)", "library.mode_set(3)"]
+    "code",
+    [
+        *("library.set_mode(3)", "library.keep(3)", "f = library.set_mode\nf(3)", "library.mode_set(3)"),
+        "library.create('mode')",
+    ],
 )
 def test_what_a_function_that_is_called_like_a_setter_or_keeps_its_argument_sets_counts(
     library: types.ModuleType, code: str
@@ -184,6 +190,42 @@ def test_what_a_compiled_setter_sets_that_names_no_module_is_unknown(library: ty
     vars(library)["set_threads"] = make(ctypes.addressof(definition), None, None)
 
     assert "@what of_the_test.set_threads sets" in changing("of.set_threads()", of=library).surely
+
+
+def test_a_class_that_a_library_makes_when_it_is_called_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`deap.creator.create("Row", …)` puts a class into its module; `copyreg` knows how such classes are made again."""
+    file = tmp_path / "makers_of_the_test.py"
+    file.write_text(
+        textwrap.dedent(
+            """
+            import copyreg
+            class Meta(type):
+                def __reduce__(cls):
+                    return made, (cls.__name__, cls.__bases__, cls.kept)
+            copyreg.pickle(Meta, Meta.__reduce__)
+            def made(name, bases, kept):
+                globals()[name] = one = Meta(name, bases, {**kept, "kept": kept, "__module__": __name__})
+                return one
+            def create(name, base, **kept):
+                made(name, (base,), kept)
+            """
+        )
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(owned, "_installed", lambda: (str(tmp_path), sys.prefix, sys.base_prefix))
+    cells = (
+        "import makers_of_the_test as m\nm.create('Row', list, size=2)",
+        "row = m.Row([1]); make = m.Row",
+        "r = row.size, type(row) is m.Row, make is m.Row, m.Row([2])",
+    )
+    for start in (0, 2, 3):
+        monkeypatch.delitem(sys.modules, "makers_of_the_test", raising=False)
+        kernel = Kernel(tmp_path / "c", start)
+        actions = [kernel.step(number, cell)["action"] for number, cell in enumerate(cells, 1)]
+        assert kernel.names["r"] == (2, True, True, [2])
+        assert actions == ["restored" if number < start else "saved" for number in (1, 2, 3)]
 
 
 def test_an_edited_module_wins_over_what_its_first_import_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

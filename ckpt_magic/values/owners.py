@@ -6,6 +6,7 @@ It looks at attributes by their dicts, so that no code of a library or of the us
 from __future__ import annotations
 
 import collections
+import copyreg
 import enum
 import functools
 import gc
@@ -240,7 +241,9 @@ def is_handled(value: Any) -> bool:
 
 def is_original(place: str, value: Any) -> bool:
     """Whether a value is what the import of the owner puts in this place."""
-    return type(value) not in ATOMS and is_named_after(place, value) and by_reference(value)
+    if type(value) in ATOMS or type(value) in copyreg.dispatch_table:  # such a class is made again where it is read
+        return False
+    return is_named_after(place, value) and by_reference(value)
 
 
 def is_named_after(place: str, value: Any) -> bool:

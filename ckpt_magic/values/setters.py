@@ -1,8 +1,9 @@
 """What a call sets inside a library: `mimetypes.add_type(…)`, `xarray.set_options(…)`, `rich.pretty.install()`.
 
 Nobody sees that in the cell, but in the function: the globals of its module that its code sets, or in which it puts
-something. Only functions that are named like setters are read, and those that keep an argument in a global: all
-libraries fill caches and count. Functions are found and read without running anything, each once.
+something. Only functions that are named like setters are read, and those that keep an argument in a global, or make
+one that an argument names: all libraries fill caches and count. Functions are found and read without running anything,
+each once.
 
 What a compiled function sets cannot be looked at: it is named, unless another room looks after it.
 """
@@ -396,9 +397,20 @@ def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _keeps_argument(function: Any) -> bool:
-    """Whether a function puts an argument of it, as it is, into a global."""
+    """Whether a function puts an argument of it, as it is, into a global, or makes a global that one names."""
     plain = _plain(function)
-    return isinstance(plain, types.FunctionType) and _stores_argument(plain.__code__)
+    if not isinstance(plain, types.FunctionType):
+        return False
+    code, space = plain.__code__, plain.__globals__
+    beside = [one for one in map(space.get, code.co_names) if type(one) is types.FunctionType]
+    codes = code, *(one.__code__ for one in beside if one.__globals__ is space)
+    return _stores_argument(code) or any(map(_stores_by_name, codes))
+
+
+@functools.cache
+def _stores_by_name(code: types.CodeType) -> bool:
+    """Whether code has `globals()[name] = …` in it."""
+    return "globals" in code.co_names and not _ITEMS.isdisjoint(code.co_code[::2])
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import decimal
+import sys
+import types
 from typing import Any
 
 import numpy as np
@@ -80,6 +82,22 @@ def test_what_cannot_change_ties_no_names(value: Any) -> None:
 )
 def test_what_can_change_ties_names(value: Any) -> None:
     assert groups({"a": [value], "b": (1, value), "c": [1]}) == [["a", "b"]]
+
+
+def test_a_type_with_fields_ties_unless_a_library_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All trees of scikit-learn have one, whose names nobody changes; those of a type of the user's change for all."""
+    fields = np.dtype([("left", "i8"), ("right", "i8")])
+    names = {"a": np.zeros(2, fields), "b": np.ones(2, fields)}
+    assert groups(names) == [["a", "b"]]
+    library = types.ModuleType("a_library_t")
+    library.__dict__["NODE"] = fields
+    monkeypatch.setitem(sys.modules, "a_library_t", library)
+    assert groups(names) == []
+
+
+def test_what_belongs_to_the_process_ties_nothing() -> None:
+    state = np.random.mtrand._rand  # as models keep that were given no state of their own
+    assert linked({"a": [state], "b": [state, sys.stdout], "c": [sys.stdout]}) == Links()
 
 
 def test_groups_and_closure_follow_chains() -> None:

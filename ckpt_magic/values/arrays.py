@@ -5,9 +5,11 @@ from __future__ import annotations
 import bisect
 import contextlib
 import ctypes
+import functools
 import mmap
 import operator
 import sys
+import types
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +20,7 @@ from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered
 from ckpt_magic.values.memory import identity, is_writeable
+from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.references import importable
 
@@ -295,11 +298,52 @@ _FILLED: Final = """lambda array, objects: (
     __import__('numpy').copyto(array, objects), array.setflags(write=False))"""
 
 
-def plain_dtype(dtype: Any) -> Any:
-    """Write a type of numbers as what numpy has once: pickled by numpy, each file would have its own."""
+def dtype(one: Any) -> Any:
+    """Write a type of numbers as what numpy has once, and one with fields that a library holds as the library's.
+
+    Pickled by numpy, each file would have its own. Their fields lie in a dict, which all that have the type share: two
+    forests of scikit-learn would be saved together.
+    """
     numpy = sys.modules["numpy"]
-    is_plain = dtype.kind in "biufcO" and numpy.dtype(dtype.str) is dtype
-    return (numpy.dtype, (dtype.str,)) if is_plain else NotImplemented
+    if one.kind in "biufcO" and numpy.dtype(one.str) is one:
+        return numpy.dtype, (one.str,)
+    holder, form = _holder(one), form_of_fields(one)
+    if holder is None or form is None:
+        return NotImplemented
+    return Form(eval, _LIBRARYS), (Form(numpy.dtype, form, one.isalignedstruct), *holder)
+
+
+def form_of_fields(one: Any) -> dict[str, Any] | None:
+    """What a type with fields that a library holds is made of; None of others."""
+    if one.fields is None or one.metadata or _holder(one) is None or any(len(row) > 2 for row in one.fields.values()):
+        return None
+    formats, offsets = zip(*(one.fields[name] for name in one.names), strict=True)
+    return {"names": list(one.names), "formats": list(formats), "offsets": list(offsets), "itemsize": one.itemsize}
+
+
+def _holder(one: Any) -> tuple[str, str] | None:
+    """The module of a library that holds a type with fields, and the name that it has there."""
+    found = _of_libraries(len(sys.modules)).get(identity(one))
+    return None if found is None else found[1:]
+
+
+@functools.lru_cache(maxsize=1)
+def _of_libraries(_: int) -> dict[int, tuple[Any, str, str]]:
+    """The types with fields that modules of libraries hold; searched for again when there are more modules."""
+    found: dict[int, tuple[Any, str, str]] = {}
+    kind = type(sys.modules["numpy"].dtype([("x", "f8")]))
+    for name, module in list(sys.modules.items()):
+        if type(module) is types.ModuleType and name != "__main__" and not is_own(name):
+            for key, value in list(vars(module).items()):
+                if type(value) is kind and value.fields is not None:
+                    found.setdefault(identity(value), (value, name, key))
+    return found
+
+
+# in another version of the library the type may be another one
+_LIBRARYS: Final = """lambda made, module, name: (
+    lambda held: held if type(held) is type(made) and held == made else made)(
+    vars(__import__('sys').modules.get(module, made.__class__)).get(name))"""
 
 
 def is_plain_subarray(kind: Any) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import (
+    arrays,
     figures,
     instances,
     makers,
@@ -220,10 +221,9 @@ class Look(ValuePickler):
         seen.guarded = frozenset(self._guards)
         seen.spans, seen.functions, seen.made = self._spans, self._functions, tuple(self._made)
         seen.owned = self._beside
-        if self._paths and not self._paths.keys().isdisjoint(
-            seen.met
-        ):  # a value that cannot be pickled may reach it as well
-            seen.met = {ident: one for ident, one in seen.met.items() if ident not in self._paths}
+        elsewhere = self._paths.keys() | self._owned.keys()  # a value that cannot be pickled may reach them as well
+        if not elsewhere.isdisjoint(seen.met):
+            seen.met = {ident: one for ident, one in seen.met.items() if ident not in elsewhere}
         self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
         self._refs.clear()
         self._guards.clear()
@@ -274,6 +274,8 @@ class Look(ValuePickler):
             return self._class
         if usual is reducers.ufunc:
             return self._ufunc
+        if usual is arrays.dtype:
+            return _dtype
         if kind.__name__ == "UntypedStorage" and kind.__module__ == "torch.storage":
             return self._storage
         for module, name, note in _MEMORY:
@@ -690,6 +692,12 @@ def _traceback(traceback: types.TracebackType) -> Any:
     """Say of a traceback what is equal in every kernel."""
     frames = [(one.tb_frame.f_code.co_qualname, one.tb_lasti, one.tb_lineno) for one in tracebacks.frames(traceback)]
     return _Form, ("traceback", frames)
+
+
+def _dtype(dtype: Any) -> Any:
+    """Say of a type with fields that a library holds what it is made of: nobody changes it, whoever shares it."""
+    form = arrays.form_of_fields(dtype)
+    return arrays.dtype(dtype) if form is None else (_Form, ("dtype", repr(form)))
 
 
 def _restored_place(attribute: tuple[str, Any]) -> str:

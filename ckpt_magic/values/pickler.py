@@ -190,7 +190,7 @@ class ValuePickler(pickle.Pickler):
         if is_plain_subarray(kind):
             return self._arrays.subarray
         if issubclass(kind, getattr(sys.modules.get("numpy"), "dtype", ())):
-            return arrays.plain_dtype
+            return arrays.dtype
         reducer = tensors.reducer_for(
             kind, lambda address: self._arrays.view_at(address) is not None, self._held_weakly
         )

@@ -10,6 +10,21 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "trees that were fitted in different steps have one type of nodes",
+    """
+%%step 1
+import numpy as np
+from sklearn.tree import DecisionTreeClassifier
+X = np.random.default_rng(0).random((40, 3)); y = (X[:, 0] > .5).astype(int)
+def nodes(model): return model.tree_.__getstate__()['nodes'].dtype
+one = DecisionTreeClassifier(random_state=0).fit(X, y)
+%%step 2
+two = DecisionTreeClassifier(random_state=1).fit(X, y); kind = nodes(two)
+%%step 3
+same = nodes(one) is nodes(two) is kind, one.predict(X).tolist()
+""",
+)
+scenario(
     "an estimator is refitted through a function",
     """
 %%step 1

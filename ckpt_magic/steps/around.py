@@ -359,14 +359,16 @@ class Around:
     def _value(self, part: str, look: ambient.Ambient) -> str | None:
         """A text that is equal for equal values; None for a value that has no plain form."""
         origin, name = split(part)
+        value = spots.read(name) if origin == PLACE else ambient.value(look, origin, name)
+        if type(value) in _FUNCTIONS:  # what they use is among the evidence of the steps that may read the part
+            return looking.look(value, self._namespace).digest
+        if origin == PLACE and spots.is_unseen(name) and part in self._set and self._set[part].step:
+            return None  # so that the code of the step counts
         if origin == PLACE:
-            value = spots.read(name)
-            if type(value) in _FUNCTIONS:  # what they use is among the evidence of the steps that may read the part
-                return looking.look(value, self._namespace).digest
             return "absent" if value is ABSENT else _print(name, value)
         first = ambient.value(self._first, origin, name)
         try:
-            plain = ambient.plain(origin, name, ambient.value(look, origin, name))
+            plain = ambient.plain(origin, name, value)
             if origin == ambient.LIST:  # what an installation begins with is its own
                 old = ambient.plain(origin, name, first)
                 plain = [item for item in plain if item not in old], [item for item in old if item not in plain]

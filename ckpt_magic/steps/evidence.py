@@ -70,6 +70,7 @@ _LOOKERS: Final = frozenset(
 )
 _OF_DESCRIPTORS: Final = frozenset({"fdopen", "read", "pread", "readv", "preadv", "dir_fd", "sendfile", "lseek", "dup"})
 _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "__subclasses__"})
+_FINDERS: Final = frozenset({"get_objects", "get_referrers", "py_object", "PyObj_FromPtr"})  # of what no name leads to
 _BY_NAME: Final = frozenset({"import_module", "__import__", "modules", "find_spec"})  # how no code names them
 _ALL: Final = "*"  # stands for the names of all environment variables
 _FEW: Final = 1000  # items of a container that may be names of files
@@ -253,6 +254,8 @@ class Evidence:
         sought = self.modules.sought([*code.names.imports, *imported, *by_name], behind)
         files += [row for row in self.files.rows(sought) if row.get("absent")]
         unclear += [] if running.depends else unknown
+        called_words = look.words | modulecode.all_words_called(map(self.modules.text, behind), look.words)
+        unclear += [f"which objects `{word}` finds cannot be told" for word in sorted(called_words & _FINDERS)]
         keys |= unseen.variables_in(look.texts) if trail.programs else set()
         by_c = sorted(unseen.variables(look.words, behind, self.modules))
         unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]

@@ -24,7 +24,7 @@ from ckpt_magic.steps.modules import FAR, Modules
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import ambient, canonical, effects, essence, holding, outlines
+from ckpt_magic.values import ambient, canonical, effects, essence, holding, outlines, spots
 from ckpt_magic.values.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, OWN, SURROUNDINGS
 from ckpt_magic.values.origins import NOTHING, Origin
 from ckpt_magic.values.statements import Event, Statement, Step, touching
@@ -113,7 +113,14 @@ def foresee(
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
             rewritten.update({row["path"]: step for row in rows})
             sets = meta["sets"] if meta is not None else ()
-            placed.update({part: step for part in sets if split(part)[0] == PLACE})
+            again = meta is not None and verdict.state == "fresh"  # since nothing but the step can set that
+            placed.update({part: step for part in sets if _is_placed(part, again=again)})
+
+
+def _is_placed(part: str, *, again: bool) -> bool:
+    """Whether a step that runs may put something else into a part; `again` if all that it came from is as it was."""
+    origin, name = split(part)
+    return origin == PLACE and not (again and spots.is_unwritable(name))
 
 
 def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verdict:

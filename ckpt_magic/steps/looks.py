@@ -194,8 +194,11 @@ class Looks:
             bound_and_gone = plan.code.names.renews - kernel.namespace.keys()
             found.deleted += sorted(bound_and_gone.difference(found.deleted))
         before.touches |= self._touches(before, found.changed - {RESULT}, after, outcome)
+        unwritable = filter(spots.is_unwritable, found.values.keys() & moved.values.keys())
+        placed_now = dict.fromkeys(unwritable)  # which it sets as well, when it runs again
         change = self._with_places(change, moved, before, found, after)
-        plan.sets = around.sets(began, surroundings, (row[0] for row in change.state["places"]), before.use)
+        placed_now |= dict.fromkeys(row[0] for row in change.state["places"])
+        plan.sets = around.sets(began, surroundings, placed_now, before.use)
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)
         after.forget(found.joint if outcome.success else None)
         # of `for _ in …` that fails, `_` stays IPython's

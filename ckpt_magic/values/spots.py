@@ -9,6 +9,7 @@ from __future__ import annotations
 import _abc  # type: ignore[import-not-found]  # no stubs
 import atexit
 import functools
+import hashlib
 import importlib
 import logging
 import os
@@ -65,6 +66,16 @@ def owner_of(place: str) -> tuple[Any, str]:
     return found, key
 
 
+def is_unwritable(place: str) -> bool:
+    """Whether nothing can be put into a place but by running the code that did."""
+    return place.startswith(UNWRITABLE)
+
+
+def is_unseen(place: str) -> bool:
+    """Whether nobody can tell what is in a place."""
+    return place.startswith(_UNSEEN)
+
+
 def read(place: str) -> Any:
     """What is in a place; nothing is imported for it."""
     if place[0] == "@":
@@ -118,8 +129,10 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     if "setrlimit" in words and (resource := sys.modules.get("resource")) is not None:
         names = (name for name in vars(resource) if name.startswith("RLIMIT_"))
         found["@limit "] = {name: read(f"@limit {name}") for name in names}
-    if "register_dialect" in words and (csv := sys.modules.get("csv")) is not None:
-        found["@csv dialect "] = {name: csv.get_dialect(name) for name in csv.list_dialects()}
+    if not words.isdisjoint(("register_dialect", "unregister_dialect")) and (csv := sys.modules.get("csv")) is not None:
+        found["@csv dialect "] = {name: read(f"@csv dialect {name}") for name in csv.list_dialects()}
+    if (files := read(FILES_IN_MEMORY)) is not ABSENT:
+        found[FILES_IN_MEMORY] = {"": files}
     if not words.isdisjoint(("settrace", "setprofile")):
         found["@trace"] = {"": sys.gettrace()}
         found["@profile"] = {"": sys.getprofile()}
@@ -277,6 +290,31 @@ def _put_limit(place: str, value: tuple[int, int]) -> None:
     resource.setrlimit(number, (value[0], resource.getrlimit(number)[1]))  # a hard limit never rises again
 
 
+def _dialect(place: str) -> Any:
+    csv = sys.modules.get("csv")
+    try:
+        dialect = csv.get_dialect(place.removeprefix("@csv dialect ")) if csv is not None else None
+    except csv.Error:  # type: ignore[union-attr]
+        return ABSENT
+    return ABSENT if dialect is None else _one(tuple((name, getattr(dialect, name)) for name in _OF_DIALECTS))
+
+
+def _put_dialect(place: str, value: Any) -> None:
+    csv, name = importlib.import_module("csv"), place.removeprefix("@csv dialect ")
+    if value is not ABSENT:
+        csv.register_dialect(name, **dict(value))
+    elif name in csv.list_dialects():
+        csv.unregister_dialect(name)
+
+
+def _files_in_memory(_: str) -> Any:
+    """The files that fsspec keeps in this process, whoever wrote them: their paths, and digests of what is in them."""
+    module = sys.modules.get("fsspec.implementations.memory")
+    files = getattr(getattr(module, "MemoryFileSystem", None), "store", {})
+    found = [(path, hashlib.blake2b(file.getvalue(), digest_size=16).hexdigest()) for path, file in files.items()]
+    return _one(tuple(found)) if found else ABSENT
+
+
 def _history_length(_: str) -> Any:
     module = sys.modules.get("readline")
     return None if module is None else _one(module.get_history_length())
@@ -370,7 +408,8 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
     "@umask": (_umask, lambda _, value: os.umask(value)),
     "@stack size of threads": (_stack_size, lambda _, value: threading.stack_size(value)),
     "@start method of processes": (_start_method, _put_start_method),
-    "@csv dialect ": (lambda _: 0, lambda *_: None),
+    "@csv dialect ": (_dialect, _put_dialect),
+    "@files in memory": (_files_in_memory, lambda *_: None),
     "@trace": (lambda _: sys.gettrace(), lambda _, value: sys.settrace(value)),
     "@profile": (lambda _: sys.getprofile(), lambda _, value: sys.setprofile(value)),
     "@handlers of logger ": (_logger_part, _put_logger_part),
@@ -384,6 +423,10 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
     "@option ": (_option, _put_option),
     "@subclasses of ": (_subclass, _put_subclass),
 }
+_OF_DIALECTS: Final = (
+    *("delimiter", "doublequote", "escapechar", "lineterminator"),
+    *("quotechar", "quoting", "skipinitialspace", "strict"),
+)
 _BY_WORDS: Final = {
     "umask": "@umask",
     "stack_size": "@stack size of threads",
@@ -395,5 +438,7 @@ _BY_WORDS: Final = {
     "set_event_loop_policy": "@policy of event loops",
 }
 """What is read only where code has the word that sets it."""
-UNWRITABLE: Final = ("@functions at exit", "@started patches", "@codecs", "@what ", "@module ")
+FILES_IN_MEMORY: Final = "@files in memory"
+_UNSEEN: Final = ("@functions at exit", "@started patches", "@codecs", "@what ", "@module ")
+UNWRITABLE: Final = (*_UNSEEN, FILES_IN_MEMORY)
 CALLBACKS: Final = "@option shell|callback of "

@@ -224,7 +224,6 @@ csv.register_dialect('pipes', delimiter='|')
 %%step 3
 r = csv.get_dialect('pipes').delimiter
 """,
-    runs={2: "csv dialect pipes"},
 )
 scenario(
     "what the one-letter colors of matplotlib stand for",

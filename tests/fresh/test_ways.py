@@ -328,6 +328,11 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
       "way_other.py": "import way_mod\ndef go(n):\n    for _ in range(n): way_mod.get()\n"}, text("go(1)", "go(2)")),
     ("what a library in C holds", "import csv\ncsv.register_dialect('way', delimiter=';')",
      "y = list(csv.reader(['a;b,c'], 'way'))", {}, text("';'", "','")),
+    ("what a library in C holds, for another library", "import csv\ncsv.register_dialect('way', delimiter=';')",
+     "import pandas\ny = len(pandas.read_csv('x.csv', dialect='way').columns)", {"x.csv": "a;b,c\n1;2,3\n"},
+     text("';'", "','")),
+    ("a file in memory", "import fsspec\n# %%\nwith fsspec.open('memory://way.txt', 'w') as f: f.write('1')\ndel f",
+     "y = fsspec.filesystem('memory').cat('/way.txt')", {}, text("'1'", "'2'")),
     ("what another module sets in one", "import way_mod, way_other", "y = way_mod.get()",
      {"way_mod.py": "RATE = 0\ndef get(): return RATE\n", "way_other.py": "import way_mod\nway_mod.RATE = 1\n"},
      file("way_other.py", "import way_mod\nway_mod.RATE = 2\n")),
@@ -983,6 +988,8 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "import pandas as pd\ny = pd.Series([1]).sum()", {}, text("a = 1", "a = 2")),
     ("keys and arguments called as what seeds", "import random\nrandom.seed(1)\ndef f(seed, k): return seed + k\n# %%\n"
      "d = {'seed': f(1, 2)}\nn = d['seed'] + len(d)", "y = random.random()", {}, text("f(1, 2)", "f(1, 3)")),
+    ("an option that is a function", "import pandas as pd\npd.options.display.float_format = lambda v: f'{v:.2f}'\nz = 1",
+     "y = str(pd.DataFrame({'a': [1.0]}))", {}, text("z = 1", "z = 2")),
     # -- where statements stand
     ("a function further up", "x = 1\n# %%\ndef f(a, b=2): return a + b + x", "y = f(1)", {},
      lambda cells: cells.insert(0, cells.pop(1))),
@@ -1012,6 +1019,12 @@ NEVER_TOLD: list[tuple[str, str, str, str]] = [
     ("a folder that was opened as a number", "import os\nf = os.dup2(os.open('.', os.O_RDONLY), 200)",
      "try:\n    y = os.stat('x.txt', dir_fd=f)\nexcept OSError: y = 0", "an open file"),
     ("a module that a finder of the notebook makes", FINDER, "import way_made\ny = way_made.X", "has no file"),
+    ("objects that no name leads to", "import gc", "y = any(type(one) is dict for one in gc.get_objects())", "get_objects"),
+    ("objects that a module finds",
+     "import pathlib\npathlib.Path('way_mod.py').write_text('import gc\\ndef find(): return gc.get_referrers(1)')",
+     "import way_mod\ny = len(way_mod.find()) > 0", "get_referrers"),
+    ("an object by its address", "import ctypes\nx = [1]",
+     "y = ctypes.cast(id(x), ctypes.py_object).value[0]", "py_object"),
     ("a module that has no file", "import sys, types\nsys.modules['way_made'] = types.ModuleType('way_made')",
      "import way_made\ny = way_made.__name__", "has no file"),
 ]  # fmt: skip
@@ -1085,6 +1098,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     errors = np.geterr()
     yield path
     csv.field_size_limit(131072)
+    if (memory := sys.modules.get("fsspec.implementations.memory")) is not None:
+        memory.MemoryFileSystem.store.clear()
+    if (pandas := sys.modules.get("pandas")) is not None:
+        pandas.reset_option("display.float_format")
     np.seterr(**errors)
     np.seterrcall(None)
     os.environ.clear()
@@ -1195,6 +1212,17 @@ def test_that_a_step_runs_since_a_lost_value_is_read_is_foreseen_with_what_it_ma
     projects.play(project, cells, "none")
     assert projects.foresee(project, cells) == {1, 2, 3}
     assert projects.play(project, cells, "auto").steps == {1, 2}  # which gives what it gave
+
+
+def test_a_step_runs_that_reads_what_another_one_now_writes_otherwise_in_memory(project: Path) -> None:
+    put = "with fsspec.open('memory://way.txt', 'w') as f: f.write('1')\ndel f"
+    cells = cells_of(f"import fsspec\n# %%\n%%step 1\n{put}", "y = fsspec.filesystem('memory').cat('/way.txt')")
+    projects.play(project, cells, "none")
+    assert projects.foresee(project, cells) == {1}  # its file cannot be put back
+    text("'1'", "'2'")(cells)
+    assert projects.foresee(project, cells) == {1, LAST}
+    sys.modules["fsspec.implementations.memory"].MemoryFileSystem.store.clear()  # as in a new process
+    assert projects.play(project, cells, "auto").names["y"] == b"2"
 
 
 @pytest.mark.parametrize(("above", "step", "why"), [row[1:] for row in NEVER_TOLD], ids=[row[0] for row in NEVER_TOLD])

@@ -91,6 +91,7 @@ class Standing:
                 for name in evidence["apart"].keys() | self._made_by_calls(names, evidence["functions"])
             },
             "set_by": self._set_by | ({CHANCE: mover} if mover is not None else {}),
+            "acting": kernel.history.acting(evidence["modules"].keys(), evidence["packages"].keys()),
             "origins": kernel.history.origins(names, modules, groups=groups, own=evidence["modules"]),
             **kernel.evidence.of_above(
                 evidence["modules"],

@@ -73,7 +73,7 @@ def confirmed(stored: files.StoredStep, keyring: Keyring) -> Meta | None:
     return None if shapes.misfits(found) else found
 
 
-_OF_EVIDENCE: Final = ("origins", "above", "asked", "set_by", "apart_by")
+_OF_EVIDENCE: Final = ("origins", "above", "asked", "set_by", "apart_by", "acting")
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -249,11 +249,14 @@ class _Above:
             elif opens := self._past.origin(CHANCE).opens:
                 found.append(Cause("unclear", "", f"random numbers may be others each time (`{opens}`)"))
         itself = evidence["itself"]
-        own = itself["modules"]
-        for one in (
-            self._lender.acting(own.keys(), itself["packages"].keys() | {"builtins"}) - evidence["modules"].keys()
-        ):
-            found.append(Cause("module", one, f"module `{one}`, which sets something that it uses, was not there"))
+        own, then_acting = itself["modules"], evidence.get("acting") or ()
+        acting = self._lender.acting(own.keys(), itself["packages"].keys() | {"builtins"})
+        for one in acting:
+            if one not in evidence["modules"]:
+                found.append(Cause("module", one, f"module `{one}`, which sets something that it uses, was not there"))
+        if [one for one in acting if one in then_acting] != [one for one in then_acting if one in acting]:
+            told = ", ".join(f"`{one}`" for one in acting)
+            found.append(Cause("module", "", f"modules that set something that it uses ({told}) are in another order"))
         if self._past.of_modules(self._lender.ways(own)).digest != then.get(OWN, NOTHING.digest):
             told = ", ".join(f"`{one}`" for one in sorted(own)[:3])
             found.append(Cause("module", "", f"other code above it may change what modules hold ({told})"))

@@ -190,6 +190,10 @@ class History:
         """Modules that unmarked cells import."""
         return self._past.imports
 
+    def acting(self, own: Set[str], libraries: Set[str]) -> list[str]:
+        """The user's modules that set something in these of them, or in these libraries, in order; see `Lender`."""
+        return self._course.lender.acting(own, libraries | {"builtins"})
+
     def origins(
         self,
         names: Iterable[str],

@@ -24,15 +24,17 @@ class Lender:
         self._modules = modules
         self._texts: dict[str, str] = {}
         self.stand_ins = StandIns(self._texts)
+        self._ran: dict[str, None] = {}  # modules, in the order of their imports
         self.imported: dict[str, Set[str]] = {}
         """The modules that cells import, each with the user's own among it and all that it imports."""
 
     def __call__(self, words: Set[str], imports: Set[str]) -> Lent:
         """What a statement with these words has done for it, that imports these modules."""
         new: dict[str, str] = {}
-        for name in imports - self.imported.keys():
+        for name in sorted(imports - self.imported.keys()):
             found = self._modules.own([name])
             self.imported[name] = found.keys()
+            self._ran |= dict.fromkeys(self._modules.in_order(name, found))
             new |= {one: text for one, text in found.items() if one not in self._texts}
         self._texts |= new
         if not self._texts:
@@ -45,9 +47,10 @@ class Lender:
         digest = hashlib.blake2b(" ".join(one for _, one in parts).encode(), digest_size=8)
         return Lent(frozenset[str]().union(*(found for found, _ in parts)), digest.hexdigest())
 
-    def acting(self, own: Set[str], libraries: Set[str]) -> set[str]:
-        """The user's own modules that set something in these of them, or in these libraries."""
-        return {one for one in self._texts if self._modules.acts_on(one, own, libraries, is_called=True)}
+    def acting(self, own: Set[str], libraries: Set[str]) -> list[str]:
+        """The user's own modules that set something in these of them, or in these libraries, as they are imported."""
+        names = dict.fromkeys((*self._ran, *sorted(self._texts)))
+        return [one for one in names if self._modules.acts_on(one, own, libraries, is_called=True)]
 
     def ways(self, modules: Iterable[str]) -> list[str]:
         """What cells import by which they may change what these modules hold."""

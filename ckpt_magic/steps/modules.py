@@ -142,6 +142,24 @@ class Modules:
                 todo += [name.rpartition(".")[0], *_absolute(self._package(name), modulecode.imports(text))]
         return found
 
+    def in_order(self, name: str, own: Container[str]) -> list[str]:
+        """The modules among `own` that an import of one of them runs, in their order."""
+        found: dict[str, bool] = {}  # whether it ran to its end
+
+        def enter(name: str) -> None:
+            if name in found or name not in own:
+                return
+            found[name] = False
+            for one in _absolute(self._package(name), modulecode.imports_in_order(self.text(name))):
+                enter(one)
+            del found[name]
+            found[name] = True
+
+        parts = name.split(".")
+        for number in range(len(parts)):
+            enter(".".join(parts[: number + 1]))
+        return [*found]
+
     def acts_on(self, name: str, own: Container[str], libraries: Set[str], *, is_called: bool = False) -> bool:
         """Whether a module changes something in one of these; of libraries count attributes set by its import.
 

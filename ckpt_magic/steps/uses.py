@@ -149,6 +149,7 @@ class Use:
             "figures": [part_of(PLACE, "@open figures")] if shell.drawing() is not None else [],
         }
         found = {topic for topic in effects.TOPICS if any(map(self.may_read, of_topics.get(topic, ["|"])))}
+        found |= {f"of {library}" for library in self.libraries - sys.stdlib_module_names}
         keys = self.words.keys
         if self.is_open or keys is None or self._reaches_out:
             found.add("environ *")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from typing import Final
 
@@ -66,8 +67,8 @@ OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("register_dialect", "unregister_dialect"), "rest"),
 }
 TOPICS: Final = frozenset(OF_SURROUNDINGS.values()) - {"environ"} | {"figures"}
-"""Parts of the surroundings; those of the environment are `environ NAME`, for all that begin so `environ PANDAS_`,
-and `environ ?` where the name is not written down, `environ *` for all of them."""
+"""Parts of the surroundings; `of NAME` is what a library holds. Those of the environment are `environ NAME`, for all
+that begin so `environ PANDAS_`, and `environ ?` where the name is not written down, `environ *` for all of them."""
 
 _OF_COMPLETION: Final = re.compile(r"(IP)?Completer\.")
 _SETTING_ENVIRON: Final = {word for word, topic in OF_SURROUNDINGS.items() if topic == "environ"} - {"environ"}
@@ -95,6 +96,20 @@ _OPENING: Final = ("open", "File", "memmap")  # how words end of what opens file
 _SHELLS: Final = frozenset({"bash", "sh", "script", "perl", "ruby", "system", "sx", "cmd", "writefile", "file"})
 _LOOKING: Final = re.compile(r"(pip|conda|uv|ls|pwd|which|cat|head|tail|wc|du|df|free|nvidia-smi)\b[^>|;&]*")
 _FILE_NAME: Final = re.compile(r"[^\s*?]*?([^\s/*?]*\w\.\w+)")
+_SETTING_ONLY: Final = re.compile(
+    r"(set|setup|register|install|enable|disable|use|configure|config|activate|patch|init)(_|[A-Z]|$)"
+)
+"""How functions are called that set something, whatever they give."""
+_SETTING: Final = re.compile("|".join(changing.CHANGING))
+"""How those may be called that give nothing."""
+_PATCHED: Final = frozenset("pandas polars numpy matplotlib sklearn torch scipy seaborn requests".split())
+"""Libraries that others change, and call by their names where they do."""
+_PATCHED_BY_ANY: Final = ("pandas", "polars")
+"""Those that others give methods to, and do not say so: `pandarallel.initialize()`."""
+_TOLD_ELSEWHERE: Final = sys.stdlib_module_names | frozenset(
+    "numpy pandas matplotlib sklearn polars torch scipy seaborn IPython ckpt_magic".split()
+)
+"""Of these all that is set by a word is told in another way."""
 BY_TEXT: Final = frozenset(
     "getattr attrgetter methodcaller __getattribute__ __dict__ vars globals locals __import__ import_module".split()
 ) | {"getmembers", "eval", "exec", "run_line_magic", "run_cell_magic"}
@@ -145,6 +160,32 @@ def of_statement(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], wor
         parts.add("libraries")
     is_writing = _writes(words, texts) and transformed.file_written(node) is None
     return _labels(words, parts, _files(inside, texts, words) if is_writing else set())
+
+
+def of_setters(node: ast.stmt, inside: Sequence[ast.AST], stand_ins: StandIns) -> set[str]:
+    """What stands for what libraries hold that functions of theirs set, by their names: `tqdm.pandas()`.
+
+    One may set something in the libraries, too, by which it or its own library is called.
+    """
+    is_asked = isinstance(node, ast.Assign | ast.AnnAssign) and not _is_for_nobody(node)
+    found = set[str]()
+    for one in inside:
+        name, _, word = syntax.dotted(one.func).rpartition(".") if isinstance(one, ast.Call) else ("", "", "")
+        name = name.partition(".")[0] or word
+        library, meant = stand_ins.packages.get(name, ("", ""))
+        if not library or library in _TOLD_ELSEWHERE or name not in stand_ins.foreign:
+            continue
+        word = meant if word == name and meant else word
+        if word not in EASING and ((_SETTING_ONLY if is_asked else _SETTING).match(word) or word in _PATCHED):
+            named = _PATCHED.intersection((*word.split("_"), *library.split("_")))
+            found |= {f"<surroundings of {one}>" for one in {library, *named, *_PATCHED_BY_ANY}}
+    return found | ({SURROUNDINGS} if found else set())
+
+
+def _is_for_nobody(node: ast.Assign | ast.AnnAssign) -> bool:
+    """Whether a statement binds what nobody is to read: `_ = lib.configure()`."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return all(isinstance(one, ast.Name) and not one.id.strip("_") for one in targets)
 
 
 def _labels(words: Set[str], parts: Set[str], files: Set[str]) -> set[str]:

@@ -37,6 +37,19 @@ def imports(text: str) -> frozenset[str]:
     return _module(text).imports
 
 
+def imports_in_order(text: str) -> list[str]:
+    """The same in the order in which they stand there."""
+    tree = syntax.parsed(text)
+    found = list[str]()
+    for node in syntax.nodes(tree) if tree is not None else ():
+        if isinstance(node, ast.Import):
+            found += [one.name for one in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            found += [base, *(f"{base}{'' if base.endswith('.') else '.'}{one.name}" for one in node.names)]
+    return [*dict.fromkeys(found)]
+
+
 def acts_on(text: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Modules, named as by `imports`, of which a module sets attributes at its import, or ever, and all it may change.
 

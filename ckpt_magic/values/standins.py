@@ -56,12 +56,15 @@ class StandIns:
         What these tell of names, for `changing`.
     values
         Names that were surely bound by what imports nothing: what they do is told by what bound them.
+    packages
+        Per name that was imported the top-level package that it is of, and what it is called there.
     """
 
     def __init__(self, texts: Mapping[str, str] | None = None) -> None:
         self._known: dict[str, _StandIn] = {}
         self.told = Known(texts if texts is not None else {})
         self.values = set[str]()
+        self.packages: dict[str, tuple[str, str]] = {}
 
     @property
     def foreign(self) -> Set[str]:
@@ -94,10 +97,14 @@ class StandIns:
         self.values -= names.binds | names.deletes
         if not names.imports:
             self.values |= names.renews
+        for name in names.binds | names.deletes:
+            self.packages.pop(name, None)
         if isinstance(node, ast.Import):
+            self.packages |= {_top(one.asname or one.name): (_top(one.name), "") for one in node.names}
             parts = frozenset(part for one in node.names if one.asname for part in one.name.split("."))
             self._known.update(dict.fromkeys(names.binds, _StandIn(parts, is_imported=True)))
         elif isinstance(node, ast.ImportFrom):
+            self.packages |= {one.asname or one.name: (_top(node.module or ""), one.name) for one in node.names}
             for one in node.names:
                 words, makes = frozenset({one.name, (node.module or "").rpartition(".")[2]}), _gives_more(one.name)
                 self._known[one.asname or one.name] = _StandIn(words, is_imported=True, makes=makes)
@@ -161,6 +168,10 @@ class StandIns:
         before = self._known.get(owner, _StandIn())
         if not before.is_imported or (isinstance(target, ast.Attribute) and target.attr.startswith(CHANGING)):
             self._known[owner] = before | given
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _filled(node: ast.stmt) -> ast.expr | None:

@@ -81,3 +81,11 @@ def last_word(node: ast.AST) -> str:
     """The name of a variable or an attribute, whatever that is of: `b` of `x.a[0].b`; empty for others."""
     word: str = getattr(node, "attr", getattr(node, "id", ""))
     return word
+
+
+def dotted(node: ast.AST) -> str:
+    """A name, or attributes of one, as written: `x.a.b`; empty for others."""
+    if isinstance(node, ast.Attribute):
+        owner = dotted(node.value)
+        return f"{owner}.{node.attr}" if owner else ""
+    return node.id if isinstance(node, ast.Name) else ""

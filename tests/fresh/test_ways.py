@@ -143,6 +143,10 @@ class Base(metaclass=Derived):
 """
 }
 RATE = {"way_mod.py": "class Tool: pass\ntool = Tool()\ntool.rate = 0\ndef get(): return tool.rate\n"}
+PATCHES = {
+    "way_mod.py": "RATE = 0\ndef get(): return RATE\n",
+    **{f"way_{one}.py": f"import way_mod\nway_mod.RATE = '{one}'\n" for one in "ab"},
+}
 FINDER = """
 import importlib.abc, importlib.util, sys
 class Loader(importlib.abc.Loader):
@@ -329,10 +333,21 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("what a library in C holds", "import csv\ncsv.register_dialect('way', delimiter=';')",
      "y = list(csv.reader(['a;b,c'], 'way'))", {}, text("';'", "','")),
     ("what a library in C holds, for another library", "import csv\ncsv.register_dialect('way', delimiter=';')",
-     "import pandas\ny = len(pandas.read_csv('x.csv', dialect='way').columns)", {"x.csv": "a;b,c\n1;2,3\n"},
+     "import pandas\ny = list(pandas.read_csv('x.csv', dialect='way'))", {"x.csv": "a;b,c\n1;2,3\n"},
      text("';'", "','")),
     ("a file in memory", "import fsspec\n# %%\nwith fsspec.open('memory://way.txt', 'w') as f: f.write('1')\ndel f",
      "y = fsspec.filesystem('memory').cat('/way.txt')", {}, text("'1'", "'2'")),
+    ("an option of a library, set by a call that gives something", "from way_set import configure, get\nok = configure(n=1)",
+     "y = get()", {"site-packages/way_set.py": "KEPT = {}\ndef configure(**k):\n    KEPT.update(k)\n    return True\n"
+                                               "def get(): return KEPT['n']\n"}, text("n=1", "n=2")),
+    ("a method that a library gives to another one", "import pandas, way_patch\nway_patch.initialize(1)",
+     "y = pandas.DataFrame({'a': [1]}).way()",
+     {"site-packages/way_patch.py": "import pandas\ndef initialize(n):\n    def way(self): return n\n"
+                                    "    pandas.DataFrame.way = way\n"}, text("initialize(1)", "initialize(2)")),
+    ("the order of modules that set something in one", "import way_mod, way_a, way_b", "y = way_mod.get()", PATCHES,
+     text("way_a, way_b", "way_b, way_a")),
+    ("the same in a module", "import way_mod, way_all", "y = way_mod.get()", {**PATCHES, "way_all.py": "import way_a, way_b\n"},
+     file("way_all.py", "import way_b, way_a\n")),
     ("what another module sets in one", "import way_mod, way_other", "y = way_mod.get()",
      {"way_mod.py": "RATE = 0\ndef get(): return RATE\n", "way_other.py": "import way_mod\nway_mod.RATE = 1\n"},
      file("way_other.py", "import way_mod\nway_mod.RATE = 2\n")),
@@ -1102,6 +1117,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         memory.MemoryFileSystem.store.clear()
     if (pandas := sys.modules.get("pandas")) is not None:
         pandas.reset_option("display.float_format")
+        if hasattr(pandas.DataFrame, "way"):
+            del pandas.DataFrame.way
     np.seterr(**errors)
     np.seterrcall(None)
     os.environ.clear()

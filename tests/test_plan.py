@@ -241,6 +241,25 @@ def test_an_extension_of_the_user_may_give_any_name_a_value(
     assert [row["next"] for row in json_of(path)] == ["run"]
 
 
+def test_what_a_script_binds_is_told_by_its_text(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "k = 1\ndef f(): return k\n"
+    (tmp_path / "plan_run.py").write_text(text)
+    setup = f"{CELLS['setup']} --folder {tmp_path / '.ckpt'}"
+    cells = [setup, "%run plan_run.py", "k = 3", "%%step 1\ny = f()", "%%step 2\nz = k"]
+    run_all(shell, cells)
+    path = save(tmp_path / "nb.ipynb", *cells)
+
+    def runs(script: str) -> list[int]:
+        (tmp_path / "plan_run.py").write_text(script)
+        return [row["step"] for row in json_of(path) if row["next"] == "run"]
+
+    assert runs(text) == runs(f"# a comment\n{text}") == []
+    assert runs(text.replace("1", "2")) == [1]  # whose function has a `k` of its own
+
+
 def test_names_of_a_star_import_are_known_by_the_module(
     shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,9 @@ class History:
             {
                 path: row
                 for path, row in read.files.items()
-                if not (imports and os.path.isabs(path)) and said.isdisjoint((path, os.path.basename(path)))
+                if not (imports and os.path.isabs(path))
+                and said.isdisjoint((path, os.path.basename(path)))
+                and os.path.abspath(path) not in self._course.lender.scripts
             },
             {name: value for name, value in read.environ.items() if name not in said},
         )

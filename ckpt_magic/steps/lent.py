@@ -27,6 +27,8 @@ class Lender:
         self._ran: dict[str, None] = {}  # modules, in the order of their imports
         self.imported: dict[str, Set[str]] = {}
         """The modules that cells import, each with the user's own among it and all that it imports."""
+        self.scripts: set[str] = set()
+        """Paths of the scripts that cells run: their texts are among the statements."""
 
     def __call__(self, words: Set[str], imports: Set[str]) -> Lent:
         """What a statement with these words has done for it, that imports these modules."""
@@ -46,6 +48,14 @@ class Lender:
         parts = [modulecode.run_by(text, called, imported=name in new) for name, text in sorted(self._texts.items())]
         digest = hashlib.blake2b(" ".join(one for _, one in parts).encode(), digest_size=8)
         return Lent(frozenset[str]().union(*(found for found, _ in parts)), digest.hexdigest())
+
+    def script(self, path: str) -> str | None:
+        """The text of a script that a cell runs."""
+        found = self._modules.script(path)
+        if found is None:
+            return None
+        self.scripts.add(found[0])
+        return found[1]
 
     def acting(self, own: Set[str], libraries: Set[str]) -> list[str]:
         """The user's own modules that set something in these of them, or in these libraries, as they are imported."""

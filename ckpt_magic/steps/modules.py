@@ -295,6 +295,14 @@ class Modules:
         """The text of a module, as an import would load it now."""
         return self._text(self.found(name)) or ""
 
+    def script(self, path: str) -> tuple[str, str] | None:
+        """Where a script lies, and its text; None if there is none."""
+        for folder in (*self._folders[:1], os.getcwd()):
+            found = os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
+            if (text := self._text(found)) is not None:
+                return found, text
+        return None
+
     def files(self) -> set[str]:
         """The files of those that are loaded."""
         return {str(getattr(sys.modules[name], "__file__", "")) for name in self.names()}

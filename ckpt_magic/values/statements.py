@@ -6,7 +6,7 @@ import ast
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, cast
 
 from ckpt_magic.values import changing, effects, essence, modulecode, source, syntax, transformed, vocabulary
@@ -147,6 +147,9 @@ class Lender(Protocol):
 
     def __call__(self, words: Set[str], imports: Set[str], /) -> Lent: ...
 
+    def script(self, path: str, /) -> str | None:
+        """The text of a script; None if there is none."""
+
 
 def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
     """Take an unmarked cell apart; what an import binds has nothing to do with what else it binds.
@@ -160,7 +163,11 @@ def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
             yield from statements(ast.Module(run[0], []), lender)
             if run[1]:
                 continue
-        if isinstance(node, ast.Import):
+        script = lender.script(path) if (path := transformed.script_run_by(node)) is not None else None
+        if script is not None and (code := syntax.parsed(script)) is not None:
+            told = modulecode.digest(script)  # its functions have variables of their own
+            yield from (replace(one, digest=f"{one.digest} {told}") for one in statements(code, lender))
+        elif isinstance(node, ast.Import):
             yield from (_statement(ast.Import([one]), lender) for one in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (_statement(ast.ImportFrom(node.module, [one], node.level), lender) for one in node.names)

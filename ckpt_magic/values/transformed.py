@@ -16,6 +16,7 @@ _CODE_MAGICS: Final = {
     "timeit": re.compile(r"\s*(?:(?:-[nrp]\s*\d+|-[tcqov]+)(?:\s+|$))*"),
     "prun": re.compile(r"\s*(?:(?:-[DlsT]\s*\S+|-[rq]+)(?:\s+|$))*"),
 }
+_SCRIPT: Final = re.compile(r"(?:-i\s+)?[\"']?([\w./~-]+)[\"']?")
 _SHELL_CALLS: Final = frozenset({"system", "getoutput"})
 _ASKING_US: Final = frozenset(f"ckpt_{word}" for word in ("start", "status", "accept", "verify", "diff", "clear"))
 
@@ -61,6 +62,14 @@ def shell_call(node: ast.AST) -> tuple[str, list[str]] | None:
             return (method, texts) if wanted == len(texts) == len(args) and wanted else None
         case ast.Expr(value=ast.Call() as call):
             return shell_call(call)
+    return None
+
+
+def script_run_by(node: ast.AST) -> str | None:
+    """The script that `%run` runs as if its text stood here; None for others, and where options say otherwise."""
+    match shell_call(node):
+        case "run_line_magic", ["run", line] if (found := _SCRIPT.fullmatch(line.strip())) is not None:
+            return found[1] if found[1].endswith(".py") else f"{found[1]}.py"
     return None
 
 

@@ -181,7 +181,8 @@ class Around:
         for place, is_added in moved.items():
             added[part_of(PLACE, place)] = is_added
         for place, print_ in _prints(look).items():
-            before = cell.prints.get(place)
+            is_handlers = place.startswith("@handlers")  # a logger that had none is not looked at
+            before = cell.prints.get(place, "" if is_handlers else None)
             is_changed = print_ != before
             if print_ is None:
                 is_changed |= re.split("[.:]", place)[-1] in cell.words.touched

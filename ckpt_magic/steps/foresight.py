@@ -267,6 +267,10 @@ class _Above:
                 found.append(Cause("module", module[1:-1], line))
         if self._differs(SURROUNDINGS, meta, *evidence.get("rests", [SURROUNDINGS])):
             found.append(Cause("setting", "", "other code above it sets the environment, the folder or options"))
+        opens = self._past.origin(ANY_VARIABLE).opens if itself["environ"] else ""
+        if opens and ANY_VARIABLE not in evidence.get("asked", _NOTHING_ASKED).get("told", ()):
+            told = ", ".join(f"`{name}`" for name in sorted(itself["environ"])[:3])
+            found.append(Cause("unclear", "", f"code above it may set {told} otherwise each time (`{opens}`)"))
         rests = evidence.get("asked", _NOTHING_ASKED).get("rests")
         if rests and self._differs(ABOVE, meta, *rests):
             found.append(Cause("unclear", "", "other code above it sets what cells above it read"))

@@ -418,6 +418,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a variable that is set from a file", "import os\ndef load():\n    for line in open('x.env'):\n"
      "        k, _, v = line.strip().partition('=')\n        os.environ[k] = v\nload()", "y = os.environ['WAY_MODE']",
      {"x.env": "WAY_MODE=1\n"}, file("x.env", "WAY_MODE=2\n")),
+    ("a variable that was not set from a file", "import os\ndef load():\n    for line in open('x.env'):\n"
+     "        k, _, v = line.strip().partition('=')\n        os.environ[k] = v\nload()", "y = os.environ.get('WAY_MORE', '')",
+     {"x.env": "WAY_MODE=1\n"}, file("x.env", "WAY_MODE=1\nWAY_MORE=2\n")),
     # -- what only bytes and texts name
     ("a class that a file of an array names",
      "import numpy as np\nclass Tool:\n    def go(self): return 1\nnp.save('x.npy', np.array([Tool()], dtype=object))",
@@ -441,6 +444,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a handler of a logger", "import logging\nout = []\n# %%\nclass Tool(logging.Handler):\n"
      "    def emit(self, record): out.append(1)\n# %%\nlogging.getLogger('way').handlers = [Tool()]",
      "logging.getLogger('way').warning('x')\ny = out[-1]", {}, text("append(1)", "append(2)")),
+    ("how a handler of a logger writes", "import io, logging\nbuf = io.StringIO()\nlog = logging.getLogger('way')\n"
+     "log.addHandler(logging.StreamHandler(buf))\nlog.handlers[0].setFormatter(logging.Formatter('1 %(message)s'))",
+     "import logging\nlogging.getLogger('way').warning('x')\ny = buf.getvalue()", {}, text("'1 %", "'2 %")),
     ("a function that a class of a library calls", "import yaml\n# %%\ndef make(loader, node): return 1\n# %%\n"
      "yaml.SafeLoader.add_constructor('!way', make)", "y = yaml.safe_load('!way a')", {}, text("return 1", "return 2")),
     ("a function that one of a library is given for a class", "import yaml\nclass Tool: pass\ntool = Tool()\n# %%\n"

@@ -333,8 +333,15 @@ def touched(inside: Sequence[ast.AST], known: Known, easing: Set[str]) -> tuple[
             found |= names
             if not _is_eased(part, easing):
                 for_sure |= names
-                by_more |= names - (_called(part, known) if isinstance(part, ast.Call) else set())
+                calls = [part] if isinstance(part, ast.Call) else _decorating(part)
+                by_more |= names - set().union(*(_called(call, known) for call in calls))
     return found, for_sure - _makers(inside), found - by_more
+
+
+def _decorating(part: ast.AST) -> list[ast.Call]:
+    """The calls by which decorators are given a definition."""
+    decorators = getattr(part, "decorator_list", ())
+    return [ast.Call(one.func if isinstance(one, ast.Call) else one, [], []) for one in decorators]
 
 
 def _looped(names: set[str], loops: Sequence[ast.comprehension], known: Known) -> set[str]:

@@ -25,7 +25,7 @@ _CALM: Final = _LIBRARIES | frozenset(
     (
         "seaborn math os json re itertools functools collections pathlib time datetime random statistics string glob "
         "shutil operator copy pickle io hashlib base64 typing fractions textwrap zipfile gzip uuid dataclasses enum "
-        "calendar bisect heapq"
+        "calendar bisect heapq contextlib abc"
     ).split()
 )
 

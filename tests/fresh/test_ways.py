@@ -1009,6 +1009,9 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "import pandas as pd\ny = pd.Series([1]).sum()", {}, text("a = 1", "a = 2")),
     ("keys and arguments called as what seeds", "import random\nrandom.seed(1)\ndef f(seed, k): return seed + k\n# %%\n"
      "d = {'seed': f(1, 2)}\nn = d['seed'] + len(d)", "y = random.random()", {}, text("f(1, 2)", "f(1, 3)")),
+    ("a decorator of the standard library on another function", "import functools\n@functools.singledispatch\n"
+     "def f(x): return 1\n@f.register\ndef _(x: int): return 2\n@functools.lru_cache\ndef g(x): return x",
+     "y = g(1)", {}, text("return 2", "return 3")),
     ("an option that is a function", "import pandas as pd\npd.options.display.float_format = lambda v: f'{v:.2f}'\nz = 1",
      "y = str(pd.DataFrame({'a': [1.0]}))", {}, text("z = 1", "z = 2")),
     # -- where statements stand

@@ -579,3 +579,14 @@ def test_code_is_parsed_again_where_python_stumbles_over_another_thread(monkeypa
     tree = syntax.parsed("a = 1")
     assert tree is not None and len(tree.body) == 1
     assert len(calls) == 3
+
+
+def test_what_a_library_holds_twice_is_entered_once() -> None:
+    """Registries of numba lead to each other by hundreds of ways."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec("def f(): pass", namespace)
+    held: Any = namespace["f"]
+    for _ in range(60):
+        held = [held, (held,)]
+    assert list(reaching.ours(held, namespace, 120)) == [namespace["f"]]
+    assert list(reaching.ours(held, namespace, 60)) == []

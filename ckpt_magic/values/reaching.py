@@ -16,7 +16,7 @@ import threading
 import types
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -114,27 +114,43 @@ def ours(value: Any, namespace: Mapping[str, Any], deepest: int = _DEEPEST) -> I
 
     Entered are containers and plain objects, not what leads to all of a kernel, such as its streams.
     """
-    kind, module = type(value), namespace.get("__name__")
-    if kind in _ATOMS or not deepest:
-        return
+    return all_ours([value], namespace, deepest)
+
+
+def all_ours(values: Sequence[Any], namespace: Mapping[str, Any], deepest: int = _DEEPEST) -> Iterator[Any]:
+    """The same for several objects, each of what they hold met once: registries of a library lead to each other."""
+    met: dict[int, Any] = {}
+    for _ in range(deepest):
+        inner: list[Any] = []
+        for value in values:
+            if type(value) in _ATOMS or identity(value) in met:
+                continue
+            met[identity(value)] = value
+            if _is_ours(value, namespace):
+                yield value
+            else:
+                inner += _inside(value)
+        values = inner
+
+
+def _is_ours(value: Any, namespace: Mapping[str, Any]) -> bool:
+    kind = type(value)
     if kind is types.FunctionType:
-        is_own = value.__globals__ is namespace
-    else:
-        is_own = _class_dict(value if issubclass(kind, type) else kind).get("__module__") == module
-    if is_own:
-        yield value
-        return
-    inner: Iterable[Any]
+        return value.__globals__ is namespace
+    cls = value if issubclass(kind, type) else kind
+    return bool(_class_dict(cls).get("__module__") == namespace.get("__name__"))
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """What an object of a library holds, as far as it is entered."""
+    kind = type(value)
     if kind in _CONTAINERS:
-        inner = () if len(value) > _MANY_HELD else list(value.values()) if kind is dict else gc.get_referents(value)
-    elif kind is types.FunctionType:
-        inner = [value.__closure__, value.__dict__]
-    elif issubclass(kind, type) or kind.__module__.partition(".")[0] in _HOSTS:
-        return
-    else:
-        inner = gc.get_referents(value)
-    for one in inner:
-        yield from ours(one, namespace, deepest - 1)
+        return () if len(value) > _MANY_HELD else list(value.values()) if kind is dict else gc.get_referents(value)
+    if kind is types.FunctionType:
+        return value.__closure__, value.__dict__
+    if issubclass(kind, type) or kind.__module__.partition(".")[0] in _HOSTS:
+        return ()
+    return gc.get_referents(value)
 
 
 def defined_in(namespace: Mapping[str, Any]) -> set[str]:
@@ -333,8 +349,10 @@ class _Reach:
             values = [value for value in values if type(value) not in hosts]
         parts = gc.get_referents(*values)  # calls no code, whatever the objects are
         special = set(filter(self.is_special, kinds))
+        weakly: list[Any] = []
         for value in values if special else ():
-            parts += self.hidden(value) if type(value) in special else ()
+            parts += self.hidden(value, weakly) if type(value) in special else ()
+        parts += all_ours(weakly, self.namespace)
         for value in itertools.compress(values, map(weakref.getweakrefcount, values)):
             parts += self.called_at_its_end(value)
         self.walked += len(values) + len(parts)
@@ -347,8 +365,8 @@ class _Reach:
         numpy: Any = sys.modules.get("numpy")
         return kind in _SPECIAL or issubclass(kind, weakref.ref) or kind is getattr(numpy, "ndarray", None)
 
-    def hidden(self, value: Any) -> list[Any]:
-        """What an object of a special kind leads to, and the collector does not see."""
+    def hidden(self, value: Any, weakly: list[Any]) -> list[Any]:
+        """What an object of a special kind leads to, and the collector does not see; weak references fill `weakly`."""
         kind = type(value)
         if kind in _GENERATORS:
             code, frame = (getattr(value, name) for name in _GENERATORS[kind])
@@ -358,7 +376,7 @@ class _Reach:
             target = weakref.ref.__call__(value)
             if identity(target) not in self.asked:  # frames that share are led to by many of these
                 self.asked[identity(target)] = target
-                return list(ours(target, self.namespace))
+                weakly.append(target)
         elif kind is contextvars.ContextVar:
             return [value.get(None)]
         elif kind is threading.local:

@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import sqlite3
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -860,6 +861,18 @@ def test_the_module_that_a_namedtuple_names_is_no_package_to_be_searched_for(
     kernel = Kernel(folder)
     kernel.step(1, "from collections import namedtuple\nNobodysCard = namedtuple('NobodysCard', 'rank suit')")
     assert kernel.step(2, "card = NobodysCard(7, 'x')")["action"] == "saved"
+
+
+def test_modules_of_the_users_own_are_no_packages_to_be_searched_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "_distributions", lambda: pytest.fail("all packages are gone through"))
+    folder.mkdir(exist_ok=True)
+    (folder / "own_of_the_test.py").write_text("class A: pass")
+    monkeypatch.syspath_prepend(folder)
+    kernel = Kernel(folder)
+    assert kernel.step(1, "from own_of_the_test import A\na = A()")["action"] == "saved"
+    monkeypatch.delitem(sys.modules, "own_of_the_test")
 
 
 def test_what_cannot_be_looked_at_keeps_no_step_from_running(folder: Path) -> None:

@@ -22,7 +22,7 @@ from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import Decision, saved_codes
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import ambient, delta, effects, holding, outlines, references
+from ckpt_magic.values import ambient, delta, effects, holding, outlines, owned, references
 
 Judged = TypeVar("Judged", Decision, Verdict)
 
@@ -338,7 +338,7 @@ def _installed_version(module: str) -> str | None:
     try:
         return importlib.metadata.version(module)
     except importlib.metadata.PackageNotFoundError:
-        if module not in sys.modules and not _can_be_found(module):
+        if owned.is_own(module) or (module not in sys.modules and not _can_be_found(module)):
             return None
         distributions = _distributions().get(module, ())  # `attr` is of `attrs`, `sklearn` of `scikit-learn`
         return importlib.metadata.version(distributions[0]) if distributions else None

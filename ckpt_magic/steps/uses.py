@@ -176,6 +176,8 @@ class Use:
             return bool(self.shown) or any("log" in word for word in self.words.read)
         if place == "@open figures":
             return self._draws
+        if place == "@started patches":  # what they set is seen where it is
+            return any("patch" in word or word == "stopall" for word in self.words.read)
         if place[0] == "@":
             return not place.startswith(("@signal", "@trace", "@profile"))
         library = place.partition(":")[0].partition(".")[0]

@@ -104,6 +104,9 @@ _SETTING: Final = re.compile("|".join(changing.CHANGING))
 """How those may be called that give nothing."""
 _PATCHED: Final = frozenset("pandas polars numpy matplotlib sklearn torch scipy seaborn requests".split())
 """Libraries that others change, and call by their names where they do."""
+_PATCHING: Final = frozenset({"patch", "object", "setattr", "delattr"})
+"""Those that set what they are given, or what a text names."""
+_LOADING: Final = frozenset({"import_module", "__import__", "modules"})
 _PATCHED_BY_ANY: Final = ("pandas", "polars")
 """Those that others give methods to, and do not say so: `pandarallel.initialize()`."""
 _TOLD_ELSEWHERE: Final = sys.stdlib_module_names | frozenset(
@@ -162,24 +165,54 @@ def of_statement(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], wor
     return _labels(words, parts, _files(inside, texts, words) if is_writing else set())
 
 
-def of_setters(node: ast.stmt, inside: Sequence[ast.AST], stand_ins: StandIns) -> set[str]:
-    """What stands for what libraries hold that functions of theirs set, by their names: `tqdm.pandas()`.
+def of_setters(node: ast.stmt, inside: Sequence[ast.AST], texts: Set[str], stand_ins: StandIns) -> set[str]:
+    """What stands for what libraries hold, where code sets something there: `pd.DataFrame.total = total`.
 
-    One may set something in the libraries, too, by which it or its own library is called.
+    Functions of theirs may set something, by their names (`tqdm.pandas()`), also in the libraries by which they or
+    their own library are called.
     """
     is_asked = isinstance(node, ast.Assign | ast.AnnAssign) and not _is_for_nobody(node)
+    loops = [one for one in inside if isinstance(one, ast.For)]
     found = set[str]()
     for one in inside:
-        name, _, word = syntax.dotted(one.func).rpartition(".") if isinstance(one, ast.Call) else ("", "", "")
-        name = name.partition(".")[0] or word
-        library, meant = stand_ins.packages.get(name, ("", ""))
-        if not library or library in _TOLD_ELSEWHERE or name not in stand_ins.foreign:
-            continue
-        word = meant if word == name and meant else word
-        if word not in EASING and ((_SETTING_ONLY if is_asked else _SETTING).match(word) or word in _PATCHED):
-            named = _PATCHED.intersection((*word.split("_"), *library.split("_")))
-            found |= {f"<surroundings of {one}>" for one in {library, *named, *_PATCHED_BY_ANY}}
-    return found | ({SURROUNDINGS} if found else set())
+        if isinstance(one, ast.Attribute) and not isinstance(one.ctx, ast.Load):
+            found |= _libraries_of([one], loops, stand_ins) if one.attr not in EASING else set()
+        elif isinstance(one, ast.Call):
+            name, _, word = syntax.dotted(one.func).rpartition(".")
+            name = name.partition(".")[0] or word
+            library, meant = stand_ins.packages.get(name, ("", ""))
+            word = meant if word == name and meant else word
+            if word in _PATCHING or name in ("mock", "monkeypatch"):
+                found |= _libraries_of(one.args, loops, stand_ins)
+                tops = {text.partition(".")[0] for text in texts}
+                found |= {top for top, _ in stand_ins.packages.values() if top in tops}
+            if not library or library in _TOLD_ELSEWHERE or name not in stand_ins.foreign or word in EASING:
+                continue
+            if (_SETTING_ONLY if is_asked else _SETTING).match(word) or word in _PATCHED:
+                found |= {library, *_PATCHED_BY_ANY, *_PATCHED.intersection((*word.split("_"), *library.split("_")))}
+    found -= sys.stdlib_module_names
+    return {f"<surroundings of {library}>" for library in found} | ({SURROUNDINGS} if found else set())
+
+
+def _libraries_of(owners: Iterable[ast.expr], loops: Sequence[ast.For], stand_ins: StandIns) -> set[str]:
+    """The libraries in which expressions lie, as written, by names that stand for something there, or in loops."""
+    todo = {syntax.dotted(one).partition(".")[0] for one in owners}
+    names = set[str]()
+    while todo:
+        names |= todo
+        turned = (loop.iter for loop in loops if getattr(loop.target, "id", "") in todo)
+        todo = {one.id for turn in turned for one in syntax.nodes(turn) if isinstance(one, ast.Name)}.union(
+            *map(stand_ins.led_to, names)
+        ) - names
+    return {stand_ins.packages[name][0] for name in names & stand_ins.foreign}
+
+
+def patched(inside: Sequence[ast.AST], texts: Set[str], stand_ins: StandIns) -> set[str]:
+    """Names of modules in which code sets what a text names: `mock.patch("tools.load")`."""
+    if not any(syntax.last_word(one) in _PATCHING | _LOADING for one in inside):
+        return set()
+    tops = {text.partition(".")[0] for text in texts}
+    return {name for name, (top, _) in stand_ins.packages.items() if top in tops}
 
 
 def _is_for_nobody(node: ast.Assign | ast.AnnAssign) -> bool:

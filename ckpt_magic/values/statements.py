@@ -197,7 +197,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     if not is_import:
         spoken = words | (stand_ins.behind(names.reads) - effects.SEPARATE)
         said = spoken - effects.data(inside, names, stand_ins)
-        acts = effects.of_statement(node, inside, texts, said) | effects.of_setters(node, inside, stand_ins)
+        acts = effects.of_statement(node, inside, texts, said) | effects.of_setters(node, inside, texts, stand_ins)
+        touches |= effects.patched(inside, texts, stand_ins)
         varying = frozenset(varying_words(inside, names, stand_ins))
         opens = min(varying, default="")
         at_once = varying & called_at_once(node)

@@ -200,7 +200,7 @@ class Places:
         seen = Look()
         self._find_own_modules(words, imports)
         for name, module in self._own.items():
-            self._look_at_own(name, module, seen)
+            self._look_at_own(name, module, words, seen)
         for name, owner in self._owners(words, names, imports).items():
             seen.owners[name] = attributes = dict(vars(owner))
             self._look_inside(name, owner, attributes, words, seen)
@@ -531,7 +531,7 @@ class Places:
             inside = [one for one in vars(module).values() if type(one) not in ATOMS]
             todo |= {*map(module_of, inside)} | parents | found.words.read
 
-    def _look_at_own(self, name: str, known: _Module, seen: Look) -> None:
+    def _look_at_own(self, name: str, known: _Module, words: Words, seen: Look) -> None:
         """Look at all that one of the user's modules holds, its classes and functions included."""
         module = known.module
         if sys.modules.get(name) is not module:
@@ -541,13 +541,22 @@ class Places:
         seen.specs[name] = getattr(module, "__spec__", None)
         attributes = seen.owners[f"{name}:"] = without_machinery(vars(module))
         owners = [(name + ":", attributes)]
+        functions: dict[str, Any] = {}
         for key, value in attributes.items():
             if getattr(value, "__module__", None) == name and type(value) not in ATOMS:
                 if isinstance(value, type) and by_reference(value):
                     inner = seen.owners[f"{name}:{key}"] = without_machinery(vars(value))
                     owners.append((f"{name}:{key}.", inner))
-                elif type(value) is types.FunctionType and by_reference(value):
-                    owners.append((f"{name}:{key}.", dict(inside_function(value))))
+                    functions |= {f"{name}:{key}.{word}": one for word, one in inner.items()}
+                else:
+                    functions[f"{name}:{key}"] = value
+        for place, function in functions.items():
+            if type(function) is types.FunctionType and by_reference(function):
+                inner = {key: one for key, one in inside_function(function) if one is not None or key[:2] != "__"}
+                inner |= {"__code__": function.__code__} if "__code__" in words.stored else {}
+                if inner:
+                    seen.owners[place] = inner
+                    owners.append((f"{place}.", inner))
         for prefix, inner in owners:
             for key, value in inner.items():
                 if type(value) not in ATOMS and can_change(value):

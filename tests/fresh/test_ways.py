@@ -24,6 +24,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -143,6 +144,9 @@ class Base(metaclass=Derived):
 """
 }
 RATE = {"way_mod.py": "class Tool: pass\ntool = Tool()\ntool.rate = 0\ndef get(): return tool.rate\n"}
+KEEPING = {
+    "way_mod.py": "def get(n=0): return n, getattr(get, 'way', 0)\nclass Tool:\n    def get(self, n=0): return n\n"
+}
 PATCHES = {
     "way_mod.py": "RATE = 0\ndef get(): return RATE\n",
     **{f"way_{one}.py": f"import way_mod\nway_mod.RATE = '{one}'\n" for one in "ab"},
@@ -344,6 +348,22 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "y = pandas.DataFrame({'a': [1]}).way()",
      {"site-packages/way_patch.py": "import pandas\ndef initialize(n):\n    def way(self): return n\n"
                                     "    pandas.DataFrame.way = way\n"}, text("initialize(1)", "initialize(2)")),
+    ("a method of a library, set in a loop", "import pandas\nd = pandas.DataFrame({'a': [1]})\n# %%\n"
+     "for one in (pandas.DataFrame,): one.way = lambda self: 1", "y = d.way()", {}, text("self: 1", "self: 2")),
+    ("a method of a library, by another name", "import pandas\nD = pandas.DataFrame\nd = D({'a': [1]})\n# %%\n"
+     "setattr(D, 'way', lambda self: 1)", "y = d.way()", {}, text("self: 1", "self: 2")),
+    ("a function of a module that a text names", "import way_mod\nfrom unittest import mock\n# %%\n"
+     "_ = mock.patch('way_mod.get', lambda: 1).start()", "y = way_mod.call()",
+     {"way_mod.py": "def get(): return 0\ndef call(): return get()\n"}, text("lambda: 1", "lambda: 2")),
+    ("a value of a module that is found by a text", "import importlib, way_mod\n"
+     "importlib.import_module('way_mod').RATE = 1", "y = way_mod.get()",
+     {"way_mod.py": "RATE = 0\ndef get(): return RATE\n"}, text("RATE = 1", "RATE = 2")),
+    *((f"{what} of a function of a module", f"import way_mod\nway_mod.get.{name} = {value}", "y = way_mod.get()", KEEPING,
+       text(value, value.replace("1", "2")))
+      for what, name, value in (("an attribute", "way", "1"), ("a default value", "__defaults__", "(1,)"),
+                                ("the code", "__code__", "(lambda n=0: 1).__code__"))),
+    ("a default value of a method of a module", "import way_mod\nway_mod.Tool.get.__defaults__ = (1,)",
+     "y = way_mod.Tool().get()", KEEPING, text("1,", "2,")),
     ("the order of modules that set something in one", "import way_mod, way_a, way_b", "y = way_mod.get()", PATCHES,
      text("way_a, way_b", "way_b, way_a")),
     ("the same in a module", "import way_mod, way_all", "y = way_mod.get()", {**PATCHES, "way_all.py": "import way_a, way_b\n"},
@@ -1122,6 +1142,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     errors = np.geterr()
     yield path
     csv.field_size_limit(131072)
+    mock.patch.stopall()
     if (memory := sys.modules.get("fsspec.implementations.memory")) is not None:
         memory.MemoryFileSystem.store.clear()
     if (pandas := sys.modules.get("pandas")) is not None:
@@ -1238,6 +1259,19 @@ def test_that_a_step_runs_since_a_lost_value_is_read_is_foreseen_with_what_it_ma
     projects.play(project, cells, "none")
     assert projects.foresee(project, cells) == {1, 2, 3}
     assert projects.play(project, cells, "auto").steps == {1, 2}  # which gives what it gave
+
+
+@pytest.mark.parametrize(
+    "act", ["get.way = 1", "get.__defaults__ = (1,)", "get.__kwdefaults__ = {'k': 1}", "Tool.get.__defaults__ = (1,)"]
+)
+def test_what_a_step_sets_of_functions_of_a_module_is_set_again(project: Path, act: str) -> None:
+    text = "def get(n=0, *, k=0): return n, k, vars(get)\nclass Tool:\n    def get(self, n=0): return n\n"
+    write({"way_mod.py": text})
+    cells = [*cells_of("import way_mod", f"way_mod.{act}"), (None, "y = repr((way_mod.get(), way_mod.Tool().get()))")]
+    first = projects.play(project, cells, "none")
+    found = projects.play(project, cells, "end")
+    assert found.steps == set()
+    assert found.names["y"] == first.names["y"] != "((0, 0, {}), 0)"
 
 
 def test_a_step_runs_that_reads_what_another_one_now_writes_otherwise_in_memory(project: Path) -> None:

@@ -875,6 +875,32 @@ def test_modules_of_the_users_own_are_no_packages_to_be_searched_for(
     monkeypatch.delitem(sys.modules, "own_of_the_test")
 
 
+def test_a_function_of_numba_reads_the_globals_of_the_notebook(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is compiled at its first call; one of a library is met by its name."""
+    pytest.importorskip("numba")
+    folder.mkdir(exist_ok=True)
+    (folder / "jitted_of_the_test.py").write_text("import numba\n@numba.njit\ndef double(x): return 2 * x")
+    monkeypatch.syspath_prepend(folder)
+    cells = (
+        "import numba, jitted_of_the_test as library\nfrom jitted_of_the_test import double\nmore = 1",
+        "@numba.njit\ndef f(x): return helper(x) + more\n"
+        "@numba.vectorize\ndef g(x): return x + more\n"
+        "@numba.guvectorize('(n)->(n)')\ndef h(x, y): y[:] = x + more",
+        "more = 5\ndef helper(x): return 10 * x",
+        "r = f.py_func(1), double is library.double, [type(one).__name__ for one in (f, g, h)]\n"
+        "functions = f.py_func, g._dispatcher.py_func, h.gufunc_builder.py_func\n"
+        "same = [one.__globals__ is globals() for one in functions]",
+    )
+    for start in ("none", 4, 3):
+        kernel = Kernel(folder, start)
+        for number, cell in enumerate(cells, 1):
+            kernel.step(number, cell)
+        assert kernel.names["r"] == (15, True, ["CPUDispatcher", "DUFunc", "GUFunc"])
+        assert all(kernel.names["same"])
+        type(kernel.names["f"])._memo.clear()  # by which numba knows a function again that is still here
+    monkeypatch.delitem(sys.modules, "jitted_of_the_test")
+
+
 def test_what_cannot_be_looked_at_keeps_no_step_from_running(folder: Path) -> None:
     kernel = Kernel(folder)
     kernel.step(1, "a = 1")

@@ -196,6 +196,8 @@ class ValuePickler(pickle.Pickler):
         )
         if reducer is not None:
             return reducer
+        if issubclass(kind, getattr(sys.modules.get("numba.core.serialize"), "ReduceMixin", ())):
+            return reducers.compiled_by_numba
         if module == "pyarrow.lib" and issubclass(kind, sys.modules["pyarrow"].Buffer):
             return self._arrays.arrow
         data: Any = getattr(sys.modules.get("pyarrow"), "Array", None)

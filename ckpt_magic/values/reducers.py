@@ -23,6 +23,21 @@ from ckpt_magic.values.placeholder import LOST_EARLIER
 from ckpt_magic.values.references import at, by_reference, home_of, importable, is_made_of_python
 
 
+def compiled_by_numba(function: Any) -> Any:
+    """A function of numba around a function that has the globals of the notebook; numba itself writes copies of these.
+
+    It reads them when it is compiled, at its first call. What was compiled where it was defined, is left to numba.
+    """
+    if importable(function):
+        return function.__qualname__
+    states = function._reduce_states()
+    compiled = [key for key in ("sigs", "siglist", "typesigs") if states.get(key)]
+    if states.keys().isdisjoint(("py_func", "pyfunc", "dispatcher")) or (compiled and states.get("frozen", True)):
+        return NotImplemented
+    states |= {key: [] for key in compiled}
+    return functools.partial(function._reduce_class()._rebuild, **states), ()
+
+
 def method(method: types.MethodType) -> Any:
     """A bound method is met by its name, unless that name means something else by now, or means the method itself.
 

@@ -54,6 +54,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.M
                 known[x] = calls
                 return x
             mode, options = None, {"a": 1}
+            checks, seen = {"a": lambda value: True, "b": (1, 2).__contains__}, {}
             def set_mode(value):
                 global mode
                 mode = value
@@ -71,6 +72,9 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.M
                 def __init__(self, **new):
                     self._change(new)
                 def _change(self, new):
+                    for name in new:
+                        if name in checks and checks[name](1):
+                            seen[name] = 1
                     options.update(new)
             set_options = Options
             def __getattr__(name):
@@ -148,6 +152,8 @@ def test_what_a_package_shows_of_its_parts_is_looked_at_there(library: types.Mod
 def test_what_a_setter_puts_into_a_container_is_compared(library: types.ModuleType) -> None:
     found = changing("library.set_options(b=2)", library=library)
     assert found.values["of_the_test:options"] == {"a": 1, "b": 2}
+    assert found.values["of_the_test:seen"] == {"b": 1}
+    assert "of_the_test:checks" not in found.values  # there it only looks something up
     assert "of_the_test:options" not in changing("library.work(2)", library=library).values
 
 

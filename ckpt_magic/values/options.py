@@ -473,6 +473,35 @@ class _Jax(_Source):
             jax.config.update(name, value)
 
 
+class _Mpmath(_Source):
+    """How exactly mpmath computes, for real numbers and for intervals."""
+
+    label, module = "mpmath.{}", "mpmath"
+
+    def look(self) -> dict[str, Any] | None:
+        mpmath = sys.modules.get("mpmath")
+        mp, iv = getattr(mpmath, "mp", None), getattr(mpmath, "iv", None)
+        if mp is None or iv is None:  # it is being imported
+            return None
+        exact = {"mp.dps": (mp.dps, mp.prec), "iv.dps": (iv.dps, iv.prec)}
+        return {**exact, "mp.pretty": mp.pretty, "mp.trap_complex": mp.trap_complex}
+
+    def defaults(self) -> Mapping[str, Any]:
+        return {"mp.dps": (15, 53), "iv.dps": (15, 53), "mp.pretty": False, "mp.trap_complex": False}
+
+    def write(self, changes: dict[str, Any]) -> None:
+        mpmath = _library("mpmath")
+        for key, value in changes.items():
+            name, _, option = key.partition(".")
+            context = getattr(mpmath, name)
+            if option == "dps":  # setting one of both computes the other, not always as it was
+                context.dps, precision = value
+                if context.prec != precision:
+                    context.prec = precision
+            else:
+                setattr(context, option, value)
+
+
 class _Asyncio(_Source):
     """Whether loops run inside running ones: `nest_asyncio.apply()` gives asyncio other functions for that."""
 
@@ -575,6 +604,7 @@ _SOURCES: Final[dict[str, _Source]] = {
     "polars": _Polars(),
     "torch": _Torch(),
     "jax": _Jax(),
+    "mpmath": _Mpmath(),
     "asyncio": _Asyncio(),
     "logging": _Logging(),
     "shell": _Shell(),

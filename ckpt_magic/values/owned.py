@@ -34,6 +34,7 @@ _OF_THE_PROCESS: Final = (
     ("sys", "path_importer_cache"),
     ("warnings", "filters"),
     ("matplotlib", "rcParams"),
+    *(("mpmath", name) for name in ("mp", "iv", "fp")),  # and what they keep inside
     ("matplotlib.backends.registry", "backend_registry"),  # what packages offer is looked up when a window is opened
 )
 
@@ -116,8 +117,8 @@ def is_private(path: Path) -> bool:
 
 def is_of_the_process(path: Path) -> bool:
     """Whether what an object holds differs from kernel to kernel, or is ambient state: then it is not compared."""
-    obj = at(path)
-    return path[-1] == "__dict__" or any(at(one) is obj for one in _OF_THE_PROCESS)
+    around = [at(path[:end]) for end in range(2, len(path) + 1)]
+    return path[-1] == "__dict__" or any(at(one) is obj for one in _OF_THE_PROCESS for obj in around)
 
 
 def text(path: Path) -> str:
@@ -175,7 +176,9 @@ def _kind_of(kind: Any) -> str:
         in_slots = kind.__base__ is object and any(map(inspect.ismemberdescriptor, vars(kind).values()))
         return "whole" if in_slots and has_plain_form and not hasattr(kind, "__float__") else ""
     if kind.__eq__ is not object.__eq__:
-        return "whole" if has_plain_form and not hasattr(kind, "__float__") else ""  # numbers are values
+        # numbers are values, but those whose class only the library can find (mpmath.pi)
+        is_value = hasattr(kind, "__float__") and at((module, *kind.__qualname__.split("."))) is kind
+        return "whole" if has_plain_form and not is_value else ""
     return "instance" if has_plain_form else "named"  # as loggers are, by a reduction of their own
 
 

@@ -143,6 +143,8 @@ def can_change(value: Any) -> bool:
         return False
     if kind in (tuple, frozenset):
         return any(map(can_change, value))
+    if kind is types.MethodWrapperType:
+        return can_change(value.__self__)
     if kind in _DESCRIPTORS or issubclass(kind, (enum.Enum, types.ModuleType, type, logging.Logger)):
         return False
     return not by_reference(value)
@@ -234,7 +236,7 @@ def holds_instances(value: Any, module: str, deepest: int = 3) -> bool:
 
 def is_handled(value: Any) -> bool:
     """Whether other rooms look after this object."""
-    return module_name(value).startswith(("pandas._config", "logging", "matplotlib.rcsetup")) or is_host(
+    return module_name(value).startswith(("pandas._config", "logging", "matplotlib.rcsetup", "mpmath.ctx_")) or is_host(
         module_name(value)
     )
 

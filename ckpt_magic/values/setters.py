@@ -11,6 +11,7 @@ What a compiled function sets cannot be looked at: it is named, unless another r
 from __future__ import annotations
 
 import builtins
+import dis
 import functools
 import itertools
 import opcode
@@ -260,6 +261,8 @@ class _Reading:
                 self._look_at_class(name, value, code, package, depth)
             elif callable(value) and is_same_package(_module(value), package):
                 self.enter(value, None, depth - 1)
+            elif name in code.looked_up and type(value) is dict and not any(map(can_change, value.values())):
+                continue
             elif value is not ABSENT and (code.changes or _has_methods(value, code)) and can_change(value):
                 found.add(module, name)
         for name in code.setters:  # of a class that it is given: any here that has the method may be meant
@@ -357,6 +360,8 @@ class _Code:
         Texts in it.
     is_by_text
         Whether it may set globals whose names are given to it.
+    looked_up
+        Globals in which it does nothing but look something up.
     """
 
     reads: frozenset[str]
@@ -369,6 +374,7 @@ class _Code:
     setters: frozenset[str]
     texts: frozenset[str]
     is_by_text: bool
+    looked_up: frozenset[str]
 
 
 @functools.cache
@@ -386,7 +392,21 @@ def _code(code: types.CodeType) -> _Code:
     texts = frozenset(const for one in inside for const in one.co_consts if type(const) is str)
     is_by_text = changes and "globals" in attributes
     reads = frozenset(named(code))
-    return _Code(reads, sets, attributes, stores, imports, changes, by_name, setters, texts, is_by_text)
+    looked_up = frozenset(_looked_up(inside))
+    return _Code(reads, sets, attributes, stores, imports, changes, by_name, setters, texts, is_by_text, looked_up)
+
+
+def _looked_up(codes: Iterable[types.CodeType]) -> set[str]:
+    """Globals that code uses as `name[key]`, or in `key in name`, and in no other way."""
+    found, otherwise = set[str](), set[str]()
+    for code in codes:
+        steps = [one for one in dis.get_instructions(code) if one.opname not in ("CACHE", "PUSH_NULL", "NOT_TAKEN")]
+        for at, one in enumerate(steps):
+            if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                after, then = [step.opname for step in (*steps[at + 1 : at + 3], one, one)][:2]
+                is_looked_up = after == "CONTAINS_OP" or (after.startswith("LOAD_") and then == "BINARY_SUBSCR")
+                (found if is_looked_up else otherwise).add(one.argval)
+    return found - otherwise
 
 
 def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -444,7 +464,7 @@ _CHANGING: Final = frozenset(
 )
 _ITEMS: Final = frozenset(opcode.opmap[name] for name in ("STORE_SUBSCR", "DELETE_SUBSCR"))
 _STORE_GLOBAL: Final = opcode.opmap["STORE_GLOBAL"]
-_PACKAGES: Final = frozenset({"numpy", "sklearn", "logging"})
+_PACKAGES: Final = frozenset({"numpy", "sklearn", "logging", "matplotlib_inline", "mpmath"})
 _LOOKED_AT: Final = frozenset(  # by `ambient`, `options`, `generators` and `spots`
     {"_operator", "builtins.setattr", "numpy", "_locale", "signal", "_signal.signal", "_signal.getsignal", "decimal"}
     | {"_decimal", "_codecs", "sqlite3", "_sqlite3", "atexit", "gc", "_csv", "faulthandler", "_tracemalloc"}

@@ -10,6 +10,18 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "how exactly mpmath computes",
+    """
+%%step 1
+from mpmath import mp, mpf, pi, iv
+mp.dps = 40; third = mpf(1) / 3
+%%step 2
+held = [pi, +pi]; mp.prec = 150; iv.dps = 20
+%%step 3
+r = str(+pi), str(held[0] * 2), held[0] is pi is mp.pi, mp.dps, mp.prec, iv.prec, str(mpf(2) / 3), str(third)
+""",
+)
+scenario(
     "tables in the database that duckdb keeps for its functions",
     """
 %%step 1

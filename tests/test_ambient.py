@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import importlib.util
 import locale
 import os
 import pickle
@@ -128,6 +129,18 @@ def test_generators_stay_where_they_are_unless_asked_for() -> None:
     moved = random.getstate()
     ambient.put_back(change.state, generators_too=False)
     assert random.getstate() == moved != state
+
+
+def test_a_numpy_that_is_loaded_when_it_is_first_used_stays_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """wandb puts such modules among the others; asked for an attribute, they are loaded."""
+    spec = importlib.util.find_spec("numpy")
+    assert spec is not None and spec.loader is not None
+    lazy = importlib.util.module_from_spec(spec)
+    importlib.util.LazyLoader(spec.loader).exec_module(lazy)
+    monkeypatch.setitem(sys.modules, "numpy", lazy)
+    monkeypatch.delitem(sys.modules, "numpy.random")
+    assert "numpy" not in generators.look()
+    assert type(lazy) is not types.ModuleType
 
 
 def test_another_bit_generator_of_numpy_comes_back() -> None:

@@ -11,6 +11,7 @@ import importlib
 import random
 import struct
 import sys
+import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -87,7 +88,8 @@ def put_back(states: States) -> None:
 
 def _numpy_state() -> dict[str, Any] | None:
     numpy = sys.modules.get("numpy")
-    if numpy is not None and "numpy.random" not in sys.modules and not numpy.__spec__._initializing:  # type: ignore[union-attr]
+    is_there = type(numpy) is types.ModuleType and not getattr(numpy.__spec__, "_initializing", False)
+    if is_there and "numpy.random" not in sys.modules:
         importlib.import_module("numpy.random")  # numpy loads and seeds it when first used, in each kernel otherwise
     read = getattr(sys.modules.get("numpy.random"), "get_state", None)  # absent while numpy is being imported
     state: dict[str, Any] | None = read(legacy=False) if read is not None else None

@@ -437,6 +437,23 @@ def named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS
                 yield code.co_names[argument >> instructions_of[operation]]
 
 
+def looked_up(codes: Iterable[types.CodeType]) -> set[str]:
+    """Globals that code uses as `name[key]`, or in `key in name`, and in no other way; none where that is not known."""
+    found, otherwise = set[str](), set[str]()
+    for code in codes:
+        steps, extension = [], 0
+        for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+            steps.append((operation, argument | extension))
+            extension = (argument | extension) << 8 if operation == _EXTENDED_ARG else 0
+        steps = [step for step in steps if step[0] not in _BETWEEN]
+        for at, (operation, argument) in enumerate(steps):
+            if operation in _GLOBAL_OPS:
+                after, then = ([operation for operation, _ in steps[at + 1 : at + 3]] + [0, 0])[:2]
+                is_looked_up = after == _CONTAINS or (after in _KEYS and then == _ITEM)
+                (found if is_looked_up else otherwise).add(code.co_names[argument >> _GLOBAL_OPS[operation]])
+    return found - otherwise
+
+
 def chains(code: types.CodeType) -> Iterator[tuple[tuple[str, ...], bool]]:
     """The dotted names in a code object, from a variable on; each with whether its last attribute is set or deleted."""
     chain: list[str] = []
@@ -472,4 +489,7 @@ _PART_OPS: Final = {
     for name, shift in [("LOAD_METHOD", 0), ("LOAD_ATTR", 1 if sys.version_info >= (3, 12) else 0), ("IMPORT_FROM", 0)]
     if name in opcode.opmap and opcode.opmap[name] < 256
 }
+_CONTAINS: Final = opcode.opmap["CONTAINS_OP"]
+_ITEM: Final = opcode.opmap.get("BINARY_SUBSCR", -1)
+_KEYS: Final = LOADING | {opcode.opmap["LOAD_CONST"], opcode.opmap["LOAD_DEREF"]}
 _BETWEEN: Final = frozenset(opcode.opmap[name] for name in ("CACHE", "EXTENDED_ARG", "NOP") if name in opcode.opmap)

@@ -11,7 +11,6 @@ What a compiled function sets cannot be looked at: it is named, unless another r
 from __future__ import annotations
 
 import builtins
-import dis
 import functools
 import itertools
 import opcode
@@ -25,7 +24,7 @@ from typing import Any, Final
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, can_change, is_host, is_same_package, module_of
-from ckpt_magic.values.reaching import LOADING, LOADING_TWO, SETTING_OPS, STORING_OPS, chains, named
+from ckpt_magic.values.reaching import LOADING, LOADING_TWO, SETTING_OPS, STORING_OPS, chains, looked_up, named
 from ckpt_magic.values.references import by_reference
 from ckpt_magic.values.vocabulary import DERIVING
 
@@ -392,21 +391,8 @@ def _code(code: types.CodeType) -> _Code:
     texts = frozenset(const for one in inside for const in one.co_consts if type(const) is str)
     is_by_text = changes and "globals" in attributes
     reads = frozenset(named(code))
-    looked_up = frozenset(_looked_up(inside))
-    return _Code(reads, sets, attributes, stores, imports, changes, by_name, setters, texts, is_by_text, looked_up)
-
-
-def _looked_up(codes: Iterable[types.CodeType]) -> set[str]:
-    """Globals that code uses as `name[key]`, or in `key in name`, and in no other way."""
-    found, otherwise = set[str](), set[str]()
-    for code in codes:
-        steps = [one for one in dis.get_instructions(code) if one.opname not in ("CACHE", "PUSH_NULL", "NOT_TAKEN")]
-        for at, one in enumerate(steps):
-            if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                after, then = [step.opname for step in (*steps[at + 1 : at + 3], one, one)][:2]
-                is_looked_up = after == "CONTAINS_OP" or (after.startswith("LOAD_") and then == "BINARY_SUBSCR")
-                (found if is_looked_up else otherwise).add(one.argval)
-    return found - otherwise
+    asked = frozenset(looked_up(inside))
+    return _Code(reads, sets, attributes, stores, imports, changes, by_name, setters, texts, is_by_text, asked)
 
 
 def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:

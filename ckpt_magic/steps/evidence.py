@@ -71,6 +71,7 @@ _LOOKERS: Final = frozenset(
 _OF_DESCRIPTORS: Final = frozenset({"fdopen", "read", "pread", "readv", "preadv", "dir_fd", "sendfile", "lseek", "dup"})
 _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "__subclasses__"})
 _FINDERS: Final = frozenset({"get_objects", "get_referrers", "py_object", "PyObj_FromPtr"})  # of what no name leads to
+_SHARED: Final = frozenset({"SharedMemory", "ShareableList"})  # which others find by its name
 _BY_NAME: Final = frozenset({"import_module", "__import__", "modules", "find_spec"})  # how no code names them
 _ALL: Final = "*"  # stands for the names of all environment variables
 _FEW: Final = 1000  # items of a container that may be names of files
@@ -160,6 +161,9 @@ class Evidence:
             unknown += [_unknown_files(name, "an open file") for name, path in opened if self.files.counting([path])]
         unclear += [] if call.depends else unknown
         unclear += [f"what `{word}` tells of code cannot be compared" for word in sorted(words.read & _TELL_OF_CODE)]
+        unclear += [f"what memory of a `{word}` holds cannot be told" for word in sorted(words.read & _SHARED)]
+        if any("mode=memory" in text for text in texts):
+            unclear.append("what a database in memory holds cannot be told")
         modules = code.names.imports | (way.modules if way is not None else frozenset())
         keys = {text: self._key(call, text) for text in call.key}
         settings = {CWD: self.files.name(os.getcwd())}

@@ -30,6 +30,7 @@ _COMMANDS: Final = frozenset(
 )
 # Who opens the text of modules, or lists folders for them.
 _FROZEN: Final = ("<frozen importlib", "<frozen zipimport")
+_OF_PACKAGES: Final = frozenset({"importlib.metadata", "importlib_metadata", "pkg_resources"})
 # Who reads the text of code, and who does it only to show where something happened.
 _SHOWERS: Final = frozenset({"linecache", "tokenize", "inspect"})
 _TELLERS: Final = frozenset({"traceback", "warnings", "logging", "IPython", "stack_data", "executing", "pdb", "bdb"})
@@ -539,7 +540,7 @@ def _top(frame: types.FrameType) -> str:
 
 def _listing(trail: Trail, arguments: tuple[Any, ...]) -> None:
     frame = sys._getframe(2)
-    if frame.f_code.co_filename.startswith(_FROZEN) or frame.f_globals.get("__name__") == "importlib.metadata":
+    if frame.f_code.co_filename.startswith(_FROZEN) or frame.f_globals.get("__name__") in _OF_PACKAGES:
         return  # looking for modules and packages
     if _top(frame) != __name__.partition(".")[0]:
         trail.lists(arguments[0])

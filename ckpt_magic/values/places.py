@@ -203,6 +203,11 @@ class Places:
             self._look_at_own(name, module, words, seen)
         for name, owner in self._owners(words, names, imports).items():
             seen.owners[name] = attributes = dict(vars(owner))
+            if set_of_functions := words.stored & _OF_FUNCTIONS:
+                for key in words.read & attributes.keys():
+                    if type(function := attributes[key]) is types.FunctionType and by_reference(function):
+                        inside = {word: getattr(function, word) for word in set_of_functions}
+                        seen.owners[place_of(name, key)] = inside
             self._look_inside(name, owner, attributes, words, seen)
             if isinstance(owner, abc.ABCMeta) and "register" in words.read:
                 found = {f"{one.__module__}.{one.__qualname__}": one for one in subclasses(owner)}
@@ -737,6 +742,7 @@ class _Module:
         self.words = words_of(codes(module))
 
 
+_OF_FUNCTIONS: Final = frozenset({"__defaults__", "__kwdefaults__", "__code__"})
 _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")
 _WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)
 _WITHOUT_DATA: Final = ATOMS | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType}

@@ -364,6 +364,8 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
                                 ("the code", "__code__", "(lambda n=0: 1).__code__"))),
     ("a default value of a method of a module", "import way_mod\nway_mod.Tool.get.__defaults__ = (1,)",
      "y = way_mod.Tool().get()", KEEPING, text("1,", "2,")),
+    ("a default value of a function of a library", "import textwrap\ntextwrap.wrap.__defaults__ = (1,)",
+     "import textwrap\ny = textwrap.wrap('aa bb')", {}, text("1,", "2,")),
     ("the order of modules that set something in one", "import way_mod, way_a, way_b", "y = way_mod.get()", PATCHES,
      text("way_a, way_b", "way_b, way_a")),
     ("the same in a module", "import way_mod, way_all", "y = way_mod.get()", {**PATCHES, "way_all.py": "import way_a, way_b\n"},
@@ -1029,6 +1031,8 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "import pandas as pd\ny = pd.Series([1]).sum()", {}, text("a = 1", "a = 2")),
     ("keys and arguments called as what seeds", "import random\nrandom.seed(1)\ndef f(seed, k): return seed + k\n# %%\n"
      "d = {'seed': f(1, 2)}\nn = d['seed'] + len(d)", "y = random.random()", {}, text("f(1, 2)", "f(1, 3)")),
+    ("a package that looks for others", "import importlib_metadata", "y = len(importlib_metadata.names('.')) > 0",
+     {"site-packages/importlib_metadata.py": "import os\ndef names(path): return os.listdir(path)\n"}, file("x.txt", "1")),
     ("a decorator of the standard library on another function", "import functools\n@functools.singledispatch\n"
      "def f(x): return 1\n@f.register\ndef _(x: int): return 2\n@functools.lru_cache\ndef g(x): return x",
      "y = g(1)", {}, text("return 2", "return 3")),
@@ -1069,6 +1073,10 @@ NEVER_TOLD: list[tuple[str, str, str, str]] = [
      "import way_mod\ny = len(way_mod.find()) > 0", "get_referrers"),
     ("an object by its address", "import ctypes\nx = [1]",
      "y = ctypes.cast(id(x), ctypes.py_object).value[0]", "py_object"),
+    ("a database in memory that has a name", "import sqlite3",
+     "c = sqlite3.connect('file:way?mode=memory&cache=shared', uri=True)\nc.close()\ndel c\ny = 1", "in memory"),
+    ("memory that processes share", "from multiprocessing import shared_memory",
+     "y = shared_memory.SharedMemory is None", "SharedMemory"),
     ("a module that has no file", "import sys, types\nsys.modules['way_made'] = types.ModuleType('way_made')",
      "import way_made\ny = way_made.__name__", "has no file"),
 ]  # fmt: skip
@@ -1143,6 +1151,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield path
     csv.field_size_limit(131072)
     mock.patch.stopall()
+    textwrap.wrap.__defaults__ = (70,)
     if (memory := sys.modules.get("fsspec.implementations.memory")) is not None:
         memory.MemoryFileSystem.store.clear()
     if (pandas := sys.modules.get("pandas")) is not None:

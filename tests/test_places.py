@@ -198,6 +198,17 @@ def test_what_a_compiled_setter_sets_that_names_no_module_is_unknown(library: ty
     assert "@what of_the_test.set_threads sets" in changing("of.set_threads()", of=library).surely
 
 
+def test_what_a_setter_of_boost_sets_is_unknown(library: types.ModuleType) -> None:
+    """All functions of rdkit are such: `rdDepictor.SetPreferCoordGen(True)`, `RDLogger.DisableLog("rdApp.*")`."""
+    kind = type("function", (), {"__module__": "Boost.Python", "__call__": lambda *_: None})
+    for name in ("SetPreferred", "DisableLog", "Settle"):
+        vars(library)[name] = made = kind()
+        made.__name__, made.__module__ = name, "of_the_test"
+    for name in ("SetPreferred", "DisableLog"):
+        assert f"@what of_the_test.{name} sets" in changing(f"of.{name}(True)", of=library).surely
+    assert not changing("of.Settle(True)", of=library).surely
+
+
 def test_a_class_that_a_library_makes_when_it_is_called_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -364,10 +364,11 @@ def _distributions() -> Mapping[str, Sequence[str]]:
 def version_as_then(module: str, then: str, version: str) -> str:
     """The version of a package here, in the words of the one that is on record if both may be the same.
 
-    What is not loaded tells only what it was installed as: torch 2.5.1 for `torch.__version__`, 2.5.1+cu124, and
-    opencv-python 4.10.0.84 for `cv2.__version__`, 4.10.0.
+    What is not loaded tells only what it was installed as: torch 2.5.1 for `torch.__version__`, 2.5.1+cu124,
+    opencv-python 4.10.0.84 for `cv2.__version__`, 4.10.0, and rdkit 2026.9.1 for 2026.09.1.
     """
-    is_same = then.partition("+")[0] == version or version.startswith(f"{then}.")
+    plain = re.sub(r"(?<![^.])0+(?=\d)", "", then)
+    is_same = version in (then.partition("+")[0], plain) or version.startswith(f"{then}.")
     return then if is_same and module not in sys.modules else version
 
 

@@ -104,6 +104,7 @@ def called(calls: Iterable[Chain], namespace: Mapping[str, Any], words: Iterable
             continue
         name = _name(function) or chain[-1]
         is_setter = _SETTER.match(chain[-1]) is not None or _SETTER.match(name) is not None
+        is_setter |= _is_compiled(function) and _COMPILED_SETTER.match(name) is not None
         if isinstance(receiver, types.FunctionType) and chain[-1] == "register":
             found.values |= _dispatched(receiver)
         if chain[-1] != name or len(chain) == 1:
@@ -319,7 +320,8 @@ def _has_methods(value: Any, code: _Code) -> bool:
 
 
 def _is_compiled(function: Any) -> bool:
-    return type(function).__name__ in ("builtin_function_or_method", "cython_function_or_method", "nb_func")
+    kind = type(function)
+    return kind.__name__ in _COMPILED or (kind.__name__ == "function" and kind.__module__ == "Boost.Python")
 
 
 def _note_compiled(function: str, found: Called) -> None:
@@ -439,7 +441,10 @@ _SETTER: Final = re.compile(
     r"|addaudithook|extension|start|stop|define|override|switch|remove|unset|push|pop|clear|default)(_|[A-Z]|default|trace|$)"
     r"|.*(^|_|[a-z](?=C))([cC]onfig|options|defaults|set)$|set[a-z]"
 )
-_COMPILED_SETTER: Final = re.compile(r"_*(set|(un)?register|enable|disable|configure|start|stop|addaudit)")
+_COMPILED: Final = frozenset({"builtin_function_or_method", "cython_function_or_method", "nb_func"})
+_COMPILED_SETTER: Final = re.compile(
+    r"_*(set|(un)?register|enable|disable|configure|start|stop|addaudit|(Set|Enable|Disable)(?=[A-Z]))"
+)
 _SETTING_IN_C: Final = re.compile(r"(^|_)set(_|[A-Z])|[a-z]Set([A-Z]|$)|[A-Z]Set[A-Z]")  # `XGBSetGlobalConfig`
 _LOADING: Final = frozenset({"__import__", "import_module"})
 _LIBRARIES_IN_C: Final = ("CDLL", "PyDLL")  # of ctypes

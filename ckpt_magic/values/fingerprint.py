@@ -152,6 +152,8 @@ class Look(ValuePickler):
                 self._refuse_nameless(seen)
         met = [one for one in held if type(one) not in ATOMS]
         seen.met = dict(zip(map(identity, met), met, strict=True))
+        for ident in self._owned.keys() & seen.met.keys():  # what belongs to the process ties nothing
+            del seen.met[ident]
         if self._paths and seen.is_comparable:
             self._note_beside(seen.met.keys())
         if self._ident in seen.met and value is not self.namespace:
@@ -221,9 +223,10 @@ class Look(ValuePickler):
         seen.guarded = frozenset(self._guards)
         seen.spans, seen.functions, seen.made = self._spans, self._functions, tuple(self._made)
         seen.owned = self._beside
-        elsewhere = self._paths.keys() | self._owned.keys()  # a value that cannot be pickled may reach them as well
-        if not elsewhere.isdisjoint(seen.met):
-            seen.met = {ident: one for ident, one in seen.met.items() if ident not in elsewhere}
+        if self._paths and not self._paths.keys().isdisjoint(
+            seen.met
+        ):  # a value that cannot be pickled may reach it as well
+            seen.met = {ident: one for ident, one in seen.met.items() if ident not in self._paths}
         self._spans, self._functions, self._contents, self._made, self._beside = [], [], [], [], {}
         self._refs.clear()
         self._guards.clear()
@@ -303,6 +306,13 @@ class Look(ValuePickler):
             return NotImplemented if usual is None else usual(obj)
 
         return reduce
+
+    def _owned_object(self, obj: Any) -> Any:
+        """As for a file, but with a dict of its own: values that hold one object would all have that in common."""
+        reduced = super()._owned_object(obj)
+        if identity(obj) not in self._owned:
+            return reduced
+        return reduced[0], tuple(dict(part) if type(part) is dict else part for part in reduced[1])
 
     def _builtin(self, function: Any) -> Any:
         """Tell a compiled function by its name, also where something else is now; the file says whether it is found."""

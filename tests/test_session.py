@@ -7,6 +7,7 @@ import pickle
 import random
 import sqlite3
 import sys
+import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -873,6 +874,24 @@ def test_modules_of_the_users_own_are_no_packages_to_be_searched_for(
     kernel = Kernel(folder)
     assert kernel.step(1, "from own_of_the_test import A\na = A()")["action"] == "saved"
     monkeypatch.delitem(sys.modules, "own_of_the_test")
+
+
+def test_a_module_that_a_library_built_for_a_while_is_not_found_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sympy.utilities.autowrap` compiles one in a folder that it takes away."""
+    built: Any = types.ModuleType("built_of_the_test")
+    built.__file__ = str(folder / "built_of_the_test.cpython.so")
+    code = "class Function:\n    def __get__(self, *_): return self\n    def __call__(self): return 3\n"
+    exec(f"{code}    def __reduce__(self): return 'f'\nf = Function()", vars(built))
+    built.f.__module__, built.f.__name__, built.f.__qualname__ = built.__name__, "f", "f"
+    monkeypatch.setitem(sys.modules, "built_of_the_test", built)
+    cells = "from built_of_the_test import f", "x = f()"
+    facts = Kernel(folder).step(1, cells[0])
+    assert facts["notes"] == ["with built_of_the_test, which no import finds"]
+    kernel = Kernel(folder, "end")
+    assert kernel.step(1, cells[0])["reason"] == "its checkpoint was made with built_of_the_test, which no import finds"
+    assert kernel.step(2, cells[1])["notes"] == []
 
 
 def test_a_function_of_numba_reads_the_globals_of_the_notebook(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
-from ckpt_magic.values import ambient, delta, pickling, placeholder, reaching, references, tensors
+from ckpt_magic.values import ambient, delta, owned, pickling, placeholder, reaching, references, tensors
 from ckpt_magic.values.pages import new_hash
 
 MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
@@ -117,6 +117,9 @@ class Saver:
         def complete(written: pickling.Written) -> dict[str, Any]:
             stale = {token[1] for token in written.tokens if kernel.makers.is_stale(token)}
             marks.extend(f"with `{name}` of an earlier run" for name in sorted(stale))
+            marks.extend(
+                f"with {name}, which no import finds" for name in sorted(filter(owned.is_gone, written.modules))
+            )
             buffers.read()
             meta["groups"] = {name: digest for name, digest in found.groups.items() if name != RESULT} | meta["groups"]
             return {

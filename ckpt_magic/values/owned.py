@@ -82,6 +82,20 @@ def is_own(name: str) -> bool:
     return isinstance(file, str) and name.partition(".")[0] not in _NOT_OWN and is_own_file(file)
 
 
+def is_gone(name: str) -> bool:
+    """Whether no import finds a compiled module again: one that a library built in a folder of its own for a while."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if not isinstance(file, str) or file.endswith(".py"):
+        return False
+    folder, base = os.path.split(file)
+    if not is_own_file(os.path.join(folder, f"{base.partition('.')[0]}.py")):
+        return False
+    try:
+        return all(finder.find_spec(name, None) is None for finder in sys.meta_path)
+    except Exception:  # noqa: BLE001  # finders may be anybody's
+        return False
+
+
 @functools.cache
 def is_own_file(file: str) -> bool:
     """Whether a file is the text of a module of the user's own."""

@@ -273,6 +273,8 @@ class ValuePickler(pickle.Pickler):
             return instances.made_by_base
         elif (base := containers.is_pickled_in_part(kind)) is not None and not instances.is_asked_early(kind):
             return containers.reducer(base, self.definitions.evaluated)
+        if by_reference(kind) and instances.reduces_itself(kind) and hasattr(kind, "__get__"):
+            return self._own_reduction  # of a function of a compiled library
         usual = self._reducer_for_instances(kind)
         if usual is None and instances.takes_nothing_back(kind):
             return self._with_state

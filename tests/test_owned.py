@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 
 from ckpt_magic.values import delta, looking, owned
@@ -172,3 +173,11 @@ def test_a_module_that_fails_when_it_is_asked_is_nobodys(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "thing_t", object())
     assert not is_own("failing_t") and not is_own("thing_t")
     assert "failing_t" not in owned.own_modules()
+
+
+def test_methods_of_what_belongs_to_the_process_are_met_by_name() -> None:
+    """A star import of mpmath brings hundreds of one large object, none of which is looked through for each."""
+    seen = looking.look([matplotlib.rcParams.copy, matplotlib.rcParams.find_all], {})
+    assert len(seen.met) < 20
+    assert seen.digest != looking.look([matplotlib.rcParams.copy, matplotlib.rcParams.copy], {}).digest
+    assert len(looking.look([matplotlib.RcParams(matplotlib.rcParams).copy], {}).met) > len(seen.met)

@@ -266,6 +266,7 @@ class Look(ValuePickler):
         }
         usual = super()._known_reducers()
         special[functools.partial] = reducing.partial
+        special[types.MethodType] = _method
         for kind in (io.BytesIO, io.StringIO):
             # their `__dict__` is made when first asked for, by pickle too, as at each later look
             special[kind] = self._noting(vars, usual.get(kind))
@@ -702,6 +703,14 @@ def _traceback(traceback: types.TracebackType) -> Any:
     """Say of a traceback what is equal in every kernel."""
     frames = [(one.tb_frame.f_code.co_qualname, one.tb_lasti, one.tb_lineno) for one in tracebacks.frames(traceback)]
     return _Form, ("traceback", frames)
+
+
+def _method(method: types.MethodType) -> Any:
+    """Say of a method whose object belongs to the process only which it is: mpmath has hundreds of a large one."""
+    path = owned.known().get(identity(method.__self__))
+    if path is None or owned.at(path) is not method.__self__ or not owned.is_of_the_process(path):
+        return reducers.method(method)
+    return _Form, ("method", owned.text(path), method.__name__)
 
 
 def _dtype(dtype: Any) -> Any:

@@ -30,6 +30,7 @@ from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, u
 from ckpt_magic.values import ambient, canonical, encoding, looking, options, owned, places, reaching, spots, syntax
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
+from ckpt_magic.values.references import ATOMS, importable
 from ckpt_magic.values.source import Names
 from ckpt_magic.values.vocabulary import Words
 
@@ -380,6 +381,8 @@ class Around:
         return canonical.fingerprint(plain)
 
 
+_MOST: Final = 1000  # parts of a value, at so many levels
+_DEEP: Final = 9
 _FUNCTIONS: Final = frozenset({types.FunctionType, property, staticmethod, classmethod})
 
 
@@ -443,7 +446,40 @@ def _prints(look: places.Look) -> dict[str, str | None]:
 
 def _print(place: str, value: Any) -> str | None:
     is_of_handlers = place.startswith("@handlers") and value
-    return spots.handlers_as_text(value) if is_of_handlers else canonical.fingerprint(value)
+    if is_of_handlers:
+        return spots.handlers_as_text(value)
+    if (found := canonical.fingerprint(value)) is not None:
+        return found
+    try:
+        return canonical.fingerprint(_in_builtins(value, [_MOST]))
+    except TypeError:
+        return None
+
+
+def _in_builtins(value: Any, room: list[int], depth: int = 0) -> Any:
+    """What is in a value, objects of the user's modules and what is found there by its name told as such.
+
+    What these names stand for is among the evidence of the steps that use the modules. TypeError for any other value,
+    and for one with more parts than there is `room`.
+    """
+    kind = type(value)
+    room[0] -= 1
+    if room[0] < 0 or depth > _DEEP:
+        raise TypeError
+    if kind in ATOMS:
+        return value
+    if kind in (list, tuple):
+        return [kind.__name__, *(_in_builtins(one, room, depth + 1) for one in value)]
+    if kind is dict:
+        return {_in_builtins(key, room, depth + 1): _in_builtins(one, room, depth + 1) for key, one in value.items()}
+    if kind is types.FunctionType or issubclass(kind, type):
+        if not owned.is_own(value.__module__) or not importable(value):
+            raise TypeError
+        return ["named", value.__module__, value.__qualname__]
+    plain = all(one is object or owned.is_own(one.__module__) for one in type.mro(kind))
+    if not plain or any("__slots__" in vars(one) for one in type.mro(kind)):
+        raise TypeError
+    return ["object", kind.__module__, kind.__qualname__, _in_builtins(vars(value), room, depth + 1)]
 
 
 def _signed(text: str, secret: bytes) -> str:

@@ -1031,6 +1031,9 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "import pandas as pd\ny = pd.Series([1]).sum()", {}, text("a = 1", "a = 2")),
     ("keys and arguments called as what seeds", "import random\nrandom.seed(1)\ndef f(seed, k): return seed + k\n# %%\n"
      "d = {'seed': f(1, 2)}\nn = d['seed'] + len(d)", "y = random.random()", {}, text("f(1, 2)", "f(1, 3)")),
+    ("functions that a module keeps", "import way_mod, way_reg\nz = 1", "y = way_reg.run()",
+     {"way_reg.py": "ALL = {}\ndef add(f):\n    ALL[f.__name__] = f\n    return f\ndef run(): return ALL['one']()\n",
+      "way_mod.py": "from way_reg import add\n@add\ndef one(): return 1\n"}, text("z = 1", "z = 2")),
     ("a package that looks for others", "import importlib_metadata", "y = len(importlib_metadata.names('.')) > 0",
      {"site-packages/importlib_metadata.py": "import os\ndef names(path): return os.listdir(path)\n"}, file("x.txt", "1")),
     ("a decorator of the standard library on another function", "import functools\n@functools.singledispatch\n"
@@ -1281,6 +1284,17 @@ def test_what_a_step_sets_of_functions_of_a_module_is_set_again(project: Path, a
     found = projects.play(project, cells, "end")
     assert found.steps == set()
     assert found.names["y"] == first.names["y"] != "((0, 0, {}), 0)"
+
+
+def test_a_step_runs_that_reads_an_object_which_another_one_now_makes_a_module_keep_otherwise(project: Path) -> None:
+    module = "import json\nclass Settings: pass\nkept = None\ndef get():\n    global kept\n    if kept is None:\n"
+    module += "        kept = Settings()\n        with open('x.json') as h: vars(kept).update(json.load(h))\n    return kept\n"
+    write({"way_mod.py": module, "x.json": '{"a": 1, "b": 1}'})
+    cells = cells_of("import way_mod\n# %%\n%%step 1\na = way_mod.get().a", "y = way_mod.get().b")
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    write({"x.json": '{"a": 1, "b": 2}'})
+    assert projects.play(project, cells, "auto").names["y"] == 2
 
 
 def test_a_step_runs_that_reads_what_another_one_now_writes_otherwise_in_memory(project: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ckpt_magic.values import looking, sharing
+from ckpt_magic.values import looking, owned, sharing
 from ckpt_magic.values.sharing import Links
 from tests.work import calls
 
@@ -98,6 +98,29 @@ def test_a_type_with_fields_ties_unless_a_library_holds_it(monkeypatch: pytest.M
 def test_what_belongs_to_the_process_ties_nothing() -> None:
     state = np.random.mtrand._rand  # as models keep that were given no state of their own
     assert linked({"a": [state], "b": [state, sys.stdout], "c": [sys.stdout]}) == Links()
+
+
+def test_what_its_library_gives_again_ties_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As astropy does with its units, each of which holds its names."""
+    library = types.ModuleType("units_t")
+    code = """
+class Unit:
+    def __init__(self, name): self.names = [name]
+    def __eq__(self, other): return self.names == other.names
+    def __hash__(self): return 1
+    def __reduce__(self): return again, (self.names[0],), self.__dict__
+class Copied(Unit):
+    def __reduce__(self): return another, (self.names[0],), self.__dict__
+def again(name): return metre if name == 'm' else Unit(name)
+def another(name): return Copied(name)
+metre, copied = Unit('m'), Copied('m')
+"""
+    exec(code, vars(library))
+    monkeypatch.setitem(sys.modules, "units_t", library)
+    monkeypatch.setattr(owned, "known", dict)  # else it is met there
+    one, two = library.Unit("s"), library.copied
+    assert groups({"a": [library.metre], "b": [library.metre]}) == []
+    assert groups({"a": [one], "b": [one]}) == groups({"a": [two], "b": [two]}) == [["a", "b"]]
 
 
 def test_groups_and_closure_follow_chains() -> None:

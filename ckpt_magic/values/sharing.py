@@ -9,10 +9,12 @@ from __future__ import annotations
 import ctypes
 import decimal
 import enum
+import gc
 import itertools
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -178,6 +180,7 @@ def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> dict[Names, list[R
     if shared:
         shared = shared - _guarded_everywhere(looks, shared) - _of_figures_alone(looks, shared)
         shared = _tying([looks[names[0]] for names in twins], shared, ties)
+        shared -= _registered([looks[names[0]] for names in twins], shared)
     if not shared:
         return {}
     places: dict[str, dict[int, int]] = {}
@@ -222,6 +225,43 @@ def _tying(looks: Iterable[Seen], shared: set[int], ties: Ties) -> set[int]:
                 ids = {identity(obj) for obj in objects if type(obj) not in unsure or ties(obj)}
             found |= ids
     return found
+
+
+def _registered(looks: Iterable[Seen], shared: Set[int]) -> set[int]:
+    """Those of the shared objects that their library gives again, the very same, when they are unpickled; with parts.
+
+    So astropy does with its units. They need not be saved together to be one.
+    """
+    found: set[int] = set()
+    for seen in looks:
+        objects = seen.some(seen.among(shared - found))
+        kinds = tuple(filter(_tells_itself, set(map(type, objects))))
+        todo = [one for one in objects if type(one) in kinds and _is_given_again(one)] if kinds else []
+        for one in todo[:]:
+            todo += getattr(one, "__dict__", {}).values()
+        while todo:
+            one = todo.pop()
+            if identity(one) in shared and identity(one) not in found:
+                found.add(identity(one))
+                todo += gc.get_referents(one)
+    return found
+
+
+def _tells_itself(kind: Any) -> bool:
+    """Whether a class is a library's own, whose objects have a way of their own to be pickled, and to be equal."""
+    if kind.__reduce__ is object.__reduce__ or kind.__eq__ is object.__eq__ or not references.by_reference(kind):
+        return False
+    return references.library_of(kind) not in ("", "builtins", "numpy", "pandas")  # which make new ones
+
+
+def _is_given_again(obj: Any) -> bool:
+    """Whether a function of its library makes of what it is pickled as the same object, and not another one."""
+    with suppress(Exception):  # whatever the library raises
+        function, args, *_ = obj.__reduce_ex__(2)
+        library = references.library_of(type(obj))
+        if type(function) is types.FunctionType and str(function.__module__).partition(".")[0] == library:
+            return function(*args) is obj
+    return False
 
 
 def _sharers(looks: Mapping[str, Seen], twins: Iterable[list[str]], shared: set[int]) -> dict[Names, list[int]]:

@@ -131,7 +131,7 @@ class Around:
         digest = " ".join(texts) if tree is None else encoding.digest(tree)
         for part, is_set in _parts(ambient.as_imported(self._first), ambient.look(), use).items():
             if is_set:
-                self._set.setdefault(part, Setter(digest))
+                self._set.setdefault(part, Setter(f"{digest}{self._content(part)}"))
 
     def cell_begins(
         self,
@@ -195,7 +195,8 @@ class Around:
             self._olds.pop(part, None)
         if added:
             digest = code()
-            self._set.update({part: Setter(digest, is_added=is_new) for part, is_new in added.items()})
+            for part, is_new in added.items():
+                self._set[part] = Setter(f"{digest}{self._content(part)}", is_added=is_new)
 
     def _leads_to(self, names: Set[str], library: str) -> bool:
         """Whether names may lead to anything of a library."""
@@ -323,7 +324,7 @@ class Around:
                 old = parts.get(name) if origin == PLACE else ambient.value(before, origin, name)
             self._olds.setdefault(part, {}).setdefault((key, step), old)
             if is_set:
-                self._set[part] = Setter(f"step {step} {code}{_extent(part)}", (key, step))
+                self._set[part] = Setter(f"step {step} {code}{_extent(part)}{self._content(part)}", (key, step))
 
     def misfits(
         self, meta: Mapping[str, Any], key: PipelineKey, use: Callable[[], Use], secrets: Iterable[bytes]
@@ -380,6 +381,15 @@ class Around:
             plain = os.path.relpath(plain, first)
         return canonical.fingerprint(plain)
 
+    def _content(self, part: str) -> str:
+        """A look at what a module of the user's own keeps without a plain form: it may be a table read from a file."""
+        _, name = split(part)
+        if not _is_of_own_module(part):
+            return ""
+        value = spots.read(name)
+        told = type(value) in _FUNCTIONS or _print(name, value) is not None
+        return "" if told else f" {looking.look(value, self._namespace).digest}"
+
 
 _MOST: Final = 1000  # parts of a value, at so many levels
 _DEEP: Final = 9
@@ -400,7 +410,8 @@ def rows(before: Mapping[str, Part], use: Use, key: PipelineKey, step: int, sets
         is_tied = part in sets and one.setter.step is None  # it holds an object that the step changed by another name
         if is_tied or _matters(part, one.setter, use, key, step, sets):
             value = "" if one.value is None else _signed(one.value, secret)
-            named = ["named"] if use.names(part) or _is_of_own_module(part) else []
+            is_told = use.names(part) or _is_of_own_module(part) or _is_behind_modules(part, use)
+            named = ["named"] if is_told else []
             found[part] = [value, _signed(one.setter.code, secret), *named]
     return found
 
@@ -437,6 +448,12 @@ def _extent(part: str) -> str:
     origin, name = split(part)
     value: Any = spots.read(name) if origin == PLACE else None
     return f" {len(value)}" if type(value) in CONTAINERS else ""
+
+
+def _is_behind_modules(part: str, use: Use) -> bool:
+    """Whether a part is an attribute of a library that modules of the user's read for the code."""
+    origin, name = split(part)
+    return origin == PLACE and name[0] != "@" and use.is_behind_modules(name)
 
 
 def _prints(look: places.Look) -> dict[str, str | None]:

@@ -32,6 +32,7 @@ from ckpt_magic.steps.modules import FAR, Modules
 from ckpt_magic.steps.opened import Trail, has_native, put_native, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
+from ckpt_magic.steps.results import Counts, Results
 from ckpt_magic.values import (
     ambient,
     bindings,
@@ -120,6 +121,8 @@ class Evidence:
         self._keyring = keyring
         self._secrets = secrets
         self.texts = Texts()
+        self.results = Results(self.files)
+        self._before_cell: Counts = {}
         self._versions: dict[str, str | None] = {}
         self._planned: Mapping[str, str] = {}
 
@@ -174,7 +177,7 @@ class Evidence:
         trail = Trail(self.files.row)
         depends = self.files.depends(call.depends, hidden=hidden)
         environ = {name: os.environ.get(name) for name in unseen.READ_BY_C}
-        running = Running(trail, look, time.time_ns(), {*sys.modules}, depends, environ)
+        running = Running(trail, look, time.time_ns(), {*sys.modules}, depends, environ, self.results.count())
         watcher().start(trail)
         trail.reads(look.bound)
         return running
@@ -184,6 +187,7 @@ class Evidence:
         if running is not None:
             watcher().stop(running.trail)
             put_native(self._namespace)
+            self.results.passed(running.results, running.trail)
         self.modules.notice()
 
     def cell_begins(self, words: Set[str] | None) -> Trail:
@@ -193,6 +197,7 @@ class Evidence:
         """
         asks = words is None or not words.isdisjoint(_LOOKERS)
         trail = Trail(self.files.row, is_blind=asks and has_native(self._namespace))
+        self._before_cell = self.results.count()
         watcher().start(trail, looks=asks and not trail.is_blind, main=False)
         return trail
 
@@ -200,6 +205,7 @@ class Evidence:
         """The cell is over."""
         watcher().stop(trail)
         put_native(self._namespace)
+        self.results.passed(self._before_cell, trail)
 
     def read_by_cell(
         self, trail: Trail, began: int, words: Set[str] | None, texts: Iterable[str], *, hidden: Sequence[str]

@@ -224,6 +224,8 @@ class Running:
         Rows of what `--depends` names.
     environ
         Environment variables that C code may read, as they were before.
+    results
+        How often functions that keep their results were called before.
     """
 
     trail: Trail
@@ -232,6 +234,7 @@ class Running:
     loaded: Set[str]
     depends: Sequence[Mapping[str, Any]]
     environ: Mapping[str, str | None]
+    results: Mapping[int, tuple[int, int]]
 
 
 @dataclass(slots=True)

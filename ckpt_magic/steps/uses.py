@@ -185,7 +185,12 @@ class Use:
             return owned.is_own(place) or not is_added
         if place == "sys:argv":
             return bool(self._strange | self.libraries & _PARSERS)
-        return bool(self._strange) and owned.is_own(place)
+        return bool(self._strange) and (owned.is_own(place) or self.is_behind_modules(place))
+
+    def is_behind_modules(self, place: str) -> bool:
+        """Whether a place lies in a library that modules of the user's own use, of which the code uses any."""
+        library = place.partition(":")[0].partition(".")[0]
+        return any(map(owned.is_own, self.libraries)) and _is_used_by_own_modules(library)
 
     def _is_of_library(self, name: str) -> bool:
         """Whether a variable is a setting of a library, as POLARS_FMT_MAX_ROWS: nobody sees that it asks for it."""
@@ -215,6 +220,12 @@ class Use:
         if self._strange or self._has(_FILES):
             return True
         return any(word.startswith(_READING) for word in self.words.read)
+
+
+def _is_used_by_own_modules(library: str) -> bool:
+    """Whether a module of the user's own has the library, or something of it, among its globals."""
+    spaces = (vars(sys.modules[name]).values() for name in owned.own_modules() if name in sys.modules)
+    return any(owners.module_of(one).partition(".")[0] == library for space in spaces for one in list(space))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1297,6 +1297,50 @@ def test_a_step_runs_that_reads_an_object_which_another_one_now_makes_a_module_k
     assert projects.play(project, cells, "auto").names["y"] == 2
 
 
+@pytest.mark.parametrize("mark", ["%%step 1\n", ""], ids=["by a step", "by a cell"])
+def test_a_step_runs_that_reads_a_table_which_a_module_now_keeps_otherwise(project: Path, mark: str) -> None:
+    module = "import pandas as pd\nTABLE, MORE = None, {}\ndef load():\n    global TABLE\n"
+    module += "    TABLE = pd.read_csv('x.csv'); MORE['x'] = TABLE * 2\n"
+    module += "def total(): return int(TABLE.a.sum())\ndef more(): return int(MORE['x'].a.sum())\n"
+    write({"way_mod.py": module, "x.csv": "a\n1\n2\n"})
+    cells = cells_of(f"{mark}import way_mod\nway_mod.load()", "y = way_mod.total(), way_mod.more()")
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    write({"x.csv": "a\n1\n5\n"})
+    assert projects.play(project, cells, "auto").names["y"] == (6, 12)
+
+
+@pytest.mark.parametrize("mark", ["%%step 1\n", ""], ids=["by a step", "by a cell"])
+def test_a_step_runs_that_is_given_a_result_which_was_made_of_what_has_changed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    module = "import functools, os\n@functools.lru_cache\ndef text(name):\n    with open(name) as h: return h.read()\n"
+    module += (
+        "class Other:\n    @staticmethod\n    @functools.cache\n    def mode(): return os.environ.get('WAY_MODE')\n"
+    )
+    write({"way_mod.py": module, "x.txt": "1", "z.txt": "9"})
+    first = f"{mark}import way_mod\na = len(way_mod.text('x.txt')), way_mod.Other.mode()"
+    cells = [*cells_of(first, "y = way_mod.text('x.txt')"), (10, "z = way_mod.Other.mode()"), (11, "w = 1")]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    write({"z.txt": "8"})
+    assert projects.play(project, cells, "auto").steps == set()
+    write({"x.txt": "2"})
+    assert projects.play(project, cells, "auto").names["y"] == "2"
+    monkeypatch.setenv("WAY_MODE", "on")
+    assert projects.play(project, cells, "auto").names["z"] == "on"
+
+
+def test_a_step_runs_that_reads_what_a_module_now_sets_otherwise_in_a_library(project: Path) -> None:
+    module = "import json as j\ndef load():\n    with open('x.txt') as h: j.way_total = int(h.read())\n"
+    write({"way_mod.py": module + "def total(): return j.way_total\n", "x.txt": "1"})
+    cells = cells_of("%%step 1\nimport way_mod\nway_mod.load()", "y = way_mod.total()")
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    write({"x.txt": "2"})
+    assert projects.play(project, cells, "auto").names["y"] == 2
+
+
 def test_a_step_runs_that_reads_what_another_one_now_writes_otherwise_in_memory(project: Path) -> None:
     put = "with fsspec.open('memory://way.txt', 'w') as f: f.write('1')\ndel f"
     cells = cells_of(f"import fsspec\n# %%\n%%step 1\n{put}", "y = fsspec.filesystem('memory').cat('/way.txt')")

@@ -188,10 +188,9 @@ class _Empty:
     """Has room for attributes alone."""
 
 
-def refuse_builtins(function: types.FunctionType) -> None:
+def refuse_builtins(function: Any) -> None:
     """Refuse a function that has builtins of its own and uses them: a new one is made before its globals are filled."""
-    own: Mapping[str, Any] = function.__builtins__  # type: ignore[attr-defined]
-    usual = vars(builtins)
+    own, usual = function.__builtins__, vars(builtins)
     if own is usual:
         return
     todo = [function.__code__]

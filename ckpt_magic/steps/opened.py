@@ -337,9 +337,8 @@ class Watcher:
 
     def sets(self, name: Any) -> None:
         """Code sets or deletes an environment variable."""
-        is_loading = bool(self._trails) and _is_loading(
-            sys._getframe(2)
-        )  # a module does so each time that it is loaded
+        # a module does so each time that it is loaded
+        is_loading = bool(self._trails) and _is_loading(sys._getframe(2))
         for trail in self._trails:
             trail.environ_set.add(os.fsdecode(name))
             if not is_loading:

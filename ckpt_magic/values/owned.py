@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
@@ -88,12 +89,14 @@ def is_gone(name: str) -> bool:
     if not isinstance(file, str) or file.endswith(".py"):
         return False
     folder, base = os.path.split(file)
-    if not is_own_file(os.path.join(folder, f"{base.partition('.')[0]}.py")):
-        return False
-    try:
-        return all(finder.find_spec(name, None) is None for finder in sys.meta_path)
-    except Exception:  # noqa: BLE001  # finders may be anybody's
-        return False
+    return is_own_file(os.path.join(folder, f"{base.partition('.')[0]}.py")) and not is_found(name)
+
+
+def is_found(name: str) -> bool:
+    """Whether an import finds a module; one that was loaded from a path need not lie where modules are looked for."""
+    with suppress(Exception):  # finders may be anybody's
+        return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)
+    return True
 
 
 @functools.cache

@@ -236,9 +236,8 @@ def holds_instances(value: Any, module: str, deepest: int = 3) -> bool:
 
 def is_handled(value: Any) -> bool:
     """Whether other rooms look after this object."""
-    return module_name(value).startswith(("pandas._config", "logging", "matplotlib.rcsetup", "mpmath.ctx_")) or is_host(
-        module_name(value)
-    )
+    name = module_name(value)
+    return name.startswith(("pandas._config", "logging", "matplotlib.rcsetup", "mpmath.ctx_")) or is_host(name)
 
 
 def is_original(place: str, value: Any) -> bool:

@@ -18,12 +18,11 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Set
-from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import options
-from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.owned import is_found, is_own
 from ckpt_magic.values.owners import ABSENT, module_name, module_of
 
 
@@ -163,14 +162,7 @@ def _is_put_by_hand(name: str, module: Any) -> bool:
     if type(module) is not types.ModuleType or module_of(module) in ("__main__", "__mp_main__"):
         return False
     is_made = getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
-    return is_made or module_of(module) != name or (is_own(name) and not _is_found(name.partition(".")[0]))
-
-
-def _is_found(name: str) -> bool:
-    """Whether an import finds a module; one that was loaded from a path need not lie where modules are looked for."""
-    with suppress(Exception):  # finders may be anybody's
-        return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)
-    return True
+    return is_made or module_of(module) != name or (is_own(name) and not is_found(name.partition(".")[0]))
 
 
 def _is_kept_here(name: str, logger: logging.Logger) -> bool:
@@ -349,9 +341,10 @@ def _database() -> Any:
     rows: list[Any] = []
     try:
         with cursor:
-            for question in _IN_DATABASE:
+            rows += (tables := cursor.execute(_TABLES).fetchall())
+            for question in _BESIDE_TABLES:
                 rows += cursor.execute(question).fetchall()
-            for schema, table, _ in cursor.execute(_TABLES).fetchall():
+            for schema, table, _ in tables:
                 name = ".".join('"{}"'.format(part.replace('"', '""')) for part in ("memory", schema, table))
                 question = f"select count(*), sum(hash(one, one.rowid)) from {name} one"  # noqa: S608  # quoted
                 rows += cursor.execute(question).fetchall()
@@ -362,8 +355,7 @@ def _database() -> Any:
 
 _QUERIES: Final = frozenset({"sql", "query", "execute", "executemany", "from_query", "query_df", "create", "append"})
 _TABLES: Final = "select schema_name, table_name, sql from duckdb_tables() where database_name = 'memory'"
-_IN_DATABASE: Final = (
-    _TABLES,
+_BESIDE_TABLES: Final = (
     "select path from duckdb_databases() where path is not null",
     "select schema_name, function_name, macro_definition from duckdb_functions() where not internal",
     "select schema_name, sequence_name, last_value from duckdb_sequences()",

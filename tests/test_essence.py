@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from ckpt_magic.values import modulecode
+from ckpt_magic.values.code import modulecode
 
 TEXT = '''
 """Of many things."""

@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from ckpt_magic.values.effects import CHANCE, of_words
+from ckpt_magic.values.code.effects import CHANCE, of_words
+from ckpt_magic.values.code.standins import StandIns
+from ckpt_magic.values.code.statements import Event, Lent, Statement, Step, statements
 from ckpt_magic.values.origins import Past
-from ckpt_magic.values.standins import StandIns
-from ckpt_magic.values.statements import Event, Lent, Statement, Step, statements
 
 
 class Alone:

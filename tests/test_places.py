@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from ckpt_magic.values import owned, source, vocabulary
+from ckpt_magic.values import owned
+from ckpt_magic.values.code import source, vocabulary
 from ckpt_magic.values.places import Found, Places
 from tests.kernels import Kernel
 
@@ -271,7 +272,7 @@ def test_looking_at_libraries_is_cheap() -> None:
     code = """
 import ast
 import numpy as np, pandas as pd
-from ckpt_magic.values import source, vocabulary
+from ckpt_magic.values.code import source, vocabulary
 from ckpt_magic.values.places import Places
 from tests.work import calls
 tree = ast.parse("df = pd.DataFrame({'a': np.arange(3)}); df.a.mean(); pd.concat([df, df]).groupby('a').sum()")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ckpt_magic.values import encoding, reaching, source, syntax
-from ckpt_magic.values.source import Names
+from ckpt_magic.values.code import encoding, reaching, source, syntax
+from ckpt_magic.values.code.source import Names
 from tests.work import calls
 
 

@@ -32,7 +32,7 @@ from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
-from ckpt_magic.values import essence, source, transformed
+from ckpt_magic.values.code import essence, source, transformed
 from ckpt_magic.values.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]

@@ -10,8 +10,8 @@ from ckpt_magic.steps.around import Setter
 from ckpt_magic.steps.judging import hidden
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import effects
-from ckpt_magic.values.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, SURROUNDINGS
+from ckpt_magic.values.code import effects
+from ckpt_magic.values.code.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, SURROUNDINGS
 from ckpt_magic.values.references import importable
 
 

@@ -25,8 +25,9 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.looks import Looks
 from ckpt_magic.steps.plan import Code, Look
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values import ambient, syntax, vocabulary
-from ckpt_magic.values.effects import ABOVE, CHANCE, FILES, OWN, SURROUNDINGS
+from ckpt_magic.values import ambient
+from ckpt_magic.values.code import syntax, vocabulary
+from ckpt_magic.values.code.effects import ABOVE, CHANCE, FILES, OWN, SURROUNDINGS
 
 Meta = Mapping[str, Any]
 

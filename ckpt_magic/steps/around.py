@@ -27,12 +27,13 @@ from typing import Any, Final
 
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, use_of_tree
-from ckpt_magic.values import ambient, canonical, encoding, looking, options, owned, places, reaching, spots, syntax
+from ckpt_magic.values import ambient, canonical, looking, options, owned, places, spots
+from ckpt_magic.values.code import encoding, reaching, syntax
+from ckpt_magic.values.code.source import Names
+from ckpt_magic.values.code.vocabulary import Words
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
 from ckpt_magic.values.references import ATOMS, importable
-from ckpt_magic.values.source import Names
-from ckpt_magic.values.vocabulary import Words
 
 _FIGURES: Final = "@open figures"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 
 from ckpt_magic.steps.lent import Lender
-from ckpt_magic.values import syntax
+from ckpt_magic.values.code import syntax
+from ckpt_magic.values.code.statements import Statement, Step, statements
 from ckpt_magic.values.origins import Past
-from ckpt_magic.values.statements import Statement, Step, statements
 
 
 class Course:

@@ -33,25 +33,9 @@ from ckpt_magic.steps.opened import Trail, has_native, put_native, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.results import Counts, Results
-from ckpt_magic.values import (
-    ambient,
-    bindings,
-    canonical,
-    effects,
-    essence,
-    fingerprint,
-    looking,
-    modulecode,
-    outlines,
-    owners,
-    reaching,
-    reducing,
-    references,
-    syntax,
-    varying,
-    vocabulary,
-)
-from ckpt_magic.values.essence import Definition, Texts
+from ckpt_magic.values import ambient, bindings, canonical, fingerprint, looking, outlines, owners, reducing, references
+from ckpt_magic.values.code import effects, essence, modulecode, reaching, syntax, varying, vocabulary
+from ckpt_magic.values.code.essence import Definition, Texts
 from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.parts import telling_attributes

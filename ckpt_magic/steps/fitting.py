@@ -28,10 +28,10 @@ from ckpt_magic.values import (
     references,
     sharing,
     spots,
-    syntax,
     tokens,
     weak,
 )
+from ckpt_magic.values.code import syntax
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.seen import Seen
 

@@ -12,7 +12,7 @@ from ckpt_magic.steps.freshness import Cause, Now
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Code, Look
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values import essence
+from ckpt_magic.values.code import essence
 
 CellsAfter = Callable[[PipelineKey, int, str | None], Sequence[needs.Cell] | None]
 

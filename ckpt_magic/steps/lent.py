@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterable, Set
 
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.values import modulecode
-from ckpt_magic.values.standins import StandIns
-from ckpt_magic.values.statements import Lent
+from ckpt_magic.values.code import modulecode
+from ckpt_magic.values.code.standins import StandIns
+from ckpt_magic.values.code.statements import Lent
 
 
 class Lender:

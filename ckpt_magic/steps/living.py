@@ -11,7 +11,8 @@ import ast
 from collections.abc import Iterable, Set
 from typing import Any
 
-from ckpt_magic.values import alone, holders, reaching, source
+from ckpt_magic.values import alone, holders
+from ckpt_magic.values.code import reaching, source
 from ckpt_magic.values.owners import module_of
 
 

@@ -14,21 +14,9 @@ from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import (
-    alone,
-    ambient,
-    delta,
-    holders,
-    outlines,
-    owned,
-    places,
-    reaching,
-    sharing,
-    source,
-    spots,
-    vocabulary,
-)
+from ckpt_magic.values import alone, ambient, delta, holders, outlines, owned, places, sharing, spots
 from ckpt_magic.values.canonical import fingerprint
+from ckpt_magic.values.code import reaching, source, vocabulary
 from ckpt_magic.values.looking import look
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.references import ATOMS

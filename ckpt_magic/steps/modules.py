@@ -14,7 +14,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
-from ckpt_magic.values import modulecode, owned, owners, vocabulary
+from ckpt_magic.values import owned, owners
+from ckpt_magic.values.code import modulecode, vocabulary
 
 FAR: Final = ("codecs", "copyreg")
 """Modules that hold what works on code which never names them."""

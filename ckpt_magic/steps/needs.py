@@ -14,8 +14,8 @@ from typing import Any
 
 from ckpt_magic.steps import registry
 from ckpt_magic.steps.registry import Pipeline, StartPoint
-from ckpt_magic.values import source
-from ckpt_magic.values.source import Names
+from ckpt_magic.values.code import source
+from ckpt_magic.values.code.source import Names
 
 Meta = Mapping[str, Any]
 

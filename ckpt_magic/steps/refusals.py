@@ -14,7 +14,7 @@ from ckpt_magic.steps import record, registry
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import Decision, PipelineKey
-from ckpt_magic.values import reaching
+from ckpt_magic.values.code import reaching
 
 
 def readable_meta(

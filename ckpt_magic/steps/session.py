@@ -42,7 +42,8 @@ from ckpt_magic.steps.saves import not_saved
 from ckpt_magic.steps.saving import Saver
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.unheard import HeldBack
-from ckpt_magic.values import ambient, delta, fingerprint, modulecode, owners, reaching, sharing, source, syntax
+from ckpt_magic.values import ambient, delta, fingerprint, owners, sharing
+from ckpt_magic.values.code import modulecode, reaching, source, syntax
 from ckpt_magic.values.forms import Token
 
 CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]

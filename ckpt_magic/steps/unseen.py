@@ -10,7 +10,7 @@ from typing import Final
 
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Look
-from ckpt_magic.values import modulecode
+from ckpt_magic.values.code import modulecode
 
 PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore", "read_html"})
 _READER_STARTS: Final = ("read_", "scan_")

@@ -17,21 +17,8 @@ from typing import Any
 from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import (
-    alone,
-    delta,
-    encoding,
-    essence,
-    figures,
-    holders,
-    makers,
-    reaching,
-    sharing,
-    source,
-    spots,
-    tensors,
-    vocabulary,
-)
+from ckpt_magic.values import alone, delta, figures, holders, makers, sharing, spots, tensors
+from ckpt_magic.values.code import encoding, essence, reaching, source, vocabulary
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.references import ATOMS

@@ -21,7 +21,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
-from ckpt_magic.values import figures, reaching, source
+from ckpt_magic.values import figures
+from ckpt_magic.values.code import reaching, source
 from ckpt_magic.values.forms import Form
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import LARGE, Content

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable, Set
 from typing import Final
 
+from ckpt_magic.values.code.statements import Step
 from ckpt_magic.values.origins import Past
-from ckpt_magic.values.statements import Step
 
 ANYTHING: Final = "*"
 """Stands for code that may bind and change any name."""

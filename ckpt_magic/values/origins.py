@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
-from ckpt_magic.values.effects import BY_TEXT, FIGURES
+from ckpt_magic.values.code.effects import BY_TEXT, FIGURES
+from ckpt_magic.values.code.statements import Event, Statement, Step
 from ckpt_magic.values.leading import Leading, Places, Way, note
-from ckpt_magic.values.statements import Event, Statement, Step
 
 # Those of kernels too, which plans have not.
 _BUILTINS: Final = frozenset(dir(builtins)) | {"display", "get_ipython", "execfile", "runfile", "__IPYTHON__"}

@@ -21,12 +21,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ckpt_magic.values.code.reaching import LOADING, LOADING_TWO, SETTING_OPS, STORING_OPS, chains, looked_up, named
+from ckpt_magic.values.code.vocabulary import DERIVING
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, can_change, is_host, is_same_package, module_of
-from ckpt_magic.values.reaching import LOADING, LOADING_TWO, SETTING_OPS, STORING_OPS, chains, looked_up, named
 from ckpt_magic.values.references import by_reference
-from ckpt_magic.values.vocabulary import DERIVING
 
 Chain = tuple[str, ...]  # how code names what it calls: `plt.style.use`
 _DEPTH: Final = 3  # calls

@@ -458,8 +458,8 @@ def result_text(namespace: dict[str, Any], result: Any) -> str:
 def cells_after(cells: list[tuple[int | None, str]], step: int, *, probe: bool) -> list[Any]:
     """What a notebook's file tells of the cells below a step; the probe at the end reads every name."""
     from ckpt_magic.steps.needs import Cell
-    from ckpt_magic.values import encoding
-    from ckpt_magic.values import source as sources
+    from ckpt_magic.values.code import encoding
+    from ckpt_magic.values.code import source as sources
 
     found, seen = [], False
     for number, text in cells:

@@ -136,7 +136,7 @@ RULES: dict[str, Rule] = {
         ),
     ),
     "functions reach what their code names": Rule(
-        "values.reaching:reach",
+        "values.code.reaching:reach",
         lambda reach: lambda names, *_, **__: dataclasses.replace(reach((), {}), names=frozenset(names)),
         (("test_names", "an unmarked cell changes a variable through functions"),),
     ),

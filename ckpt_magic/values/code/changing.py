@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from ckpt_magic.values import syntax
+from ckpt_magic.values.code import syntax
 
 CHANGING: Final = (
     *("register", "add", "set", "install", "patch", "insert", "append", "extend", "update", "enable", "disable", "use"),

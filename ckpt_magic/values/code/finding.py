@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ckpt_magic.values import syntax, transformed
+from ckpt_magic.values.code import syntax, transformed
 
 # Whoever mentions one of these can reach any name of the notebook without writing it down.
 REACHES_ALL: Final = frozenset(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckpt_magic.values import syntax, transformed
+from ckpt_magic.values.code import syntax, transformed
 
 DERIVING: Final = "__init_subclass__"  # stands for what a class and its metaclass do where another derives from it
 ENVIRON: Final = frozenset({"environ", "environb", "getenv"})

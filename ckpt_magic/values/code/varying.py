@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Final
 
-from ckpt_magic.values import essence, source, syntax, vocabulary
-from ckpt_magic.values.effects import OF_SURROUNDINGS, uses_of_environ
-from ckpt_magic.values.standins import StandIns
+from ckpt_magic.values.code import essence, source, syntax, vocabulary
+from ckpt_magic.values.code.effects import OF_SURROUNDINGS, uses_of_environ
+from ckpt_magic.values.code.standins import StandIns
 
 _IMPORTS: Final = (ast.Import, ast.ImportFrom)
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, cast
 
-from ckpt_magic.values import changing, effects, essence, modulecode, source, syntax, transformed, vocabulary
-from ckpt_magic.values.standins import StandIns
-from ckpt_magic.values.varying import called_at_once, may_vary, varying_words
+from ckpt_magic.values.code import changing, effects, essence, modulecode, source, syntax, transformed, vocabulary
+from ckpt_magic.values.code.standins import StandIns
+from ckpt_magic.values.code.varying import called_at_once, may_vary, varying_words
 
 _UNKNOWN: Final = object()
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from ckpt_magic.values import encoding, source, syntax
+from ckpt_magic.values.code import encoding, source, syntax
 
 # Whoever mentions one of these may read the documentation, the annotations or the text of code.
 READERS: Final = frozenset(

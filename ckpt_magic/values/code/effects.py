@@ -12,8 +12,8 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from typing import Final
 
-from ckpt_magic.values import changing, source, syntax, transformed, vocabulary
-from ckpt_magic.values.standins import StandIns
+from ckpt_magic.values.code import changing, source, syntax, transformed, vocabulary
+from ckpt_magic.values.code.standins import StandIns
 
 CHANCE: Final = "<random>"
 """Stands for the random generators."""

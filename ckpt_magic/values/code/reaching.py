@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckpt_magic.values import source, vocabulary
+from ckpt_magic.values.code import source, vocabulary
 from ckpt_magic.values.memory import identity
 
 _DEEPEST: Final = 5  # objects between what a library holds and what of it is the notebook's

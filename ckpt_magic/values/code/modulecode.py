@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from ckpt_magic.values import encoding, essence, syntax, vocabulary
+from ckpt_magic.values.code import encoding, essence, syntax, vocabulary
 
 _MODULES: Final = 1024  # whose texts are gone through once
 _WAYS_TO_MAIN: Final = frozenset({"__main__", "f_globals", "f_locals", "user_ns", "user_global_ns"})

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ckpt_magic.values import syntax, transformed
-from ckpt_magic.values.finding import (
+from ckpt_magic.values.code import syntax, transformed
+from ckpt_magic.values.code.finding import (
     EVALUATORS,
     QUERIED,
     REACHES_ALL,
@@ -24,7 +24,7 @@ from ckpt_magic.values.finding import (
     bound_by,
     found_in,
 )
-from ckpt_magic.values.vocabulary import words_in
+from ckpt_magic.values.code.vocabulary import words_in
 
 _NO_CODE: Final = frozenset(
     {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from ckpt_magic.values import syntax
+from ckpt_magic.values.code import syntax
 
 # Magics that run Python code given as text, with the options that come before the code.
 _CODE_MAGICS: Final = {

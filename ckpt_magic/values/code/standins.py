@@ -11,8 +11,8 @@ import ast
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
-from ckpt_magic.values import source, syntax, vocabulary
-from ckpt_magic.values.changing import CHANGING, Known
+from ckpt_magic.values.code import source, syntax, vocabulary
+from ckpt_magic.values.code.changing import CHANGING, Known
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _INNER = (*_DEFINITIONS, ast.Lambda, ast.GeneratorExp, ast.Yield, ast.YieldFrom)

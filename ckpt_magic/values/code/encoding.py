@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ckpt_magic.values import syntax, transformed
+from ckpt_magic.values.code import syntax, transformed
 
 
 def digest(tree: ast.Module) -> str:

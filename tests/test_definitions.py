@@ -19,8 +19,8 @@ VERSIONS = ("3.11", "3.12", "3.13")
 WRITER = """
 import io, linecache, sys
 sys.path.insert(0, {root!r})
-from ckpt_magic.values.pickling import Contents, write
-from ckpt_magic.values.unpickling import read
+from ckpt_magic.values.pickles.pickling import Contents, write
+from ckpt_magic.values.pickles.unpickling import read
 _namespace = sys.modules["__main__"].__dict__
 _before = set(_namespace) | {{"_before"}}
 with open({cell!r}) as _opened:
@@ -339,7 +339,7 @@ def test_a_live_definition_takes_the_place_of_the_stored_one(tmp_path: Path) -> 
         things = [Sub(), Color.RED, f]
         """,
         after="""
-        from ckpt_magic.values.tokens import definition_token
+        from ckpt_magic.values.pickles.tokens import definition_token
         live = {definition_token(x, _namespace): x for x in (Base, Sub, Color, f, Abstract)}
         assert set(live) == set(_written.tokens)
         Sub.mark = "live only"
@@ -362,7 +362,7 @@ def test_a_token_names_the_definition_not_its_place(tmp_path: Path) -> None:
     write(
         tmp_path,
         """
-        from ckpt_magic.values.tokens import definition_token, is_plain_definition
+        from ckpt_magic.values.pickles.tokens import definition_token, is_plain_definition
         def f(x, y=(1, 2)): return lambda: x + 1
         first, name = definition_token(f, globals()), f
         # another line

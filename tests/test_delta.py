@@ -156,7 +156,7 @@ def test_memory_that_cannot_be_shared_is_lost_by_name(lab: Lab) -> None:
 
 
 def test_a_placeholder_in_the_namespace_does_not_disturb(lab: Lab) -> None:
-    from ckpt_magic.values.placeholder import make_placeholder
+    from ckpt_magic.values.pickles.placeholder import make_placeholder
 
     used: list[str] = []
     lab.space["conn"] = make_placeholder("conn", 1, "a connection", used.append)

@@ -23,11 +23,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ckpt_magic.values import canonical, looking, pickling, references, sharing
+from ckpt_magic.values import canonical, looking, sharing
 from ckpt_magic.values.fingerprint import Look
 from ckpt_magic.values.looking import look, look_at_all
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.placeholder import make_placeholder
+from ckpt_magic.values.pickles import pickling, references
+from ckpt_magic.values.pickles.placeholder import make_placeholder
 from ckpt_magic.values.seen import Seen
 from tests.work import calls
 

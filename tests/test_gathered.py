@@ -14,8 +14,8 @@ import pytest
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.files.store import Store
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import pickling
-from ckpt_magic.values.gathered import Gathered
+from ckpt_magic.values.pickles import pickling
+from ckpt_magic.values.pickles.gathered import Gathered
 from tests.kernels import Kernel
 
 np = pytest.importorskip("numpy")

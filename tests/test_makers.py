@@ -11,8 +11,8 @@ import pytest
 
 from ckpt_magic.steps.push import push
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values.makers import Makers
-from ckpt_magic.values.tokens import definition_token, is_plain_definition, telling_parts
+from ckpt_magic.values.pickles.makers import Makers
+from ckpt_magic.values.pickles.tokens import definition_token, is_plain_definition, telling_parts
 from tests.kernels import Kernel
 
 CLASS = "class C:\n    v = 1\n"

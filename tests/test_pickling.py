@@ -23,12 +23,12 @@ from typing import Any
 import pytest
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
-from ckpt_magic.values import unpickling
-from ckpt_magic.values.arrays import View
-from ckpt_magic.values.pickler import ValuePickler
-from ckpt_magic.values.pickling import Contents, write
-from ckpt_magic.values.placeholder import Placeholder, make_placeholder
-from ckpt_magic.values.unpickling import read
+from ckpt_magic.values.pickles import unpickling
+from ckpt_magic.values.pickles.arrays import View
+from ckpt_magic.values.pickles.pickler import ValuePickler
+from ckpt_magic.values.pickles.pickling import Contents, write
+from ckpt_magic.values.pickles.placeholder import Placeholder, make_placeholder
+from ckpt_magic.values.pickles.unpickling import read
 from tests.kernels import Kernel
 
 np = pytest.importorskip("numpy")
@@ -620,8 +620,8 @@ def test_a_placeholder_tells_the_number_that_its_value_was_and_nothing_else() ->
 
 
 def test_recognising_and_pickling_a_placeholder_is_no_use() -> None:
-    from ckpt_magic.values.references import by_reference
-    from ckpt_magic.values.tokens import is_plain_definition
+    from ckpt_magic.values.pickles.references import by_reference
+    from ckpt_magic.values.pickles.tokens import is_plain_definition
 
     used: list[str] = []
     placeholder = make_placeholder("db", 3, "x", used.append)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ckpt_magic.values import memmaps, pages, proofs
+from ckpt_magic.values import pages, proofs
+from ckpt_magic.values.pickles import memmaps
 from ckpt_magic.values.proofs import Proofs
 from tests.kernels import Kernel
 

@@ -23,7 +23,8 @@ from ckpt_magic.files import format as checkpoint_format
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import record, shapes
-from ckpt_magic.values import pages, pickling, unpickling
+from ckpt_magic.values import pages
+from ckpt_magic.values.pickles import pickling, unpickling
 from tests import making
 from tests.work import calls
 

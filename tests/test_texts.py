@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from ckpt_magic.values import pickling, sets, texts
-from ckpt_magic.values.pickling import Contents
+from ckpt_magic.values import sets, texts
+from ckpt_magic.values.pickles import pickling
+from ckpt_magic.values.pickles.pickling import Contents
 
 
 def _other(text: str) -> str:

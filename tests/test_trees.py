@@ -17,10 +17,10 @@ import pytest
 
 from ckpt_magic.values import trees
 from ckpt_magic.values.delta import repeated
-from ckpt_magic.values.instances import has_attributes_alone
 from ckpt_magic.values.looking import look, look_at_all
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.pickling import Contents, write
+from ckpt_magic.values.pickles.instances import has_attributes_alone
+from ckpt_magic.values.pickles.pickling import Contents, write
 from ckpt_magic.values.seen import Objects
 from ckpt_magic.values.sharing import links
 from tests.kernels import Kernel

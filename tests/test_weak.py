@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import weak
-from ckpt_magic.values.pickling import Contents, write
+from ckpt_magic.values.pickles import weak
+from ckpt_magic.values.pickles.pickling import Contents, write
 from tests.kernels import Kernel
 
 

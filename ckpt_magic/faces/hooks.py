@@ -34,7 +34,7 @@ from ckpt_magic.faces.progress import Display
 from ckpt_magic.steps import interrupts
 from ckpt_magic.steps.outputs import DEFAULT_CAP
 from ckpt_magic.steps.plan import Body, Outcome
-from ckpt_magic.values.placeholder import Placeholder
+from ckpt_magic.values.pickles.placeholder import Placeholder
 
 if TYPE_CHECKING:
     import asyncio

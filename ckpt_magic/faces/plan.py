@@ -33,7 +33,7 @@ from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Po
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
 from ckpt_magic.values.code import essence, source, transformed
-from ckpt_magic.values.makers import Makers
+from ckpt_magic.values.pickles.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]
 

@@ -12,7 +12,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values.code import effects
 from ckpt_magic.values.code.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, SURROUNDINGS
-from ckpt_magic.values.references import importable
+from ckpt_magic.values.pickles.references import importable
 
 
 class Standing:

@@ -24,7 +24,7 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.neighbours import stamp
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.values import canonical
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles.references import ATOMS
 
 Meta = Mapping[str, Any]
 

@@ -33,7 +33,7 @@ from ckpt_magic.values.code.source import Names
 from ckpt_magic.values.code.vocabulary import Words
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
-from ckpt_magic.values.references import ATOMS, importable
+from ckpt_magic.values.pickles.references import ATOMS, importable
 
 _FIGURES: Final = "@open figures"
 

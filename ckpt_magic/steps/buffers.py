@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ckpt_magic.files.extents import Extent, Known, Published
-from ckpt_magic.values.gathered import Gathered
 from ckpt_magic.values.pages import Content, Pages, Stored
+from ckpt_magic.values.pickles.gathered import Gathered
 
 
 class Buffers:

@@ -11,7 +11,7 @@ from ckpt_magic.errors import DamagedError
 from ckpt_magic.files.comparing import Comparison, comparer
 from ckpt_magic.steps.progress import Progress, silent
 from ckpt_magic.steps.registry import PipelineKey, Registry
-from ckpt_magic.values import references
+from ckpt_magic.values.pickles import references
 
 
 @dataclass(slots=True)

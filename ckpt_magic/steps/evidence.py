@@ -33,12 +33,13 @@ from ckpt_magic.steps.opened import Trail, has_native, put_native, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.results import Counts, Results
-from ckpt_magic.values import ambient, bindings, canonical, fingerprint, looking, outlines, owners, reducing, references
+from ckpt_magic.values import ambient, bindings, canonical, fingerprint, looking, outlines, owners, reducing
 from ckpt_magic.values.code import effects, essence, modulecode, reaching, syntax, varying, vocabulary
 from ckpt_magic.values.code.essence import Definition, Texts
-from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.parts import telling_attributes
+from ckpt_magic.values.pickles import references
+from ckpt_magic.values.pickles.makers import Makers
+from ckpt_magic.values.pickles.parts import telling_attributes
 
 Reach = tuple[Set[str] | None, vocabulary.Words, reaching.Reached | None]
 Written = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]

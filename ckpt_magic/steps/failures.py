@@ -22,8 +22,9 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import delta, fingerprint, pickling
+from ckpt_magic.values import delta, fingerprint
 from ckpt_magic.values.pages import new_hash
+from ckpt_magic.values.pickles import pickling
 
 KIND = "failed"
 

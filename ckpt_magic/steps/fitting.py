@@ -17,22 +17,10 @@ from ckpt_magic.steps.neighbours import Neighbours
 from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import (
-    canonical,
-    delta,
-    holding,
-    looking,
-    outlines,
-    owned,
-    placeholder,
-    references,
-    sharing,
-    spots,
-    tokens,
-    weak,
-)
+from ckpt_magic.values import canonical, delta, looking, outlines, owned, sharing, spots
 from ckpt_magic.values.code import syntax
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles import holding, placeholder, references, tokens, weak
 from ckpt_magic.values.seen import Seen
 
 _DEFINITIONS = (type, types.FunctionType)

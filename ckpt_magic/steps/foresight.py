@@ -24,11 +24,12 @@ from ckpt_magic.steps.modules import FAR, Modules
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import ambient, canonical, holding, outlines, spots
+from ckpt_magic.values import ambient, canonical, outlines, spots
 from ckpt_magic.values.code import effects, essence
 from ckpt_magic.values.code.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, OWN, SURROUNDINGS
 from ckpt_magic.values.code.statements import Event, Statement, Step, touching
 from ckpt_magic.values.origins import NOTHING, Origin
+from ckpt_magic.values.pickles import holding
 
 Meta = Mapping[str, Any]
 

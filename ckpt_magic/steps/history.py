@@ -15,11 +15,12 @@ from typing import Any, Final
 from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.values import holding, origins
+from ckpt_magic.values import origins
 from ckpt_magic.values.code import modulecode, varying
 from ckpt_magic.values.code.effects import OWN
 from ckpt_magic.values.code.statements import Statement, Step
 from ckpt_magic.values.origins import Origin, Past
+from ckpt_magic.values.pickles import holding
 
 _TELLING: Final = ("digest", "size", "absent", "names", "count")  # of a file's row
 _MANY: Final = 2000  # events that are kept: beyond them nobody knows where a name came from

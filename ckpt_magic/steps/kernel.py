@@ -26,10 +26,11 @@ from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
-from ckpt_magic.values import ambient, delta, pickling, placeholder, places
-from ckpt_magic.values.gathered import Gathered
-from ckpt_magic.values.makers import Makers
+from ckpt_magic.values import ambient, delta, places
 from ckpt_magic.values.pages import Pages
+from ckpt_magic.values.pickles import pickling, placeholder
+from ckpt_magic.values.pickles.gathered import Gathered
+from ckpt_magic.values.pickles.makers import Makers
 
 if TYPE_CHECKING:
     import asyncio

@@ -21,12 +21,13 @@ from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.saves import SMALL
 from ckpt_magic.steps.unheard import HeldBack
 from ckpt_magic.steps.uses import split
-from ckpt_magic.values import ambient, unpickling
-from ckpt_magic.values.forms import Token
+from ckpt_magic.values import ambient
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import new_hash
-from ckpt_magic.values.pickling import Contents
-from ckpt_magic.values.references import by_reference
+from ckpt_magic.values.pickles import unpickling
+from ckpt_magic.values.pickles.forms import Token
+from ckpt_magic.values.pickles.pickling import Contents
+from ckpt_magic.values.pickles.references import by_reference
 
 LEFT_OUT = "left out by --save or --drop"
 

@@ -19,7 +19,7 @@ from ckpt_magic.values.canonical import fingerprint
 from ckpt_magic.values.code import reaching, source, vocabulary
 from ckpt_magic.values.looking import look
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles.references import ATOMS
 from ckpt_magic.values.seen import Seen
 
 RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so

@@ -15,8 +15,8 @@ from ckpt_magic.errors import StoreError
 from ckpt_magic.files.maps import Map
 from ckpt_magic.files.store import Store
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import references
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles import references
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from typing import Any
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.steps.plan import Code
-from ckpt_magic.values import tokens
 from ckpt_magic.values.code import encoding, syntax
+from ckpt_magic.values.pickles import tokens
 
 _METHOD = re.compile(r"step_(\d+)(?:_\w+)?\Z")
 _HOOKS = ("__getattribute__", "__getattr__", "__setattr__", "__delattr__")

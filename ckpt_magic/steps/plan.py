@@ -14,11 +14,12 @@ from ckpt_magic.steps.opened import Trail
 from ckpt_magic.steps.registry import PipelineKey, StepCall
 from ckpt_magic.steps.unheard import HeldBack
 from ckpt_magic.steps.uses import Use
-from ckpt_magic.values import ambient, delta, forms, pickling, places
+from ckpt_magic.values import ambient, delta, places
 from ckpt_magic.values.code import encoding, source
 from ckpt_magic.values.code.source import Names
 from ckpt_magic.values.code.vocabulary import Words
 from ckpt_magic.values.outlines import Outline
+from ckpt_magic.values.pickles import forms, pickling
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ckpt_magic.steps.plan import Loaded
 from ckpt_magic.steps.registry import PipelineKey, StepRecord
 from ckpt_magic.steps.session import Session
 from ckpt_magic.values import looking
-from ckpt_magic.values.forms import Token
+from ckpt_magic.values.pickles.forms import Token
 
 
 def push(session: Session, key: PipelineKey, steps: Sequence[int], *, force: bool = False) -> list[dict[str, Any]]:

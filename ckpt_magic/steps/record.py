@@ -22,8 +22,9 @@ from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import Decision, saved_codes
 from ckpt_magic.steps.uses import PLACE, split
-from ckpt_magic.values import ambient, delta, holding, outlines, owned, references
+from ckpt_magic.values import ambient, delta, outlines, owned
 from ckpt_magic.values.code import effects
+from ckpt_magic.values.pickles import holding, references
 
 Judged = TypeVar("Judged", Decision, Verdict)
 

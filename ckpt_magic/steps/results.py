@@ -15,7 +15,7 @@ from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.opened import Trail
 from ckpt_magic.values import owned
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.parts import function_in
+from ckpt_magic.values.pickles.parts import function_in
 
 Counts = Mapping[int, tuple[int, int]]  # by `id` of the function, how many results were there, and how many were made
 

@@ -24,8 +24,8 @@ from ckpt_magic.steps.plan import Outcome, Plan
 from ckpt_magic.steps.registry import Pipeline, StepCall
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
-from ckpt_magic.values import forms, references
 from ckpt_magic.values.code import source
+from ckpt_magic.values.pickles import forms, references
 
 _log = logging.getLogger("ckpt_magic")
 _OWN = frozenset({"name", "checkpoint_folder", "version", "_earlier"})

@@ -17,9 +17,10 @@ from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.loading import LEFT_OUT, Loader
 from ckpt_magic.steps.looks import RESULT
 from ckpt_magic.steps.plan import Outcome, Plan, contents_of, facts_of
-from ckpt_magic.values import ambient, delta, owned, pickling, placeholder, references, tensors
+from ckpt_magic.values import ambient, delta, owned
 from ckpt_magic.values.code import reaching
 from ckpt_magic.values.pages import new_hash
+from ckpt_magic.values.pickles import pickling, placeholder, references, tensors
 
 MUCH_CARRIED = 100_000_000  # bytes that a step may save without having changed them, before the banner says so
 

@@ -44,7 +44,7 @@ from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.unheard import HeldBack
 from ckpt_magic.values import ambient, delta, fingerprint, owners, sharing
 from ckpt_magic.values.code import modulecode, reaching, source, syntax
-from ckpt_magic.values.forms import Token
+from ckpt_magic.values.pickles.forms import Token
 
 CellOf = Callable[[PipelineKey, int], tuple[StepCall, Body] | None]
 

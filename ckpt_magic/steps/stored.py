@@ -31,7 +31,8 @@ from ckpt_magic.files.store import Store, check_name, folder_path, natural
 from ckpt_magic.files.trust import Keyring, load_keyring
 from ckpt_magic.steps import record
 from ckpt_magic.steps.record import size
-from ckpt_magic.values import ambient, unpickling
+from ckpt_magic.values import ambient
+from ckpt_magic.values.pickles import unpickling
 
 _KEY = re.compile(r"step_(\d+)(_\w+)?")
 _SHOWN_VARIABLES = 6

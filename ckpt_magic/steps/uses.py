@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ckpt_magic.values import ambient, owned, owners, references, shell
+from ckpt_magic.values import ambient, owned, owners, shell
 from ckpt_magic.values.code import effects, reaching, source, vocabulary
 from ckpt_magic.values.code.source import Names
 from ckpt_magic.values.code.vocabulary import Words
+from ckpt_magic.values.pickles import references
 
 PLACE: Final = "place"
 

@@ -17,11 +17,12 @@ from typing import Any
 from ckpt_magic.steps import record
 from ckpt_magic.steps.living import Living
 from ckpt_magic.steps.registry import Pipeline, PipelineKey, Registry
-from ckpt_magic.values import alone, delta, figures, holders, makers, sharing, spots, tensors
+from ckpt_magic.values import alone, delta, holders, sharing, spots
 from ckpt_magic.values.code import encoding, essence, reaching, source, vocabulary
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Pages
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles import figures, makers, tensors
+from ckpt_magic.values.pickles.references import ATOMS
 from ckpt_magic.values.seen import Seen
 
 Touched = tuple[source.Names, frozenset[str], vocabulary.Words]

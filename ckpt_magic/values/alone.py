@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import collector, figures, fingerprint, holders, looking, references, sharing
+from ckpt_magic.values import collector, fingerprint, holders, looking, sharing
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.delta import State
-from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles import figures, references
+from ckpt_magic.values.pickles.makers import Makers
 from ckpt_magic.values.seen import Seen
 
 

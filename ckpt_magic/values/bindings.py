@@ -13,9 +13,9 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from ckpt_magic.values.handles import files_of_database
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles.handles import files_of_database
+from ckpt_magic.values.pickles.references import ATOMS
 
 _FAR: Final = 200  # objects that a value leads to
 _LONG: Final = 1000  # items of a container, none of which is looked at

@@ -7,7 +7,7 @@ import struct
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity, is_writeable
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles.references import ATOMS
 
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
 _DEEP = 50

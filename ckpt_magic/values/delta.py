@@ -58,24 +58,12 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import (
-    batches,
-    collector,
-    figures,
-    generators,
-    looking,
-    makers,
-    owned,
-    references,
-    sets,
-    sharing,
-    texts,
-    trees,
-)
-from ckpt_magic.values.arrays import View
+from ckpt_magic.values import batches, collector, generators, looking, owned, sets, sharing, texts, trees
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Content, Pages, new_hash
+from ckpt_magic.values.pickles import figures, makers, references
+from ckpt_magic.values.pickles.arrays import View
 from ckpt_magic.values.seen import Seen
 
 

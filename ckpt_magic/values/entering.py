@@ -9,10 +9,10 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from ckpt_magic.values import references
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.placeholder import Placeholder
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles import references
+from ckpt_magic.values.pickles.placeholder import Placeholder
+from ckpt_magic.values.pickles.references import ATOMS
 
 _HOSTS = frozenset({"IPython", "asyncio", "comm", "ipykernel", "tornado", "zmq"})
 _FAR = 100_000  # objects; what lies beyond is found by other ways or not at all

@@ -20,33 +20,36 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import (
+from ckpt_magic.values import owned, reducing, shell, trees
+from ckpt_magic.values.entering import reachable
+from ckpt_magic.values.marks import mark_of_times, marks_of_scalars, of_pandas, sorter
+from ckpt_magic.values.memory import identity, is_writeable, place_of
+from ckpt_magic.values.pages import LARGE, Content, Contents, new_hash
+from ckpt_magic.values.pickles import (
     arrays,
     figures,
     instances,
     makers,
-    owned,
     reducers,
-    reducing,
     references,
-    shell,
     tensors,
     tokens,
     tracebacks,
-    trees,
 )
-from ckpt_magic.values.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
-from ckpt_magic.values.entering import reachable
-from ckpt_magic.values.forms import PROTOCOL, Token
-from ckpt_magic.values.gathered import Gathered, arrow_array, contiguous, is_scattered, pieces
-from ckpt_magic.values.makers import Makers
-from ckpt_magic.values.marks import mark_of_times, marks_of_scalars, of_pandas, sorter
-from ckpt_magic.values.memory import identity, is_writeable, place_of
-from ckpt_magic.values.pages import LARGE, Content, Contents, new_hash
-from ckpt_magic.values.parts import DERIVED_BY_PYDANTIC, annotated, annotation_texts, beside_digest, is_taken_from
-from ckpt_magic.values.pickler import ValuePickler
+from ckpt_magic.values.pickles.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
+from ckpt_magic.values.pickles.forms import PROTOCOL, Token
+from ckpt_magic.values.pickles.gathered import Gathered, arrow_array, contiguous, is_scattered, pieces
+from ckpt_magic.values.pickles.makers import Makers
+from ckpt_magic.values.pickles.parts import (
+    DERIVED_BY_PYDANTIC,
+    annotated,
+    annotation_texts,
+    beside_digest,
+    is_taken_from,
+)
+from ckpt_magic.values.pickles.pickler import ValuePickler
+from ckpt_magic.values.pickles.references import ATOMS
 from ckpt_magic.values.proofs import Proofs
-from ckpt_magic.values.references import ATOMS
 from ckpt_magic.values.seen import ARROW, POLARS, Objects, Seen, Span
 
 MANY = 10_000  # references, and

@@ -21,13 +21,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
-from ckpt_magic.values import figures
 from ckpt_magic.values.code import reaching, source
-from ckpt_magic.values.forms import Form
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import LARGE, Content
-from ckpt_magic.values.parts import is_namedtuple
-from ckpt_magic.values.references import ATOMS, importable
+from ckpt_magic.values.pickles import figures
+from ckpt_magic.values.pickles.forms import Form
+from ckpt_magic.values.pickles.parts import is_namedtuple
+from ckpt_magic.values.pickles.references import ATOMS, importable
 from ckpt_magic.values.seen import ARROW, Seen, Span
 
 

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ckpt_magic.values import figures, owned
+from ckpt_magic.values import owned
 from ckpt_magic.values.canonical import SMALL, atom_bytes, fingerprint
 from ckpt_magic.values.fingerprint import PLAIN, Look, LookInside
-from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Contents, Pages, hash_at_once, new_hash
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles import figures
+from ckpt_magic.values.pickles.makers import Makers
+from ckpt_magic.values.pickles.references import ATOMS
 from ckpt_magic.values.seen import Seen
 
 Key = TypeVar("Key")

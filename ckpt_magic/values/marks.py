@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from ckpt_magic.values import references
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles import references
 
 
 def sorter(

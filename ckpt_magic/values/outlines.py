@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ckpt_magic.values import canonical, references
+from ckpt_magic.values import canonical
 from ckpt_magic.values.pages import hash_at_once
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles import references
+from ckpt_magic.values.pickles.references import ATOMS
 
 Outline = Mapping[str, Any]
 Tell = Callable[[str, Any], str | None]

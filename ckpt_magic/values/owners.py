@@ -21,9 +21,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
-from ckpt_magic.values.handles import files_of_database
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.references import ATOMS, by_reference
+from ckpt_magic.values.pickles.handles import files_of_database
+from ckpt_magic.values.pickles.references import ATOMS, by_reference
 
 
 class _Absent:

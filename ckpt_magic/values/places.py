@@ -28,7 +28,6 @@ from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values.code.reaching import SETTING_OPS, named, ours, reach, words_of
 from ckpt_magic.values.code.source import leads_to_all, reaches_all
 from ckpt_magic.values.code.vocabulary import Words
-from ckpt_magic.values.forms import Owned
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import Path, disown, is_of_the_process, is_own, known
 from ckpt_magic.values.owners import (
@@ -61,7 +60,9 @@ from ckpt_magic.values.owners import (
     source_digest,
     without_machinery,
 )
-from ckpt_magic.values.references import ATOMS, by_reference, can_be_set
+from ckpt_magic.values.pickles.forms import Owned
+from ckpt_magic.values.pickles.references import ATOMS, by_reference, can_be_set
+from ckpt_magic.values.pickles.tokens import is_of_atoms
 from ckpt_magic.values.setters import Called, called
 from ckpt_magic.values.spots import (
     CALLBACKS,
@@ -76,7 +77,6 @@ from ckpt_magic.values.spots import (
     subclasses,
     write,
 )
-from ckpt_magic.values.tokens import is_of_atoms
 
 Rows = list[tuple[str, str, Any]]
 

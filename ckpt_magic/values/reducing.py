@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ckpt_magic.values import instances
 from ckpt_magic.values.canonical import fingerprint
+from ckpt_magic.values.pickles import instances
 
 
 def with_all_attributes(obj: Any) -> Any:

@@ -10,11 +10,12 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
-from ckpt_magic.values import owned, references
+from ckpt_magic.values import owned
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Content, new_hash
-from ckpt_magic.values.placeholder import Placeholder
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles import references
+from ckpt_magic.values.pickles.placeholder import Placeholder
+from ckpt_magic.values.pickles.references import ATOMS
 
 ARROW = 1  # guard of all Arrow data: it cannot be written, so any number of its buffers may share
 POLARS = 2  # of all data of polars, likewise

@@ -26,7 +26,7 @@ from ckpt_magic.values.code.vocabulary import DERIVING
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, can_change, is_host, is_same_package, module_of
-from ckpt_magic.values.references import by_reference
+from ckpt_magic.values.pickles.references import by_reference
 
 Chain = tuple[str, ...]  # how code names what it calls: `plt.style.use`
 _DEPTH: Final = 3  # calls

@@ -18,11 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ckpt_magic.values import figures, forms, memmaps, references, tokens
-from ckpt_magic.values.arrays import View, buffer_under, field_path, is_plain_subarray
 from ckpt_magic.values.memory import identity, is_writeable
-from ckpt_magic.values.placeholder import Placeholder
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles import figures, forms, memmaps, references, tokens
+from ckpt_magic.values.pickles.arrays import View, buffer_under, field_path, is_plain_subarray
+from ckpt_magic.values.pickles.placeholder import Placeholder
+from ckpt_magic.values.pickles.references import ATOMS
 from ckpt_magic.values.seen import ARROW, POLARS, Seen, Span
 
 Names = tuple[str, ...]

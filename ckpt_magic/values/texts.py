@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.references import by_reference
+from ckpt_magic.values.pickles.references import by_reference
 
 _ALL: Final = 1 << 17  # references; of more a sample is taken: what comes in each row is met there as well
 _STEP: Final = 97  # from one of the sample to the next

@@ -22,10 +22,10 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from ckpt_magic.values.forms import PROTOCOL
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import new_hash
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles.forms import PROTOCOL
+from ckpt_magic.values.pickles.references import ATOMS
 
 KINDS: Final = frozenset({list, tuple, dict})
 LARGE: Final = 1_000  # items of the value or of one of its items; less is not worth asking

@@ -23,7 +23,7 @@ from ckpt_magic.files.payloads import PayloadWriter
 from ckpt_magic.values.delta import repeated
 from ckpt_magic.values.looking import look
 from ckpt_magic.values.pages import new_hash
-from ckpt_magic.values.pickling import Contents, write
+from ckpt_magic.values.pickles.pickling import Contents, write
 from tests.bench.measure import Row, fsync_time, peak_of, rounds_of, timed
 from tests.bench.workloads import Workload, instances, workloads
 

@@ -103,17 +103,17 @@ RULES: dict[str, Rule] = {
         (("test_in_place", "the categories of a series are held by a name as well"),),
     ),
     "pandas objects from other files know of each other": Rule(
-        "values.companions:Companions.join",
+        "values.pickles.companions:Companions.join",
         _always(None),
         (("test_frames", TAKEN_OUT),),
     ),
     "their memory is one again": Rule(
-        "values.companions:_share",
+        "values.pickles.companions:_share",
         _always(None),
         (("test_frames", TAKEN_OUT),),
     ),
     "who pandas counts is looked at": Rule(
-        "values.companions:Companions.serial",
+        "values.pickles.companions:Companions.serial",
         _always(None),
         (("test_frames", TAKEN_OUT),),
     ),
@@ -176,12 +176,12 @@ RULES: dict[str, Rule] = {
         (("test_names", "a submodule is imported in a later step"),),
     ),
     "attributes that somebody else holds as a dict stay that dict": Rule(
-        "values.instances:instance",
+        "values.pickles.instances:instance",
         _always(NotImplemented),
         (("test_in_place", "a dict that is its own attributes, and objects that have their attributes in common"),),
     ),
     "an exception keeps its cause": Rule(
-        "values.tracebacks:error",
+        "values.pickles.tracebacks:error",
         lambda _: lambda error, reduced: reduced,
         (("test_in_place", "exceptions that were caught, with cause and context"),),
     ),

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ckpt_magic.values import looking, pickling, sharing
-from ckpt_magic.values.pickling import Contents
+from ckpt_magic.values import looking, sharing
+from ckpt_magic.values.pickles import pickling
+from ckpt_magic.values.pickles.pickling import Contents
 
 torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 

@@ -14,9 +14,9 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ckpt_magic.values.forms import Token
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.parts import (
+from ckpt_magic.values.pickles.forms import Token
+from ckpt_magic.values.pickles.parts import (
     WRAPPERS,
     annotated,
     annotation_texts,
@@ -27,7 +27,7 @@ from ckpt_magic.values.parts import (
     function_in,
     name_of,
 )
-from ckpt_magic.values.references import ATOMS, by_reference, importable, module_of
+from ckpt_magic.values.pickles.references import ATOMS, by_reference, importable, module_of
 
 
 def is_plain_definition(obj: Any, namespace: Mapping[str, Any]) -> bool:

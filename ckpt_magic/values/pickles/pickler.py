@@ -25,7 +25,8 @@ from collections.abc import Callable, Container, Generator, Iterable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import (
+from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles import (
     arrays,
     caches,
     containers,
@@ -37,17 +38,16 @@ from ckpt_magic.values import (
     tracebacks,
     weak,
 )
-from ckpt_magic.values.arrays import Arrays, View, is_plain_subarray
-from ckpt_magic.values.definitions import Definitions
-from ckpt_magic.values.forms import CALL, FORMS, PROTOCOL, VARIABLE, Form, Owned
-from ckpt_magic.values.gathered import Gathered, arrow_array, arrow_column
-from ckpt_magic.values.makers import Makers
-from ckpt_magic.values.memory import identity
-from ckpt_magic.values.placeholder import Placeholder
+from ckpt_magic.values.pickles.arrays import Arrays, View, is_plain_subarray
+from ckpt_magic.values.pickles.definitions import Definitions
+from ckpt_magic.values.pickles.forms import CALL, FORMS, PROTOCOL, VARIABLE, Form, Owned
+from ckpt_magic.values.pickles.gathered import Gathered, arrow_array, arrow_column
+from ckpt_magic.values.pickles.makers import Makers
+from ckpt_magic.values.pickles.placeholder import Placeholder
+from ckpt_magic.values.pickles.references import by_reference, importable, is_of_library, marks, owner_of_module
+from ckpt_magic.values.pickles.soups import Soups
 from ckpt_magic.values.proofs import Proofs
-from ckpt_magic.values.references import by_reference, importable, is_of_library, marks, owner_of_module
 from ckpt_magic.values.slots import Unnoted
-from ckpt_magic.values.soups import Soups
 
 Reducer = Callable[[Any], Any]
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.forms import Form
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles.forms import Form
 
 
 class Soups:

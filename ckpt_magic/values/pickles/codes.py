@@ -13,8 +13,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ckpt_magic.values.forms import Form
-from ckpt_magic.values.parts import plain_qualname
+from ckpt_magic.values.pickles.forms import Form
+from ckpt_magic.values.pickles.parts import plain_qualname
 
 # --- the expressions that a reader evaluates; builtins only, and text, since any Python version must compile them ---
 _ONLY_AST: Final = 0x400  # ast.PyCF_ONLY_AST

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
-from ckpt_magic.values.parts import is_namedtuple
-from ckpt_magic.values.references import ATOMS, importable
+from ckpt_magic.values.pickles.forms import PROTOCOL, Form
+from ckpt_magic.values.pickles.parts import is_namedtuple
+from ckpt_magic.values.pickles.references import ATOMS, importable
 from ckpt_magic.values.slots import slot_names
 
 _attribute: Final = object.__getattribute__

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError
 from ckpt_magic.values import collector
-from ckpt_magic.values.forms import Forms, Token
 from ckpt_magic.values.memory import is_writeable
-from ckpt_magic.values.pickling import Contents
+from ckpt_magic.values.pickles.forms import Forms, Token
+from ckpt_magic.values.pickles.pickling import Contents
 
 _PLAIN_TAIL: Final = b"t\x94K\x03\x86\x94R\x94."
 

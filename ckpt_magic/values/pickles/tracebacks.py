@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.definitions import Definitions
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles.definitions import Definitions
 
 # Per code object its name, qualified name, file, line, table of positions, size, globals; per frame, outermost first,
 # the index of its code, the instruction and the line. The table goes by instructions: the code is made as long.

@@ -12,12 +12,12 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ckpt_magic.values.companions import KIND, Companions
-from ckpt_magic.values.forms import VARIABLE, Token
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.parts import function_in, maker_of
-from ckpt_magic.values.references import at, importable, is_displaced
-from ckpt_magic.values.tokens import (
+from ckpt_magic.values.pickles.companions import KIND, Companions
+from ckpt_magic.values.pickles.forms import VARIABLE, Token
+from ckpt_magic.values.pickles.parts import function_in, maker_of
+from ckpt_magic.values.pickles.references import at, importable, is_displaced
+from ckpt_magic.values.pickles.tokens import (
     definition_token,
     is_named,
     is_plain_definition,

@@ -28,11 +28,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.forms import CALL, FROM_KEYS, NO_HOOK, Form, Items, Later, Reduced, hooks
-from ckpt_magic.values.functions import Functions
-from ckpt_magic.values.makers import method_of
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.parts import (
+from ckpt_magic.values.pickles.forms import CALL, FROM_KEYS, NO_HOOK, Form, Items, Later, Reduced, hooks
+from ckpt_magic.values.pickles.functions import Functions
+from ckpt_magic.values.pickles.makers import method_of
+from ckpt_magic.values.pickles.parts import (
     WRAPPERS,
     EnumWay,
     attributes_of,
@@ -46,7 +46,7 @@ from ckpt_magic.values.parts import (
     params,
     slots,
 )
-from ckpt_magic.values.references import (
+from ckpt_magic.values.pickles.references import (
     by_reference,
     can_be_set,
     importable,

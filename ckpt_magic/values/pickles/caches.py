@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.forms import Form
-from ckpt_magic.values.references import importable
+from ckpt_magic.values.pickles.forms import Form
+from ckpt_magic.values.pickles.references import importable
 
 Entry = tuple[tuple[Any, ...], dict[str, Any], Any]  # arguments, by name as well, and the result
 

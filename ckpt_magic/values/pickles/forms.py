@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.references import can_be_set
+from ckpt_magic.values.pickles.references import can_be_set
 
 # ("class" | "function", qualified name, digest of the definition, who made it: see `Makers`)
 Token = tuple[str, str, str, str]

@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import placeholder
-from ckpt_magic.values.forms import Form
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles import placeholder
+from ckpt_magic.values.pickles.forms import Form
 
 Reducer = Callable[[Any], Any]
 

@@ -12,9 +12,9 @@ import sys
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.definitions import Definitions
-from ckpt_magic.values.forms import Form
 from ckpt_magic.values.memory import is_writeable
+from ckpt_magic.values.pickles.definitions import Definitions
+from ckpt_magic.values.pickles.forms import Form
 from ckpt_magic.values.proofs import Proofs
 
 _PROOF: Final = """lambda name, written, offset, size: (lambda os, hashlib, file: (

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckpt_magic.values import shell
-from ckpt_magic.values.codes import Codes
-from ckpt_magic.values.forms import CALL, FROM_KEYS, Form, Later, Token
-from ckpt_magic.values.makers import Makers, method_of
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.parts import contents_of
-from ckpt_magic.values.references import at, importable, module_of, refuse_builtins
-from ckpt_magic.values.tokens import definition_token, is_plain_definition, kind_of
+from ckpt_magic.values.pickles.codes import Codes
+from ckpt_magic.values.pickles.forms import CALL, FROM_KEYS, Form, Later, Token
+from ckpt_magic.values.pickles.makers import Makers, method_of
+from ckpt_magic.values.pickles.parts import contents_of
+from ckpt_magic.values.pickles.references import at, importable, module_of, refuse_builtins
+from ckpt_magic.values.pickles.tokens import definition_token, is_plain_definition, kind_of
 
 
 class Functions:

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.forms import PROTOCOL, Form
-from ckpt_magic.values.parts import attributes_of_wrapper
-from ckpt_magic.values.placeholder import LOST_EARLIER
-from ckpt_magic.values.references import at, by_reference, home_of, importable, is_made_of_python
+from ckpt_magic.values.pickles.forms import PROTOCOL, Form
+from ckpt_magic.values.pickles.parts import attributes_of_wrapper
+from ckpt_magic.values.pickles.placeholder import LOST_EARLIER
+from ckpt_magic.values.pickles.references import at, by_reference, home_of, importable, is_made_of_python
 
 
 def compiled_by_numba(function: Any) -> Any:

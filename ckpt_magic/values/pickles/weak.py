@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.forms import Form
+from ckpt_magic.values.pickles.forms import Form
 
 Reducer = Callable[[Any], Any]
 

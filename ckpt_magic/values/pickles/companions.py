@@ -14,8 +14,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ckpt_magic.values.forms import Token
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles.forms import Token
 
 KIND: Final = "companions"
 _SWEPT: Final = 100  # counts that are held whether anything of them lives or not

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.definitions import Definitions
+from ckpt_magic.values.pickles.definitions import Definitions
 
 Reducer = Callable[[Any], Any]
 

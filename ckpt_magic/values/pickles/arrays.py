@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import companions, memmaps
-from ckpt_magic.values.definitions import Definitions
-from ckpt_magic.values.forms import PROTOCOL, Form
-from ckpt_magic.values.gathered import Gathered, contiguous, is_scattered
 from ckpt_magic.values.memory import identity, is_writeable
 from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.pickles import companions, memmaps
+from ckpt_magic.values.pickles.definitions import Definitions
+from ckpt_magic.values.pickles.forms import PROTOCOL, Form
+from ckpt_magic.values.pickles.gathered import Gathered, contiguous, is_scattered
+from ckpt_magic.values.pickles.references import importable
 from ckpt_magic.values.proofs import Proofs
-from ckpt_magic.values.references import importable
 
 _COPIED: Final = 1000  # bytes that numpy copies when it reads an array; of more it lets the array lie over the text
 _OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized

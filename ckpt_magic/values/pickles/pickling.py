@@ -19,19 +19,19 @@ from typing import Any, BinaryIO, Final, Literal
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import collector, generators
-from ckpt_magic.values.arrays import View
-from ckpt_magic.values.definitions import Definitions
-from ckpt_magic.values.forms import CALL, LENT, Form, Later, Owned, Reduced, Token
-from ckpt_magic.values.gathered import Gathered
-from ckpt_magic.values.makers import Makers
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import Path, at
-from ckpt_magic.values.pickler import ValuePickler
-from ckpt_magic.values.placeholder import Placeholder
+from ckpt_magic.values.pickles.arrays import View
+from ckpt_magic.values.pickles.definitions import Definitions
+from ckpt_magic.values.pickles.forms import CALL, LENT, Form, Later, Owned, Reduced, Token
+from ckpt_magic.values.pickles.gathered import Gathered
+from ckpt_magic.values.pickles.makers import Makers
+from ckpt_magic.values.pickles.pickler import ValuePickler
+from ckpt_magic.values.pickles.placeholder import Placeholder
+from ckpt_magic.values.pickles.references import by_reference
+from ckpt_magic.values.pickles.tokens import is_of_atoms
 from ckpt_magic.values.proofs import Proofs
-from ckpt_magic.values.references import by_reference
 from ckpt_magic.values.sets import WAY, Way
-from ckpt_magic.values.tokens import is_of_atoms
 
 _SMALL_GLOBAL: Final = 1 << 20  # bytes; a larger value that functions read is not kept for plain readers of a method
 

@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from ckpt_magic.values.instances import attributes
+from ckpt_magic.values.pickles.instances import attributes
 
 _Call = tuple[Any, tuple[Any, ...]]  # a method of a base, and what it gets beside the object
 

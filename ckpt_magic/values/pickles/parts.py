@@ -14,8 +14,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ckpt_magic.values.forms import WithoutHooks
-from ckpt_magic.values.references import ATOMS, HEAP_TYPE, by_reference, importable
+from ckpt_magic.values.pickles.forms import WithoutHooks
+from ckpt_magic.values.pickles.references import ATOMS, HEAP_TYPE, by_reference, importable
 
 _MACHINERY: Final = frozenset(
     {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__dataclass_params__", "__slotnames__"}

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Final
 
-from ckpt_magic.values.forms import PROTOCOL
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.references import ATOMS
+from ckpt_magic.values.pickles.forms import PROTOCOL
+from ckpt_magic.values.pickles.references import ATOMS
 
 
 def behind(value: Any) -> Any:

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.definitions import Definitions
-from ckpt_magic.values.forms import PROTOCOL, Form
 from ckpt_magic.values.owned import is_own
-from ckpt_magic.values.references import by_reference
+from ckpt_magic.values.pickles.definitions import Definitions
+from ckpt_magic.values.pickles.forms import PROTOCOL, Form
+from ckpt_magic.values.pickles.references import by_reference
 
 Reducer = Callable[[Any], Any]
 

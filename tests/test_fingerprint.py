@@ -7,6 +7,7 @@ from __future__ import annotations
 import collections
 import functools
 import gc
+import importlib
 import io
 import pickle
 import random
@@ -17,6 +18,7 @@ import types
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -492,6 +494,19 @@ one, other = All(), Missing(); method = one.go
     assert all(seen.digest for seen in look_at_all(values, names).values())
     pickling.write(pickling.Contents("cell", values), io.BytesIO(), namespace=names)
     assert names["asked"] == []
+
+
+def test_a_mark_of_a_library_is_not_asked_for_attributes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`units` of pyomo imports pint when it is asked for any."""
+    code = "def __getattribute__(self, name): asked.append(name); return object.__getattribute__(self, name)"
+    (tmp_path / "a_library_of_marks.py").write_text(f"asked = []\nclass Later:\n {code}\nlater = Later()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module, file = importlib.import_module("a_library_of_marks"), io.BytesIO()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert look_at_all({"a": module.later}, {})["a"].digest
+    pickling.write(pickling.Contents("cell", {"a": module.later}), file, namespace={})
+    assert module.asked == []
+    assert pickle.loads(file.getvalue())["a"] is module.later
 
 
 def test_a_look_keeps_nothing_alive_once_it_forgot(space: Values) -> None:

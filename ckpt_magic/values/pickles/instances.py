@@ -310,11 +310,19 @@ def marked(usual: Callable[[Any], Any] | None, module: str, marks: Mapping[int, 
 
     def reduce(obj: Any) -> Any:
         name = marks.get(identity(obj))
-        if name is not None and not getattr(obj, "__dict__", None):
+        if name is not None and not _has_attributes(obj):
             return getattr, (sys.modules[module], name)
         return NotImplemented if usual is None else usual(obj)
 
     return reduce
+
+
+def _has_attributes(obj: Any) -> bool:
+    """Whether anything is in the `__dict__` of an object, which is not asked: pyomo's `units` imports pint then."""
+    try:
+        return bool(_attribute(obj, "__dict__"))
+    except AttributeError:
+        return False
 
 
 def weak_sets(kind: Any) -> list[tuple[type, str]]:

@@ -13,6 +13,7 @@ import matplotlib
 import pytest
 
 from ckpt_magic.values import delta, looking, owned
+from ckpt_magic.values.fingerprint import LookInside
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
 
@@ -122,6 +123,21 @@ def test_what_is_found_of_objects_that_hold_one_another_is_the_same_whichever_wa
         assert len(rows) == len(values) and delta.differs_here(rows.items(), {}) == ""
     library.thing.parts[0] = 2
     assert delta.differs_here(rows.items(), {}) != ""
+
+
+def test_what_holds_one_another_is_looked_at_once_each(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As all models of a document of bokeh do: one look for each pair of them took seconds."""
+    holders = [library.thing, library.Base.registry, library.thing.parts]
+    library.thing.parts += holders
+    library.Base.registry.update(enumerate(holders))
+    begun: list[Any] = []
+
+    def inside(*args: Any) -> LookInside:
+        begun.append(args)
+        return LookInside(*args)
+
+    monkeypatch.setattr(looking, "LookInside", inside)
+    assert len(looking.look(holders, {}).owned) == len(holders) == len(begun)
 
 
 @pytest.mark.parametrize("kind", [int, Decimal])

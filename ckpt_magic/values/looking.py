@@ -147,23 +147,33 @@ class _Passes:
         self._figures.clear()
 
 
-def _look_beside(
+def _look_beside(value: Any, look: Look, seen: Seen, libraries: _Libraries, memo: pickle.Pickler | None = None) -> Seen:
+    """Look again at a value that reaches what libraries own, which stays beside it: it is met by its name.
+
+    What the library holds there counts as content all the same.
+    """
+    found = _beside(value, look, seen, libraries.paths, memo)
+    if found.owned:
+        _count(found, libraries, look.namespace)
+    return found
+
+
+def _beside(
     value: Any,
     look: Look,
     seen: Seen,
-    libraries: _Libraries,
+    known: Mapping[int, owned.Path],
     memo: pickle.Pickler | None = None,
     *,
     inside: bool = False,
 ) -> Seen:
-    """Look again at a value that reaches what libraries own, which stays beside it: it is met by its name.
+    """Look again at a value, all but what libraries own.
 
-    What the library holds there counts as content all the same. `inside` means that `value` is owned itself, and
-    that its own content is asked for.
+    `inside` means that `value` is owned itself, and that its own content is asked for.
     """
     paths = {}
-    for ident in seen.among(libraries.paths.keys()):
-        path, obj = libraries.paths[ident], seen.met[ident]
+    for ident in seen.among(known.keys()):
+        path, obj = known[ident], seen.met[ident]
         if (obj is value) if inside else (obj is not value and owned.is_private(path)):
             continue
         if owned.at(path) is obj and vars(sys.modules[path[0]]) is not look.namespace:  # a script may be a module
@@ -172,12 +182,16 @@ def _look_beside(
         with contextlib.closing(look.beside(paths)) as again:
             found = again.look(value, memo)
         if len(found.owned) == len(paths) or not found.is_comparable:
-            found.owned = {path: libraries.digest(path, look.namespace) for path in found.owned}
-            found.extend(found.owned)
             return found
         # the others are met only inside of these: what the value is must not depend on them
         paths = {ident: path for ident, path in paths.items() if path in found.owned}
     return seen
+
+
+def _count(found: Seen, libraries: _Libraries, namespace: dict[str, Any]) -> None:
+    """Count as content what libraries hold in what they own of a value."""
+    found.owned = {path: libraries.digest(path, namespace) for path in found.owned}
+    found.extend(found.owned)
 
 
 class _Libraries:
@@ -189,6 +203,7 @@ class _Libraries:
 
     def __init__(self) -> None:
         self.paths = owned.known()
+        self._alone: dict[owned.Path, Seen] = {}  # what was found of each, all others beside it
         self._digests: dict[owned.Path, str | None] = {}
         self._circles: dict[owned.Path, set[owned.Path]] = {}
         self._meanwhile: dict[owned.Path, str | None] = {}
@@ -213,7 +228,7 @@ class _Libraries:
         if not owned.is_of_the_process(path):
             obj = owned.at(path)
             known = None if type(obj) is set else fingerprint(obj)  # which tells the order of numbers
-            self._meanwhile[path] = known or self._look(obj, namespace)
+            self._meanwhile[path] = known or self._look(path, obj, namespace)
         del self._open[path]
         if self._first[path] == place:
             self._digests[path] = self._meanwhile[path]
@@ -221,12 +236,21 @@ class _Libraries:
             for one in self._circles[path]:
                 del self._first[one], self._meanwhile[one]
 
-    def _look(self, obj: Any, namespace: dict[str, Any]) -> str | None:
-        with contextlib.closing(LookInside(namespace)) as look:
-            if type(obj) is not set:
-                return _look_beside(obj, look, look.look(obj), self, inside=True).digest
-            found = [look.look(one).digest for one in obj]  # in an order that is another one in each kernel
-        return None if None in found else hash_at_once(repr(sorted(map(str, found))).encode())
+    def _look(self, path: owned.Path, obj: Any, namespace: dict[str, Any]) -> str | None:
+        if type(obj) is set:
+            with contextlib.closing(LookInside(namespace)) as look:
+                digests = [look.look(one).digest for one in obj]  # in an order that is another one in each kernel
+            return None if None in digests else hash_at_once(repr(sorted(map(str, digests))).encode())
+        if path not in self._alone:
+            with contextlib.closing(LookInside(namespace)) as look:
+                alone = _beside(obj, look, look.look(obj), self.paths, inside=True)
+            if alone.digest is not None:
+                alone.forget()  # the digest is known now
+            self._alone[path] = alone
+        found = copy.copy(self._alone[path])
+        if found.owned:
+            _count(found, self, namespace)
+        return found.digest
 
 
 def library_digest(path: owned.Path, namespace: dict[str, Any]) -> str | None:

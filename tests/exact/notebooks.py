@@ -196,7 +196,7 @@ class Trial:
                     if restored.banners.get(number, FAILED)["action"] != "restored"
                     and (start == "end" or number < int(start))
                 }
-                drawn = {"random", "numpy.random"} if restored.has_restored else set()
+                drawn = {"random", "numpy.random"} & plain.around.keys() if restored.has_restored else set()
                 self.compare(f"start {start}", cold, restored, noise, noisy - drawn)
         return report
 

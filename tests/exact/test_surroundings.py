@@ -22,6 +22,25 @@ r = str(+pi), str(held[0] * 2), held[0] is pi is mp.pi, mp.dps, mp.prec, iv.prec
 """,
 )
 scenario(
+    "numbers that threads and executors are named by",
+    """
+%%step 1
+import threading
+from concurrent.futures import ThreadPoolExecutor
+def work(_): return threading.current_thread().name
+%%step 2
+first = threading.Thread().name
+with ThreadPoolExecutor(1) as pool: names = list(pool.map(work, [0]))
+del pool
+%%step 3
+threading.Thread(); n = len(names)
+%%step 4
+second = threading.Thread().name
+with ThreadPoolExecutor(1) as pool: names += pool.map(work, [0])
+del pool
+""",
+)
+scenario(
     "tables in the database that duckdb keeps for its functions",
     """
 %%step 1

@@ -1,0 +1,215 @@
+"""What libraries number things by: the next thread is `Thread-4`, the next layer of keras `dense_2`.
+
+Without it what a step makes after a restore would have numbers that restored things have already. A *counter* is
+
+1. an `itertools.count` that a module or a class holds, or the method that asks it for the next number;
+2. a number in a module, or in an object that holds nothing but plain values, to which the functions that the module or
+   class defines only ever add 1;
+3. a count by names that a module keeps for a thread (`defaultdict(int)`).
+
+Read, compare, put back. Only where a module is imported already, and never back to a number that was given before,
+unless the step itself began anew.
+"""
+
+from __future__ import annotations
+
+import collections
+import importlib
+import itertools
+import sys
+import threading
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from ckpt_magic.values.code.counting import only_counts, stored
+from ckpt_magic.values.owned import is_own
+
+Place = tuple[str, ...]  # a module and the names that lead from it to the counter
+Numbers = dict[Place, int]
+
+_OF_THE_KERNEL: Final = frozenset(
+    {"__main__", "__mp_main__", "ckpt_magic", "IPython", "asyncio", "comm", "ipykernel", "tornado", "traitlets", "zmq"}
+)
+"""Packages that count what the kernel itself does."""
+_MOST: Final = 1_000_000  # numbers that are gone through one by one
+
+
+def look() -> Numbers:
+    """Read all counters."""
+    _find()
+    found = {place: number for place in _places if (number := _read(place)) is not None}
+    for place in _of_threads:
+        for name, counts in _inside(_at(place)).items():
+            if _is_count_by_names(counts):
+                found |= {(*place, name, key): number for key, number in counts.items() if type(key) is str}
+    return found
+
+
+def changes(before: Numbers, after: Numbers) -> dict[Place, tuple[int, int]]:
+    """What each counter was and what it is now, where it is another number; 0 for none."""
+    found = {place: (before.get(place, 0), number) for place, number in after.items() if number != before.get(place, 0)}
+    gone = {place: (number, 0) for place, number in before.items() if place not in after and place[:2] in _of_threads}
+    return {**found, **gone}
+
+
+def put_back(changes: Mapping[Place, tuple[int, int]]) -> None:
+    """Go on from where a step left off; of a library that is not imported here there is nothing to go on with."""
+    for place, (before, after) in changes.items():
+        if _is_here(place[0]):
+            with suppress(Exception):  # another version of the library, which counts in another way
+                _write(place, before, after)
+
+
+def _write(place: Place, before: int, after: int) -> None:
+    *above, name = place
+    if place[:2] in _of_threads:
+        local, kept = _inside(_at(place[:2])), place[2]
+        holder = local.setdefault(kept, collections.defaultdict(int))
+    else:
+        holder = _inside(_at(tuple(above)))
+    count = _count_of(holder.get(name))
+    if count is not None:
+        now = _number(count)
+        if now is not None and now < after <= now + _MOST:
+            next(itertools.islice(count, after - now - 1, None))
+    elif not after:  # it began anew
+        holder.pop(name, None)
+    else:
+        holder[name] = after if after < before else max(holder.get(name, 0), after)
+
+
+def _is_here(module: str) -> bool:
+    """Whether a module is imported; one whose package is, or that is Python's own, is imported for it."""
+    top = module.partition(".")[0]
+    if module not in sys.modules and (top in sys.modules or top in sys.stdlib_module_names):
+        with suppress(Exception):
+            importlib.import_module(module)
+    found = module in sys.modules
+    if found:
+        _find()
+    return found
+
+
+def _read(place: Place) -> int | None:
+    try:
+        value = _inside(_at(place[:-1]))[place[-1]]
+    except (KeyError, AttributeError):
+        return None
+    if type(value) is int:
+        return value
+    count = _count_of(value)
+    return None if count is None else _number(count)
+
+
+def _at(place: Place) -> Any:
+    found: Any = sys.modules[place[0]]
+    for name in place[1:]:
+        found = _inside(found)[name]
+    return found
+
+
+def _inside(holder: Any) -> Any:
+    """What an object holds, by name; it is not asked."""
+    kind = type(holder)
+    if kind is collections.defaultdict:
+        return holder
+    reading = type if issubclass(kind, type) else threading.local if kind is threading.local else object
+    return reading.__getattribute__(holder, "__dict__")
+
+
+def _count_of(value: Any) -> Any:
+    """The `itertools.count` that gives the next number."""
+    if type(value) in _BOUND:
+        value = value.__self__ if value.__name__ == "__next__" else None
+    return value if type(value) is itertools.count else None
+
+
+def _number(count: Any) -> int | None:
+    """The next number; None of one that does not count by 1."""
+    text = repr(count)[len("count(") : -1]
+    return int(text) if text.lstrip("-").isdigit() else None
+
+
+def _is_count_by_names(value: Any) -> bool:
+    return type(value) is collections.defaultdict and value.default_factory is int
+
+
+# --- finding them ---
+
+_BOUND: Final = (types.MethodWrapperType, types.BuiltinMethodType)
+_COUNTS: Final = frozenset({itertools.count, *_BOUND})
+_PLAIN: Final = frozenset({int, str, bool, float, bytes, type(None)})
+_walked: dict[str, Any] = {}
+_places: dict[Place, None] = {}
+_of_threads: dict[Place, None] = {}
+_counted: dict[type, tuple[str, ...]] = {}
+
+
+def _find() -> None:
+    if len(sys.modules) == len(_walked) and next(reversed(sys.modules), None) == next(reversed(_walked), None):
+        return
+    for name, module in list(sys.modules.items()):
+        if _walked.get(name) is not module:
+            _walked.pop(name, None)
+            if type(module) is types.ModuleType and name.partition(".")[0] not in _OF_THE_KERNEL and not is_own(name):
+                _walk(name, vars(module))
+            _walked[name] = module
+    for name in _walked.keys() - sys.modules.keys():
+        del _walked[name]
+
+
+def _walk(module: str, space: dict[str, Any]) -> None:
+    kinds = set(map(type, space.values()))
+    numbers = []
+    for name, value in list(space.items()) if not kinds <= _USUAL else ():
+        kind = type(value)
+        if kind in _COUNTS and _count_of(value) is not None:
+            _places[module, name] = None
+        elif kind is int:
+            if not name.isupper() and not name.startswith("__"):
+                numbers.append(name)
+        elif kind is threading.local:
+            _of_threads[module, name] = None
+        elif kind is type:
+            if value.__module__ == module and not _COUNTS.isdisjoint(map(type, vars(value).values())):
+                for key, held in vars(value).items():
+                    if _count_of(held) is not None:
+                        _places[module, name, key] = None
+        elif kind not in _USUAL and kind.__flags__ & _HEAP:
+            for key in _counted_by(kind):
+                if set(map(type, _inside(value).values())) <= _PLAIN:
+                    _places[module, name, key] = None
+    if numbers:
+        codes = [function.__code__ for function in _functions(module, space)]
+        _places.update(dict.fromkeys((module, name) for name in numbers if only_counts(codes, name, "GLOBAL")))
+
+
+_HEAP: Final = 1 << 9
+_USUAL: Final = frozenset(
+    {str, bool, float, bytes, type(None), dict, list, tuple, set, frozenset, types.FunctionType, types.ModuleType}
+)
+
+
+def _counted_by(kind: Any) -> tuple[str, ...]:
+    """The attributes of instances of a class to which its methods only ever add 1."""
+    if kind not in _counted:
+        found: tuple[str, ...] = ()
+        functions = {name: one.__code__ for name, one in vars(kind).items() if type(one) is types.FunctionType}
+        if "__init__" in functions and len(functions) <= _FEW and kind.__bases__ == (object,):
+            codes = [code for name, code in functions.items() if name != "__init__"]
+            found = tuple(name for name in stored(codes) if only_counts(codes, name, "ATTR"))
+        _counted[kind] = found
+    return _counted[kind]
+
+
+_FEW: Final = 5  # methods: an object that does nothing but count
+
+
+def _functions(module: str, space: dict[str, Any]) -> Iterator[types.FunctionType]:
+    for value in list(space.values()):
+        if type(value) is types.FunctionType and value.__module__ == module:
+            yield value
+        elif type(value) is type and value.__module__ == module:
+            yield from (one for one in vars(value).values() if type(one) is types.FunctionType)

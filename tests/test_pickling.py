@@ -316,6 +316,16 @@ def test_files_and_generators_are_refused(tmp_path: Path) -> None:
     assert "generator" in refusal(numbers)
 
 
+@pytest.mark.parametrize("over", [enumerate, zip, functools.partial(filter, None), functools.partial(map, str)])
+def test_iterators_over_a_closed_file_are_refused(tmp_path: Path, over: Callable[[Any], Any]) -> None:
+    """It would be asked for its lines when the iterator is made again."""
+    (tmp_path / "f").write_text("a\nb\n")
+    with (tmp_path / "f").open() as file:
+        lines = over(file)
+        next(lines)
+    assert "closed file" in refusal(lines)
+
+
 def test_what_an_lru_cache_holds_comes_back() -> None:
     asked = []
 

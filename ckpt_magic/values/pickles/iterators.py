@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import gc
 import inspect
+import io
 import itertools
 import operator
 import types
@@ -56,6 +57,7 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         types.GeneratorType: lambda generator: _generator(generator, known),
         itertools.groupby: lambda groups: _in_groups(groups, known),
         itertools.pairwise: _in_pairs,
+        **dict.fromkeys(_ASKING, _over_what_is_open),
     }
     for one in (b"", bytearray(), array.array("b"), "é"):
         found[type(iter(one))] = _or_at_its_end(known.evaluated(_ENDED), (one,))
@@ -158,6 +160,21 @@ def _in_pairs(pairs: Any) -> Any:
     """Pairs of neighbours, the first of the next one being taken already."""
     rest, *last = [part for part in gc.get_referents(pairs) if part is not type(pairs)] or [()]
     return itertools.pairwise, (itertools.chain(last[:1], rest) if last else rest,)
+
+
+def _over_what_is_open(iterator: Any) -> Any:
+    """An iterator that asks what it goes over for items as soon as it is made, which a closed file refuses."""
+    reduced = iterator.__reduce__()
+    if any(issubclass(type(part), io.IOBase) and part.closed for part in reduced[1]):
+        raise NotPicklableError("an iterator over a closed file")
+    return reduced
+
+
+_ASKING: Final = (
+    *(enumerate, filter, map, zip),
+    *(itertools.accumulate, itertools.dropwhile, itertools.filterfalse, itertools.islice, itertools.starmap),
+    itertools.takewhile,
+)
 
 
 def _calling(iterator: Any, known: Definitions) -> Any:

@@ -140,6 +140,18 @@ def test_what_holds_one_another_is_looked_at_once_each(library: Any, monkeypatch
     assert len(looking.look(holders, {}).owned) == len(holders) == len(begun)
 
 
+def test_what_a_cache_holds_is_none_of_the_content(library: Any) -> None:
+    """A library fills it when it is used, as jinja2 does with the templates by which bokeh shows a figure."""
+    exec("class LRUCache:\n  def __init__(self): self.kept = {}", vars(library))
+    library.thing.cache = cache = library.LRUCache()
+    path = ("a_library", "thing")
+    before = looking.library_digest(path, {})
+    cache.kept["a"] = 1
+    assert looking.library_digest(path, {}) == before
+    library.thing.other = 1
+    assert looking.library_digest(path, {}) != before
+
+
 @pytest.mark.parametrize("kind", [int, Decimal])
 def test_the_order_of_a_set_is_none_of_its_content(library: Any, kind: type) -> None:
     """It is another one in each kernel, as the hashes of texts and of classes are."""

@@ -611,8 +611,19 @@ class _LookAtPart(Look):
 class LookInside(Look):
     """Looks at what libraries own, which is not written."""
 
+    def _reducer_for(self, kind: type) -> Callable[[Any], Any] | None:
+        """Leave caches of libraries aside: a restored step did not fill them, and what is not there is made anew."""
+        usual = super()._reducer_for(kind)
+        if issubclass(kind, type) or not references.is_of_library(kind):
+            return usual
+        return _cache if kind.__name__.endswith("Cache") else functools.partial(reducing.with_no_caches, usual)
+
     def _refuse_nameless(self, seen: Seen) -> None:
         """Nothing needs a name that is not written."""
+
+
+def _cache(cache: Any) -> Any:
+    return _Form, ("cache", type(cache).__module__, type(cache).__qualname__)
 
 
 def _of_tree(value: Any, tree: trees.Tree, classes: Seen | None) -> Seen:

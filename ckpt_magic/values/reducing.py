@@ -57,6 +57,16 @@ def _uncached(state: Any) -> Any:
     return {key: value for key, value in state.items() if key != "_cache" and (key, value) != ("_readonly", False)}
 
 
+def with_no_caches(usual: Callable[[Any], Any] | None, obj: Any) -> Any:
+    """Reduce an object of a library without the attributes that it calls caches."""
+    reduced = NotImplemented if usual is None else usual(obj)
+    reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if reduced is NotImplemented else reduced
+    if not isinstance(reduced, tuple) or len(reduced) < 3 or type(reduced[2]) is not dict:
+        return reduced
+    state = {name: value for name, value in reduced[2].items() if not isinstance(name, str) or "cache" not in name}
+    return (*reduced[:2], state, *reduced[3:])
+
+
 def keeps_selection(kind: type) -> bool:
     """Whether what an object of pandas notes can be seen later: groups go on with the columns first selected."""
     mixin = getattr(sys.modules.get("pandas.core.base"), "SelectionMixin", ())

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
-from ckpt_magic.values import counters, generators, options
+from ckpt_magic.values import counters, generators, options, warned
 from ckpt_magic.values.libraries import CURE, needed
 
 SETTING: Final = "setting"
@@ -50,6 +50,7 @@ class Ambient:
     lists: dict[str, tuple[Any, ...]]
     options: options.Options
     counters: counters.Numbers
+    warned: warned.Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Change:
 def look(sources: Set[str] | None = None) -> Ambient:
     """Read the ambient state; takes a fifth of a millisecond with numpy, pandas and matplotlib loaded.
 
-    With `sources` no options but theirs, no generators and no counters.
+    With `sources` no options but theirs, no generators, counters and warnings.
     """
     return Ambient(
         generators=generators.look() if sources is None else {},
@@ -79,6 +80,7 @@ def look(sources: Set[str] | None = None) -> Ambient:
         lists={"sys.path": tuple(sys.path), "warning filters": tuple(warnings.filters)},
         options=options.look(sources),
         counters=counters.look() if sources is None else {},
+        warned=warned.look() if sources is None else {},
     )
 
 
@@ -183,6 +185,8 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
                     refused.append(f"{text} (a {type(value).__name__})")
     if counted := counters.changes(before.counters, after.counters):
         state["counters"] = counted
+    if after.warned:
+        state["warned"] = after.warned
     moved = not generators.equal(before.generators, after.generators)
     return Change(state, tuple(changed), moved, tuple(refused), values)
 
@@ -272,6 +276,7 @@ def put_back(state: Mapping[str, Any], *, generators_too: bool, names: Mapping[s
     counters.put_back(state.get("counters", {}))
     if generators_too:  # last, since importing a library may draw
         generators.put_back(state["generators"])
+    warned.put_back(state.get("warned", {}))  # the filters change no more
 
 
 def _checked(

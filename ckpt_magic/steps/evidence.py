@@ -16,8 +16,8 @@ import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import source_from_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -28,8 +28,9 @@ from ckpt_magic.steps import record, unseen
 from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
 from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.inputs import Files
+from ckpt_magic.steps.loads import Asked, Loads
 from ckpt_magic.steps.modules import FAR, Modules
-from ckpt_magic.steps.opened import Trail, has_native, put_native, watcher
+from ckpt_magic.steps.opened import Trail, has_native, put_native, text_of, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.results import Counts, Results
@@ -106,7 +107,8 @@ class Evidence:
         self._keyring = keyring
         self._secrets = secrets
         self.texts = Texts()
-        self.results = Results(self.files)
+        self.results = Results(self.files, self.modules.words)
+        self.loads = Loads(self.files, self.modules)
         self._before_cell: Counts = {}
         self._versions: dict[str, str | None] = {}
         self._planned: Mapping[str, str] = {}
@@ -174,6 +176,17 @@ class Evidence:
             put_native(self._namespace)
             self.results.passed(running.results, running.trail)
         self.modules.notice()
+        if running is not None:
+            self.loads.note(running.trail)
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """A checkpoint is read: note what modules open that are imported for it."""
+        trail = Trail(self.files.row, is_blind=has_native(self._namespace))
+        with watcher().laying(trail, looks=False, main=False):
+            yield
+        self.modules.notice()
+        self.loads.note(trail)
 
     def cell_begins(self, words: Set[str] | None) -> Trail:
         """An unmarked cell is about to run: note what it opens; None for words that are not known.
@@ -181,7 +194,7 @@ class Evidence:
         One that compares a function of `os` with one that it has already is to find them the same.
         """
         asks = words is None or not words.isdisjoint(_LOOKERS)
-        trail = Trail(self.files.row, is_blind=asks and has_native(self._namespace))
+        trail = Trail(self.files.row, is_blind=has_native(self._namespace))
         self._before_cell = self.results.count()
         watcher().start(trail, looks=asks and not trail.is_blind, main=False)
         return trail
@@ -191,14 +204,15 @@ class Evidence:
         watcher().stop(trail)
         put_native(self._namespace)
         self.results.passed(self._before_cell, trail)
+        self.modules.notice()
+        self.loads.note(trail)
 
     def read_by_cell(
         self, trail: Trail, began: int, words: Set[str] | None, texts: Iterable[str], *, hidden: Sequence[str]
     ) -> Read:
         """What a cell with these words and texts read that began then."""
         counting = functools.partial(self.files.counting, hidden=hidden)
-        self.modules.notice()
-        trail.reads(dict.fromkeys(map(_of_module, trail.imported)).keys() - self.modules.files())
+        trail.reads(dict.fromkeys(map(text_of, trail.imported)).keys() - self.modules.files())
         if trail.programs or (words is not None and unseen.may_open(words)):
             texts = [*trail.arguments, *texts]
             trail.reads(filter(os.path.isfile, self.files.mentioned([*texts, *unseen.arguments(texts)])))
@@ -209,7 +223,8 @@ class Evidence:
         touched = {*trail.written, *map(os.path.dirname, trail.written)}
         changed |= not touched.isdisjoint((*trail.read, *trail.listed, *trail.folders))
         asks_entries = words is None or ("scandir" in words and any(word.startswith("st") for word in words))
-        is_clear = not (changed or trail.is_blind or trail.commands or trail.connected or (listed and asks_entries))
+        is_blind = trail.is_blind and (words is None or not words.isdisjoint(_LOOKERS))
+        is_clear = not (changed or is_blind or trail.commands or trail.connected or (listed and asks_entries))
         return Read({row["path"]: row for row in rows}, self._environ(trail), is_clear)
 
     # -- for META -------------------------------------------------------------------------------------------
@@ -236,22 +251,22 @@ class Evidence:
         unclear = [*look.unclear, *self._changed(code, look)]
         loaded = {*look.modules, *code.names.imports}
         loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
-        if not look.words.isdisjoint(_BY_NAME):
-            loaded |= {*self.modules.names()}
         loaded |= trail.modules.intersection(self.modules.names())
         behind = self.modules.behind(loaded, imported)
+        if not self._words_called(look.words, behind).isdisjoint(_BY_NAME):
+            loaded |= {*self.modules.names()}
+            behind = self.modules.behind(loaded, imported)
         files, written = self._opened(running, hidden, unclear, behind)
         known = {row["path"] for row in (*files, *written)}
-        keys, paths, unknown = self.modules.asked_at_import(behind, called)
-        paths = [path for path in dict.fromkeys(paths) if self.files.name(path) not in known]
-        files += self.files.rows(self.files.counting(paths, hidden=hidden), hidden=hidden)
+        asked = self._asked_at_import(behind, called, hidden)
+        files += [row for row in asked.files if row["path"] not in known]
         by_name = () if look.words.isdisjoint(_BY_NAME) else filter(str.isidentifier, look.texts)
         sought = self.modules.sought([*code.names.imports, *imported, *by_name], behind)
         files += [row for row in self.files.rows(sought) if row.get("absent")]
-        unclear += [] if running.depends else unknown
-        called_words = look.words | modulecode.all_words_called(map(self.modules.text, behind), look.words)
+        unclear += [] if running.depends else asked.unclear
+        called_words = self._words_called(look.words, behind)
         unclear += [f"which objects `{word}` finds cannot be told" for word in sorted(called_words & _FINDERS)]
-        keys |= unseen.variables_in(look.texts) if trail.programs else set()
+        keys = asked.keys | (unseen.variables_in(look.texts) if trail.programs else set())
         by_c = sorted(unseen.variables(look.words, behind, self.modules))
         unclear += [f"module `{name}` has no file" for name in sorted(code.names.imports) if _is_made_up(name)]
         named = [name for name in unmade if name not in seen and name in self._namespace]
@@ -264,6 +279,7 @@ class Evidence:
             unclear.append("--always")
         environ = {name: self._concealed(running.environ[name]) for name in by_c}
         environ |= {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | self._environ(trail)
+        environ |= {_ALL: self._concealed(_variables_set())} if asked.all_of_environ else {}
         return {
             "code": essence_of(code),
             "functions": _short_of_text(look.functions),
@@ -309,12 +325,13 @@ class Evidence:
         of_cells = {name: file for name, file in self.modules.behind(imported).items() if name not in behind}
         keeping = behind.intersection(kept)
         of_kept = {name: file for name, file in self.modules.behind(keeping).items() if name in keeping}
-        keys, paths, unclear = self.modules.asked_at_import({**of_cells, **of_kept}, called)
-        files = self.files.rows(self.files.counting(dict.fromkeys(paths), hidden=hidden), hidden=hidden)
+        found = self._asked_at_import({**of_cells, **of_kept}, called, hidden)
+        environ = {name: self._concealed(os.environ.get(name)) for name in sorted(found.keys)}
+        environ |= {_ALL: self._concealed(_variables_set())} if found.all_of_environ else {}
         asked = {
-            "files": [*files, *read.files.values()],
-            "environ": {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | dict(read.environ),
-            "unclear": unclear,
+            "files": [*found.files, *read.files.values()],
+            "environ": environ | dict(read.environ),
+            "unclear": found.unclear,
             "told": list(told),
             "rests": record.changers(read),
         }
@@ -633,7 +650,7 @@ class Evidence:
         trail, look = running.trail, running.look
         counting = functools.partial(self.files.counting, hidden=hidden)
         read: dict[str, Any] = {path: trail.read[path] for path in counting(trail.read)}
-        texts = dict.fromkeys(map(_of_module, trail.imported))
+        texts = dict.fromkeys(map(text_of, trail.imported))
         read |= dict.fromkeys(counting(texts.keys() - self.modules.files() - read.keys()))
         written = dict.fromkeys(counting(trail.written))
         looked = not look.words.isdisjoint(_LOOKERS)
@@ -711,6 +728,28 @@ class Evidence:
         return any(_is_equal(one, row) for one in rows) and any(self.files.is_same(one) for one in rows)
 
     # -- modules, packages, environment ---------------------------------------------------------------------
+
+    def _words_called(self, words: Set[str], behind: Iterable[str]) -> Set[str]:
+        """The words of code, and of what it calls in the modules behind it."""
+        return words | modulecode.all_words_called(map(self.modules.text, behind), words)
+
+    def _asked_at_import(
+        self, behind: Mapping[str, str], called: Mapping[str, Set[str]], hidden: Sequence[str]
+    ) -> Asked:
+        """What modules have asked for when they were imported; as their texts tell, too: some reading is not seen."""
+        seen = self.loads.of(behind, hidden=hidden)
+        all_seen = [name for name in behind if self.loads.tells(name)]
+        keys, paths, unclear = self.modules.asked_at_import(behind, called, seen=all_seen)
+        known = {row["path"] for row in seen.files}
+        more = [path for path in dict.fromkeys(paths) if self.files.name(path) not in known]
+        rows = [*seen.files, *self.files.rows(self.files.counting(more, hidden=hidden), hidden=hidden)]
+        counting = {name for name in seen.keys if not (seen.all_of_environ and name.startswith(_VOLATILE))}
+        return Asked(
+            list({row["path"]: row for row in rows}.values()),
+            keys | counting,
+            seen.all_of_environ,
+            [*seen.unclear, *unclear],
+        )
 
     def _modules_now(
         self, meta: Mapping[str, Any], metas: Callable[[], Iterable[Mapping[str, Any]]]
@@ -824,14 +863,6 @@ def _is_made_up(name: str) -> bool:
         return False
     spec = module.__spec__
     return spec is None or (spec.origin not in ("built-in", "frozen") and spec.submodule_search_locations is None)
-
-
-def _of_module(path: str) -> str:
-    """The text that the compiled text of a module is of."""
-    try:
-        return source_from_cache(path) if path.endswith(".pyc") else path
-    except ValueError:
-        return path
 
 
 def _variables_set(but: Set[str] = frozenset()) -> str:

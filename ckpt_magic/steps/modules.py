@@ -201,11 +201,12 @@ class Modules:
         return found + _inside(sys.modules.get(name))
 
     def asked_at_import(
-        self, behind: Mapping[str, str], called: Mapping[str, Set[str]]
+        self, behind: Mapping[str, str], called: Mapping[str, Set[str]], *, seen: Container[str] = ()
     ) -> tuple[set[str], list[str], list[str]]:
         """What modules ask for when they are imported: environment variables, files; and what cannot be told.
 
-        Those of `called` keep what cells have called them for, with these texts in their code.
+        Those of `called` keep what cells have called them for, with these texts in their code. Of those of which all
+        was `seen` that they read when they were imported, nothing needs to be told.
         """
         keys, paths, unclear = set[str](), list[str](), list[str]()
         for name, file in behind.items():
@@ -213,16 +214,17 @@ class Modules:
             asked = modulecode.AtImport() if text is None else _asked(text, called=name in called)
             keys |= asked.keys
             texts = asked.texts | called.get(name, frozenset())
+            is_seen = name in seen and name not in called
             if asked.opens:
                 found = list(_mentioned(texts, [os.getcwd(), os.path.dirname(file)]))
                 paths += found
-                if not found:
+                if not (found or is_seen):
                     unclear.append(f"which files module `{name}` reads when it {when} cannot be told")
             if asked.lists:
                 folders = [os.path.dirname(file)] if asked.near else []
                 folders += _folders(texts, [os.getcwd(), os.path.dirname(file)])
                 paths += folders
-                if not folders:
+                if not (folders or is_seen):
                     unclear.append(f"which folders module `{name}` lists when it {when} cannot be told")
         return keys, paths, unclear
 
@@ -306,7 +308,11 @@ class Modules:
 
     def files(self) -> set[str]:
         """The files of those that are loaded."""
-        return {str(getattr(sys.modules[name], "__file__", "")) for name in self.names()}
+        return {*self.files_by_name().values()}
+
+    def files_by_name(self) -> dict[str, str]:
+        """The same by the names of the modules."""
+        return {name: str(getattr(sys.modules[name], "__file__", "")) for name in self.names()}
 
     def _text(self, path: Any) -> str | None:
         if path in self.planned:

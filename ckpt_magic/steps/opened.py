@@ -16,6 +16,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager, suppress
+from importlib.util import source_from_cache
 from typing import Any, Final
 
 from ckpt_magic.values import owned
@@ -84,6 +85,11 @@ class Trail:
         Whether anything was connected to.
     is_blind
         Whether nobody sees what is only asked for.
+    sees_looks
+        Whether what is only asked for is noted, but by modules that are being loaded.
+    loading
+        What modules of the user's own opened while they were loaded, by their names; of what was written to afterwards
+        they say what it was.
     """
 
     def __init__(self, digest: Callable[[str], Any], *, is_blind: bool = False) -> None:
@@ -106,8 +112,16 @@ class Trail:
         self.named: set[str] = set()
         self.modules: set[str] = set()
         self.connected = False
+        self.sees_looks = True
+        self.loading: dict[str, Trail] = {}
         self._digest = digest
         self._cwd = _folder()
+
+    def load(self, module: str) -> Trail:
+        """What a module opens that is being loaded."""
+        if module not in self.loading:
+            self.loading[module] = Trail(self._digest, is_blind=self.is_blind)
+        return self.loading[module]
 
     def reads(self, paths: Iterable[Any]) -> None:
         """Files were opened for reading."""
@@ -187,6 +201,7 @@ class Watcher:
     def __init__(self) -> None:
         self._trails: list[Trail] = []  # of all threads: whose thread opens a file does not tell whose file it is
         self._opened = deque[str]()  # to be read, as they were given, relative to the folder we are in
+        self._loading = list[str]()  # texts of the user's modules that were opened to load them, perhaps still are
         self._lock = threading.Lock()
         self._plain: dict[Any, Any] | None = None  # what lies below `os.environ` while nothing is noted
         self._asked = _asked(self)
@@ -197,9 +212,9 @@ class Watcher:
         os.register_at_fork(after_in_child=self._stop)
 
     @contextmanager
-    def laying(self, trail: Trail) -> Iterator[None]:
-        """Note on `trail` what is opened within."""
-        self.start(trail)
+    def laying(self, trail: Trail, *, looks: bool = True, main: bool = True) -> Iterator[None]:
+        """Note on `trail` what is opened within; see `start`."""
+        self.start(trail, looks=looks, main=main)
         try:
             yield
         finally:
@@ -213,8 +228,13 @@ class Watcher:
             self._watch_environ()
             if main:
                 self._watch_main()
-            for look in self._looks if looks else ():
-                look.begin()
+            trail.sees_looks = looks
+            if looks:
+                self._begin_looks()
+
+    def _begin_looks(self) -> None:
+        for look in self._looks:
+            look.begin()
 
     def stop(self, trail: Trail) -> None:
         """Note nothing more on `trail`."""
@@ -225,6 +245,7 @@ class Watcher:
                 self._leave()
 
     def _leave(self) -> None:
+        self._loading.clear()
         self._leave_environ()
         self._leave_main()
         for look in self._looks:
@@ -247,7 +268,7 @@ class Watcher:
         self._leave()
 
     def _hook(self) -> Callable[[str, tuple[Any, ...]], None]:
-        trails, opened, note = self._trails, self._opened, self._opened.append
+        trails, opened, note, loading = self._trails, self._opened, self._opened.append, self._loading
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
             # Each line here is paid for by each file that a step opens: what a path means is found out later.
@@ -255,13 +276,16 @@ class Watcher:
                 path, _, flags = arguments
                 if flags == _READS and type(path) is str and path[-1:] not in _ENDS:
                     note(path)
+                    if loading:
+                        self._reads_loading(path)
                     if len(opened) > _FULL:
                         self._settle()
                 else:
                     self._opens(path, flags)
             elif trails and event in _EVENTS:
                 self._settle()
-                for trail in tuple(trails):
+                others = self._parts() if event in _CHANGES else self._loads(sys._getframe(1)) if loading else ()
+                for trail in (*trails, *others):
                     _EVENTS[event](trail, arguments)
 
         return hook
@@ -269,17 +293,40 @@ class Watcher:
     def _opens(self, path: Any, flags: int) -> None:
         if flags & _WRITES:
             self._settle()
-            for trail in tuple(self._trails):
+            for trail in (*self._trails, *self._parts()):
                 trail.writes(path, reads=flags & (os.O_RDWR | os.O_TRUNC | os.O_EXCL) == os.O_RDWR)
         elif isinstance(path, (str, bytes)):
             text = os.fsdecode(path)
             if not text.endswith((".py", ".pyc")) or _reads_text(frame := sys._getframe(2)):
                 self._opened.append(text)
+                self._reads_loading(text)
             elif frame.f_code.co_filename.startswith(_FROZEN):
-                for trail in tuple(self._trails):
+                for trail in (*self._trails, *self._loads(frame)):
                     trail.imports(text)
+                if owned.is_own_file(text_of(text)):
+                    self._loading.append(text)
+                    if not any(trail.is_blind for trail in self._trails):
+                        self._begin_looks()
         elif isinstance(path, os.PathLike):
             self._opened.append(os.fsdecode(path))
+            self._reads_loading(os.fsdecode(path))
+
+    def _parts(self) -> Iterator[Trail]:
+        for trail in self._trails:
+            yield from tuple(trail.loading.values())
+
+    def _reads_loading(self, path: str) -> None:
+        for trail in self._loads(sys._getframe(2)):
+            trail.reads([path])
+
+    def _loads(self, frame: types.FrameType | None, *, itself: bool = False) -> list[Trail]:
+        """The trails of the user's modules that are being loaded; with `itself` none if they load a library."""
+        if not self._loading:
+            return []
+        names = [*_loaded_by(frame, itself=itself)]
+        if not names and not any(_loaded_by(frame)):
+            self._loading.clear()
+        return [trail.load(name) for trail in tuple(self._trails) for name in names]
 
     def looks(self, look: str, path: Any) -> None:
         """Code asks for a file that it may not open."""
@@ -287,7 +334,7 @@ class Watcher:
             text = os.fsdecode(path)
             frame = sys._getframe(2)
             if _is_by(frame, _USERS) and not _is_made(frame):
-                for trail in tuple(self._trails):
+                for trail in (*(one for one in self._trails if one.sees_looks), *self._loads(frame)):
                     trail.looks(text, _asked_by(frame, look))
 
     def _watch_environ(self) -> None:
@@ -331,14 +378,17 @@ class Watcher:
 
     def asks_for_all(self) -> None:
         """Code goes through all environment variables."""
-        if self._trails and _counts(sys._getframe(2)):
-            for trail in self._trails:
+        if self._trails and _counts(frame := sys._getframe(2), loading=bool(self._loading)):
+            noted = self._loads(frame, itself=True) if _is_loading(frame) else self._trails
+            for trail in noted:
                 trail.all_of_environ = True
 
     def sets(self, name: Any) -> None:
         """Code sets or deletes an environment variable."""
         # a module does so each time that it is loaded
         is_loading = bool(self._trails) and _is_loading(sys._getframe(2))
+        for trail in self._loads(sys._getframe(2)):
+            trail.environ_set.add(os.fsdecode(name))
         for trail in self._trails:
             trail.environ_set.add(os.fsdecode(name))
             if not is_loading:
@@ -352,8 +402,11 @@ class Watcher:
         for trail in self._trails:
             if text in trail.environ_set_here and text not in trail.loaded_under and _is_loading(sys._getframe(2)):
                 trail.loaded_under.add(text)
-        trails = tuple(one for one in self._trails if text not in one.environ and text not in one.environ_set)
-        if not trails or not _counts(sys._getframe(2)):
+        frame = sys._getframe(2)
+        is_loading = bool(self._loading) and _is_loading(frame)
+        noted = self._loads(frame, itself=True) if is_loading else self._trails
+        trails = [one for one in noted if text not in one.environ and text not in one.environ_set]
+        if not trails or not _counts(frame, loading=is_loading):
             return
         value = dict.get(_ENVIRON._data, name)
         for trail in trails:
@@ -422,8 +475,11 @@ def _asked_main(watcher: Watcher) -> type[types.ModuleType]:
     return Main
 
 
-def _counts(frame: types.FrameType | None) -> bool:
-    """Whether it is the user's code that asks, or a library on its behalf: not the standard library, nor an import."""
+def _counts(frame: types.FrameType | None, *, loading: bool = False) -> bool:
+    """Whether it is the user's code that asks, or a library on its behalf: not the standard library, nor an import.
+
+    With `loading` it may be an import.
+    """
     while frame is not None and frame.f_globals.get("__name__") in ("os", "_collections_abc", "collections.abc"):
         frame = frame.f_back
     if frame is None or frame.f_globals.get("__name__", "").partition(".")[0] == "ckpt_magic":
@@ -433,7 +489,7 @@ def _counts(frame: types.FrameType | None) -> bool:
     asks = str(frame.f_globals.get("__name__"))
     if asks.partition(".")[0] in sys.stdlib_module_names and frame.f_code.co_name not in _ASKERS:
         return asks == "__main__"
-    return not _is_loading(frame)
+    return loading or not _is_loading(frame)
 
 
 def _is_loading(frame: types.FrameType | None) -> bool:
@@ -441,6 +497,19 @@ def _is_loading(frame: types.FrameType | None) -> bool:
     while frame is not None and not frame.f_code.co_filename.startswith(_FROZEN):
         frame = frame.f_back
     return frame is not None
+
+
+def _loaded_by(frame: types.FrameType | None, *, itself: bool = False) -> Iterator[str]:
+    """The user's modules that are being loaded; with `itself` only if their own code runs, and loads no other one."""
+    while frame is not None:
+        code = frame.f_code
+        if itself and code.co_filename.startswith(_FROZEN):
+            return
+        name = frame.f_globals.get("__name__") if code.co_name == "<module>" else None
+        if isinstance(name, str) and name != "__main__" and owned.is_own(name):
+            yield name
+            itself = False
+        frame = frame.f_back
 
 
 def _path_of(uri: str) -> str:
@@ -533,6 +602,14 @@ def _asked_by(frame: types.FrameType, look: str) -> str:
     return "link" if look == "readlink" or name in _LINKS else "" if name in _EXISTENCE else "all"
 
 
+def text_of(path: str) -> str:
+    """The text that the compiled text of a module is of."""
+    try:
+        return source_from_cache(path) if path.endswith(".pyc") else path
+    except ValueError:
+        return path
+
+
 def _top(frame: types.FrameType) -> str:
     return str(frame.f_globals.get("__name__")).partition(".")[0]
 
@@ -590,6 +667,11 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     **dict.fromkeys(_COMMANDS, _commanding),
     "os.fork": _forking,
 }
+
+# What makes another file of one, or a path mean another one.
+_CHANGES: Final = frozenset(
+    {"os.chdir", "os.rename", "os.link", "os.symlink", "os.mkdir", "os.rmdir", "os.remove", "os.truncate"}
+)
 
 
 def _folder() -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator, Mapping
+import types
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.opened import Trail
-from ckpt_magic.values import owned
+from ckpt_magic.values import owned, owners
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.pickles.parts import function_in
 
 Counts = Mapping[int, tuple[int, int]]  # by `id` of the function, how many results were there, and how many were made
 
@@ -27,10 +27,13 @@ class Results:
     ----------
     files
         Tells what files are.
+    words
+        Gives the words in the text of a module.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, words: Callable[[str], Set[str]]) -> None:
         self._files = files
+        self._words = words
         self._functions: dict[int, Any] = {}  # held: their `id` are keys
         self._read: dict[int, dict[str, Any]] = {}
         self._environ: dict[int, dict[str, str | None]] = {}
@@ -38,7 +41,7 @@ class Results:
     def count(self) -> Counts:
         """How often each function has given a result that it kept, and made one."""
         found = {}
-        for function in _functions():
+        for function in self._found():
             info = function.cache_info()
             found[identity(function)] = info.hits, info.misses
             self._functions[identity(function)] = function
@@ -61,16 +64,13 @@ class Results:
                 self._read.setdefault(ident, {}).update(read)
                 self._environ.setdefault(ident, {}).update(trail.environ)
 
-
-def _functions() -> Iterator[Any]:
-    """The functions of the user's modules, and the methods of their classes, that keep their results."""
-    for name in owned.own_modules():
-        module = sys.modules.get(name)
-        for value in list(vars(module).values()) if module is not None else ():
-            if type(value) is _KEEPING:
-                yield value
-            elif type(value) is type and value.__module__ == name:
-                yield from (one for one in map(function_in, list(vars(value).values())) if type(one) is _KEEPING)
+    def _found(self) -> Iterator[Any]:
+        """The functions that modules of the user's hold, wherever in them, and that keep their results."""
+        for name in owned.own_modules():
+            module = sys.modules.get(name)
+            if isinstance(module, types.ModuleType) and not self._words(name).isdisjoint(_MAKERS):
+                yield from (one for one in owners.defined_in(module) if type(one) is _KEEPING)
 
 
+_MAKERS: Final = frozenset({"lru_cache", "cache", "functools"})
 _KEEPING: Final = functools._lru_cache_wrapper

@@ -448,7 +448,8 @@ class Session(Kernel):
         self.wait(stored.path)
         began = time.perf_counter()
         try:
-            plan.loaded = self.load(stored, here=True)
+            with self.evidence.restoring():
+                plan.loaded = self.load(stored, here=True)
         except DamagedError as problem:
             refusals.set_aside_damaged(self, plan, stored, problem)
             return Decision("run", "its checkpoint was damaged")

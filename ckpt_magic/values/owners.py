@@ -6,6 +6,7 @@ It looks at attributes by their dicts, so that no code of a library or of the us
 from __future__ import annotations
 
 import collections
+import contextlib
 import copyreg
 import enum
 import functools
@@ -17,7 +18,7 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,13 +68,49 @@ def module_of(obj: Any) -> str:
 
 def codes(module: types.ModuleType) -> Iterator[types.CodeType]:
     """The code of the functions and methods that a module defines."""
-    for value in vars(module).values():
-        kinds = vars(value).values() if isinstance(value, type) and value.__module__ == module.__name__ else [value]
-        for one in kinds:
-            kind = type(one)  # no object of a library is asked for an attribute: it may make one
-            inner = one.__func__ if kind in (staticmethod, classmethod) else one.fget if kind is property else one
-            if type(inner) is types.FunctionType and inner.__globals__ is vars(module):
-                yield inner.__code__
+    for one in defined_in(module):
+        if type(one) is types.FunctionType and one.__globals__ is vars(module):
+            yield one.__code__
+
+
+def defined_in(module: types.ModuleType) -> Iterator[Any]:
+    """What a module holds, and what lies in functions, classes and objects of its own, and in containers."""
+    name, met = module_of(module), set[int]()
+    todo = [*object.__getattribute__(module, "__dict__").values()]
+    while todo and len(met) < _MOST_DEFINED:
+        one = todo.pop()
+        if type(one) not in ATOMS and identity(one) not in met:
+            met.add(identity(one))
+            yield one
+            todo += _in_definition(one, name)
+
+
+def _in_definition(one: Any, module: str) -> Iterable[Any]:
+    """What lies in a function, class, object of a module, or in a container; none is asked for what it may make."""
+    kind = type(one)
+    if kind is types.FunctionType:
+        return [value for _, value in inside_function(one)] + [*vars(one).values(), *_closed_over(one)]
+    if kind in _AROUND_FUNCTIONS:
+        names = ("__func__", "__wrapped__", "fget", "fset", "fdel", "func", "args", "keywords", "dispatcher")
+        return [getattr(one, name) for name in names if hasattr(one, name)]
+    if kind in CONTAINERS or kind in (tuple, frozenset):
+        return () if len(one) > _MANY_PARTS else [*one.values()] if isinstance(one, dict) else [*one]
+    if module_of(one) != module or kind is types.ModuleType:
+        return ()
+    if isinstance(one, type):
+        return [*vars(one).values()]
+    try:
+        return [*object.__getattribute__(one, "__dict__").values()]
+    except AttributeError:
+        return ()
+
+
+def _closed_over(function: types.FunctionType) -> Iterator[types.FunctionType]:
+    """The functions among the variables of the function that made this one."""
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # empty
+            if type(cell.cell_contents) is types.FunctionType:
+                yield cell.cell_contents
 
 
 def parts_with(package: types.ModuleType, names: Set[str]) -> list[types.ModuleType]:
@@ -324,6 +361,12 @@ def pour(live: Any, content: Any) -> None:
                 object.__setattr__(live, name, value)
 
 
+_MOST_DEFINED: Final = 10_000
+_MANY_PARTS: Final = 1000
+_AROUND_FUNCTIONS: Final = frozenset(
+    {staticmethod, classmethod, property, types.MethodType, functools.partial, functools.partialmethod}
+    | {functools.cached_property, functools.singledispatchmethod, functools._lru_cache_wrapper}
+)
 _HOSTS: Final = frozenset(
     {"IPython", "asyncio", "comm", "ipykernel", "tornado", "traitlets", "zmq", "_pytest", "ckpt_magic"}
 )

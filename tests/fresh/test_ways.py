@@ -1331,6 +1331,73 @@ def test_a_step_runs_that_is_given_a_result_which_was_made_of_what_has_changed(
     assert projects.play(project, cells, "auto").names["z"] == "on"
 
 
+# How a module reads something when it is imported, and the edit by which that is something else.
+READ_AT_IMPORT = [
+    ("os.path.getsize('x.txt')", file("x.txt", "22")),
+    ("subprocess.check_output(['cat', 'x.txt'])", file("x.txt", "2")),
+    ("os.path.exists('new.txt')", file("new.txt", "1")),
+    ("sorted(name for name in os.environ if name.startswith('WAY_'))", env("WAY_MODE", "1")),
+    ("importlib.metadata.version('way-dist')", file("way_dist-1.dist-info/METADATA", "Name: way-dist\nVersion: 2\n")),
+    ("runpy.run_path('script.py')['V']", file("script.py", "V = 2")),
+    ("sqlite3.connect('x.db').execute('select a from t').fetchone()", database(2)),
+]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("mark", ["%%step 1\n", ""], ids=["by a step", "by a cell"])
+@pytest.mark.parametrize(("value", "edit"), READ_AT_IMPORT, ids=[row[0].partition("(")[0] for row in READ_AT_IMPORT])
+def test_a_step_runs_that_uses_a_module_which_reads_something_else_when_it_is_imported(
+    project: Path, mark: str, value: str, edit: Edit
+) -> None:
+    imports = "import importlib.metadata, os, runpy, sqlite3, subprocess\n"
+    write({"way_mod.py": f"{imports}V = {value}\n", "x.txt": "1", "script.py": "V = 1"})
+    write({"way_dist-1.dist-info/METADATA": "Name: way-dist\nVersion: 1\n"})
+    database(1)([])
+    cells = cells_of(f"{mark}import way_mod\na = 1", "y = way_mod.V")
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == projects.foresee(project, cells) == set()
+    edit(cells)
+    assert LAST in projects.foresee(project, cells)
+    found = projects.play(project, cells, "auto")
+    assert LAST in found.steps
+    assert found.names["y"] == projects.truth(project, cells)["y"]
+
+
+KEEPING_RESULTS = {
+    "a method of an abstract class": "class K(abc.ABC):\n    @cache\n    def get(self): return read()\nget = K().get",
+    "a method of a class in a class": "class K:\n    class L:\n        @staticmethod\n        @cache\n"
+    "        def get(): return read()\nget = lambda: K.L.get()",
+    "a function in a dict": "D = {'get': cache(read)}\ndef get(): return D['get']()",
+    "a function behind another": "def make():\n    kept = cache(read)\n    def get(): return kept()\n    return get\n"
+    "get = make()",
+    "an object's own": "class K:\n    def __init__(self): self.get = cache(read)\nk = K()\ndef get(): return k.get()",
+    "a partial of one": "get = functools.partial(cache(read), 'x.txt')",
+}
+
+
+@pytest.mark.parametrize("module", KEEPING_RESULTS.values(), ids=KEEPING_RESULTS.keys())
+def test_a_step_runs_that_is_given_a_result_wherever_the_function_is_that_keeps_it(project: Path, module: str) -> None:
+    read = "def read(name='x.txt'):\n    with open(name) as file: return file.read()\n"
+    write({"way_mod.py": f"import abc, functools\nfrom functools import cache\n{read}{module}\n", "x.txt": "1"})
+    cells = cells_of("import way_mod\n# %%\n%%step 1\na = len(way_mod.get())", "y = way_mod.get()")
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    write({"x.txt": "2"})
+    assert LAST in projects.foresee(project, cells)
+    assert projects.play(project, cells, "auto").names["y"] == "2"
+
+
+def test_a_step_runs_that_uses_a_module_which_another_one_imports_by_a_name_it_makes(project: Path) -> None:
+    write({"way_mod.py": "import importlib\ndef get(): return importlib.import_module('way_' + 'late').V\n"})
+    write({"way_late.py": "V = 1\n"})
+    cells = cells_of("import way_mod\n# %%\n%%step 1\na = way_mod.get() * 0", "y = way_mod.get()")
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    write({"way_late.py": "V = 2\n"})
+    assert LAST in projects.foresee(project, cells)
+    assert projects.play(project, cells, "auto").names["y"] == 2
+
+
 def test_a_step_runs_that_reads_what_a_module_now_sets_otherwise_in_a_library(project: Path) -> None:
     module = "import json as j\ndef load():\n    with open('x.txt') as h: j.way_total = int(h.read())\n"
     write({"way_mod.py": module + "def total(): return j.way_total\n", "x.txt": "1"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Words:
         )
 
 
+@functools.lru_cache(maxsize=4)  # several ask for those of the cell that runs
 def words(tree: ast.Module) -> Words:
     """Find the identifiers in a transformed cell."""
     read: set[str] = set()

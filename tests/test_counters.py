@@ -26,6 +26,11 @@ def make():
     return made
 class Pool:
     numbers = itertools.count().__next__
+class Thing:
+    made, level = 0, 3
+    def __init__(self): Thing.made += 1; self.number = Thing.made
+    @classmethod
+    def lower(cls): cls.level -= 1
 class Numbers:
     def __init__(self, text): self.text, self.last = text, 0
     def get(self): self.last += 1; return f"{self.text}-{self.last}"
@@ -40,7 +45,7 @@ def name(kind):
     names = vars(here).setdefault("names", collections.defaultdict(int))
     names[kind] += 1
     return f"{kind}_{names[kind]}"
-def names(): return next(ids), next_id(), make(), Pool.numbers(), numbers.get(), name("dense")
+def names(): return next(ids), next_id(), make(), Pool.numbers(), numbers.get(), name("dense"), Thing().number
 """
 
 
@@ -62,7 +67,7 @@ def numbers_of(library: Any) -> dict[str, int]:
 
 def test_counters_are_told_from_other_numbers(library: Any) -> None:
     library.name("dense")
-    expected = {"ids": 0, "next_id": 5, "made": 0, "Pool.numbers": 0, "numbers.last": 0, "held.all": 0}
+    expected = {"ids": 0, "next_id": 5, "made": 0, "Pool.numbers": 0, "numbers.last": 0, "held.all": 0, "Thing.made": 0}
     assert numbers_of(library) == {**expected, "here.names.dense": 1}
 
 

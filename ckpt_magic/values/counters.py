@@ -3,8 +3,8 @@
 Without it what a step makes after a restore would have numbers that restored things have already. A *counter* is
 
 1. an `itertools.count` that a module or a class holds, or the method that asks it for the next number;
-2. a number in a module, or in an object that holds nothing but plain values, to which the functions that the module or
-   class defines only ever add 1;
+2. a number in a module, in a class, or in an object that holds nothing but plain values, to which the functions that
+   the module or class defines only ever add 1;
 3. a count by names that a module keeps for a thread (`defaultdict(int)`).
 
 Read, compare, put back. Only where a module is imported already, and never back to a number that was given before,
@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from ckpt_magic.values.code.counting import only_counts, stored
+from ckpt_magic.values.code.counting import added_to, only_counts, stored
 from ckpt_magic.values.owned import is_own
 
 Place = tuple[str, ...]  # a module and the names that lead from it to the counter
@@ -74,10 +74,14 @@ def _write(place: Place, before: int, after: int) -> None:
         now = _number(count)
         if now is not None and now < after <= now + _MOST:
             next(itertools.islice(count, after - now - 1, None))
-    elif not after:  # it began anew
+    elif not after and place[:2] in _of_threads:  # it began anew
         holder.pop(name, None)
     else:
-        holder[name] = after if after < before else max(holder.get(name, 0), after)
+        number = after if after < before else max(holder.get(name, 0), after)
+        if type(holder) is types.MappingProxyType:
+            setattr(_at(tuple(above)), name, number)
+        else:
+            holder[name] = number
 
 
 def _is_here(module: str) -> bool:
@@ -162,30 +166,35 @@ def _find() -> None:
 
 def _walk(module: str, space: dict[str, Any]) -> None:
     kinds = set(map(type, space.values()))
-    numbers = []
+    numbers: list[Place] = []
     for name, value in list(space.items()) if not kinds <= _USUAL else ():
         kind = type(value)
         if kind in _COUNTS and _count_of(value) is not None:
             _places[module, name] = None
         elif kind is int:
-            if not name.isupper() and not name.startswith("__"):
-                numbers.append(name)
+            numbers.append((module, name))
         elif kind is threading.local:
             _of_threads[module, name] = None
         elif kind is type:
-            if value.__module__ == module and not _COUNTS.isdisjoint(map(type, vars(value).values())):
+            if value.__module__ == module and not _HELD_BY_CLASSES.isdisjoint(map(type, vars(value).values())):
                 for key, held in vars(value).items():
-                    if _count_of(held) is not None:
+                    if type(held) is int:
+                        numbers.append((module, name, key))
+                    elif _count_of(held) is not None:
                         _places[module, name, key] = None
         elif kind not in _USUAL and kind.__flags__ & _HEAP:
             for key in _counted_by(kind):
                 if set(map(type, _inside(value).values())) <= _PLAIN:
                     _places[module, name, key] = None
-    if numbers:
-        codes = [function.__code__ for function in _functions(module, space)]
-        _places.update(dict.fromkeys((module, name) for name in numbers if only_counts(codes, name, "GLOBAL")))
+    numbers = [place for place in numbers if not place[-1].isupper() and not place[-1].startswith("__")]
+    codes = [function.__code__ for function in _functions(module, space)] if numbers else []
+    added = added_to(codes, frozenset(place[-1] for place in numbers))
+    for place in numbers:
+        if place[-1] in added and only_counts(codes, place[-1], "GLOBAL" if len(place) == 2 else "ATTR"):
+            _places[place] = None
 
 
+_HELD_BY_CLASSES: Final = frozenset({int, *_COUNTS})
 _HEAP: Final = 1 << 9
 _USUAL: Final = frozenset(
     {str, bool, float, bytes, type(None), dict, list, tuple, set, frozenset, types.FunctionType, types.ModuleType}
@@ -212,4 +221,8 @@ def _functions(module: str, space: dict[str, Any]) -> Iterator[types.FunctionTyp
         if type(value) is types.FunctionType and value.__module__ == module:
             yield value
         elif type(value) is type and value.__module__ == module:
-            yield from (one for one in vars(value).values() if type(one) is types.FunctionType)
+            inner = (getattr(one, "__func__", one) for one in vars(value).values() if type(one) in _METHODS)
+            yield from (one for one in inner if type(one) is types.FunctionType)
+
+
+_METHODS: Final = frozenset({types.FunctionType, staticmethod, classmethod})

@@ -109,7 +109,7 @@ def called(calls: Iterable[Chain], namespace: Mapping[str, Any], words: Iterable
             found.values |= _dispatched(receiver)
         if chain[-1] != name or len(chain) == 1:
             found.words |= {name, module, module.removeprefix("_")}
-        if is_setter or _keeps_argument(function):
+        if is_setter or _keeps_argument(function) or any(_registering(function)):
             _read(function, receiver, found)
     for cls in found.classes if found.by_name else ():
         found.add(cls, None)
@@ -265,6 +265,8 @@ class _Reading:
                 continue
             elif value is not ABSENT and (code.changes or _has_methods(value, code)) and can_change(value):
                 found.add(module, name)
+        for other in _registering(plain):
+            self.enter(other, None, depth - 1)
         for name in code.setters:  # of a class that it is given: any here that has the method may be meant
             for value in [one for one in space.values() if isinstance(one, type)]:
                 method = _of_class(value, name) if is_same_package(value.__module__, package) else None
@@ -357,6 +359,8 @@ class _Code:
         Whether it may set attributes by name.
     setters
         Methods named like setters that it calls of what is no global.
+    registering
+        Dotted names of functions that are named as those are that register something.
     texts
         Texts in it.
     is_by_text
@@ -373,6 +377,7 @@ class _Code:
     changes: bool
     by_name: bool
     setters: frozenset[str]
+    registering: frozenset[Chain]
     texts: frozenset[str]
     is_by_text: bool
     looked_up: frozenset[str]
@@ -388,13 +393,17 @@ def _code(code: types.CodeType) -> _Code:
     changes = changes or any(not _ITEMS.isdisjoint(one.co_code[::2]) for one in inside)
     sets = frozenset(named(code, {op: 0 for op in SETTING_OPS if op not in STORING_OPS}))
     imports = frozenset(named(code, {opcode.opmap["IMPORT_NAME"]: 0}))
-    used = {chain for one in inside for chain, is_stored in chains(one) if chain[0] in one.co_varnames and chain[1:]}
+    found = [(chain, chain[0] in one.co_varnames) for one in inside for chain, _ in chains(one)]
+    used = {chain for chain, is_local in found if is_local and chain[1:]}
+    registering = frozenset(chain for chain, is_local in found if not is_local and _REGISTERING.match(chain[-1]))
     setters = frozenset(chain[-1] for chain in used if _SETTER.match(chain[-1]))
     texts = frozenset(const for one in inside for const in one.co_consts if type(const) is str)
     is_by_text = changes and "globals" in attributes
     reads = frozenset(named(code))
     asked = frozenset(looked_up(inside))
-    return _Code(reads, sets, attributes, stores, imports, changes, by_name, setters, texts, is_by_text, asked)
+    return _Code(
+        reads, sets, attributes, stores, imports, changes, by_name, setters, registering, texts, is_by_text, asked
+    )
 
 
 def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -402,6 +411,19 @@ def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
     for const in code.co_consts:
         if isinstance(const, types.CodeType):
             yield from _with_nested(const)
+
+
+def _registering(function: Any) -> Iterator[types.FunctionType]:
+    """The functions of other libraries by which one registers something: a class that it is given, mostly."""
+    plain = _plain(function)
+    if not isinstance(plain, types.FunctionType):
+        return
+    for chain in _code(plain.__code__).registering:
+        other = _plain(_resolved(chain, plain.__globals__)[1])
+        if not isinstance(other, types.FunctionType) or is_same_package(_module(other), _module(plain)):
+            continue
+        if _module(other).partition(".")[0] not in sys.stdlib_module_names:
+            yield other
 
 
 def _keeps_argument(function: Any) -> bool:
@@ -441,6 +463,7 @@ _SETTER: Final = re.compile(
     r"|addaudithook|extension|start|stop|define|override|switch|remove|unset|push|pop|clear|default)(_|[A-Z]|default|trace|$)"
     r"|.*(^|_|[a-z](?=C))([cC]onfig|options|defaults|set)$|set[a-z]"
 )
+_REGISTERING: Final = re.compile(r"_*register(_|[A-Z]|$)")
 _COMPILED: Final = frozenset({"builtin_function_or_method", "cython_function_or_method", "nb_func"})
 _COMPILED_SETTER: Final = re.compile(
     r"_*(set|(un)?register|enable|disable|configure|start|stop|addaudit|(Set|Enable|Disable)(?=[A-Z]))"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import gc
+import io
 import os
 import re
 import signal
@@ -23,6 +25,7 @@ from traitlets.config import Config
 from ckpt_magic import errors
 from ckpt_magic.faces import marking
 from ckpt_magic.faces.hooks import Hooks
+from ckpt_magic.faces.recording import Tee
 from tests import shells
 from tests.fake_session import FakeSession, install
 
@@ -436,6 +439,11 @@ def test_trap_9_write_patches_of_ipython_9_are_taken_back(nb: Notebook) -> None:
     nb.run("print(3)")
     assert sys.stdout is stream
     assert "Tee" not in repr(stream.write)
+
+
+def test_what_stands_for_a_stream_is_saved_as_the_stream() -> None:
+    """A handler that a library made while a step ran keeps it."""
+    assert copy.copy(Tee(io.StringIO(), "stderr", lambda *_: None)) is sys.stderr
 
 
 def test_trap_10_a_nested_cell_is_part_of_the_step(nb: Notebook) -> None:

@@ -326,13 +326,17 @@ class _CapturedResults:
 class Tee(io.TextIOBase):
     """Stands for a stream while a step runs: forwards all, tells the recorder what was written.
 
-    A handler made in the cell (logging, rich) may hold on to it; after the step it only forwards.
+    A handler made in the cell (logging, rich) may hold on to it; after the step it only forwards. It is saved as the
+    stream of the process that it stood for.
     """
 
     def __init__(self, stream: Any, label: str, on: Callable[[str, str], None]) -> None:
         self.stream = stream
         self.on: Callable[[str, str], None] | None = on
         self._label = label
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (sys, self._label)
 
     def write(self, text: str) -> int:
         written = self.stream.write(text)

@@ -40,12 +40,20 @@ class Held:
     def enter(self): self.n += 1; self.all += 1
     def leave(self): self.n -= 1
 numbers, held, holding = Numbers("a"), Held(), Numbers([])
+class Ids:
+    def __init__(self): self.count = 1
+IDS, OTHER = Ids(), Ids()
+def get_id():
+    IDS.count += 1
+    return IDS.count
+def reset(): OTHER.count = 1
 here = threading.local()
 def name(kind):
     names = vars(here).setdefault("names", collections.defaultdict(int))
     names[kind] += 1
     return f"{kind}_{names[kind]}"
-def names(): return next(ids), next_id(), make(), Pool.numbers(), numbers.get(), name("dense"), Thing().number
+def more(): return Thing().number, get_id()
+def names(): return next(ids), next_id(), make(), Pool.numbers(), numbers.get(), name("dense"), *more()
 """
 
 
@@ -55,7 +63,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = types.ModuleType("a_library_that_counts")
     exec(LIBRARY, vars(module))
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    for name in ("_walked", "_places", "_of_threads", "_counted"):
+    for name in ("_walked", "_places", "_of_threads", "_of_kinds"):
         monkeypatch.setattr(counters, name, {})
     return module
 
@@ -68,7 +76,7 @@ def numbers_of(library: Any) -> dict[str, int]:
 def test_counters_are_told_from_other_numbers(library: Any) -> None:
     library.name("dense")
     expected = {"ids": 0, "next_id": 5, "made": 0, "Pool.numbers": 0, "numbers.last": 0, "held.all": 0, "Thing.made": 0}
-    assert numbers_of(library) == {**expected, "here.names.dense": 1}
+    assert numbers_of(library) == {**expected, "IDS.count": 1, "here.names.dense": 1}
 
 
 def test_what_comes_next_is_what_came_next(library: Any) -> None:

@@ -268,12 +268,12 @@ def put_back(state: Mapping[str, Any], *, generators_too: bool, names: Mapping[s
         warnings.simplefilter("ignore")
         for name, changes in wanted.items():
             options.write(name, changes)
+        counters.put_back(state.get("counters", {}))  # which may import a part of a library
     options.write("logging", logged)
     for name, value in state["settings"].items():  # after the environment, which tells the time zone
         _SETTINGS[name][1](value)
     for name, change in lists.items():
         _put_list(name, change)
-    counters.put_back(state.get("counters", {}))
     if generators_too:  # last, since importing a library may draw
         generators.put_back(state["generators"])
     warned.put_back(state.get("warned", {}))  # the filters change no more

@@ -3,8 +3,8 @@
 Without it what a step makes after a restore would have numbers that restored things have already. A *counter* is
 
 1. an `itertools.count` that a module or a class holds, or the method that asks it for the next number;
-2. a number in a module, in a class, or in an object that holds nothing but plain values, to which the functions that
-   the module or class defines only ever add 1;
+2. a number in a module, in a class, or in an object that holds nothing but plain values, to which the functions of the
+   module and of the class only ever add 1;
 3. a count by names that a module keeps for a thread (`defaultdict(int)`).
 
 Read, compare, put back. Only where a module is imported already, and never back to a number that was given before,
@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from ckpt_magic.values.code.counting import added_to, only_counts, stored
+from ckpt_magic.values.code.counting import added_to, only_counts
 from ckpt_magic.values.owned import is_own
 
 Place = tuple[str, ...]  # a module and the names that lead from it to the counter
@@ -148,7 +148,7 @@ _PLAIN: Final = frozenset({int, str, bool, float, bytes, type(None)})
 _walked: dict[str, Any] = {}
 _places: dict[Place, None] = {}
 _of_threads: dict[Place, None] = {}
-_counted: dict[type, tuple[str, ...]] = {}
+_of_kinds: dict[type, list[types.CodeType] | None] = {}
 
 
 def _find() -> None:
@@ -167,6 +167,7 @@ def _find() -> None:
 def _walk(module: str, space: dict[str, Any]) -> None:
     kinds = set(map(type, space.values()))
     numbers: list[Place] = []
+    held_by_objects: list[tuple[str, str, list[types.CodeType]]] = []
     for name, value in list(space.items()) if not kinds <= _USUAL else ():
         kind = type(value)
         if kind in _COUNTS and _count_of(value) is not None:
@@ -182,16 +183,23 @@ def _walk(module: str, space: dict[str, Any]) -> None:
                         numbers.append((module, name, key))
                     elif _count_of(held) is not None:
                         _places[module, name, key] = None
-        elif kind not in _USUAL and kind.__flags__ & _HEAP:
-            for key in _counted_by(kind):
-                if set(map(type, _inside(value).values())) <= _PLAIN:
-                    _places[module, name, key] = None
+        elif kind not in _USUAL and (methods := _methods(kind)) is not None:
+            held_by_objects += [(name, key, methods) for key in _numbers_in(value)]
     numbers = [place for place in numbers if not place[-1].isupper() and not place[-1].startswith("__")]
-    codes = [function.__code__ for function in _functions(module, space)] if numbers else []
+    codes = [function.__code__ for function in _functions(module, space)] if numbers or held_by_objects else []
     added = added_to(codes, frozenset(place[-1] for place in numbers))
     for place in numbers:
         if place[-1] in added and only_counts(codes, place[-1], "GLOBAL" if len(place) == 2 else "ATTR"):
             _places[place] = None
+    for name, key, methods in held_by_objects:
+        if only_counts([*methods, *(code for code in codes if name in code.co_names)], key, "ATTR"):
+            _places[module, name, key] = None
+
+
+def _numbers_in(value: Any) -> list[str]:
+    """The attributes of an object that are numbers, if it holds nothing but plain values."""
+    held = _inside(value)
+    return [name for name, one in held.items() if type(one) is int] if set(map(type, held.values())) <= _PLAIN else []
 
 
 _HELD_BY_CLASSES: Final = frozenset({int, *_COUNTS})
@@ -201,19 +209,19 @@ _USUAL: Final = frozenset(
 )
 
 
-def _counted_by(kind: Any) -> tuple[str, ...]:
-    """The attributes of instances of a class to which its methods only ever add 1."""
-    if kind not in _counted:
-        found: tuple[str, ...] = ()
-        functions = {name: one.__code__ for name, one in vars(kind).items() if type(one) is types.FunctionType}
-        if "__init__" in functions and len(functions) <= _FEW and kind.__bases__ == (object,):
-            codes = [code for name, code in functions.items() if name != "__init__"]
-            found = tuple(name for name in stored(codes) if only_counts(codes, name, "ATTR"))
-        _counted[kind] = found
-    return _counted[kind]
+def _methods(kind: Any) -> list[types.CodeType] | None:
+    """What instances of a class do after they were made; None if that is more than to count."""
+    if kind not in _of_kinds:
+        found = None
+        if kind.__flags__ & _HEAP and kind.__bases__ == (object,) and "__dict__" in vars(kind):
+            functions = {name: one.__code__ for name, one in vars(kind).items() if type(one) is types.FunctionType}
+            if "__init__" in functions and len(functions) <= _FEW:
+                found = [code for name, code in functions.items() if name != "__init__"]
+        _of_kinds[kind] = found
+    return _of_kinds[kind]
 
 
-_FEW: Final = 5  # methods: an object that does nothing but count
+_FEW: Final = 5
 
 
 def _functions(module: str, space: dict[str, Any]) -> Iterator[types.FunctionType]:

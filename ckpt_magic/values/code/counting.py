@@ -9,13 +9,6 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 
-def stored(codes: Iterable[types.CodeType]) -> list[str]:
-    """The attributes that code sets."""
-    storing = dis.opmap["STORE_ATTR"]
-    those = (code for code in codes if storing in code.co_code[::2])
-    return sorted({one.argval for code in those for one in dis.get_instructions(code) if one.opcode == storing})
-
-
 def added_to(codes: Iterable[types.CodeType], names: frozenset[str]) -> set[str]:
     """Which of these names are in code that adds anything to what it sets: what it counts is among them.
 
@@ -40,7 +33,7 @@ def only_counts(codes: Iterable[types.CodeType], name: str, kind: Literal["GLOBA
                 if one.opname.startswith("DELETE") or not _adds_one(last, name):
                     return False
                 counts = True
-            if one.opname not in ("SWAP", "COPY"):
+            if one.opname not in ("SWAP", "COPY", "EXTENDED_ARG"):
                 last = [*last[-2:], one]
     return counts
 

@@ -246,6 +246,29 @@ def test_a_class_that_a_library_makes_when_it_is_called_is_made_again(
         assert actions == ["restored" if number < start else "saved" for number in (1, 2, 3)]
 
 
+def test_what_a_class_numbers_for_each_object_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents of mesa have numbers of their model's own."""
+    (tmp_path / "agents_of_the_test.py").write_text(
+        "import collections, functools, itertools\nclass Model: pass\nclass Agent:\n"
+        " _ids = collections.defaultdict(functools.partial(itertools.count, 1))\n"
+        " def __init__(self, model): self.number = next(self._ids[model])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(owned, "_installed", lambda: (str(tmp_path), sys.prefix, sys.base_prefix))
+    cells = (
+        "import agents_of_the_test as m\nmodel = m.Model()",
+        "a = m.Agent(model)",
+        "b = m.Agent(model); other = m.Model()",
+        "r = [one.number for one in (a, b, m.Agent(model), m.Agent(other))]",
+    )
+    for start in (0, 3):
+        monkeypatch.delitem(sys.modules, "agents_of_the_test", raising=False)
+        kernel = Kernel(tmp_path / "c", start)
+        actions = [kernel.step(number, cell)["action"] for number, cell in enumerate(cells, 1)]
+        assert kernel.names["r"] == [1, 2, 3, 1]
+        assert actions == ["restored" if number < start else "saved" for number in (1, 2, 3, 4)]
+
+
 def test_an_edited_module_wins_over_what_its_first_import_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "settings_of_the_test.py"

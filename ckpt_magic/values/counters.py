@@ -7,6 +7,8 @@ Without it what a step makes after a restore would have numbers that restored th
    module and of the class only ever add 1;
 3. a count by names that a module keeps for a thread (`defaultdict(int)`).
 
+Where a class keeps one for each of some objects (`by_object`), it is saved with these, as a place.
+
 Read, compare, put back. Only where a module is imported already, and never back to a number that was given before,
 unless the step itself began anew.
 """
@@ -14,6 +16,7 @@ unless the step itself began anew.
 from __future__ import annotations
 
 import collections
+import functools
 import importlib
 import itertools
 import sys
@@ -60,6 +63,12 @@ def put_back(changes: Mapping[Place, tuple[int, int]]) -> None:
         if _is_here(place[0]):
             with suppress(Exception):  # another version of the library, which counts in another way
                 _write(place, before, after)
+
+
+def by_object() -> list[tuple[str, str]]:
+    """Where classes keep a counter for each of some objects: the class, and the name of the mapping there."""
+    _find()
+    return [(f"{module}:{kind}", name) for module, kind, name in _by_object]
 
 
 def _write(place: Place, before: int, after: int) -> None:
@@ -148,6 +157,7 @@ _PLAIN: Final = frozenset({int, str, bool, float, bytes, type(None)})
 _walked: dict[str, Any] = {}
 _places: dict[Place, None] = {}
 _of_threads: dict[Place, None] = {}
+_by_object: dict[tuple[str, str, str], None] = {}
 _of_kinds: dict[type, list[types.CodeType] | None] = {}
 
 
@@ -183,6 +193,8 @@ def _walk(module: str, space: dict[str, Any]) -> None:
                         numbers.append((module, name, key))
                     elif _count_of(held) is not None:
                         _places[module, name, key] = None
+                    elif type(held) is collections.defaultdict and _makes_counts(held.default_factory):
+                        _by_object[module, name, key] = None
         elif kind not in _USUAL and (methods := _methods(kind)) is not None:
             held_by_objects += [(name, key, methods) for key in _numbers_in(value)]
     numbers = [place for place in numbers if not place[-1].isupper() and not place[-1].startswith("__")]
@@ -196,13 +208,17 @@ def _walk(module: str, space: dict[str, Any]) -> None:
             _places[module, name, key] = None
 
 
+def _makes_counts(factory: Any) -> bool:
+    return factory is itertools.count or (type(factory) is functools.partial and factory.func is itertools.count)
+
+
 def _numbers_in(value: Any) -> list[str]:
     """The attributes of an object that are numbers, if it holds nothing but plain values."""
     held = _inside(value)
     return [name for name, one in held.items() if type(one) is int] if set(map(type, held.values())) <= _PLAIN else []
 
 
-_HELD_BY_CLASSES: Final = frozenset({int, *_COUNTS})
+_HELD_BY_CLASSES: Final = frozenset({int, collections.defaultdict, *_COUNTS})
 _HEAP: Final = 1 << 9
 _USUAL: Final = frozenset(
     {str, bool, float, bytes, type(None), dict, list, tuple, set, frozenset, types.FunctionType, types.ModuleType}

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
+from ckpt_magic.values import counters
 from ckpt_magic.values.code.reaching import SETTING_OPS, named, ours, reach, words_of
 from ckpt_magic.values.code.source import leads_to_all, reaches_all
 from ckpt_magic.values.code.vocabulary import Words
@@ -221,6 +222,9 @@ class Places:
             if (value := read(place)) is ABSENT or not can_change(value):
                 continue
             if place in self._followed or not any(map(is_missed, _parts(value))):
+                seen.values[place], seen.live[place] = inside_of(value), value
+        for owner, key in counters.by_object():
+            if value := read(place := place_of(owner, key)):
                 seen.values[place], seen.live[place] = inside_of(value), value
         owners, values = specials(words.read | calls.words, calls.compiled)
         seen.owners |= owners

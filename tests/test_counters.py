@@ -111,6 +111,7 @@ def test_a_library_that_is_not_here_is_passed_over(library: Any, monkeypatch: py
     monkeypatch.delitem(sys.modules, library.__name__)
     counters.put_back(changes)
     assert library.make() == 2
+    assert numbers_of(library) == {}
 
 
 def test_a_look_counts_nothing() -> None:

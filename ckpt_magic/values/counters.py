@@ -44,10 +44,16 @@ def look() -> Numbers:
     _find()
     found = {place: number for place in _places if (number := _read(place)) is not None}
     for place in _of_threads:
-        for name, counts in _inside(_at(place)).items():
+        for name, counts in _kept_for_thread(place).items():
             if _is_count_by_names(counts):
                 found |= {(*place, name, key): number for key, number in counts.items() if type(key) is str}
     return found
+
+
+def _kept_for_thread(place: Place) -> dict[str, Any]:
+    module = sys.modules.get(place[0])  # it may have been taken out, or loaded again
+    local = vars(module).get(place[1]) if module is not None else None
+    return dict(_inside(local)) if type(local) is threading.local else {}
 
 
 def changes(before: Numbers, after: Numbers) -> dict[Place, tuple[int, int]]:

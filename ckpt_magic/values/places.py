@@ -224,7 +224,8 @@ class Places:
             if place in self._followed or not any(map(is_missed, _parts(value))):
                 seen.values[place], seen.live[place] = inside_of(value), value
         for owner, key in counters.by_object():
-            if value := read(place := place_of(owner, key)):
+            value = read(place := place_of(owner, key))
+            if value is not ABSENT and value:
                 seen.values[place], seen.live[place] = inside_of(value), value
         owners, values = specials(words.read | calls.words, calls.compiled)
         seen.owners |= owners

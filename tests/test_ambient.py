@@ -157,6 +157,39 @@ def test_another_bit_generator_of_numpy_comes_back() -> None:
         numpy_random.set_bit_generator(original)
 
 
+def test_what_keras_draws_from_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, keras = types.ModuleType("keras.src.backend.common.global_state"), types.ModuleType("keras")
+    code = """
+import threading, types
+import numpy as np
+GLOBAL_STATE_TRACKER = threading.local()
+def set_global_attribute(name, value): setattr(GLOBAL_STATE_TRACKER, name, value)
+class Words(list):
+    def numpy(self): return np.array(self)
+    def assign(self, value): self[:] = value
+class SeedGenerator:
+    def __init__(self, seed, name=None): self.state = Words([seed, 0])
+random = types.SimpleNamespace(SeedGenerator=SeedGenerator)
+"""
+    exec(code, vars(state))
+    keras.random = state.random  # type: ignore[attr-defined]
+    for module in (keras, state):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def draw(seed: int) -> None:
+        state.set_global_attribute("global_seed_generator", state.SeedGenerator(seed))
+
+    assert not changing(lambda: None).moved
+    change = changing(lambda: draw(7))
+    assert change.moved
+    anew = changing(lambda: state.set_global_attribute("global_seed_generator", None)).state
+    draw(3)
+    ambient.put_back(change.state, generators_too=True)
+    assert generators.look()["keras"] == [7, 0]
+    ambient.put_back(anew, generators_too=True)
+    assert generators.look()["keras"] == []
+
+
 def test_torch_comes_back() -> None:
     torch = pytest.importorskip("torch", reason="torch is no dependency of the tests; run where it is installed")
     torch.manual_seed(1)

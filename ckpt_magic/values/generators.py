@@ -1,4 +1,4 @@
-"""The random generators of the process: `random`, numpy's legacy one, torch's.
+"""The random generators of the process: `random`, numpy's legacy one, torch's, that of `keras.random`.
 
 Read, compare, put back. Those of libraries only where they are imported already; states are builtins and arrays.
 """
@@ -37,7 +37,7 @@ def moved(before: States, after: States) -> set[str]:
     found = set()
     for name, state in after.items():
         if name not in before:
-            if name != "numpy.random" or not _fresh_from_import(state):
+            if state != [] and (name != "numpy.random" or not _fresh_from_import(state)):
                 found.add(name)
         elif not _same(before[name], state):
             found.add(name)
@@ -107,6 +107,17 @@ def _cuda_state() -> list[bytes] | None:
         return None
     return [state.numpy().tobytes() for state in cuda.get_rng_state_all()]
 
+
+def _keras_state() -> list[int] | None:
+    """What `keras.random` goes on with; empty where it will ask `random` for a seed."""
+    tracker = getattr(sys.modules.get(_OF_KERAS), "GLOBAL_STATE_TRACKER", None)
+    if tracker is None:
+        return None
+    generator = vars(tracker).get("global_seed_generator")
+    return [] if generator is None else [int(word) for word in generator.state.numpy()]
+
+
+_OF_KERAS: Final = "keras.src.backend.common.global_state"
 
 _Words = tuple[tuple[int, ...], int]
 """What a Mersenne Twister holds, and how many words of that are drawn."""
@@ -184,15 +195,27 @@ def _put_cuda(states: list[bytes]) -> None:
         torch.cuda.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8), number)
 
 
+def _put_keras(state: list[int]) -> None:
+    if state == _keras_state():
+        return
+    keras, generator = _library("keras"), None
+    if state:
+        generator = keras.random.SeedGenerator(0, name="seed_generator")  # a name that it makes up is one of a kind
+        generator.state.assign(state)
+    _library(_OF_KERAS).set_global_attribute("global_seed_generator", generator)
+
+
 _READERS: Final = {
     "random": random.getstate,
     "numpy.random": _numpy_state,
     "torch": _torch_state,
     "torch.cuda": _cuda_state,
+    "keras": _keras_state,
 }
 _SETTERS: Final[dict[str, Any]] = {
     "random": random.setstate,
     "numpy.random": _put_numpy,
     "torch": _put_torch,
     "torch.cuda": _put_cuda,
+    "keras": _put_keras,
 }

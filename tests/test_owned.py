@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import types
@@ -150,6 +151,16 @@ def test_what_a_cache_holds_is_none_of_the_content(library: Any) -> None:
     assert looking.library_digest(path, {}) == before
     library.thing.other = 1
     assert looking.library_digest(path, {}) != before
+
+
+def test_a_colormap_is_the_same_before_it_is_used_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    colors = importlib.import_module("matplotlib.colors")
+    colormaps = importlib.import_module("matplotlib.cm")
+    monkeypatch.setattr(colormaps, "prism", colors.ListedColormap(["red", "blue"]))  # not used yet
+    path = ("matplotlib.cm", "prism")
+    before = looking.library_digest(path, {})
+    colormaps.prism(0.5)
+    assert before is not None and looking.library_digest(path, {}) == before
 
 
 @pytest.mark.parametrize("kind", [int, Decimal])

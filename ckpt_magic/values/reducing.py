@@ -8,7 +8,7 @@ import functools
 import pickle
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ckpt_magic.values.canonical import fingerprint
 from ckpt_magic.values.pickles import instances
@@ -58,13 +58,16 @@ def _uncached(state: Any) -> Any:
 
 
 def with_no_caches(usual: Callable[[Any], Any] | None, obj: Any) -> Any:
-    """Reduce an object of a library without the attributes that it calls caches."""
+    """Reduce an object of a library without the attributes that it calls caches, or makes when it is first used."""
     reduced = NotImplemented if usual is None else usual(obj)
     reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if reduced is NotImplemented else reduced
     if not isinstance(reduced, tuple) or len(reduced) < 3 or type(reduced[2]) is not dict:
         return reduced
-    state = {name: value for name, value in reduced[2].items() if not isinstance(name, str) or "cache" not in name}
-    return (*reduced[:2], state, *reduced[3:])
+    kept = {name: value for name, value in reduced[2].items() if name not in _OF_COLORMAPS and "cache" not in str(name)}
+    return (*reduced[:2], kept, *reduced[3:])
+
+
+_OF_COLORMAPS: Final = ("_lut", "_isinit")
 
 
 def keeps_selection(kind: type) -> bool:

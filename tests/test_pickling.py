@@ -7,6 +7,7 @@ import copy
 import functools
 import gc
 import io
+import itertools
 import operator
 import os
 import pickle
@@ -314,6 +315,15 @@ def test_files_and_generators_are_refused(tmp_path: Path) -> None:
     numbers = (x for x in [1])
     next(numbers)
     assert "generator" in refusal(numbers)
+
+
+@pytest.mark.parametrize("args", [(), (3,), (-2, 5), (10**20, -1), (0.5,)])
+@pytest.mark.filterwarnings("ignore:Pickle, copy:DeprecationWarning")  # of the last one
+def test_a_count_goes_on(args: tuple[Any, ...]) -> None:
+    count = itertools.count(*args)
+    next(count)
+    other = again(count)
+    assert repr(other) == repr(count) and next(other) == next(count)
 
 
 @pytest.mark.parametrize("over", [enumerate, zip, functools.partial(filter, None), functools.partial(map, str)])

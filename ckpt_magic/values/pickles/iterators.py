@@ -57,6 +57,7 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         types.GeneratorType: lambda generator: _generator(generator, known),
         itertools.groupby: lambda groups: _in_groups(groups, known),
         itertools.pairwise: _in_pairs,
+        itertools.count: _counting,
         **dict.fromkeys(_ASKING, _over_what_is_open),
     }
     for one in (b"", bytearray(), array.array("b"), "é"):
@@ -160,6 +161,14 @@ def _in_pairs(pairs: Any) -> Any:
     """Pairs of neighbours, the first of the next one being taken already."""
     rest, *last = [part for part in gc.get_referents(pairs) if part is not type(pairs)] or [()]
     return itertools.pairwise, (itertools.chain(last[:1], rest) if last else rest,)
+
+
+def _counting(count: Any) -> Any:
+    """What it gives next is in its text; from 3.12 on Python warns where it is asked how to make it again."""
+    numbers = repr(count)[len("count(") : -1].split(", ")
+    if all(number.removeprefix("-").isdigit() for number in numbers):
+        return itertools.count, tuple(map(int, numbers))
+    return count.__reduce__()
 
 
 def _over_what_is_open(iterator: Any) -> Any:

@@ -245,7 +245,13 @@ def test_a_random_state_that_is_given_is_no_chance() -> None:
 
 def test_a_generator_of_its_own_leaves_those_of_libraries_alone() -> None:
     *_, made, drawn = events("import numpy as np", "rng = np.random.RandomState(1)", "x = rng.normal()")
-    assert CHANCE in made.touches and CHANCE not in drawn.touches
+    assert CHANCE not in made.touches and CHANCE not in drawn.touches
+
+
+@pytest.mark.parametrize("seed", ["", "np.random.randint(3)", "seed=np.random.rand()"])
+def test_a_generator_without_a_seed_or_with_one_that_is_drawn_does_not_leave_them_alone(seed: str) -> None:
+    *_, made = events("import numpy as np", f"rng = np.random.default_rng({seed})")
+    assert CHANCE in made.touches
 
 
 def test_of_modules_words_tell_what_they_do() -> None:

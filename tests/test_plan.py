@@ -260,6 +260,33 @@ def test_what_a_script_binds_is_told_by_its_text(
     assert runs(text.replace("1", "2")) == [1]  # whose function has a `k` of its own
 
 
+def test_what_a_script_is_given_and_what_a_notebook_binds_is_told(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan_args.py").write_text("import sys\nk = sys.argv[1]\n")
+    setup = f"{CELLS['setup']} --folder {tmp_path / '.ckpt'}"
+    cells = [
+        setup,
+        "%run plan_args.py 1",
+        "%run plan_other.ipynb",
+        "%%step 1\ny = k",
+        "%%step 2\nz = f()",
+        "%%step 3\nu = v",
+    ]
+    other = save(tmp_path / "plan_other.ipynb", "v = 1", "def f(): return 1")
+    run_all(shell, cells)
+
+    def runs(*cells: str) -> list[int]:
+        path = save(tmp_path / "nb.ipynb", *cells)
+        return [row["step"] for row in json_of(path) if row["next"] == "run"]
+
+    assert runs(*cells) == []
+    assert runs(setup, "%run plan_args.py 2", *cells[2:]) == [1]
+    save(other, "# a comment\nv = 1", "def f(): return 2")
+    assert runs(*cells) == [2]
+
+
 def test_names_of_a_star_import_are_known_by_the_module(
     shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -213,7 +213,8 @@ class Evidence:
         """What a cell with these words and texts read that began then."""
         counting = functools.partial(self.files.counting, hidden=hidden)
         trail.reads(dict.fromkeys(map(text_of, trail.imported)).keys() - self.modules.files())
-        if trail.programs or (words is not None and unseen.may_open(words)):
+        is_native = words is not None and unseen.may_open(words)
+        if trail.programs or is_native:
             texts = [*trail.arguments, *texts]
             trail.reads(filter(os.path.isfile, self.files.mentioned([*texts, *unseen.arguments(texts)])))
         listed = counting(path for path in trail.listed if path not in trail.read)
@@ -224,6 +225,7 @@ class Evidence:
         changed |= not touched.isdisjoint((*trail.read, *trail.listed, *trail.folders))
         asks_entries = words is None or ("scandir" in words and any(word.startswith("st") for word in words))
         is_blind = trail.is_blind and (words is None or not words.isdisjoint(_LOOKERS))
+        is_blind |= (words is None or is_native) and not rows
         is_clear = not (changed or is_blind or trail.commands or trail.connected or (listed and asks_entries))
         return Read({row["path"]: row for row in rows}, self._environ(trail), is_clear)
 

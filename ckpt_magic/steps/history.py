@@ -132,7 +132,8 @@ class History:
                 read.is_clear,
             )
             both = all_read | read
-            if both.is_clear and (read.files or read.environ):
+            # who opened nothing opens nothing again, if it was seen
+            if both.is_clear and (read.files or read.environ or all(at in self._reads for at in origin.places)):
                 all_read = both
                 told.append(name)
         return told, all_read

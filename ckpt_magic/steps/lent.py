@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Set
 
 from ckpt_magic.steps.modules import Modules
-from ckpt_magic.values.code import modulecode
+from ckpt_magic.values.code import modulecode, syntax
 from ckpt_magic.values.code.standins import StandIns
 from ckpt_magic.values.code.statements import Lent
 
@@ -50,12 +51,14 @@ class Lender:
         return Lent(frozenset[str]().union(*(found for found, _ in parts)), digest.hexdigest())
 
     def script(self, path: str) -> str | None:
-        """The text of a script that a cell runs."""
+        """The text of a script, or of a notebook without magics, that a cell runs."""
         found = self._modules.script(path)
         if found is None:
             return None
-        self.scripts.add(found[0])
-        return found[1]
+        text = notebooks_code(found[1]) if found[0].endswith(".ipynb") else found[1]
+        if text is not None:
+            self.scripts.add(found[0])
+        return text
 
     def acting(self, own: Set[str], libraries: Set[str]) -> list[str]:
         """The user's own modules that set something in these of them, or in these libraries, as they are imported."""
@@ -66,3 +69,13 @@ class Lender:
         """What cells import by which they may change what these modules hold."""
         wanted = {*modules}
         return sorted(name for name, own in self.imported.items() if not wanted.isdisjoint(own))
+
+
+def notebooks_code(text: str) -> str | None:
+    """The code of a notebook's file; None if it is not Python alone."""
+    try:
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        code = "\n".join("".join(cell["source"]) for cell in cells)
+        return code if syntax.parsed(code) is not None else None
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -561,8 +561,10 @@ class Places:
                 else:
                     functions[f"{name}:{key}"] = value
         for place, function in functions.items():
-            if type(function) is types.FunctionType and by_reference(function):
-                inner = {key: one for key, one in inside_function(function) if one is not None or key[:2] != "__"}
+            if type(function) is types.FunctionType and (
+                by_reference(function) or function.__globals__ is vars(module)
+            ):
+                inner = {key: one for key, one in inside_function(function) if one is not None or key not in _DEFAULTS}
                 inner |= {"__code__": function.__code__} if "__code__" in words.stored else {}
                 if inner:
                     seen.owners[place] = inner
@@ -747,6 +749,7 @@ class _Module:
         self.words = words_of(codes(module))
 
 
+_DEFAULTS: Final = ("__defaults__", "__kwdefaults__")
 _OF_FUNCTIONS: Final = frozenset({"__defaults__", "__kwdefaults__", "__code__"})
 _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")
 _WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)

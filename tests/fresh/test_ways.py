@@ -177,6 +177,10 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     # -- what goes by another name
     ("a seed by another name", "from random import seed as s0\n# %%\ns0(1)", "import random\ny = random.random()", {},
      text("s0(1)", "s0(2)")),
+    ("a seed in what is given to a generator", "import random\nrandom.seed(1)\n# %%\nr = random.Random(1)",
+     "y = random.random()", {}, text("Random(1)", "Random(random.random())")),
+    ("the text of a file that is executed", "from pathlib import Path\nexec(Path('code.py').read_text())", "y = f()",
+     {"code.py": "k = 1\ndef f(): return k\n"}, file("code.py", "k = 2\ndef f(): return k\n")),
     ("a seed that a container holds", "import random\ntools = {'a': random.seed}\n# %%\ntools['a'](1)",
      "y = random.random()", {}, text("(1)", "(2)")),
     ("a seed that a function gives", "import random\ndef make():\n    def go(n): random.seed(n)\n    return go\n"
@@ -1025,6 +1029,18 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "for k in ('e', 'f'): globals()[k] = d", "y = e", {}, cell("z = 1")),
     ("data that come with a library", "from sklearn import datasets\nX, t = datasets.load_iris(return_X_y=True)",
      "y = float(X.sum())", {}, cell("z = 1")),
+    ("the text of a file that is executed, by a comment", "exec(open('code.py').read())", "y = f()",
+     {"code.py": "def f(): return 1\n"}, file("code.py", "# one\ndef f(): return 1\n")),
+    ("the text of a file that is executed, elsewhere", "exec(compile(open('code.py').read(), 'code.py', 'exec'))", "y = f()",
+     {"code.py": "k = 1\ndef f(): return 1\n"}, file("code.py", "k = 2\ndef f(): return 1\n")),
+    ("a generator that has a seed of its own", "import random\nrandom.seed(1)\n# %%\nr = random.Random(1)",
+     "y = random.random()", {}, text("Random(1)", "Random(2)")),
+    ("a generator of numpy that has a seed of its own", "import random, numpy as np\nrandom.seed(1)\n# %%\n"
+     "r = np.random.default_rng(seed=1)", "y = random.random()", {}, text("seed=1", "seed=2")),
+    ("an object that may read, and has read nothing", "class K:\n    def read(self): return open('x.txt').read()\n# %%\nk = K()",
+     "y = k.read()", {"x.txt": "1"}, cell("z = 1")),
+    ("an object of a module that may read, and has read nothing", "import way_mod\n# %%\nk = way_mod.K()", "y = k.read()",
+     {"way_mod.py": "class K:\n    def read(self): return open('x.txt').read()\n", "x.txt": "1"}, cell("z = 1")),
     ("a generator that the step uses up", "g = (k * k for k in range(3))", "y = list(g)", {}, cell("z = 1")),
     # -- words of libraries that are the notebook's own
     ("a class called as one that sets options", "class Config: a = 1\nconfig = Config()\noptions = {'a': 1}",
@@ -1372,6 +1388,10 @@ KEEPING_RESULTS = {
     "get = make()",
     "an object's own": "class K:\n    def __init__(self): self.get = cache(read)\nk = K()\ndef get(): return k.get()",
     "a partial of one": "get = functools.partial(cache(read), 'x.txt')",
+    "a closure": "def make():\n    kept = {}\n    def get():\n        if 1 not in kept: kept[1] = read()\n"
+    "        return kept[1]\n    return get\nget = make()",
+    "a closure that is bound anew": "def make():\n    kept = None\n    def get():\n        nonlocal kept\n"
+    "        if kept is None: kept = read()\n        return kept\n    return get\nget = make()",
 }
 
 

@@ -45,7 +45,7 @@ _OF_CHANCE: Final = frozenset(
     | {"sample", "bootstrap", "permutation_test", "monte_carlo_test", "differential_evolution", "dual_annealing"}
     | {"basinhopping", "kmeans", "kmeans2", "spring_layout"}
 )  # layers draw what they begin with
-SEPARATE: Final = frozenset({"default_rng", "RandomState"})
+SEPARATE: Final = frozenset({"default_rng", "RandomState", "Random"})
 """Words of chance that leave the generators of libraries alone: what they make has its own."""
 
 OF_SURROUNDINGS: Final = {
@@ -69,6 +69,9 @@ OF_SURROUNDINGS: Final = {
 TOPICS: Final = frozenset(OF_SURROUNDINGS.values()) - {"environ"} | {"figures"}
 """Parts of the surroundings; `of NAME` is what a library holds. Those of the environment are `environ NAME`, for all
 that begin so `environ PANDAS_`, and `environ ?` where the name is not written down, `environ *` for all of them."""
+
+ARGUMENTS: Final = "<surroundings argv>"
+"""Stands for `sys.argv`."""
 
 _OF_COMPLETION: Final = re.compile(r"(IP)?Completer\.")
 _SETTING_ENVIRON: Final = {word for word, topic in OF_SURROUNDINGS.items() if topic == "environ"} - {"environ"}
@@ -291,6 +294,22 @@ def _writes(words: Set[str], texts: Collection[str]) -> bool:
         or ("connect" in words and any(map(_FILE_NAME.fullmatch, texts)))
         or (words & {"run_cell_magic", "run_line_magic"} and not _SHELLS.isdisjoint(texts))
     )
+
+
+def separate(inside: Sequence[ast.AST]) -> set[str]:
+    """The words by which code makes generators of its own from seeds, and that stand for nothing else there.
+
+    Neither draws from the generators of libraries, nor seeds them: `np.random.default_rng(1)`.
+    """
+    seeded = (one for one in inside if isinstance(one, ast.Call) and (one.args or one.keywords))
+    calls = [one for one in seeded if syntax.last_word(one.func) in SEPARATE and syntax.dotted(one.func)]
+    parts = [part for call in calls for part in (*syntax.nodes(call.func), *call.keywords)]
+    known = set(map(id, parts))
+    return set(map(_word, parts)) - {_word(one) for one in inside if id(one) not in known}
+
+
+def _word(node: ast.AST) -> str:
+    return (node.arg or "") if isinstance(node, ast.keyword) else syntax.last_word(node)
 
 
 def data(inside: Sequence[ast.AST], names: source.Names, stand_ins: StandIns) -> Set[str]:

@@ -163,16 +163,35 @@ def statements(tree: ast.Module, lender: Lender) -> Iterator[Statement]:
             yield from statements(ast.Module(run[0], []), lender)
             if run[1]:
                 continue
-        script = lender.script(path) if (path := transformed.script_run_by(node)) is not None else None
-        if script is not None and (code := syntax.parsed(script)) is not None:
-            told = modulecode.digest(script)  # its functions have variables of their own
-            yield from (replace(one, digest=f"{one.digest} {told}") for one in statements(code, lender))
+        run_file = transformed.script_run_by(node)
+        text = lender.script(run_file.path) if run_file is not None else None
+        if run_file is not None and text is not None and (code := syntax.parsed(text)) is not None:
+            # functions of a script have variables of their own, those of a notebook or of `exec` have ours
+            is_apart = run_file.arguments is not None and not run_file.path.endswith(".ipynb")
+            told = f" {modulecode.digest(text)}" if is_apart else ""
+            for one in statements(code, lender):
+                mine = replace(one, digest=f"{one.digest}{told}")
+                yield mine if run_file.arguments is None else _having_arguments(mine, run_file.arguments)
         elif isinstance(node, ast.Import):
             yield from (_statement(ast.Import([one]), lender) for one in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (_statement(ast.ImportFrom(node.module, [one], node.level), lender) for one in node.names)
         else:
             yield _statement(node, lender)
+
+
+def _having_arguments(statement: Statement, arguments: str) -> Statement:
+    """A statement of a script for which `sys.argv` has these arguments, and only for it."""
+    varying, touches = statement.varying - {"argv"}, statement.touches - {effects.ARGUMENTS}
+    if not any(one.startswith(effects.SURROUNDINGS[:-1]) for one in touches - {effects.SURROUNDINGS}):
+        touches -= {effects.SURROUNDINGS}
+    return replace(
+        statement,
+        digest=f"{statement.digest} {arguments}" if arguments else statement.digest,
+        varying=varying,
+        opens=min(varying, default="") if statement.opens == "argv" else statement.opens,
+        touches=touches,
+    )
 
 
 def touching(names: Set[str], what: str, *, anything: bool) -> Statement:
@@ -196,7 +215,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     is_definition = isinstance(node, _DEFINITIONS)
     if not is_import:
         spoken = words | (stand_ins.behind(names.reads) - effects.SEPARATE)
-        said = spoken - effects.data(inside, names, stand_ins)
+        said = spoken - effects.data(inside, names, stand_ins) - effects.separate(inside)
         acts = effects.of_statement(node, inside, texts, said) | effects.of_setters(node, inside, texts, stand_ins)
         touches |= effects.patched(inside, texts, stand_ins)
         varying = frozenset(varying_words(inside, names, stand_ins))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ckpt_magic.values.code import syntax
@@ -16,7 +17,7 @@ _CODE_MAGICS: Final = {
     "timeit": re.compile(r"\s*(?:(?:-[nrp]\s*\d+|-[tcqov]+)(?:\s+|$))*"),
     "prun": re.compile(r"\s*(?:(?:-[DlsT]\s*\S+|-[rq]+)(?:\s+|$))*"),
 }
-_SCRIPT: Final = re.compile(r"(?:-i\s+)?[\"']?([\w./~-]+)[\"']?")
+_SCRIPT: Final = re.compile(r"(?:-i\s+)?[\"']?([\w./~][\w./~-]*)[\"']?((?:\s+[\w./~=:,+%@-]+)*)")
 _SHELL_CALLS: Final = frozenset({"system", "getoutput"})
 _ASKING_US: Final = frozenset(f"ckpt_{word}" for word in ("start", "status", "accept", "verify", "diff", "clear"))
 
@@ -65,11 +66,45 @@ def shell_call(node: ast.AST) -> tuple[str, list[str]] | None:
     return None
 
 
-def script_run_by(node: ast.AST) -> str | None:
-    """The script that `%run` runs as if its text stood here; None for others, and where options say otherwise."""
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A file whose text runs as if it stood where the code says so.
+
+    Attributes
+    ----------
+    path
+        As written.
+    arguments
+        Those that `sys.argv` has meanwhile; None where it is left alone.
+    """
+
+    path: str
+    arguments: str | None = None
+
+
+def script_run_by(node: ast.AST) -> Script | None:
+    """The script that `%run`, or `exec(open(…).read())`, runs; None for others, and where options say otherwise."""
     match shell_call(node):
         case "run_line_magic", ["run", line] if (found := _SCRIPT.fullmatch(line.strip())) is not None:
-            return found[1] if found[1].endswith(".py") else f"{found[1]}.py"
+            path = found[1] if found[1].endswith((".py", ".ipynb")) else f"{found[1]}.py"
+            return Script(path, " ".join(found[2].split()))
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Name(id="exec"), args=[code], keywords=[])):
+            path = _text_read(code)
+            return Script(path) if path is not None else None
+    return None
+
+
+def _text_read(node: ast.expr) -> str | None:
+    """The path of the file whose text an expression is, compiled or not: `open("a.py").read()`."""
+    match node:
+        case ast.Call(func=ast.Name(id="compile"), args=[code, _, ast.Constant(value="exec")], keywords=[]):
+            return _text_read(code)
+        case ast.Call(
+            func=ast.Attribute(value=ast.Call(func=opens, args=[ast.Constant(value=str(path)), *_]), attr=how)
+        ):
+            is_text = syntax.last_word(opens) == "Path" if how == "read_text" else syntax.dotted(opens) == "open"
+            return path if is_text and how in ("read", "read_text") else None
     return None
 
 

@@ -201,7 +201,7 @@ class Watcher:
     def __init__(self) -> None:
         self._trails: list[Trail] = []  # of all threads: whose thread opens a file does not tell whose file it is
         self._opened = deque[str]()  # to be read, as they were given, relative to the folder we are in
-        self._loading = list[str]()  # texts of the user's modules that were opened to load them, perhaps still are
+        self._loading = list[int]()  # threads that have begun to load modules of the user's, perhaps still do
         self._lock = threading.Lock()
         self._plain: dict[Any, Any] | None = None  # what lies below `os.environ` while nothing is noted
         self._asked = _asked(self)
@@ -304,7 +304,7 @@ class Watcher:
                 for trail in (*self._trails, *self._loads(frame)):
                     trail.imports(text)
                 if owned.is_own_file(text_of(text)):
-                    self._loading.append(text)
+                    self._loading.append(threading.get_ident())
                     if not any(trail.is_blind for trail in self._trails):
                         self._begin_looks()
         elif isinstance(path, os.PathLike):
@@ -324,8 +324,11 @@ class Watcher:
         if not self._loading:
             return []
         names = [*_loaded_by(frame, itself=itself)]
-        if not names and not any(_loaded_by(frame)):
-            self._loading.clear()
+        if not names and (ident := threading.get_ident()) not in self._loading:  # for one that waits for it
+            frames = sys._current_frames()
+            names = [name for one in {*self._loading} for name in _loaded_by(frames.get(one))]
+        elif not names and not any(_loaded_by(frame)):
+            self._loading[:] = [one for one in self._loading if one != ident]
         return [trail.load(name) for trail in tuple(self._trails) for name in names]
 
     def looks(self, look: str, path: Any) -> None:

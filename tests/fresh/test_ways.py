@@ -1355,6 +1355,7 @@ READ_AT_IMPORT = [
     ("sorted(name for name in os.environ if name.startswith('WAY_'))", env("WAY_MODE", "1")),
     ("importlib.metadata.version('way-dist')", file("way_dist-1.dist-info/METADATA", "Name: way-dist\nVersion: 2\n")),
     ("runpy.run_path('script.py')['V']", file("script.py", "V = 2")),
+    ("[*ThreadPoolExecutor(1).map(lambda name: open(name).read(), ['x.' + 'txt'])]", file("x.txt", "2")),
     ("sqlite3.connect('x.db').execute('select a from t').fetchone()", database(2)),
 ]
 
@@ -1366,6 +1367,7 @@ def test_a_step_runs_that_uses_a_module_which_reads_something_else_when_it_is_im
     project: Path, mark: str, value: str, edit: Edit
 ) -> None:
     imports = "import importlib.metadata, os, runpy, sqlite3, subprocess\n"
+    imports += "from concurrent.futures import ThreadPoolExecutor\n"
     write({"way_mod.py": f"{imports}V = {value}\n", "x.txt": "1", "script.py": "V = 1"})
     write({"way_dist-1.dist-info/METADATA": "Name: way-dist\nVersion: 1\n"})
     database(1)([])

@@ -133,6 +133,18 @@ def test_what_cannot_be_put_back_runs() -> None:
     assert action(meta=meta(refused=["environ:API_KEY"])) == "run"
 
 
+def test_what_something_out_of_reach_may_hold_is_not_replaced() -> None:
+    refused = ["environ:API_KEY (looks like a secret)", "what readline.set_completer sets"]
+    by = record.held_by(meta(step=1, refused=refused, holding=refused[1:], groups={"h": "1", "x": "2"}))
+    assert by == dict.fromkeys(("h", "x"), refused[1])
+    assert not record.held_by(meta(step=1, refused=refused[:1], groups={"h": "1"}))  # which holds nothing but text
+
+    changes, binds = meta(groups={"h": "3"}, before={"h": "1"}), meta(groups={"y": "3"})
+    assert not record.held(binds, by)
+    reason = decide(StepCall(2), known(meta=changes, held=record.held(changes, by))).reason
+    assert reason == "what holds `h` may be out of reach: what readline.set_completer sets"
+
+
 def test_saved_codes_start_anew_at_an_identical_body() -> None:
     assert registry.saved_codes([], "A") == ["A"]
     assert registry.saved_codes(["A"], "A") == ["A"]

@@ -137,6 +137,7 @@ class Fitting:
                 and not (then is None and name in meta["seen"])  # it is told by its code, as what is read
             },
             sharing=self._sharing(meta),
+            held=record.held(meta, pipeline.held),
             generators=kernel.chance.misfits(meta),
             around=self._around(key, code, meta),
             needed=self._needed(key, code, meta, start) if record.may_be_needed(meta) else "",
@@ -283,7 +284,7 @@ class Fitting:
             later = {name for name, (step, _) in producers.items() if step >= call.step}
             as_then = {name: (step, digest) for name, (step, digest) in meta["reads"].items() if name in later}
             then = replace(known.pipeline, producers={**producers, **as_then})
-            known = replace(known, pipeline=then, sharing="", generators=(), around=())
+            known = replace(known, pipeline=then, sharing="", held="", generators=(), around=())
         values = registry.other_values(known, meta)
         found = [Cause("value", name, line, was, now) for name, line, was, now in values if name not in later]
         found += [Cause("input", name, line) for name, line in registry.other_inputs(call, known, meta)]

@@ -76,6 +76,7 @@ EMPTY: Mapping[str, Any] = {
     "drawn": {},
     "seeded": (),
     "refused": (),
+    "holding": (),
     "paths": ((), ()),
     "outputs_cut": None,
     "python": "",
@@ -197,6 +198,7 @@ def meta_of(
         **around,
         **chance,
         "refused": list(surroundings.refused),
+        "holding": list(surroundings.holding),
         "paths": _paths(surroundings),
         "outputs_cut": outcome.outputs_cut,
         "evidence": evidence,
@@ -221,6 +223,20 @@ def may_be_needed(meta: Mapping[str, Any]) -> bool:
 def replaced(meta: Mapping[str, Any]) -> set[str]:
     """Names that were there and that a step gave other values, and what stands in `holding` for modules it changed."""
     return {*meta["before"], *meta["deleted"], *_modules_of(meta["sets"])}
+
+
+def held_by(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Per name of a step what it set that may hold the value, and that no restore brings back.
+
+    A library may have put a class into a table of its own, which nobody can look into.
+    """
+    return dict.fromkeys(meta["groups"], meta["holding"][0]) if meta["holding"] else {}
+
+
+def held(meta: Mapping[str, Any], by: Mapping[str, str]) -> str:
+    """Say which value that a checkpoint replaces is held so, which would stay the old one; empty if none is."""
+    name = min(replaced(meta) & by.keys(), default="")
+    return f"what holds `{name}` may be out of reach: {by[name]}" if name else ""
 
 
 def _modules_of(parts: Iterable[str]) -> set[str]:

@@ -91,6 +91,8 @@ class Pipeline:
         Per name the step whose failed run wrote it.
     used
         Per name of a lost value that an unmarked cell has used all the same, the step that had made it.
+    held
+        Per name what a step that ran here has set, that may hold the value, and that no restore brings back.
     """
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
@@ -99,6 +101,7 @@ class Pipeline:
     written: dict[str, set[int]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ class Known:
         Digests, as they are now, of names that META `before` lists and that come from no step of the pipeline.
     sharing
         Which name holds what the step replaced otherwise than it did then, in one line.
+    held
+        Which value, that the checkpoint would replace, something outside may hold, in one line; empty if none.
     generators
         Random generators that are not in the state that the step drew from.
     around
@@ -165,6 +170,7 @@ class Known:
     definitions: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
     sharing: str = ""
+    held: str = ""
     generators: Sequence[str] = ()
     around: Sequence[str] = ()
     needed: str = ""
@@ -369,6 +375,10 @@ def _other_sharing(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str
     return known.sharing
 
 
+def _held_outside(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    return known.held
+
+
 def _other_definition(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     for name, digest in meta["definitions"].items():
         if known.definitions.get(name, digest) != digest:
@@ -447,6 +457,7 @@ _RULES: Sequence[tuple[str, Callable[[StepCall, Known, Mapping[str, Any]], str]]
     ("value", _other_value_seen),
     ("value", _other_aliases),
     ("value", _other_sharing),
+    ("value", _held_outside),
     ("random", _other_random_state),
     ("setting", _other_surroundings),
     ("value", _unmarked_cell_wrote),

@@ -176,6 +176,7 @@ class Saver:
                 outlines=meta["outlines"],
                 size=draft.size,
             )
+            kernel.registry.pipeline(plan.key).held.update(record.held_by(meta))
             kernel.chance.mover = plan.call.step if meta["moved"] else kernel.chance.mover
             kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         except BaseException:  # nobody else knows of it yet

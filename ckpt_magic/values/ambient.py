@@ -65,6 +65,8 @@ class Change:
     """A random generator was seeded or drawn from."""
     refused: tuple[str, ...]
     """Changes that are not in `state`, with the reason. A step that made one must be run, not restored."""
+    holding: tuple[str, ...] = ()
+    """Those of `refused` that may hold values: places of libraries, what compiled functions set."""
     values: dict[tuple[str, str], Any] = field(default_factory=dict)
     """Options that are no plain data, by source and name: `state` has them not, they are saved as variables are."""
 
@@ -188,7 +190,7 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
     if after.warned:
         state["warned"] = after.warned
     moved = not generators.equal(before.generators, after.generators)
-    return Change(state, tuple(changed), moved, tuple(refused), values)
+    return Change(state, tuple(changed), moved, tuple(refused), values=values)
 
 
 def folders(paths: Iterable[Sequence[Sequence[str]]]) -> tuple[list[str], list[str]]:

@@ -496,8 +496,7 @@ p.stop(); q = textwrap.indent('a', 'b')
 %%step 4
 x = 1
 """,
-    runs={1: "started patches"},
-    differs="p",
+    runs={1: "started patches", 3: "out of reach"},
 )
 scenario(
     "objects of the notebook in classes of libraries, changed under either name",
@@ -1375,6 +1374,27 @@ hook.tag = [2]; finder.tag = [3]; listener.tag = [4]; types.append(2)
 r = sys.path_hooks[-1] is hook, sys.meta_path[-1] is finder
 r2 = signal.getsignal(signal.SIGUSR1).__self__ is listener, mimetypes.types_map['.mine'] is types
 """,
+)
+
+scenario(
+    "what a compiled function was given is changed by a later step",
+    """
+%%step 1
+import scipy.fft
+class Backend:
+    __ua_domain__ = 'numpy.scipy.fft'
+    answer = 'mine'
+    @classmethod
+    def __ua_function__(cls, method, arguments, options): return cls.answer
+scipy.fft.set_global_backend(Backend)
+%%step 2
+Backend.answer = ['another']
+%%step 3
+r = scipy.fft.fft([1.]); r.append(1)
+%%
+s = scipy.fft.fft([1.]) is Backend.answer, Backend.answer
+""",
+    runs={1: "uarray._uarray.set_global_backend", 2: "`Backend` may be out of reach", 3: "out of reach"},
 )
 
 

@@ -703,14 +703,56 @@ class Formula:
 """  # as models of statsmodels do: it looks up a variable of the cell that reads it
 
 
-def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+NAMED = """
+import importlib
+class curry:
+    def __init__(self, func, *args): self.func, self.args = func, args; self.__name__ = func.__name__
+    def __call__(self, *args):
+        args = self.args + args
+        return self.func(*args) if len(args) > 1 else curry(self.func, *args)
+    def __get__(self, obj, cls): return self if obj is None else curry(self.func, obj)
+    def __reduce__(self):
+        module = importlib.import_module(self.func.__module__)
+        if getattr(module, self.__name__, None) is self:
+            return again, (f"{self.func.__module__}:{self.__name__}",)
+        return curry, (self.func, *self.args)
+def again(name):
+    module, _, name = name.partition(":")
+    return getattr(importlib.import_module(module), name)
+"""  # as a function of toolz does that is put in the place of one of the notebook
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Make a text a module of a library."""
     monkeypatch.setenv("CKPT_KEY", "tests")
-    library = tmp_path / "site-packages"
-    library.mkdir()
-    (library / "looks_up_lib.py").write_text(FORMULA)
-    monkeypatch.syspath_prepend(library)
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+
+    def make(name: str, text: str) -> None:
+        (folder / f"{name}.py").write_text(text)
+
+    return make
+
+
+def test_what_a_library_would_find_by_a_name_of_the_notebook_is_written_itself(
+    tmp_path: Path, library: Callable[[str, str], None]
+) -> None:
+    library("curry_lib", NAMED)
+    cells = [(1, "@curry\ndef add(x, y): return x + y"), (2, "inc = add(1); both = [add, inc]")]
+    for start in (0, 3):
+        kernel = Kernel(tmp_path / "ckpt", start)
+        kernel.cell("from curry_lib import curry")
+        facts = [kernel.step(*cell) for cell in cells]
+    assert [one["action"] for one in facts] == ["restored", "restored"], [one["reason"] for one in facts]
+    assert kernel.names["both"][0] is kernel.names["add"] and kernel.names["inc"](2) == 3
+
+
+def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(
+    tmp_path: Path, library: Callable[[str, str], None]
+) -> None:
+    library("looks_up_lib", FORMULA)
     cells = [(1, "factor = 3"), (2, "made = Formula('factor')")]
     for start in (0, 3):
         kernel = Kernel(tmp_path / "ckpt", start)

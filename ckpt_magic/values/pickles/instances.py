@@ -51,15 +51,29 @@ def can_share_attributes(kind: Any) -> bool:
 
 def has_attributes_alone(kind: Any) -> bool:
     """Whether an instance is nothing but what is in its `__dict__`, and pickle asks no code of its class for that."""
-    shape = ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__")
     return (
-        all(getattr(kind, name) == getattr(_Lone, name) for name in shape)
+        is_made_of_attributes(kind)
         and can_share_attributes(kind)
         and kind.__getattribute__ is object.__getattribute__
         and kind.__getstate__ is object.__getstate__
         and not any(hasattr(kind, name) for name in ("__getattr__", "__getnewargs__", "__getnewargs_ex__"))
         and type(kind) is type
     )
+
+
+def is_found_in_notebook(reduced: Sequence[Any]) -> bool:
+    """Whether a reduction names a variable of the notebook, which is not there yet when a checkpoint is read.
+
+    A function below `@curry` of toolz is `"__main__:add"`: that is whatever has that name then.
+    """
+    texts = [one for part in reduced[1] for one in (part if type(part) is tuple else (part,)) if type(one) is str]
+    return any(text.partition(":")[0] == "__main__" for text in texts)
+
+
+def is_made_of_attributes(kind: Any) -> bool:
+    """Whether an instance is nothing but what is in its `__dict__`, and would be read back so."""
+    shape = ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__")
+    return all(getattr(kind, name) == getattr(_Lone, name) for name in shape) and not hasattr(kind, "__setstate__")
 
 
 class _Lone:

@@ -61,7 +61,8 @@ def changing(step: Callable[[], object]) -> Change:
     settings = {part: value for part, value in change.state.items() if part != "generators"}
     operations = [operation.name for operation, _, _ in pickletools.genops(pickle.dumps(settings))]
     assert not {"GLOBAL", "STACK_GLOBAL"} & set(operations), "a state holds builtins only"
-    return Change(pickle.loads(pickle.dumps(change.state)), change.names, change.moved, change.refused, change.values)
+    state = pickle.loads(pickle.dumps(change.state))
+    return Change(state, change.names, change.moved, change.refused, change.holding, change.values)
 
 
 def run(step: Callable[[], object], undo: Callable[[], object]) -> Change:

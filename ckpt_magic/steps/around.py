@@ -79,6 +79,7 @@ class _Cell:
     places: places.Look
     prints: Mapping[str, str | None]
     ours: Mapping[str, Set[int]]
+    kept: Mapping[str, str | None]  # digests of what modules of the user's keep under names that it says
     draws: bool  # it may change open figures
 
 
@@ -162,12 +163,15 @@ class Around:
             names, reached, words = found
             use = use_of(names, words, reached, self._namespace)
         reads = names.reads | reached
-        words = functools.reduce(operator.or_, own, words)
+        said, words = words.read, functools.reduce(operator.or_, own, words)
         look = spots_of.look(words, reads, names.imports)
         prints = _prints(look)
         ours = {place: self._ours(look.values[place]) for place, print_ in prints.items() if print_ is None}
         draws = use.may_read(part_of(PLACE, _FIGURES)) or (_FIGURES in prints and self._leads_to(reads, "matplotlib"))
-        self._cell = _Cell(use, words, reads, names.imports, ambient.look(), look, prints, ours, draws)
+        plain = (place for place, print_ in prints.items() if print_ is None and owned.is_own(place))
+        places_said = [place for place in plain if re.split("[.:]", place)[-1] in said]
+        kept = {place: self._kept(look.values[place]) for place in places_said}
+        self._cell = _Cell(use, words, reads, names.imports, ambient.look(), look, prints, ours, kept, draws)
         return {place for place in look.values if place[0] == "@" or spots.owner_name(place) in look.owners}
 
     def cell_ends(self, spots_of: places.Places, code: Callable[[], str]) -> None:
@@ -190,6 +194,7 @@ class Around:
                 is_changed |= re.split("[.:]", place)[-1] in cell.words.touched
                 is_changed |= not self._ours(look.values[place]) <= cell.ours.get(place, frozenset())
                 is_changed |= place == _FIGURES and cell.draws
+                is_changed |= place in cell.kept and self._kept(look.values[place]) != cell.kept[place]
             if is_changed:
                 added.setdefault(part_of(PLACE, place), False)
         for part in (*parts, *added):
@@ -389,7 +394,10 @@ class Around:
             return ""
         value = spots.read(name)
         told = type(value) in _FUNCTIONS or _print(name, value) is not None
-        return "" if told else f" {looking.look(value, self._namespace).digest}"
+        return "" if told else f" {self._kept(value)}"
+
+    def _kept(self, value: Any) -> str | None:
+        return looking.look(value, self._namespace).digest
 
 
 _MOST: Final = 1000  # parts of a value, at so many levels

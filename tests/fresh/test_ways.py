@@ -1409,6 +1409,21 @@ def test_a_step_runs_that_is_given_a_result_wherever_the_function_is_that_keeps_
     assert projects.play(project, cells, "auto").names["y"] == "2"
 
 
+def test_a_step_runs_that_is_given_what_an_object_of_a_module_keeps_since_a_cell_called_it(project: Path) -> None:
+    module = "class Memo:\n    def __init__(self, f): self.f = f; self.kept = {}\n"
+    module += "    def __call__(self, *args):\n        if args not in self.kept: self.kept[args] = self.f(*args)\n"
+    module += (
+        "        return self.kept[args]\n@Memo\ndef text(name):\n    with open(name) as file: return file.read()\n"
+    )
+    write({"way_mod.py": module, "x.txt": "1"})
+    cells = cells_of("import way_mod\n# %%\na = len(way_mod.text('x.txt'))", "y = way_mod.text('x.txt')")
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    write({"x.txt": "2"})
+    assert LAST in projects.foresee(project, cells)
+    assert projects.play(project, cells, "auto").names["y"] == "2"
+
+
 def test_a_step_runs_that_uses_a_module_which_another_one_imports_by_a_name_it_makes(project: Path) -> None:
     write({"way_mod.py": "import importlib\ndef get(): return importlib.import_module('way_' + 'late').V\n"})
     write({"way_late.py": "V = 1\n"})

@@ -114,6 +114,16 @@ def test_a_library_that_is_not_here_is_passed_over(library: Any, monkeypatch: py
     assert numbers_of(library) == {}
 
 
+def test_a_library_that_is_loaded_again_is_looked_at_again(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes last then, by the name that the last one had: how many there are, and their names, tell nothing."""
+    counters.look()
+    monkeypatch.delitem(sys.modules, library.__name__)
+    again = types.ModuleType(library.__name__)
+    again.more_ids = itertools.count(3)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, library.__name__, again)
+    assert numbers_of(again) == {"more_ids": 3}
+
+
 def test_a_look_counts_nothing() -> None:
     thread, number = threading.Thread(), itertools.count()
     counters.look(), counters.look()

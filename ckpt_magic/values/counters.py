@@ -27,7 +27,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.values.code.counting import added_to, only_counts
-from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.owned import is_own, new_modules
 
 Place = tuple[str, ...]  # a module and the names that lead from it to the counter
 Numbers = dict[Place, int]
@@ -168,16 +168,9 @@ _of_kinds: dict[type, list[types.CodeType] | None] = {}
 
 
 def _find() -> None:
-    if len(sys.modules) == len(_walked) and next(reversed(sys.modules), None) == next(reversed(_walked), None):
-        return
-    for name, module in list(sys.modules.items()):
-        if _walked.get(name) is not module:
-            _walked.pop(name, None)
-            if type(module) is types.ModuleType and name.partition(".")[0] not in _OF_THE_KERNEL and not is_own(name):
-                _walk(name, vars(module))
-            _walked[name] = module
-    for name in _walked.keys() - sys.modules.keys():
-        del _walked[name]
+    for name, module in new_modules(_walked):
+        if type(module) is types.ModuleType and name.partition(".")[0] not in _OF_THE_KERNEL and not is_own(name):
+            _walk(name, vars(module))
 
 
 def _walk(module: str, space: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ import site
 import sys
 import sysconfig
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -42,28 +42,32 @@ _OF_THE_PROCESS: Final = (
 
 def known() -> Mapping[int, Path]:
     """What libraries own: where each object is found, by its `id`. An entry may be out of date: see `at`."""
-    if len(sys.modules) != len(_walked) or _last(sys.modules) is not _last(_walked):
-        for name, module in list(sys.modules.items()):
-            if _walked.get(name) is module:
-                continue
-            _walked.pop(name, None)
-            _own.pop(name, None)
-            top = name.partition(".")[0]
-            if is_own(name):
-                _own[name] = None
-            elif type(module) is types.ModuleType and top not in _SKIPPED and "._" not in f".{name}":
-                _walk(name, vars(module))
-            _walked[name] = module  # only now: an interrupt on the way shall cost nothing but time
-        for name in _walked.keys() - sys.modules.keys():
-            del _walked[name]
-            _own.pop(name, None)
+    for name, module in new_modules(_walked):
+        _own.pop(name, None)
+        if is_own(name):
+            _own[name] = None
+        elif type(module) is types.ModuleType and name.partition(".")[0] not in _SKIPPED and "._" not in f".{name}":
+            _walk(name, vars(module))
     return _paths
 
 
 def own_modules() -> list[str]:
     """Names of the modules that are there and of the user's own, in the order in which they came."""
     known()
-    return [*_own]
+    return [name for name in _own if name in sys.modules]
+
+
+def new_modules(walked: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The modules that came, or were loaded again, since `walked` was filled; it is brought up to date meanwhile."""
+    if len(sys.modules) == len(walked) and _last(sys.modules) is _last(walked):
+        return
+    for name, module in list(sys.modules.items()):
+        if walked.get(name) is not module:
+            walked.pop(name, None)
+            yield name, module
+            walked[name] = module  # only now: an interrupt on the way shall cost nothing but time
+    for name in walked.keys() - sys.modules.keys():
+        del walked[name]
 
 
 def disown(path: Path) -> None:

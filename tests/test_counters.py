@@ -114,6 +114,23 @@ def test_a_library_that_is_not_here_is_passed_over(library: Any, monkeypatch: py
     assert numbers_of(library) == {}
 
 
+def test_what_is_no_counter_in_another_version_stays_as_it_is(library: Any) -> None:
+    before = counters.look()
+    library.names()
+    changes = counters.changes(before, counters.look())
+    library.made, library.held, library.here.names = None, library.Thing, ["dense"]
+    del library.Pool, library.numbers
+    counters.put_back(changes)
+    assert (library.made, library.held, library.here.names) == (None, library.Thing, ["dense"])
+    assert not {"Pool", "numbers"} & vars(library).keys() and not hasattr(library.Thing, "all")
+
+
+def test_a_number_that_another_version_does_not_count_with_stays_as_it_is(library: Any) -> None:
+    counters.look()
+    counters.put_back({(library.__name__, "version"): (3, 4), (library.__name__, "new"): (0, 1)})
+    assert library.version == 3 and not hasattr(library, "new")
+
+
 def test_a_library_that_is_loaded_again_is_looked_at_again(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes last then, by the name that the last one had: how many there are, and their names, tell nothing."""
     counters.look()

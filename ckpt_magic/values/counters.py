@@ -44,16 +44,16 @@ def look() -> Numbers:
     _find()
     found = {place: number for place in _places if (number := _read(place)) is not None}
     for place in _of_threads:
-        for name, counts in _kept_for_thread(place).items():
+        for name, counts in list(_kept_for_thread(place).items()):
             if _is_count_by_names(counts):
                 found |= {(*place, name, key): number for key, number in counts.items() if type(key) is str}
     return found
 
 
-def _kept_for_thread(place: Place) -> dict[str, Any]:
+def _kept_for_thread(place: Place) -> Any:
     module = sys.modules.get(place[0])  # it may have been taken out, or loaded again
     local = vars(module).get(place[1]) if module is not None else None
-    return dict(_inside(local)) if type(local) is threading.local else {}
+    return _inside(local) if type(local) is threading.local else {}
 
 
 def changes(before: Numbers, after: Numbers) -> dict[Place, tuple[int, int]]:
@@ -64,11 +64,16 @@ def changes(before: Numbers, after: Numbers) -> dict[Place, tuple[int, int]]:
 
 
 def put_back(changes: Mapping[Place, tuple[int, int]]) -> None:
-    """Go on from where a step left off; of a library that is not imported here there is nothing to go on with."""
+    """Go on from where a step left off; of a library that is not imported here there is nothing to go on with.
+
+    Another version of it may count in another way: what is no counter here stays as it is.
+    """
     for place, (before, after) in changes.items():
         if _is_here(place[0]):
-            with suppress(Exception):  # another version of the library, which counts in another way
-                _write(place, before, after)
+            if place[:2] in _of_threads:
+                _write_for_thread(place, before, after)
+            elif place in _places and (now := _read(place)) is not None:
+                _write(place, now, before, after)
 
 
 def by_object() -> list[tuple[str, str]]:
@@ -77,26 +82,32 @@ def by_object() -> list[tuple[str, str]]:
     return [(f"{module}:{kind}", name) for module, kind, name in _by_object]
 
 
-def _write(place: Place, before: int, after: int) -> None:
-    *above, name = place
-    if place[:2] in _of_threads:
-        local, kept = _inside(_at(place[:2])), place[2]
-        holder = local.setdefault(kept, collections.defaultdict(int))
-    else:
-        holder = _inside(_at(tuple(above)))
-    count = _count_of(holder.get(name))
+def _write(place: Place, now: int, before: int, after: int) -> None:
+    holder, name = _at(place[:-1]), place[-1]
+    space = _inside(holder)
+    count = _count_of(space[name])
     if count is not None:
-        now = _number(count)
-        if now is not None and now < after <= now + _MOST:
+        if now < after <= now + _MOST:
             next(itertools.islice(count, after - now - 1, None))
-    elif not after and place[:2] in _of_threads:  # it began anew
-        holder.pop(name, None)
+    elif type(space) is types.MappingProxyType:
+        setattr(holder, name, _following(now, before, after))
     else:
-        number = after if after < before else max(holder.get(name, 0), after)
-        if type(holder) is types.MappingProxyType:
-            setattr(_at(tuple(above)), name, number)
-        else:
-            holder[name] = number
+        space[name] = _following(now, before, after)
+
+
+def _write_for_thread(place: Place, before: int, after: int) -> None:
+    *_, kept, key = place
+    counts = _kept_for_thread(place).setdefault(kept, collections.defaultdict(int))
+    if not _is_count_by_names(counts):
+        return
+    if after:
+        counts[key] = _following(counts.get(key, 0), before, after)
+    else:  # it began anew
+        counts.pop(key, None)
+
+
+def _following(now: int, before: int, after: int) -> int:
+    return after if after < before else max(now, after)
 
 
 def _is_here(module: str) -> bool:

@@ -37,6 +37,7 @@ from ckpt_magic.steps.results import Counts, Results
 from ckpt_magic.values import ambient, bindings, canonical, fingerprint, looking, outlines, owners, reducing
 from ckpt_magic.values.code import effects, essence, modulecode, reaching, syntax, varying, vocabulary
 from ckpt_magic.values.code.essence import Definition, Texts
+from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles import references
 from ckpt_magic.values.pickles.makers import Makers
@@ -909,13 +910,8 @@ def _is_annotated_otherwise(one: Any, definition: Definition) -> bool:
 
 
 def _constants(codes: Iterable[types.CodeType]) -> Iterator[str]:
-    todo = list(codes)
-    while todo:
-        for const in todo.pop().co_consts:
-            if type(const) is types.CodeType:
-                todo.append(const)
-            elif type(const) is str:
-                yield const
+    for code in with_nested(codes):
+        yield from (const for const in code.co_consts if type(const) is str)
 
 
 def _short_of_text(functions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.code.reaching import LOADING, LOADING_TWO, SETTING_OPS, STORING_OPS, chains, looked_up, named
 from ckpt_magic.values.code.vocabulary import DERIVING
 from ckpt_magic.values.memory import identity
@@ -385,7 +386,7 @@ class _Code:
 
 @functools.cache
 def _code(code: types.CodeType) -> _Code:
-    inside = list(_with_nested(code))
+    inside = list(with_nested([code]))
     attributes = frozenset().union(*(one.co_names for one in inside))
     stores = frozenset(chain for one in inside for chain, is_stored in chains(one) if is_stored)
     by_name = not attributes.isdisjoint(("setattr", "delattr"))
@@ -404,13 +405,6 @@ def _code(code: types.CodeType) -> _Code:
     return _Code(
         reads, sets, attributes, stores, imports, changes, by_name, setters, registering, texts, is_by_text, asked
     )
-
-
-def _with_nested(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            yield from _with_nested(const)
 
 
 def _registering(function: Any) -> Iterator[types.FunctionType]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dis
 import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, Literal
+
+from ckpt_magic.values.code.nested import with_nested
 
 
 def added_to(codes: Iterable[types.CodeType], names: frozenset[str]) -> set[str]:
@@ -15,7 +17,7 @@ def added_to(codes: Iterable[types.CodeType], names: frozenset[str]) -> set[str]
     The bytes are searched for, since it is asked of most functions of all libraries, and nearly none counts anything.
     """
     found = set[str]()
-    for code in _with_inner(codes):
+    for code in with_nested(codes):
         if (here := names.intersection(code.co_names)) and _ADDING.search(code.co_code):
             found |= here
     return found
@@ -24,7 +26,7 @@ def added_to(codes: Iterable[types.CodeType], names: frozenset[str]) -> set[str]
 def only_counts(codes: Iterable[types.CodeType], name: str, kind: Literal["GLOBAL", "ATTR"]) -> bool:
     """Whether code adds 1 to a variable or attribute of this name, and does nothing else that changes it."""
     storing = {dis.opmap[f"STORE_{kind}"], dis.opmap[f"DELETE_{kind}"]}
-    some = [one for one in _with_inner(codes) if name in one.co_names and not storing.isdisjoint(one.co_code[::2])]
+    some = [one for one in with_nested(codes) if name in one.co_names and not storing.isdisjoint(one.co_code[::2])]
     counts = False
     for code in some:
         last: list[dis.Instruction] = []
@@ -36,13 +38,6 @@ def only_counts(codes: Iterable[types.CodeType], name: str, kind: Literal["GLOBA
             if one.opname not in ("SWAP", "COPY", "EXTENDED_ARG"):
                 last = [*last[-2:], one]
     return counts
-
-
-def _with_inner(codes: Iterable[types.CodeType]) -> Iterator[types.CodeType]:
-    todo = list(codes)
-    for code in todo:  # it grows
-        yield code
-        todo += [const for const in code.co_consts if type(const) is types.CodeType]
 
 
 def _adds_one(last: list[dis.Instruction], name: str) -> bool:

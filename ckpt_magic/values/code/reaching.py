@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.values.code import source, vocabulary
+from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
 
 _DEEPEST: Final = 5  # objects between what a library holds and what of it is the notebook's
@@ -183,24 +184,21 @@ def words_of(codes: Iterable[types.CodeType]) -> vocabulary.Words:
     """Find the identifiers in functions, those nested in them included."""
     read: set[str] = set()
     keys: set[str] | None = set()
-    todo = list(codes)
-    stored = frozenset(name for code in todo for name in named(code, SETTING_OPS))
-    met = []
-    while todo:
-        code = todo.pop()
-        met.append(code)
+    codes = list(codes)
+    stored = frozenset(name for code in codes for name in named(code, SETTING_OPS))
+    calls = set[tuple[str, ...]]()
+    for code in with_nested(codes):
+        calls |= {chain for chain, _ in chains(code)}
         read.update(code.co_names)
         if not vocabulary.ENVIRON.isdisjoint(code.co_names):  # which texts are keys cannot be seen: those that look so
             found = {const for const in code.co_consts if type(const) is str and const.isupper()}
             keys = None if keys is None or not found else keys | found
         for const in code.co_consts:
-            if type(const) is types.CodeType:
-                todo.append(const)
             for text in const if type(const) is tuple else (const,):  # a tuple: names of arguments
                 if type(text) is str:
                     read.update(vocabulary.identifiers(text))
-    calls = frozenset(chain for code in met for chain, _ in chains(code))
-    return vocabulary.Words(frozenset(read), stored, frozenset(read), None if keys is None else frozenset(keys), calls)
+    all_keys = None if keys is None else frozenset(keys)
+    return vocabulary.Words(frozenset(read), stored, frozenset(read), all_keys, frozenset(calls))
 
 
 def takes_addresses(code: ast.Module | types.CodeType) -> bool:
@@ -212,11 +210,8 @@ def takes_addresses(code: ast.Module | types.CodeType) -> bool:
 def mentioned(code: types.CodeType) -> set[str]:
     """Names that a code object, and those nested in it, may use: globals, and words in its texts."""
     found = set(named(code))
-    todo = [code]
-    while todo:
-        code = todo.pop()
-        found |= vocabulary.words_in(code.co_consts)
-        todo += [const for const in code.co_consts if type(const) is types.CodeType]
+    for one in with_nested([code]):
+        found |= vocabulary.words_in(one.co_consts)
     return found
 
 

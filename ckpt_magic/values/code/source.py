@@ -24,6 +24,7 @@ from ckpt_magic.values.code.finding import (
     bound_by,
     found_in,
 )
+from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.code.vocabulary import words_in
 
 _NO_CODE: Final = frozenset(
@@ -115,18 +116,15 @@ def reaches_all(names: Iterable[str]) -> bool:
 
 def leads_to_all(code: types.CodeType) -> bool:
     """Whether a code object, or one nested in it, names an attribute by which any variable is reached."""
-    inner = (const for const in code.co_consts if type(const) is types.CodeType)
-    return not REACHES_ALL_ATTRIBUTES.isdisjoint(code.co_names) or any(map(leads_to_all, inner))
+    return not all(REACHES_ALL_ATTRIBUTES.isdisjoint(one.co_names) for one in with_nested([code]))
 
 
 def queried(code: types.CodeType) -> Iterator[str]:
     """Variables that texts in a code object speak of to those who evaluate texts: `frame.query("a > @limit")`."""
-    if not (EVALUATORS | {"query"}).isdisjoint(code.co_names):
-        for text in code.co_consts:
-            yield from QUERIED.findall(text) if type(text) is str else ()
-    for const in code.co_consts:
-        if type(const) is types.CodeType:
-            yield from queried(const)
+    for one in with_nested([code]):
+        if not (EVALUATORS | {"query"}).isdisjoint(one.co_names):
+            for text in one.co_consts:
+                yield from QUERIED.findall(text) if type(text) is str else ()
 
 
 def makes_functions(tree: ast.Module) -> bool:

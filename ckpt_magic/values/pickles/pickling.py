@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final, Literal
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import collector, generators
+from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import Path, at
 from ckpt_magic.values.pickles.arrays import View
@@ -329,11 +330,8 @@ def _globals(known: Definitions) -> Reduced:
 
 
 def _names_read(function: types.FunctionType) -> Iterator[str]:
-    todo = [function.__code__]
-    while todo:
-        code = todo.pop()
+    for code in with_nested([function.__code__]):
         yield from code.co_names
-        todo += [const for const in code.co_consts if type(const) is types.CodeType]
 
 
 def _is_small(value: Any, namespace: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.slots import slot_names
@@ -193,11 +194,9 @@ def refuse_builtins(function: Any) -> None:
     own, usual = function.__builtins__, vars(builtins)
     if own is usual:
         return
-    todo = [function.__code__]
-    for code in todo:
+    for code in with_nested([function.__code__]):
         if any(own.get(name) is not usual.get(name) for name in code.co_names if name not in function.__globals__):
             raise NotPicklableError("a function that has builtins of its own")
-        todo += [const for const in code.co_consts if type(const) is types.CodeType]
 
 
 def module_of(globals_: dict[str, Any]) -> types.ModuleType | None:

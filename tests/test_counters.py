@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import itertools
+import multiprocessing.process
 import sys
 import threading
 import types
@@ -77,6 +79,12 @@ def test_counters_are_told_from_other_numbers(library: Any) -> None:
     library.name("dense")
     expected = {"ids": 0, "next_id": 5, "made": 0, "Pool.numbers": 0, "numbers.last": 0, "held.all": 0, "Thing.made": 0}
     assert numbers_of(library) == {**expected, "IDS.count": 1, "here.names.dense": 1}
+
+
+def test_what_python_itself_numbers_is_found() -> None:
+    places = counters.look().keys()
+    for kind in (threading.Thread, concurrent.futures.ThreadPoolExecutor, multiprocessing.process.BaseProcess):
+        assert any(place[0] == kind.__module__ for place in places)
 
 
 def test_what_comes_next_is_what_came_next(library: Any) -> None:

@@ -187,7 +187,7 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
                     refused.append(f"{text} (a {type(value).__name__})")
     if counted := counters.changes(before.counters, after.counters):
         state["counters"] = counted
-    if after.warned:
+    if after.warned:  # all of it: a restore changes filters on its way, after which notes of before are out of date
         state["warned"] = after.warned
     moved = not generators.equal(before.generators, after.generators)
     return Change(state, tuple(changed), moved, tuple(refused), values=values)

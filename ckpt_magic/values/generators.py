@@ -36,7 +36,7 @@ def moved(before: States, after: States) -> set[str]:
     """Name the generators that were seeded or drawn from between two looks."""
     found = set()
     for name, state in after.items():
-        if name not in before:
+        if name not in before:  # one that came with an import, and is not seeded yet or was seeded by that
             if state != [] and (name != "numpy.random" or not _fresh_from_import(state)):
                 found.add(name)
         elif not _same(before[name], state):

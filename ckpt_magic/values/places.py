@@ -750,7 +750,7 @@ class _Module:
 
 
 _DEFAULTS: Final = ("__defaults__", "__kwdefaults__")
-_OF_FUNCTIONS: Final = frozenset({"__defaults__", "__kwdefaults__", "__code__"})
+_OF_FUNCTIONS: Final = frozenset({*_DEFAULTS, "__code__"})
 _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")
 _WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)
 _WITHOUT_DATA: Final = ATOMS | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType}

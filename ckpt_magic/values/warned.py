@@ -42,8 +42,9 @@ def put_back(shown: Mapping[str, Sequence[tuple[str, str, str, int]]]) -> None:
             notes.clear()
             notes["version"] = now
         for text, home, category, line in shown[name]:
-            kind = vars(sys.modules.get(home, types)).get(category)
-            if kind is not None:
+            owner = sys.modules.get(home)
+            kind = vars(owner).get(category) if isinstance(owner, types.ModuleType) else None
+            if isinstance(kind, type):
                 notes[text, kind, line] = True
 
 

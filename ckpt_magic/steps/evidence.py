@@ -281,8 +281,7 @@ class Evidence:
         if always:
             unclear.append("--always")
         environ = {name: self._concealed(running.environ[name]) for name in by_c}
-        environ |= {name: self._concealed(os.environ.get(name)) for name in sorted(keys)} | self._environ(trail)
-        environ |= {_ALL: self._concealed(_variables_set())} if asked.all_of_environ else {}
+        environ |= self._variables(sorted(keys)) | self._environ(trail)
         return {
             "code": essence_of(code),
             "functions": _short_of_text(look.functions),
@@ -329,11 +328,9 @@ class Evidence:
         keeping = behind.intersection(kept)
         of_kept = {name: file for name, file in self.modules.behind(keeping).items() if name in keeping}
         found = self._asked_at_import({**of_cells, **of_kept}, called, hidden)
-        environ = {name: self._concealed(os.environ.get(name)) for name in sorted(found.keys)}
-        environ |= {_ALL: self._concealed(_variables_set())} if found.all_of_environ else {}
         asked = {
             "files": [*found.files, *read.files.values()],
-            "environ": environ | dict(read.environ),
+            "environ": self._variables(sorted(found.keys)) | dict(read.environ),
             "unclear": found.unclear,
             "told": list(told),
             "rests": record.changers(read),
@@ -395,9 +392,7 @@ class Evidence:
             "modules": {name: self.modules.loaded(name) for name in behind}
             | {name: fact.token for name, fact in facts["module"].items()},
             "above": {name: self.modules.loaded(name) for name in evidence.get("above", {})},
-            "environ": {
-                name: self._concealed(_variables_set() if name == _ALL else os.environ.get(name)) for name in asked
-            },
+            "environ": self._variables(asked),
             "python": platform.python_version(),
             "packages": {name: fact.shown for name, fact in facts["package"].items()} | self._packages(loaded),
         }
@@ -746,13 +741,11 @@ class Evidence:
         known = {row["path"] for row in seen.files}
         more = [path for path in dict.fromkeys(paths) if self.files.name(path) not in known]
         rows = [*seen.files, *self.files.rows(self.files.counting(more, hidden=hidden), hidden=hidden)]
-        counting = {name for name in seen.keys if not (seen.all_of_environ and name.startswith(_VOLATILE))}
-        return Asked(
-            list({row["path"]: row for row in rows}.values()),
-            keys | counting,
-            seen.all_of_environ,
-            [*seen.unclear, *unclear],
-        )
+        if seen.all_of_environ:
+            keys |= {_ALL, *(name for name in seen.keys if not name.startswith(_VOLATILE))}
+        else:
+            keys |= seen.keys
+        return Asked(list({row["path"]: row for row in rows}.values()), keys, unclear=[*seen.unclear, *unclear])
 
     def _modules_now(
         self, meta: Mapping[str, Any], metas: Callable[[], Iterable[Mapping[str, Any]]]
@@ -794,6 +787,9 @@ class Evidence:
         asked = {name: value for name, value in sorted(trail.environ.items()) if not name.startswith(_VOLATILE)}
         found = {name: self._concealed(value) for name, value in asked.items()}
         return {**found, _ALL: self._concealed(_variables_set(trail.environ_set))}
+
+    def _variables(self, names: Iterable[str]) -> dict[str, str | None]:
+        return {name: self._concealed(_variables_set() if name == _ALL else os.environ.get(name)) for name in names}
 
     def _concealed(self, value: str | None) -> str | None:
         key = self._keyring().signing

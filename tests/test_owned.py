@@ -153,6 +153,13 @@ def test_what_a_cache_holds_is_none_of_the_content(library: Any) -> None:
     assert looking.library_digest(path, {}) != before
 
 
+def test_a_switch_by_which_a_library_caches_is_a_setting(library: Any) -> None:
+    library.thing.use_cache = True
+    before = looking.library_digest(("a_library", "thing"), {})
+    library.thing.use_cache = False
+    assert looking.library_digest(("a_library", "thing"), {}) != before
+
+
 def test_a_colormap_is_the_same_before_it_is_used_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
     colors = importlib.import_module("matplotlib.colors")
     colormaps = importlib.import_module("matplotlib.cm")

@@ -63,8 +63,13 @@ def with_no_caches(usual: Callable[[Any], Any] | None, obj: Any) -> Any:
     reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if reduced is NotImplemented else reduced
     if not isinstance(reduced, tuple) or len(reduced) < 3 or type(reduced[2]) is not dict:
         return reduced
-    kept = {name: value for name, value in reduced[2].items() if name not in _OF_COLORMAPS and "cache" not in str(name)}
+    kept = {name: value for name, value in reduced[2].items() if not _is_cache(name, value)}
     return (*reduced[:2], kept, *reduced[3:])
+
+
+def _is_cache(name: Any, value: Any) -> bool:
+    """Whether an attribute is one; a switch, as `use_cache` is, is a setting."""
+    return name in _OF_COLORMAPS or ("cache" in str(name) and type(value) is not bool)
 
 
 _OF_COLORMAPS: Final = ("_lut", "_isinit")

@@ -380,7 +380,7 @@ _GETTERS: Final[Mapping[str, Set[str]]] = {
     "logging": {"level", "getEffectiveLevel", "isEnabledFor", "hasHandlers"},
 }
 """What is asked for the value of a setting, or of one of those of a library, if not its name."""
-_NOBODYS: Final = frozenset({"", "builtins", "__main__", "__mp_main__", references.__name__.partition(".")[0]})
+_NOBODYS: Final = owned.MAIN | {"", "builtins", "ckpt_magic"}
 _CALM: Final = frozenset(
     {"numpy", "pandas", "scipy", "pyarrow", "polars", "matplotlib", "sklearn", "dateutil", "pytz", "IPython"}
 )

@@ -27,14 +27,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.values.code.counting import added_to, only_counts
-from ckpt_magic.values.owned import is_own, new_modules
+from ckpt_magic.values.owned import HOSTS, MAIN, is_own, new_modules
 
 Place = tuple[str, ...]  # a module and the names that lead from it to the counter
 Numbers = dict[Place, int]
 
-_OF_THE_KERNEL: Final = frozenset(
-    {"__main__", "__mp_main__", "ckpt_magic", "IPython", "asyncio", "comm", "ipykernel", "tornado", "traitlets", "zmq"}
-)
+_OF_THE_KERNEL: Final = MAIN | HOSTS | {"asyncio", "ckpt_magic", "traitlets"}
 """Packages that count what the kernel itself does."""
 _MOST: Final = 1_000_000  # numbers that are gone through one by one
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import HOSTS
 from ckpt_magic.values.pickles import references
 from ckpt_magic.values.pickles.placeholder import Placeholder
 from ckpt_magic.values.pickles.references import ATOMS
 
-_HOSTS = frozenset({"IPython", "asyncio", "comm", "ipykernel", "tornado", "zmq"})
+_HOSTS = HOSTS | {"asyncio"}
 _FAR = 100_000  # objects; what lies beyond is found by other ways or not at all
 
 

@@ -24,10 +24,15 @@ from ckpt_magic.values.memory import identity
 
 Path = tuple[str, ...]  # a module and the attributes that lead from it to the object
 
-_NOT_OWN: Final = frozenset({"__main__", "__mp_main__", "ckpt_magic"})
+MAIN: Final = frozenset({"__main__", "__mp_main__"})
+"""Names of the module that the notebook, or the script, is."""
+HOSTS: Final = frozenset({"IPython", "comm", "ipykernel", "tornado", "zmq"})
+"""Packages that run a notebook."""
+
+_NOT_OWN: Final = MAIN | {"ckpt_magic"}
 _CONTAINERS: Final = (list, dict, set, bytearray, collections.deque, collections.UserDict, collections.UserList)
 _DEEPEST: Final = 3  # attributes: `logging.Logger.manager.loggerDict`
-_SKIPPED: Final = frozenset({"__main__", "__mp_main__", "ckpt_magic", "IPython", "comm", "ipykernel", "tornado", "zmq"})
+_SKIPPED: Final = _NOT_OWN | HOSTS
 
 # What they hold belongs to the process and is no step's; what of it steps may change is ambient state.
 _OF_THE_PROCESS: Final = (

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import HOSTS
 from ckpt_magic.values.pickles.handles import files_of_database
 from ckpt_magic.values.pickles.references import ATOMS, by_reference
 
@@ -367,9 +368,7 @@ _AROUND_FUNCTIONS: Final = frozenset(
     {staticmethod, classmethod, property, types.MethodType, functools.partial, functools.partialmethod}
     | {functools.cached_property, functools.singledispatchmethod, functools._lru_cache_wrapper}
 )
-_HOSTS: Final = frozenset(
-    {"IPython", "asyncio", "comm", "ipykernel", "tornado", "traitlets", "zmq", "_pytest", "ckpt_magic"}
-)
+_HOSTS: Final = HOSTS | {"asyncio", "traitlets", "_pytest", "ckpt_magic"}
 _FILLING: Final = ("__setitem__", "__delitem__", "__getitem__", "__iter__", "items", "keys", "pop", "update", "clear")
 CONTAINERS: Final = frozenset(
     {

@@ -30,7 +30,7 @@ from ckpt_magic.values.code.reaching import SETTING_OPS, named, ours, reach, wor
 from ckpt_magic.values.code.source import leads_to_all, reaches_all
 from ckpt_magic.values.code.vocabulary import Words
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owned import Path, disown, is_of_the_process, is_own, known
+from ckpt_magic.values.owned import MAIN, Path, disown, is_of_the_process, is_own, known
 from ckpt_magic.values.owners import (
     ABSENT,
     CONTAINERS,
@@ -602,7 +602,7 @@ class Places:
             else:
                 continue
             module = name.partition(":")[0]
-            if name in found or module not in sys.modules or is_own(module) or is_host(module) or module in _MAIN:
+            if name in found or module not in sys.modules or is_own(module) or is_host(module) or module in MAIN:
                 continue
             found[name] = owner
             attributes = vars(owner)
@@ -755,7 +755,6 @@ _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")
 _WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)
 _WITHOUT_DATA: Final = ATOMS | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType}
 _BUILTIN: Final = ATOMS | {list, dict, tuple, set, frozenset}
-_MAIN: Final = frozenset({"__main__", "__mp_main__"})
 _OWNERS: Final = 300
 _STREAMS: Final = frozenset({"sys:stdin", "sys:stdout", "sys:stderr"})
 _CHANGED_BY_CALLS: Final = {

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import options
-from ckpt_magic.values.owned import is_found, is_own
+from ckpt_magic.values.owned import MAIN, is_found, is_own
 from ckpt_magic.values.owners import ABSENT, module_name, module_of
 
 
@@ -159,7 +159,7 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
 
 def _is_put_by_hand(name: str, module: Any) -> bool:
     """Whether a module was put among the others without an import of this name: no kernel finds it again."""
-    if type(module) is not types.ModuleType or module_of(module) in ("__main__", "__mp_main__"):
+    if type(module) is not types.ModuleType or module_of(module) in MAIN:
         return False
     is_made = getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
     return is_made or module_of(module) != name or (is_own(name) and not is_found(name.partition(".")[0]))

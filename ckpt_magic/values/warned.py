@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ckpt_magic.values.owned import MAIN
+
 Shown = dict[str, list[tuple[str, str, str, int]]]
 """By module the text, the module and name of the category, and the line."""
 
@@ -49,7 +51,7 @@ def put_back(shown: Mapping[str, Sequence[tuple[str, str, str, int]]]) -> None:
 
 
 def _is_plain(name: str, module: Any) -> bool:
-    return type(module) is types.ModuleType and name not in ("__main__", "__mp_main__")
+    return type(module) is types.ModuleType and name not in MAIN
 
 
 def _readable(notes: Mapping[Any, Any]) -> list[tuple[str, str, str, int]]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.owned import MAIN, is_own
 from ckpt_magic.values.slots import slot_names
 
 ATOMS: Final = frozenset({int, float, complex, str, bytes, bool, range, type(None), type(...), type(NotImplemented)})
@@ -134,7 +134,7 @@ def owner_of_module(module: types.ModuleType, name: str) -> types.ModuleType | N
 
 def _imported() -> Iterator[tuple[str, types.ModuleType]]:
     for name, module in list(sys.modules.items()):
-        if name not in ("__main__", "__mp_main__") and issubclass(type(module), types.ModuleType):
+        if name not in MAIN and issubclass(type(module), types.ModuleType):
             yield name, module
 
 

@@ -82,9 +82,8 @@ def test_counters_are_told_from_other_numbers(library: Any) -> None:
 
 
 def test_what_python_itself_numbers_is_found() -> None:
-    places = counters.look().keys()
-    for kind in (threading.Thread, concurrent.futures.ThreadPoolExecutor, multiprocessing.process.BaseProcess):
-        assert any(place[0] == kind.__module__ for place in places)
+    kinds = (threading.Thread, concurrent.futures.ThreadPoolExecutor, multiprocessing.process.BaseProcess)
+    assert {kind.__module__ for kind in kinds} <= {module for module, *_ in counters.look()}
 
 
 def test_what_comes_next_is_what_came_next(library: Any) -> None:

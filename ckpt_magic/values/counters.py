@@ -183,10 +183,11 @@ def _find() -> None:
 
 
 def _walk(module: str, space: dict[str, Any]) -> None:
-    kinds = set(map(type, space.values()))
-    numbers: list[Place] = []
+    if _USUAL.issuperset(map(type, space.values())):  # as most modules are
+        return
+    numbers: list[Place] = []  # of these only code tells whether they count
     held_by_objects: list[tuple[str, str, list[types.CodeType]]] = []
-    for name, value in list(space.items()) if not kinds <= _USUAL else ():
+    for name, value in list(space.items()):
         kind = type(value)
         if kind in _COUNTS and _count_of(value) is not None:
             _places[module, name] = None
@@ -195,14 +196,8 @@ def _walk(module: str, space: dict[str, Any]) -> None:
         elif kind is threading.local:
             _of_threads[module, name] = None
         elif kind is type:
-            if value.__module__ == module and not _HELD_BY_CLASSES.isdisjoint(map(type, vars(value).values())):
-                for key, held in vars(value).items():
-                    if type(held) is int:
-                        numbers.append((module, name, key))
-                    elif _count_of(held) is not None:
-                        _places[module, name, key] = None
-                    elif type(held) is collections.defaultdict and _makes_counts(held.default_factory):
-                        _by_object[module, name, key] = None
+            if value.__module__ == module:
+                numbers += _in_class(module, name, value)
         elif kind not in _USUAL and (methods := _methods(kind)) is not None:
             held_by_objects += [(name, key, methods) for key in _numbers_in(value)]
     numbers = [place for place in numbers if not place[-1].isupper() and not place[-1].startswith("__")]
@@ -216,7 +211,19 @@ def _walk(module: str, space: dict[str, Any]) -> None:
             _places[module, name, key] = None
 
 
-def _makes_counts(factory: Any) -> bool:
+def _in_class(module: str, name: str, cls: type) -> list[Place]:
+    """Note the counters in a class; what else are numbers there."""
+    held = list(vars(cls).items())
+    if _HELD_BY_CLASSES.isdisjoint(type(value) for _, value in held):
+        return []
+    _places.update(dict.fromkeys((module, name, key) for key, value in held if _count_of(value) is not None))
+    by_object = [key for key, value in held if type(value) is collections.defaultdict and _makes_counts(value)]
+    _by_object.update(dict.fromkeys((module, name, key) for key in by_object))
+    return [(module, name, key) for key, value in held if type(value) is int]
+
+
+def _makes_counts(counts: collections.defaultdict[Any, Any]) -> bool:
+    factory = counts.default_factory
     return factory is itertools.count or (type(factory) is functools.partial and factory.func is itertools.count)
 
 

@@ -6,6 +6,7 @@ import colorsys
 import copy
 import functools
 import gc
+import importlib
 import io
 import itertools
 import operator
@@ -747,6 +748,28 @@ def test_what_a_library_would_find_by_a_name_of_the_notebook_is_written_itself(
         facts = [kernel.step(*cell) for cell in cells]
     assert [one["action"] for one in facts] == ["restored", "restored"], [one["reason"] for one in facts]
     assert kernel.names["both"][0] is kernel.names["add"] and kernel.names["inc"](2) == 3
+
+
+@pytest.mark.parametrize(
+    ("reduced", "message"),
+    [
+        ("(Made, ('__main__:x',))", None),
+        ("None", "__reduce__ must return a string or tuple"),
+        ("(Made, None)", "must be a tuple"),
+    ],
+)
+def test_what_is_made_with_arguments_is_written_as_its_class_says(
+    library: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, reduced: str, message: str | None
+) -> None:
+    methods = "def __new__(cls, a): return object.__new__(cls)\n  def __get__(self, obj, cls): return self"
+    library("made_lib", f"class Made:\n  {methods}\n  def __reduce__(self): return {reduced}\n")
+    monkeypatch.delitem(sys.modules, "made_lib", raising=False)
+    made = importlib.import_module("made_lib").Made
+    value = made(1)
+    if message is None:
+        assert type(again(value)) is made
+    else:
+        assert message in refusal(value)
 
 
 def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(

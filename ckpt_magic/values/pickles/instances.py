@@ -61,13 +61,16 @@ def has_attributes_alone(kind: Any) -> bool:
     )
 
 
-def is_found_in_notebook(reduced: Sequence[Any]) -> bool:
+def is_found_in_notebook(reduced: Any) -> bool:
     """Whether a reduction names a variable of the notebook, which is not there yet when a checkpoint is read.
 
     A function below `@curry` of toolz is `"__main__:add"`: that is whatever has that name then.
     """
-    texts = [one for part in reduced[1] for one in (part if type(part) is tuple else (part,)) if type(one) is str]
-    return any(text.partition(":")[0] == "__main__" for text in texts)
+    match reduced:
+        case (_, tuple() as args, *_):
+            texts = [one for part in args for one in (part if type(part) is tuple else (part,)) if type(one) is str]
+            return any(text.partition(":")[0] == "__main__" for text in texts)
+    return False  # pickle says what is wrong with it
 
 
 def is_made_of_attributes(kind: Any) -> bool:

@@ -373,8 +373,10 @@ class ValuePickler(pickle.Pickler):
                 raise NotPicklableError(f"{type(obj).__qualname__}.__reduce__ gives a name, {reduced!r}, not a value")
             self.definitions.note(obj.__module__)
             return NotImplemented  # a function of a compiled library
-        if instances.is_found_in_notebook(reduced) and instances.is_made_of_attributes(type(obj)):
-            return copyreg.__newobj__, (type(obj),), vars(obj)  # type: ignore[attr-defined]  # no stubs
+        kind: Any = type(obj)
+        is_made_plainly = instances.is_made_of_attributes(kind) and kind.__new__ is object.__new__
+        if is_made_plainly and instances.is_found_in_notebook(reduced):
+            return copyreg.__newobj__, (kind,), vars(obj)  # type: ignore[attr-defined]  # no stubs
         return reduced
 
     def _with_attributes(self, obj: Any) -> Any:

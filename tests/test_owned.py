@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib
 import pytest
 
-from ckpt_magic.values import delta, looking, owned
+from ckpt_magic.values import delta, looking, owned, owners
 from ckpt_magic.values.fingerprint import LookInside
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
@@ -227,3 +227,9 @@ def test_methods_of_what_belongs_to_the_process_are_met_by_name() -> None:
     assert len(seen.met) < 20
     assert seen.digest != looking.look([matplotlib.rcParams.copy, matplotlib.rcParams.copy], {}).digest
     assert len(looking.look([matplotlib.RcParams(matplotlib.rcParams).copy], {}).met) > len(seen.met)
+
+
+def test_no_object_of_a_module_is_asked_for_what_it_holds(library: Any) -> None:
+    made = "class Asked:\n  @property\n  def __dict__(self): raise RuntimeError\nasked = Asked()\ndef work(): pass"
+    exec(made, vars(library))
+    assert library.work.__code__ in owners.codes(library)

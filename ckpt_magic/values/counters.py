@@ -27,7 +27,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.values.code.counting import added_to, only_counts
-from ckpt_magic.values.owned import HOSTS, MAIN, is_own, new_modules
+from ckpt_magic.values.owned import HOSTS, MAIN, dict_of, is_own, new_modules
 
 Place = tuple[str, ...]  # a module and the names that lead from it to the counter
 Numbers = dict[Place, int]
@@ -244,7 +244,7 @@ def _methods(kind: Any) -> list[types.CodeType] | None:
     """What instances of a class do after they were made; None if that is more than to count."""
     if kind not in _of_kinds:
         found = None
-        if kind.__flags__ & _HEAP and kind.__bases__ == (object,) and "__dict__" in vars(kind):
+        if kind.__flags__ & _HEAP and kind.__bases__ == (object,) and dict_of(kind) is not None:
             functions = {name: one.__code__ for name, one in vars(kind).items() if type(one) is types.FunctionType}
             if "__init__" in functions and len(functions) <= _FEW:
                 found = [code for name, code in functions.items() if name != "__init__"]

@@ -147,6 +147,12 @@ def is_of_the_process(path: Path) -> bool:
     return path[-1] == "__dict__" or any(at(one) is obj for one in _OF_THE_PROCESS for obj in around)
 
 
+def dict_of(kind: Any) -> Any:
+    """What gives the `__dict__` of the instances of a class; None if they have none, or code of the class makes it."""
+    found = next((vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls)), None)
+    return found if type(found) is types.GetSetDescriptorType else None
+
+
 def text(path: Path) -> str:
     """A path as people write it."""
     return ".".join(path)
@@ -197,8 +203,7 @@ def _kind_of(kind: Any) -> str:
     if hasattr(kind, "__get__") or asks:
         return ""
     has_plain_form = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
-    attributes = next((vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls)), None)
-    if not isinstance(attributes, types.GetSetDescriptorType):
+    if dict_of(kind) is None:
         in_slots = kind.__base__ is object and any(map(inspect.ismemberdescriptor, vars(kind).values()))
         return "whole" if in_slots and has_plain_form and not hasattr(kind, "__float__") else ""
     if kind.__eq__ is not object.__eq__:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owned import HOSTS
+from ckpt_magic.values.owned import HOSTS, dict_of
 from ckpt_magic.values.pickles.handles import files_of_database
 from ckpt_magic.values.pickles.references import ATOMS, by_reference
 
@@ -100,10 +100,8 @@ def _in_definition(one: Any, module: str) -> Iterable[Any]:
         return ()
     if isinstance(one, type):
         return [*vars(one).values()]
-    try:
-        return [*object.__getattribute__(one, "__dict__").values()]
-    except AttributeError:
-        return ()
+    attributes = dict_of(kind)
+    return [*attributes.__get__(one).values()] if attributes is not None else ()
 
 
 def _closed_over(function: types.FunctionType) -> Iterator[types.FunctionType]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.owned import dict_of, is_own
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.parts import is_namedtuple
 from ckpt_magic.values.pickles.references import ATOMS, importable
@@ -39,9 +39,8 @@ def instance(obj: Any) -> Any:
 
 def can_share_attributes(kind: Any) -> bool:
     """Whether pickle takes the `__dict__` of the instances as it is and may set it by ``setattr``."""
-    found = (vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls))
     return (
-        isinstance(next(found, None), types.GetSetDescriptorType)
+        dict_of(kind) is not None
         and not reduces_itself(kind)
         and kind.__setattr__ is object.__setattr__
         and not hasattr(kind, "__setstate__")

@@ -62,7 +62,7 @@ def changing(step: Callable[[], object]) -> Change:
     operations = [operation.name for operation, _, _ in pickletools.genops(pickle.dumps(settings))]
     assert not {"GLOBAL", "STACK_GLOBAL"} & set(operations), "a state holds builtins only"
     state = pickle.loads(pickle.dumps(change.state))
-    return Change(state, change.names, change.moved, change.refused, change.holding, change.values)
+    return Change(state, change.names, change.moved, change.refused, change.out_of_reach, change.values)
 
 
 def run(step: Callable[[], object], undo: Callable[[], object]) -> Change:

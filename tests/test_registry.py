@@ -135,7 +135,7 @@ def test_what_cannot_be_put_back_runs() -> None:
 
 def test_what_something_out_of_reach_may_hold_is_not_replaced() -> None:
     refused = ["environ:API_KEY (looks like a secret)", "what readline.set_completer sets"]
-    by = record.held_by(meta(step=1, refused=refused, holding=refused[1:], groups={"h": "1", "x": "2"}))
+    by = record.held_by(meta(step=1, refused=refused, out_of_reach=refused[1:], groups={"h": "1", "x": "2"}))
     assert by == dict.fromkeys(("h", "x"), refused[1])
     assert not record.held_by(meta(step=1, refused=refused[:1], groups={"h": "1"}))  # which holds nothing but text
 

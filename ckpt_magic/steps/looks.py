@@ -402,8 +402,8 @@ class Looks:
         found.settle([live[place] for place, how, _ in rows if how in ("pour", "delete") and place in live])
         state = {**change.state, "places": rows, "sources": kernel.places.sources(before.places, rows)}
         labels = tuple(dict.fromkeys(spots.label(place) for place, _, _ in rows))
-        refused_before, names = change.refused, change.names + labels
-        return replace(change, state=state, names=names, refused=(*refused_before, *refused), holding=tuple(refused))
+        names, others = change.names + labels, change.refused
+        return replace(change, state=state, names=names, refused=(*others, *refused), out_of_reach=tuple(refused))
 
 
 def _first(names: source.Names, awake: Set[str]) -> set[str]:

@@ -76,7 +76,7 @@ EMPTY: Mapping[str, Any] = {
     "drawn": {},
     "seeded": (),
     "refused": (),
-    "holding": (),
+    "out_of_reach": (),
     "paths": ((), ()),
     "outputs_cut": None,
     "python": "",
@@ -198,7 +198,7 @@ def meta_of(
         **around,
         **chance,
         "refused": list(surroundings.refused),
-        "holding": list(surroundings.holding),
+        "out_of_reach": list(surroundings.out_of_reach),
         "paths": _paths(surroundings),
         "outputs_cut": outcome.outputs_cut,
         "evidence": evidence,
@@ -230,7 +230,7 @@ def held_by(meta: Mapping[str, Any]) -> dict[str, str]:
 
     A library may have put a class into a table of its own, which nobody can look into.
     """
-    return dict.fromkeys(meta["groups"], meta["holding"][0]) if meta["holding"] else {}
+    return dict.fromkeys(meta["groups"], meta["out_of_reach"][0]) if meta["out_of_reach"] else {}
 
 
 def held(meta: Mapping[str, Any], by: Mapping[str, str]) -> str:

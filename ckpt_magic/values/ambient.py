@@ -65,7 +65,7 @@ class Change:
     """A random generator was seeded or drawn from."""
     refused: tuple[str, ...]
     """Changes that are not in `state`, with the reason. A step that made one must be run, not restored."""
-    holding: tuple[str, ...] = ()
+    out_of_reach: tuple[str, ...] = ()
     """Those of `refused` that may hold values: places of libraries, what compiled functions set."""
     values: dict[tuple[str, str], Any] = field(default_factory=dict)
     """Options that are no plain data, by source and name: `state` has them not, they are saved as variables are."""

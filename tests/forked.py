@@ -154,6 +154,7 @@ def serve() -> None:
         importlib.import_module(name)
     numpy_random = importlib.import_module("numpy.random")
     importlib.import_module("ckpt_magic.values.owned").known()  # once for all children, as are the names of packages
+    importlib.import_module("ckpt_magic.values.counters").look()
     importlib.import_module("ckpt_magic.steps.record").packages(["attr"])
 
     for line in sys.stdin:

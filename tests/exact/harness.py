@@ -1050,6 +1050,7 @@ def serve() -> None:
         with contextlib.suppress(ModuleNotFoundError):  # other interpreters have fewer libraries
             importlib.import_module(name)
     importlib.import_module("ckpt_magic.values.owned").known()  # once for all children, as are the names of packages
+    importlib.import_module("ckpt_magic.values.counters").look()
     importlib.import_module("ckpt_magic.steps.record").packages(["attr"])
     is_other, other = "--other" in sys.argv, Other()
     gc.collect()

@@ -18,6 +18,7 @@ import ckpt_magic
 from ckpt_magic.faces.cli import main
 from ckpt_magic.files import format as files
 from ckpt_magic.files.trust import load_keyring
+from ckpt_magic.values import owned
 from tests.test_runner import save
 
 if TYPE_CHECKING:
@@ -263,6 +264,8 @@ def test_what_a_script_binds_is_told_by_its_text(
 def test_what_a_script_is_given_and_what_a_notebook_binds_is_told(
     shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in owned.own_modules():  # a script may use any module of the user's own, as those of the tests are here
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plan_args.py").write_text("import sys\nk = sys.argv[1]\n")
     setup = f"{CELLS['setup']} --folder {tmp_path / '.ckpt'}"

@@ -50,7 +50,6 @@ class Ambient:
     lists: dict[str, tuple[Any, ...]]
     options: options.Options
     counters: counters.Numbers
-    warned: warned.Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,6 @@ def look(sources: Set[str] | None = None) -> Ambient:
         lists={"sys.path": tuple(sys.path), "warning filters": tuple(warnings.filters)},
         options=options.look(sources),
         counters=counters.look() if sources is None else {},
-        warned=warned.look() if sources is None else {},
     )
 
 
@@ -187,8 +185,8 @@ def compare(before: Ambient, after: Ambient, *, secrets: Sequence[str] = SECRET_
                     refused.append(f"{text} (a {type(value).__name__})")
     if counted := counters.changes(before.counters, after.counters):
         state["counters"] = counted
-    if after.warned:  # all of it: a restore changes filters on its way, after which notes of before are out of date
-        state["warned"] = after.warned
+    if shown := warned.look():  # all: a restore changes filters on its way, after which notes of before are out of date
+        state["warned"] = shown
     moved = not generators.equal(before.generators, after.generators)
     return Change(state, tuple(changed), moved, tuple(refused), values=values)
 

@@ -27,8 +27,9 @@ class _Never(Warning):
 
 def look() -> Shown:
     """Read what every module has shown since the filters changed last; what cells show they show again each time."""
-    spaces = {name: vars(module) for name, module in list(sys.modules.items()) if _is_plain(name, module)}
-    noted: dict[str, dict[Any, Any]] = {name: space[_REGISTRY] for name, space in spaces.items() if _REGISTRY in space}
+    plain = types.ModuleType
+    modules = [one for one in list(sys.modules.items()) if type(one[1]) is plain and _REGISTRY in one[1].__dict__]
+    noted: dict[str, dict[Any, Any]] = {name: vars(one)[_REGISTRY] for name, one in modules if name not in MAIN}
     now = _number() if noted else None
     found = {name: _readable(notes) for name, notes in noted.items() if notes.get("version") == now}
     return {name: keys for name, keys in found.items() if 0 < len(keys) <= _MOST}

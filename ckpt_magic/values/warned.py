@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ckpt_magic.values.owned import MAIN
+from ckpt_magic.values.owned import MAIN, new_modules
 
 Shown = dict[str, list[tuple[str, str, str, int]]]
 """By module the text, the module and name of the category, and the line."""
@@ -27,12 +27,18 @@ class _Never(Warning):
 
 def look() -> Shown:
     """Read what every module has shown since the filters changed last; what cells show they show again each time."""
-    plain = types.ModuleType
-    modules = [one for one in list(sys.modules.items()) if type(one[1]) is plain and _REGISTRY in one[1].__dict__]
-    noted: dict[str, dict[Any, Any]] = {name: vars(one)[_REGISTRY] for name, one in modules if name not in MAIN}
+    for name, module in new_modules(_walked):
+        _spaces.pop(name, None)
+        if _is_plain(name, module):
+            _spaces[name] = vars(module)  # held, since thousands of modules would be asked for theirs each time
+    noted: dict[str, dict[Any, Any]] = {name: one[_REGISTRY] for name, one in _spaces.items() if _REGISTRY in one}
     now = _number() if noted else None
     found = {name: _readable(notes) for name, notes in noted.items() if notes.get("version") == now}
     return {name: keys for name, keys in found.items() if 0 < len(keys) <= _MOST}
+
+
+_walked: dict[str, Any] = {}
+_spaces: dict[str, dict[str, Any]] = {}
 
 
 def put_back(shown: Mapping[str, Sequence[tuple[str, str, str, int]]]) -> None:

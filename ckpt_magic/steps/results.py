@@ -17,7 +17,7 @@ from ckpt_magic.steps.opened import Trail
 from ckpt_magic.values import owned, owners
 from ckpt_magic.values.memory import identity
 
-Counts = Mapping[int, tuple[int, int]]  # by `id` of the function, how many results were there, and how many were made
+Counts = Mapping[int, tuple[int, int]]  # by `id` of the function, how many results it gave again and how many it made
 
 
 class Results:

@@ -1,9 +1,9 @@
 """What a call sets inside a library: `mimetypes.add_type(…)`, `xarray.set_options(…)`, `rich.pretty.install()`.
 
 Nobody sees that in the cell, but in the function: the globals of its module that its code sets, or in which it puts
-something. Only functions that are named like setters are read, and those that keep an argument in a global, or make
-one that an argument names: all libraries fill caches and count. Functions are found and read without running anything,
-each once.
+something. Only functions that are named like setters are read, those that keep an argument in a global, or make one
+that an argument names, and those that register something with another library: all libraries fill caches and count.
+Functions are found and read without running anything, each once.
 
 What a compiled function sets cannot be looked at: it is named, unless another room looks after it.
 """

@@ -60,7 +60,8 @@ class Kernel:
                 return self.session.finish(self.plan, Outcome(True))
             try:
                 exec(code, self.names)
-            except BaseException:
+            except BaseException as error:
+                error.add_note(f"step {number} ran: {'; '.join([self.plan.reason, *self.plan.notes])}")
                 self.session.finish(self.plan, Outcome(False))
                 raise
             return self.session.finish(self.plan, Outcome(True, outputs or [], seconds=1.5))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ckpt_magic.steps.inputs import Files
@@ -35,17 +35,15 @@ class Results:
         self._files = files
         self._words = words
         self._functions: dict[int, Any] = {}  # held: their `id` are keys
+        self._walked: tuple[int, Mapping[str, Sequence[int]]] | None = None
         self._read: dict[int, dict[str, Any]] = {}
         self._environ: dict[int, dict[str, str | None]] = {}
 
     def count(self) -> Counts:
         """How often each function has given a result that it kept, and made one."""
-        found = {}
-        for function in self._found():
-            info = function.cache_info()
-            found[identity(function)] = info.hits, info.misses
-            self._functions[identity(function)] = function
-        return found
+        self._find()
+        infos = {ident: function.cache_info() for ident, function in self._functions.items()}
+        return {ident: (info.hits, info.misses) for ident, info in infos.items()}
 
     def passed(self, before: Counts, trail: Trail) -> None:
         """Note what code has read that ran since `before`; on its trail what is behind results that it was given."""
@@ -64,12 +62,24 @@ class Results:
                 self._read.setdefault(ident, {}).update(read)
                 self._environ.setdefault(ident, {}).update(trail.environ)
 
-    def _found(self) -> Iterator[Any]:
-        """The functions that modules of the user's hold, wherever in them, and that keep their results."""
-        for name in owned.own_modules():
-            module = sys.modules.get(name)
-            if isinstance(module, types.ModuleType) and not self._words(name).isdisjoint(_MAKERS):
-                yield from (one for one in owners.defined_in(module) if type(one) is _KEEPING)
+    def _find(self) -> None:
+        """Find the functions that modules of the user's hold, wherever in them, and that keep their results.
+
+        The modules are gone through again when there are more such functions in the process (each holds its type), or
+        when a module holds other objects: to go through them takes half a millisecond each.
+        """
+        modules = {
+            name: module
+            for name in owned.own_modules()
+            if isinstance(module := sys.modules.get(name), types.ModuleType)
+            and not self._words(name).isdisjoint(_MAKERS)
+        }
+        dicts = {name: object.__getattribute__(module, "__dict__") for name, module in modules.items()}
+        walked = sys.getrefcount(_KEEPING), {name: [*map(id, inside.values())] for name, inside in dicts.items()}
+        if walked != self._walked:
+            for module in modules.values():
+                self._functions |= {identity(one): one for one in owners.defined_in(module) if type(one) is _KEEPING}
+            self._walked = sys.getrefcount(_KEEPING), walked[1]
 
 
 _MAKERS: Final = frozenset({"lru_cache", "cache", "functools"})

@@ -13,6 +13,7 @@ import colorsys
 import csv
 import decimal
 import gc
+import importlib
 import logging
 import os
 import shutil
@@ -29,6 +30,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from ckpt_magic.steps.inputs import Files
+from ckpt_magic.steps.results import Results
 from ckpt_magic.values import owned
 from tests.fresh import project as projects
 
@@ -1345,6 +1348,16 @@ def test_a_step_runs_that_is_given_a_result_which_was_made_of_what_has_changed(
     assert projects.play(project, cells, "auto").names["y"] == "2"
     monkeypatch.setenv("WAY_MODE", "on")
     assert projects.play(project, cells, "auto").names["z"] == "on"
+
+
+def test_a_function_that_keeps_results_is_found_when_a_module_makes_it_later(project: Path) -> None:
+    module = "import functools\nMADE = {}\ndef get():\n    if not MADE: MADE[1] = functools.cache(read)\n"
+    write({"way_mod.py": f"{module}    return MADE[1]()\ndef read(): return 1\n"})
+    way_mod = importlib.import_module("way_mod")
+    results = Results(Files(project), lambda name: {"functools"} if name == "way_mod" else set())
+    assert results.count() == results.count() == {}
+    way_mod.get()
+    assert [*results.count().values()] == [(0, 1)]
 
 
 # How a module reads something when it is imported, and the edit by which that is something else.

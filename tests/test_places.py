@@ -158,6 +158,16 @@ def test_what_a_setter_puts_into_a_container_is_compared(library: types.ModuleTy
     assert "of_the_test:options" not in changing("library.work(2)", library=library).values
 
 
+def test_what_a_library_patches_in_a_class_of_another_one_counts(
+    library: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`seaborn.palettes._patch_colormap_display` gives colormaps of matplotlib another picture."""
+    monkeypatch.setattr(fractions.Fraction, "_repr_html_", None, raising=False)
+    source = "import fractions as of\ndef _patch_display(): of.Fraction._repr_html_ = lambda self: 'a/b'\n"
+    exec(source, vars(library))
+    assert changing("of._patch_display()", of=library).surely == {"fractions:Fraction._repr_html_"}
+
+
 def test_what_a_compiled_setter_sets_is_unknown() -> None:
     import pyarrow
 

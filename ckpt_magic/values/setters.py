@@ -251,6 +251,7 @@ class _Reading:
         for name in found.texts & space.keys() if code.is_by_text else ():
             if not isinstance(space[name], (types.FunctionType, types.ModuleType)):
                 found.add(module, name)
+        self._look_at_stores(code, space)
         for name in (code.reads | code.imports) - code.sets:
             value = space.get(name, sys.modules.get(name, ABSENT) if name in code.imports else ABSENT)
             if isinstance(value, types.ModuleType):
@@ -275,6 +276,14 @@ class _Reading:
                     self.enter(method, value, depth - 1, is_class=True)
         if cls is not None:
             self._look_at_own_class(cls, code, package, depth, is_class=is_class)
+
+    def _look_at_stores(self, code: _Code, space: Mapping[str, Any]) -> None:
+        """Note what it sets by a dotted name, also in modules and classes of other libraries."""
+        for *path, name in code.stores:
+            if path and path[0] in code.reads:
+                owner = _resolved(tuple(path), space)[1]
+                if isinstance(owner, types.ModuleType) or (isinstance(owner, type) and by_reference(owner)):
+                    self._found.add(owner, name)
 
     def _look_at_own_class(self, cls: type, code: _Code, package: str, depth: int, *, is_class: bool) -> None:
         for name in code.attributes:
@@ -313,7 +322,7 @@ class _Reading:
             inner = _of_class(value, name)
             if isinstance(inner, (classmethod, staticmethod)):
                 self.enter(inner, value, depth - 1, is_class=True)
-            elif (called, name) in code.stores or (name in vars(value) and code.changes and can_change(inner)):
+            elif name in vars(value) and code.changes and can_change(inner):
                 self._found.add(value, name)
 
 
@@ -455,6 +464,7 @@ _FUNCTIONS: Final = (type, types.FunctionType, types.MethodType, types.BuiltinFu
 _SETTER: Final = re.compile(
     r"_*(set|add|(un|de)?register|(un)?install|enable|disable|use|(re)?configure|config|init|reset|(de)?activate"
     r"|addaudithook|extension|start|stop|define|override|switch|remove|unset|push|pop|clear|default)(_|[A-Z]|default|trace|$)"
+    r"|_*(monkey_?)?patch(_|[A-Z])"
     r"|.*(^|_|[a-z](?=C))([cC]onfig|options|defaults|set)$|set[a-z]"
 )
 _REGISTERING: Final = re.compile(r"_*register(_|[A-Z]|$)")

@@ -2398,6 +2398,25 @@ es[0].data.append(es); es[1].why.append(2); es[2].data['k'] = kept; es[1].more['
 r = es[0].data[1] is es, es[1].why, es[1].filename, es[2].data['k'] is es[0], hasattr(es[0], 'empty'), kept is es[0], es[1].more['q'] is es[2]
 """,
 )
+scenario(
+    "an attribute of a class that asks it for another one when it is set up, as those of param do",
+    """
+%%step 1
+class Private:
+    def __init__(self): self.state = {'queue': []}
+    def __setstate__(self, state): self.__dict__.update(state)
+class Space:
+    def __init__(self, cls): self.cls = cls
+    def __setstate__(self, state): self.__dict__.update(state); self.cls.private.state
+class Model:
+    limit = 3
+Model.private = Private(); Model.space = Space(Model); Model.last = [Model.space]
+%%step 2
+model = Model(); Model.private.state['queue'].append(model)
+%%step 3
+r = model.space.cls is Model, Model.private.state['queue'][0] is model, [n for n in vars(Model) if n[0] != '_'], Model.last[0] is Model.space
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

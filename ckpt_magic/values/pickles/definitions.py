@@ -217,8 +217,8 @@ class Definitions(Functions):
         for name in behaviour:
             if type(attributes[name]) in WRAPPERS and (own := attributes_of_wrapper(attributes[name])):
                 yield self.block(setattr, Form(operator.getitem, Form(vars, cls), name), own)
-        if rest:
-            yield self.block(type.__setattr__, cls, rest)
+        for together in _one_after_another(rest):
+            yield self.block(type.__setattr__, cls, together)
         if "__dataclass_fields__" in attributes:
             yield from self._dataclass_blocks(cls)
         if way is not None:
@@ -360,3 +360,15 @@ class Definitions(Functions):
             ) from None
         self.needs.add("cloudpickle")
         return cloudpickle._dynamic_class_reduce(cls)
+
+
+def _one_after_another(attributes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The attributes of a class in parts: a value that has a ``__setstate__`` may ask the class for those before."""
+    part: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if part and hasattr(type(value), "__setstate__"):
+            yield part
+            part = {}
+        part[name] = value
+    if part:
+        yield part

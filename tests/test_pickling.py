@@ -273,6 +273,16 @@ def test_views_and_proxies_stay_views() -> None:
     assert again(vars(Stubborn))["__setstate__"] is Stubborn.__setstate__
 
 
+def test_parts_of_a_memory_come_back_where_nobody_has_imported_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "numpy", raising=False)
+    memory = memoryview(bytearray(range(24)))
+    table, backwards = again([memory.cast("B", (4, 6)), memory[20:2:-3]])
+    assert table.shape == (4, 6)
+    assert table[2, 1] == 13
+    assert backwards.tolist() == [20, 17, 14, 11, 8, 5]
+    assert backwards.obj is table.obj
+
+
 def test_free_locks_come_back_free_and_held_ones_are_refused() -> None:
     lock, rlock, event = again([threading.Lock(), threading.RLock(), threading.Event()])
     assert lock.acquire(blocking=False) and rlock.acquire(blocking=False) and not event.is_set()

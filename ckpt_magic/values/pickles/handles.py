@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.memory import place_of
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
@@ -174,10 +175,9 @@ def _memory(view: memoryview, known: Definitions) -> Any:
     readonly = view.readonly and type(owner) is not bytes
     if view.nbytes == len(owner) and view.format == "B" and view.ndim == 1 and view.c_contiguous:
         return (memoryview.toreadonly, (memoryview(owner),)) if readonly else (memoryview, (owner,))
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not view.nbytes or not (view.c_contiguous or view.ndim == 1):
+    if not view.nbytes or not (view.c_contiguous or view.ndim == 1):
         raise NotPicklableError("a memoryview of a part of an object")
-    start, first = (numpy.asarray(one).__array_interface__["data"][0] for one in (view, memoryview(owner)))
+    start, first = (place_of(one)[0] for one in (view if view.c_contiguous else view[:1], owner))
     size, step = view.itemsize, 1
     low, high, shape = start - first, start - first + view.nbytes, list(view.shape or ())
     if view.ndim == 1 and view.strides:

@@ -710,8 +710,10 @@ import sys
 class Formula:
     def __init__(self, name): self.name = name
     def __setstate__(self, state):
-        self.name, self.value = state["name"], sys._getframe(1).f_globals[state["name"]]
-"""  # as models of statsmodels do: it looks up a variable of the cell that reads it
+        self.name = state["name"]
+        for depth in (1, 2, 3, 4):
+            self.value = sys._getframe(depth).f_globals[self.name]
+"""  # as models of statsmodels do: it looks up a variable of the cell that reads it, and of what has called that
 
 
 NAMED = """
@@ -780,6 +782,39 @@ def test_what_is_made_with_arguments_is_written_as_its_class_says(
         assert type(again(value)) is made
     else:
         assert message in refusal(value)
+
+
+REFUSING = """
+import numpy
+def no_pickling(*_): raise NotImplementedError
+class Term:
+    __slots__ = ("name",)
+    def __init__(self, name): self.name = name
+    def __eq__(self, other): return self.name == other.name
+    def __hash__(self): return hash(self.name)
+    __getstate__ = no_pickling
+class Info:
+    def __init__(self, *terms): self.terms = {term: [term] for term in terms}
+    __getstate__ = no_pickling
+class Matrix(numpy.ndarray):
+    __reduce__ = no_pickling
+"""  # as patsy's descriptions of a formula
+
+
+def test_what_patsy_refuses_for_now_is_written_by_its_attributes(
+    library: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "patsy", raising=False)
+    library("patsy", REFUSING)
+    patsy = importlib.import_module("patsy")
+    matrix = np.zeros((2, 2)).view(patsy.Matrix)
+    matrix.info = info = patsy.Info(term := patsy.Term("x"))
+    info.of = matrix
+    back = again(matrix)
+    sys.modules.pop("patsy")
+    assert back.info.of is back
+    assert back.tolist() == matrix.tolist()
+    assert [[one] for one in back.info.terms] == [back.info.terms[term]] == [[term]]
 
 
 def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(

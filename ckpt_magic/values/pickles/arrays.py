@@ -21,7 +21,7 @@ from ckpt_magic.values.pickles import companions, memmaps
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.gathered import Gathered, contiguous, is_scattered
-from ckpt_magic.values.pickles.references import importable
+from ckpt_magic.values.pickles.references import importable, refuses_for_now
 from ckpt_magic.values.proofs import Proofs
 
 _COPIED: Final = 1000  # bytes that numpy copies when it reads an array; of more it lets the array lie over the text
@@ -354,7 +354,8 @@ def is_plain_subarray(kind: Any) -> bool:
     masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", numpy.ndarray)
     root = masked if issubclass(kind, masked) else numpy.ndarray
     ways = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
-    return all(getattr(kind, way) is getattr(root, way) for way in ways) and not issubclass(kind, numpy.memmap)
+    own = [getattr(kind, way) for way in ways if getattr(kind, way) is not getattr(root, way)]
+    return all(map(refuses_for_now, own)) and not issubclass(kind, numpy.memmap)
 
 
 def field_path(whole: Any, part: Any, offset: int) -> tuple[str, ...] | None:

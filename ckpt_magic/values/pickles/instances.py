@@ -17,7 +17,7 @@ from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import dict_of, is_own
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.parts import is_namedtuple
-from ckpt_magic.values.pickles.references import ATOMS, importable
+from ckpt_magic.values.pickles.references import ATOMS, importable, refuses_for_now
 from ckpt_magic.values.slots import slot_names
 
 _attribute: Final = object.__getattribute__
@@ -161,6 +161,11 @@ def is_asked_for_all(kind: Any) -> bool:
     )
 
 
+def is_not_pickled_yet(kind: Any) -> bool:
+    """Whether all that an object is are attributes, and its library forbids to pickle it until somebody says how."""
+    return refuses_for_now(kind.__getstate__) and not reduces_itself(kind)
+
+
 def is_asked_to_read(kind: Any) -> bool:
     """Whether unpickling asks a ``__getattr__`` of a class, or its ``__setattr__``, by which it fills slots."""
     return has_getattr(kind) or (type(kind.__setattr__) is types.FunctionType and bool(slot_names(kind)))
@@ -246,7 +251,8 @@ def says_of(kind: Any, made: Any) -> bool:
 def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:
     """What an object has in its `__dict__` and in slots of the notebook, for `SET_STATE`; None if nothing."""
     kind: Any = type(obj)
-    base = next(cls for cls in kind.__mro__ if importable(cls))  # which looks after its own slots
+    mro = kind.__mro__ if not is_not_pickled_yet(kind) else (object,)
+    base = next(cls for cls in mro if importable(cls))  # which looks after its own slots
     its = slot_names(base)
     filled = {}
     for name in (one for one in slot_names(kind) if one not in its):

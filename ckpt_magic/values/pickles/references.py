@@ -213,3 +213,11 @@ def at(qualified: str, namespace: Mapping[str, Any]) -> Any:
     for part in rest:
         found = vars(found).get(part) if isinstance(found, type) else None
     return found
+
+
+def refuses_for_now(way: Any) -> bool:
+    """Whether a method that pickle asks is one of patsy's, which refuse: what it describes formulas by is plain Python.
+
+    Each model of statsmodels that was made with a formula has such a description on the frames inside it.
+    """
+    return type(way) is types.FunctionType and way.__module__.partition(".")[0] == "patsy"

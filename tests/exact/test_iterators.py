@@ -196,6 +196,31 @@ r = ax.get_title(), list(line.get_ydata()), line.axes is ax, ax.figure is fig, l
     differs="fig ax line (memory)",  # caches of paths are not pickled
 )
 scenario(
+    "functions, methods and objects of the notebook are told what happens to a figure",
+    """
+%%step 1
+import functools
+from matplotlib.figure import Figure
+fig = Figure(); ax = fig.subplots(); drawn, told = [], []
+number = fig.canvas.mpl_connect('draw_event', lambda event: drawn.append(event.name))
+%%step 2
+class Watch:
+    def moved(self, event): told.append(event)
+    def __call__(self, event): told.append([event])
+watch = Watch()
+other = fig.canvas.mpl_connect('resize_event', watch.moved)
+fig.canvas.mpl_connect('resize_event', Watch()); fig.canvas.mpl_connect('close_event', functools.partial(watch.moved))
+%%step 3
+fig.canvas.draw(); fig.canvas.callbacks.process('resize_event', 1); fig.canvas.callbacks.process('close_event', 2)
+%%step 4
+fig.canvas.mpl_disconnect(number); fig.canvas.mpl_disconnect(other)
+fig.canvas.draw(); fig.canvas.callbacks.process('resize_event', 3)
+%%step 5
+r = drawn, told
+""",
+    differs="fig ax (memory)",
+)
+scenario(
     "unmarked cells draw into the figure of a step",
     """
 %%step 1

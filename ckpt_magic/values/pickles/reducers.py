@@ -240,21 +240,35 @@ def part_of_parser(part: Any, suppress: Any) -> Any:
 def callbacks(registry: Any) -> Any:
     """Write the callbacks of a figure: each time they are pickled they count one on, which is undone here.
 
-    Matplotlib drops those that let one part follow another: without them a colour bar would not follow its image.
+    Matplotlib drops those that let one part follow another: without them a colour bar would not follow its image. It
+    drops those of the notebook as well, which are told of each drawing of the canvas, of clicks and keys.
     """
     made, args, state, *rest = registry.__reduce_ex__(PROTOCOL)
     if isinstance(state["_cid_gen"], int):  # old versions pickle the counter itself
         registry._cid_gen = itertools.count(state["_cid_gen"])
-    followers = {
-        signal: {cid: call for cid, proxy in registry.callbacks[signal].items() if (call := proxy()) is not None}
-        for signal in _FOLLOWED & registry.callbacks.keys()
+    kept = state["callbacks"]
+    state["callbacks"] = {
+        signal: {
+            cid: call
+            for cid, proxy in calls.items()
+            if (call := proxy()) is not None
+            and (signal in _FOLLOWED or cid in kept.get(signal, ()) or _is_of_the_notebook(call))
+        }
+        for signal, calls in registry.callbacks.items()
     }
-    state["callbacks"] = {**state["callbacks"], **followers}
     return made, args, state, *rest
 
 
 _FOLLOWED: Final = frozenset({"changed", "xlim_changed", "ylim_changed", "zlim_changed"})
-"""Signals of figures' parts, other than those of the canvas, which belong to the front end."""
+"""Signals of figures' parts, other than those of the canvas: what libraries connect to those is the front end's."""
+
+
+def _is_of_the_notebook(call: Any) -> bool:
+    """Whether what is called is a function or a method of the notebook, or an object of a class of it."""
+    while type(call) in (functools.partial, types.MethodType):
+        call = call.func if type(call) is functools.partial else call.__func__
+    module = getattr(call if type(call) is types.FunctionType else type(call), "__module__", "")
+    return bool(module == "__main__")
 
 
 def figure(figure: Any) -> Any:

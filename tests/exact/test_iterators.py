@@ -431,6 +431,27 @@ r = sq.get(), sq.get() is a, sq.empty(), e.empty(), loc.x is a
 """,
 )
 scenario(
+    "what threads keep to themselves in objects of classes of the notebook",
+    """
+%%step 1
+import threading
+class Own(threading.local):
+    kept = []
+    def __init__(self, first, *, more): self.here = [first, more]; self.kept.append(first)
+class Plain(threading.local):
+    rate = 2
+items = [1]; own = Own(items, more='x'); plain = Plain(); plain.items = items
+%%step 2
+own.here.append(plain); own.late = items; items.append(2)
+%%step 3
+def go():
+    plain.items = ['there']; seen.append((own.here, hasattr(own, 'late'), own.here[0] is items))
+seen = []; thread = threading.Thread(target=go); thread.start(); thread.join(); del thread
+%%step 4
+own.here[0].append(Own.kept); r = own.here, plain.items is items, len(Own.kept), Plain.rate
+""",
+)
+scenario(
     "closed sockets, databases, buffers and temporary files",
     """
 %%

@@ -6,6 +6,7 @@ Results of regular expressions, queues, what a `with` statement closed, views of
 from __future__ import annotations
 
 import array
+import copyreg
 import ctypes
 import functools
 import gc
@@ -17,12 +18,14 @@ import queue
 import re
 import sys
 import threading
+import types
 from collections.abc import Callable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import place_of
 from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.pickles import instances
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.references import by_reference
@@ -112,6 +115,18 @@ def logger(one: logging.Logger, known: Definitions) -> Any:
     elif top in sys.modules and top != "__main__" and not is_own(top):
         return made, args  # a library sets what it likes when it is imported
     return made, args, {name: value for name, value in vars(one).items() if name not in _OF_LOGGERS} or None
+
+
+def local(one: threading.local) -> Any:
+    """What this thread has in an object of a class of its own; the others begin anew, by what it was made with."""
+    kind = type(one)
+    slots = any(isinstance(part, types.MemberDescriptorType) for base in kind.__mro__ for part in vars(base).values())
+    if slots or instances.reduces_itself(kind) or hasattr(kind, "__setstate__"):
+        return NotImplemented
+    parts = gc.get_referents(one)  # what else it has are its class, a dict that nobody reads, and its threads
+    args, more, *_ = itertools.dropwhile(lambda part: type(part) is not tuple, parts)
+    named = more if type(more) is dict and all(type(name) is str for name in more) else {}
+    return copyreg.__newobj_ex__, (kind, args, named), dict(vars(one)) or None  # type: ignore[attr-defined]  # no stubs
 
 
 def _match(match: re.Match[Any], known: Definitions) -> Any:

@@ -170,6 +170,8 @@ class ValuePickler(pickle.Pickler):
             return self._error
         if issubclass(kind, threading.Thread):
             return reducers.refuse_thread
+        if issubclass(kind, threading.local):
+            return handles.local
         if issubclass(kind, random.Random):
             return self._random
         if issubclass(kind, instances.DESCRIPTORS):

@@ -817,6 +817,31 @@ def test_what_patsy_refuses_for_now_is_written_by_its_attributes(
     assert [[one] for one in back.info.terms] == [back.info.terms[term]] == [[term]]
 
 
+REGISTRY = """
+class Quantity:
+    registry = None
+    def __new__(cls, value):
+        made = object.__new__(cls)
+        made.value = value
+        return made
+    def __reduce__(self): return unpickled, (Quantity, self.value)
+def unpickled(_, value): return Quantity(value)
+class Registry:
+    def __init__(self): self.Quantity = type("Quantity", (Quantity,), {"registry": self, "__module__": __name__})
+"""  # as that of pint
+
+
+def test_an_object_of_a_class_that_a_library_made_is_of_that_class_again(library: Callable[[str, str], None]) -> None:
+    library("registry_lib", REGISTRY)
+    registry = importlib.import_module("registry_lib").Registry()
+    length = registry.Quantity([3])
+    back, *lengths = again([registry, length, length])
+    assert type(lengths[0]) is back.Quantity
+    assert lengths[0].registry is back
+    assert lengths[0] is lengths[1]
+    assert lengths[0].value == [3]
+
+
 def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(
     tmp_path: Path, library: Callable[[str, str], None]
 ) -> None:
@@ -828,3 +853,15 @@ def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(
         facts = [kernel.step(*cell) for cell in cells]
     assert [one["action"] for one in facts] == ["restored", "restored"], [one["reason"] for one in facts]
     assert kernel.names["made"].value == 3
+
+
+def test_what_a_library_looks_up_where_it_is_read_may_be_of_the_same_step(
+    tmp_path: Path, library: Callable[[str, str], None]
+) -> None:
+    library("looks_up_lib", FORMULA)
+    for start in (0, 2):
+        kernel = Kernel(tmp_path / "ckpt", start)
+        kernel.cell("from looks_up_lib import Formula")
+        facts = kernel.step(1, "made = Formula('double')\ndef double(x): return 2 * x")
+    assert facts["action"] == "restored", facts["reason"]
+    assert kernel.names["made"].value is kernel.names["double"]

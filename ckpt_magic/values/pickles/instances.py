@@ -248,6 +248,12 @@ def says_of(kind: Any, made: Any) -> bool:
     return type(made) is tuple and any(says_of(kind, part) for part in made)
 
 
+def tells_a_base(kind: Any, made: Any) -> bool:
+    """Whether the call that makes an object, which is nothing but attributes, tells a base of its class instead."""
+    bases = kind.__mro__[1:-1]
+    return is_made_of_attributes(kind) and not says_of(kind, made) and any(says_of(base, made) for base in bases)
+
+
 def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:
     """What an object has in its `__dict__` and in slots of the notebook, for `SET_STATE`; None if nothing."""
     kind: Any = type(obj)

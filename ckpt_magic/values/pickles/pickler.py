@@ -265,8 +265,9 @@ class ValuePickler(pickle.Pickler):
             if not instances.is_asked_early(kind) and (base := containers.base_of(kind)) is not None:
                 return containers.reducer(base, self.definitions.evaluated)
             if instances.reduces_itself(kind):
-                trusted = instances.says_how(kind) or is_of_library(kind)
-                return self._own_reduction if trusted else self._with_attributes
+                if is_of_library(kind):
+                    return self._of_made_class
+                return self._own_reduction if instances.says_how(kind) else self._with_attributes
             if instances.tells_its_own(kind):
                 return self._with_the_rest
             if instances.makes_itself(kind):
@@ -380,6 +381,19 @@ class ValuePickler(pickle.Pickler):
         if is_made_plainly and instances.is_found_in_notebook(reduced):
             return copyreg.__newobj__, (kind,), vars(obj)  # type: ignore[attr-defined]  # no stubs
         return reduced
+
+    def _of_made_class(self, obj: Any) -> Any:
+        """Write an object of a class that a library made when it was called, as an object of that class.
+
+        A quantity of pint belongs to the registry that made its class; pickle makes it one of a base, which belongs to
+        the registry of the application.
+        """
+        reduced = self._own_reduction(obj)
+        kind: Any = type(obj)
+        if not isinstance(reduced, tuple) or not instances.tells_a_base(kind, reduced[:2]):
+            return reduced
+        state = instances.attributes(obj)
+        return object.__new__, (kind,), state, None, None, self.definitions.evaluated(instances.SET_STATE)
 
     def _with_attributes(self, obj: Any) -> Any:
         """Take the reduction that a notebook's class has of a base, of dates for instance: attributes are left out."""

@@ -189,15 +189,23 @@ def _top_form(
 
 
 def _lent(contents: Contents, shell: Form) -> Iterator[Form]:
-    """What puts definitions, modules and constants where code looks them up, if there are classes: they are asked soon.
+    """What puts definitions, modules and constants where code looks them up, if there is some that is asked soon.
 
     A class of the notebook may have code that runs when its objects are read, before the names are bound: the hash of a
-    key, for one. It is lent nothing that it could change. The other names are there for their order, which a plain
+    key, for one. And an object of a library may look up names of the notebook when it is told its state, as a model of
+    statsmodels does. It is lent nothing that it could change. The other names are there for their order, which a plain
     reader sees.
     """
     named = {name: value if _is_looked_up(value) else None for name, value in contents.value.items()}
-    if any(issubclass(type(value), type) and not by_reference(value) for value in named.values()):
+    if any(map(_is_asked_soon, contents.value.values())):
         yield Form(CALL, LENT, shell, named)
+
+
+def _is_asked_soon(value: Any) -> bool:
+    kind = type(value)
+    if issubclass(kind, type):
+        return not by_reference(value)
+    return type(getattr(kind, "__setstate__", None)) is types.FunctionType
 
 
 def _is_looked_up(value: Any) -> bool:

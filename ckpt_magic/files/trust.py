@@ -6,6 +6,7 @@ Knows key files and opcodes; does not know how a checkpoint file is laid out and
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import hmac
 import os
@@ -77,6 +78,11 @@ class Keyring:
 
 def key_folder() -> Path:
     """Where the user's keys lie; nothing is made."""
+    return _data_folder(*map(os.environ.get, ("XDG_DATA_HOME", "HOME", "LOCALAPPDATA", "USERPROFILE")))
+
+
+@functools.lru_cache(maxsize=1)  # each cell asks, and to put it together takes a tenth of the look at a small one
+def _data_folder(*_: str | None) -> Path:
     import platformdirs  # here: with a key in the environment it is not needed
 
     return platformdirs.user_data_path("ckpt_magic", appauthor=False)

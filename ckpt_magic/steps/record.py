@@ -432,7 +432,12 @@ def size(count: float | None) -> str:
 
 def process() -> dict[str, Any]:
     """What tells this process from all others."""
-    return {"host": platform.node(), "pid": os.getpid(), "started": started(os.getpid())}
+    return dict(_process(os.getpid()))
+
+
+@functools.lru_cache(maxsize=1)
+def _process(pid: int) -> dict[str, Any]:
+    return {"host": platform.node(), "pid": pid, "started": started(pid)}
 
 
 def started(pid: int) -> int | None:

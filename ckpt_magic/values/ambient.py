@@ -214,8 +214,12 @@ def finding(front: Sequence[str], back: Sequence[str]) -> Iterator[None]:
 
 def is_secret(name: str, patterns: Sequence[str] = SECRET_NAMES) -> bool:
     """Tell whether an environment name looks like that of a secret."""
-    is_one = _secret(tuple(patterns))
-    name = name.upper()
+    return _is_secret(name, tuple(patterns))
+
+
+@functools.lru_cache(maxsize=4096)  # each step asks for the names of the whole environment
+def _is_secret(name: str, patterns: tuple[str, ...]) -> bool:
+    is_one, name = _secret(patterns), name.upper()
     return is_one(name) is not None or any(map(is_one, re.split(r"[\W_\d]+", name)))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -176,22 +176,35 @@ def _autoreload(shell: Any) -> str | None:
     return "complete" if getattr(reloader, "autoload_obj", False) else "all" if reloader.check_all else "explicit"
 
 
+def _of_others(shell: Any) -> Sequence[tuple[str, str, Any]]:
+    """The magics that are not IPython's own, and aliases, by kind and name; few are, and the tables seldom change."""
+    tables = shell.magics_manager.magics
+    key = [(kind, *magics, *map(id, magics.values())) for kind, magics in tables.items()]
+    if key != _magics[0]:
+        rows = [(kind, name, magic) for kind, magics in tables.items() for name, magic in magics.items()]
+        found = [row for row in rows if type(row[2]).__name__ == "MagicAlias" or not _module(row[2]).startswith(_HOSTS)]
+        _magics[:] = key, found, rows
+    return _magics[1]
+
+
+# what the tables were, the magics that are not IPython's, and all of them: held, since their `id` tell the tables
+_magics: Final[list[Sequence[Any]]] = [(), (), ()]
+
+
 def _magic_aliases(shell: Any) -> Iterator[tuple[str, Any]]:
     """Magics that are other names for magics (`%alias_magic`), by kind and name."""
-    for kind, magics in shell.magics_manager.magics.items():
-        for name, magic in magics.items():
-            if type(magic).__name__ == "MagicAlias":
-                yield f"%alias {kind} {name}", (magic.magic_name, magic.magic_kind, magic.magic_params)
+    for kind, name, magic in _of_others(shell):
+        if type(magic).__name__ == "MagicAlias":
+            yield f"%alias {kind} {name}", (magic.magic_name, magic.magic_kind, magic.magic_params)
 
 
 def _code(shell: Any) -> Iterator[tuple[str, Any]]:
     """Code that a notebook registered with the shell, each under a name that tells it from another."""
-    for kind, magics in shell.magics_manager.magics.items():
-        for name, magic in magics.items():
-            if _is_made_here(magic):
-                yield f"{kind} magic {name}", magic
-            elif not _module(magic).startswith(_HOSTS):
-                yield f"{kind} magic {name}", _name(magic)  # only told, see `not_there`
+    for kind, name, magic in _of_others(shell):
+        if _is_made_here(magic):
+            yield f"{kind} magic {name}", magic
+        elif not _module(magic).startswith(_HOSTS):
+            yield f"{kind} magic {name}", _name(magic)  # only told, see `not_there`
     for mime, formatter in shell.display_formatter.formatters.items():
         if not _module(formatter).startswith(_HOSTS):
             yield f"display of all as {mime}", formatter

@@ -101,6 +101,38 @@ def test_the_next_random_number_is_the_one_the_full_run_would_draw(draw: Callabl
     assert np.array_equal(expected, [draw(), draw()])
 
 
+@pytest.mark.parametrize("ready", [0, 1], ids=["none is ready", "one is ready"])
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize(
+    "draw", [np.random.standard_normal, np.random.random, random.random, lambda: random.gauss(0, 1)]
+)
+def test_what_is_drawn_while_a_value_is_pickled_is_drawn_again(draw: Callable[[], Any], count: int, ready: int) -> None:
+    random.seed(1)
+    np.random.seed(1)
+    for _ in range(ready):
+        random.gauss(0, 1)
+        np.random.standard_normal()
+    before = generators.look()
+    for _ in range(2):
+        with generators.kept():
+            for _ in range(count):
+                draw()
+        assert generators.equal(before, generators.look())
+
+
+@pytest.mark.skipif(not hasattr(np.random, "set_bit_generator"), reason="numpy has it since 1.24")
+def test_a_generator_of_another_kind_goes_on_where_it_was() -> None:
+    first = np.random.get_bit_generator()
+    try:
+        np.random.set_bit_generator(np.random.PCG64(1))
+        before = generators.look()
+        with generators.kept():
+            np.random.random()
+        assert generators.equal(before, generators.look())
+    finally:
+        np.random.set_bit_generator(first)
+
+
 def test_a_step_that_moves_no_generator_is_known() -> None:
     assert not changing(lambda: np.random.default_rng(1).random()).moved
     assert changing(lambda: np.random.seed(3)).moved

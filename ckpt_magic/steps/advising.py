@@ -150,7 +150,7 @@ class Advising:
         """Whether a name means what it meant to a step; None if the step did not use it, or nobody can tell soon."""
         covered = (meta["evidence"] or {}).get("covered", {})
         if name in covered:
-            return self._kernel.evidence.is_defined_so(name, meta)
+            return self._kernel.evidence.definitions.is_so(name, meta)
         if name not in meta["seen"]:
             return None
         value = canonical.fingerprint(self._kernel.namespace[name])

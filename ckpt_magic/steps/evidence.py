@@ -5,10 +5,7 @@ Knows the namespace and the files of one kernel; decides nothing.
 
 from __future__ import annotations
 
-import abc
 import functools
-import hashlib
-import operator
 import os
 import platform
 import sys
@@ -17,14 +14,14 @@ import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.trust import Keyring
-from ckpt_magic.steps import record, unseen
+from ckpt_magic.steps import record, unseen, variables
+from ckpt_magic.steps.definitions import Codes, Definitions
 from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
 from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.inputs import Files
@@ -34,14 +31,12 @@ from ckpt_magic.steps.opened import Trail, has_native, put_native, text_of, watc
 from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.results import Counts, Results
-from ckpt_magic.values import ambient, bindings, canonical, fingerprint, looking, outlines, owners, reducing
+from ckpt_magic.steps.variables import Variables
+from ckpt_magic.values import ambient, bindings, fingerprint
 from ckpt_magic.values.code import effects, essence, modulecode, reaching, syntax, varying, vocabulary
-from ckpt_magic.values.code.essence import Definition, Texts
 from ckpt_magic.values.code.nested import with_nested
-from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles import references
 from ckpt_magic.values.pickles.makers import Makers
-from ckpt_magic.values.pickles.parts import telling_attributes
 
 Reach = tuple[Set[str] | None, vocabulary.Words, reaching.Reached | None]
 Written = Callable[[], Mapping[str, Sequence[Mapping[str, Any]]]]
@@ -61,13 +56,7 @@ _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "
 _FINDERS: Final = frozenset({"get_objects", "get_referrers", "py_object", "PyObj_FromPtr"})  # of what no name leads to
 _SHARED: Final = frozenset({"SharedMemory", "ShareableList"})  # which others find by its name
 _BY_NAME: Final = frozenset({"import_module", "__import__", "modules", "find_spec"})  # how no code names them
-_ALL: Final = "*"  # stands for the names of all environment variables
 _FEW: Final = 1000  # items of a container that may be names of files
-# Environment variables that differ from one kernel to the next; they count only where they are asked for by name.
-_VOLATILE: Final = (
-    *("_", "SHLVL", "PWD", "OLDPWD", "TERM", "COLUMNS", "LINES", "JPY_", "CKPT_", "PYDEVD", "PYTEST", "SSH_", "DBUS"),
-    *("XDG_SESSION", "WINDOWID", "VSCODE", "KERNEL_", "TMUX", "INVOCATION_ID", "JOURNAL_STREAM"),
-)
 
 
 class Evidence:
@@ -104,20 +93,17 @@ class Evidence:
         self.modules = Modules() if is_kernel else Modules([os.fspath(base)])
         self._namespace = namespace
         self._main = main
-        self._makers = makers
-        self._keyring = keyring
-        self._secrets = secrets
-        self.texts = Texts()
+        self.definitions = Definitions(namespace, main, makers)
+        self.variables = Variables(keyring, secrets)
         self.results = Results(self.files, self.modules.words)
         self.loads = Loads(self.files, self.modules)
         self._before_cell: Counts = {}
         self._versions: dict[str, str | None] = {}
-        self._planned: Mapping[str, str] = {}
 
     def plan(self, texts: Mapping[str, str], environ: Mapping[str, str]) -> None:
         """Take files, by their paths, to have these texts, and variables to be set so, as cells will have done."""
         self.files.planned = self.modules.planned = texts
-        self._planned = environ
+        self.variables.planned = environ
 
     def opens(self, modules: Iterable[str], words: Set[str]) -> str:
         """A word of what code with these words calls in these modules, and that may give another value each time."""
@@ -135,7 +121,7 @@ class Evidence:
         if way is not None and not made.isdisjoint(way.names):
             # what steps made is told by the digests of what they left
             found = reaching.reach(way.names, self._namespace, made).definitions
-        functions, covered, unclear = self._functions(found)
+        functions, covered, unclear = self.definitions.used(found)
         if code.home is not None:
             read = {*(way.names if way is not None else ())} - _OF_MODULES
             globals_ = {name: code.home[name] for name in read if name in code.home}
@@ -228,7 +214,7 @@ class Evidence:
         is_blind = trail.is_blind and (words is None or not words.isdisjoint(_LOOKERS))
         is_blind |= (words is None or is_native) and not rows
         is_clear = not (changed or is_blind or trail.commands or trail.connected or (listed and asks_entries))
-        return Read({row["path"]: row for row in rows}, self._environ(trail), is_clear)
+        return Read({row["path"]: row for row in rows}, self.variables.asked(trail), is_clear)
 
     # -- for META -------------------------------------------------------------------------------------------
 
@@ -280,8 +266,8 @@ class Evidence:
         ]
         if always:
             unclear.append("--always")
-        environ = {name: self._concealed(running.environ[name]) for name in by_c}
-        environ |= self._variables(sorted(keys)) | self._environ(trail)
+        environ = {name: self.variables.concealed(running.environ[name]) for name in by_c}
+        environ |= self.variables.here(sorted(keys)) | self.variables.asked(trail)
         return {
             "code": essence_of(code),
             "functions": _short_of_text(look.functions),
@@ -330,7 +316,7 @@ class Evidence:
         found = self._asked_at_import({**of_cells, **of_kept}, called, hidden)
         asked = {
             "files": [*found.files, *read.files.values()],
-            "environ": self._variables(sorted(found.keys)) | dict(read.environ),
+            "environ": self.variables.here(sorted(found.keys)) | dict(read.environ),
             "unclear": found.unclear,
             "told": list(told),
             "rests": record.changers(read),
@@ -364,7 +350,7 @@ class Evidence:
             Names whose values may be shown; where names come from.
         """
         evidence = meta["evidence"]
-        pairs = self._functions_now(evidence, look)
+        pairs = self.definitions.now(evidence, look)
         functions = _short_of_text({**{name: now for name, (_, now) in pairs.items()}, **look.functions})
         same_code = essence_of(code) == evidence["code"] and all(then == now for then, now in pairs.values())
         files, written = (
@@ -392,7 +378,7 @@ class Evidence:
             "modules": {name: self.modules.loaded(name) for name in behind}
             | {name: fact.token for name, fact in facts["module"].items()},
             "above": {name: self.modules.loaded(name) for name in evidence.get("above", {})},
-            "environ": self._variables(asked),
+            "environ": self.variables.here(asked),
             "python": platform.python_version(),
             "packages": {name: fact.shown for name, fact in facts["package"].items()} | self._packages(loaded),
         }
@@ -437,14 +423,14 @@ class Evidence:
             Says who reads documentation or annotations; empty if nobody does.
         """
         evidence = meta["evidence"]
-        of = _Codes(documentation)
+        of = Codes(documentation)
         facts = {
             "file": self._files_now(evidence, call, hidden, written),
             "module": {
                 name: of.fact(f"module {name}", evidence["modules"][name], now)
                 for name, now in self._modules_now(meta, metas).items()
             },
-            "environment": {name: self._variable_now(name, then) for name, then in evidence["environ"].items()},
+            "environment": {name: self.variables.now(name, then) for name, then in evidence["environ"].items()},
             "python": {"": Fact(platform.python_version(), platform.python_version())},
             "package": {
                 name: Fact(now := record.version_as_then(name, then, version), now)
@@ -456,13 +442,13 @@ class Evidence:
             facts["code"] = {"": of.fact("the code", evidence["code"], Fact(essence_of(code), code.source))}
         facts["function"] = {
             name: with_values(of.fact(f"`{name}`", then["digest"], Fact(now["digest"], now["text"])), now["values"])
-            for name, (then, now) in self._functions_now(evidence, look).items()
+            for name, (then, now) in self.definitions.now(evidence, look).items()
         }
         if look is not None:
             facts["name"] = {
                 name: Fact(value.__qualname__)
                 for name in evidence["covered"]
-                if (value := self._definition(name)) is not None
+                if (value := self.definitions.named(name)) is not None
             }
             facts["setting"] = {
                 name: Fact(one, one) for name, one in look.settings.items() if name in evidence["settings"]
@@ -488,60 +474,7 @@ class Evidence:
 
     def shown(self, name: str) -> str:
         """The value of a name as people write it if it is short; empty for any other, and for what may be a secret."""
-        return self.told(name, self._namespace[name]) or "" if name in self._namespace else ""
-
-    def told(self, label: str, value: Any) -> str | None:
-        """A short value as people write it, under its label; empty for any other, None for what may be a secret."""
-        return self.telling()(label, value)
-
-    def telling(self) -> outlines.Tell:
-        """Do `told` for many values, with the environment as it is now: reading it takes longer than the rest."""
-        patterns = self._secrets()
-        secrets = {held for name, held in os.environ.items() if ambient.is_secret(name, patterns)}
-
-        def told(label: str, value: Any) -> str | None:
-            if ambient.is_secret(label, patterns):
-                return None
-            text = outlines.short(value)
-            return None if text and type(value) in (str, bytes) and os.fsdecode(value) in secrets else text
-
-        return told
-
-    # -- functions ------------------------------------------------------------------------------------------
-
-    def _functions(
-        self, found: Iterable[Any], *, made_too: bool = False
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, str], list[str]]:
-        met: dict[str, list[tuple[str, str | None, str]]] = {}
-        idents = set()
-        for one in found:
-            if not made_too and self._makers.maker(one):
-                continue  # a step made it: the digest of what that step left says it all
-            idents.add(identity(one))
-            definition = self.texts.of(one)
-            text = "" if definition is None else definition.text
-            is_lean = definition is not None and definition.plain and not _is_annotated_otherwise(one, definition)
-            if definition is not None and is_lean and not definition.is_named:
-                digest = definition.digest
-            else:
-                full = self._makers.digest(one)
-                digest = f"{self._makers.lean_digest(one) if is_lean else full}:{full}"
-            met.setdefault(one.__qualname__, []).append((digest, self._values(one), text))
-        functions = {}
-        for name, several in sorted(met.items()):
-            several.sort(key=lambda one: (one[0], one[1] or ""))
-            values = [one[1] for one in several]
-            functions[name] = {
-                "digest": " ".join(one[0] for one in several),
-                "values": None if None in values else " ".join(str(one) for one in values),
-                "text": "\n".join(dict.fromkeys(one[2] for one in several)),
-            }
-        unclear = [
-            f"what `{name}` holds cannot be compared" for name, one in functions.items() if one["values"] is None
-        ]
-        here = list(self._namespace.items()) if idents else ()
-        covered = {name: value.__qualname__ for name, value in here if identity(value) in idents}
-        return functions, covered, unclear
+        return self.variables.told(name, self._namespace[name]) or "" if name in self._namespace else ""
 
     def _plain(self, values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], list[str]]:
         """Values that the methods of a script read, which no step made, as `_functions` tells of functions."""
@@ -549,11 +482,11 @@ class Evidence:
         for name, value in sorted(values.items()):
             if issubclass(type(value), (type, types.FunctionType, types.ModuleType, types.BuiltinFunctionType)):
                 continue
-            token = self._token(value)
+            token = self.definitions.token(value)
             if token is None or token.startswith(record.UNKNOWN):
                 unclear.append(f"`{name}` cannot be compared")
             else:
-                text = self.told(name, value)
+                text = self.variables.told(name, value)
                 found[name] = {"digest": f"{token}:{token}", "values": "", "text": f"{name} = {text}" if text else ""}
         return found, unclear
 
@@ -570,65 +503,6 @@ class Evidence:
         changed = [name for name, one in now.items() if one["digest"] != look.functions[name]["digest"]]
         return [f"it changes `{name}`, which is no attribute of the instance" for name in changed] + unknown
 
-    def _functions_now(
-        self, evidence: Mapping[str, Any], look: Look | None
-    ) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
-        """What was used and is here, as it was and as it is; by now a step may have made or changed it.
-
-        What a look does not come to, or comes to anew, does not count: either what leads there differs, and that is
-        told, or a value on the way is a placeholder now. See `covered` for the names that lead there.
-        """
-        then, used = evidence["functions"], look.functions if look is not None else {}
-        named = (name for name, meant in evidence["covered"].items() if meant in then and meant not in used)
-        others = [self._definition(name) for name in dict.fromkeys((*(then.keys() - used.keys()), *named))]
-        known = {identity(one): one for one in others if one is not None}
-        here, _, _ = self._functions(known.values(), made_too=True)
-        found = {**then, **here, **used}
-        return {name: (one, found[name]) for name, one in then.items()}
-
-    def _definition(self, name: str) -> Any:
-        """The function or class that a qualified name means, if it does."""
-        found = references.at(name, self._namespace)
-        return found if issubclass(type(found), (type, types.FunctionType)) else None
-
-    def has_all_functions(self, meta: Mapping[str, Any]) -> bool:
-        """Whether all functions and classes that a step used are here."""
-        names = meta["evidence"]["functions"] if meta["evidence"] is not None else ()
-        return all(self._definition(name) is not None for name in names)
-
-    def is_defined_so(self, name: str, meta: Mapping[str, Any]) -> bool:
-        """Whether a name means the function or class that it meant to a step, documentation aside."""
-        evidence = meta["evidence"]
-        qualified = evidence["covered"][name]
-        if getattr(self._namespace.get(name), "__qualname__", None) != qualified:
-            return False
-        parts = {one: then for one, then in evidence["functions"].items() if f"{one}.".startswith(f"{qualified}.")}
-        of = _Codes(str)
-        return all(
-            with_values(of.fact(one, then["digest"], Fact(now["digest"])), now["values"]).token
-            == with_values(Fact(then["digest"]), then["values"]).token
-            for one, (then, now) in self._functions_now({"functions": parts, "covered": {}}, None).items()
-        )
-
-    def _values(self, one: Any) -> str | None:
-        """Digest of default values, closure and attributes; None if they cannot be compared."""
-        digest = hashlib.blake2b(digest_size=8)
-        for name, value in _parts(one):
-            token = self._token(value)
-            if token is None:
-                return None
-            digest.update(f"{name}={token};".encode())
-        return digest.hexdigest()
-
-    def _token(self, value: Any) -> str | None:
-        kind = type(value)
-        if kind is types.FunctionType or issubclass(kind, type) or kind is types.ModuleType:
-            return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '') or owners.module_of(value)}"
-        small = canonical.fingerprint(value)
-        if small is not None:
-            return small
-        return looking.look(value, self._main, self._makers).digest
-
     def _key(self, call: StepCall, text: str) -> str:
         """Digest of the value of a `--key` expression."""
         try:
@@ -636,7 +510,7 @@ class Evidence:
         except Exception as error:
             reason = fingerprint.reason(error)
             raise UsageError(f"step {call.step}: --key {text} cannot be evaluated: {reason}; correct it") from error
-        token = self._token(value)
+        token = self.definitions.token(value)
         return token if token is not None else f"{record.UNKNOWN}{uuid.uuid4().hex}"
 
     # -- files ----------------------------------------------------------------------------------------------
@@ -742,7 +616,7 @@ class Evidence:
         more = [path for path in dict.fromkeys(paths) if self.files.name(path) not in known]
         rows = [*seen.files, *self.files.rows(self.files.counting(more, hidden=hidden), hidden=hidden)]
         if seen.all_of_environ:
-            keys |= {_ALL, *(name for name in seen.keys if not name.startswith(_VOLATILE))}
+            keys |= variables.all_of(seen.keys)
         else:
             keys |= seen.keys
         return Asked(list({row["path"]: row for row in rows}.values()), keys, unclear=[*seen.unclear, *unclear])
@@ -781,55 +655,8 @@ class Evidence:
             self._versions[top] = record.packages([top]).get(top)
         return self._versions[top]
 
-    def _environ(self, trail: Trail) -> dict[str, str | None]:
-        if not trail.all_of_environ:
-            return {name: self._concealed(value) for name, value in sorted(trail.environ.items())}
-        asked = {name: value for name, value in sorted(trail.environ.items()) if not name.startswith(_VOLATILE)}
-        found = {name: self._concealed(value) for name, value in asked.items()}
-        return {**found, _ALL: self._concealed(_variables_set(trail.environ_set))}
-
-    def _variables(self, names: Iterable[str]) -> dict[str, str | None]:
-        return {name: self._concealed(_variables_set() if name == _ALL else os.environ.get(name)) for name in names}
-
-    def _concealed(self, value: str | None) -> str | None:
-        key = self._keyring().signing
-        return None if value is None else f"{key.id.hex()}:{key.conceal(value)}"
-
-    def _variable_now(self, name: str, then: str | None) -> Fact:
-        value = _variables_set() if name == _ALL else self._planned.get(name, os.environ.get(name))
-        if value is None or then is None:
-            return Fact("not set" if value is None else "set")
-        key = self._keyring().find(bytes.fromhex(then.partition(":")[0]))
-        return Fact(None if key is None else f"{key.id.hex()}:{key.conceal(value)}")
-
     def _shown(self, names: Iterable[str]) -> dict[str, str]:
         return {name: text for name in sorted(names) if (text := self.shown(name))}
-
-
-class _Codes:
-    """Compares code: what differs in documentation alone is the same where nobody reads that."""
-
-    def __init__(self, reader: Callable[[], str]) -> None:
-        self._reader = functools.cache(reader)
-
-    def fact(self, what: str, then: str | None, now: Fact) -> Fact:
-        """What is to be said of code that is `now`, and was `then`."""
-        if then is None or now.token is None:
-            return now
-        if _is_as_before(then, now.token):
-            return replace(now, token=then)
-        if not essence.differ_in_documentation(then, now.token):
-            return now
-        if reader := self._reader():
-            return replace(now, text=f"the documentation of {what} changed, and {reader} reads documentation")
-        return replace(now, token=then)
-
-
-def _is_as_before(then: str, now: str) -> bool:
-    """Whether digests of files of before, which had the same one twice, are those of now."""
-    pairs = list(zip(then.split(), now.split(), strict=False))
-    full = [(was, f"{one.partition(':')[2]}:{one.partition(':')[2]}") for was, one in pairs]
-    return len(then.split()) == len(now.split()) and all(was == one for was, one in full)
 
 
 def _with_items(values: Iterable[Any]) -> Iterator[Any]:
@@ -864,45 +691,12 @@ def _is_made_up(name: str) -> bool:
     return spec is None or (spec.origin not in ("built-in", "frozen") and spec.submodule_search_locations is None)
 
 
-def _variables_set(but: Set[str] = frozenset()) -> str:
-    """Names of the environment variables that are set."""
-    return "\0".join(sorted(name for name in os.environ if not name.startswith(_VOLATILE) and name not in but))
-
-
 def essence_of(code: Code) -> str:
     """Digest of what the code of a step does."""
     if code.tree is None:
         return code.digest
     digest = essence.digest(code.tree, code.source, code.digest.removesuffix(";"))
     return digest.replace(":", ";:") + ";" if code.digest.endswith(";") else digest
-
-
-def _parts(one: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(one, types.FunctionType):
-        for number, value in enumerate(one.__defaults__ or ()):
-            yield f"default {number}", value
-        yield from sorted((one.__kwdefaults__ or {}).items())
-        for name, cell in zip(one.__code__.co_freevars, one.__closure__ or (), strict=True):
-            try:
-                yield name, cell.cell_contents
-            except ValueError:  # empty
-                continue
-        yield from sorted(item for item in vars(one).items() if item[0] != "__wrapped__")
-        if one.__name__ != one.__code__.co_name and "__wrapped__" not in vars(one):
-            yield "__name__", one.__name__
-        if one.__doc__ is not None and one.__code__.co_consts[:1] != (one.__doc__,) and "__wrapped__" not in vars(one):
-            yield "__doc__", one.__doc__
-        return
-    for name, value in sorted(telling_attributes(one), key=operator.itemgetter(0)):
-        if not isinstance(value, (types.FunctionType, staticmethod, classmethod, property)) and name != "__doc__":
-            yield name, value
-    if isinstance(one, abc.ABCMeta) and (registered := reducing.virtual_subclasses(one)):
-        yield "registered", tuple(registered)
-
-
-def _is_annotated_otherwise(one: Any, definition: Definition) -> bool:
-    """Whether a function has other annotations than its code gives it: those that were set count."""
-    return type(one) is types.FunctionType and one.__annotations__.keys() != definition.annotated
 
 
 def _constants(codes: Iterable[types.CodeType]) -> Iterator[str]:

@@ -298,7 +298,11 @@ class Fitting:
 
     def _outline(self, name: str) -> outlines.Outline | None:
         kernel = self._kernel
-        return outlines.outline(kernel.namespace[name], kernel.evidence.told) if name in kernel.namespace else None
+        return (
+            outlines.outline(kernel.namespace[name], kernel.evidence.variables.told)
+            if name in kernel.namespace
+            else None
+        )
 
     def _around(self, key: PipelineKey, code: Code, meta: Mapping[str, Any]) -> Sequence[str]:
         """What of the surroundings is not as the step found it."""

@@ -68,7 +68,7 @@ class Judge:
     def is_fresh(self, key: PipelineKey, meta: Mapping[str, Any]) -> bool:
         """Whether the evidence of a step whose cell is not known is surely as it was, its code aside."""
         now = self.now(key, meta, code=unknown_code(meta), call=None, look=None)
-        return self._kernel.evidence.has_all_functions(meta) and not freshness.causes(meta, now)
+        return self._kernel.evidence.definitions.has_all(meta) and not freshness.causes(meta, now)
 
     def reader(self, key: PipelineKey, step: int, code: Code) -> str:
         """Who reads documentation or annotations, of the code that is known; empty if nobody does."""

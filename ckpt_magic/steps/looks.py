@@ -352,7 +352,7 @@ class Looks:
             if name in pipeline.outlines
         }
         others = {name: values[name] for name in sorted(seen.keys() & values.keys())}
-        return found | outlines.outlines(others, self._kernel.evidence.telling())
+        return found | outlines.outlines(others, self._kernel.evidence.variables.telling())
 
     def _reads(self, names: source.Names, state: delta.State, reached: Set[str] | None) -> set[str] | None:
         """Add names that are read through what the values hold; None for all."""

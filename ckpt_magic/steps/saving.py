@@ -101,7 +101,7 @@ class Saver:
             result=result,
             used=used,
             unmarked=kernel.watch.read_by_cells(plan.key),
-            tell=kernel.evidence.telling(),
+            tell=kernel.evidence.variables.telling(),
             marks=marks,
             chance=self._chance_of(plan, surroundings),
             around=surrounded,

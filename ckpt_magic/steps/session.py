@@ -296,7 +296,7 @@ class Session(Kernel):
         self._fitting.forget()
         self._cell, self.in_cell = tree, True
         self.history.cell(tree)
-        self.evidence.texts.met(tree)
+        self.evidence.definitions.texts.met(tree)
         found = self.watch.cell_begins(tree)
         own = [] if found is None else [*self._own_code(found[0], found[1]).values()]
         self.watch.enters(self.around.cell_begins(tree, found, self.places, map(modulecode.words, own)))

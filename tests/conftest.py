@@ -69,10 +69,17 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _swept() -> Iterator[None]:
-    """Leave no dead kernels behind: the garbage collector seldom comes by, and looks go through all objects."""
+def _swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leave no dead kernels behind: the garbage collector seldom comes by, and looks go through all objects.
+
+    Nor modules that tests wrote: kernels of other tests in this process would take them for the user's own.
+    """
     gc.collect()
     yield
+    written = f"{tmp_path_factory.getbasetemp()}{os.sep}"
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__dict__", {}).get("__file__")).startswith(written):
+            del sys.modules[name]
     gc.collect()
 
 

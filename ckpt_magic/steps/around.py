@@ -15,11 +15,14 @@ META holds no values, only digests with the key that signs: they may be secrets.
 from __future__ import annotations
 
 import ast
+import contextvars
 import functools
 import hashlib
 import operator
 import os
 import re
+import sys
+import threading
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -32,7 +35,7 @@ from ckpt_magic.values.code import encoding, reaching, syntax
 from ckpt_magic.values.code.source import Names
 from ckpt_magic.values.code.vocabulary import Words
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of
+from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of, without_machinery
 from ckpt_magic.values.pickles.references import ATOMS, importable
 
 _FIGURES: Final = "@open figures"
@@ -371,8 +374,9 @@ class Around:
         value = spots.read(name) if origin == PLACE else ambient.value(look, origin, name)
         if type(value) in _FUNCTIONS:  # what they use is among the evidence of the steps that may read the part
             return looking.look(value, self._namespace).digest
-        if origin == PLACE and spots.is_unseen(name) and part in self._set and self._set[part].step:
-            return None  # so that the code of the step counts
+        setter = self._set.get(part)
+        if origin == PLACE and spots.is_unseen(name) and setter and (setter.step or name.startswith(spots.MODULE)):
+            return None  # so that the code of the step counts, and what is in the module
         if origin == PLACE:
             return "absent" if value is ABSENT else _print(name, value)
         first = ambient.value(self._first, origin, name)
@@ -390,6 +394,8 @@ class Around:
     def _content(self, part: str) -> str:
         """A look at what a module of the user's own keeps without a plain form: it may be a table read from a file."""
         _, name = split(part)
+        if name.startswith(spots.MODULE):
+            return f" {self._kept(sys.modules.get(name.removeprefix(spots.MODULE)))}"
         if not _is_of_own_module(part):
             return ""
         value = spots.read(name)
@@ -397,6 +403,8 @@ class Around:
         return "" if told else f" {self._kept(value)}"
 
     def _kept(self, value: Any) -> str | None:
+        if type(value) is types.ModuleType:  # that nobody imports: its name does not tell what is in it
+            value = without_machinery(vars(value))
         return looking.look(value, self._namespace).digest
 
 
@@ -419,7 +427,7 @@ def rows(before: Mapping[str, Part], use: Use, key: PipelineKey, step: int, sets
         is_tied = part in sets and one.setter.step is None  # it holds an object that the step changed by another name
         if is_tied or _matters(part, one.setter, use, key, step, sets):
             value = "" if one.value is None else _signed(one.value, secret)
-            is_told = use.names(part) or _is_of_own_module(part) or _is_behind_modules(part, use)
+            is_told = use.names(part) or _may_be_read_from_a_file(part) or _is_behind_modules(part, use)
             named = ["named"] if is_told else []
             found[part] = [value, _signed(one.setter.code, secret), *named]
     return found
@@ -447,9 +455,14 @@ def _matters(part: str, setter: Setter, use: Use, key: PipelineKey, step: int, s
 
 
 def _is_of_own_module(part: str) -> bool:
-    """Whether a part lies in a module of the user's own: what a cell puts there may come from a file that it reads."""
+    """Whether a part lies in a module of the user's own."""
     origin, name = split(part)
     return origin == PLACE and owned.is_own(name)
+
+
+def _may_be_read_from_a_file(part: str) -> bool:
+    """Whether the same code may put other data into a part, and code that does not name the part may read it."""
+    return _is_of_own_module(part) or split(part)[1].startswith(spots.ATTRIBUTE_OF_LOGGER)
 
 
 def _extent(part: str) -> str:
@@ -502,6 +515,10 @@ def _in_builtins(value: Any, room: list[int], depth: int = 0) -> Any:
         if not owned.is_own(value.__module__) or not importable(value):
             raise TypeError
         return ["named", value.__module__, value.__qualname__]
+    if kind is threading.local:  # what it holds for this thread
+        return ["local", _in_builtins(vars(value), room, depth + 1)]
+    if kind is contextvars.ContextVar:
+        return ["variable", *(_in_builtins(one, room, depth + 1) for one in [value.get(None)] if one is not None)]
     plain = all(one is object or owned.is_own(one.__module__) for one in type.mro(kind))
     if not plain or any("__slots__" in vars(one) for one in type.mro(kind)):
         raise TypeError

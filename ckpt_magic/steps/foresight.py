@@ -115,14 +115,15 @@ def foresee(
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()
             rewritten.update({row["path"]: step for row in rows})
             sets = meta["sets"] if meta is not None else ()
-            again = meta is not None and verdict.state == "fresh"  # since nothing but the step can set that
-            placed.update({part: step for part in sets if _is_placed(part, again=again)})
+            # what a fresh one runs again for, since nothing but the step can set that, is what it was
+            again = meta["refused"] if meta is not None and verdict.state == "fresh" else ()
+            placed.update({part: step for part in sets if split(part)[0] == PLACE and not _is_among(part, again)})
 
 
-def _is_placed(part: str, *, again: bool) -> bool:
-    """Whether a step that runs may put something else into a part; `again` if all that it came from is as it was."""
-    origin, name = split(part)
-    return origin == PLACE and not (again and spots.is_unwritable(name))
+def _is_among(part: str, refused: Iterable[str]) -> bool:
+    """Whether a part is one of those that nobody can put back."""
+    label = spots.label(split(part)[1])
+    return any(text == label or text.startswith(f"{label} (") for text in refused)
 
 
 def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -143,10 +143,10 @@ class Looks:
         if outcome.has_result and all(value is not outcome.result for value in names.values()):
             names[RESULT] = outcome.result  # a variable shown by its name is no second value
         outside = self._look_outside(plan.code, before.words, before.met)
-        began, placed = before.ambient, dict[str, Any]()
+        began, put = before.ambient, dict[str, Any]()
         if kernel.around.was_set_by(plan.key, plan.call.step):
             last = kernel.registry.pipeline(plan.key).steps.get(plan.call.step)
-            began, placed, plan.doubtful = kernel.around.again(
+            began, put, plan.doubtful = kernel.around.again(
                 (before.ambient, self._moved(before, outside)),
                 surroundings,
                 plan.key,
@@ -157,7 +157,7 @@ class Looks:
             )
         change = ambient.compare(began, surroundings, secrets=kernel.secrets)
         parts = dict(before.places.parts)
-        before.places.parts.update(placed)
+        before.places.parts.update(put)
         moved = kernel.places.compare(
             before.places, outside, before.words, change.values, set_up=_may_change_imports(change)
         )
@@ -173,7 +173,7 @@ class Looks:
             before.state,
             after,
             values,
-            adds=plan.code.names.binds | own | (before.strays & before.reads) | placed.keys(),
+            adds=plan.code.names.binds | own | (before.strays & before.reads) | put.keys(),
             renewed=plan.code.names.renews,
             reached=names.keys() if before.reached is None else before.reached,
             outside=moved.values.keys(),
@@ -182,10 +182,11 @@ class Looks:
             bound_and_gone = plan.code.names.renews - kernel.namespace.keys()
             found.deleted += sorted(bound_and_gone.difference(found.deleted))
         before.touches |= self._touches(before, found.changed - {RESULT}, after, outcome)
-        unwritable = filter(spots.is_unwritable, found.values.keys() & moved.values.keys())
-        placed_now = dict.fromkeys(unwritable)  # which it sets as well, when it runs again
-        change = self._with_places(change, moved, before, found, after)
-        placed_now |= dict.fromkeys(row[0] for row in change.state["places"])
+        change, refused = self._with_places(change, moved, before, found, after)
+        placed_now = [
+            *refused,
+            *(row[0] for row in change.state["places"]),
+        ]  # it sets those as well, when it runs again
         plan.sets = around.sets(began, surroundings, placed_now, before.use)
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)
         after.forget(found.joint if outcome.success else None)
@@ -382,8 +383,11 @@ class Looks:
         before: Before,
         found: delta.Delta,
         after: delta.State,
-    ) -> ambient.Change:
-        """Take what changed outside the namespace out of the delta and into the surroundings."""
+    ) -> tuple[ambient.Change, Iterable[str]]:
+        """Take what changed outside the namespace out of the delta and into the surroundings.
+
+        With it the places that cannot be put back.
+        """
         kernel = self._kernel
         here = moved.values.keys()
         saved = {name: found.values.pop(name) for name in list(found.values) if name in here}
@@ -403,7 +407,8 @@ class Looks:
         state = {**change.state, "places": rows, "sources": kernel.places.sources(before.places, rows)}
         labels = tuple(dict.fromkeys(spots.label(place) for place, _, _ in rows))
         names, others = change.names + labels, change.refused
-        return replace(change, state=state, names=names, refused=(*others, *refused), out_of_reach=tuple(refused))
+        told = tuple(dict.fromkeys(refused.values()))
+        return replace(change, state=state, names=names, refused=(*others, *told), out_of_reach=told), refused
 
 
 def _first(names: source.Names, awake: Set[str]) -> set[str]:

@@ -17,6 +17,7 @@ Modules of the user's own, outside of where packages are installed, are looked a
 from __future__ import annotations
 
 import abc
+import enum
 import operator
 import sys
 import types
@@ -67,6 +68,7 @@ from ckpt_magic.values.pickles.tokens import is_of_atoms
 from ckpt_magic.values.setters import Called, called
 from ckpt_magic.values.spots import (
     CALLBACKS,
+    COMPARED,
     UNWRITABLE,
     delete,
     label,
@@ -227,7 +229,8 @@ class Places:
             value = read(place := place_of(owner, key))
             if value is not ABSENT and value:
                 seen.values[place], seen.live[place] = inside_of(value), value
-        owners, values = specials(words.read | calls.words, calls.compiled)
+        by_own = (one.words.read & COMPARED for one in self._own.values())
+        owners, values = specials((words.read | calls.words).union(*by_own), calls.compiled)
         seen.owners |= owners
         for place, value in values.items():
             if identity(value) in known():
@@ -348,7 +351,7 @@ class Places:
                 found.setdefault(place, False)
         return found
 
-    def rows(self, found: Found, before: Look, delta: Changed) -> tuple[Rows, list[str]]:
+    def rows(self, found: Found, before: Look, delta: Changed) -> tuple[Rows, dict[str, str]]:
         """Describe for `put_back` what changed; what cannot be described is refused.
 
         Parameters
@@ -361,7 +364,7 @@ class Places:
             What the comparison of the values said.
         """
         rows: Rows = [(place, "delete", None) for place in found.gone]
-        refused = [*found.moved.values()]
+        refused = dict(found.moved)
         # what a library compares by identity (a mark for "no value") is found in other places of it, too
         torn = {place.partition(":")[0] for place in found.sets & delta.tied - self._kept - found.surely}
         for place, value in delta.saved.items():
@@ -369,11 +372,11 @@ class Places:
             is_new = place not in before.values and not any(one.startswith(f"{module}:") for one in before.owners)
             is_torn = module in torn or (is_new and holds_instances(value, module))
             if place in found.sets - delta.tied and is_torn:
-                refused.append(f"{label(place)} (it has objects that the library has elsewhere, too)")
+                refused[place] = f"{label(place)} (it has objects that the library has elsewhere, too)"
             elif place.startswith(UNWRITABLE):
-                refused.append(label(place))
+                refused[place] = label(place)
             elif place.startswith(CALLBACKS) and not all(self._leaves_variables_alone(one) for (one,) in value):
-                refused.append(f"{label(place)} (it may change variables)")
+                refused[place] = f"{label(place)} (it may change variables)"
             elif is_original(place, value):
                 if place in self._kept or not is_own(place):
                     rows.append((place, "original", None))
@@ -388,14 +391,14 @@ class Places:
         for place, why in lost.items():
             mine = place in found.surely or place[0] == "@" or place in before.values
             if mine and (place not in found.live or has_other_parts(before.parts.get(place), found.live[place])):
-                refused.append(f"{label(place)} ({why})")
+                refused[place] = f"{label(place)} ({why})"
         for place in delta.unknown - delta.lost.keys() - found.moved.keys():
             value = found.live.get(place, found.values[place])
             if has_other_parts(before.parts.get(place), value):
-                refused.append(f"{label(place)} (a {type(value).__name__})")
+                refused[place] = f"{label(place)} (a {type(value).__name__})"
         self._kept |= {place for place, how, _ in rows if how == "set"}
         self._kept -= {place for place, how, _ in rows if how in ("delete", "original")}
-        return rows, list(dict.fromkeys(refused))
+        return rows, refused
 
     def _leaves_variables_alone(self, callback: Any) -> bool:
         """Whether what runs beside cells changes nothing of the notebook: nobody would see it after a restored one."""
@@ -549,14 +552,14 @@ class Places:
                 return
             known.module = module = again
         seen.specs[name] = getattr(module, "__spec__", None)
-        attributes = seen.owners[f"{name}:"] = without_machinery(vars(module))
-        owners = [(name + ":", attributes)]
+        attributes = without_machinery(vars(module))
+        owners = {f"{name}:": attributes}
         functions: dict[str, Any] = {}
         for key, value in attributes.items():
             if getattr(value, "__module__", None) == name and type(value) not in ATOMS:
                 if isinstance(value, type) and by_reference(value):
-                    inner = seen.owners[f"{name}:{key}"] = without_machinery(vars(value))
-                    owners.append((f"{name}:{key}.", inner))
+                    owners[f"{name}:{key}"] = inner = without_machinery(vars(value))
+                    owners |= _members(f"{name}:{key}", value)
                     functions |= {f"{name}:{key}.{word}": one for word, one in inner.items()}
                 else:
                     functions[f"{name}:{key}"] = value
@@ -567,12 +570,12 @@ class Places:
                 inner = {key: one for key, one in inside_function(function) if one is not None or key not in _DEFAULTS}
                 inner |= {"__code__": function.__code__} if "__code__" in words.stored else {}
                 if inner:
-                    seen.owners[place] = inner
-                    owners.append((f"{place}.", inner))
-        for prefix, inner in owners:
+                    owners[place] = inner
+        for owner, inner in owners.items():
             for key, value in inner.items():
                 if type(value) not in ATOMS and can_change(value):
-                    seen.values[prefix + key] = value
+                    seen.values[place_of(owner, key)] = value
+        seen.owners |= owners
 
     # -- libraries ----------------------------------------------------------------------------------------------
 
@@ -733,6 +736,13 @@ def _parts(container: Any) -> Iterator[Any]:
         yield from container.values()
 
 
+def _members(place: str, kind: type) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The members of an enum, each with its attributes beyond those that every member has."""
+    if issubclass(kind, enum.Enum):
+        for name, member in vars(kind).get("_member_map_", {}).items():
+            yield f"{place}.{name}", {key: one for key, one in vars(member).items() if key not in _OF_MEMBERS}
+
+
 def _is_inherited(owner: str, key: str) -> bool:
     """Whether an attribute of a class stands for one that it had from another class."""
     cls = read(owner)
@@ -749,6 +759,7 @@ class _Module:
         self.words = words_of(codes(module))
 
 
+_OF_MEMBERS: Final = frozenset({"_name_", "_value_", "__objclass__", "_sort_order_"})
 _DEFAULTS: Final = ("__defaults__", "__kwdefaults__")
 _OF_FUNCTIONS: Final = frozenset({*_DEFAULTS, "__code__"})
 _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")

@@ -23,7 +23,8 @@ from typing import Any, Final
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import options
 from ckpt_magic.values.owned import MAIN, is_found, is_own
-from ckpt_magic.values.owners import ABSENT, module_name, module_of
+from ckpt_magic.values.owners import ABSENT, can_change, is_same_package, module_name, module_of
+from ckpt_magic.values.pickles.handles import OF_LOGGERS
 
 
 def label(place: str) -> str:
@@ -63,11 +64,6 @@ def owner_of(place: str) -> tuple[Any, str]:
             f"the step set {label(place)}, which is not here ({error})", name=module
         ) from error
     return found, key
-
-
-def is_unwritable(place: str) -> bool:
-    """Whether nothing can be put into a place but by running the code that did."""
-    return place.startswith(UNWRITABLE)
 
 
 def is_unseen(place: str) -> bool:
@@ -121,14 +117,14 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     if "signal" in words:
         found["@signal "] = {f"{int(one)}": signal.getsignal(one) for one in signal.valid_signals()}
     if "modules" in words:
-        found["@module "] = {name: module for name, module in sys.modules.items() if _is_put_by_hand(name, module)}
+        found[MODULE] = {name: module for name, module in sys.modules.items() if _is_put_by_hand(name, module)}
     for word, place in _BY_WORDS.items():
         if word in words:
             found[place] = {"": read(place)}
     if "setrlimit" in words and (resource := sys.modules.get("resource")) is not None:
         names = (name for name in vars(resource) if name.startswith("RLIMIT_"))
         found["@limit "] = {name: read(f"@limit {name}") for name in names}
-    if not words.isdisjoint(("register_dialect", "unregister_dialect")) and (csv := sys.modules.get("csv")) is not None:
+    if not words.isdisjoint(_OF_CSV) and (csv := sys.modules.get("csv")) is not None:
         found["@csv dialect "] = {name: read(f"@csv dialect {name}") for name in csv.list_dialects()}
     if (files := read(FILES_IN_MEMORY)) is not ABSENT:
         found[FILES_IN_MEMORY] = {"": files}
@@ -148,17 +144,26 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
         found["@what is in duckdb's own database"] = {"": _database()}
     for name in compiled:
         found[f"@what {name} sets"] = {"": object()}
+    attributes = found[ATTRIBUTE_OF_LOGGER] = {}
     for name, logger in [("root", logging.root), *logging.Logger.manager.loggerDict.items()]:
-        if isinstance(logger, logging.Logger) and (logger.handlers or logger.filters) and _is_kept_here(name, logger):
+        if not isinstance(logger, logging.Logger):
+            continue
+        if (logger.handlers or logger.filters) and _is_kept_here(name, logger):
             for part in ("handlers", "filters"):
                 values[f"@{part} of logger {name}"] = getattr(logger, part)
+        has_more = len(vars(logger)) > len(OF_LOGGERS) or logger is logging.root
+        if has_more and not _is_of_library(name):
+            attributes |= {f"{name} {key}": one for key, one in vars(logger).items() if key not in OF_LOGGERS}
+    values |= {place_of(ATTRIBUTE_OF_LOGGER, key): one for key, one in attributes.items() if can_change(one)}
     if (figures := _figures("")) is not ABSENT:
         values["@open figures"] = figures
     return found, values
 
 
 def _is_put_by_hand(name: str, module: Any) -> bool:
-    """Whether a module was put among the others without an import of this name: no kernel finds it again."""
+    """Whether something was put among the modules without an import of this name: no kernel finds it again."""
+    if not issubclass(type(module), types.ModuleType):  # libraries put objects of their own there
+        return not is_same_package(module_name(module), name) and module is not None
     if type(module) is not types.ModuleType or module_of(module) in MAIN:
         return False
     is_made = getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
@@ -167,8 +172,7 @@ def _is_put_by_hand(name: str, module: Any) -> bool:
 
 def _is_kept_here(name: str, logger: logging.Logger) -> bool:
     """Whether handlers of a logger can be the notebook's: importing a library again gives it those of its own."""
-    top = name.partition(".")[0]  # that of `getLogger(__name__)` is the notebook itself
-    if top not in ("root", "__main__") and top in sys.modules and not is_own(top):
+    if _is_of_library(name):
         return False
     host = getattr(sys.modules.get("traitlets.config"), "Application", None)
     if host is not None and host.initialized() and logger is host.instance().log:
@@ -177,6 +181,11 @@ def _is_kept_here(name: str, logger: logging.Logger) -> bool:
         module_name(one) in ("logging", "logging.handlers", "__main__") or is_own(module_name(one))
         for one in logger.handlers
     )
+
+
+def _is_of_library(logger: str) -> bool:
+    top = logger.partition(".")[0]  # that of `getLogger(__name__)` is the notebook itself
+    return top not in ("root", "__main__") and top in sys.modules and not is_own(top)
 
 
 def handlers_as_text(handlers: Any) -> str | None:
@@ -210,6 +219,24 @@ def _put_logger_part(place: str, value: Any) -> None:
         getattr(logger, part).clear()
     else:
         setattr(logger, part, value)
+
+
+def _attribute_of_logger(place: str) -> tuple[dict[str, Any], str]:
+    name, _, key = place.removeprefix(ATTRIBUTE_OF_LOGGER).rpartition(" ")
+    return vars(logging.getLogger(None if name == "root" else name)), key
+
+
+def _logger_attribute(place: str) -> Any:
+    attributes, key = _attribute_of_logger(place)
+    return attributes.get(key, ABSENT)
+
+
+def _put_logger_attribute(place: str, value: Any) -> None:
+    attributes, key = _attribute_of_logger(place)
+    if value is ABSENT:
+        attributes.pop(key, None)
+    else:
+        attributes[key] = value
 
 
 def register_handlers(places: Iterable[str]) -> None:
@@ -379,6 +406,8 @@ def _put_start_method(_: str, method: Any) -> None:
     importlib.import_module("multiprocessing").set_start_method(method, force=True)
 
 
+MODULE: Final = "@module "
+ATTRIBUTE_OF_LOGGER: Final = "@attribute of logger "
 _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]]] = {
     "@signal ": (
         lambda place: signal.getsignal(int(place.removeprefix("@signal "))),
@@ -410,12 +439,13 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
     "@profile": (lambda _: sys.getprofile(), lambda _, value: sys.setprofile(value)),
     "@handlers of logger ": (_logger_part, _put_logger_part),
     "@filters of logger ": (_logger_part, _put_logger_part),
+    ATTRIBUTE_OF_LOGGER: (_logger_attribute, _put_logger_attribute),
     "@open figures": (_figures, _put_figures),
     "@functions at exit": (lambda _: 0, lambda *_: None),
     "@started patches": (lambda _: 0, lambda *_: None),
     "@codecs": (lambda _: 0, lambda *_: None),
     "@what ": (lambda _: 0, lambda *_: None),
-    "@module ": (lambda _: 0, lambda *_: None),
+    MODULE: (lambda _: 0, lambda *_: None),
     "@option ": (_option, _put_option),
     "@subclasses of ": (_subclass, _put_subclass),
 }
@@ -423,6 +453,7 @@ _OF_DIALECTS: Final = (
     *("delimiter", "doublequote", "escapechar", "lineterminator"),
     *("quotechar", "quoting", "skipinitialspace", "strict"),
 )
+_OF_CSV: Final = frozenset({"register_dialect", "unregister_dialect"})
 _BY_WORDS: Final = {
     "umask": "@umask",
     "stack_size": "@stack size of threads",
@@ -434,7 +465,9 @@ _BY_WORDS: Final = {
     "set_event_loop_policy": "@policy of event loops",
 }
 """What is read only where code has the word that sets it."""
+COMPARED: Final = frozenset({"signal", "modules", "settrace", "setprofile", "setrlimit", *_BY_WORDS}) | _OF_CSV
+"""Words of code for whose sake `specials` compares what is there, whoever may have set it."""
 FILES_IN_MEMORY: Final = "@files in memory"
-_UNSEEN: Final = ("@functions at exit", "@started patches", "@codecs", "@what ", "@module ")
+_UNSEEN: Final = ("@functions at exit", "@started patches", "@codecs", "@what ", MODULE)
 UNWRITABLE: Final = (*_UNSEEN, FILES_IN_MEMORY)
 CALLBACKS: Final = "@option shell|callback of "

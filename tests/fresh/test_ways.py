@@ -1422,6 +1422,74 @@ def test_a_step_runs_that_is_given_a_result_wherever_the_function_is_that_keeps_
     assert projects.play(project, cells, "auto").names["y"] == "2"
 
 
+# Where a module of the user's keeps something that is no attribute of an object of its own; is it restored?
+KEPT_ELSEWHERE = {
+    "a logger": ("LOG = logging.getLogger('way')\ndef put(v): LOG.kept = v\ndef get(): return LOG.kept", True),
+    "a logger without a name": (
+        "def put(v): logging.getLogger('way').kept = v\ndef get(): return logging.getLogger('way').kept",
+        True,
+    ),
+    "a member of an enum": (
+        "class Color(enum.Enum): RED = 1\ndef put(v): Color.RED.kept = v\ndef get(): return Color.RED.kept",
+        True,
+    ),
+    "a variable of a thread": ("LOC = threading.local()\ndef put(v): LOC.kept = v\ndef get(): return LOC.kept", True),
+    "a variable of a context": ("V = ContextVar('V')\ndef put(v): V.set(v)\ndef get(): return V.get()", True),
+    "an object among the modules": (
+        "def put(v): sys.modules['way_kept'] = SimpleNamespace(kept=v)\n"
+        "def get():\n    import way_kept\n    return way_kept.kept",
+        False,
+    ),
+    "a module made by hand": (
+        "def put(v):\n    m = sys.modules['way_kept'] = ModuleType('way_kept')\n    m.kept = v\n"
+        "def get():\n    import way_kept\n    return way_kept.kept",
+        False,
+    ),
+    "a module that is no other one's": (
+        "def put(v):\n    global KEPT\n    KEPT = ModuleType('kept')\n    KEPT.kept = v\nKEPT = None\n"
+        "def get(): return KEPT.kept",
+        False,
+    ),
+}
+
+
+@pytest.fixture
+def forget() -> Iterator[Callable[[], None]]:
+    """Forgets what is kept outside the modules of the project, as a new process would."""
+
+    def forgotten() -> None:
+        vars(logging.getLogger("way")).pop("kept", None)
+        sys.modules.pop("way_kept", None)
+
+    yield forgotten
+    forgotten()
+
+
+@pytest.mark.parametrize("mark", ["%%step 1\n", ""], ids=["by a step", "by a cell"])
+@pytest.mark.parametrize(("module", "is_restored"), KEPT_ELSEWHERE.values(), ids=KEPT_ELSEWHERE.keys())
+def test_what_a_module_keeps_elsewhere_comes_back_and_is_told(
+    project: Path, forget: Callable[[], None], mark: str, module: str, is_restored: bool
+) -> None:
+    imports = "import enum, json, logging, sys, threading\nfrom contextvars import ContextVar\n"
+    imports += "from types import ModuleType, SimpleNamespace\n"
+    load = "def load():\n    with open('x.json') as h: put(json.load(h))\n"
+    write({"way_mod.py": f"{imports}{load}{module}\n", "x.json": '{"a": 1}'})
+    cells = cells_of(f"import way_mod\n# %%\n{mark}way_mod.load()", "y = way_mod.get()['a']")
+
+    def play(start: str) -> projects.Ran:
+        forget()
+        return projects.play(project, cells, start)
+
+    play("none")
+    runs = {1} if mark and not is_restored else set()
+    assert play("auto").steps == runs
+    assert play(str(LAST)).names["y"] == 1
+    write({"x.json": '{"a": 2}'})
+    assert LAST in projects.foresee(project, cells)
+    assert play("auto").names["y"] == 2
+    assert play("auto").steps == runs
+
+
 def test_a_step_runs_that_is_given_what_an_object_of_a_module_keeps_since_a_cell_called_it(project: Path) -> None:
     module = "class Memo:\n    def __init__(self, f): self.f = f; self.kept = {}\n"
     module += "    def __call__(self, *args):\n        if args not in self.kept: self.kept[args] = self.f(*args)\n"

@@ -48,7 +48,8 @@ _VIEW: Final = """lambda owner, low, high, format, shape, step, readonly: (
 _RELEASED: Final = "lambda: (lambda view: (view.release(), view)[1])(memoryview(b''))"
 _LOGGER: Final = """lambda kind, name: (lambda made: (setattr(made, '__class__', kind), made)[1])(
     __import__('logging').getLogger(name))"""
-_OF_LOGGERS: Final = frozenset({*vars(logging.Logger("")), "manager"})  # noqa: LOG001  # of nobody
+OF_LOGGERS: Final = frozenset({*vars(logging.Logger("")), "manager"})  # noqa: LOG001  # of nobody
+"""The attributes that each logger has."""
 _OF_MODULE: Final = "lambda kind, module: setattr(kind, '__module__', module)"
 _MANY: Final = 1000  # results of one `finditer`: each is found again from the beginning
 
@@ -114,7 +115,7 @@ def logger(one: logging.Logger, known: Definitions) -> Any:
         made, args = known.evaluated(_LOGGER), (type(one), *args)
     elif top in sys.modules and top != "__main__" and not is_own(top):
         return made, args  # a library sets what it likes when it is imported
-    return made, args, {name: value for name, value in vars(one).items() if name not in _OF_LOGGERS} or None
+    return made, args, {name: value for name, value in vars(one).items() if name not in OF_LOGGERS} or None
 
 
 def local(one: threading.local) -> Any:

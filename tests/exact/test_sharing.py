@@ -611,6 +611,46 @@ pointed = ctypes.cast(ctypes.pointer(values), pointer)[3], pointer is ctypes.POI
 """,
 )
 scenario(
+    "arrays over structures of ctypes, and over buffers that ctypes looks at",
+    """
+%%step 1
+import array, ctypes, numpy as np
+from ctypes.wintypes import POINT
+point = POINT(1, 2); over = np.frombuffer(point, dtype=f'i{ctypes.sizeof(ctypes.c_long)}')
+text, numbers = bytearray(16), array.array('i', [1, 2, 3])
+seen = np.frombuffer((ctypes.c_int * 2).from_buffer(text, 4), 'i4'); first = np.frombuffer(ctypes.c_int.from_buffer(numbers), 'i4')
+%%step 2
+over[0] = 20; seen[:] = 7; part = over[1:]
+%%step 3
+point.y = 40; text[4] = 1; numbers[0] = 11; part[0] += 30
+%%step 4
+r = point.x, point.y, over.tolist(), part.tolist(), bytes(text), seen.tolist(), first.tolist()
+""",
+)
+scenario(
+    "an array over memory that processes have in common is named",
+    """
+%%step 1
+import multiprocessing, os
+import numpy as np
+common = np.frombuffer(multiprocessing.RawArray('d', 20_000)); part = common[::2]
+def aside():
+    child = os.fork()
+    if child == 0:
+        common[2] += 5
+        os._exit(0)
+    os.waitpid(child, 0)
+%%step 2
+aside()
+%%step 3
+r = common[2], part[1]
+%%step 4
+aside(); r = r, common.sum(), part.sum(); del common, part, aside
+""",
+    runs={1: "could not be saved", 2: "common", 3: "common"},
+    starts=(2, 3, 4),
+)
+scenario(
     "images and objects of ctypes over the memory of an array, and arrays over a map of memory, are named",
     """
 %%step 1

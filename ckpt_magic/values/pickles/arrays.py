@@ -407,18 +407,36 @@ def _writable_alias(array: Any) -> Any | None:
 
 
 def buffer_under(array: Any) -> Any | None:
-    """The bytearray, `array.array` or array of `ctypes` that an array lies over; None if it is over something else."""
+    """The bytearray, `array.array` or object of `ctypes` that an array lies over; None if it is over something else."""
     base = _root(array)
     is_one = type(base) in (bytearray, getattr(sys.modules.get("array"), "array", None))
-    return base if is_one or (isinstance(base, ctypes.Array) and base._b_needsfree_) else None
+    return base if is_one or (isinstance(base, MEMORY_OF_C) and base._b_needsfree_) else None
 
 
 def _root(array: Any) -> Any:
     """What an array lies over in the end."""
     base = array
-    while isinstance(base, sys.modules["numpy"].ndarray):
-        base = base.base
-    return base.obj if type(base) is memoryview else base
+    while (under := _under(base)) is not None:
+        base = under
+    return None if isinstance(base, sys.modules["numpy"].ndarray) else base
+
+
+def _under(base: Any) -> Any:
+    """What has the memory of an array, a view or an object of `ctypes`; None if that has it for itself."""
+    if isinstance(base, sys.modules["numpy"].ndarray):
+        return base.base
+    if type(base) is memoryview:
+        return base.obj
+    if not isinstance(base, MEMORY_OF_C) or base._b_needsfree_:
+        return None
+    whole, held = base._b_base_, base._objects
+    if isinstance(whole, MEMORY_OF_C):  # not a pointer: what it leads to lies elsewhere
+        return whole
+    held = [*held.values()] if isinstance(held, dict) else [held]
+    return next((one for one in held if type(one) is memoryview), None)
+
+
+MEMORY_OF_C: Final = (ctypes.Array, ctypes.Structure, ctypes.Union, *ctypes.c_int.__mro__[1:2])
 
 
 def _over_a_buffer(array: Any) -> Any:

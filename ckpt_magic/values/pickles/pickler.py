@@ -160,7 +160,7 @@ class ValuePickler(pickle.Pickler):
             return lambda one: handles.type_of_c(one, self.definitions) or self._class(one)
         if issubclass(kind, type):
             return self._class
-        if issubclass(kind, _MEMORY_OF_C):
+        if issubclass(kind, arrays.MEMORY_OF_C):
             return handles.memory_of_c
         if issubclass(kind, types.ModuleType):
             return self._module
@@ -573,6 +573,3 @@ _OWNED_BY_MODULES: Final[dict[str, tuple[str, ...]]] = {
     "numpy.random.mtrand": ("_rand",),
     "torch": ("default_generator",),
 }
-
-
-_MEMORY_OF_C: Final = (ctypes.Array, ctypes.Structure, ctypes.Union, *ctypes.c_int.__mro__[1:2])

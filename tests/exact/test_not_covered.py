@@ -283,6 +283,19 @@ r = names.get(id(a))
 )
 
 scenario(
+    "a file that is known by its number alone",
+    """
+%%step 1
+import os
+end, start = os.pipe(); os.write(start, b'abcd')
+%%step 2
+first = os.read(end, 2)
+%%step 3
+r = os.read(end, 2)
+""",
+    known="what a number stands for, nobody can tell",
+)
+scenario(
     "a context that only decimal holds",
     """
 %%step 1

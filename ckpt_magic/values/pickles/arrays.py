@@ -436,7 +436,7 @@ def _under(base: Any) -> Any:
     return next((one for one in held if type(one) is memoryview), None)
 
 
-MEMORY_OF_C: Final = (ctypes.Array, ctypes.Structure, ctypes.Union, *ctypes.c_int.__mro__[1:2])
+MEMORY_OF_C: Final[Any] = (ctypes.Array, ctypes.Structure, ctypes.Union, *ctypes.c_int.__mro__[1:2])
 
 
 def _over_a_buffer(array: Any) -> Any:

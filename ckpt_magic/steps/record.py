@@ -170,7 +170,7 @@ def meta_of(
         "source": plan.code.source,
         "code": plan.code.digest,
         "codes": saved_codes(plan.history, plan.code.digest),
-        "imports": sorted(plan.code.names.imports & sys.modules.keys()),
+        "imports": sorted(name for name in plan.code.names.imports if sys.modules.get(name) is not None),
         "variables": variables(saved if kind == "cell" else {own: saved[own], **saved}),
         "outlines": outlines.outlines(saved, tell),
         "deleted": list(found.deleted),

@@ -230,7 +230,9 @@ class Places:
             if value is not ABSENT and value:
                 seen.values[place], seen.live[place] = inside_of(value), value
         by_own = (one.words.read & COMPARED for one in self._own.values())
-        owners, values = specials((words.read | calls.words).union(*by_own), calls.compiled)
+        said = (words.read | calls.words).union(*by_own)
+        said |= {"sys"} if "modules" in words.touched else set()  # `from sys import modules` above it
+        owners, values = specials(said, calls.compiled)
         seen.owners |= owners
         for place, value in values.items():
             if identity(value) in known():

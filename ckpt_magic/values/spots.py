@@ -116,8 +116,8 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     values: dict[str, Any] = {}
     if "signal" in words:
         found["@signal "] = {f"{int(one)}": signal.getsignal(one) for one in signal.valid_signals()}
-    if "modules" in words:
-        found[MODULE] = {name: module for name, module in sys.modules.items() if _is_put_by_hand(name, module)}
+    if words >= {"sys", "modules"}:
+        found[MODULE] = _put_by_hand()
     for word, place in _BY_WORDS.items():
         if word in words:
             found[place] = {"": read(place)}
@@ -160,14 +160,50 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     return found, values
 
 
+def _put_by_hand() -> dict[str, Any]:
+    """What was put among the modules without an import of its name; each is looked at once."""
+    for name, module in list(sys.modules.items()):
+        if _met.get(name, ABSENT) is not module:
+            _met[name] = module
+            _by_hand.pop(name, None)
+            if _is_put_by_hand(name, module):
+                _by_hand[name] = module
+    for name in _met.keys() - sys.modules.keys():
+        del _met[name]
+        _by_hand.pop(name, None)
+    return dict(_by_hand)
+
+
+_met: Final[dict[str, Any]] = {}
+_by_hand: Final[dict[str, Any]] = {}
+
+
 def _is_put_by_hand(name: str, module: Any) -> bool:
     """Whether something was put among the modules without an import of this name: no kernel finds it again."""
     if not issubclass(type(module), types.ModuleType):  # libraries put objects of their own there
-        return not is_same_package(module_name(module), name) and module is not None
-    if type(module) is not types.ModuleType or module_of(module) in MAIN:
+        return not is_same_package(module_name(module), name)
+    made_as = module_of(module)
+    if type(module) is not types.ModuleType or made_as in MAIN or _comes_with_others(name, made_as):
         return False
     is_made = getattr(module, "__spec__", None) is None and not hasattr(module, "__file__")
-    return is_made or module_of(module) != name or (is_own(name) and not is_found(name.partition(".")[0]))
+    return is_made or made_as != name or (is_own(name) and not is_found(name.partition(".")[0]))
+
+
+def _comes_with_others(name: str, made_as: str) -> bool:
+    """Whether Python, or compiled code when it is loaded, puts a module there: a part without a file, another name."""
+    tops = {name.partition(".")[0], made_as.partition(".")[0]}
+    if tops <= sys.stdlib_module_names or name.startswith(("cython_runtime", "_cython_", "_cyutility")):
+        return True
+    file, is_part = _file_of(name), not _file_of(name)
+    while not file and made_as:
+        made_as = made_as.rpartition(".")[0]
+        file = _file_of(made_as)
+    is_library = bool(file) and not file.endswith(".py")
+    return is_library and (is_part or "." in name or made_as.endswith(f".{name}"))
+
+
+def _file_of(module: str) -> str:
+    return str(getattr(sys.modules.get(module), "__file__", None) or "")
 
 
 def _is_kept_here(name: str, logger: logging.Logger) -> bool:
@@ -465,7 +501,7 @@ _BY_WORDS: Final = {
     "set_event_loop_policy": "@policy of event loops",
 }
 """What is read only where code has the word that sets it."""
-COMPARED: Final = frozenset({"signal", "modules", "settrace", "setprofile", "setrlimit", *_BY_WORDS}) | _OF_CSV
+COMPARED: Final = frozenset({"signal", "sys", "modules", "settrace", "setprofile", "setrlimit", *_BY_WORDS}) | _OF_CSV
 """Words of code for whose sake `specials` compares what is there, whoever may have set it."""
 FILES_IN_MEMORY: Final = "@files in memory"
 _UNSEEN: Final = ("@functions at exit", "@started patches", "@codecs", "@what ", MODULE)

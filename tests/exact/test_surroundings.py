@@ -1315,6 +1315,44 @@ r = type(pl.DataFrame({'a': [1]}).half_t) is Half, n
 """,
 )
 scenario(
+    "attributes of loggers that no name holds",
+    """
+%%step 1
+import logging
+logging.getLogger('of.the.test').extra = kept = [1]
+logging.root.mark = 'a'
+%%step 2
+logging.getLogger('of.the.test').extra.append(2); logging.root.mark = 'b'
+%%step 3
+r = logging.getLogger('of.the.test').extra is kept, kept, logging.root.mark
+del logging.root.mark
+%%step 4
+r += (hasattr(logging.root, 'mark'),)
+""",
+)
+scenario(
+    "what is no module is put among the modules, and an import is forbidden",
+    """
+%%step 1
+import sys, types
+sys.modules['of_the_test'] = types.SimpleNamespace(value=3)
+%%step 2
+import of_the_test
+r = of_the_test.value
+%%step 3
+sys.modules['wave'] = None
+%%step 4
+try:
+    import wave
+except ImportError:
+    r += 1
+%%step 5
+del sys.modules['wave'], sys.modules['of_the_test']
+s = r
+""",
+    runs={1: "module of_the_test cannot be restored", 3: "module wave cannot be restored"},
+)
+scenario(
     "modules that no import of their name finds are named",
     """
 %%step 1

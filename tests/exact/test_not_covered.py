@@ -40,6 +40,20 @@ r = made[:]
     known="a `__setstate__` or `__reduce__` of the notebook runs when a step is restored, as with plain pickle",
 )
 scenario(
+    "what a class makes several of when it is unpickled, as param does with watchers",
+    """
+%%step 1
+class Watched:
+    def __init__(self): self.by = dict.fromkeys('xy', [print])
+    def __setstate__(self, state): self.by = {name: [*watchers] for name, watchers in state['by'].items()}
+%%step 2
+one = Watched()
+%%step 3
+r = one.by['x'] is one.by['y']
+""",
+    known="a `__setstate__` runs when a step is restored, as with plain pickle",
+)
+scenario(
     "what a library changes inside itself when it is called",
     """
 %%step 1

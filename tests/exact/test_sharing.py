@@ -628,6 +628,22 @@ r = point.x, point.y, over.tolist(), part.tolist(), bytes(text), seen.tolist(), 
 """,
 )
 scenario(
+    "arrays over what a pointer leads to, and over the buffer of a BytesIO, are named",
+    """
+%%step 1
+import ctypes, io, numpy as np
+values = (ctypes.c_double * 4)(1, 2, 3, 4); n = 1
+%%step 2
+far = np.ctypeslib.as_array(ctypes.cast(values, ctypes.POINTER(ctypes.c_double)), shape=(4,))
+%%step 3
+file = io.BytesIO(b'abcdef'); letters = np.frombuffer(file.getbuffer(), 'u1')
+%%
+values[1] = 9; letters[1] = 90; r = far.tolist(), file.getvalue(), letters.tolist()
+""",
+    runs={2: "far", 3: "letters"},
+    starts=(3, 4),
+)
+scenario(
     "an array over memory that processes have in common is named",
     """
 %%step 1

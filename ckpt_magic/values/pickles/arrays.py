@@ -6,6 +6,7 @@ import bisect
 import contextlib
 import ctypes
 import functools
+import io
 import mmap
 import operator
 import sys
@@ -437,14 +438,20 @@ def _under(base: Any) -> Any:
 
 
 MEMORY_OF_C: Final[Any] = (ctypes.Array, ctypes.Structure, ctypes.Union, *ctypes.c_int.__mro__[1:2])
+_BUFFER_OF_BYTES: Final = type(io.BytesIO().getbuffer().obj)
 
 
 def _over_a_buffer(array: Any) -> Any:
     """Write an array over such a buffer as what it is; None for one that is over something else."""
     numpy, base = sys.modules["numpy"], buffer_under(array)
     if base is None:
-        if type(_root(array)) is mmap.mmap:  # not one of ours, which are of a class of their own
+        root = _root(array)
+        if type(root) is mmap.mmap:  # not one of ours, which are of a class of their own
             raise NotPicklableError("an array over memory that `mmap` gave")
+        if type(root) is _BUFFER_OF_BYTES:
+            raise NotPicklableError("an array over the buffer of a BytesIO")
+        if isinstance(root, MEMORY_OF_C) and isinstance(root._b_base_, ctypes._Pointer):
+            raise NotPicklableError("an array over memory that a pointer leads to")
         return None
     first = numpy.frombuffer(base, dtype="u1").__array_interface__["data"][0]
     args = (array.shape, array.dtype, base, array.__array_interface__["data"][0] - first, array.strides)

@@ -57,8 +57,10 @@ def _of_libraries(kind: type) -> Iterator[Any]:
 
 def _is_to_be_entered(obj: Any, namespace: dict[str, Any]) -> bool:
     kind = type(obj)  # never isinstance: it asks a placeholder for its class
-    if kind in ATOMS or kind in (Placeholder, types.CodeType, types.BuiltinFunctionType) or obj is namespace:
+    if kind in ATOMS or kind in (Placeholder, types.CodeType) or obj is namespace:
         return False
+    if kind is types.BuiltinFunctionType and issubclass(type(obj.__self__), (types.ModuleType, type(None), type)):
+        return False  # not a method of an object: the writer of a csv file holds that of its file
     if kind is dict and "__spec__" in obj and "__loader__" in obj:
         return False  # the globals of a module
     if references.library_of(kind) in _HOSTS:

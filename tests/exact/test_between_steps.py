@@ -165,6 +165,20 @@ rows.append(total)
     lost="conn",
 )
 scenario(
+    "a lost value that holds a method of what a step below changes",
+    """
+%%step 1
+import csv, io
+file = io.StringIO(); writer = csv.writer(file); n = writer.writerow([1])
+%%step 2
+n = file.write('x')
+%%step 3
+n = writer.writerow([2]); r = file.getvalue()
+""",
+    runs={1: "writer", 2: "writer"},
+    starts=(2, 3),
+)
+scenario(
     "a lost value that only a step reads which is restored",
     """
 %%step 1

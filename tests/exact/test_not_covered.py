@@ -242,6 +242,19 @@ r = matplotlib.colors._colors_full_map['zz'] is color
     known="what else such a container does when it is filled, nobody knows",
 )
 scenario(
+    "an array over memory that an object of a library has lent",
+    """
+%%step 1
+from sklearn.tree import DecisionTreeRegressor
+tree = DecisionTreeRegressor(random_state=0).fit([[0.], [1.]], [0., 1.]).tree_; values = tree.value
+%%step 2
+values[0, 0, 0] = 55
+%%step 3
+r = tree.value[0, 0, 0]
+""",
+    known="whose memory it is and how to come by it again, only the library knows",
+)
+scenario(
     "a query of polars over the memory of an array",
     """
 %%step 1

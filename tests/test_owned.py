@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
+import sqlite3
 import sys
 import types
 from decimal import Decimal
@@ -13,7 +15,7 @@ from typing import Any
 import matplotlib
 import pytest
 
-from ckpt_magic.values import delta, looking, owned, owners
+from ckpt_magic.values import bindings, delta, looking, owned, owners
 from ckpt_magic.values.fingerprint import LookInside
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
@@ -233,3 +235,16 @@ def test_no_object_of_a_module_is_asked_for_what_it_holds(library: Any) -> None:
     made = "class Asked:\n  @property\n  def __dict__(self): raise RuntimeError\nasked = Asked()\ndef work(): pass"
     exec(made, vars(library))
     assert library.work.__code__ in owners.codes(library)
+
+
+def test_a_connection_that_tells_what_it_is_asked_is_not_asked_for_its_file(tmp_path: Path) -> None:
+    told: list[str] = []
+    path = str(tmp_path / "data.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        assert bindings.files_behind(connection) == ([path], [])
+        assert not owners.goes_on(connection)
+        connection.set_trace_callback(told.append)
+        assert bindings.files_behind(connection) == ([], ["Connection"])
+        assert owners.goes_on(connection)
+    assert not told

@@ -205,8 +205,13 @@ def _memory(view: memoryview, known: Definitions) -> Any:
 
 
 def files_of_database(connection: Any) -> list[str]:
-    """Paths of the files that a connection of sqlite3 is to; none if it is closed, or to databases in memory."""
+    """Paths of the files that a connection of sqlite3 is to; none if it is closed, or to databases in memory.
+
+    One is not asked that calls functions of the user when it is: these stand in it beside the module of sqlite3.
+    """
     sqlite3 = sys.modules["sqlite3"]
+    if any(type(one) is types.ModuleType for one in gc.get_referents(connection)):
+        raise sqlite3.ProgrammingError("functions of the user are told what it is asked")
     asking = sqlite3.Cursor(connection)
     asking.row_factory = None
     try:

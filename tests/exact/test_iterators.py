@@ -431,6 +431,21 @@ r = sq.get(), sq.get() is a, sq.empty(), e.empty(), loc.x is a
 """,
 )
 scenario(
+    "what writes rows of csv",
+    """
+%%step 1
+import csv, io
+file = io.StringIO(); writer = csv.writer(file, 'excel-tab', lineterminator='|', quoting=csv.QUOTE_NONNUMERIC)
+n = writer.writerow([1, 'a'])
+%%step 2
+n = file.write('x'); both = {'writer': writer}; named = csv.DictWriter(file, ['k', 'v'])
+%%step 3
+writer.writerows([[2, 'b']]); named.writerow({'k': 1, 'v': 'c'})
+%%step 4
+r = file.getvalue(), both['writer'] is writer, writer.dialect.delimiter, writer.dialect.quoting
+""",
+)
+scenario(
     "what threads keep to themselves in objects of classes of the notebook",
     """
 %%step 1

@@ -50,6 +50,11 @@ _LOGGER: Final = """lambda kind, name: (lambda made: (setattr(made, '__class__',
     __import__('logging').getLogger(name))"""
 OF_LOGGERS: Final = frozenset({*vars(logging.Logger("")), "manager"})  # noqa: LOG001  # of nobody
 """The attributes that each logger has."""
+_WRITER: Final = "lambda file, settings: __import__('csv').writer(file, **settings)"
+_OF_DIALECT: Final = (
+    *("delimiter", "doublequote", "escapechar", "lineterminator"),
+    *("quotechar", "quoting", "skipinitialspace", "strict"),
+)
 _OF_MODULE: Final = "lambda kind, module: setattr(kind, '__module__', module)"
 _MANY: Final = 1000  # results of one `finditer`: each is found again from the beginning
 
@@ -64,7 +69,9 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         type(functools.cmp_to_key(operator.eq)): _compared,
         **dict.fromkeys((io.StringIO, io.BytesIO), lambda one: _buffer(one, known)),
     }
-    socket, sqlite3 = sys.modules.get("socket"), sys.modules.get("sqlite3")
+    socket, sqlite3, csv = map(sys.modules.get, ("socket", "sqlite3", "_csv"))
+    if csv is not None:
+        found[csv.Writer] = lambda one: _writer(one, known)
     if socket is not None:
         found[socket.socket] = lambda one: _socket(one, known)
     if sqlite3 is not None:
@@ -128,6 +135,15 @@ def local(one: threading.local) -> Any:
     args, more, *_ = itertools.dropwhile(lambda part: type(part) is not tuple, parts)
     named = more if type(more) is dict and all(type(name) is str for name in more) else {}
     return copyreg.__newobj_ex__, (kind, args, named), dict(vars(one)) or None  # type: ignore[attr-defined]  # no stubs
+
+
+def _writer(one: Any, known: Definitions) -> Any:
+    """What writes rows of csv has no more than a dialect and a method of its file."""
+    methods = (types.BuiltinFunctionType, types.MethodType)
+    held = [part.__self__ for part in gc.get_referents(one) if type(part) in methods and part.__name__ == "write"]
+    if not held:
+        return NotImplemented
+    return known.evaluated(_WRITER), (held[0], {name: getattr(one.dialect, name) for name in _OF_DIALECT})
 
 
 def _match(match: re.Match[Any], known: Definitions) -> Any:

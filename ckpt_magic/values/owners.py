@@ -336,10 +336,14 @@ def content_of(live: Any, inside: Any, before: Any) -> Any:
 
 
 def pour(live: Any, content: Any) -> None:
-    """Give a live object the content of another one."""
+    """Give a live object the content of another one.
+
+    Keys of the notebook's that are in a dict are there as an earlier step left them: those of now are in the content.
+    """
     if isinstance(live, dict):
         new, gone = content
-        for key in gone:
+        older = [key for key in live if module_name(key) == "__main__" and comes_anew(key)]
+        for key in (*gone, *older):
             live.pop(key, None)
         live.update(new)
     elif isinstance(live, (list, bytearray)):

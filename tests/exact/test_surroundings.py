@@ -1331,6 +1331,27 @@ r += (hasattr(logging.root, 'mark'),)
 """,
 )
 scenario(
+    "a library keeps objects of the notebook as keys, which go on changing",
+    """
+%%step 1
+import enum, xml.etree.ElementTree as ET
+class Kind(enum.Enum): A = 1
+ET._namespace_map[Kind.A] = 0
+class Model:
+    n = 0
+    def step(self): self.n += 1; ET._namespace_map[self] = self.n
+def known(): return [(key is model, key.n, n) for key, n in ET._namespace_map.items() if type(key) is Model]
+%%step 2
+model = Model(); model.step()
+%%step 3
+model.step(); r = known()
+%%step 4
+model.step(); r += known(); del ET._namespace_map[model]
+%%step 5
+r += known(), ET._namespace_map.pop(Kind.A)
+""",
+)
+scenario(
     "what is no module is put among the modules, and an import is forbidden",
     """
 %%step 1

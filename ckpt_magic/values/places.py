@@ -69,6 +69,7 @@ from ckpt_magic.values.setters import Called, called
 from ckpt_magic.values.spots import (
     CALLBACKS,
     COMPARED,
+    THERE_ANYWAY,
     UNWRITABLE,
     delete,
     label,
@@ -232,6 +233,8 @@ class Places:
         by_own = (one.words.read & COMPARED for one in self._own.values())
         said = (words.read | calls.words).union(*by_own)
         said |= {"sys"} if "modules" in words.touched else set()  # `from sys import modules` above it
+        if any(name not in sys.modules for name in imports):  # a module of the user's own that has some of them, too
+            said |= COMPARED
         owners, values = specials(said, calls.compiled)
         seen.owners |= owners
         for place, value in values.items():
@@ -271,6 +274,8 @@ class Places:
             found.surely.add(f"@option {source}|{key}")
         for name, attributes in after.owners.items():
             old = before.owners.get(name)
+            if old is None and name in THERE_ANYWAY:
+                continue
             for key, value in attributes.items():
                 was = ABSENT if old is None else old.get(key, ABSENT)
                 if was is value:
@@ -333,6 +338,8 @@ class Places:
         found = {}
         for name, attributes in after.owners.items():
             old = before.owners.get(name)
+            if old is None and name in THERE_ANYWAY:
+                continue
             if (
                 old is not None
                 and list(old) == list(attributes)

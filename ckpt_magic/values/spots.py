@@ -501,8 +501,10 @@ _BY_WORDS: Final = {
     "set_event_loop_policy": "@policy of event loops",
 }
 """What is read only where code has the word that sets it."""
-COMPARED: Final = frozenset({"signal", "sys", "modules", "settrace", "setprofile", "setrlimit", *_BY_WORDS}) | _OF_CSV
-"""Words of code for whose sake `specials` compares what is there, whoever may have set it."""
+COMPARED: Final = frozenset({"signal", "sys", "modules", "settrace", "setprofile"}) | _OF_CSV
+"""Words of code for whose sake `specials` compares what is there, whoever may have set it; to ask changes nothing."""
+THERE_ANYWAY: Final = frozenset({"@signal ", MODULE, "@trace", "@profile"})
+"""What is there for these words before anybody imports anything."""
 FILES_IN_MEMORY: Final = "@files in memory"
 _UNSEEN: Final = ("@functions at exit", "@started patches", "@codecs", "@what ", MODULE)
 UNWRITABLE: Final = (*_UNSEEN, FILES_IN_MEMORY)

@@ -17,6 +17,7 @@ import importlib
 import logging
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 import textwrap
@@ -1451,6 +1452,26 @@ KEPT_ELSEWHERE = {
         False,
     ),
 }
+
+
+def test_what_a_module_of_its_step_sets_of_signals_and_dialects_comes_back(project: Path) -> None:
+    module = "import csv, signal, sys\ndef handle(*_): pass\ndef me(): return sys.modules[__name__]\n"
+    module += "def put():\n    signal.signal(signal.SIGUSR2, handle); csv.register_dialect('way', delimiter=';')\n"
+    write({"way_mod.py": module})
+    read = (
+        "import csv, signal\ny = signal.getsignal(signal.SIGUSR2) is way_mod.handle, csv.get_dialect('way').delimiter"
+    )
+    cells = [(1, "import way_mod\nway_mod.put()"), (2, read)]
+    old = signal.getsignal(signal.SIGUSR2)
+    try:
+        for start in ("none", "end", "2"):
+            found = projects.play(project, cells, start)
+            assert found.names["y"] == (True, ";")
+            assert found.steps == {"none": {1, 2}, "2": {2}}.get(start, set())
+            signal.signal(signal.SIGUSR2, old)
+            csv.unregister_dialect("way")
+    finally:
+        signal.signal(signal.SIGUSR2, old)
 
 
 @pytest.fixture

@@ -183,11 +183,9 @@ class Looks:
             found.deleted += sorted(bound_and_gone.difference(found.deleted))
         before.touches |= self._touches(before, found.changed - {RESULT}, after, outcome)
         change, refused = self._with_places(change, moved, before, found, after)
-        placed_now = [
-            *refused,
-            *(row[0] for row in change.state["places"]),
-        ]  # it sets those as well, when it runs again
-        plan.sets = around.sets(began, surroundings, placed_now, before.use)
+        # what cannot be put back it sets as well, when it runs again; a module that was loaded again is no place
+        placed = [*(place for place in refused if place[-1] != ":"), *(row[0] for row in change.state["places"])]
+        plan.sets = around.sets(began, surroundings, placed, before.use)
         kernel.around.step_ran(plan.key, plan.call.step, plan.code.digest, plan.sets, before.ambient, parts)
         after.forget(found.joint if outcome.success else None)
         # of `for _ in …` that fails, `_` stays IPython's

@@ -302,8 +302,7 @@ class Look(ValuePickler):
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
         """Look at attributes as they are: who else holds their dict is seen by the dict."""
-        is_told = instances.is_asked_for_all(kind) or instances.is_not_pickled_yet(kind)
-        return reducing.with_all_attributes if is_told else None
+        return reducing.with_all_attributes if instances.is_written_by_attributes(kind) else None
 
     def _noting(self, note: Callable[[Any], object], usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
         def reduce(obj: Any) -> Any:

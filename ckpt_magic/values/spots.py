@@ -24,7 +24,7 @@ from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import options
 from ckpt_magic.values.owned import MAIN, is_found, is_own
 from ckpt_magic.values.owners import ABSENT, can_change, is_same_package, module_name, module_of
-from ckpt_magic.values.pickles.handles import OF_LOGGERS
+from ckpt_magic.values.pickles.handles import OF_DIALECTS, OF_LOGGERS
 
 
 def label(place: str) -> str:
@@ -161,7 +161,10 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
 
 
 def _put_by_hand() -> dict[str, Any]:
-    """What was put among the modules without an import of its name; each is looked at once."""
+    """What was put among the modules without an import of its name; each is looked at once.
+
+    One may take the place of another, which `owned.new_modules` would not see at once.
+    """
     for name, module in list(sys.modules.items()):
         if _met.get(name, ABSENT) is not module:
             _met[name] = module
@@ -351,7 +354,7 @@ def _dialect(place: str) -> Any:
         dialect = csv.get_dialect(place.removeprefix("@csv dialect ")) if csv is not None else None
     except csv.Error:  # type: ignore[union-attr]
         return ABSENT
-    return ABSENT if dialect is None else _one(tuple((name, getattr(dialect, name)) for name in _OF_DIALECTS))
+    return ABSENT if dialect is None else _one(tuple((name, getattr(dialect, name)) for name in OF_DIALECTS))
 
 
 def _put_dialect(place: str, value: Any) -> None:
@@ -485,10 +488,6 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
     "@option ": (_option, _put_option),
     "@subclasses of ": (_subclass, _put_subclass),
 }
-_OF_DIALECTS: Final = (
-    *("delimiter", "doublequote", "escapechar", "lineterminator"),
-    *("quotechar", "quoting", "skipinitialspace", "strict"),
-)
 _OF_CSV: Final = frozenset({"register_dialect", "unregister_dialect"})
 _BY_WORDS: Final = {
     "umask": "@umask",

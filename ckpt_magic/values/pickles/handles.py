@@ -51,10 +51,11 @@ _LOGGER: Final = """lambda kind, name: (lambda made: (setattr(made, '__class__',
 OF_LOGGERS: Final = frozenset({*vars(logging.Logger("")), "manager"})  # noqa: LOG001  # of nobody
 """The attributes that each logger has."""
 _WRITER: Final = "lambda file, settings: __import__('csv').writer(file, **settings)"
-_OF_DIALECT: Final = (
+OF_DIALECTS: Final = (
     *("delimiter", "doublequote", "escapechar", "lineterminator"),
     *("quotechar", "quoting", "skipinitialspace", "strict"),
 )
+"""The attributes of a dialect of csv."""
 _OF_MODULE: Final = "lambda kind, module: setattr(kind, '__module__', module)"
 _MANY: Final = 1000  # results of one `finditer`: each is found again from the beginning
 
@@ -143,7 +144,7 @@ def _writer(one: Any, known: Definitions) -> Any:
     held = [part.__self__ for part in gc.get_referents(one) if type(part) in methods and part.__name__ == "write"]
     if not held:
         return NotImplemented
-    return known.evaluated(_WRITER), (held[0], {name: getattr(one.dialect, name) for name in _OF_DIALECT})
+    return known.evaluated(_WRITER), (held[0], {name: getattr(one.dialect, name) for name in OF_DIALECTS})
 
 
 def _match(match: re.Match[Any], known: Definitions) -> Any:

@@ -146,7 +146,12 @@ def is_asked_early(kind: Any) -> bool:
     return is_asked_to_read(kind) or type(kind.__hash__) is types.FunctionType
 
 
-def is_asked_for_all(kind: Any) -> bool:
+def is_written_by_attributes(kind: Any) -> bool:
+    """Whether the attributes are all that there is of an object, and are written without asking its class."""
+    return _is_asked_for_all(kind) or _is_not_pickled_yet(kind)
+
+
+def _is_asked_for_all(kind: Any) -> bool:
     """Whether a notebook class has a ``__getattribute__``, which pickle asks for attributes, and which may tell others.
 
     Only where the attributes are all that there is of an object.
@@ -161,7 +166,7 @@ def is_asked_for_all(kind: Any) -> bool:
     )
 
 
-def is_not_pickled_yet(kind: Any) -> bool:
+def _is_not_pickled_yet(kind: Any) -> bool:
     """Whether all that an object is are attributes, and its library forbids to pickle it until somebody says how."""
     return refuses_for_now(kind.__getstate__) and not reduces_itself(kind)
 
@@ -257,7 +262,7 @@ def tells_a_base(kind: Any, made: Any) -> bool:
 def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:
     """What an object has in its `__dict__` and in slots of the notebook, for `SET_STATE`; None if nothing."""
     kind: Any = type(obj)
-    mro = kind.__mro__ if not is_not_pickled_yet(kind) else (object,)
+    mro = kind.__mro__ if not _is_not_pickled_yet(kind) else (object,)
     base = next(cls for cls in mro if importable(cls))  # which looks after its own slots
     its = slot_names(base)
     filled = {}

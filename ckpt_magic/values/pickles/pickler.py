@@ -288,7 +288,7 @@ class ValuePickler(pickle.Pickler):
         return instances.asked_before(usual) if instances.is_asked_for_slots(kind) else usual
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
-        if instances.is_asked_early(kind) or instances.is_asked_for_all(kind) or instances.is_not_pickled_yet(kind):
+        if instances.is_asked_early(kind) or instances.is_written_by_attributes(kind):
             return self._early
         return instances.instance if instances.can_share_attributes(kind) else None
 
@@ -432,7 +432,7 @@ class ValuePickler(pickle.Pickler):
         fill slots: so it does not. Nor is a ``__getattribute__`` asked what there is.
         """
         reduced: Any
-        if instances.is_asked_for_all(type(obj)) or instances.is_not_pickled_yet(type(obj)):
+        if instances.is_written_by_attributes(type(obj)):
             state = instances.attributes(obj)
             reduced = copyreg.__newobj__, (type(obj),), state, None, None  # type: ignore[attr-defined]
         elif not instances.is_asked_to_read(type(obj)) and all(

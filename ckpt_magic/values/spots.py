@@ -24,7 +24,7 @@ from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import options
 from ckpt_magic.values.owned import MAIN, is_found, is_own
 from ckpt_magic.values.owners import ABSENT, can_change, is_same_package, module_name, module_of
-from ckpt_magic.values.pickles.handles import OF_DIALECTS, OF_LOGGERS
+from ckpt_magic.values.pickles.handles import OF_DIALECTS, OF_LOGGERS, is_logger_of_library
 
 
 def label(place: str) -> str:
@@ -152,7 +152,7 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
             for part in ("handlers", "filters"):
                 values[f"@{part} of logger {name}"] = getattr(logger, part)
         has_more = len(vars(logger)) > len(OF_LOGGERS) or logger is logging.root
-        if has_more and not _is_of_library(name):
+        if has_more and not is_logger_of_library(name):
             attributes |= {f"{name} {key}": one for key, one in vars(logger).items() if key not in OF_LOGGERS}
     values |= {place_of(ATTRIBUTE_OF_LOGGER, key): one for key, one in attributes.items() if can_change(one)}
     if (figures := _figures("")) is not ABSENT:
@@ -211,7 +211,7 @@ def _file_of(module: str) -> str:
 
 def _is_kept_here(name: str, logger: logging.Logger) -> bool:
     """Whether handlers of a logger can be the notebook's: importing a library again gives it those of its own."""
-    if _is_of_library(name):
+    if is_logger_of_library(name):
         return False
     host = getattr(sys.modules.get("traitlets.config"), "Application", None)
     if host is not None and host.initialized() and logger is host.instance().log:
@@ -220,11 +220,6 @@ def _is_kept_here(name: str, logger: logging.Logger) -> bool:
         module_name(one) in ("logging", "logging.handlers", "__main__") or is_own(module_name(one))
         for one in logger.handlers
     )
-
-
-def _is_of_library(logger: str) -> bool:
-    top = logger.partition(".")[0]  # that of `getLogger(__name__)` is the notebook itself
-    return top not in ("root", "__main__") and top in sys.modules and not is_own(top)
 
 
 def handlers_as_text(handlers: Any) -> str | None:

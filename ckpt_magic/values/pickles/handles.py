@@ -118,12 +118,17 @@ def logger(one: logging.Logger, known: Definitions) -> Any:
     """A logger is the one of its name, made if need be; of a class of the notebook, with attributes that were set."""
     reduced: Any = one.__reduce_ex__(PROTOCOL)
     made, args = reduced[:2]
-    top = one.name.partition(".")[0]
     if not by_reference(type(one)):
         made, args = known.evaluated(_LOGGER), (type(one), *args)
-    elif top in sys.modules and top != "__main__" and not is_own(top):
+    elif is_logger_of_library(one.name):
         return made, args  # a library sets what it likes when it is imported
     return made, args, {name: value for name, value in vars(one).items() if name not in OF_LOGGERS} or None
+
+
+def is_logger_of_library(name: str) -> bool:
+    """Whether a logger is one of a library that is loaded, by its name."""
+    top = name.partition(".")[0]  # that of `getLogger(__name__)` is the notebook itself
+    return top not in ("root", "__main__") and top in sys.modules and not is_own(top)
 
 
 def local(one: threading.local) -> Any:

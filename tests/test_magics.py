@@ -592,6 +592,31 @@ def test_options_that_were_handed_over_win(shell: InteractiveShell, tmp_path: Pa
     assert (tmp_path / ".ckpt/h-v1-step1.pkl").exists()
 
 
+def test_a_stream_that_a_step_replaced_for_a_while_is_the_one_of_the_process_again(tmp_path: Path) -> None:
+    """IPython gives it another `write` around each cell, which must not come back with the step."""
+    step = (
+        "%%step 1\nimport sys\nclass Both:\n    def __init__(self, to): self.to = to\n"
+        "    def write(self, text): return self.to.write(text)\n    def flush(self): self.to.flush()\n"
+        "both = Both(sys.stdout); sys.stdout = both\nprint('said')\nsys.stdout = both.to"
+    )
+    code = (
+        "import io, sys\nfrom IPython.core.interactiveshell import InteractiveShell\n"
+        "s = InteractiveShell.instance(); told, sys.stdout = sys.stdout, io.StringIO()\n"
+        "for cell in ['%load_ext ckpt_magic', '%ckpt_config --name m --sync', '%ckpt_start ' + sys.argv[1],"
+        f" {step!r}, 'both.write(\\'more\\')']:\n"
+        "    s.run_cell(cell).raise_error()\n"
+        "told.write(sys.stdout.getvalue())\n"
+    )
+    shown = [
+        subprocess.run(
+            [sys.executable, "-c", code, start], cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+        for start in ("none", "end")
+    ]
+    assert all("said\nstep 1 · " in one and "more" in one for one in shown)
+    assert "restored" in shown[1]
+
+
 def test_options_that_went_missing_are_an_error(tmp_path: Path) -> None:
     """Going on without them could run, and save, what should be restored."""
     code = (

@@ -634,6 +634,8 @@ class Places:
             if type(value) not in CONTAINERS and (isinstance(owner, type) or is_handled(value)):
                 continue
             place = place_of(name, key)
+            if place in _STREAMS:
+                continue  # around each cell IPython gives a stream another `write`, which is no state of the notebook
             if place not in self._kept:
                 seen.values[place], seen.live[place] = inside_of(value), value
 

@@ -9,6 +9,7 @@ Files that a run writes stay for the restored runs, as they would for a user.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import re
@@ -120,7 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the notebooks; return 1 if anything differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.exact.notebooks", description=__doc__)
     parser.add_argument("notebooks", nargs="+", type=Path)
-    parser.add_argument("--starts", default="first,middle,last", help="or numbers, `end`, `all`")
+    parser.add_argument("--starts", default="first,middle,last", help="or numbers, `end`, `auto`, `all`")
+    parser.add_argument("--edit", action="store_true", help="then change one number, and restore with `auto`")
     parser.add_argument("--beside", type=int, default=0, help="copy this many folders above the notebook's too")
     parser.add_argument("--timeout", type=int, default=600, help="seconds a cell may take in the plain run")
     parser.add_argument("--keep", type=Path, help="keep the folders of the runs below this one")
@@ -134,9 +136,10 @@ def main(arguments: list[str] | None = None) -> int:
                 shutil.rmtree(top, ignore_errors=True)
                 Path(top).mkdir(parents=True)
             try:
-                reports.append(
-                    Trial(notebook, Path(top), options.beside, options.timeout).run(options.starts.split(","))
-                )
+                trial = Trial(notebook, Path(top), options.beside, options.timeout)
+                reports.append(trial.run(options.starts.split(",")))
+                if options.edit:
+                    trial.run_edited()
             except Exception as error:
                 reports.append(
                     Report(str(notebook), differs=[f"the tool failed: {type(error).__name__}: {error}"[:2000]])
@@ -194,11 +197,35 @@ class Trial:
                     number: restored.banners.get(number, FAILED)["reason"]
                     for number in filter(None, numbers)
                     if restored.banners.get(number, FAILED)["action"] != "restored"
-                    and (start == "end" or number < int(start))
+                    and (not start.isdigit() or number < int(start))
                 }
                 drawn = {"random", "numpy.random"} & plain.around.keys() if restored.has_restored else set()
                 self.compare(f"start {start}", cold, restored, noise, noisy - drawn)
         return report
+
+    def run_edited(self) -> None:
+        """Change a number, and compare what `auto` makes of that with the plain run of the edited notebook."""
+        report, numbers = self.report, numbered(self.cells)
+        edits = [(at, edited(cell.source)) for at, cell in enumerate(self.cells) if numbers[at] is not None]
+        edits = [(at, source) for at, source in edits if source is not None]
+        if not edits:
+            return
+        at, source = edits[len(edits) // 2]
+        self.cells[at] = new_code_cell(source)
+        plain, second = self.plain(), self.plain()
+        noise = {at for at, (one, other) in enumerate(zip(plain.pages, second.pages, strict=True)) if one != other}
+        noisy = {key for key, text in plain.names.items() if second.names.get(key) != text}
+        noisy |= {key for key, text in plain.around.items() if second.around.get(key) != text}
+        noisy |= {"numpy.random"} - plain.around.keys()
+        restored = self.marked(numbers, "auto", self.after)
+        word = f"edited {numbers[at]}"
+        report.restored[word] = sum(restored.seconds)
+        report.again[word] = {
+            number: restored.banners.get(number, FAILED)["reason"]
+            for number in filter(None, numbers)
+            if restored.banners.get(number, FAILED)["action"] != "restored"
+        }
+        self.compare(word, plain, restored, noise, noisy, is_edited=True)
 
     def drop_failing(self) -> Ran:
         """Run plainly until no cell fails that should not; cells that do are left out."""
@@ -268,13 +295,19 @@ class Trial:
             ran.names, ran.around = seen["names"], _normal(seen["around"])
         return ran
 
-    def compare(self, where: str, one: Ran, other: Ran, noise: set[int], noisy: set[str]) -> None:
-        """Note what differs, apart from that what differed between two plain runs; a restored step has no noise."""
+    def compare(
+        self, where: str, one: Ran, other: Ran, noise: set[int], noisy: set[str], *, is_edited: bool = False
+    ) -> None:
+        """Note what differs, apart from that what differed between two plain runs.
+
+        A step that is restored has no noise, unless it is compared with the plain run of an edited notebook.
+        """
         numbers = numbered(self.cells)
         for at, (left, right) in enumerate(zip(one.pages, other.pages, strict=True)):
             if left != right:
                 is_restored = other.banners.get(numbers[at] or 0, {}).get("action") == "restored"
-                where_noted = self.report.noisy if at in noise and not is_restored else self.report.differs
+                is_noise = at in noise and (is_edited or not is_restored)
+                where_noted = self.report.noisy if is_noise else self.report.differs
                 where_noted.append(f"{where}: cell {at + 1} (step {numbers[at]}): {difference(left, right)}")
         for part in ("names", "around"):
             mine, theirs = getattr(one, part), getattr(other, part)
@@ -294,6 +327,25 @@ def numbered(cells: Sequence[NotebookNode]) -> list[int | None]:
         step += not unmarked
         numbers.append(None if unmarked else step)
     return numbers
+
+
+def edited(source: str) -> str | None:
+    """The code with the first number that is bound to a name made another one, or None."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        return None
+    for statement in statements:
+        match statement:
+            case ast.Assign(value=ast.Constant(value=int() | float() as number) as constant) if not isinstance(
+                number, bool
+            ):
+                lines = source.splitlines(keepends=True)
+                line = lines[constant.lineno - 1].encode()
+                changed = line[: constant.col_offset] + repr(number + 1).encode() + line[constant.end_col_offset :]
+                lines[constant.lineno - 1] = changed.decode()
+                return "".join(lines)
+    return None
 
 
 def mark(number: int) -> str:

@@ -132,6 +132,21 @@ def test_every_code_cell_becomes_a_step_and_only_what_differs_is_told(notebook: 
     assert report.stored > 0
 
 
+def test_an_edited_number_is_restored_around_as_the_edited_notebook_runs(tmp_path: Path) -> None:
+    cells = [new_code_cell(source) for source in ("rate = 1.5\nrate", "other = [1]", "worked = rate * 2\nworked")]
+    path = tmp_path / "nb" / "edited.ipynb"
+    path.parent.mkdir()
+    nbformat.write(new_notebook(cells=cells), path)
+    trial = notebooks.Trial(path, tmp_path / "runs", 0, 60)
+    trial.run(["auto"])
+    trial.run_edited()
+
+    assert trial.cells[0].source == "rate = 2.5\nrate"
+    assert trial.report.again["auto"] == {}
+    assert list(trial.report.again["edited 1"]) == [1, 3]
+    assert trial.report.differs == []
+
+
 def test_what_a_notebook_sets_in_ipython_is_as_if_its_steps_had_run(tmp_path: Path) -> None:
     """The picture of a figure needs the inline backend loaded, though no restored step draws anything."""
     path = tmp_path / "nb" / "shell.ipynb"

@@ -1760,6 +1760,25 @@ r2 = D.__parameters__[0] is T, A.__parameters__[0] is T, deco.__annotations__['f
 """,
 )
 scenario(
+    "a generic class that holds objects of `C[int]`, and itself of another type",
+    """
+%%step 1
+from typing import Generic, TypeVar
+T = TypeVar('T')
+class Box(Generic[T]):
+    made = []
+    def __init__(self, v): self.v = v; Box.made.append(self)
+    def other(self, kind=None): return kind
+class Pair(Box[T]): pass
+Box.other.__defaults__ = (Pair[str],); Box.also = Box[bytes]
+b = Box[int](3); p = Pair[int](4)
+%%step 2
+b.v += 1
+%%step 3
+r = Box.made[0] is b, b.__orig_class__ == Box[int], b.other() == Pair[str], Box.also.__origin__ is Box
+""",
+)
+scenario(
     "a later step holds names of types that definitions speak of",
     """
 %%step 1

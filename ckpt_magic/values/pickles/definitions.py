@@ -77,6 +77,7 @@ _GENERATED: Final = """lambda cls, name, fields, options, shown, ready, space: (
 
 _REPLACE_NAMES: Final = "('__replace__',) if hasattr(__import__('dataclasses'), '_replace') else ()"
 _REPLACE_VALUES: Final = "(getattr(__import__('dataclasses'), '_replace', None),)"
+_OF_GENERIC: Final = ("__type_params__", "__orig_bases__", "__parameters__")
 _OF_ENUMS: Final = ("_new_member_", "__new_member__", "_generate_next_value_", "_use_args_")
 _OF_MIXED_ENUMS: Final = ("_member_type_", "_value_repr_", "__new__", "__reduce_ex__")
 _SINGLETONS: Final = (type(None), type(...), type(NotImplemented))
@@ -210,6 +211,9 @@ class Definitions(Functions):
         if way is not None and way.bases != cls.__bases__:
             yield self.block(type.__setattr__, cls, {"__bases__": cls.__bases__})
         attributes = {name: value for name, value in attributes.items() if made.get(name, self) is not value}
+        variables: dict[str, Any] = {name: attributes.pop(name) for name in _OF_GENERIC if name in attributes}
+        if variables:  # first: `C[int]` may be in any other attribute
+            yield self.block(type.__setattr__, cls, variables)
         behaviour = {n: self._method(cls, value) for n, value in attributes.items() if isinstance(value, _BEHAVIOUR)}
         rest = {name: value for name, value in attributes.items() if name not in behaviour}
         if behaviour:

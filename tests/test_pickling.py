@@ -439,8 +439,16 @@ def test_an_instance_is_made_without_the_notebooks_new() -> None:
     assert several == (1, 2)
 
 
-def test_threads_are_refused() -> None:
-    assert "thread" in refusal([threading.Thread()])
+def test_running_threads_are_refused() -> None:
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    try:
+        assert "a running thread" in refusal([thread])
+    finally:
+        end.set()
+        thread.join()
+    assert not again(thread).is_alive()
 
 
 # --- numpy ---

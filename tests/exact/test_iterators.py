@@ -446,6 +446,55 @@ r = file.getvalue(), both['writer'] is writer, writer.dialect.delimiter, writer.
 """,
 )
 scenario(
+    "what reads rows of csv",
+    """
+%%step 1
+import csv, io
+lines = ['k;v', '1;"a', 'b"', '2;c', '3;d', '4;e']; rest = iter(lines)
+reader = csv.reader(rest, delimiter=';'); named = csv.DictReader(rest, ['n', 'm'], delimiter=';')
+head = next(reader), next(reader); fresh = csv.reader(['x'], 'excel-tab', strict=True)
+%%step 2
+both = {'reader': reader}; first = next(named), named.line_num, reader.line_num
+%%step 3
+r = next(reader), reader.line_num, next(named), both['reader'] is reader, list(rest), next(fresh), fresh.line_num
+%%step 4
+r += next(reader, 'end'), reader.dialect.delimiter, fresh.dialect.strict, next(fresh, 'end')
+""",
+)
+scenario(
+    "threads that ended, and some that have not begun",
+    """
+%%step 1
+import threading
+from concurrent.futures import ThreadPoolExecutor
+class Worker(threading.Thread):
+    made = []
+    def __init__(self, items):
+        super().__init__(name='worker', daemon=True); self.items = items; self.made.append(self)
+    def run(self): self.total = sum(self.items)
+items = [1, 2]; worker = Worker(items); worker.start(); worker.join(); later = Worker(items)
+done = [threading.Thread(target=items.append, args=(k,)) for k in (3, 4)]
+for one in done: one.start()
+for one in done: one.join()
+timer = threading.Timer(60, print); timer.start(); timer.cancel(); timer.join()
+with ThreadPoolExecutor(2, 'pool') as pool: future = pool.submit(pow, 2, 3)
+waiting = threading.Thread(target=items.append, args=(5,), name='waiting')
+%%step 2
+alive = [one.is_alive() for one in (worker, later, timer, *done)]; worker.items.append(9); worker.join()
+%%step 3
+later.start(); later.join(); waiting.start(); waiting.join(); one = done[0].is_alive()
+try: worker.start()
+except RuntimeError as error: why = str(error)
+try: pool.submit(print)
+except RuntimeError as error: shut = str(error)
+%%step 4
+r = [worker.total, later.total, items, Worker.made[0] is worker, Worker.made[1] is later, later.items is items]
+names = [one.name for one in (worker, later, waiting)], worker.daemon, done[0].daemon, worker.ident is None
+ended = timer.finished.is_set(), timer.is_alive(), future.result(), hasattr(done[0], '_target'), [*vars(worker)]
+del later, waiting, Worker.made[1:]  # numbers of threads are others each time
+""",
+)
+scenario(
     "what threads keep to themselves in objects of classes of the notebook",
     """
 %%step 1

@@ -50,6 +50,15 @@ _LOGGER: Final = """lambda kind, name: (lambda made: (setattr(made, '__class__',
     __import__('logging').getLogger(name))"""
 OF_LOGGERS: Final = frozenset({*vars(logging.Logger("")), "manager"})  # noqa: LOG001  # of nobody
 """The attributes that each logger has."""
+_THREAD: Final = """lambda kind, name, daemon, ended, names: (lambda thread, made: (
+    thread.__init__(made, name=name, daemon=daemon),
+    ended and (setattr(made, 'run', lambda: None), thread.start(made), thread.join(made)),
+    (lambda held, had: (held.clear(), held.update((name, had.get(name)) for name in names)))(
+        vars(made), {**vars(made)}),
+    made)[-1])(__import__('threading').Thread, object.__new__(kind))"""
+_OF_THREADS: Final = vars(threading.Thread(name="")).keys() - {"_target", "_args", "_kwargs", "_ident", "_native_id"}
+_READER: Final = """lambda lines, settings, count: (lambda made: ([next(made) for _ in range(count)], made)[-1])(
+    __import__('csv').reader(__import__('itertools').chain([''] * count, lines) if count else lines, **settings))"""
 _WRITER: Final = "lambda file, settings: __import__('csv').writer(file, **settings)"
 OF_DIALECTS: Final = (
     *("delimiter", "doublequote", "escapechar", "lineterminator"),
@@ -72,6 +81,7 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
     }
     socket, sqlite3, csv = map(sys.modules.get, ("socket", "sqlite3", "_csv"))
     if csv is not None:
+        found[csv.Reader] = lambda one: _reader(one, known)
         found[csv.Writer] = lambda one: _writer(one, known)
     if socket is not None:
         found[socket.socket] = lambda one: _socket(one, known)
@@ -143,13 +153,36 @@ def local(one: threading.local) -> Any:
     return copyreg.__newobj_ex__, (kind, args, named), dict(vars(one)) or None  # type: ignore[attr-defined]  # no stubs
 
 
+def thread(one: threading.Thread, known: Definitions) -> Any:
+    """A thread that has not begun, or one that has ended: its like ends as it comes back."""
+    kind = type(one)
+    if one.is_alive():
+        raise NotPicklableError("a running thread")
+    if instances.reduces_itself(kind) or hasattr(kind, "__setstate__") or kind.__hash__ is not object.__hash__:
+        return NotImplemented
+    state = {name: value for name, value in vars(one).items() if name not in _OF_THREADS}
+    return known.evaluated(_THREAD), (kind, one.name, one.daemon, one.ident is not None, [*vars(one)]), state
+
+
+def _reader(one: Any, known: Definitions) -> Any:
+    """What reads rows of csv has no more than a dialect, its lines, and how many it read: that many empty ones."""
+    held = [part for part in gc.get_referents(one) if part not in (one.dialect, type(one), [])]
+    if len(held) != 1:
+        return NotImplemented  # it has a part of a row, after which it met what it cannot read
+    return known.evaluated(_READER), (held[0], _dialect(one), one.line_num)
+
+
+def _dialect(one: Any) -> dict[str, Any]:
+    return {name: getattr(one.dialect, name) for name in OF_DIALECTS}
+
+
 def _writer(one: Any, known: Definitions) -> Any:
     """What writes rows of csv has no more than a dialect and a method of its file."""
     methods = (types.BuiltinFunctionType, types.MethodType)
     held = [part.__self__ for part in gc.get_referents(one) if type(part) in methods and part.__name__ == "write"]
     if not held:
         return NotImplemented
-    return known.evaluated(_WRITER), (held[0], {name: getattr(one.dialect, name) for name in OF_DIALECTS})
+    return known.evaluated(_WRITER), (held[0], _dialect(one))
 
 
 def _match(match: re.Match[Any], known: Definitions) -> Any:

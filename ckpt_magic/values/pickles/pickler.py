@@ -169,7 +169,7 @@ class ValuePickler(pickle.Pickler):
         if issubclass(kind, BaseException):
             return self._error
         if issubclass(kind, threading.Thread):
-            return reducers.refuse_thread
+            return lambda one: handles.thread(one, self.definitions)
         if issubclass(kind, threading.local):
             return handles.local
         if issubclass(kind, random.Random):

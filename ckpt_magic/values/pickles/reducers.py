@@ -187,11 +187,6 @@ def ufunc(function: Any) -> Any:
     return make, (python, function.nin, function.nout), getattr(function, "__dict__", None) or None
 
 
-def refuse_thread(_: Any) -> NoReturn:
-    """Refuse a thread."""
-    raise NotPicklableError("a thread")
-
-
 def part_of_shell(obj: Any) -> Any:
     """Refuse a part of the shell that runs here (a formatter, the events): a copy would belong to no shell."""
     own = getattr(obj, "__dict__", {})

@@ -154,11 +154,15 @@ def _visited(shell: Any) -> dict[str, list[str]]:
 
 def drawing() -> str | frozenset[str] | None:
     """What draws figures instead of the inline backend; one with windows and their loop in a form that is refused."""
-    parameters = getattr(sys.modules.get("matplotlib"), "rcParams", None)
-    backend = dict.get(parameters, "backend") if parameters is not None else None  # reading it else may choose one
+    backend = _backend()
     if not isinstance(backend, str) or backend in ("inline", f"module://{INLINE}"):
         return None
     return backend if backend.lower() in _WITHOUT_WINDOWS else frozenset([backend])
+
+
+def _backend() -> Any:
+    parameters = getattr(sys.modules.get("matplotlib"), "rcParams", None)
+    return dict.get(parameters, "backend") if parameters is not None else None  # reading it else may choose one
 
 
 def _draw(shell: Any, backend: str | None) -> None:
@@ -328,7 +332,8 @@ def look_inline() -> dict[str, Any] | None:
         return None
     formats, arguments = _formats(shell)
     closes = config.instance().close_figures if config.initialized() else config.close_figures.default_value
-    return {"drawing": True, "figure formats": formats, "figure arguments": arguments, "close figures": closes}
+    name = "inline" if _backend() == "inline" else True  # so called by `%matplotlib inline`, a module until then
+    return {"drawing": name, "figure formats": formats, "figure arguments": arguments, "close figures": closes}
 
 
 def inline_defaults() -> dict[str, Any]:
@@ -343,6 +348,10 @@ def write_inline(changes: dict[str, Any]) -> None:
     if shell is None or now is None:
         return
     now |= changes
+    if changes.get("drawing") == "inline" and _backend() == f"module://{INLINE}":
+        matplotlib = importlib.import_module("matplotlib")
+        for parameters in (matplotlib.rcParams, matplotlib.rcParamsDefault):
+            dict.__setitem__(parameters, "backend", "inline")  # what draws is the same: nothing is to be switched
     if "close figures" in changes:
         importlib.import_module("matplotlib_inline.config").InlineBackend.instance(
             parent=shell

@@ -63,6 +63,7 @@ fig
 3.14159
 fig
 %say hello
+plt.get_backend()
 get_ipython().InteractiveTB.mode
 get_ipython().magics_manager.registry["AutoreloadMagics"]._reloader.check_all
 ---

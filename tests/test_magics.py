@@ -665,11 +665,12 @@ def test_names_that_a_magic_brings_and_hides_are_restored(run_in_fork: RunInFork
         "backend_registry.resolve_backend('module://matplotlib_inline.backend_inline')\n"
         "get_ipython().user_ns.update(new); get_ipython().user_ns_hidden.update(new); del new"
     )
-    cells = [pylab, "print(tau, registry.list_builtin()[:1])"]
+    cells = [pylab, "print(tau, registry.list_builtin()[:1], get_ipython().run_line_magic('who_ls', ''))"]
     cold = run_in_fork(["%ckpt_config --name hidden", *cells])
     again = run_in_fork(["%ckpt_config --name hidden", "%ckpt_start end", *cells])
     assert "step 1 · restored" in again.text
     assert "6.28" in again.cells[-1]["text"]
+    assert "tau" not in again.cells[-1]["text"]
     assert again.cells[-1] == cold.cells[-1]
 
 

@@ -151,6 +151,8 @@ class Loader:
         for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             kernel.namespace.pop(name, None)
         kernel.namespace.update({name: values[name] for name in meta["order"] if name in values} | values)
+        if ambient_too and loaded.contents.ambient is not None:
+            ambient.put_beside(loaded.contents.ambient)
         self._keep(mortals)
         same_python = record.is_same_python(meta)
         for token, found in loaded.found.items():

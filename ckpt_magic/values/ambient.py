@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
-from ckpt_magic.values import counters, generators, options, warned
+from ckpt_magic.values import counters, generators, options, shell, warned
 from ckpt_magic.values.libraries import CURE, needed
 
 SETTING: Final = "setting"
@@ -281,6 +281,11 @@ def put_back(state: Mapping[str, Any], *, generators_too: bool, names: Mapping[s
     if generators_too:  # last, since importing a library may draw
         generators.put_back(state["generators"])
     warned.put_back(state.get("warned", {}))  # the filters change no more
+
+
+def put_beside(state: Mapping[str, Any]) -> None:
+    """Bring back what is said of names of the notebook, once these are bound."""
+    shell.hide(state["options"].get("shell", {}).get("hidden") or ())
 
 
 def _checked(

@@ -75,7 +75,7 @@ def is_worth_saying(name: str, key: str, value: Any) -> bool:
         library = key.removeprefix("level of ").partition(".")[0]
         # libraries set those of their own loggers
         return library in ("root", "__main__") or library not in sys.modules
-    return (name, key) not in {("decimal", "flags"), ("inline", "drawing")} and not (
+    return (name, key) not in {("decimal", "flags"), ("inline", "drawing"), ("shell", "hidden")} and not (
         key == "interactive" and value is True
     )
 

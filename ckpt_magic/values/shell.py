@@ -22,6 +22,7 @@ _PLAIN_TEXT: Final = ("pprint", "float_precision", "max_seq_length", "max_width"
 _PLAIN: Final = (bool, int, float, str, list, tuple, dict)
 _WITHOUT_WINDOWS: Final = frozenset({"agg", "cairo", "nbagg", "notebook", "pdf", "pgf", "ps", "svg", "template"})
 _HOSTS: Final = ("IPython.", "ckpt_magic.")
+_IPYTHONS: Final = frozenset({"In", "Out", "exit", "get_ipython", "open", "quit"})
 _FIGURES: Final = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
 
 
@@ -62,6 +63,7 @@ def look() -> dict[str, Any] | None:
         **{f"extension {name}": True for name in shell.extension_manager.loaded if name != "ckpt_magic"},
         "autoreload": _autoreload(shell),
         **_visited(shell),
+        **_hidden(shell),
         "drawing": drawing(),
         **dict(_code(shell)),
     }
@@ -150,6 +152,20 @@ def _visited(shell: Any) -> dict[str, list[str]]:
     visited = list(map(str, folders[1:])) if type(folders) is list else []
     found = {"visited": visited, "left": list(map(str, shell.dir_stack))}
     return {key: folders for key, folders in found.items() if folders}
+
+
+def _hidden(shell: Any) -> dict[str, list[str]]:
+    """Names that `%who` leaves out, as all that `%pylab` brings, beside IPython's own."""
+    names = [name for name in shell.user_ns_hidden if name not in _IPYTHONS and not name.startswith("_")]
+    return {"hidden": names} if names else {}
+
+
+def hide(names: Sequence[str]) -> None:
+    """Let `%who` leave out names that are bound again by now."""
+    shell = running()
+    if shell is not None:
+        new = [name for name in names if name in shell.user_ns and name not in shell.user_ns_hidden]
+        shell.user_ns_hidden.update({name: shell.user_ns[name] for name in new})  # others may have been bound anew
 
 
 def drawing() -> str | frozenset[str] | None:

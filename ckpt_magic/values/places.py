@@ -286,8 +286,9 @@ class Places:
                     or self._is_set(name, key, value, after, is_new=old is None)
                     or self._counts(name, key, was, value, words, is_new=old is None)
                 ):
-                    found.values[place] = value
-                    found.live.pop(place, None)
+                    if old is not None or key in words.stored or not _is_kept_by_library(name, found.live.get(place)):
+                        found.values[place] = value
+                        found.live.pop(place, None)
                     found.surely.add(place)
                     if old is None:
                         disown((name.partition(":")[0], *filter(None, name.partition(":")[2].split(".")), key))
@@ -731,6 +732,13 @@ def _loaded_again(before: Look, after: Look, remembered: object) -> dict[str, st
         if are_held(first, [*before.owners.values(), remembered]):
             found[f"{name}:"] = f"{name} (which was loaded again)"
     return found
+
+
+def _is_kept_by_library(owner: str, live: Any) -> bool:
+    """Whether a library holds an object of its own here: its methods, and others of its modules, have it, too."""
+    if live is None or type(live) in CONTAINERS or is_dict(live):
+        return False
+    return is_same_package(module_name(type(live)), owner.partition(":")[0])
 
 
 def _is_filled(before: Any, now: Any) -> bool:

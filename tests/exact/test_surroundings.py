@@ -1236,6 +1236,20 @@ r = Thick.extra, issubclass(Thick, Line2D)
 """,
 )
 scenario(
+    "the step that registers a class is the first that imports the library",
+    """
+%%step 1
+import matplotlib.projections as mp
+from matplotlib.axes import Axes
+class Plane(Axes): name = 'first'
+mp.register_projection(Plane)
+%%step 2
+n = 1
+%%step 3
+r = mp.get_projection_class('first') is Plane, mp.projection_registry.get_projection_class('first') is Plane
+""",
+)
+scenario(
     "a kind of column is registered with pandas by a decorator",
     """
 %%step 1

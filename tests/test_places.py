@@ -448,3 +448,35 @@ def test_modules_hold_what_they_found_when_their_step_imported_them(
                 os.environ.pop(name, None)
     sys.modules.pop("found_of_the_test", None)
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "importlib.import_module('patching_of_the_test')",
+        "for name in ['patching_of_the_test']: __import__(name)",
+        "import lazy_of_the_test; lazy_of_the_test.load()",
+        "importlib.import_module('patching_of_the_test'); import reading_of_the_test as first",
+    ],
+)
+def test_modules_that_a_step_loads_without_naming_them_are_loaded_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    (tmp_path / "patching_of_the_test.py").write_text("import math\nmath.tau = 7\n")
+    (tmp_path / "reading_of_the_test.py").write_text("from math import tau\n")
+    (tmp_path / "lazy_of_the_test.py").write_text("def load(): import patching_of_the_test\n")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(tmp_path)
+    for start in (0, 2, 2):
+        with monkeypatch.context() as process:
+            process.setattr(math, "tau", math.tau)
+            for name in ("patching", "reading", "lazy"):
+                sys.modules.pop(f"{name}_of_the_test", None)
+            kernel = Kernel(tmp_path / "c", start)
+            kernel.step(1, f"import importlib\n{code}")
+            if start == 0:
+                kernel.step(1, f"import importlib\n{code}\nagain = 1")  # loads nothing
+            kernel.step(2, "import math, reading_of_the_test\nfound = math.tau, reading_of_the_test.tau")
+            assert kernel.names["found"] == (7, 7)
+    for name in ("patching", "reading", "lazy"):
+        sys.modules.pop(f"{name}_of_the_test", None)

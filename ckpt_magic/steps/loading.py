@@ -86,8 +86,16 @@ class Loader:
         here: bool,
     ) -> Contents:
         kernel = self._kernel
+        for module in stored.meta["imports"]:  # in the order in which they were loaded: one may change another
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                text = f"module {module} cannot be imported here ({error})"
+                raise CheckpointUnreadableError(text, name=module) from error
+        if here:
+            kernel.evidence.modules.restored((_key_of(stored), stored.meta["step"]), stored.meta["imports"])
         with kernel.makers.restored(f"{stored.meta['name']}:{stored.meta['step']}"):
-            contents = unpickling.read(
+            return unpickling.read(
                 parts.skeleton,
                 parts.buffers,
                 kind=stored.meta["kind"],
@@ -97,13 +105,6 @@ class Loader:
                 original=kernel.places.original,
                 resizable=lambda: here and self._resizes(stored),
             )
-        for module in stored.meta["imports"]:
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                text = f"module {module} cannot be imported here ({error})"
-                raise CheckpointUnreadableError(text, name=module) from error
-        return contents
 
     def _living(self, token: Token) -> Any | None:
         """What a token of a file stands for here: a definition of the notebook, or of a library that was set aside."""

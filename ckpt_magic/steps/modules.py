@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import types
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -50,6 +50,7 @@ class Modules:
         self.planned: Mapping[str, str] = {}  # per path the text that it will have, whatever it has now
         self._loaded: dict[str, _Loaded] = {}
         self._texts: dict[str, tuple[tuple[int, int, int], str]] = {}
+        self._by_step: dict[Hashable, set[str]] = {}
 
     def look_in(self, folder: str, *, first: bool) -> None:
         """Take a folder to be in `sys.path`, as cells will have put it there."""
@@ -71,6 +72,19 @@ class Modules:
     def names(self) -> list[str]:
         """Those that were met."""
         return [name for name in self._loaded if name in sys.modules]
+
+    def loaded_by(self, step: Hashable, before: Set[str]) -> set[str]:
+        """Those that a step loaded, beside the ones that were there `before` it, as far as an import finds them again.
+
+        A module is loaded once: those that an earlier run of the step loaded, or its restore, are among them.
+        """
+        found = self._by_step.setdefault(step, set())
+        found |= {name for name in self.names() if name not in before and owned.is_found(name)}
+        return found
+
+    def restored(self, step: Hashable, imports: Iterable[str]) -> None:
+        """Note what was imported where a step was restored."""
+        self._by_step.setdefault(step, set()).update(name for name in imports if owned.is_own(name))
 
     def loaded(self, name: str) -> str | None:
         """Digest of a module as it was loaded here; None if it is not."""

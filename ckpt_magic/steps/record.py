@@ -109,6 +109,7 @@ def meta_of(
     chance: Mapping[str, Any],
     around: Mapping[str, Any],
     evidence: Mapping[str, Any],
+    loaded: Set[str],
     near: Callable[[Iterable[str]], Mapping[str, str] | None],
 ) -> dict[str, Any]:
     """Write META of a step that ran.
@@ -143,6 +144,8 @@ def meta_of(
         What code of this kernel had set around it, and what it set itself.
     evidence
         How it came about, see `evidence`.
+    loaded
+        Modules that are imported where it is restored, if they are still there.
     """
     before = plan.before
     assert before is not None
@@ -170,7 +173,7 @@ def meta_of(
         "source": plan.code.source,
         "code": plan.code.digest,
         "codes": saved_codes(plan.history, plan.code.digest),
-        "imports": sorted(name for name in plan.code.names.imports if sys.modules.get(name) is not None),
+        "imports": [name for name in sys.modules if name in loaded and sys.modules[name] is not None],
         "variables": variables(saved if kind == "cell" else {own: saved[own], **saved}),
         "outlines": outlines.outlines(saved, tell),
         "deleted": list(found.deleted),

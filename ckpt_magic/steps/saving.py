@@ -106,6 +106,7 @@ class Saver:
             chance=self._chance_of(plan, surroundings),
             around=surrounded,
             evidence=self._evidence_of(plan, outcome, used, surrounded["around"]),
+            loaded=plan.code.names.imports | self._loaded_by(plan),
             near=kernel.history.near,
         )
 
@@ -279,6 +280,11 @@ class Saver:
         )
         names = {*before.seen, *before.unmade, *kernel.history.touched(used)}
         return evidence | standing.of(names, plan.code.names.imports, evidence, before.mover)
+
+    def _loaded_by(self, plan: Plan) -> Set[str]:
+        """The user's own modules that the step loaded, however it did: what they do where they are loaded goes on."""
+        assert plan.running is not None
+        return self._kernel.evidence.modules.loaded_by((plan.key, plan.call.step), plan.running.loaded)
 
     def _chance_of(self, plan: Plan, surroundings: ambient.Change) -> dict[str, Any]:
         before = plan.before

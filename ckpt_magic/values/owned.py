@@ -103,8 +103,10 @@ def is_gone(name: str) -> bool:
 
 def is_found(name: str) -> bool:
     """Whether an import finds a module; one that was loaded from a path need not lie where modules are looked for."""
+    above = sys.modules.get(name.rpartition(".")[0])
     with suppress(Exception):  # finders may be anybody's
-        return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)
+        path = None if above is None else above.__path__
+        return any(finder.find_spec(name, path) is not None for finder in sys.meta_path)
     return True
 
 

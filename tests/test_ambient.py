@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import decimal
+import faulthandler
 import importlib.util
+import io
 import locale
 import os
 import pickle
@@ -30,6 +32,7 @@ from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import ambient, generators, options, shell
 from ckpt_magic.values.ambient import Change
 from tests.conftest import RunInFork
+from tests.kernels import Kernel
 
 
 @pytest.fixture(autouse=True)
@@ -877,3 +880,18 @@ def test_a_step_that_connects_sql_runs_and_those_that_ask_are_restored(run_in_fo
 
     assert actions("none") == ["saved"] * 4
     assert actions("end") == ["saved", "restored", "saved", "restored"]
+
+
+def test_faults_are_told_of_where_the_stream_of_errors_has_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was_on = faulthandler.is_enabled()
+    with monkeypatch.context() as process, open(os.devnull, "w") as file:
+        process.setattr(sys, "stderr", io.StringIO())
+        for start in (0, 2):
+            faulthandler.disable()
+            kernel = Kernel(tmp_path / "c", start)
+            kernel.names["file"] = file
+            kernel.step(1, "import faulthandler\nfaulthandler.enable(file)")
+            assert faulthandler.is_enabled()
+    (faulthandler.enable if was_on else faulthandler.disable)()

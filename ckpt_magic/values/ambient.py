@@ -368,7 +368,10 @@ def _handles_faults() -> bool:
 
 def _handle_faults(on: bool) -> None:
     module = importlib.import_module("faulthandler")
-    (module.enable if on else module.disable)()
+    try:
+        (module.enable if on else module.disable)()
+    except (OSError, RuntimeError):  # the stream of errors has no file: the step gave it another one
+        module.enable(sys.__stderr__)
 
 
 def _csv_field() -> int:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ckpt_magic.values import owned
+from ckpt_magic.values import owned, spots
 from ckpt_magic.values.code import source, vocabulary
 from ckpt_magic.values.places import Found, Places
 from tests.kernels import Kernel
@@ -480,3 +480,8 @@ def test_modules_that_a_step_loads_without_naming_them_are_loaded_in_their_order
             assert kernel.names["found"] == (7, 7)
     for name in ("patching", "reading", "lazy"):
         sys.modules.pop(f"{name}_of_the_test", None)
+
+
+def test_before_asyncio_is_loaded_there_is_no_policy_of_its_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "asyncio")
+    assert spots.read("@policy of event loops") is None

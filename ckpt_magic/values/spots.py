@@ -440,6 +440,11 @@ def _put_start_method(_: str, method: Any) -> None:
     importlib.import_module("multiprocessing").set_start_method(method, force=True)
 
 
+def _policy(_: str) -> Any:
+    module = sys.modules.get("asyncio")
+    return None if module is None else module.get_event_loop_policy()
+
+
 MODULE: Final = "@module "
 ATTRIBUTE_OF_LOGGER: Final = "@attribute of logger "
 _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]]] = {
@@ -461,7 +466,7 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
         lambda _, value: importlib.import_module("readline").set_history_length(value),
     ),
     "@policy of event loops": (
-        lambda _: sys.modules["asyncio"].get_event_loop_policy(),
+        _policy,
         lambda _, value: importlib.import_module("asyncio").set_event_loop_policy(value),
     ),
     "@umask": (_umask, lambda _, value: os.umask(value)),

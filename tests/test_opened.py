@@ -13,6 +13,8 @@ import types
 from pathlib import Path
 
 import pytest
+from IPython.core import interactiveshell
+from IPython.utils import openpy
 
 from ckpt_magic.steps.opened import Trail, watcher
 
@@ -67,6 +69,18 @@ def test_the_text_of_a_module_counts_where_code_reads_it_and_not_where_it_is_imp
     del sys.modules["opened_here"]
     assert not imported.read
     assert list(read.read) == [str(folder / "opened_here.py")]
+
+
+def test_the_text_of_a_module_counts_where_a_cell_opens_it(folder: Path) -> None:
+    """What is `open` in a notebook is a function of IPython, which itself reads code to show it."""
+    cell, shown = new_trail(), new_trail()
+    names = {"__name__": "__main__", "open": interactiveshell._modified_open}
+    with watcher().laying(cell):
+        exec("with open('opened_here.py'): pass", names)
+    with watcher().laying(shown):
+        openpy.read_py_file("opened_here.py")
+    assert list(cell.read) == [str(folder / "opened_here.py")]
+    assert not shown.read
 
 
 def test_folders_in_which_packages_are_looked_for_do_not_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ _FROZEN: Final = ("<frozen importlib", "<frozen zipimport")
 _OF_PACKAGES: Final = frozenset({"importlib.metadata", "importlib_metadata", "pkg_resources"})
 # Who reads the text of code, and who does it only to show where something happened.
 _SHOWERS: Final = frozenset({"linecache", "tokenize", "inspect"})
+_OPENS: Final = "_modified_open"  # what the cells of a notebook find as `open`, a function of IPython
 _TELLERS: Final = frozenset({"traceback", "warnings", "logging", "IPython", "stack_data", "executing", "pdb", "bdb"})
 _USERS: Final = frozenset({"__main__"})
 _ASKERS: Final = frozenset({"expandvars", "main", "which", "getuser", "_candidate_tempdir_list"})  # of Python, for them
@@ -571,7 +572,7 @@ def _reads_text(frame: types.FrameType | None) -> bool:
     """Whether code is read as a text: not to import it, nor to show where something happened."""
     if frame is not None and frame.f_code.co_filename.startswith(_FROZEN):
         return False
-    while frame is not None and frame.f_globals.get("__name__") in _SHOWERS:
+    while frame is not None and (frame.f_globals.get("__name__") in _SHOWERS or frame.f_code.co_name == _OPENS):
         frame = frame.f_back
     return frame is None or _top(frame) not in _TELLERS
 

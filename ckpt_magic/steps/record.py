@@ -386,11 +386,28 @@ def version_as_then(module: str, then: str, version: str) -> str:
     """The version of a package here, in the words of the one that is on record if both may be the same.
 
     What is not loaded tells only what it was installed as: torch 2.5.1 for `torch.__version__`, 2.5.1+cu124,
-    opencv-python 4.10.0.84 for `cv2.__version__`, 4.10.0, and rdkit 2026.9.1 for 2026.09.1.
+    opencv-python 4.10.0.84 for `cv2.__version__`, 4.10.0, rdkit 2026.9.1 for 2026.09.1, verde 1.9.0 for v1.9.0,
+    and 2.0b1 for 2.0.0-beta.1.
     """
-    plain = re.sub(r"(?<![^.])0+(?=\d)", "", then)
-    is_same = version in (then.partition("+")[0], plain) or version.startswith(f"{then}.")
-    return then if is_same and module not in sys.modules else version
+    if version == then or module in sys.modules:
+        return version
+    told = then if "+" in version else then.partition("+")[0]
+    is_same = version.startswith(f"{then}.") or _as_installed(version) == _as_installed(told)
+    return then if is_same else version
+
+
+def _as_installed(version: str) -> str:
+    """A version in the form that installers give it, without zeros at the end of its release."""
+    public, _, local = version.lower().removeprefix("v").partition("+")
+    text = re.sub(r"[-_]", ".", public)
+    text = re.sub(r"\.?(alpha|a|beta|b|c|rc|preview|pre)\.?(\d*)", _shortened, text)
+    text = re.sub(r"(?<![^.])0+(?=\d)", "", text)
+    return re.sub(r"^([\d.]*?)(\.0)+(?![.\d]*\d)", r"\1", text) + (local and f"+{local}")
+
+
+def _shortened(phase: re.Match[str]) -> str:
+    short = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
+    return short.get(phase[1], phase[1]) + (phase[2] or "0")
 
 
 def _packages_here(meta: Mapping[str, Any]) -> dict[str, str]:

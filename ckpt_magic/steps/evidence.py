@@ -558,8 +558,11 @@ class Evidence:
                     written[path] = None  # by a program or library that it called
                 else:
                     unclear.append(f"`{row['path']}` changed while the step ran")
-        # what was not there before the step wrote it is its own
-        rows = [row for path, row in before.items() if not (row.get("absent") and path in written)]
+        # what was not there before the step wrote it is its own, or what a program left that the step took away
+        own = {path for path, row in before.items() if row.get("absent")}
+        if trail.commands or native:
+            own |= {path for path, row in before.items() if row.get("ctime", 0) >= running.began and "count" not in row}
+        rows = [row for path, row in before.items() if not (path in own and path in written)]
         # a database is written to by what Python does not see
         changed = (path for path, row in before.items() if self.files.is_same(row, hidden=hidden) is False)
         written |= dict.fromkeys(changed)

@@ -1395,6 +1395,17 @@ def test_a_step_runs_that_uses_a_module_which_reads_something_else_when_it_is_im
     assert found.names["y"] == projects.truth(project, cells)["y"]
 
 
+def test_what_a_program_made_and_the_step_took_away_is_its_own(project: Path) -> None:
+    """As solvers do, which are called with a file of the problem and leave one of the solution."""
+    write({"x.txt": "1"})
+    step = "subprocess.run(['cp', 'x.txt', 'made'])\nwith open('made') as file: y = file.read()\nos.remove('made')"
+    cells = cells_of("import os, subprocess", f"{step}\ndel file")
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == projects.foresee(project, cells) == set()
+    file("x.txt", "2")(cells)
+    assert projects.play(project, cells, "auto").steps == {LAST}
+
+
 KEEPING_RESULTS = {
     "a method of an abstract class": "class K(abc.ABC):\n    @cache\n    def get(self): return read()\nget = K().get",
     "a method of a class in a class": "class K:\n    class L:\n        @staticmethod\n        @cache\n"

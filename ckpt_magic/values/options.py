@@ -7,6 +7,7 @@ a library is missing.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import decimal
 import functools
@@ -16,6 +17,7 @@ import os
 import sys
 import types
 from collections.abc import Container, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
@@ -416,7 +418,7 @@ class _Torch(_Source):
         return {
             "default dtype": "float32",
             "default device": "cpu",
-            "threads": _library("torch").get_num_threads(),  # as many as the machine has; nobody knows what was
+            "threads": count if (count := _library("torch").get_num_threads()) in _usual_threads() else None,
             "deterministic algorithms": False,
             "deterministic algorithms only warn": False,
             "gradients": True,
@@ -448,6 +450,17 @@ class _Torch(_Source):
             now |= changes
             only = now["deterministic algorithms only warn"]
             torch.use_deterministic_algorithms(now["deterministic algorithms"], warn_only=only)
+
+
+def _usual_threads() -> set[int]:
+    """How many threads a library may take by itself: as the process may use processors or cores, or is told to."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    cores = set[str]()
+    for number in usable:
+        with contextlib.suppress(OSError):  # not told here
+            cores.add(Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list").read_text())
+    told = [os.environ.get(name, "").partition(",")[0] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")]
+    return {len(usable), len(cores), *(int(text) for text in told if text.isdecimal())}
 
 
 class _Jax(_Source):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ckpt_magic.values import options
 from tests.exact.harness import Scenarios, Server
 
-pytest.importorskip("torch", reason="not run: torch is not installed")
+torch = pytest.importorskip("torch", reason="not run: torch is not installed")
 
 scenarios = Scenarios()
 scenario = scenarios.add
@@ -31,3 +32,16 @@ d = torch.rand(2).tolist(), str(torch.tensor(1 / 3)), str(torch.get_default_dtyp
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)
+
+
+def test_threads_set_by_the_step_that_imports_torch_are_told_from_those_it_takes_by_itself() -> None:
+    def changes() -> dict[str, object]:
+        return options.changes("torch", None, options.look({"torch"})["torch"])
+
+    usual = torch.get_num_threads()
+    assert "threads" not in changes()
+    torch.set_num_threads(usual + 1)
+    try:
+        assert changes()["threads"] == usual + 1
+    finally:
+        torch.set_num_threads(usual)

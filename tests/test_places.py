@@ -485,3 +485,28 @@ def test_modules_that_a_step_loads_without_naming_them_are_loaded_in_their_order
 def test_before_asyncio_is_loaded_there_is_no_policy_of_its_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "asyncio")
     assert spots.read("@policy of event loops") is None
+
+
+@pytest.mark.parametrize(
+    ("library", "call", "asked"),
+    [
+        ("calendar", "calendar.setfirstweekday(6)", "calendar.firstweekday()"),  # an object of it is changed
+        (
+            "mimetypes",
+            "mimetypes.add_type('a/b', '.zz')",
+            "mimetypes.guess_type('x.zz')[0]",
+        ),  # another is put there
+    ],
+)
+def test_what_a_call_sets_in_a_library_that_the_step_is_the_first_to_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, call: str, asked: str
+) -> None:
+    found = []
+    for start in ("none", "end"):
+        monkeypatch.delitem(sys.modules, library, raising=False)
+        kernel = Kernel(tmp_path, start)
+        kernel.step(1, f"import {library}\n{call}")
+        kernel.cell(f"found = {asked}")
+        found.append(kernel.names["found"])
+    assert kernel.plan is not None and kernel.plan.action == "restore"
+    assert found[0] == found[1] and found[0] in (6, "a/b")

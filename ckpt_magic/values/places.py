@@ -72,6 +72,7 @@ from ckpt_magic.values.spots import (
     THERE_ANYWAY,
     UNWRITABLE,
     delete,
+    is_looked_after,
     label,
     owner_of,
     place_of,
@@ -102,8 +103,8 @@ class Look:
         Per place that holds a list, dict or set what is in it.
     sets
         Per owner the attributes that functions of libraries may set, see `setters`.
-    registries
-        Those of them, with their owners, in which nothing but classes may be put.
+    registries, rebound
+        Those of them, with their owners, in which nothing but classes may be put, and that may become another object.
     specs
         Of each of the user's own modules what it was loaded by: another one when it is loaded again.
     """
@@ -114,6 +115,7 @@ class Look:
     parts: dict[str, Any] = field(default_factory=dict)
     sets: Mapping[str, Set[str] | None] = field(default_factory=dict)
     registries: Set[tuple[str, str]] = frozenset()
+    rebound: Set[tuple[str, str]] = frozenset()
     specs: dict[str, Any] = field(default_factory=dict)
 
 
@@ -212,6 +214,10 @@ class Places:
                     if type(function := attributes[key]) is types.FunctionType and by_reference(function):
                         inside = {word: getattr(function, word) for word in set_of_functions}
                         seen.owners[place_of(name, key)] = inside
+            attributes |= {key: getattr(owner, key) for key in words.stored if is_looked_after(owner, key)}
+            if words.stored and isinstance(owner, enum.EnumMeta):
+                members = dict(_members(name, owner))
+                seen.owners |= {one: members[one] for one in members if one.rpartition(".")[2] in words.read}
             self._look_inside(name, owner, attributes, words, seen)
             if isinstance(owner, abc.ABCMeta) and "register" in words.read:
                 found = {f"{one.__module__}.{one.__qualname__}": one for one in subclasses(owner)}
@@ -286,7 +292,8 @@ class Places:
                     or self._is_set(name, key, value, after, is_new=old is None)
                     or self._counts(name, key, was, value, words, is_new=old is None)
                 ):
-                    if old is not None or key in words.stored or not _is_kept_by_library(name, found.live.get(place)):
+                    is_another = old is not None or key in words.stored or (name, key) in after.rebound
+                    if is_another or not _is_kept_by_library(name, found.live.get(place)):
                         found.values[place] = value
                         found.live.pop(place, None)
                     found.surely.add(place)
@@ -487,7 +494,7 @@ class Places:
         """
         for place, how, _ in rows:
             owner_of(place)
-            if how == "pour" and place[0] != "@" and read(place) is ABSENT:
+            if how == "pour" and place[0] != "@" and ((here := read(place)) is ABSENT or type(here) in ATOMS):
                 raise CheckpointUnreadableError(f"the step changed {label(place)}, which is not here")
             if how == "original" and self._originals.get(place, UNKNOWN) is UNKNOWN:
                 value = read(place)
@@ -642,7 +649,7 @@ class Places:
 
     def _look_at_sets(self, found: Called, seen: Look) -> None:
         """Look at what functions of libraries may set."""
-        seen.sets, seen.registries = found.sets, found.registries
+        seen.sets, seen.registries, seen.rebound = found.sets, found.registries, found.rebound
         for place, value in found.values.items():
             if place not in self._kept:
                 seen.values[place], seen.live[place] = inside_of(value), value

@@ -49,6 +49,8 @@ class Called:
         Per place what functions keep for themselves: those that `functools.singledispatch` made.
     registries
         Those of the attributes, with their owners, in which nothing but classes that derive from others may be put.
+    rebound
+        Those of the attributes that are given another object; in that of the others something may be put.
     compiled
         Compiled functions that set something, by their names.
     texts
@@ -62,12 +64,13 @@ class Called:
     owners: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     registries: set[tuple[str, str]] = field(default_factory=set)
+    rebound: set[tuple[str, str]] = field(default_factory=set)
     compiled: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
     classes: list[type] = field(default_factory=list)
     by_name: bool = False
 
-    def add(self, owner: Any, key: str | None) -> None:
+    def add(self, owner: Any, key: str | None, *, rebinds: bool = False) -> None:
         """Note an attribute of a module or class; None for any of them."""
         if isinstance(owner, type):
             name = f"{owner.__module__}:{owner.__qualname__}"
@@ -82,8 +85,10 @@ class Called:
         keys = self.sets.setdefault(name, set())
         if key is None or keys is None:
             self.sets[name] = None
-        else:
-            keys.add(key)
+            return
+        keys.add(key)
+        if rebinds:
+            self.rebound.add((name, key))
 
 
 def called(calls: Iterable[Chain], namespace: Mapping[str, Any], words: Iterable[str] = ()) -> Called:
@@ -247,10 +252,10 @@ class _Reading:
             found.compiled.add(f"{package}.{plain.__qualname__}")
         found.texts |= code.texts
         for name in code.sets:
-            found.add(module, name)
+            found.add(module, name, rebinds=True)
         for name in found.texts & space.keys() if code.is_by_text else ():
             if not isinstance(space[name], (types.FunctionType, types.ModuleType)):
-                found.add(module, name)
+                found.add(module, name, rebinds=True)
         self._look_at_stores(code, space)
         for name in (code.reads | code.imports) - code.sets:
             value = space.get(name, sys.modules.get(name, ABSENT) if name in code.imports else ABSENT)
@@ -267,6 +272,9 @@ class _Reading:
                 continue
             elif value is not ABSENT and (code.changes or _has_methods(value, code)) and can_change(value):
                 found.add(module, name)
+        for chain in code.dotted:  # `torch._C._set_sdp_use_flash`
+            if _is_compiled(inner := _resolved(chain, space)[1]):
+                self.enter(inner, None, depth - 1)
         for other in _registering(plain):
             self.enter(other, None, depth - 1)
         for name in code.setters:  # of a class that it is given: any here that has the method may be meant
@@ -283,7 +291,7 @@ class _Reading:
             if path and path[0] in code.reads:
                 owner = _resolved(tuple(path), space)[1]
                 if isinstance(owner, types.ModuleType) or (isinstance(owner, type) and by_reference(owner)):
-                    self._found.add(owner, name)
+                    self._found.add(owner, name, rebinds=True)
 
     def _look_at_own_class(self, cls: type, code: _Code, package: str, depth: int, *, is_class: bool) -> None:
         for name in code.attributes:
@@ -291,9 +299,9 @@ class _Reading:
             if isinstance(value, (types.FunctionType, staticmethod, classmethod)):
                 if is_same_package(_module(value), package):
                     self.enter(value, cls, depth, is_class=is_class)
-            elif is_class and (
-                ("cls", name) in code.stores or (code.changes and value is not ABSENT and can_change(value))
-            ):
+            elif is_class and ("cls", name) in code.stores:
+                self._found.add(cls, name, rebinds=True)
+            elif is_class and code.changes and value is not ABSENT and can_change(value):
                 self._found.add(cls, name)
 
     def _look_at_module(self, called: str, value: Any, code: _Code, package: str, depth: int) -> None:
@@ -301,7 +309,7 @@ class _Reading:
         for name in code.attributes:
             inner = vars(value).get(name, ABSENT)
             if (called, name) in code.stores:
-                self._found.add(value, name)
+                self._found.add(value, name, rebinds=True)
             elif isinstance(inner, type):
                 self._look_at_class(name, inner, code, package, depth)
             elif inner is ABSENT or isinstance(inner, types.ModuleType):
@@ -361,6 +369,8 @@ class _Code:
         Attributes that it names.
     stores
         Dotted names that it sets.
+    dotted
+        Names of three parts and more that it uses, from a global on.
     imports
         Modules that it imports itself.
     changes
@@ -383,6 +393,7 @@ class _Code:
     sets: frozenset[str]
     attributes: frozenset[str]
     stores: frozenset[Chain]
+    dotted: frozenset[Chain]
     imports: frozenset[str]
     changes: bool
     by_name: bool
@@ -405,6 +416,7 @@ def _code(code: types.CodeType) -> _Code:
     imports = frozenset(named(code, {opcode.opmap["IMPORT_NAME"]: 0}))
     found = [(chain, chain[0] in one.co_varnames) for one in inside for chain, _ in chains(one)]
     used = {chain for chain, is_local in found if is_local and chain[1:]}
+    dotted = frozenset(chain for chain, is_local in found if not is_local and len(chain) > 2) - stores
     registering = frozenset(chain for chain, is_local in found if not is_local and _REGISTERING.match(chain[-1]))
     setters = frozenset(chain[-1] for chain in used if _SETTER.match(chain[-1]))
     texts = frozenset(const for one in inside for const in one.co_consts if type(const) is str)
@@ -412,7 +424,19 @@ def _code(code: types.CodeType) -> _Code:
     reads = frozenset(named(code))
     asked = frozenset(looked_up(inside))
     return _Code(
-        reads, sets, attributes, stores, imports, changes, by_name, setters, registering, texts, is_by_text, asked
+        reads=reads,
+        sets=sets,
+        attributes=attributes,
+        stores=stores,
+        dotted=dotted,
+        imports=imports,
+        changes=changes,
+        by_name=by_name,
+        setters=setters,
+        registering=registering,
+        texts=texts,
+        is_by_text=is_by_text,
+        looked_up=asked,
     )
 
 

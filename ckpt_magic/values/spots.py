@@ -82,9 +82,16 @@ def read(place: str) -> Any:
         owner, key = owner_of(place)
     except CheckpointUnreadableError:
         return ABSENT
-    if isinstance(owner, (type, types.ModuleType)):
+    if isinstance(owner, (type, types.ModuleType)) and not is_looked_after(owner, key):
         return vars(owner).get(key, ABSENT)
     return getattr(owner, key, ABSENT)
+
+
+def is_looked_after(owner: Any, key: str) -> bool:
+    """Whether the class of a module has a property of this name: `torch.backends.mkldnn.enabled`."""
+    if type(owner) is types.ModuleType or not isinstance(owner, types.ModuleType):
+        return False
+    return any(hasattr(type(vars(kind)[key]), "__set__") for kind in type.mro(type(owner)) if key in vars(kind))
 
 
 def write(place: str, value: Any) -> None:

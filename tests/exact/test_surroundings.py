@@ -1236,6 +1236,23 @@ r = Thick.extra, issubclass(Thick, Line2D)
 """,
 )
 scenario(
+    "attributes of members of an enum of a library",
+    """
+%%
+import http
+%%step 1
+http.HTTPStatus.OK.note = [1]
+%%step 2
+http.HTTPStatus.OK.note.append(2); http.HTTPStatus.GONE.other = 'x'
+%%step 3
+r = http.HTTPStatus.OK.note, http.HTTPStatus.GONE.other, hasattr(http.HTTPStatus.GONE, 'note')
+%%step 4
+del http.HTTPStatus.OK.note
+%%step 5
+r += (hasattr(http.HTTPStatus.OK, 'note'),)
+""",
+)
+scenario(
     "the step that registers a class is the first that imports the library",
     """
 %%step 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ckpt_magic.values import options
+from ckpt_magic.values.setters import called
 from tests.exact.harness import Scenarios, Server
 
 torch = pytest.importorskip("torch", reason="not run: torch is not installed")
@@ -27,6 +28,21 @@ c = 'no draw'; w = (torch.ones(2, requires_grad=True) * 2).requires_grad; torch.
 d = torch.rand(2).tolist(), str(torch.tensor(1 / 3)), str(torch.get_default_dtype()); torch.set_grad_enabled(True)
 """,
 )
+scenario(
+    "what a property of a module looks after",
+    """
+%%step 1
+import torch
+part = torch.backends.mkldnn
+a = part.enabled; part.enabled = False
+%%step 2
+b = part.enabled
+%%step 3
+part.enabled = True
+%%step 4
+r = a, b, torch.backends.mkldnn.enabled
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())
@@ -45,3 +61,8 @@ def test_threads_set_by_the_step_that_imports_torch_are_told_from_those_it_takes
         assert changes()["threads"] == usual + 1
     finally:
         torch.set_num_threads(usual)
+
+
+def test_a_compiled_setter_is_found_by_its_dotted_name() -> None:
+    found = called([("torch", "backends", "cuda", "enable_flash_sdp")], {})
+    assert "torch._C._set_sdp_use_flash" in found.compiled

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import is_found
 from ckpt_magic.values.pickles import (
     arrays,
     caches,
@@ -352,7 +353,9 @@ class ValuePickler(pickle.Pickler):
     def _module(self, module: types.ModuleType) -> Any:
         spec = getattr(module, "__spec__", None)
         name = getattr(spec, "name", None) or vars(module).get("__name__", "")
-        if sys.modules.get(name) is not module or spec is None and name != "__main__":
+        takes_its_place = type(module) is not types.ModuleType  # `torch.backends.mkldnn`, of the module that made it
+        is_known = spec is not None or name == "__main__" or (takes_its_place and is_found(name))
+        if sys.modules.get(name) is not module or not is_known:
             owner = owner_of_module(module, name)
             if owner is not None:
                 return getattr, (owner, name)

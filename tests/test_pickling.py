@@ -850,6 +850,32 @@ def test_an_object_of_a_class_that_a_library_made_is_of_that_class_again(library
     assert lengths[0].value == [3]
 
 
+FACTORY = """
+import functools
+class Mixin: pass
+class Contour:
+    def __init__(self): self.value, self.engine = [3], (one for one in ())
+    def __getstate__(self): return {"value": self.value, "engine": None}
+@functools.cache
+def joined(base):
+    class Joined(Mixin, base):
+        __module__ = __name__
+        def __reduce__(self): return unpickled, (Mixin, base), self.__getstate__()
+    return Joined
+def unpickled(_, base): return object.__new__(joined(base))
+"""  # as that of matplotlib
+
+
+def test_an_object_of_a_class_that_a_library_makes_of_others_is_written_its_way(
+    library: Callable[[str, str], None],
+) -> None:
+    library("factory_lib", FACTORY)
+    module = importlib.import_module("factory_lib")
+    back = again(module.joined(module.Contour)())
+    assert type(back) is module.joined(module.Contour)
+    assert vars(back) == {"value": [3], "engine": None}
+
+
 def test_what_a_library_looks_up_where_it_is_read_is_the_notebooks(
     tmp_path: Path, library: Callable[[str, str], None]
 ) -> None:

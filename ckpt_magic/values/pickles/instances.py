@@ -254,8 +254,13 @@ def says_of(kind: Any, made: Any) -> bool:
 
 
 def tells_a_base(kind: Any, made: Any) -> bool:
-    """Whether the call that makes an object, which is nothing but attributes, tells a base of its class instead."""
+    """Whether the call that makes an object, which is nothing but attributes, tells a base of its class instead.
+
+    One that tells all of several bases has the class made of them, as matplotlib does for contours in three dimensions.
+    """
     bases = kind.__mro__[1:-1]
+    if len(kind.__bases__) > 1 and all(says_of(base, made) for base in kind.__bases__):
+        return False
     return is_made_of_attributes(kind) and not says_of(kind, made) and any(says_of(base, made) for base in bases)
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values import owned, reducing, shell, trees
+from ckpt_magic.values import owned, reducing, trees
 from ckpt_magic.values.entering import reachable
 from ckpt_magic.values.marks import mark_of_times, marks_of_scalars, of_pandas, sorter
 from ckpt_magic.values.memory import identity, is_writeable, place_of
@@ -45,6 +45,7 @@ from ckpt_magic.values.pickles.parts import (
     annotated,
     annotation_texts,
     beside_digest,
+    globals_of,
     is_taken_from,
 )
 from ckpt_magic.values.pickles.pickler import ValuePickler
@@ -414,7 +415,7 @@ class Look(ValuePickler):
             "annotated": tuple(annotated(function.__annotations__)),
         }
         if not self._is_known_globals(function.__globals__):
-            state["globals"] = self._space(function.__globals__)
+            state["globals"] = self._space(function)
         return _Form, ("function", repr(function.__qualname__)), (None, state)
 
     def _is_known_globals(self, space: dict[str, Any]) -> bool:
@@ -424,10 +425,11 @@ class Look(ValuePickler):
         module = sys.modules.get(space.get("__name__", ""))
         return module is not None and vars(module) is space
 
-    def _space(self, space: dict[str, Any]) -> dict[str, Any]:
+    def _space(self, function: types.FunctionType) -> dict[str, Any]:
         """Globals that are part of functions: the same dict for all functions that have it."""
+        space = function.__globals__
         if identity(space) not in self._forms:
-            self._forms[identity(space)] = space, shell.without_history(space), 0
+            self._forms[identity(space)] = space, globals_of(function), 0
         copy: dict[str, Any] = self._forms[identity(space)][1]
         return copy
 

@@ -33,10 +33,7 @@ def running() -> Any:
 
 
 def without_history(space: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the notebook's globals without the history that IPython goes on writing into it; else the same dict.
-
-    attrs takes such a copy for the methods that it makes: a class of its would change with each cell.
-    """
+    """A copy of the notebook's globals without the history that IPython goes on writing into it; else the same dict."""
     history = getattr(running(), "history_manager", None)
     written = [getattr(history, name, None) for name in ("input_hist_parsed", "output_hist", "dir_hist")]
     if history is None or all(one is not space.get("In") for one in written):

@@ -1655,6 +1655,23 @@ r = isinstance(duck, Shape), isinstance(Late(), Shape), issubclass(H, Shape), is
 """,
 )
 scenario(
+    "a class that attrs made is in variables that were there before it",
+    """
+%%step 1
+import attrs
+made = []; other = [1]
+@attrs.define
+class Row:
+    x: int = 1
+    def __attrs_post_init__(self): made.append(self.x)
+row = Row(3); box = {'row': row}
+%%step 2
+row.x = 5; made.append(row); other.append(made)
+%%step 3
+r = made[-1] is row is box['row'], Row(2) == Row(2), repr(row), made
+""",
+)
+scenario(
     "classes that attrs made",
     """
 %%step 1

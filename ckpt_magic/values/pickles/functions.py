@@ -10,12 +10,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ckpt_magic.values import shell
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles.codes import Codes
 from ckpt_magic.values.pickles.forms import CALL, FROM_KEYS, Form, Later, Token
 from ckpt_magic.values.pickles.makers import Makers, method_of
-from ckpt_magic.values.pickles.parts import contents_of
+from ckpt_magic.values.pickles.parts import contents_of, globals_of
 from ckpt_magic.values.pickles.references import at, importable, module_of, refuse_builtins
 from ckpt_magic.values.pickles.tokens import definition_token, is_plain_definition, kind_of
 
@@ -129,7 +128,7 @@ class Functions:
         refuse_builtins(function)
         globals_ = self.space(function.__globals__)
         if globals_ is None:  # a dict of its own, which may hold this function: written first
-            space = self._globals[identity(function.__globals__)] = shell.without_history(function.__globals__)
+            space = self._globals[identity(function.__globals__)] = globals_of(function)
             return operator.getitem, ((space, function), 1)
         self.functions.append(function)
         # A cell may hold the function itself, so it is filled when the function exists already.

@@ -8,12 +8,15 @@ import contextlib
 import dataclasses
 import enum
 import functools
+import linecache
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from ckpt_magic.values import shell
+from ckpt_magic.values.code.reaching import named
 from ckpt_magic.values.pickles.forms import WithoutHooks
 from ckpt_magic.values.pickles.references import ATOMS, HEAP_TYPE, by_reference, importable
 
@@ -60,6 +63,30 @@ def contents_of(cell: types.CellType) -> list[Any]:
         return [cell.cell_contents]
     except ValueError:
         return []
+
+
+def globals_of(function: types.FunctionType) -> dict[str, Any]:
+    """The globals of a function; of a copy of the notebook's, what a text reads that functions were generated from.
+
+    attrs takes such a copy for the methods that it makes: a class of its would hold all variables that were there.
+    """
+    space, file = function.__globals__, function.__code__.co_filename
+    is_generated = file[:1] == "<" and not file.startswith("<ipython-input") and space.get("__name__") == "__main__"
+    text = "".join(linecache.getlines(file)) if is_generated else ""
+    if not text:
+        return shell.without_history(space)
+    read = _globals_read(text) | {"__name__"}
+    return {name: value for name, value in space.items() if name in read or _tells_types(value)}
+
+
+@functools.lru_cache(maxsize=256)
+def _globals_read(text: str) -> frozenset[str]:
+    return frozenset(named(compile(text, "", "exec", dont_inherit=True)))
+
+
+def _tells_types(value: Any) -> bool:
+    """Whether an annotation may speak of this: `typing.get_type_hints` asks the globals of a method."""
+    return issubclass(type(value), (type, types.ModuleType)) or type(value).__module__ in ("typing", "types")
 
 
 def annotated(annotations: Any) -> Iterator[type]:

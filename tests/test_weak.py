@@ -79,3 +79,22 @@ def test_whether_an_end_is_awaited_is_not_asked_of_proxies() -> None:
     weakref.finalize(asked, print)
     assert weak.has_end(asked)
     del proxy
+
+
+class Listed:
+    """An object whose class knows all that there are."""
+
+    known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __init__(self, *, at: int = 0) -> None:
+        self.at = at
+        self.known.add(self)
+
+
+def test_an_object_is_among_those_that_its_class_knows_again() -> None:
+    one, left_out = Listed(at=1), Listed(at=2)
+    Listed.known.discard(left_out)
+    read = read_plainly({"one": one, "left_out": left_out})
+    assert (read["one"].at, read["left_out"].at) == (1, 2)
+    assert read["one"] in Listed.known
+    assert read["left_out"] not in Listed.known

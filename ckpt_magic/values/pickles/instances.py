@@ -384,7 +384,7 @@ def listed(usual: Callable[[Any], Any] | None, sets: Sequence[tuple[type, str]])
             return reduced
         ways = {True: weakref.WeakSet.add, False: weakref.WeakSet.discard}
         calls = tuple(Form(ways[obj in getattr(cls, name)], Form(getattr, cls, name), obj) for cls, name in sets)
-        # calls that return nothing, where pickle and `SET_STATE` look for slots, when the object is there already
-        return made, args, (attributes, Form(operator.getitem, calls, 0)), *rest
+        # where pickle and `SET_STATE` look for slots, when the object is there already: calls, and no slots
+        return made, args, (attributes, Form(operator.getitem, (*calls, {}), len(calls))), *rest
 
     return reduce

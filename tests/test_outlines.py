@@ -103,6 +103,23 @@ def test_an_outline_is_small_whatever_it_is_of() -> None:
     assert sum(len(one["parts"]) for one in many.values()) <= 260
 
 
+def test_an_object_is_asked_only_for_what_its_class_has() -> None:
+    """Coordinates of astropy keep what they find out when they are asked for anything else: they would be changed."""
+
+    class Coordinates:
+        __module__ = "astropy.coordinates"
+        shape = (2,)
+
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            raise AttributeError(name)
+
+    asked: list[str] = []
+    one = outline(Coordinates())
+    assert one is not None
+    assert (one["shape"], one["dtype"], asked) == ([2], "", [])
+
+
 def test_what_cannot_be_looked_at_has_no_outline() -> None:
     class Odd:
         @property

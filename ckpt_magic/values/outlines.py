@@ -79,11 +79,16 @@ def outline(value: Any, tell: Tell = lambda label, value: "") -> dict[str, Any] 
         for module, classes, parts in _FRAMES:
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, tuple(getattr(library, one) for one in classes)):
-                return _made(name, _shape(value) or [], str(getattr(value, "dtype", "")), "column", parts(value))
+                return _made(name, _shape(value) or [], _dtype(value), "column", parts(value))
         shape = _shape(value)
-        return None if shape is None else _made(name, shape, str(getattr(value, "dtype", "")), "", ())
+        return None if shape is None else _made(name, shape, _dtype(value), "", ())
     except Exception:  # noqa: BLE001  # nothing depends on it, and classes of libraries may be anything
         return None
+
+
+def _dtype(value: Any) -> str:
+    """The type of the elements; not asked where the class has none, as `__getattr__` may keep what it finds out."""
+    return str(value.dtype) if hasattr(type(value), "dtype") else ""
 
 
 def title(one: Outline) -> str:

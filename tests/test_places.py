@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ckpt_magic.values import owned, spots
+from ckpt_magic.values import owned, owners, spots
 from ckpt_magic.values.code import source, vocabulary
 from ckpt_magic.values.places import Found, Places
 from tests.kernels import Kernel
@@ -510,3 +510,9 @@ def test_what_a_call_sets_in_a_library_that_the_step_is_the_first_to_import(
         found.append(kernel.names["found"])
     assert kernel.plan is not None and kernel.plan.action == "restore"
     assert found[0] == found[1] and found[0] in (6, "a/b")
+
+
+def test_what_matplotlib_had_at_first_is_no_place() -> None:
+    mpl = pytest.importorskip("matplotlib")
+    for one in (mpl.rcParams, mpl.rcParamsDefault, mpl.rcParamsOrig):
+        assert owners.is_handled(one)  # it holds a mark that no other object can stand for

@@ -590,3 +590,27 @@ def test_what_a_library_holds_twice_is_entered_once() -> None:
         held = [held, (held,)]
     assert list(reaching.ours(held, namespace, 120)) == [namespace["f"]]
     assert list(reaching.ours(held, namespace, 60)) == []
+
+
+def test_what_imports_in_a_function_bind_to_its_variables() -> None:
+    space: dict[str, Any] = {}
+    exec(
+        """
+def function():
+    from . import part
+    from ._inner import One, Two as second
+    import a.b, a.c.d as deep, q
+    from ..above import z
+    part.x = second
+""",
+        space,
+    )
+    assert reaching.imported(space["function"].__code__) == {
+        "part": ("", "part", 1),
+        "One": ("_inner", "One", 1),
+        "second": ("_inner", "Two", 1),
+        "a": ("a", "", 0),
+        "deep": ("a.c.d", "", 0),
+        "q": ("q", "", 0),
+        "z": ("above", "z", 2),
+    }

@@ -273,6 +273,8 @@ def holds_instances(value: Any, module: str, deepest: int = 3) -> bool:
 def is_handled(value: Any) -> bool:
     """Whether other rooms look after this object."""
     name = module_name(value)
+    if name == "matplotlib" and type(value).__name__ == "RcParams":
+        return True  # `rcParams`, and what it was at first
     return name.startswith(("pandas._config", "logging", "matplotlib.rcsetup", "mpmath.ctx_")) or is_host(name)
 
 

@@ -296,9 +296,9 @@ class Places:
                     if is_another or not _is_kept_by_library(name, found.live.get(place)):
                         found.values[place] = value
                         found.live.pop(place, None)
+                        if old is None:
+                            disown((name.partition(":")[0], *filter(None, name.partition(":")[2].split(".")), key))
                     found.surely.add(place)
-                    if old is None:
-                        disown((name.partition(":")[0], *filter(None, name.partition(":")[2].split(".")), key))
                     self._remember(place, was if old is not None else UNKNOWN)
                 elif place in found.values and (old is not None or (name, key) in after.registries):
                     del found.values[place]
@@ -721,7 +721,9 @@ class Places:
         for one in (value, kind, function, getter):
             if one is not None and module_name(one) == "__main__":
                 return True
-        inner = vars(value).values() if type(value).__module__ in ("pandas.core.accessor", "polars.api") else ()
+        inner: Iterable[Any] = ()
+        if hasattr(kind, "__get__") and kind.__getattribute__ is object.__getattribute__:
+            inner = getattr(value, "__dict__", {}).values()  # an accessor of pandas, polars, xarray
         return any(issubclass(type(one), type) and module_name(one) == "__main__" for one in inner)
 
 

@@ -11,6 +11,7 @@ What a compiled function sets cannot be looked at: it is named, unless another r
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import itertools
 import opcode
@@ -19,10 +20,20 @@ import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import resolve_name
 from typing import Any, Final
 
 from ckpt_magic.values.code.nested import with_nested
-from ckpt_magic.values.code.reaching import LOADING, LOADING_TWO, SETTING_OPS, STORING_OPS, chains, looked_up, named
+from ckpt_magic.values.code.reaching import (
+    LOADING,
+    LOADING_TWO,
+    SETTING_OPS,
+    STORING_OPS,
+    chains,
+    imported,
+    looked_up,
+    named,
+)
 from ckpt_magic.values.code.vocabulary import DERIVING
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
@@ -247,6 +258,7 @@ class _Reading:
         if module is None or vars(module) is not space or _is_looked_at(module_of(module)):
             return
         code, package = _code(plain.__code__), module_of(module)
+        space = {**space, **_bound(plain.__code__, space)}
         found.by_name = found.by_name or code.by_name
         if depth == _DEPTH and _LOADING & code.attributes:  # what is loaded may do anything to its package
             found.compiled.add(f"{package}.{plain.__qualname__}")
@@ -294,7 +306,10 @@ class _Reading:
                     self._found.add(owner, name, rebinds=True)
 
     def _look_at_own_class(self, cls: type, code: _Code, package: str, depth: int, *, is_class: bool) -> None:
+        above = type.mro(cls)[1:] if "super" in code.reads else []
         for name in code.attributes:
+            for base in above:  # of another library, maybe
+                self.enter(vars(base).get(name), cls, depth - 1, is_class=is_class)
             value = _of_class(cls, name)
             if isinstance(value, (types.FunctionType, staticmethod, classmethod)):
                 if is_same_package(_module(value), package):
@@ -334,6 +349,18 @@ class _Reading:
                 self._found.add(value, name)
 
 
+def _bound(code: types.CodeType, space: Mapping[str, Any]) -> dict[str, Any]:
+    """What imports in a function bind to its variables, as far as it is loaded."""
+    package, found = space.get("__package__") or "", {}
+    for name, (path, taken, level) in _code(code).imported.items():
+        with contextlib.suppress(ImportError):  # more dots than packages
+            module = sys.modules.get(resolve_name("." * level + path, package))
+            value = vars(module).get(taken, ABSENT) if taken and type(module) is types.ModuleType else module
+            if value is not None and value is not ABSENT:
+                found[name] = value
+    return found
+
+
 def _has_methods(value: Any, code: _Code) -> bool:
     """Whether code calls a method, written in Python, of an object that a module holds."""
     return any(isinstance(_of_class(type(value), name), types.FunctionType) for name in code.attributes)
@@ -351,6 +378,8 @@ def _note_compiled(function: str, found: Called) -> None:
 
 
 def _is_looked_at(module: str) -> bool:
+    if module.startswith(_APART):
+        return False
     return module in _LOOKED_AT or module.partition(".")[0] in _PACKAGES
 
 
@@ -373,6 +402,8 @@ class _Code:
         Names of three parts and more that it uses, from a global on.
     imports
         Modules that it imports itself.
+    imported
+        What of modules it binds to which of its variables, see `reaching.imported`.
     changes
         Whether it may put something in a container or an object.
     by_name
@@ -395,6 +426,7 @@ class _Code:
     stores: frozenset[Chain]
     dotted: frozenset[Chain]
     imports: frozenset[str]
+    imported: Mapping[str, tuple[str, str, int]]
     changes: bool
     by_name: bool
     setters: frozenset[str]
@@ -421,7 +453,8 @@ def _code(code: types.CodeType) -> _Code:
     setters = frozenset(chain[-1] for chain in used if _SETTER.match(chain[-1]))
     texts = frozenset(const for one in inside for const in one.co_consts if type(const) is str)
     is_by_text = changes and "globals" in attributes
-    reads = frozenset(named(code))
+    bound = imported(code)
+    reads = frozenset(named(code)) | bound.keys()
     asked = frozenset(looked_up(inside))
     return _Code(
         reads=reads,
@@ -430,6 +463,7 @@ def _code(code: types.CodeType) -> _Code:
         stores=stores,
         dotted=dotted,
         imports=imports,
+        imported=bound,
         changes=changes,
         by_name=by_name,
         setters=setters,
@@ -507,6 +541,7 @@ _CHANGING: Final = frozenset(
 _ITEMS: Final = frozenset(opcode.opmap[name] for name in ("STORE_SUBSCR", "DELETE_SUBSCR"))
 _STORE_GLOBAL: Final = opcode.opmap["STORE_GLOBAL"]
 _PACKAGES: Final = frozenset({"numpy", "sklearn", "logging", "matplotlib_inline", "mpmath"})
+_APART: Final = "numpy.polynomial"  # how all of them are printed is an attribute of a class
 _LOOKED_AT: Final = frozenset(  # by `ambient`, `options`, `generators` and `spots`
     {"_operator", "builtins.setattr", "numpy", "_locale", "signal", "_signal.signal", "_signal.getsignal", "decimal"}
     | {"_decimal", "_codecs", "sqlite3", "_sqlite3", "atexit", "gc", "_csv", "faulthandler", "_tracemalloc"}

@@ -1236,6 +1236,21 @@ r = Thick.extra, issubclass(Thick, Line2D)
 """,
 )
 scenario(
+    "how polynomials are printed, which a function sets in a class that it imports itself",
+    """
+%%step 1
+import numpy as np
+def shown(): return str(np.polynomial.Polynomial([1, 2]))
+a = shown(); np.polynomial.set_default_printstyle('ascii')
+%%step 2
+b = shown()
+%%step 3
+np.polynomial.set_default_printstyle('unicode')
+%%step 4
+r = a, b, shown()
+""",
+)
+scenario(
     "attributes of members of an enum of a library",
     """
 %%

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextvars
+import dis
 import gc
 import itertools
 import opcode
@@ -430,6 +431,23 @@ def named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS
             extension = argument << 8 if operation == _EXTENDED_ARG else 0
             if operation in instructions_of:
                 yield code.co_names[argument >> instructions_of[operation]]
+
+
+def imported(code: types.CodeType) -> dict[str, tuple[str, str, int]]:
+    """What imports in a function bind to its variables: the module, what is taken out of it, and how many dots."""
+    found: dict[str, tuple[str, str, int]] = {}
+    steps = [step for step in dis.get_instructions(code) if step.opcode not in _BETWEEN]
+    module, taken, level, is_whole = "", "", 0, True
+    for at, step in enumerate(steps):
+        if step.opname == "IMPORT_NAME":
+            module, taken, level, is_whole = step.argval, "", steps[at - 2].argval, steps[at - 1].argval is None
+        elif step.opname == "IMPORT_FROM":
+            taken = "" if is_whole else step.argval  # `import a.b as c` goes through the parts
+        elif step.opname.startswith("STORE_FAST") and (before := steps[at - 1].opname).startswith("IMPORT_"):
+            name = step.argval if isinstance(step.argval, str) else step.argval[0]  # with what is loaded next
+            top = is_whole and before == "IMPORT_NAME"
+            found[name] = module.partition(".")[0] if top else module, taken, level
+    return found
 
 
 def looked_up(codes: Iterable[types.CodeType]) -> set[str]:

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
 from contextlib import contextmanager
 from itertools import islice
+from os import getcwd
 from pathlib import Path
 from typing import Any, Final
 
@@ -143,7 +144,7 @@ class Evidence:
             unclear.append("what a database in memory holds cannot be told")
         modules = code.names.imports | (way.modules if way is not None else frozenset())
         keys = {text: self._key(call, text) for text in call.key}
-        settings = {CWD: self.files.name(os.getcwd())}
+        settings = {CWD: self.files.name(getcwd())}
         return Look(functions, covered, modules, words.read, texts, keys, settings, bound, unclear, apart)
 
     def begins(self, call: StepCall, look: Look, *, hidden: Sequence[str]) -> Running:

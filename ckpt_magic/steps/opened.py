@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager, suppress
 from importlib.util import source_from_cache
+from os import getcwd
 from typing import Any, Final
 
 from ckpt_magic.values import owned
@@ -680,6 +681,6 @@ _CHANGES: Final = frozenset(
 
 def _folder() -> str:
     try:
-        return os.getcwd()
+        return getcwd()
     except OSError:  # it was deleted
         return os.sep

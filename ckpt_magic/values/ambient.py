@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from os import getcwd  # as it is now: the notebook may put another function in its place
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
@@ -307,7 +308,7 @@ def _checked(
 
 def _cwd() -> str | None:
     try:
-        return os.getcwd()
+        return getcwd()
     except OSError:  # the folder was deleted
         return None
 

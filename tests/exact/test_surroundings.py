@@ -1251,6 +1251,25 @@ r = a, b, shown()
 """,
 )
 scenario(
+    "a class derives from the one of a compiled library in whose place it is put; another folder is told",
+    """
+%%
+import datetime, os
+real = os.getcwd
+%%step 1
+class Day(datetime.date):
+    @classmethod
+    def today(cls): return cls(2020, 1, 2)
+datetime.date = Day; os.getcwd = lambda: 'nowhere'
+%%step 2
+day = datetime.date.today()
+%%step 3
+r = str(day), isinstance(day, Day.__base__), Day.__base__.__name__, os.getcwd(), real() != 'nowhere'
+%%step 4
+datetime.date = Day.__base__; os.getcwd = real
+""",
+)
+scenario(
     "attributes of members of an enum of a library",
     """
 %%

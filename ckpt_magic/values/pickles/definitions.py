@@ -149,7 +149,9 @@ class Definitions(Functions):
         """The classes that the skeleton of `cls` needs and that are written by value, by `id`, `cls` last."""
         family: dict[int, type] = {}
         for parent in (*cls.__bases__, type(cls)):
-            if not by_reference(parent) and maker_of(parent) is not None:
+            if identity(parent) in self.set_aside or by_reference(parent):
+                continue
+            if maker_of(parent) is not None:
                 family |= self._family(parent)
         family[identity(cls)] = cls
         return family

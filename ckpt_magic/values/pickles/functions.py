@@ -46,6 +46,7 @@ class Functions:
         self._cells: set[int] = set()
         self._globals: dict[int, Any] = {}
         self._pending: set[int] = set()  # by id: a metaclass may make its classes unhashable
+        self.set_aside: set[int] = set()  # by id: classes of libraries that others stand in the place of
         self._written: set[int] = set()
         self._generated: dict[int, tuple[Form, str]] = {}
         self._methods: dict[int, Later] = {}  # of the classes that are being written

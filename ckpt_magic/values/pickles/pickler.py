@@ -302,6 +302,7 @@ class ValuePickler(pickle.Pickler):
         for one in originals:
             kind = type(one.value)
             self._owned[identity(one.value)] = kind, one.reduced
+            self.definitions.set_aside.add(identity(one.value))
             self._reducers[kind] = self._owned_or(self._reducers.get(kind) or self._reducer_for(kind))
 
     def _owned_or(self, usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:

@@ -64,7 +64,7 @@ from ckpt_magic.values.owners import (
 )
 from ckpt_magic.values.pickles.forms import Owned
 from ckpt_magic.values.pickles.references import ATOMS, by_reference, can_be_set
-from ckpt_magic.values.pickles.tokens import is_of_atoms
+from ckpt_magic.values.pickles.tokens import OF_MEMBERS, is_of_atoms
 from ckpt_magic.values.setters import Called, called
 from ckpt_magic.values.spots import (
     CALLBACKS,
@@ -768,7 +768,7 @@ def _members(place: str, kind: type) -> Iterator[tuple[str, dict[str, Any]]]:
     """The members of an enum, each with its attributes beyond those that every member has."""
     if issubclass(kind, enum.Enum):
         for name, member in vars(kind).get("_member_map_", {}).items():
-            yield f"{place}.{name}", {key: one for key, one in vars(member).items() if key not in _OF_MEMBERS}
+            yield f"{place}.{name}", {key: one for key, one in vars(member).items() if key not in OF_MEMBERS}
 
 
 def _is_inherited(owner: str, key: str) -> bool:
@@ -787,7 +787,6 @@ class _Module:
         self.words = words_of(codes(module))
 
 
-_OF_MEMBERS: Final = frozenset({"_name_", "_value_", "__objclass__", "_sort_order_"})
 _DEFAULTS: Final = ("__defaults__", "__kwdefaults__")
 _OF_FUNCTIONS: Final = frozenset({*_DEFAULTS, "__code__"})
 _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")

@@ -12,6 +12,28 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "attributes of members of an enum are set and deleted by later steps",
+    """
+%%step 1
+import enum
+class Color(enum.Enum):
+    RED = 1
+    BLUE = 2
+class Planet(enum.Enum):
+    EARTH = 5.9, 6.4
+    def __init__(self, mass, radius): self.mass, self.radius = mass, radius
+kept = {Color.RED: 'r'}; same = Color.RED
+%%step 2
+Color.RED.note = 3; setattr(Planet.EARTH, 'mass', 6)
+%%step 3
+seen = same.note, Planet.EARTH.mass; Color.BLUE.note = (4,)
+%%step 4
+del Color.RED.note
+%%step 5
+r = hasattr(same, 'note'), Color.BLUE.note, kept[Color(1)], Planet((5.9, 6.4)).mass
+""",
+)
+scenario(
     "instances from several steps are of the one live class",
     """
 %%step 1

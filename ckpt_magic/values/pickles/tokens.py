@@ -223,6 +223,8 @@ def _spoken_of(cls: type) -> Iterator[Any]:
     yield from (base for base in bases if not issubclass(kind := type(base), type) and kind.__module__ not in _ALIASES)
 
 
+OF_MEMBERS: Final = frozenset({"_name_", "_value_", "__objclass__", "_sort_order_"})
+"""The attributes that each member of an enum has."""
 _ALIASES: Final = ("typing", "types")
 
 
@@ -298,7 +300,8 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
         return [names_of(obj), kind, obj.__bases__, *attributes, *_spoken_of(obj)]
     if issubclass(kind, enum.Enum):
         shown = repr(obj._value_)
-        return [kind, str(obj._name_), obj._value_ if " at 0x" in shown else shown]
+        more = sorted(vars(obj).keys() - OF_MEMBERS)
+        return [kind, str(obj._name_), obj._value_ if " at 0x" in shown else shown, *more, *map(vars(obj).get, more)]
     if kind is frozenset:
         return sorted(map(repr, obj))
     if kind is property:

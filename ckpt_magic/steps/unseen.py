@@ -47,7 +47,8 @@ _LOCALE_WORDS: Final = frozenset(
     {"setlocale", "getlocale", "localeconv", "strcoll", "strxfrm", "format_string", "strftime"}
 )
 _LOCALE: Final = ("LC_ALL", "LANG", "LC_TIME", "LC_NUMERIC", "LC_COLLATE")
-READ_BY_C: Final = ("TZ", *_LOCALE, "PYTHONHASHSEED")
+_TERMINAL: Final = ("COLUMNS", "LINES")  # `shutil` asks for them
+READ_BY_C: Final = ("TZ", *_LOCALE, *_TERMINAL, "PYTHONHASHSEED")
 
 
 def variables(words: Set[str], behind: Collection[str], modules: Modules) -> set[str]:
@@ -55,6 +56,7 @@ def variables(words: Set[str], behind: Collection[str], modules: Modules) -> set
     words = {*words}.union(*map(modules.words, behind))
     found = set() if words.isdisjoint(_TIME_WORDS) else {"TZ"}
     found |= set() if words.isdisjoint(_LOCALE_WORDS) else {*_LOCALE}
+    found |= {*_TERMINAL} if "get_terminal_size" in words else set()
     return found | ({"PYTHONHASHSEED"} & os.environ.keys())
 
 
@@ -71,6 +73,8 @@ def readers(look: Look, behind: Collection[str], modules: Modules) -> list[str]:
     found = {*(words & PANDAS_READERS)} if "pandas" in tops else set[str]()
     if "sqlite3" in tops and any("attach" in text.lower() for text in look.texts):
         found.add("attach")
+    if "torch" in tops:
+        found |= words & {"from_file"}
     if any(word in _READING or word.startswith(_READER_STARTS) for word in words):
         found |= words & _PROCESSES
     if tops & _NATIVE:

@@ -563,6 +563,7 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("which variables are set", "import os", "y = sorted(n for n in os.environ if n.startswith('WAY_'))", {},
      env("WAY_MODE", "2")),
     ("the time zone", "import time", "time.tzset()\ny = time.localtime(0).tm_hour", {}, env("TZ", "Asia/Tokyo")),
+    ("the width of the terminal", "import shutil", "y = shutil.get_terminal_size().columns", {}, env("COLUMNS", "33")),
     ("the home folder", "from pathlib import Path", "y = str(Path.home())", {}, env("HOME", "/nowhere")),
     ("a limit of the interpreter", "import sys\nsys.setrecursionlimit(2000)", "y = sys.getrecursionlimit()", {},
      text("(2000)", "(2100)")),

@@ -166,10 +166,12 @@ def thread(one: threading.Thread, known: Definitions) -> Any:
 
 def _reader(one: Any, known: Definitions) -> Any:
     """What reads rows of csv has no more than a dialect, its lines, and how many it read: that many empty ones."""
-    held = [part for part in gc.get_referents(one) if part not in (one.dialect, type(one), [])]
-    if len(held) != 1:
+    lines, *row = [part for part in gc.get_referents(one) if part is not one.dialect and part is not type(one)]
+    if type(lines) is list:
+        row, lines = [lines], row[0]
+    if any(row):
         return NotImplemented  # it has a part of a row, after which it met what it cannot read
-    return known.evaluated(_READER), (held[0], _dialect(one), one.line_num)
+    return known.evaluated(_READER), (lines, _dialect(one), one.line_num)
 
 
 def _dialect(one: Any) -> dict[str, Any]:

@@ -258,7 +258,8 @@ class _Reading:
         if module is None or vars(module) is not space or _is_looked_at(module_of(module)):
             return
         code, package = _code(plain.__code__), module_of(module)
-        space = {**space, **_bound(plain.__code__, space)}
+        if bound := _bound(plain.__code__, space):
+            space = {**space, **bound}
         found.by_name = found.by_name or code.by_name
         if depth == _DEPTH and _LOADING & code.attributes:  # what is loaded may do anything to its package
             found.compiled.add(f"{package}.{plain.__qualname__}")

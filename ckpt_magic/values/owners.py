@@ -191,13 +191,14 @@ def are_held(definitions: Sequence[Any], ours: Sequence[object]) -> bool:
 
     Instances hold their class. Everything that the collector knows is gone through.
     """
-    known = {identity(one) for one in (definitions, *definitions, *ours)}
+    given = (*definitions,)  # as the arguments of a call, which Python 3.13 finds among those that hold them
+    known = {identity(one) for one in (given, definitions, *given, *ours)}
     for cls in (one for one in definitions if isinstance(one, type)):
         parts = list(vars(cls).values())
         known |= {identity(cls.__mro__), *map(identity, parts)}
         closures = (getattr(part, "__closure__", None) or () for part in parts)
         known |= {identity(cell) for cells in closures for cell in cells}
-    holders = gc.get_referrers(*definitions)
+    holders = gc.get_referrers(*given)
     return any(identity(one) not in known and not isinstance(one, types.FrameType) for one in holders)
 
 

@@ -159,8 +159,13 @@ def _in_groups(groups: Any, known: Definitions) -> Any:
 
 def _in_pairs(pairs: Any) -> Any:
     """Pairs of neighbours, the first of the next one being taken already."""
-    rest, *last = [part for part in gc.get_referents(pairs) if part is not type(pairs)] or [()]
+    held = [part for part in gc.get_referents(pairs) if part is not type(pairs)]
+    rest, *last = held[: len(held) - _GIVEN] or [()]
     return itertools.pairwise, (itertools.chain(last[:1], rest) if last else rest,)
+
+
+_GIVEN: Final = [type(part) for part in gc.get_referents(itertools.pairwise(""))].count(tuple)
+"""How many pairs it holds that it gave, to give them anew: from Python 3.13 on one."""
 
 
 def _counting(count: Any) -> Any:

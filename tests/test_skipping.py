@@ -677,8 +677,13 @@ def test_a_step_that_uses_one_of_them_has_all_of_them_saved(figures: Kernel) -> 
     assert stored(figures, 2).keys() == {"fig", "axes", "ax", "line"}
     figures.step(3, "x = 2")
     assert is_found_closed(figures, "fig", "axes", "ax", "line")
+    before = figures.session.watch._last
     figures.step(4, "del line")
-    assert "fig" not in stored(figures, 4)
+    now = figures.session.watch._last
+    assert "fig" not in stored(figures, 4), (
+        [name for name in now.looks if now.looks[name].digest != before.looks[name].digest],
+        now.links.differing(before.links.among(now.looks)),
+    )
 
 
 @pytest.mark.parametrize(("body", "skipped"), [("1", True), ("gc.get_objects()", False), ("len(big)", False)])

@@ -25,7 +25,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ckpt_magic.steps.registry import PipelineKey
@@ -33,7 +33,9 @@ from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, u
 from ckpt_magic.values import ambient, canonical, looking, options, owned, places, spots
 from ckpt_magic.values.code import encoding, reaching, syntax
 from ckpt_magic.values.code.source import Names
+from ckpt_magic.values.code.source import names as names_of
 from ckpt_magic.values.code.vocabulary import Words
+from ckpt_magic.values.code.vocabulary import words as words_of
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of, without_machinery
 from ckpt_magic.values.pickles.references import ATOMS, importable
@@ -83,7 +85,8 @@ class _Cell:
     prints: Mapping[str, str | None]
     ours: Mapping[str, Set[int]]
     kept: Mapping[str, str | None]  # digests of what modules of the user's keep under names that it says
-    draws: bool  # it may change open figures
+    draws: bool = False  # it may change open figures
+    texts: tuple[str, ...] = ()  # digests of those that it has run as code
 
 
 class Around:
@@ -168,14 +171,37 @@ class Around:
         reads = names.reads | reached
         said, words = words.read, functools.reduce(operator.or_, own, words)
         look = spots_of.look(words, reads, names.imports)
-        prints = _prints(look)
-        ours = {place: self._ours(look.values[place]) for place, print_ in prints.items() if print_ is None}
-        draws = use.may_read(part_of(PLACE, _FIGURES)) or (_FIGURES in prints and self._leads_to(reads, "matplotlib"))
-        plain = (place for place, print_ in prints.items() if print_ is None and owned.is_own(place))
+        self._cell = self._looked(_Cell(use, words, reads, names.imports, ambient.look(), look, {}, {}, {}), look, said)
+        return _reached(look)
+
+    def compiled(self, text: str, spots_of: places.Places) -> Set[str]:
+        """Look also at what a text can change that the cell is about to run as code; return the places."""
+        cell, tree = self._cell, syntax.parsed(text)
+        if cell is None or tree is None:
+            return frozenset()
+        names, words = names_of(tree), words_of(tree)
+        cell = replace(cell, texts=(*cell.texts, encoding.digest(tree)))
+        look = places.Look()
+        if not names.imports <= cell.imports or words.adds_to(cell.words):
+            look = spots_of.look(words, names.reads, names.imports)
+            use = cell.use | use_of(names, words, names.reads, self._namespace)
+            reads, imports = cell.reads | names.reads, cell.imports | names.imports
+            cell = replace(cell, use=use, words=cell.words | words, reads=reads, imports=imports)
+            cell = self._looked(cell, look, words.read)
+            cell.places.add(look)
+        self._cell = cell
+        return _reached(look)
+
+    def _looked(self, cell: _Cell, look: places.Look, said: Set[str]) -> _Cell:
+        """A cell with what a look saw, in whose code these words are."""
+        prints = {**_prints(look), **cell.prints}
+        ours = {place: self._ours(look.values[place]) for place in look.values if prints[place] is None}
+        draws = cell.use.may_read(part_of(PLACE, _FIGURES))
+        draws = draws or (_FIGURES in prints and self._leads_to(cell.reads, "matplotlib"))
+        plain = (place for place in look.values if prints[place] is None and owned.is_own(place))
         places_said = [place for place in plain if re.split("[.:]", place)[-1] in said]
         kept = {place: self._kept(look.values[place]) for place in places_said}
-        self._cell = _Cell(use, words, reads, names.imports, ambient.look(), look, prints, ours, kept, draws)
-        return {place for place in look.values if place[0] == "@" or spots.owner_name(place) in look.owners}
+        return replace(cell, prints=prints, ours={**ours, **cell.ours}, kept={**kept, **cell.kept}, draws=draws)
 
     def cell_ends(self, spots_of: places.Places, code: Callable[[], str]) -> None:
         """Note what the cell set; `code` gives a digest of it."""
@@ -203,7 +229,7 @@ class Around:
         for part in (*parts, *added):
             self._olds.pop(part, None)
         if added:
-            digest = code()
+            digest = " ".join((code(), *cell.texts))
             for part, is_new in added.items():
                 self._set[part] = Setter(f"{digest}{self._content(part)}", is_added=is_new)
 
@@ -478,6 +504,11 @@ def _is_behind_modules(part: str, use: Use) -> bool:
     return origin == PLACE and name[0] != "@" and use.is_behind_modules(name)
 
 
+def _reached(look: places.Look) -> Set[str]:
+    """Places in which code can put something, or in which it can change something."""
+    return {place for place in look.values if place[0] == "@" or spots.owner_name(place) in look.owners}
+
+
 def _prints(look: places.Look) -> dict[str, str | None]:
     """Digests of what may change in place."""
     return {place: _print(place, value) for place, value in look.values.items()}
@@ -512,7 +543,7 @@ def _in_builtins(value: Any, room: list[int], depth: int = 0) -> Any:
     if kind is dict:
         return {_in_builtins(key, room, depth + 1): _in_builtins(one, room, depth + 1) for key, one in value.items()}
     if kind is types.FunctionType or issubclass(kind, type):
-        if not owned.is_own(value.__module__) or not importable(value):
+        if not importable(value) or not owned.is_own(value.__module__):
             raise TypeError
         return ["named", value.__module__, value.__qualname__]
     if kind is threading.local:  # what it holds for this thread

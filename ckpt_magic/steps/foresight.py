@@ -321,6 +321,11 @@ class _Above:
         binders = [one for one in self._past.events if name in (one.binds if isinstance(one, Statement) else one.left)]
         return bool(binders) and all(isinstance(one, Statement) and name in one.modules for one in binders)
 
+    def _any_text(self) -> str:
+        """How code above runs texts that are not known, and may set something in any module; empty if none does."""
+        statements = (one for one in self._past.events if isinstance(one, Statement))
+        return next((one.opens for one in statements if one.anything and one.opens), "")
+
     def _is_builtin(self, name: str) -> bool:
         """Whether a name is one of Python's, and no code can have given it to something else."""
         events = self._past.events
@@ -394,8 +399,11 @@ class _Above:
 
     def _cannot_tell(self, name: str, origin: Origin, meta: Meta) -> Cause | None:
         """The code is the same: may its outcome be another one all the same?"""
-        if self._is_module(name) or self._is_builtin(name):
-            return None  # what is done to a module is told of the surroundings, of chance and of modules
+        if self._is_builtin(name):
+            return None
+        if self._is_module(name):  # what is done to it is told of the surroundings, of chance and of modules
+            word = self._any_text()
+            return Cause("unclear", name, f"`{name}` may hold something else each time (`{word}`)") if word else None
         if name in meta["evidence"].get("asked", _NOTHING_ASKED).get("told", ()):
             return None  # by files and variables, which are compared
         modules = meta["evidence"]["modules"] if origin.imports else ()

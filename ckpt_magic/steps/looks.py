@@ -16,7 +16,8 @@ from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import alone, ambient, delta, holders, outlines, owned, places, sharing, spots
 from ckpt_magic.values.canonical import fingerprint
-from ckpt_magic.values.code import reaching, source, vocabulary
+from ckpt_magic.values.code import reaching, source, syntax, vocabulary
+from ckpt_magic.values.fingerprint import reason
 from ckpt_magic.values.looking import look
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles.references import ATOMS
@@ -133,6 +134,32 @@ class Looks:
         if before.reached is not None:
             before.reached = sharing.closure(before.state.links, before.reads)
 
+    def compiled(self, plan: Plan, text: str) -> None:
+        """Look at what a text can change outside the namespace that the step is about to run as code."""
+        tree, before, kernel = syntax.parsed(text), plan.before, self._kernel
+        if tree is None or before is None:
+            return
+        names, words = source.names(tree), vocabulary.words(tree)
+        imports = names.imports - before.imports
+        if not imports and not words.adds_to(before.words):
+            return
+        try:
+            seen = kernel.places.look(words, names.reads, names.imports)
+            more = {place: one for place, one in seen.values.items() if place not in before.state.looks}
+            state = delta.look(more, kernel.main, kernel.pages, kernel.makers)
+            state.read(more)
+            state.forget()
+        except Exception as error:  # noqa: BLE001  # looking runs user code; the cell must go on all the same
+            plan.unseen = f"what `{text[:60]}` changes cannot be known: {reason(error)}"
+            return
+        before.places.add(seen)
+        before.state.looks |= state.looks
+        before.state.links.add(state.links)
+        before.words |= words
+        before.imports |= imports
+        before.met |= names.reads
+        before.use |= uses.use_of(names, words, names.reads, kernel.namespace)
+
     def after(self, plan: Plan, outcome: Outcome) -> tuple[delta.Delta, ambient.Change]:
         """Look after a step ran, and find what it changed, in the namespace and around it."""
         kernel = self._kernel
@@ -142,7 +169,7 @@ class Looks:
         names = kernel.names(plan.code.names.binds)
         if outcome.has_result and all(value is not outcome.result for value in names.values()):
             names[RESULT] = outcome.result  # a variable shown by its name is no second value
-        outside = self._look_outside(plan.code, before.words, before.met)
+        outside = self._look_outside(plan.code, before.words, before.met, before.imports)
         began, put = before.ambient, dict[str, Any]()
         if kernel.around.was_set_by(plan.key, plan.call.step):
             last = kernel.registry.pipeline(plan.key).steps.get(plan.call.step)
@@ -262,10 +289,13 @@ class Looks:
         was = {place: fingerprint(before.places.parts.get(place)) for place in moved}
         return {place for place in moved if was[place] is None or was[place] != fingerprint(spots.read(place))}
 
-    def _look_outside(self, code: Code, words: vocabulary.Words, met: Set[str]) -> places.Look:
+    def _look_outside(
+        self, code: Code, words: vocabulary.Words, met: Set[str], imports: Set[str] = frozenset()
+    ) -> places.Look:
         kernel = self._kernel
         names = code.names if kernel.kind == "cell" or code.tree is None else source.names(code.tree)
-        return kernel.places.look(words, kernel.main if names.dynamic else names.reads | met, names.imports)
+        reads = kernel.main if names.dynamic else names.reads | met
+        return kernel.places.look(words, reads, names.imports | imports)
 
     def reach(self, code: Code) -> Reach:
         """Names that the code reads through the functions that it mentions, None for all; its words; what it met."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from contextlib import contextmanager, suppress
 from importlib.util import source_from_cache
 from os import getcwd
+from pathlib import Path
 from typing import Any, Final
 
 from ckpt_magic.values import owned
@@ -39,6 +40,11 @@ _OPENS: Final = "_modified_open"  # what the cells of a notebook find as `open`,
 _TELLERS: Final = frozenset({"traceback", "warnings", "logging", "IPython", "stack_data", "executing", "pdb", "bdb"})
 _USERS: Final = frozenset({"__main__"})
 _ASKERS: Final = frozenset({"expandvars", "main", "which", "getuser", "_candidate_tempdir_list"})  # of Python, for them
+# Who runs the text of a script, or of a statement, for them.
+_RUNNERS: Final = _USERS | {
+    *("IPython.core.interactiveshell", "IPython.utils.py3compat"),  # the text of a cell comes by another module
+    *("runpy", "codeop", "timeit", "profile", "cProfile", "doctest"),
+}
 _STARTERS: Final = _USERS | {"IPython", "pexpect", "ptyprocess"}  # who starts programs for them
 _LOOKS: Final = ("stat", "lstat", "access", "readlink")
 # What asks a file for nothing but whether it is there, and how large; and what asks where links lead.
@@ -92,6 +98,8 @@ class Trail:
     loading
         What modules of the user's own opened while they were loaded, by their names; of what was written to afterwards
         they say what it was.
+    compiles
+        Is told of the texts that are about to run as code, scripts among them.
     """
 
     def __init__(self, digest: Callable[[str], Any], *, is_blind: bool = False) -> None:
@@ -116,6 +124,7 @@ class Trail:
         self.connected = False
         self.sees_looks = True
         self.loading: dict[str, Trail] = {}
+        self.compiles: Callable[[str], None] | None = None
         self._digest = digest
         self._cwd = _folder()
 
@@ -284,6 +293,10 @@ class Watcher:
                         self._settle()
                 else:
                     self._opens(path, flags)
+            elif trails and event in _OF_CODE:
+                for trail in tuple(trails):
+                    if trail.compiles is not None:
+                        _OF_CODE[event](trail, trail.compiles, arguments[0])
             elif trails and event in _EVENTS:
                 self._settle()
                 others = self._parts() if event in _CHANGES else self._loads(sys._getframe(1)) if loading else ()
@@ -647,6 +660,25 @@ def _texts(arguments: Iterable[Any]) -> Iterator[str]:
             yield from _texts(one[:_MOST])
 
 
+def _compiling(_: Trail, tell: Callable[[str], None], text: Any) -> None:
+    by = str(sys._getframe(2).f_globals.get("__name__"))
+    if isinstance(text, (str, bytes)) and (by in _RUNNERS or owned.is_own(by)):
+        tell(text if isinstance(text, str) else text.decode(errors="replace"))
+
+
+def _executing(trail: Trail, tell: Callable[[str], None], code: Any) -> None:
+    """The text of a module that runs without an import of it: by `runpy`, or by its loader."""
+    frame = sys._getframe(2)
+    caller = frame.f_back.f_back if frame.f_back is not None else None
+    is_frozen = frame.f_code.co_filename.startswith(_FROZEN)
+    is_loader = is_frozen and caller is not None and not caller.f_code.co_filename.startswith(_FROZEN)
+    if (is_loader or _top(frame) == "runpy") and owned.is_own_file(code.co_filename):
+        with suppress(OSError):
+            text = Path(code.co_filename).read_bytes()
+            trail.reads([code.co_filename])
+            tell(text.decode(errors="replace"))
+
+
 def _forking(trail: Trail, arguments: tuple[Any, ...]) -> None:
     trail.commands = True
 
@@ -671,6 +703,11 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "pickle.find_class": lambda trail, arguments: trail.modules.add(arguments[0]),
     **dict.fromkeys(_COMMANDS, _commanding),
     "os.fork": _forking,
+}
+
+_OF_CODE: Final[dict[str, Callable[[Trail, Callable[[str], None], Any], None]]] = {
+    "compile": _compiling,
+    "exec": _executing,
 }
 
 # What makes another file of one, or a path mean another one.

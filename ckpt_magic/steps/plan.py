@@ -123,6 +123,8 @@ class Before:
         What the code uses besides names, and what code of this kernel had set there.
     met
         Names that the code reads through the functions that it mentions.
+    imports
+        Modules that texts import which the step has run as code.
     measured
         Of lost names that it reads, those of which it asks for no more than the number that they are.
     results
@@ -150,6 +152,7 @@ class Before:
     mover: int | None = None
     strays: Set[str] = frozenset()
     met: Set[str] = frozenset()
+    imports: Set[str] = frozenset()
     measured: Set[str] = frozenset()
     results: Mapping[str, Any] = field(default_factory=dict)
     shown: Sequence[tuple[Any, str | None]] = ()

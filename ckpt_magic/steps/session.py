@@ -7,6 +7,7 @@ A `Session` holds what one kernel (for the class: one call of `run`) knows. The 
 from __future__ import annotations
 
 import ast
+import functools
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
@@ -170,6 +171,7 @@ class Session(Kernel):
                 with publisher().unguarded():
                     plan.before = self._looks.before(plan, reach)
                 plan.running = self.evidence.begins(call, look, hidden=hidden(plan.key))
+                plan.running.trail.compiles = functools.partial(self._looks.compiled, plan)
             except Exception as error:  # noqa: BLE001  # looking runs user code; the cell must run all the same
                 plan.unseen = _told(error, "")
         self.active = plan
@@ -303,6 +305,15 @@ class Session(Kernel):
         self.end_reading()
         words = None if found is None else found[2].read.union(*(modulecode.words(text).read for text in own))
         self._reading = self.evidence.cell_begins(words), time.time_ns(), words
+        self._reading[0].compiles = self._compiled_in_cell
+
+    def _compiled_in_cell(self, text: str) -> None:
+        """Note that an unmarked cell is about to run a text as code."""
+        try:
+            self.watch.enters(self.around.compiled(text, self.places))
+        except Exception as error:  # noqa: BLE001  # what is looked at is the user's; the cell must go on all the same
+            refusals.warn(f"what `{text[:60]}` does cannot be seen: {_told(error, '')}")
+            self.outside_ran()
 
     def cell_ends(self, *, failed: bool = False, text: str | None = None) -> list[Advice]:
         """Attribute what changed to the unmarked cell that just ended.

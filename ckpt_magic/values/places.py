@@ -118,6 +118,14 @@ class Look:
     rebound: Set[tuple[str, str]] = frozenset()
     specs: dict[str, Any] = field(default_factory=dict)
 
+    def add(self, later: Look) -> None:
+        """Take in what a later look saw besides; what both saw was so at first."""
+        self.owners = later.owners | self.owners
+        self.values = later.values | self.values
+        self.live = later.live | self.live
+        self.parts = later.parts | self.parts
+        self.specs = later.specs | self.specs
+
 
 @dataclass(slots=True)
 class Found:

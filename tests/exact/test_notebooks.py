@@ -162,6 +162,21 @@ def test_what_a_notebook_sets_in_ipython_is_as_if_its_steps_had_run(tmp_path: Pa
     assert report.again["13"] == {}
 
 
+def test_what_a_script_sets_that_runs_by_a_magic_is_as_if_it_had_run(tmp_path: Path) -> None:
+    path = tmp_path / "nb" / "script.ipynb"
+    path.parent.mkdir()
+    script = "import fractions, json\njson.rate = 5\nfractions.Fraction.half = lambda self: self / 2\n"
+    (path.parent / "script.py").write_text(script)
+    reading = "import json\nfrom fractions import Fraction\njson.rate, Fraction(1, 2).half()"
+    cells = [new_code_cell(source) for source in ("%run script.py", "x = 1", reading)]
+    nbformat.write(new_notebook(cells=cells), path)
+
+    report = notebooks.Trial(path, tmp_path / "runs", 0, 60).run(["2", "3", "end"])
+
+    assert (report.steps, report.dropped, report.differs) == (3, [], [])
+    assert report.again == {"2": {}, "3": {}, "end": {}}
+
+
 def test_start_points_are_numbers_for_the_steps_that_are_there() -> None:
     assert [notebooks.points(word, 9) for word in ("first", "middle", "last", "end", "4")] == [
         ["2"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.exact.harness import Scenarios, Server
@@ -1520,6 +1522,36 @@ s = scipy.fft.fft([1.]) is Backend.answer, Backend.answer
 """,
     runs={1: "uarray._uarray.set_global_backend", 2: "`Backend` may be out of reach", 3: "out of reach"},
 )
+
+# How a step runs a script in a namespace of its own.
+WAYS = {
+    "runpy.run_path": "import runpy; found = runpy.run_path(path)['__name__']",
+    "runpy.run_module": "import runpy; found = runpy.run_module('tests.exact.script')['__name__']",
+    "exec": "text = Path(path).read_text(); space = {}; exec(text, space); del space",
+    "exec of what was compiled": "exec(compile(Path(path).read_text(), path, 'exec'), {})",
+    "a function that does": "def run(path): exec(Path(path).read_text(), {})\nrun(path)",
+    "statements one by one": "for one in ast.parse(Path(path).read_text()).body: exec(ast.unparse(one))",
+    "the loader of a module": "from importlib.util import module_from_spec as make, spec_from_file_location as find\n"
+    "found = make(find('mine', path)); found.__spec__.loader.exec_module(found); del found",
+}
+for way, code in WAYS.items():
+    scenario(
+        f"what a script sets in libraries that runs by {way}",
+        f"""
+%%step 1
+import ast, calendar, fractions, json
+from pathlib import Path
+half = fractions.Fraction(1, 2); path = {str(Path(__file__).with_name("script.py"))!r}
+%%step 2
+{code}
+%%step 3
+r = json.rate, half.nicely(), calendar.firstweekday(), json.decoder.__all__[-1]
+%%step 4
+json.rate += 1; json.decoder.__all__.append('last')
+%%
+s = json.rate, half.nicely(), calendar.firstweekday(), json.decoder.__all__[-2:]
+""",
+    )
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -1396,6 +1396,37 @@ def test_a_step_runs_that_uses_a_module_which_reads_something_else_when_it_is_im
     assert found.names["y"] == projects.truth(project, cells)["y"]
 
 
+RUNNING = [
+    "import runpy\nfound = runpy.run_path('script.py')['__name__']",
+    "text = Path('script.py').read_text()\nspace = {}\nexec(text, space)\ndel space",
+    "exec(compile(Path('script.py').read_text(), 'script.py', 'exec'), {})",
+    "def run(path): exec(Path(path).read_text(), {})\nrun('script.py')",
+]
+
+
+@pytest.mark.parametrize("mark", ["%%step 1\n", ""], ids=["by a step", "by a cell"])
+@pytest.mark.parametrize("way", RUNNING)
+def test_steps_run_that_read_what_a_script_sets_otherwise(project: Path, mark: str, way: str) -> None:
+    script = "import json, fractions\njson.rate = 1\nfractions.limit = 1"
+    write({"script.py": script})
+    cells = [
+        (None, "import fractions, json\nfrom pathlib import Path"),
+        cell_of(f"{mark}{way}"),
+        (3, "x = json.rate"),
+        (4, "y = 1"),
+    ]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    write({"script.py": script.replace("rate = 1", "rate = 2")})
+    above = {1} if mark else set()
+    assert projects.foresee(project, cells) >= {*above, 3}
+    found = projects.play(project, cells, "auto")
+    assert found.steps == {*above, 3}
+    assert found.names["x"] == 2
+    write({"script.py": script.replace("rate = 1", "rate = 2").replace("limit = 1", "limit = 2")})
+    assert projects.play(project, cells, "auto").steps == above
+
+
 def test_what_a_program_made_and_the_step_took_away_is_its_own(project: Path) -> None:
     """As solvers do, which are called with a file of the problem and leave one of the solution."""
     write({"x.txt": "1"})

@@ -17,6 +17,8 @@ _UNKNOWN: Final = object()
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # What modules are found and made by, whoever imports them.
 _IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
+# What runs scripts in namespaces of their own.
+_RUNNING: Final = frozenset({"exec", "run_path", "run_module", "exec_module"})
 _LIBRARIES: Final = frozenset("numpy pandas matplotlib sklearn polars torch scipy".split())
 # Modules of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = _LIBRARIES | sys.stdlib_module_names
@@ -231,7 +233,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
     is_own = told.module_of(extension or "") is not None  # it may do anything
     stand_ins.note(node, names, words | lent.words)
     by_others = effects.of_words(lent.words) - acts
-    if names.dynamic and not isinstance(node, ast.ImportFrom) and not source.only_sets(inside):
+    runs = not is_definition and not spoken.isdisjoint(_RUNNING)
+    if runs or (names.dynamic and not isinstance(node, ast.ImportFrom) and not source.only_sets(inside)):
         opens = "code that may change any name"
     tops = {name.partition(".")[0] for name in names.imports or ("?",)}
     bound = names.binds | names.deletes
@@ -256,7 +259,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         lends=is_definition and not told.lending.isdisjoint(names.binds),
         taken={one: modulecode.digest(told.texts[one]) for one in changing.taken(node, inside, told)},
         imports=names.imports,
-        anything=names.dynamic or not spoken.isdisjoint(_IMPORTING) or is_own,
+        anything=names.dynamic or runs or not spoken.isdisjoint(_IMPORTING) or is_own,
         opens=opens,
         varying=varying,
         spelled=frozenset(word for text in texts for word in vocabulary.identifiers(text) if may_vary(word)),

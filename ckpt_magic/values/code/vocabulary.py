@@ -37,6 +37,10 @@ class Words:
         """Whether attributes may be set whose names are not written in the code."""
         return not _SETTERS.isdisjoint(self.read)
 
+    def adds_to(self, other: Words) -> bool:
+        """Whether the code may set or change anything outside the namespace that the other code does not name."""
+        return not (self.stored <= other.stored and self.touched <= other.touched and self.calls <= other.calls)
+
     def __or__(self, other: Words) -> Words:
         keys = None if self.keys is None or other.keys is None else self.keys | other.keys
         return Words(

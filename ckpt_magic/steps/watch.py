@@ -252,8 +252,10 @@ class Watch:
             return set()
         names = touched & self._namespace.keys()
         found = reaching.reach(names, self._namespace, also=map(spots.read, touched - names))
-        touched = sharing.closure(state.links, touched | found.names)
-        definitions_touched = {identity(self._namespace[name]) for name in touched & self._namespace.keys()}
+        met = {identity(one) for one in found.definitions}  # the class of an instance, which has no word for it
+        classes = {name for name in moved - touched if identity(self._namespace.get(name)) in met}
+        touched = sharing.closure(state.links, touched | found.names | classes)
+        definitions_touched = met | {identity(self._namespace[name]) for name in touched & self._namespace.keys()}
         return {
             name
             for name in moved - touched

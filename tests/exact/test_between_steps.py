@@ -53,6 +53,23 @@ q = f()
 """,
 )
 scenario(
+    "an unmarked cell changes a class by an instance of it",
+    """
+%%step 1
+class Counter:
+    made = 0
+    def hit(self): type(self).made += 1
+c = Counter()
+def hit(): c.hit()
+%%
+hit()
+%%step 2
+hit()
+%%step 3
+r = Counter.made
+""",
+)
+scenario(
     "unmarked cells between steps",
     """
 %%

@@ -1968,6 +1968,21 @@ r = type(A).seen is type(B).seen, type(a).seen, type(A) is type(B)
 """,
 )
 scenario(
+    "named tuples tell the types of their arguments, and an unmarked cell changes the class",
+    """
+%%step 1
+import inspect
+from typing import NamedTuple, get_type_hints
+class P(NamedTuple):
+    x: int
+    y: list = []
+%%
+P.z = 4; P(1).y.append(P.z)
+%%step 2
+r = str(inspect.signature(P)), get_type_hints(P.__new__), P.__new__.__annotations__ is P.__annotations__, P(2).y
+""",
+)
+scenario(
     "named tuples of a class that makes them in its own way",
     """
 %%step 1

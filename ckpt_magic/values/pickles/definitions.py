@@ -225,6 +225,9 @@ class Definitions(Functions):
                 yield self.block(setattr, Form(operator.getitem, Form(vars, cls), name), own)
         for together in _one_after_another(rest):
             yield self.block(type.__setattr__, cls, together)
+        if is_namedtuple(cls) and cls.__new__.__annotations__:  # those of the class, where `typing` made it
+            named = {"__annotations__": cls.__new__.__annotations__}
+            yield self.block(setattr, Form(getattr, cls, "__new__"), named, cls)
         if "__dataclass_fields__" in attributes:
             yield from self._dataclass_blocks(cls)
         if way is not None:

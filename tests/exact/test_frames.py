@@ -710,10 +710,16 @@ class S(pd.Series):
     @property
     def _constructor(self): return S
 t = S([1, 2], name='t'); t.unit = s.unit
+class H(pd.DataFrame):
+    _metadata = ['hist', 'crs']
+    @property
+    def _constructor(self): return H
+bare = S([3]); h = H({'a': [1]})
 %%step 2
 df.notes.append('y'); df['b'] = 3; s.unit.append(df); n = t.name
 %%step 3
 del df.title; r = df.notes, s.unit[1] is df, df._own.tolist(), df.me is df, hasattr(df, 'title'), t.unit is s.unit, t.name
+o = hasattr(bare, 'unit'), hasattr(h, 'crs'), 'hist' in vars(h)
 """,
 )
 scenario(

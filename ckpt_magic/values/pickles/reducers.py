@@ -208,6 +208,9 @@ def frame(frame: Any) -> Any:
     made, args, state, *rest = frame.__reduce_ex__(PROTOCOL)
     if "attrs" in state:
         state["_attrs"] = state.pop("attrs")
+    for name in state.keys() & {*frame._metadata} - vars(frame).keys():
+        if not hasattr(inspect.getattr_static(frame, name, None), "__set__"):  # a property, which keeps it elsewhere
+            del state[name]  # pandas writes what the class says, or None: the frame itself has no such attribute
     if not vars(frame).keys() <= state.keys():
         kind: Any = type(frame)
         unknown = kind._internal_names_set - {"_name"}  # which a `_metadata` of the notebook's may lack

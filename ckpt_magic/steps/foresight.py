@@ -28,7 +28,7 @@ from ckpt_magic.values import ambient, canonical, outlines, spots
 from ckpt_magic.values.code import effects, essence
 from ckpt_magic.values.code.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, OWN, SURROUNDINGS
 from ckpt_magic.values.code.statements import Event, Statement, Step, touching
-from ckpt_magic.values.origins import NOTHING, Origin
+from ckpt_magic.values.origins import NOTHING, Origin, Past
 from ckpt_magic.values.pickles import holding
 
 Meta = Mapping[str, Any]
@@ -156,7 +156,7 @@ def _will_run(course: Course, cell: PlannedStep, meta: Meta | None) -> None:
     past.define(code)
     more = past.stored_by(code) | past.risked_by(code) | (past.touched_by(code) - touched)
     names |= (past.aliases(more - names - past.modules) | past.led_to(past.stored_by(code))) - past.modules
-    left = dict.fromkeys(names)
+    left = dict.fromkeys(name for name in names if name in cell.code.names.binds or not _is_builtin(name, past))
     course.step(Step(cell.call.step, left, cell.code.names.deletes), cell.tree)
     modules = (more - stored) & past.modules
     known = {one.digest for one in before}
@@ -326,16 +326,6 @@ class _Above:
         statements = (one for one in self._past.events if isinstance(one, Statement))
         return next((one.opens for one in statements if one.anything and one.opens), "")
 
-    def _is_builtin(self, name: str) -> bool:
-        """Whether a name is one of Python's, and no code can have given it to something else."""
-        events = self._past.events
-        return hasattr(builtins, name) and not any(
-            event.anything or "builtins" in event.imports or name in event.binds
-            if isinstance(event, Statement)
-            else name in event.left
-            for event in events
-        )
-
     def _documentation(self, meta: Meta) -> Iterator[Cause]:
         """Functions that differ in documentation alone, if somebody reads that: their origin does not tell.
 
@@ -399,7 +389,7 @@ class _Above:
 
     def _cannot_tell(self, name: str, origin: Origin, meta: Meta) -> Cause | None:
         """The code is the same: may its outcome be another one all the same?"""
-        if self._is_builtin(name):
+        if _is_builtin(name, self._past):
             return None
         if self._is_module(name):  # what is done to it is told of the surroundings, of chance and of modules
             word = self._any_text()
@@ -409,6 +399,16 @@ class _Above:
         modules = meta["evidence"]["modules"] if origin.imports else ()
         word = origin.opens or (self._opens(modules, origin.words) if modules else "")
         return Cause("unclear", name, f"`{name}` may have another value each time (`{word}`)") if word else None
+
+
+def _is_builtin(name: str, past: Past) -> bool:
+    """Whether a name is one of Python's, and no code can have given it to something else."""
+    return hasattr(builtins, name) and not any(
+        event.anything or "builtins" in event.imports or name in event.binds
+        if isinstance(event, Statement)
+        else name in event.left
+        for event in past.events
+    )
 
 
 def _differ_in_documentation(then: Mapping[str, Any], defined: essence.Definition) -> bool:

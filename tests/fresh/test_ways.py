@@ -1294,6 +1294,14 @@ def test_that_a_step_runs_since_a_lost_value_is_read_is_foreseen_with_what_it_ma
     assert projects.play(project, cells, "auto").steps == {1, 2}  # which gives what it gave
 
 
+def test_a_step_that_will_run_leaves_what_is_pythons_as_it_is(project: Path) -> None:
+    counting = "class C:\n    n = 0\n    def hit(self): type(self).n += 1\nc = C()"
+    cells = [(1, counting), (2, "c.hit(); type(c).n += 1"), (3, "kind = type(1).__name__")]
+    projects.play(project, cells, "none")
+    cells[1] = 2, "c.hit(); type(c).n += 2"
+    assert projects.foresee(project, cells) == {2} == projects.play(project, cells, "auto").steps
+
+
 @pytest.mark.parametrize(
     "act", ["get.way = 1", "get.__defaults__ = (1,)", "get.__kwdefaults__ = {'k': 1}", "Tool.get.__defaults__ = (1,)"]
 )

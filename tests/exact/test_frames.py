@@ -678,6 +678,23 @@ r2 = t.loc['a'], long.item.str.upper()
 """,
 )
 scenario(
+    "data of polars in several pieces, of which some lie over the memory of arrays, and that is known to be sorted",
+    """
+%%step 1
+import polars as pl, numpy as np
+n = np.arange(4.); s = pl.Series('a', n); more = s.clone().append(pl.Series('a', [None, 9.0])); up = s.set_sorted()
+%%step 2
+two = pl.concat([s, pl.Series('a', n[::-1].copy())[:2]], rechunk=False).set_sorted(descending=True)
+df = pl.DataFrame({'x': n}).lazy().filter(pl.col('x') < 9).collect()
+%%
+n[3] = 5.0
+%%step 3
+r = more.to_list(), more.n_chunks(), up.flags, up[3], two.flags, two.n_chunks(), two.to_list(), df['x'].to_list()
+%%step 4
+n[1] = 7.0; q = more[1], up[1], two[1], df['x'][1]
+""",
+)
+scenario(
     "data of polars over the memory of arrays",
     """
 %%step 1

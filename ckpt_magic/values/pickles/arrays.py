@@ -216,13 +216,25 @@ class Arrays:
 
     def series(self, series: Any) -> Any:
         """Data of polars over the memory of an array stays over it: what is written there changes the series."""
-        pieces = lent_by(series) if self._views else []
-        if all(self.view_at(piece.__array_interface__["data"][0]) is None for piece in pieces):
+        chunks = series.get_chunks() if self._views else []
+        lent = [next(filter(self._is_in_view, lent_by(chunk)), None) for chunk in chunks]
+        if all(piece is None for piece in lent):
             return NotImplemented
         kind = type(series)
-        if len(pieces) != 1 or any(series.flags.values()) or kind(pieces[0]).dtype != series.dtype:
-            raise NotPicklableError("a series of polars in pieces, or sorted, over the memory of an array")
-        return kind, (series.name, pieces[0])
+        if any(piece is not None and kind(piece).dtype != series.dtype for piece in lent):
+            raise NotPicklableError(f"a series of polars ({series.dtype}) over the memory of an array")
+        both = zip(chunks, lent, strict=True)
+        parts = [chunk if piece is None else Form(kind, series.name, piece) for chunk, piece in both]
+        flags = [name for name, value in series.flags.items() if value]
+        if len(parts) == 1 and not flags:
+            return kind, (series.name, lent[0])
+        concat = functools.partial(sys.modules["polars"].concat, rechunk=False)
+        if not flags:
+            return concat, (parts,)
+        return functools.partial(kind.set_sorted, descending=flags == ["SORTED_DESC"]), (Form(concat, parts),)
+
+    def _is_in_view(self, piece: Any) -> bool:
+        return self.view_at(piece.__array_interface__["data"][0]) is not None
 
     def columns(self, frame: Any) -> Any:
         """A frame of polars, some of whose columns may lie over the memory of an array."""

@@ -86,6 +86,23 @@ opt.step(); r = list(called)
 """,
 )
 scenario(
+    "an unmarked cell steps a scheduler, and sets options of an optimizer",
+    """
+%%step 1
+import torch
+p = torch.nn.Parameter(torch.ones(2)); opt = torch.optim.Adam([p], lr=1.0); schedule = torch.optim.lr_scheduler.StepLR(opt, 1, 0.5)
+def go(): opt.zero_grad(); p.sum().backward(); opt.step()
+%%step 2
+go()
+%%
+schedule.step(); opt.param_groups[0]['betas'] = (0.5, 0.5)
+%%step 3
+go(); r = list(vars(opt))
+%%step 4
+q = p.tolist(), schedule.get_last_lr()
+""",
+)
+scenario(
     "learning rate schedulers watch their optimizer",
     """
 %%step 1

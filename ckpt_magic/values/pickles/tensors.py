@@ -210,7 +210,7 @@ def _optimizer(optimizer: Any, held: dict[int, Any]) -> Any:
     """All attributes: `__getstate__` leaves out hooks, and that a scheduler watches the calls of `step`.
 
     What it watches is the method that the first optimizer of the class has put there, and which calls hooks. So that
-    method is put there before the attributes are read.
+    method is put there before the attributes are read, which come in their order.
     """
     held[identity(optimizer)] = optimizer
     state: Mapping[str, Any] = vars(optimizer)
@@ -219,7 +219,8 @@ def _optimizer(optimizer: Any, held: dict[int, Any]) -> Any:
     return made, (type(optimizer),), state
 
 
-_MADE: Final = "lambda kind: (lambda made: (made._patch_step_function(), made)[1])(kind.__new__(kind))"
+_MADE: Final = """lambda kind: (
+    lambda made: (made._patch_step_function(), vars(made).clear(), made)[-1])(kind.__new__(kind))"""
 
 
 def _weak(reference: Any, held: Mapping[int, Any]) -> Any:

@@ -250,7 +250,8 @@ class Evidence:
         known = {row["path"] for row in (*files, *written)}
         asked = self._asked_at_import(behind, called, hidden)
         files += [row for row in asked.files if row["path"] not in known]
-        by_name = () if look.words.isdisjoint(_BY_NAME) else filter(str.isidentifier, look.texts)
+        by_name = () if look.words.isdisjoint(_BY_NAME) else [*filter(str.isidentifier, look.texts)]
+        libraries = {*self.modules.libraries(behind), *(name for name in by_name if name in sys.modules)}
         sought = self.modules.sought([*code.names.imports, *imported, *by_name], behind)
         files += [row for row in self.files.rows(sought) if row.get("absent")]
         unclear += [] if running.depends else asked.unclear
@@ -283,7 +284,7 @@ class Evidence:
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
             "environ": environ,
             "python": platform.python_version(),
-            "packages": self._packages(loaded),
+            "packages": self._packages(loaded | libraries),
             "unclear": unclear,
         }
 
@@ -381,7 +382,8 @@ class Evidence:
             "above": {name: self.modules.loaded(name) for name in evidence.get("above", {})},
             "environ": self.variables.here(asked),
             "python": platform.python_version(),
-            "packages": {name: fact.shown for name, fact in facts["package"].items()} | self._packages(loaded),
+            "packages": {name: fact.shown for name, fact in facts["package"].items()}
+            | self._packages(loaded | self.modules.libraries(behind)),
         }
 
     def _row_now(

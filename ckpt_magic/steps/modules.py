@@ -304,6 +304,11 @@ class Modules:
         """What the text of a module imports; relative names begin with dots."""
         return modulecode.imports(self.text(name))
 
+    def libraries(self, names: Iterable[str]) -> set[str]:
+        """What these modules import that is there and not of the user's own."""
+        found = {one for name in names for one in _absolute(self._package(name), self.imports(name))}
+        return {one for one in found if one.partition(".")[0] in sys.modules and not owned.is_own(one)}
+
     def words(self, name: str) -> frozenset[str]:
         """The words in the text of a module."""
         return _words(self.text(name))

@@ -9,8 +9,10 @@ import re
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -362,17 +364,37 @@ def _installed_version(module: str) -> str | None:
         if owned.is_own(module) or (module not in sys.modules and not _can_be_found(module)):
             return None
         distributions = _distributions().get(module, ())  # `attr` is of `attrs`, `sklearn` of `scikit-learn`
-        return importlib.metadata.version(distributions[0]) if distributions else None
+        return importlib.metadata.version(distributions[0]) if distributions else _written_version(module)
+
+
+def _written_version(module: str) -> str | None:
+    """What the text of a package says for which nothing is on record: one that was copied or linked, or of conda."""
+    spec = _spec(module)
+    files = [] if spec is None or spec.origin is None else [Path(spec.origin)]
+    files += [file.with_name(name) for file in files for name in _SAY_THE_VERSION]
+    for file in files:
+        with suppress(OSError, UnicodeDecodeError):
+            if file.suffix == ".py" and (found := _VERSION.search(file.read_text(encoding="utf-8"))):
+                return found[1]
+    return None
+
+
+_SAY_THE_VERSION = ("_version.py", "version.py", "__version__.py", "__about__.py")
+_VERSION = re.compile(r"""^(?:__version__|version)(?:\s*:\s*\w+)?\s*=.*?["']([^"'\s]+)["']\s*(?:#.*)?$""", re.MULTILINE)
 
 
 def _can_be_found(module: str) -> bool:
     """Whether there is such a module: functions may name one that nobody has, as those of a `namedtuple` do."""
+    return _spec(module) is not None
+
+
+def _spec(module: str) -> ModuleSpec | None:
     import importlib.util
 
     try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+        return importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # one that was put among the modules by hand has none
+        return None
 
 
 @functools.cache

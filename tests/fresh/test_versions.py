@@ -86,3 +86,75 @@ def test_a_number_names_the_versions_once(project: Path) -> None:
 def test_what_is_not_loaded_says_its_version_in_other_words(then: str, here: str, same: bool) -> None:
     assert record.version_as_then("no_such_module", then, here) == (then if same else here)
     assert record.version_as_then("pytest", then, here) == here
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for folder in (tmp_path / "site-packages", tmp_path / "project"):
+        folder.mkdir()
+        monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(tmp_path / "project")
+    forget(tmp_path / "project")
+    yield tmp_path / "site-packages"
+    forget(tmp_path / "project")
+
+
+def forget(project: Path) -> None:
+    """Be a new kernel."""
+    projects.forget_modules(project)
+    record._installed_version.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"__init__.py": "__version__ = '1.0'\n"},
+        {
+            "__init__.py": "from ckpt_copied._version import version as __version__\n",
+            "_version.py": "version: str = '1.0'  # made by a tool\n",
+        },
+    ],
+)
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [(1, "def use():\n    import ckpt_copied\n    return ckpt_copied.__version__"), (2, "one = use()")],
+        [(None, "def use():\n    from ckpt_copied import __version__\n    return __version__"), (2, "one = use()")],
+        [(1, "import ckpt_user"), (2, "one = ckpt_user.use()")],
+        [(1, "from ckpt_user import *"), (2, "one = use_later()")],
+    ],
+    ids=["function", "unmarked", "module", "in a module"],
+)
+def test_what_functions_and_modules_of_the_user_import_counts_though_it_was_copied_and_is_not_loaded(
+    packages: Path, cells: projects.Cells, texts: dict[str, str]
+) -> None:
+    project = packages.parent / "project"
+    (project / "ckpt_user.py").write_text(
+        "import ckpt_copied\ndef use():\n    return ckpt_copied.__version__\n"
+        "def use_later():\n    from ckpt_copied import __version__\n    return __version__\n"
+    )
+    (packages / "ckpt_copied").mkdir()
+    for name, text in texts.items():
+        (packages / "ckpt_copied" / name).write_text(text)
+    projects.play(project, cells, "none")
+
+    forget(project)
+    assert projects.play(project, cells, "auto").steps == set()
+
+    forget(project)
+    for name, text in texts.items():
+        (packages / "ckpt_copied" / name).write_text(text.replace("1.0", "2.0"))
+    found = projects.play(project, cells, "auto")
+    assert found.facts[2]["reason"] == "ckpt_copied was 1.0, is 2.0"
+    assert found.names["one"] == "2.0"
+
+
+def test_what_code_imports_by_name_counts(packages: Path) -> None:
+    (packages / "ckpt_copied.py").write_text("__version__ = '1.0'\n")
+    cells = [(1, "import importlib\none = importlib.import_module('ckpt_copied').__version__")]
+
+    projects.play(packages.parent / "project", cells, "none")
+
+    (file,) = (packages.parent / "project" / ".ckpt").glob("*.pkl")
+    assert b'"ckpt_copied":"1.0"' in file.read_bytes()

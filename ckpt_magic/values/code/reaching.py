@@ -66,7 +66,7 @@ class Reached:
     definitions: list[Any]
     """Those functions, and the notebook's classes."""
     modules: frozenset[str]
-    """Modules on the way, and those of the functions and types that are not the notebook's."""
+    """Modules on the way, those of the functions and types that are not the notebook's, and what functions import."""
     is_all: bool
     """Whether all data was walked."""
     made: list[type]
@@ -178,7 +178,7 @@ def names_of(values: Iterable[Any], namespace: Mapping[str, Any]) -> set[str]:
 
 def uses(code: types.CodeType) -> set[str]:
     """Globals that a code object, and those nested in it, name, and modules that they import."""
-    return set(named(code, {**_GLOBAL_OPS, opcode.opmap["IMPORT_NAME"]: 0}))
+    return set(named(code, {**_GLOBAL_OPS, _IMPORT: 0}))
 
 
 def words_of(codes: Iterable[types.CodeType]) -> vocabulary.Words:
@@ -396,6 +396,7 @@ class _Reach:
         self.codes.append(code)
         by_another_way = ["globals"] if source.leads_to_all(code) else []
         self.add_names((*named(code), *source.queried(code), *by_another_way))
+        self.modules.update(_imports(code))
 
 
 # Instructions that name a global, and by how many bits their argument is shifted; the same on 3.11, 3.12 and 3.13.
@@ -410,6 +411,7 @@ _ADDRESSES: Final = frozenset(
     ("ctypes", "cffi", "__array_interface__", "__array_struct__", "data_ptr", "addressof", "from_address")
 )
 _EXTENDED_ARG: Final = opcode.opmap["EXTENDED_ARG"]
+_IMPORT: Final = opcode.opmap["IMPORT_NAME"]
 
 
 def named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS) -> Iterator[str]:
@@ -431,6 +433,16 @@ def named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS
             extension = argument << 8 if operation == _EXTENDED_ARG else 0
             if operation in instructions_of:
                 yield code.co_names[argument >> instructions_of[operation]]
+
+
+def _imports(code: types.CodeType) -> Iterator[str]:
+    """The modules that a code object, and those nested in it, import."""
+    todo = [code]
+    while todo:
+        code = todo.pop()
+        todo += [c for c in code.co_consts if type(c) is types.CodeType]
+        if _IMPORT in code.co_code[::2]:  # few functions do
+            yield from named(code.replace(co_consts=()), {_IMPORT: 0})
 
 
 def imported(code: types.CodeType) -> dict[str, tuple[str, str, int]]:
@@ -491,7 +503,7 @@ def chains(code: types.CodeType) -> Iterator[tuple[tuple[str, ...], bool]]:
 
 
 STORING_OPS: Final = {opcode.opmap[name]: 0 for name in ("STORE_ATTR", "DELETE_ATTR")}
-_NAMING_OPS: Final = {**_GLOBAL_OPS, opcode.opmap["IMPORT_NAME"]: 0}
+_NAMING_OPS: Final = {**_GLOBAL_OPS, _IMPORT: 0}
 LOADING: Final = frozenset(opcode.opmap[name] for name in ("LOAD_FAST", "LOAD_FAST_CHECK") if name in opcode.opmap)
 LOADING_TWO: Final = frozenset(  # the later one is told by the last four bits
     opcode.opmap[name] for name in ("LOAD_FAST_LOAD_FAST", "STORE_FAST_LOAD_FAST") if name in opcode.opmap

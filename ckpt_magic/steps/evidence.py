@@ -530,13 +530,18 @@ class Evidence:
         written = dict.fromkeys(counting(trail.written))
         looked = not look.words.isdisjoint(_LOOKERS)
         native = unseen.readers(look, behind, self.modules)
-        if native or looked or trail.programs:
+        strange = bool(unseen.strangers(look, behind, self.modules))
+        named: set[str] = set()
+        if native or looked or trail.programs or strange:
             folders = [text for text in look.texts if os.path.isdir(text)][:20]
             spoken = [*look.texts]
             if native or trail.programs:
                 spoken += unseen.arguments((*look.texts, *trail.arguments))
             mentioned = counting(self.files.mentioned(spoken, folders))
-            read |= {path: None for path in mentioned if path not in written and path not in read}
+            new = [path for path in mentioned if path not in written and path not in read]
+            if strange:  # of what such a library does nothing is known, but what the code names counts
+                named.update(filter(os.path.isfile, new))
+            read |= dict.fromkeys(new if native or looked or trail.programs else sorted(named))
             by_python = native and not trail.programs and set(native) <= unseen.PANDAS_READERS
             others = set(mentioned) - (trail.read.keys() - trail.looked)  # Python itself has opened the rest
             found = any(map(os.path.exists, (*others, *(trail.read if by_python else ()))))
@@ -557,7 +562,7 @@ class Evidence:
         for path, row in zip(unlooked, found_now, strict=False):
             if row.get("ctime", 0) >= running.began and "count" not in row:
                 after.pop(row["path"], None)
-                if trail.commands or native:
+                if trail.commands or native or path in named:
                     written[path] = None  # by a program or library that it called
                 else:
                     unclear.append(f"`{row['path']}` changed while the step ran")

@@ -162,7 +162,9 @@ class Files:
             if "://" in text or text in (".", "..", "/"):
                 continue
             for top in tops:
-                path = os.path.normpath(os.path.join(top, os.path.expanduser(text)))
+                # what a text begins with `/` may have come after the name of a folder: `f"{folder}/data.nc"`
+                below = text.lstrip(os.sep) if top != tops[0] else os.path.expanduser(text)
+                path = os.path.normpath(os.path.join(top, below))
                 if glob.has_magic(text):
                     found = sorted(glob.glob(path, recursive=True))[:_MANY]
                     yield from found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from typing import Final
 
 from ckpt_magic.steps.modules import Modules
@@ -14,17 +14,31 @@ from ckpt_magic.values.code import modulecode
 
 PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore", "read_html"})
 _READER_STARTS: Final = ("read_", "scan_")
-# Libraries that open files themselves, and what reads files of theirs.
-_NATIVE: Final = frozenset(
-    {"polars", "pyarrow", "duckdb", "h5py", "netCDF4", "tables", "cv2", "rasterio", "pyogrio", "fiona", "soundfile"}
-    | {"lightgbm", "xgboost", "catboost", "tensorflow", "torchvision", "torchaudio", "vaex", "datatable", "lance"}
-    | {"lxml"}
-)
-_NATIVE_READERS: Final = frozenset(
-    {"dataset", "Dataset", "ParquetFile", "ParquetDataset", "memory_map", "OSFile", "File", "DMatrix", "sql", "imread"}
-    | {"open_dataset", "open_mfdataset", "open_zarr", "open_file", "VideoCapture", "Booster", "load_model", "connect"}
-    | {"execute", "query", "from_parquet", "from_csv_auto", "Pool", "RecordBatchFileReader", "LocalFileSystem"}
-    | {"parse", "iterparse"}
+# Libraries that open files themselves, and what reads files of theirs beside `_OF_ANY`.
+_NATIVE: Final[Mapping[str, Set[str]]] = {
+    "polars": {"sql", "execute"},
+    "pyarrow": {"dataset", "Dataset", "ParquetFile", "ParquetDataset", "memory_map", "OSFile", "open_file"}
+    | {"RecordBatchFileReader", "LocalFileSystem"},
+    "duckdb": {"sql", "execute", "query", "connect", "from_parquet", "from_csv_auto"},
+    "h5py": {"File", "Dataset"},
+    "netCDF4": {"Dataset"},
+    "tables": {"File", "open_file"},
+    "cv2": {"VideoCapture"},
+    "lightgbm": {"Dataset", "Booster"},
+    "xgboost": {"DMatrix", "Booster", "load_model"},
+    "catboost": {"Pool", "load_model"},
+    "tensorflow": {"dataset", "Dataset", "load_model"},
+    "lance": {"dataset"},
+    "lxml": {"parse", "iterparse"},
+    **dict.fromkeys(
+        ("rasterio", "pyogrio", "fiona", "soundfile", "torchvision", "torchaudio", "vaex", "datatable"), frozenset()
+    ),
+}
+_OF_ANY: Final = frozenset({"imread", "open_dataset", "open_mfdataset", "open_zarr"})
+# Libraries that have Python open files, which is seen.
+_SEEN: Final = frozenset(
+    {"IPython", "PIL", "altair", "bokeh", "joblib", "matplotlib", "networkx", "numpy", "pandas", "plotly", "requests"}
+    | {"scipy", "seaborn", "sklearn", "statsmodels", "sympy", "torch", "tqdm", "yaml"}
 )
 # What has other processes do something, and what of it may be reading.
 _PROCESSES: Final = frozenset({"Pool", "Process", "ProcessPoolExecutor", "Parallel", "fork", "forkserver", "spawn"})
@@ -68,8 +82,7 @@ def readers(look: Look, behind: Collection[str], modules: Modules) -> list[str]:
         words = words.union(*(modulecode.words_reached(modules.text(name), words) for name in behind))
         if len(words) == count:
             break
-    imported = set[str]().union(*map(modules.imports, behind))
-    tops = {name.partition(".")[0] for name in (*look.modules, *imported)}
+    tops = _tops(look, behind, modules)
     found = {*(words & PANDAS_READERS)} if "pandas" in tops else set[str]()
     if "sqlite3" in tops and any("attach" in text.lower() for text in look.texts):
         found.add("attach")
@@ -77,14 +90,29 @@ def readers(look: Look, behind: Collection[str], modules: Modules) -> list[str]:
         found |= words & {"from_file"}
     if any(word in _READING or word.startswith(_READER_STARTS) for word in words):
         found |= words & _PROCESSES
-    if tops & _NATIVE:
-        found |= {word for word in words if word in _NATIVE_READERS or word.startswith(_READER_STARTS)}
+    if natives := tops & _NATIVE.keys():
+        found |= words & _readers_of(natives) | {word for word in words if word.startswith(_READER_STARTS)}
     return sorted(found)
+
+
+def strangers(look: Look, behind: Collection[str], modules: Modules) -> set[str]:
+    """The libraries on the way of which it is not known that they open files where Python sees it."""
+    tops = _tops(look, behind, modules) - sys.stdlib_module_names - _SEEN - {"__main__", "ckpt_magic", ""}
+    return tops - {name.partition(".")[0] for name in behind}
+
+
+def _tops(look: Look, behind: Collection[str], modules: Modules) -> set[str]:
+    return {name.partition(".")[0] for name in (*look.modules, *set[str]().union(*map(modules.imports, behind)))}
 
 
 def may_open(words: Set[str]) -> bool:
     """Whether code with these words may have a library, of those that are here, open files itself."""
-    return bool(words & (_NATIVE_READERS | PANDAS_READERS)) and not _NATIVE.isdisjoint(sys.modules)
+    natives = _NATIVE.keys() & sys.modules.keys()
+    return bool(natives) and not words.isdisjoint(_readers_of(natives) | PANDAS_READERS)
+
+
+def _readers_of(natives: Iterable[str]) -> Set[str]:
+    return _OF_ANY.union(*map(_NATIVE.__getitem__, natives))
 
 
 def unpickles(modules: Iterable[str], words: Set[str]) -> bool:

@@ -1,0 +1,79 @@
+"""Files that a library opens behind Python's back count where the code names them, whatever library it is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fresh import project as projects
+
+READER = """\
+import ctypes
+libc = ctypes.CDLL(None)
+def load(path):
+    file, bytes_ = libc.open(str(path).encode(), 0), ctypes.create_string_buffer(100)
+    count = libc.read(file, bytes_, 100)
+    libc.close(file)
+    return bytes_.raw[:count].decode()
+def save(path, text):
+    libc.close(libc.creat(str(path).encode(), 0o600))
+    file = libc.open(str(path).encode(), 1)
+    libc.write(file, text.encode(), len(text))
+    libc.close(file)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (project := tmp_path / "project").mkdir()
+    for folder in (tmp_path / "site-packages", project):
+        folder.mkdir(exist_ok=True)
+        monkeypatch.syspath_prepend(str(folder))
+    (tmp_path / "site-packages" / "ckpt_reader.py").write_text(READER)
+    (project / "ckpt_own.py").write_text("import ckpt_reader\ndef load(path):\n    return ckpt_reader.load(path)\n")
+    (project / "parts").mkdir()
+    for file in ("data.txt", "parts/data.txt"):
+        (project / file).write_text("one")
+    monkeypatch.chdir(project)
+    yield project
+    projects.forget_modules(project)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [(2, "import ckpt_reader\nx = ckpt_reader.load('data.txt')")],
+        [(1, "path = 'data.txt'"), (2, "import ckpt_reader\nx = ckpt_reader.load(path)")],
+        [(None, "folder = 'parts'"), (2, "from ckpt_reader import load\nx = load(f'{folder}/data.txt')")],
+        [(2, "from ckpt_reader import load\nname = 'data'\nx = load(f'parts/{name}.txt')")],
+        [
+            (None, "import ckpt_reader"),
+            (2, "import os\nx = ckpt_reader.load('data.txt') if os.path.exists('data.txt') else ''"),
+        ],
+        [(1, "import ckpt_own"), (2, "x = ckpt_own.load('data.txt')")],
+    ],
+    ids=["plain", "by a variable", "in a folder", "all of a folder", "looked for", "by a module"],
+)
+def test_a_file_that_the_code_names_makes_the_step_stale(project: Path, cells: projects.Cells) -> None:
+    assert projects.play(project, cells, "none").names["x"] == "one"
+    assert projects.play(project, cells, "auto").steps == set()
+
+    for file in project.rglob("data.txt"):
+        file.write_text("another")
+
+    found = projects.play(project, cells, "auto")
+    assert found.steps == {2} and found.names["x"] == "another"
+
+
+def test_a_file_that_such_a_library_writes_is_not_one_that_it_read(project: Path) -> None:
+    cells = [(1, "import ckpt_reader\nckpt_reader.save('new.txt', 'text')"), (2, "x = ckpt_reader.load('new.txt')")]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+
+    (project / "new.txt").unlink()
+
+    assert projects.play(project, cells, "auto").steps >= {1}

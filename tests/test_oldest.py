@@ -16,6 +16,7 @@ TESTED = {
     "jupyter_client",
     "nbclient",
     "nbformat",
+    "packaging",
     "numpy",
     "pandas",
     "matplotlib",

@@ -512,6 +512,37 @@ def test_what_a_call_sets_in_a_library_that_the_step_is_the_first_to_import(
     assert found[0] == found[1] and found[0] in (6, "a/b")
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def missing(name): return name.title()\nm.__getattr__ = missing",
+        "class Kind(type(m)):\n    @property\n    def other(self): return 'Other'\nm.__class__ = Kind",
+    ],
+)
+def test_what_answers_for_a_module_of_the_users_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    (tmp_path / "asked_of_the_test.py").write_text("")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(tmp_path)
+    for start in ("none", "end"):
+        monkeypatch.delitem(sys.modules, "asked_of_the_test", raising=False)
+        kernel = Kernel(tmp_path, start)
+        kernel.step(1, f"import asked_of_the_test as m\n{code}")
+        kernel.cell("found = m.other")
+        assert kernel.names["found"] == "Other"
+    assert kernel.plan is not None and kernel.plan.action == "restore"
+
+
+def test_variables_that_are_set_past_python_are_named(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    facts = kernel.step(1, "import os\nos.putenv('OF_THE_TEST', '1'); os.environ['OTHER_OF_THE_TEST'] = '1'")
+    assert "environ:OF_THE_TEST (which was set past `os.environ`) cannot be restored" in str(facts)
+    assert "environ:OTHER" not in str(facts)
+    os.unsetenv("OF_THE_TEST")
+    del os.environ["OTHER_OF_THE_TEST"]
+
+
 def test_what_matplotlib_had_at_first_is_no_place() -> None:
     mpl = pytest.importorskip("matplotlib")
     for one in (mpl.rcParams, mpl.rcParamsDefault, mpl.rcParamsOrig):

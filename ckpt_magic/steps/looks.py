@@ -221,9 +221,12 @@ class Looks:
             after.looks.pop(name, None)
         kernel.watch.looked_after(after)
         going_on = activity.going_on(kernel.main, kernel.loop())
-        asked = () if plan.running is None else sorted(plan.running.trail.loaded_under)
-        under = [f"environ:{name} (for which a module asked while it was loaded)" for name in asked]
-        return found, replace(change, refused=(*change.refused, *found.refused, *under, *going_on))
+        under = list[str]()
+        if plan.running is not None:
+            trail = plan.running.trail
+            under += [f"environ:{name} (for which a module asked while it was loaded)" for name in trail.loaded_under]
+            under += [f"environ:{name} (which was set past `os.environ`)" for name in trail.put]
+        return found, replace(change, refused=(*change.refused, *found.refused, *sorted(under), *going_on))
 
     def reads(self, code: Code, reach: Reach) -> set[str] | None:
         """Names that the code can read as things are now, those that are not here included; None for all."""

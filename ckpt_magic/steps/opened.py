@@ -75,6 +75,8 @@ class Trail:
         the code itself had set before are not among them.
     loaded_under
         Those that the code itself had set before, and for which a module asked while it was loaded.
+    put
+        Those that the code set past `os.environ`.
     all_of_environ
         Whether all variables were gone through.
     commands
@@ -114,6 +116,7 @@ class Trail:
         self.environ_set: set[str] = set()
         self.environ_set_here: set[str] = set()
         self.loaded_under: set[str] = set()
+        self.put: set[str] = set()
         self.all_of_environ = False
         self.commands = False
         self.programs = False
@@ -679,6 +682,12 @@ def _executing(trail: Trail, tell: Callable[[str], None], code: Any) -> None:
             tell(text.decode(errors="replace"))
 
 
+def _putting(trail: Trail, arguments: tuple[Any, ...]) -> None:
+    frame = sys._getframe(2)
+    if frame.f_globals.get("__name__") != "os" and _is_by(frame, _USERS):  # not `os.environ`, which does so, too
+        trail.put.add(os.fsdecode(arguments[0]))
+
+
 def _forking(trail: Trail, arguments: tuple[Any, ...]) -> None:
     trail.commands = True
 
@@ -698,6 +707,7 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "os.rmdir": lambda trail, arguments: trail.writes(arguments[0], reads=True),
     "os.remove": lambda trail, arguments: trail.writes(arguments[0]),
     "os.truncate": lambda trail, arguments: trail.writes(arguments[0]),
+    **dict.fromkeys(("os.putenv", "os.unsetenv"), _putting),
     "sqlite3.connect": lambda trail, arguments: trail.connects(arguments[0]),
     **dict.fromkeys(("socket.connect", "socket.getaddrinfo"), _connecting),
     "pickle.find_class": lambda trail, arguments: trail.modules.add(arguments[0]),

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import sys
+import types
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
@@ -344,7 +345,8 @@ def packages(modules: Iterable[str]) -> dict[str, str]:
     """Versions of the installed packages among the top-level modules that a pickle imports from."""
     versions = {}
     for module in sorted(set(modules) - sys.stdlib_module_names):
-        version = getattr(sys.modules.get(module), "__version__", None)
+        loaded = sys.modules.get(module)
+        version = vars(loaded).get("__version__") if isinstance(loaded, types.ModuleType) else None
         if not isinstance(version, str):
             version = _installed_version(module)
             if version is None:
@@ -414,22 +416,17 @@ def version_as_then(module: str, then: str, version: str) -> str:
     if version == then or module in sys.modules:
         return version
     told = then if "+" in version else then.partition("+")[0]
-    is_same = version.startswith(f"{then}.") or _as_installed(version) == _as_installed(told)
+    is_same = version.startswith(f"{then}.") or _is_same_version(version, told)
     return then if is_same else version
 
 
-def _as_installed(version: str) -> str:
-    """A version in the form that installers give it, without zeros at the end of its release."""
-    public, _, local = version.lower().removeprefix("v").partition("+")
-    text = re.sub(r"[-_]", ".", public)
-    text = re.sub(r"\.?(alpha|a|beta|b|c|rc|preview|pre)\.?(\d*)", _shortened, text)
-    text = re.sub(r"(?<![^.])0+(?=\d)", "", text)
-    return re.sub(r"^([\d.]*?)(\.0)+(?![.\d]*\d)", r"\1", text) + (local and f"+{local}")
+def _is_same_version(one: str, other: str) -> bool:
+    from packaging.version import InvalidVersion, Version  # here: most packages say what they are installed as
 
-
-def _shortened(phase: re.Match[str]) -> str:
-    short = {"alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
-    return short.get(phase[1], phase[1]) + (phase[2] or "0")
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return False
 
 
 def _packages_here(meta: Mapping[str, Any]) -> dict[str, str]:

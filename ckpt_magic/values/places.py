@@ -578,6 +578,8 @@ class Places:
             known.module = module = again
         seen.specs[name] = getattr(module, "__spec__", None)
         attributes = without_machinery(vars(module))
+        attributes |= {key: vars(module)[key] for key in _ASKED if key in vars(module)}
+        attributes |= {key: getattr(module, key) for key in words.stored if is_looked_after(module, key)}
         owners = {f"{name}:": attributes}
         functions: dict[str, Any] = {}
         for key, value in attributes.items():
@@ -796,6 +798,7 @@ class _Module:
 
 
 _DEFAULTS: Final = ("__defaults__", "__kwdefaults__")
+_ASKED: Final = ("__getattr__", "__dir__")  # by whoever asks a module for what it has not
 _OF_FUNCTIONS: Final = frozenset({*_DEFAULTS, "__code__"})
 _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")
 _WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)

@@ -131,6 +131,8 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     if "setrlimit" in words and (resource := sys.modules.get("resource")) is not None:
         names = (name for name in vars(resource) if name.startswith("RLIMIT_"))
         found["@limit "] = {name: read(f"@limit {name}") for name in names}
+    if not words.isdisjoint(_OF_POOLS):
+        found["@threads of "] = {name: lib.num_threads for name, lib in _thread_pools().items()}
     if not words.isdisjoint(_OF_CSV) and (csv := sys.modules.get("csv")) is not None:
         found["@csv dialect "] = {name: read(f"@csv dialect {name}") for name in csv.list_dialects()}
     if (files := read(FILES_IN_MEMORY)) is not ABSENT:
@@ -350,6 +352,24 @@ def _put_limit(place: str, value: tuple[int, int]) -> None:
     resource.setrlimit(number, (value[0], resource.getrlimit(number)[1]))  # a hard limit never rises again
 
 
+def _thread_pools() -> dict[str, Any]:
+    """The libraries in C that count in threads, by the names of their files, as far as `threadpoolctl` knows them."""
+    module = sys.modules.get("threadpoolctl")
+    found = [] if module is None else module.ThreadpoolController().lib_controllers
+    return {os.path.basename(one.filepath): one for one in found}
+
+
+def _threads(place: str) -> Any:
+    pool = _thread_pools().get(place.removeprefix("@threads of "))
+    return ABSENT if pool is None else pool.num_threads
+
+
+def _put_threads(place: str, count: Any) -> None:
+    pool = _thread_pools().get(place.removeprefix("@threads of "))
+    if pool is not None:
+        pool.set_num_threads(count)
+
+
 def _dialect(place: str) -> Any:
     csv = sys.modules.get("csv")
     try:
@@ -480,6 +500,11 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
     "@stack size of threads": (_stack_size, lambda _, value: threading.stack_size(value)),
     "@start method of processes": (_start_method, _put_start_method),
     "@csv dialect ": (_dialect, _put_dialect),
+    "@threads of ": (_threads, _put_threads),
+    "@blocked signals": (
+        lambda _: _one(frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
+        lambda _, value: signal.pthread_sigmask(signal.SIG_SETMASK, value),
+    ),
     "@files in memory": (_files_in_memory, lambda *_: None),
     "@trace": (lambda _: sys.gettrace(), lambda _, value: sys.settrace(value)),
     "@profile": (lambda _: sys.getprofile(), lambda _, value: sys.setprofile(value)),
@@ -495,6 +520,7 @@ _SPECIAL: Final[dict[str, tuple[Callable[[str], Any], Callable[[str, Any], Any]]
     "@option ": (_option, _put_option),
     "@subclasses of ": (_subclass, _put_subclass),
 }
+_OF_POOLS: Final = frozenset({"threadpool_limits", "ThreadpoolController"})
 _OF_CSV: Final = frozenset({"register_dialect", "unregister_dialect"})
 _BY_WORDS: Final = {
     "umask": "@umask",
@@ -505,6 +531,7 @@ _BY_WORDS: Final = {
     "sched_setaffinity": "@processors",
     "set_history_length": "@length of history",
     "set_event_loop_policy": "@policy of event loops",
+    "pthread_sigmask": "@blocked signals",
 }
 """What is read only where code has the word that sets it."""
 COMPARED: Final = frozenset({"signal", "sys", "modules", "settrace", "setprofile"}) | _OF_CSV

@@ -1149,6 +1149,22 @@ tracemalloc.stop(); gc.set_debug(0); csv.field_size_limit(131072); decimal.Defau
 """,
 )
 scenario(
+    "which signals are blocked, in how many threads libraries count",
+    """
+%%step 1
+import signal, threadpoolctl, numpy as np
+blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+%%step 2
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2]); limits = threadpoolctl.threadpool_limits(1); del limits
+with threadpoolctl.threadpool_limits(2): pass
+%%step 3
+found = signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+threads = [one['num_threads'] for one in threadpoolctl.threadpool_info()]
+%%
+r = found - blocked, threads, signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+""",
+)
+scenario(
     "what compiled functions set is named, under other names too",
     """
 %%step 1

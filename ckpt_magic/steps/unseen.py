@@ -12,7 +12,9 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Look
 from ckpt_magic.values.code import modulecode
 
-PANDAS_READERS: Final = frozenset({"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore", "read_html"})
+PANDAS_READERS: Final = frozenset(
+    {"read_parquet", "read_feather", "read_orc", "read_hdf", "HDFStore", "read_html"} | {"read_spss"}
+)
 _READER_STARTS: Final = ("read_", "scan_")
 # Libraries that open files themselves, and what reads files of theirs beside `_OF_ANY`.
 _NATIVE: Final[Mapping[str, Set[str]]] = {
@@ -35,10 +37,10 @@ _NATIVE: Final[Mapping[str, Set[str]]] = {
     ),
 }
 _OF_ANY: Final = frozenset({"imread", "open_dataset", "open_mfdataset", "open_zarr"})
-# Libraries that have Python open files, which is seen.
+# Libraries that have Python open files, which is seen; not torch (`jit.load`), scipy (`mmread`), PIL (`truetype`).
 _SEEN: Final = frozenset(
-    {"IPython", "PIL", "altair", "bokeh", "joblib", "matplotlib", "networkx", "numpy", "pandas", "plotly", "requests"}
-    | {"scipy", "seaborn", "sklearn", "statsmodels", "sympy", "torch", "tqdm", "yaml"}
+    {"IPython", "altair", "bokeh", "joblib", "matplotlib", "networkx", "numpy", "pandas", "plotly", "requests"}
+    | {"seaborn", "sklearn", "statsmodels", "sympy", "tqdm", "yaml"}
 )
 # What has other processes do something, and what of it may be reading.
 _PROCESSES: Final = frozenset({"Pool", "Process", "ProcessPoolExecutor", "Parallel", "fork", "forkserver", "spawn"})

@@ -77,3 +77,15 @@ def test_a_file_that_such_a_library_writes_is_not_one_that_it_read(project: Path
     (project / "new.txt").unlink()
 
     assert projects.play(project, cells, "auto").steps >= {1}
+
+
+def test_a_matrix_that_scipy_reads_counts(project: Path) -> None:
+    cells = [(1, "from scipy.io import mmread\nx = mmread('m.mtx').sum()")]
+    text = "%%MatrixMarket matrix coordinate real general\n1 1 1\n1 1 {}\n"
+    (project / "m.mtx").write_text(text.format(2))
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+
+    (project / "m.mtx").write_text(text.format(3))
+
+    assert projects.play(project, cells, "auto").names["x"] == 3

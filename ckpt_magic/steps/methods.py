@@ -18,7 +18,7 @@ from typing import Any
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.steps.plan import Code
-from ckpt_magic.values.code import encoding, syntax
+from ckpt_magic.values.code import encoding, source, syntax
 from ckpt_magic.values.pickles import tokens
 
 _METHOD = re.compile(r"step_(\d+)(?:_\w+)?\Z")
@@ -52,7 +52,8 @@ def code(cls: type, name: str) -> Code:
     method = getattr(cls, name)
     text, tree = _source(method)
     if tree is not None:
-        return Code(text, encoding.digest(tree), method=name, tree=tree)
+        imports = source.names(tree).imports  # all else that it names is looked for in its class and module
+        return Code(text, encoding.digest(tree), source.Names(imports=imports), method=name, tree=tree)
     function = inspect.unwrap(method)  # typed at a prompt, or built by a function
     if isinstance(function, types.FunctionType):
         return Code("", tokens.definition_token(function, function.__globals__)[2], method=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,3 +159,19 @@ def test_what_code_imports_by_name_counts(packages: Path) -> None:
 
     (file,) = (packages.parent / "project" / ".ckpt").glob("*.pkl")
     assert b'"ckpt_copied":"1.0"' in file.read_bytes()
+
+
+def test_what_a_method_of_a_script_imports_in_its_body_counts(packages: Path) -> None:
+    project, copied = packages.parent / "project", packages / "ckpt_copied.py"
+    (project / "ckpt_script.py").write_text(
+        "from ckpt_magic import Checkpoint\nclass Steps(Checkpoint):\n"
+        "    def step_1(self, outputs):\n        import ckpt_copied\n        return ckpt_copied.__version__\n"
+    )
+
+    def ran(version: str) -> str:
+        forget(project)
+        copied.write_text(f"__version__ = '{version}'\n")
+        found: str = importlib.import_module("ckpt_script").Steps("m", project / "ck").run("auto")[1]
+        return found
+
+    assert [ran("1.0"), ran("1.0"), ran("2.0")] == ["1.0", "1.0", "2.0"]

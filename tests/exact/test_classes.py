@@ -1968,6 +1968,49 @@ r = type(A).seen is type(B).seen, type(a).seen, type(A) is type(B)
 """,
 )
 scenario(
+    "a class with a `__class_getitem__` of its own, of which there are aliases",
+    """
+%%
+from typing import Generic, TypeVar
+T = TypeVar('T')
+%%step 1
+class Box(Generic[T]):
+    made = {}
+    def __class_getitem__(cls, of): cls.made[of] = cls.made.get(of, 0) + 1; return super().__class_getitem__(of)
+%%step 2
+of = [Box[int], Box[T]]
+%%
+made = dict(Box.made)
+%%step 3
+r = made, Box[int] is of[0], Box.made
+""",
+)
+scenario(
+    "an unmarked cell changes an enum with methods, and what a decorator made in several steps",
+    """
+%%
+import enum
+made = {}
+def register(name):
+    def deco(cls): cls.tell = lambda self, k=1: name; made[name] = cls; return cls
+    return deco
+%%step 1
+class Kind(enum.Enum):
+    A = [1]; B = [2]
+    @classmethod
+    def _missing_(cls, value): return cls.A
+@register('a')
+class First: pass
+%%step 2
+@register('b')
+class Second: pass
+%%
+Kind.B.value.append(3); made['b'].seen = [Kind('x')]
+%%step 3
+r = Kind.B.value, {name: cls().tell() for name, cls in made.items()}, made['b'].seen
+""",
+)
+scenario(
     "named tuples tell the types of their arguments, and an unmarked cell changes the class",
     """
 %%step 1

@@ -344,12 +344,27 @@ def _type_alias(alias: Any) -> Any:
     return made, ()
 
 
+def _generic_alias(alias: Any) -> Any:
+    """An alias of a class with a ``__class_getitem__`` of its own: that is not called again, but what it called."""
+    origin = alias.__origin__
+    way = getattr(inspect.getattr_static(origin, "__class_getitem__", None), "__func__", None)
+    is_generic = issubclass(type(origin), type) and issubclass(origin, typing.Generic)  # others are `ClassVar`, …
+    if not is_generic or type(way) is not types.FunctionType or importable(way):
+        return NotImplemented
+    return Form(eval, _ALIAS), (origin, alias.__reduce__()[1][1])
+
+
+_ALIAS: Final = """lambda origin, of: (
+    __import__('typing').Generic.__dict__['__class_getitem__'].__get__(None, origin)(of))"""
+
+
 TYPING: Final[dict[str, Callable[[Any], Any]]] = {
     "TypeVar": type_variable,
     "ParamSpec": type_variable,
     "TypeVarTuple": type_variable,
     "NewType": _new_type,
     "TypeAliasType": _type_alias,
+    "_GenericAlias": _generic_alias,
     # `typing` remembers by equality what it made: it would give an alias with what was equal once
     "_AnnotatedAlias": lambda alias: (type(alias), (alias.__origin__, alias.__metadata__)),
 }

@@ -13,10 +13,12 @@ import enum
 import functools
 import io
 import itertools
+import operator
 import pickle
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
@@ -265,6 +267,7 @@ class Look(ValuePickler):
         special: dict[type, Callable[[Any], Any] | None] = {
             types.FunctionType: self._function,
             types.CodeType: self._code,
+            _Code: self._code_of_function,
             types.TracebackType: _traceback,
             types.CellType: self._cell,
         }
@@ -349,9 +352,10 @@ class Look(ValuePickler):
         form = self._plain_form("class", cls)
         if form is not None:
             return form
+        kept = not isinstance(cls, enum.EnumType)  # the order; a restored one has first what `enum` gives it
         attributes = {
             key: value
-            for key, value in sorted(vars(cls).items(), key=_restored_place)
+            for key, value in sorted(vars(cls).items(), key=_restored_place if kept else operator.itemgetter(0))
             if key not in _NOT_OF_THE_BODY
             and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
         }
@@ -404,9 +408,10 @@ class Look(ValuePickler):
         references.refuse_builtins(function)
         self._made.append(function.__code__.co_firstlineno)  # an equal one that another cell made stands elsewhere
         names = function.__name__, function.__module__, function.__doc__
+        defaults = function.__defaults__  # one tuple of the code, for all that were made of it here
         state = {
-            "code": function.__code__,
-            "defaults": function.__defaults__,
+            "code": _Code(function.__code__),
+            "defaults": (*defaults,) if defaults and _is_of_atoms(defaults) else defaults,
             "kwdefaults": function.__kwdefaults__,
             "closure": function.__closure__,
             "attributes": vars(function),
@@ -439,6 +444,11 @@ class Look(ValuePickler):
         if key not in self._forms:
             self._forms[key] = code, (_Form, ("code", tokens.code_digest(code))), 0
         return self._forms[key][1]
+
+    def _code_of_function(self, one: _Code) -> Any:
+        """Functions that different steps made of one code have a code each where these are restored."""
+        form, (kind, digest) = self._code(one.code)
+        return form, (kind, bytes(bytearray(digest)))
 
     def _cell(self, cell: types.CellType) -> Any:
         try:
@@ -739,6 +749,13 @@ def _restored_place(attribute: tuple[str, Any]) -> str:
     """What to sort by, for the order that a restore keeps: the names that Python looks at come after the others."""
     name = attribute[0]
     return name if name[:2] == "__" == name[-2:] else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """The code of one function: the pickler has not met it before."""
+
+    code: types.CodeType
 
 
 class _Form:

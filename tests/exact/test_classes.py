@@ -2011,6 +2011,22 @@ r = Kind.B.value, {name: cls().tell() for name, cls in made.items()}, made['b'].
 """,
 )
 scenario(
+    "an unmarked cell changes an object of a dataclass with slots",
+    """
+%%step 1
+from dataclasses import dataclass, field
+@dataclass(slots=True)
+class P:
+    x: int
+    xs: list = field(default_factory=list)
+p = P(1)
+%%
+p.xs.append(2)
+%%step 2
+r = p.xs, P(2)
+""",
+)
+scenario(
     "named tuples tell the types of their arguments, and an unmarked cell changes the class",
     """
 %%step 1

@@ -9,6 +9,7 @@ import dataclasses
 import enum
 import functools
 import linecache
+import operator
 import re
 import types
 import typing
@@ -227,7 +228,7 @@ def beside_digest(cls: type) -> Iterator[tuple[str, Any]]:
     """What tells of a class, as texts and atoms, that its digest leaves out."""
     if _BESIDE_DIGEST.isdisjoint(vars(cls)):
         return
-    for name, value in vars(cls).items():
+    for name, value in sorted(vars(cls).items(), key=operator.itemgetter(0)):  # slots come first in a restored one
         if name == "__orig_bases__":
             yield name, annotation_texts({str(at): base for at, base in enumerate(value)})
         elif name == "__slots__":

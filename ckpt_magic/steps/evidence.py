@@ -540,7 +540,7 @@ class Evidence:
             mentioned = counting(self.files.mentioned(spoken, folders))
             new = [path for path in mentioned if path not in written and path not in read]
             if strange:  # of what such a library does nothing is known, but what the code names counts
-                named.update(filter(os.path.isfile, new))
+                named = self._named(new, look.texts, {*trail.written, *trail.made, *map(os.path.dirname, written)})
             read |= dict.fromkeys(new if native or looked or trail.programs else sorted(named))
             by_python = native and not trail.programs and set(native) <= unseen.PANDAS_READERS
             others = set(mentioned) - (trail.read.keys() - trail.looked)  # Python itself has opened the rest
@@ -578,6 +578,12 @@ class Evidence:
         there = self.files.there(counting(path for path in trail.folders if path not in trail.written))
         known = {row["path"]: row for row in (*there, *rows, *after.values(), *running.depends)}
         return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row]
+
+    def _named(self, paths: Iterable[str], texts: Iterable[str], written: Set[str]) -> set[str]:
+        """The files among these paths; of those that only their folder stands for none where the step writes."""
+        files = {path for path in paths if os.path.isfile(path)}
+        direct = {os.path.abspath(text) for text in texts}
+        return {path for path in files if path in direct or written.isdisjoint(map(os.fspath, Path(path).parents))}
 
     def _files_now(
         self,

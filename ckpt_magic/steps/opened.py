@@ -62,6 +62,8 @@ class Trail:
         was about to be written to; None where it was not.
     looked
         Those among them that were not opened, only asked for, as far as that is known.
+    made
+        Folders that were made, or would have been if they had not been there.
     asked
         Files of which more was asked than whether they are there: "all", or just the "link".
     written
@@ -109,6 +111,7 @@ class Trail:
         self.read: dict[str, Any] = {}
         self.asked: dict[str, str] = {}
         self.looked: set[str] = set()
+        self.made: set[str] = set()
         self.written: dict[str, None] = {}
         self.listed: dict[str, None] = {}
         self.folders: dict[str, None] = {}
@@ -161,8 +164,10 @@ class Trail:
     def makes(self, path: Any) -> None:
         """A folder is about to be made, unless it is there."""
         absolute = self._absolute(path)
-        if absolute is not None and not os.path.lexists(absolute):
-            self.written[absolute] = None
+        if absolute is not None:
+            self.made.add(absolute)
+            if not os.path.lexists(absolute):
+                self.written[absolute] = None
 
     def connects(self, path: Any) -> None:
         """A database is about to be opened: what will be done to it is not known."""

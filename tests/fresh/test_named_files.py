@@ -89,3 +89,17 @@ def test_a_matrix_that_scipy_reads_counts(project: Path) -> None:
     (project / "m.mtx").write_text(text.format(3))
 
     assert projects.play(project, cells, "auto").names["x"] == 3
+
+
+def test_files_of_others_in_a_folder_that_a_step_makes_or_writes_to_do_not_count(project: Path) -> None:
+    writes = "\nwith open('out/plots/mine.txt', 'w') as file:\n    file.write('x')"
+    cells = [
+        (1, "import os, ckpt_reader\nos.makedirs('out/plots', exist_ok=True)"),
+        (2, f"import ckpt_reader\nplace = 'out/plots'{writes}"),
+        (None, "import time\nwith open('out/plots/more.txt', 'w') as file:\n    file.write(str(time.time_ns()))"),
+    ]
+    for _ in range(2):  # the second time the folder is there
+        projects.play(project, cells, "none")
+
+    assert projects.play(project, cells, "auto").steps == set()
+    assert projects.play(project, cells, "auto").steps == set()

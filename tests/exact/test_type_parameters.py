@@ -106,6 +106,20 @@ r = f.__type_params__[0].__bound__ is Node
 )
 
 
+if sys.version_info >= (3, 13):
+    scenario(
+        "what stands for no default of a type variable",
+        """
+%%
+from typing import *
+%%step 1
+kept = [NoDefault]
+%%step 2
+r = kept[0] is NoDefault, sorted(name for name in globals() if name == 'kept')
+""",
+    )
+
+
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)

@@ -376,6 +376,8 @@ class ValuePickler(pickle.Pickler):
         """Take a class's own ``__reduce__``; a name that it gives may be one that only this kernel knows."""
         reduced = obj.__reduce_ex__(PROTOCOL)
         if isinstance(reduced, str):
+            if type(obj).__module__ == "builtins" and getattr(sys.modules.get("typing"), reduced, None) is obj:
+                return getattr, (sys.modules["typing"], reduced)  # `NoDefault`, from Python 3.13 on
             if not by_reference(obj):
                 raise NotPicklableError(f"{type(obj).__qualname__}.__reduce__ gives a name, {reduced!r}, not a value")
             self.definitions.note(obj.__module__)

@@ -6,8 +6,10 @@ Knows the namespace and the files of one kernel; decides nothing.
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import platform
+import re
 import sys
 import time
 import types
@@ -52,6 +54,7 @@ _LOOKERS: Final = frozenset(
     | {"access", "samefile", "glob", "iglob", "rglob", "resolve", "realpath", "islink", "is_symlink", "readlink"}
     | {"which", "walk", "getatime", "owner"}
 )
+_OF_FILES: Final = re.compile(r"\.\w|\w/|/\w")  # patterns such as `*.nc` and `data/*`, but no regular expressions
 _OF_DESCRIPTORS: Final = frozenset({"fdopen", "read", "pread", "readv", "preadv", "dir_fd", "sendfile", "lseek", "dup"})
 _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "__subclasses__"})
 _FINDERS: Final = frozenset({"get_objects", "get_referrers", "py_object", "PyObj_FromPtr"})  # of what no name leads to
@@ -535,6 +538,8 @@ class Evidence:
         if native or looked or trail.programs or strange:
             folders = [text for text in look.texts if os.path.isdir(text)][:20]
             spoken = [*look.texts]
+            if not (native or looked or trail.programs):  # a lone `*` is rarely meant as a pattern
+                spoken = [text for text in spoken if not glob.has_magic(text) or _OF_FILES.search(text)]
             if native or trail.programs:
                 spoken += unseen.arguments((*look.texts, *trail.arguments))
             mentioned = counting(self.files.mentioned(spoken, folders))

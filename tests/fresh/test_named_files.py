@@ -79,6 +79,13 @@ def test_a_file_that_such_a_library_writes_is_not_one_that_it_read(project: Path
     assert projects.play(project, cells, "auto").steps >= {1}
 
 
+def test_files_that_a_pattern_stands_for_count(project: Path) -> None:
+    cells = [(1, "import glob, ckpt_own\nfrom ckpt_reader import load\nx = [*map(load, glob.glob('parts/*.txt'))]")]
+    projects.play(project, cells, "none")
+    (project / "parts" / "data.txt").write_text("another")
+    assert projects.play(project, cells, "auto").names["x"] == ["another"]
+
+
 def test_a_matrix_that_scipy_reads_counts(project: Path) -> None:
     cells = [(1, "from scipy.io import mmread\nx = mmread('m.mtx').sum()")]
     text = "%%MatrixMarket matrix coordinate real general\n1 1 1\n1 1 {}\n"
@@ -91,12 +98,17 @@ def test_a_matrix_that_scipy_reads_counts(project: Path) -> None:
     assert projects.play(project, cells, "auto").names["x"] == 3
 
 
-def test_files_of_others_in_a_folder_that_a_step_makes_or_writes_to_do_not_count(project: Path) -> None:
+def test_files_of_others_do_not_count_where_a_step_writes_itself_or_says_a_star(project: Path) -> None:
     writes = "\nwith open('out/plots/mine.txt', 'w') as file:\n    file.write('x')"
+    others = ["out/plots/more.txt", "more.txt", ".more"]
     cells = [
         (1, "import os, ckpt_reader\nos.makedirs('out/plots', exist_ok=True)"),
         (2, f"import ckpt_reader\nplace = 'out/plots'{writes}"),
-        (None, "import time\nwith open('out/plots/more.txt', 'w') as file:\n    file.write(str(time.time_ns()))"),
+        (3, "import ckpt_reader\nline = '*' * 10\npattern = '.*'"),
+        *(
+            (None, f"import time\nwith open('{name}', 'w') as file:\n    file.write(str(time.time_ns()))")
+            for name in others
+        ),
     ]
     for _ in range(2):  # the second time the folder is there
         projects.play(project, cells, "none")

@@ -33,9 +33,7 @@ from ckpt_magic.steps.uses import PLACE, Use, part_of, split, text_of, use_of, u
 from ckpt_magic.values import ambient, canonical, looking, options, owned, places, spots
 from ckpt_magic.values.code import encoding, reaching, syntax
 from ckpt_magic.values.code.source import Names
-from ckpt_magic.values.code.source import names as names_of
 from ckpt_magic.values.code.vocabulary import Words
-from ckpt_magic.values.code.vocabulary import words as words_of
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, parts_of, without_machinery
 from ckpt_magic.values.pickles.references import ATOMS, importable
@@ -174,13 +172,14 @@ class Around:
         self._cell = self._looked(_Cell(use, words, reads, names.imports, ambient.look(), look, {}, {}, {}), look, said)
         return _reached(look)
 
-    def compiled(self, text: str, spots_of: places.Places) -> Set[str]:
+    def compiled(self, code: str | types.CodeType, spots_of: places.Places) -> Set[str]:
         """Look also at what a text can change that the cell is about to run as code; return the places."""
-        cell, tree = self._cell, syntax.parsed(text)
-        if cell is None or tree is None:
+        cell, told = self._cell, reaching.told_by(code)
+        if cell is None or told is None:
             return frozenset()
-        names, words = names_of(tree), words_of(tree)
-        cell = replace(cell, texts=(*cell.texts, encoding.digest(tree)))
+        names, words = told
+        if isinstance(code, str) and (tree := syntax.parsed(code)) is not None:
+            cell = replace(cell, texts=(*cell.texts, encoding.digest(tree)))
         look = places.Look()
         if not names.imports <= cell.imports or words.adds_to(cell.words):
             look = spots_of.look(words, names.reads, names.imports)

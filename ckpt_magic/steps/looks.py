@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+import types
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import alone, ambient, delta, holders, outlines, owned, places, sharing, spots
 from ckpt_magic.values.canonical import fingerprint
-from ckpt_magic.values.code import reaching, source, syntax, vocabulary
+from ckpt_magic.values.code import reaching, source, vocabulary
 from ckpt_magic.values.fingerprint import reason
 from ckpt_magic.values.looking import look
 from ckpt_magic.values.memory import identity
@@ -134,12 +135,12 @@ class Looks:
         if before.reached is not None:
             before.reached = sharing.closure(before.state.links, before.reads)
 
-    def compiled(self, plan: Plan, text: str) -> None:
+    def compiled(self, plan: Plan, code: str | types.CodeType) -> None:
         """Look at what a text can change outside the namespace that the step is about to run as code."""
-        tree, before, kernel = syntax.parsed(text), plan.before, self._kernel
-        if tree is None or before is None:
+        told, before, kernel = reaching.told_by(code), plan.before, self._kernel
+        if told is None or before is None:
             return
-        names, words = source.names(tree), vocabulary.words(tree)
+        names, words = told
         imports = names.imports - before.imports
         if not imports and not words.adds_to(before.words):
             return
@@ -150,7 +151,7 @@ class Looks:
             state.read(more)
             state.forget()
         except Exception as error:  # noqa: BLE001  # looking runs user code; the cell must go on all the same
-            plan.unseen = f"what `{text[:60]}` changes cannot be known: {reason(error)}"
+            plan.unseen = f"what `{str(code)[:60]}` changes cannot be known: {reason(error)}"
             return
         before.places.add(seen)
         before.state.looks |= state.looks

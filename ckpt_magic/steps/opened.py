@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from contextlib import contextmanager, suppress
 from importlib.util import source_from_cache
 from os import getcwd
-from pathlib import Path
 from typing import Any, Final
 
 from ckpt_magic.values import owned
@@ -41,10 +40,8 @@ _TELLERS: Final = frozenset({"traceback", "warnings", "logging", "IPython", "sta
 _USERS: Final = frozenset({"__main__"})
 _ASKERS: Final = frozenset({"expandvars", "main", "which", "getuser", "_candidate_tempdir_list"})  # of Python, for them
 # Who runs the text of a script, or of a statement, for them.
-_RUNNERS: Final = _USERS | {
-    *("IPython.core.interactiveshell", "IPython.utils.py3compat"),  # the text of a cell comes by another module
-    *("runpy", "codeop", "timeit", "profile", "cProfile", "doctest"),
-}
+_RUNNERS: Final = _USERS | {"runpy", "code", "codeop", "timeit", "profile", "cProfile", "doctest"}
+_SCRIPT_RUNNERS: Final = frozenset({"IPython.core.interactiveshell", "IPython.utils.py3compat"})  # for cells: others
 _STARTERS: Final = _USERS | {"IPython", "pexpect", "ptyprocess"}  # who starts programs for them
 _LOOKS: Final = ("stat", "lstat", "access", "readlink")
 # What asks a file for nothing but whether it is there, and how large; and what asks where links lead.
@@ -103,7 +100,7 @@ class Trail:
         What modules of the user's own opened while they were loaded, by their names; of what was written to afterwards
         they say what it was.
     compiles
-        Is told of the texts that are about to run as code, scripts among them.
+        Is told of the texts that are about to run as code, scripts among them, and of code that was compiled before.
     """
 
     def __init__(self, digest: Callable[[str], Any], *, is_blind: bool = False) -> None:
@@ -130,7 +127,8 @@ class Trail:
         self.connected = False
         self.sees_looks = True
         self.loading: dict[str, Trail] = {}
-        self.compiles: Callable[[str], None] | None = None
+        self.compiles: Callable[[str | types.CodeType], None] | None = None
+        self.compiled: set[Any] = set()  # as what: a file, `<string>`
         self._digest = digest
         self._cwd = _folder()
 
@@ -304,7 +302,7 @@ class Watcher:
             elif trails and event in _OF_CODE:
                 for trail in tuple(trails):
                     if trail.compiles is not None:
-                        _OF_CODE[event](trail, trail.compiles, arguments[0])
+                        _OF_CODE[event](trail, trail.compiles, *arguments)
             elif trails and event in _EVENTS:
                 self._settle()
                 others = self._parts() if event in _CHANGES else self._loads(sys._getframe(1)) if loading else ()
@@ -668,23 +666,27 @@ def _texts(arguments: Iterable[Any]) -> Iterator[str]:
             yield from _texts(one[:_MOST])
 
 
-def _compiling(_: Trail, tell: Callable[[str], None], text: Any) -> None:
+_Tell = Callable[[str | types.CodeType], None]
+
+
+def _compiling(trail: Trail, tell: _Tell, text: Any, file: Any) -> None:
     by = str(sys._getframe(2).f_globals.get("__name__"))
-    if isinstance(text, (str, bytes)) and (by in _RUNNERS or owned.is_own(by)):
+    if isinstance(text, (str, bytes)) and (by in _RUNNERS | _SCRIPT_RUNNERS or owned.is_own(by)):
+        trail.compiled.add(file)
         tell(text if isinstance(text, str) else text.decode(errors="replace"))
 
 
-def _executing(trail: Trail, tell: Callable[[str], None], code: Any) -> None:
-    """The text of a module that runs without an import of it: by `runpy`, or by its loader."""
-    frame = sys._getframe(2)
+def _executing(trail: Trail, tell: _Tell, code: types.CodeType) -> None:
+    """Code that was compiled before, and modules that run without an import of them: by `runpy`, or by a loader."""
+    frame, file = sys._getframe(2), code.co_filename
     caller = frame.f_back.f_back if frame.f_back is not None else None
     is_frozen = frame.f_code.co_filename.startswith(_FROZEN)
     is_loader = is_frozen and caller is not None and not caller.f_code.co_filename.startswith(_FROZEN)
-    if (is_loader or _top(frame) == "runpy") and owned.is_own_file(code.co_filename):
-        with suppress(OSError):
-            text = Path(code.co_filename).read_bytes()
-            trail.reads([code.co_filename])
-            tell(text.decode(errors="replace"))
+    is_runner = is_loader or frame.f_globals.get("__name__") in _RUNNERS
+    is_text = os.path.isabs(file)
+    if is_runner and file not in trail.compiled and (owned.is_own_file(file) or not is_text):
+        trail.reads([file] if is_text else ())
+        tell(code)
 
 
 def _putting(trail: Trail, arguments: tuple[Any, ...]) -> None:
@@ -720,7 +722,7 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "os.fork": _forking,
 }
 
-_OF_CODE: Final[dict[str, Callable[[Trail, Callable[[str], None], Any], None]]] = {
+_OF_CODE: Final[dict[str, Callable[..., None]]] = {
     "compile": _compiling,
     "exec": _executing,
 }

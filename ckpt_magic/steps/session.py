@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import time
+import types
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from contextlib import suppress
@@ -307,12 +308,12 @@ class Session(Kernel):
         self._reading = self.evidence.cell_begins(words), time.time_ns(), words
         self._reading[0].compiles = self._compiled_in_cell
 
-    def _compiled_in_cell(self, text: str) -> None:
+    def _compiled_in_cell(self, code: str | types.CodeType) -> None:
         """Note that an unmarked cell is about to run a text as code."""
         try:
-            self.watch.enters(self.around.compiled(text, self.places))
+            self.watch.enters(self.around.compiled(code, self.places))
         except Exception as error:  # noqa: BLE001  # what is looked at is the user's; the cell must go on all the same
-            refusals.warn(f"what `{text[:60]}` does cannot be seen: {_told(error, '')}")
+            refusals.warn(f"what `{str(code)[:60]}` does cannot be seen: {_told(error, '')}")
             self.outside_ran()
 
     def cell_ends(self, *, failed: bool = False, text: str | None = None) -> list[Advice]:

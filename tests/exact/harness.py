@@ -42,6 +42,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.exact.cells import execute
+
 HEAVY: tuple[str, ...] = (
     "numpy",
     "pandas",
@@ -470,19 +472,6 @@ def cells_after(cells: list[tuple[int | None, str]], step: int, *, probe: bool) 
     if probe:
         found.append(Cell(sources.names(ast.parse("vars()"))))
     return found
-
-
-def execute(tree: ast.Module, filename: str, namespace: dict[str, Any]) -> tuple[bool, Any]:
-    """Run a cell; a last expression is its result, as in IPython."""
-    body = list(tree.body)
-    last = body[-1] if body and isinstance(body[-1], ast.Expr) else None
-    body = body if last is None else body[:-1]
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec(compile(ast.Module(body, []), filename, "exec", dont_inherit=True), namespace)
-        if last is None:
-            return False, None
-        value = eval(compile(ast.Expression(last.value), filename, "eval", dont_inherit=True), namespace)
-        return value is not None, value
 
 
 def around() -> dict[str, str]:

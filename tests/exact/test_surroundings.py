@@ -1547,6 +1547,9 @@ WAYS = {
     "exec of what was compiled": "exec(compile(Path(path).read_text(), path, 'exec'), {})",
     "a function that does": "def run(path): exec(Path(path).read_text(), {})\nrun(path)",
     "statements one by one": "for one in ast.parse(Path(path).read_text()).body: exec(ast.unparse(one))",
+    "exec of a tree": "exec(compile(ast.parse(Path(path).read_text()), path, 'exec'), {})",
+    "exec of what an earlier cell compiled": "exec(compiled, {})",
+    "timeit": "import timeit; is_done = timeit.timeit('pass', Path(path).read_text(), number=1) > 0",
     "the loader of a module": "from importlib.util import module_from_spec as make, spec_from_file_location as find\n"
     "found = make(find('mine', path)); found.__spec__.loader.exec_module(found); del found",
 }
@@ -1557,7 +1560,9 @@ for way, code in WAYS.items():
 %%step 1
 import ast, calendar, fractions, json
 from pathlib import Path
-half = fractions.Fraction(1, 2); path = {str(Path(__file__).with_name("script.py"))!r}
+half = fractions.Fraction(1, 2)
+path = {str(Path(__file__).with_name("script.py"))!r}
+compiled = compile(Path(path).read_text(), path, 'exec')
 %%step 2
 {code}
 %%step 3

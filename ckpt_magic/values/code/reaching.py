@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckpt_magic.values.code import source, vocabulary
+from ckpt_magic.values.code import source, syntax, vocabulary
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
 
@@ -200,6 +200,15 @@ def words_of(codes: Iterable[types.CodeType]) -> vocabulary.Words:
                     read.update(vocabulary.identifiers(text))
     all_keys = None if keys is None else frozenset(keys)
     return vocabulary.Words(frozenset(read), stored, frozenset(read), all_keys, frozenset(calls))
+
+
+def told_by(code: str | types.CodeType) -> tuple[source.Names, vocabulary.Words] | None:
+    """The names and words of a text that is run as code, or of what was compiled; None if it is no plain Python."""
+    if isinstance(code, str):
+        tree = syntax.parsed(code)
+        return None if tree is None else (source.names(tree), vocabulary.words(tree))
+    imports = frozenset(named(code, {opcode.opmap["IMPORT_NAME"]: 0}))
+    return source.Names(reads=frozenset(named(code)), imports=imports), words_of([code])
 
 
 def takes_addresses(code: ast.Module | types.CodeType) -> bool:

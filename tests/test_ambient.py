@@ -227,6 +227,36 @@ random = types.SimpleNamespace(SeedGenerator=SeedGenerator)
     assert generators.look()["keras"] == []
 
 
+def test_what_tensorflow_draws_from_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensorflow, inner = types.ModuleType("tensorflow"), types.ModuleType("tensorflow.python.eager.context")
+    code = """
+import random
+class Context:
+    _seed = None
+_context = Context()
+def context(): return _context
+def set_seed(seed): _context._seed, _context._rng = seed, random.Random(seed)
+"""
+    exec(code, vars(inner))
+    tensorflow.random = types.SimpleNamespace(set_seed=inner.set_seed)  # type: ignore[attr-defined]
+    for module in (tensorflow, inner):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    assert not changing(lambda: None).moved
+    seeded = changing(lambda: (inner.set_seed(7), inner._context._rng.random()))
+    assert seeded.moved
+    before = generators.look()
+    following = inner._context._rng.random()
+    after = generators.look()
+    assert generators.moved(before, after) == {"tensorflow"}
+    assert not generators.seeded(before, after, "tensorflow")
+    inner.set_seed(3)
+    assert generators.seeded(before, generators.look(), "tensorflow")
+    ambient.put_back(seeded.state, generators_too=True)
+    assert inner._context._seed == 7
+    assert inner._context._rng.random() == following
+
+
 def test_torch_comes_back() -> None:
     torch = pytest.importorskip("torch", reason="torch is no dependency of the tests; run where it is installed")
     torch.manual_seed(1)

@@ -650,6 +650,7 @@ def test_names_of_seen_are_documented() -> None:
         "functions",
         "guarded",
         "held",
+        "hidden",
         "is_comparable",
         "is_figure",
         "is_name",

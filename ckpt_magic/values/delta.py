@@ -62,7 +62,7 @@ from ckpt_magic.values import batches, collector, generators, looking, owned, se
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Content, Pages, new_hash
-from ckpt_magic.values.pickles import figures, makers, references
+from ckpt_magic.values.pickles import figures, instances, makers, references
 from ckpt_magic.values.pickles.arrays import View
 from ckpt_magic.values.seen import Seen
 
@@ -330,6 +330,8 @@ def compare(
             for span in after.looks[name].spans:
                 if identity(span.array) in refused:
                     lost[name] = refused[identity(span.array)]
+    inside = {name: seen for name, seen in after.looks.items() if name not in outside}
+    lost |= _torn(inside, saved)
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
     held, refused_paths = _of_libraries(before, after, values)
     return Delta(
@@ -353,6 +355,25 @@ def compare(
         ways=_ways(after.looks[name] for name in values if not after.looks[name].tree),
         texts=_texts(values.values(), map(after.looks.__getitem__, values)),
     )
+
+
+def _torn(looks: Mapping[str, Seen], saved: Set[str]) -> dict[str, str]:
+    """Of the saved names those that have in common with another what one of both is written without.
+
+    Who leads to the object that hides it finds that again, and can miss only what such objects consist of.
+    """
+    found = {}
+    for name, seen in looks.items():
+        hiding = {ident for ident, one in seen.met.items() if instances.may_hide(type(one))} if seen.hidden else set()
+        parts = {ident for ident, one in seen.hidden.items() if instances.may_hide(type(one))}
+        for other, one in looks.items() if hiding else ():
+            leads_there = bool(one.among(hiding))
+            both = set() if leads_there else parts & one.hidden.keys()
+            if both or one.among(parts if leads_there else seen.hidden.keys()):
+                torn, whole = (name, other) if name in saved else (other, name)
+                if torn in saved:
+                    found[torn] = f"`{whole}` holds a part of it, too, of which nothing is written"
+    return found
 
 
 def _ways(looks: Iterable[Seen]) -> list[tuple[Any, sets.Way]]:

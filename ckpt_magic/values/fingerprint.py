@@ -110,6 +110,7 @@ class Look(ValuePickler):
         self._makers = makers
         self._made: list[int] = []
         self._nameless: Any = None
+        self._hiding: list[Any] = []  # objects that are written without what they hold
         self._guards: dict[int, int] = {}
         self._refs: dict[int, int] = {}
         self._guarding = copies_on_write()
@@ -174,6 +175,8 @@ class Look(ValuePickler):
         self._texts.clear()
         if memo is not None:
             memo.memo = self.memo
+        if self._hiding:
+            self._note_hidden(seen)
         self._scalars.clear()
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self.clear_memo()
@@ -187,6 +190,15 @@ class Look(ValuePickler):
             self._parts.clear()
             self._again.clear()
         return seen
+
+    def _note_hidden(self, seen: Seen) -> None:
+        """Note what the objects hold that are written without it; and whether they would come back as they are."""
+        for one in self._hiding:
+            inside = reachable(one, self.namespace)
+            if seen.is_comparable and (why := reducing.left_to_chance([one, *inside])):
+                seen.refuse(why)
+            seen.hidden |= {identity(part): part for part in inside if part is not one}
+        self._hiding.clear()
 
     def _look_at_small(self, value: Any) -> Seen | None:
         """Look at what is told by its content alone (`trees.small`), without any memory of what was met."""
@@ -302,7 +314,18 @@ class Look(ValuePickler):
             return of_figure
         if usual is arrow_array:
             return reducing.without_full_validity
+        if instances.may_hide(kind):
+            return functools.partial(self._without_parts, usual)
         return functools.partial(reducing.with_left_out, usual) if instances.may_leave_out(kind) else usual
+
+    def _without_parts(self, usual: Callable[[Any], Any] | None, obj: Any) -> Any:
+        """Note objects that are written as bytes: what they have in common with others is lost."""
+        reduced = NotImplemented if usual is None else usual(obj)
+        reduced = obj.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
+        if not vars(obj) or not reducing.is_of_bytes(reduced):
+            return reduced
+        self._hiding.append(obj)
+        return reducing.without_times(reduced)
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:
         """Look at attributes as they are: who else holds their dict is seen by the dict."""

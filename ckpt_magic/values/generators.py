@@ -1,4 +1,4 @@
-"""The random generators of the process: `random`, numpy's legacy one, torch's, that of `keras.random`.
+"""The random generators of the process: `random`, numpy's legacy one, those of torch, tensorflow, `keras.random`.
 
 Read, compare, put back. Those of libraries only where they are imported already; states are builtins and arrays.
 """
@@ -151,6 +151,14 @@ def _keras_state() -> list[int] | None:
     return [] if generator is None else [int(word) for word in generator.state.numpy()]
 
 
+def _tensorflow_state() -> list[Any] | None:
+    """The seed of tensorflow and what gives the next operation its own; empty where nobody has set a seed."""
+    context = getattr(sys.modules.get("tensorflow.python.eager.context"), "_context", None)
+    if context is None:
+        return None if "tensorflow" not in sys.modules else []
+    return [] if context._seed is None else [context._seed, context._rng.getstate()]
+
+
 _OF_KERAS: Final = "keras.src.backend.common.global_state"
 
 _Words = tuple[tuple[int, ...], int]
@@ -159,6 +167,8 @@ _Words = tuple[tuple[int, ...], int]
 
 def _words(state: Any) -> _Words | None:
     """The words of a generator that is a Mersenne Twister, as those of `random`, of torch and, as a rule, of numpy."""
+    if isinstance(state, list) and state and isinstance(state[-1], tuple):  # tensorflow's
+        state = state[-1]
     if isinstance(state, tuple):
         return state[1][:-1], state[1][-1]
     if isinstance(state, bytes):
@@ -239,12 +249,22 @@ def _put_keras(state: list[int]) -> None:
     _library(_OF_KERAS).set_global_attribute("global_seed_generator", generator)
 
 
+def _put_tensorflow(state: list[Any]) -> None:
+    if state == _tensorflow_state():
+        return
+    seed, words = state or (None, None)
+    _library("tensorflow").random.set_seed(seed)
+    if words is not None:
+        _library("tensorflow.python.eager.context").context()._rng.setstate(words)
+
+
 _READERS: Final = {
     "random": random.getstate,
     "numpy.random": _numpy_state,
     "torch": _torch_state,
     "torch.cuda": _cuda_state,
     "keras": _keras_state,
+    "tensorflow": _tensorflow_state,
 }
 _SETTERS: Final[dict[str, Any]] = {
     "random": random.setstate,
@@ -252,4 +272,5 @@ _SETTERS: Final[dict[str, Any]] = {
     "torch": _put_torch,
     "torch.cuda": _put_cuda,
     "keras": _put_keras,
+    "tensorflow": _put_tensorflow,
 }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import _abc  # type: ignore[import-not-found]  # no stubs
 import abc
 import functools
+import io
 import pickle
 import sys
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ckpt_magic.values.canonical import fingerprint
@@ -35,6 +37,44 @@ def with_left_out(usual: Callable[[Any], Any] | None, obj: Any) -> Any:
     made, args, *more = reduced
     plain = {name: digest for name, value in vars(obj).items() if (digest := fingerprint(value)) is not None}
     return made, args, (more[0] if more else None, plain), *more[1:]
+
+
+def is_of_bytes(reduced: Any) -> bool:
+    """Whether an object is written as bytes and nothing else, whatever it holds: a model of keras as an archive."""
+    if not isinstance(reduced, tuple) or any(part is not None for part in reduced[2:]):
+        return False
+    return all(instances.leads_nowhere(part) or type(part) in (io.BytesIO, bytearray) for part in reduced[1])
+
+
+def without_times(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Tell a zip archive by the parts that it has: it notes when it was written, and so does keras in one of them."""
+    made, args, *rest = reduced
+    return made, tuple(_parts_of_archive(part) if type(part) is io.BytesIO else part for part in args), *rest
+
+
+def _parts_of_archive(file: io.BytesIO) -> Any:
+    if not zipfile.is_zipfile(file):
+        return file
+    with zipfile.ZipFile(file) as archive:
+        return [(one.filename, one.CRC) for one in archive.infolist() if one.filename != "metadata.json"]
+
+
+def left_to_chance(parts: Iterable[Any]) -> str:
+    """Why an object of these parts, made of bytes, would go on with other random numbers; empty if it would not."""
+    layer = getattr(sys.modules.get("keras.src.layers.layer"), "Layer", ())
+    for one in parts:
+        if type(one).__name__ in _GENERATORS:
+            return f"it holds a {type(one).__name__}, of which nothing is written"
+        if issubclass(type(one), layer) and not vars(one).get("built") and any(map(_draws, vars(one).values())):
+            return f"it holds a {type(one).__name__} layer that gets its weights when it is first used"
+    return ""
+
+
+def _draws(value: Any) -> bool:
+    return any(kind.__name__ == "RandomInitializer" for kind in type.mro(type(value)))
+
+
+_GENERATORS: Final = frozenset({"SeedGenerator", "RandomState", "BitGenerator"})
 
 
 def without_caches(obj: Any) -> Any:

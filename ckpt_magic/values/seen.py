@@ -136,6 +136,9 @@ class Seen:
     closed
         The names together with which it was found to be led into by nothing else (`alone.Closed`); None if by its
         own name, or by others.
+    hidden
+        Of objects that their class writes as bytes, what they hold, by `id`: no pickle brings back who else has that.
+        Until `forget`.
     guarded
         `id` of the objects that pandas holds for itself: it never lets a change of them through to another holder.
     spans
@@ -170,6 +173,7 @@ class Seen:
             "functions",
             "guarded",
             "held",
+            "hidden",
             "is_comparable",
             "is_figure",
             "is_name",
@@ -187,6 +191,7 @@ class Seen:
         self.held: Sequence[Any] = ()
         self.alone = self.tree = 0
         self.closed: Any = None
+        self.hidden: dict[int, Any] = {}
         self.guarded: Set[int] = _NO_IDENTS
         self.spans: Sequence[Span] = ()
         self.functions: Sequence[Any] = ()
@@ -273,7 +278,7 @@ class Seen:
     def forget(self) -> None:
         """Let go of everything met, so that a look does not keep a rebound gigabyte alive."""
         self.met, self.guarded, self.spans, self.functions, self.held = _NO_OBJECTS, _NO_IDENTS, (), (), ()
-        self.tree = 0
+        self.tree, self.hidden = 0, {}
         for content in self.contents:
             content.forget()
 

@@ -17,7 +17,7 @@ from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import dict_of, is_own
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.parts import is_namedtuple
-from ckpt_magic.values.pickles.references import ATOMS, importable, refuses_for_now
+from ckpt_magic.values.pickles.references import ATOMS, importable, is_of_library, refuses_for_now
 from ckpt_magic.values.slots import slot_names
 
 _attribute: Final = object.__getattribute__
@@ -299,6 +299,12 @@ def made_so(obj: Any, made: Any, args: Any) -> tuple[Any, Any]:
 def reduces_itself(kind: Any) -> bool:
     """Whether a class has a way of its own to be pickled."""
     return kind.__reduce__ is not object.__reduce__ or kind.__reduce_ex__ is not object.__reduce_ex__
+
+
+def may_hide(kind: Any) -> bool:
+    """Whether a class of a library has code by which its objects may be written without what they hold."""
+    written = (kind.__reduce__, kind.__reduce_ex__)
+    return types.FunctionType in map(type, written) and dict_of(kind) is not None and is_of_library(kind)
 
 
 def takes_nothing_back(kind: Any) -> bool:

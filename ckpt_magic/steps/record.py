@@ -371,8 +371,8 @@ def _installed_version(module: str) -> str | None:
 
 def _written_version(module: str) -> str | None:
     """What the text of a package says for which nothing is on record: one that was copied or linked, or of conda."""
-    spec = _spec(module)
-    files = [] if spec is None or spec.origin is None else [Path(spec.origin)]
+    origin = getattr(_spec(module), "origin", None)  # libraries put specifications of their own there
+    files = [] if origin is None else [Path(origin)]
     files += [file.with_name(name) for file in files for name in _SAY_THE_VERSION]
     for file in files:
         with suppress(OSError, UnicodeDecodeError):

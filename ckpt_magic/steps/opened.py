@@ -17,10 +17,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Set
 from contextlib import contextmanager, suppress
 from importlib.util import source_from_cache
-from os import getcwd
 from typing import Any, Final
 
-from ckpt_magic.values import owned
+from ckpt_magic.values import ambient, owned
 
 _READS: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)  # what `open` asks for to read
 _ENDS: Final = frozenset("yc")  # of .py and .pyc
@@ -130,7 +129,7 @@ class Trail:
         self.compiles: Callable[[str | types.CodeType], None] | None = None
         self.compiled: set[Any] = set()  # as what: a file, `<string>`
         self._digest = digest
-        self._cwd = _folder()
+        self._cwd = ambient.cwd() or os.sep
 
     def load(self, module: str) -> Trail:
         """What a module opens that is being loaded."""
@@ -731,10 +730,3 @@ _OF_CODE: Final[dict[str, Callable[..., None]]] = {
 _CHANGES: Final = frozenset(
     {"os.chdir", "os.rename", "os.link", "os.symlink", "os.mkdir", "os.rmdir", "os.remove", "os.truncate"}
 )
-
-
-def _folder() -> str:
-    try:
-        return getcwd()
-    except OSError:  # it was deleted
-        return os.sep

@@ -306,10 +306,11 @@ def _checked(
 # --- single settings ---
 
 
-def _cwd() -> str | None:
+def cwd() -> str | None:
+    """The working directory; None where it was deleted."""
     try:
         return getcwd()
-    except OSError:  # the folder was deleted
+    except OSError:
         return None
 
 
@@ -381,7 +382,7 @@ def _csv_field() -> int:
 
 
 _SETTINGS: Final[dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]] = {
-    "cwd": (_cwd, os.chdir),
+    "cwd": (cwd, os.chdir),
     "recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit),
     "locale": (lambda: locale.setlocale(locale.LC_ALL), lambda name: locale.setlocale(locale.LC_ALL, name)),
     "time zone": (lambda: (time.tzname, time.timezone), lambda _: time.tzset()),

@@ -12,7 +12,7 @@ import pytest
 from tests.kernels import Kernel
 
 NETS = """
-import io, time, zipfile
+import copyreg, io, time, zipfile
 class Layer:
     def __init__(self, size): self.weights = [0] * size
     def __reduce__(self): return Layer, (len(self.weights),)
@@ -31,6 +31,8 @@ class Net:
             archive.writestr('metadata.json', str(time.time_ns()))
             archive.writestr('weights', ' '.join(str(len(one.weights)) for one in self.layers))
         return read, (file,)
+class Told(Net): pass
+copyreg.pickle(Told, lambda net: (Told, tuple(net.layers)))
 def read(file):
     with zipfile.ZipFile(file) as archive: sizes = archive.read('weights').decode().split()
     return Net(*(Layer(int(size)) for size in sizes))
@@ -45,7 +47,7 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(sys.modules, "keras.src.layers.layer", module)
     kernel = Kernel(tmp_path)
-    kernel.cell("from nets_of_the_test import Dense, Layer, Net, SeedGenerator")
+    kernel.cell("from nets_of_the_test import Dense, Layer, Net, SeedGenerator, Told")
     return kernel
 
 
@@ -68,6 +70,7 @@ def stored(kernel: Kernel, step: int) -> set[str]:
         ("net = Net(Layer(2)); both = net, net.layers[0]", set(), {"net", "both"}),
         ("net = Net(Layer(2)); other = Net(*net.layers)", set(), {"net", "other"}),
         ("net = Net(Layer(2)); net.seed = SeedGenerator()", set(), {"net"}),
+        ("net = Told(Layer(2)); layer = net.layers[0]", {"net", "layer"}, set()),
         ("net = Net(Dense()); net.layers[0].built = True", {"net"}, set()),
         ("net = Net(Dense())", set(), {"net"}),
     ],

@@ -303,8 +303,9 @@ def reduces_itself(kind: Any) -> bool:
 
 def may_hide(kind: Any) -> bool:
     """Whether a class of a library has code by which its objects may be written without what they hold."""
-    written = (kind.__reduce__, kind.__reduce_ex__)
-    return types.FunctionType in map(type, written) and dict_of(kind) is not None and is_of_library(kind)
+    if kind in copyreg.dispatch_table or dict_of(kind) is None:
+        return False
+    return types.FunctionType in (type(kind.__reduce__), type(kind.__reduce_ex__)) and is_of_library(kind)
 
 
 def takes_nothing_back(kind: Any) -> bool:

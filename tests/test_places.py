@@ -7,6 +7,7 @@ import ctypes
 import decimal
 import fractions
 import importlib
+import logging
 import math
 import os
 import subprocess
@@ -541,6 +542,27 @@ def test_variables_that_are_set_past_python_are_named(tmp_path: Path) -> None:
     assert "environ:OTHER" not in str(facts)
     os.unsetenv("OF_THE_TEST")
     del os.environ["OTHER_OF_THE_TEST"]
+
+
+def test_a_logger_of_another_name_than_its_library_is_the_notebooks_where_code_takes_its_handlers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    text = "import logging, time\nlog, handler = logging.getLogger('LogOfTheTest'), logging.StreamHandler()\n"
+    (folder / "logging_of_the_test.py").write_text(f"{text}handler.began = time.time_ns()\nlog.addHandler(handler)\n")
+    monkeypatch.syspath_prepend(folder)
+    left = []
+    for start in ("none", "end"):
+        sys.modules.pop("logging_of_the_test", None)
+        logging.Logger.manager.loggerDict.pop("LogOfTheTest", None)
+        kernel = Kernel(tmp_path, start)
+        for step, code in enumerate(("import logging_of_the_test as l", "l.log.removeHandler(l.handler)"), 1):
+            kernel.step(step, code)
+            assert kernel.plan is not None and (kernel.plan.action == "restore") == (start == "end")
+            left.append(len(logging.getLogger("LogOfTheTest").handlers))
+    logging.Logger.manager.loggerDict.pop("LogOfTheTest", None)
+    assert left == [1, 0, 1, 0]
 
 
 def test_what_matplotlib_had_at_first_is_no_place() -> None:

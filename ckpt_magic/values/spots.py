@@ -22,7 +22,8 @@ from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import options
-from ckpt_magic.values.owned import MAIN, is_found, is_own
+from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import MAIN, is_found, is_own, known
 from ckpt_magic.values.owners import ABSENT, can_change, is_same_package, module_name, module_of
 from ckpt_magic.values.pickles.handles import OF_DIALECTS, OF_LOGGERS, is_logger_of_library
 
@@ -153,11 +154,13 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
         found["@what is in duckdb's own database"] = {"": _database()}
     for name in compiled:
         found[f"@what {name} sets"] = {"": object()}
+    moves_handlers = any("andler" in word or "Config" in word for word in words)
     attributes = found[ATTRIBUTE_OF_LOGGER] = {}
     for name, logger in [("root", logging.root), *logging.Logger.manager.loggerDict.items()]:
         if not isinstance(logger, logging.Logger):
             continue
-        if (logger.handlers or logger.filters) and _is_kept_here(name, logger):
+        theirs = {*map(identity, logger.handlers)} <= known().keys() and not (moves_handlers or logger.filters)
+        if (logger.handlers or logger.filters) and not theirs and _is_kept_here(name, logger):
             for part in ("handlers", "filters"):
                 values[f"@{part} of logger {name}"] = getattr(logger, part)
         has_more = len(vars(logger)) > len(OF_LOGGERS) or logger is logging.root

@@ -70,6 +70,7 @@ def stored(kernel: Kernel, step: int) -> set[str]:
         ("net = Net(Layer(2)); both = net, net.layers[0]", set(), {"net", "both"}),
         ("net = Net(Layer(2)); other = Net(*net.layers)", set(), {"net", "other"}),
         ("net = Net(Layer(2)); net.seed = SeedGenerator()", set(), {"net"}),
+        ("import numpy as np; net = Net(Layer(2)); net.draws = np.random.default_rng(1)", {"np"}, {"net"}),
         ("net = Told(Layer(2)); layer = net.layers[0]", {"net", "layer"}, set()),
         ("net = Net(Dense()); net.layers[0].built = True", {"net"}, set()),
         ("net = Net(Dense())", set(), {"net"}),

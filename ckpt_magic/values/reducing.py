@@ -74,7 +74,7 @@ def _draws(value: Any) -> bool:
     return any(kind.__name__ == "RandomInitializer" for kind in type.mro(type(value)))
 
 
-_GENERATORS: Final = frozenset({"SeedGenerator", "RandomState", "BitGenerator"})
+_GENERATORS: Final = frozenset({"SeedGenerator", "RandomState", "Generator"})
 
 
 def without_caches(obj: Any) -> Any:

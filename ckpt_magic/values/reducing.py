@@ -43,7 +43,12 @@ def is_of_bytes(reduced: Any) -> bool:
     """Whether an object is written as bytes and nothing else, whatever it holds: a model of keras as an archive."""
     if not isinstance(reduced, tuple) or any(part is not None for part in reduced[2:]):
         return False
-    return all(instances.leads_nowhere(part) or type(part) in (io.BytesIO, bytearray) for part in reduced[1])
+    args = reduced[1]  # a name alone finds what is there already, as that of a logger does
+    has_bytes = any(type(part) in _BYTES for part in args)
+    return has_bytes and all(instances.leads_nowhere(part) or type(part) in _BYTES for part in args)
+
+
+_BYTES: Final = frozenset({bytes, bytearray, io.BytesIO})
 
 
 def without_times(reduced: tuple[Any, ...]) -> tuple[Any, ...]:

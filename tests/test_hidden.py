@@ -33,6 +33,9 @@ class Net:
         return read, (file,)
 class Told(Net): pass
 copyreg.pickle(Told, lambda net: (Told, tuple(net.layers)))
+class Kept:
+    def __init__(self, file): self.file = file
+    def __reduce__(self): return Kept, (self.file,)
 def read(file):
     with zipfile.ZipFile(file) as archive: sizes = archive.read('weights').decode().split()
     return Net(*(Layer(int(size)) for size in sizes))
@@ -47,7 +50,7 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(sys.modules, "keras.src.layers.layer", module)
     kernel = Kernel(tmp_path)
-    kernel.cell("from nets_of_the_test import Dense, Layer, Net, SeedGenerator, Told")
+    kernel.cell("from nets_of_the_test import Dense, Kept, Layer, Net, SeedGenerator, Told")
     return kernel
 
 
@@ -97,3 +100,10 @@ def test_an_archive_is_as_it_was_whenever_it_was_written(nets: Kernel) -> None:
     assert stored(nets, 2) == {"size"}
     nets.step(3, "net.layers.append(Layer(3))")
     assert stored(nets, 3) == {"net"}
+
+
+def test_a_file_in_memory_is_left_at_its_position(nets: Kernel) -> None:
+    nets.step(1, "import io\nkept = Kept(io.BytesIO(b'some bytes'))\nkept.file.seek(3)")
+    nets.step(2, "file = kept.file")
+    assert stored(nets, 2) == {"kept", "file"}
+    assert nets.names["kept"].file.tell() == 3

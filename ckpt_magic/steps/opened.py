@@ -682,9 +682,9 @@ def _executing(trail: Trail, tell: _Tell, code: types.CodeType) -> None:
     is_frozen = frame.f_code.co_filename.startswith(_FROZEN)
     is_loader = is_frozen and caller is not None and not caller.f_code.co_filename.startswith(_FROZEN)
     is_runner = is_loader or frame.f_globals.get("__name__") in _RUNNERS
-    is_text = os.path.isabs(file)
-    if is_runner and file not in trail.compiled and (owned.is_own_file(file) or not is_text):
-        trail.reads([file] if is_text else ())
+    is_file = os.path.isabs(file)
+    if is_runner and file not in trail.compiled and (owned.is_own_file(file) or not is_file):
+        trail.reads([file] if is_file else ())
         tell(code)
 
 

@@ -110,7 +110,7 @@ class Look(ValuePickler):
         self._makers = makers
         self._made: list[int] = []
         self._nameless: Any = None
-        self._hiding: list[Any] = []  # objects that are written without what they hold
+        self._hiding: list[tuple[Any, tuple[Any, ...]]] = []  # objects that are written without what they hold; as what
         self._guards: dict[int, int] = {}
         self._refs: dict[int, int] = {}
         self._guarding = copies_on_write()
@@ -193,11 +193,12 @@ class Look(ValuePickler):
 
     def _note_hidden(self, seen: Seen) -> None:
         """Note what the objects hold that are written without it; and whether they would come back as they are."""
-        for one in self._hiding:
+        for one, written in self._hiding:
             inside = reachable(one, self.namespace)
             if seen.is_comparable and (why := reducing.left_to_chance([one, *inside])):
                 seen.refuse(why)
-            seen.hidden |= {identity(part): part for part in inside if part is not one}
+            shown = set(map(identity, (one, *written)))
+            seen.hidden |= {identity(part): part for part in inside if identity(part) not in shown}
         self._hiding.clear()
 
     def _look_at_small(self, value: Any) -> Seen | None:
@@ -324,7 +325,7 @@ class Look(ValuePickler):
         reduced = obj.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
         if not vars(obj) or not reducing.is_of_bytes(reduced):
             return reduced
-        self._hiding.append(obj)
+        self._hiding.append((obj, reduced[1]))
         return reducing.without_times(reduced)
 
     def _reducer_for_instances(self, kind: type) -> Callable[[Any], Any] | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ckpt_magic.values.canonical import fingerprint
+from ckpt_magic.values.pages import new_hash
 from ckpt_magic.values.pickles import instances
 
 
@@ -58,10 +59,12 @@ def without_times(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _parts_of_archive(file: io.BytesIO) -> Any:
-    if not zipfile.is_zipfile(file):
+    copy = io.BytesIO(file.getbuffer())  # the other may be the object's own, at its position
+    if not zipfile.is_zipfile(copy):
         return file
-    with zipfile.ZipFile(file) as archive:
-        return [(one.filename, one.CRC) for one in archive.infolist() if one.filename != "metadata.json"]
+    with zipfile.ZipFile(copy) as archive:
+        names = [name for name in archive.namelist() if name != "metadata.json"]
+        return [(name, new_hash(archive.read(name)).hexdigest()) for name in names]
 
 
 def left_to_chance(parts: Iterable[Any]) -> str:

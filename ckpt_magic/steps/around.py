@@ -174,11 +174,11 @@ class Around:
 
     def compiled(self, code: str | types.CodeType, spots_of: places.Places) -> Set[str]:
         """Look also at what a text can change that the cell is about to run as code; return the places."""
-        cell, told = self._cell, reaching.told_by(code)
-        if cell is None or told is None:
+        cell, tree = self._cell, syntax.parsed(code) if isinstance(code, str) else code
+        if cell is None or tree is None:
             return frozenset()
-        names, words = told
-        if isinstance(code, str) and (tree := syntax.parsed(code)) is not None:
+        names, words = reaching.told_by(tree)
+        if isinstance(tree, ast.Module):
             cell = replace(cell, texts=(*cell.texts, encoding.digest(tree)))
         look = places.Look()
         if not names.imports <= cell.imports or words.adds_to(cell.words):

@@ -17,7 +17,7 @@ from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.values import alone, ambient, delta, holders, outlines, owned, places, sharing, spots
 from ckpt_magic.values.canonical import fingerprint
-from ckpt_magic.values.code import reaching, source, vocabulary
+from ckpt_magic.values.code import reaching, source, syntax, vocabulary
 from ckpt_magic.values.fingerprint import reason
 from ckpt_magic.values.looking import look
 from ckpt_magic.values.memory import identity
@@ -137,10 +137,11 @@ class Looks:
 
     def compiled(self, plan: Plan, code: str | types.CodeType) -> None:
         """Look at what a text can change outside the namespace that the step is about to run as code."""
-        told, before, kernel = reaching.told_by(code), plan.before, self._kernel
-        if told is None or before is None:
+        tree = syntax.parsed(code) if isinstance(code, str) else code
+        before, kernel = plan.before, self._kernel
+        if tree is None or before is None:
             return
-        names, words = told
+        names, words = reaching.told_by(tree)
         imports = names.imports - before.imports
         if not imports and not words.adds_to(before.words):
             return

@@ -40,7 +40,7 @@ _USERS: Final = frozenset({"__main__"})
 _ASKERS: Final = frozenset({"expandvars", "main", "which", "getuser", "_candidate_tempdir_list"})  # of Python, for them
 # Who runs the text of a script, or of a statement, for them.
 _RUNNERS: Final = _USERS | {"runpy", "code", "codeop", "timeit", "profile", "cProfile", "doctest"}
-_SCRIPT_RUNNERS: Final = frozenset({"IPython.core.interactiveshell", "IPython.utils.py3compat"})  # for cells: others
+_COMPILERS: Final = _RUNNERS | {"IPython.core.interactiveshell", "IPython.utils.py3compat"}  # these not for cells
 _STARTERS: Final = _USERS | {"IPython", "pexpect", "ptyprocess"}  # who starts programs for them
 _LOOKS: Final = ("stat", "lstat", "access", "readlink")
 # What asks a file for nothing but whether it is there, and how large; and what asks where links lead.
@@ -670,7 +670,7 @@ _Tell = Callable[[str | types.CodeType], None]
 
 def _compiling(trail: Trail, tell: _Tell, text: Any, file: Any) -> None:
     by = str(sys._getframe(2).f_globals.get("__name__"))
-    if isinstance(text, (str, bytes)) and (by in _RUNNERS | _SCRIPT_RUNNERS or owned.is_own(by)):
+    if isinstance(text, (str, bytes)) and (by in _COMPILERS or owned.is_own(by)):
         trail.compiled.add(file)
         tell(text if isinstance(text, str) else text.decode(errors="replace"))
 

@@ -330,8 +330,7 @@ def compare(
             for span in after.looks[name].spans:
                 if identity(span.array) in refused:
                     lost[name] = refused[identity(span.array)]
-    inside = {name: seen for name, seen in after.looks.items() if name not in outside}
-    lost |= _torn(inside, saved)
+    lost |= _torn(after.looks, saved, outside)
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
     held, refused_paths = _of_libraries(before, after, values)
     return Delta(
@@ -357,16 +356,19 @@ def compare(
     )
 
 
-def _torn(looks: Mapping[str, Seen], saved: Set[str]) -> dict[str, str]:
+def _torn(looks: Mapping[str, Seen], saved: Set[str], outside: Set[str]) -> dict[str, str]:
     """Of the saved names those that have in common with another what one of both is written without.
 
     Who leads to the object that hides it finds that again, and can miss only what such objects consist of.
     """
     found = {}
-    for name, seen in looks.items():
-        hiding = {ident for ident, one in seen.met.items() if instances.may_hide(type(one))} if seen.hidden else set()
+    for name in [name for name, seen in looks.items() if seen.hidden and name not in outside]:
+        seen = looks[name]
+        hiding = {ident for ident, one in seen.met.items() if instances.may_hide(type(one))}
         parts = {ident for ident, one in seen.hidden.items() if instances.may_hide(type(one))}
         for other, one in looks.items() if hiding else ():
+            if other in outside:
+                continue
             leads_there = bool(one.among(hiding))
             both = set() if leads_there else parts & one.hidden.keys()
             if both or one.among(parts if leads_there else seen.hidden.keys()):

@@ -321,8 +321,7 @@ class Look(ValuePickler):
 
     def _without_parts(self, usual: Callable[[Any], Any] | None, obj: Any) -> Any:
         """Note objects that are written as bytes: what they have in common with others is lost."""
-        reduced = NotImplemented if usual is None else usual(obj)
-        reduced = obj.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
+        reduced = reducing.reduction(usual, obj)
         if not vars(obj) or not reducing.is_of_bytes(reduced):
             return reduced
         self._hiding.append((obj, reduced[1]))

@@ -29,10 +29,15 @@ def partial(partial: functools.partial[Any]) -> Any:
     return made, args, (*parts, attributes or None)
 
 
+def reduction(usual: Callable[[Any], Any] | None, obj: Any) -> Any:
+    """What an object is reduced to, the usual way where there is one, else as pickle does."""
+    reduced = NotImplemented if usual is None else usual(obj)
+    return obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if reduced is NotImplemented else reduced
+
+
 def with_left_out(usual: Callable[[Any], Any] | None, obj: Any) -> Any:
     """An object whose class says itself what of it is pickled, with its plain attributes: code may read any of them."""
-    reduced = NotImplemented if usual is None else usual(obj)
-    reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if reduced is NotImplemented else reduced
+    reduced = reduction(usual, obj)
     if not isinstance(reduced, tuple):
         return reduced
     made, args, *more = reduced
@@ -107,8 +112,7 @@ def _uncached(state: Any) -> Any:
 
 def with_no_caches(usual: Callable[[Any], Any] | None, obj: Any) -> Any:
     """Reduce an object of a library without the attributes that it calls caches, or makes when it is first used."""
-    reduced = NotImplemented if usual is None else usual(obj)
-    reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL) if reduced is NotImplemented else reduced
+    reduced = reduction(usual, obj)
     if not isinstance(reduced, tuple) or len(reduced) < 3 or type(reduced[2]) is not dict:
         return reduced
     kept = {name: value for name, value in reduced[2].items() if not _is_cache(name, value)}

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckpt_magic.values.code import source, syntax, vocabulary
+from ckpt_magic.values.code import source, vocabulary
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
 
@@ -202,13 +202,11 @@ def words_of(codes: Iterable[types.CodeType]) -> vocabulary.Words:
     return vocabulary.Words(frozenset(read), stored, frozenset(read), all_keys, frozenset(calls))
 
 
-def told_by(code: str | types.CodeType) -> tuple[source.Names, vocabulary.Words] | None:
-    """The names and words of a text that is run as code, or of what was compiled; None if it is no plain Python."""
-    if isinstance(code, str):
-        tree = syntax.parsed(code)
-        return None if tree is None else (source.names(tree), vocabulary.words(tree))
-    imports = frozenset(named(code, {opcode.opmap["IMPORT_NAME"]: 0}))
-    return source.Names(reads=frozenset(named(code)), imports=imports), words_of([code])
+def told_by(code: ast.Module | types.CodeType) -> tuple[source.Names, vocabulary.Words]:
+    """The names and words of a text that is run as code, or of what was compiled."""
+    if isinstance(code, ast.Module):
+        return source.names(code), vocabulary.words(code)
+    return source.Names(reads=frozenset(named(code)), imports=frozenset(_imports(code))), words_of([code])
 
 
 def takes_addresses(code: ast.Module | types.CodeType) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps.freshness import Fact
 from ckpt_magic.steps.opened import Trail
-from ckpt_magic.values import ambient, outlines
+from ckpt_magic.values import ambient, options, outlines
 
 _ALL: Final = "*"  # stands for the names of all environment variables
 # Environment variables that differ from one kernel to the next; they count only where they are asked for by name.
@@ -71,8 +71,8 @@ class Variables:
 
     def telling(self) -> outlines.Tell:
         """Do `told` for many values, with the environment as it is now: reading it takes longer than the rest."""
-        patterns = self._secrets()
-        secrets = {held for name, held in os.environ.items() if ambient.is_secret(name, patterns)}
+        patterns, environ = self._secrets(), options.environ()
+        secrets = {held for name, held in environ.items() if ambient.is_secret(name, patterns)}
 
         def told(label: str, value: Any) -> str | None:
             if ambient.is_secret(label, patterns):

@@ -67,6 +67,7 @@ class _Failure:
 
 
 _LONGEST = 63
+_LONG = fingerprint.MANY // 2  # objects: to meet them takes about as long as to find out who holds them
 _MANY = 100  # definitions that one value reaches: to look at them each time has to cost little
 
 
@@ -221,8 +222,8 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
     ties = sharing.Ties(namespace)
     linked = {name for key in (*state.links.objects, *state.links.memory) for name in key}
     drawn = {name for name, seen in state.looks.items() if seen.is_figure}  # many take as long as a large value
-    drawn = drawn if sum(len(state.looks[name].met) for name in drawn) >= fingerprint.MANY // 2 else set()
-    large = {name for name, seen in state.looks.items() if _takes_long([seen])}
+    drawn = drawn if sum(len(state.looks[name].met) for name in drawn) >= _LONG else set()
+    large = {name for name, seen in state.looks.items() if seen.is_large or len(seen.met) >= _LONG}
     for group in sharing.groups(state.links, linked | large | drawn):
         looks = [state.looks[name] for name in group]
         if not (_takes_long(looks) or drawn.issuperset(group)) or not used.isdisjoint(group):
@@ -253,7 +254,7 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
 
 def _takes_long(looks: Iterable[Seen]) -> bool:
     """Whether it takes longer to look at values than to find out who holds them."""
-    return any(seen.is_large for seen in looks) or sum(len(seen.met) for seen in looks) >= fingerprint.MANY // 2
+    return any(seen.is_large for seen in looks) or sum(len(seen.met) for seen in looks) >= _LONG
 
 
 def untouched(state: State, names: Mapping[str, Any], touched: Iterable[str]) -> dict[str, Seen]:

@@ -179,12 +179,25 @@ class _Source:
         raise NotImplementedError
 
 
+def environ() -> dict[str, str]:
+    """The variables of the environment, not to be changed; decoded again only when one of them changed."""
+    data = getattr(os.environ, "_data", None)
+    if not isinstance(data, dict):
+        return dict(os.environ)
+    if not dict.__eq__(_decoded[0], data):
+        _decoded[:] = dict(data), dict(os.environ)
+    return _decoded[1]
+
+
+_decoded: Final[list[dict[Any, Any]]] = [{}, {}]
+
+
 class _Environ(_Source):
     is_open = True
     label, module = "environ:{}", "os"
 
     def look(self) -> dict[str, Any]:
-        return dict(os.environ)
+        return environ()
 
     def write(self, changes: dict[str, Any]) -> None:
         for name, value in changes.items():

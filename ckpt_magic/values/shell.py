@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import operator
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -196,16 +197,20 @@ def _autoreload(shell: Any) -> str | None:
 def _of_others(shell: Any) -> Sequence[tuple[str, str, Any]]:
     """The magics that are not IPython's own, and aliases, by kind and name; few are, and the tables seldom change."""
     tables = shell.magics_manager.magics
-    key = [(kind, *magics, *map(id, magics.values())) for kind, magics in tables.items()]
-    if key != _magics[0]:
+    known = _magics[0]
+    if tables.keys() != known.keys() or not all(map(_are_same, tables.values(), known.values())):
         rows = [(kind, name, magic) for kind, magics in tables.items() for name, magic in magics.items()]
         found = [row for row in rows if type(row[2]).__name__ == "MagicAlias" or not _module(row[2]).startswith(_HOSTS)]
-        _magics[:] = key, found, rows
-    return _magics[1]
+        _magics[:] = {kind: dict(magics) for kind, magics in tables.items()}, found
+    return _magics[1]  # type: ignore[no-any-return]
 
 
-# what the tables were, the magics that are not IPython's, and all of them: held, since their `id` tell the tables
-_magics: Final[list[Sequence[Any]]] = [(), (), ()]
+# what the tables were, and the magics that are not IPython's
+_magics: Final[list[Any]] = [{}, []]
+
+
+def _are_same(table: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    return table.keys() == known.keys() and all(map(operator.is_, table.values(), known.values()))
 
 
 def _magic_aliases(shell: Any) -> Iterator[tuple[str, Any]]:

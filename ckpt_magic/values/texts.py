@@ -33,6 +33,9 @@ def interned(values: Iterable[Any], parts: Iterable[Collection[Any]]) -> list[st
     parts
         Of each what it consists of, atoms aside.
     """
+    parts = [*parts]
+    if sum(map(len, parts)) <= _ALL:  # one question for thousands of small values
+        parts = [list(itertools.chain.from_iterable(parts))]
     held = itertools.chain(values, *map(_held, parts))
     found = [one for one in held if type(one) is str]
     if len(found) > _MANY:

@@ -32,7 +32,7 @@ from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
-from ckpt_magic.values.code import essence, source, transformed
+from ckpt_magic.values.code import essence, hashes, source, transformed
 from ckpt_magic.values.pickles.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]
@@ -272,7 +272,16 @@ class _Deciding:
             return Decision("run", verdict.line)
 
         def judge(meta: Mapping[str, Any] | None) -> Decision:
-            known = Known(self.start, meta, cell.code.digest, "", "cell", Pipeline(), policy=self.policy)
+            known = Known(
+                self.start,
+                meta,
+                cell.code.digest,
+                "",
+                "cell",
+                Pipeline(),
+                policy=self.policy,
+                hashes=hashes.of_this_process(),
+            )
             if meta is not None:
                 known = replace(
                     known,
@@ -297,7 +306,7 @@ class _Deciding:
         ]
         later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}
         only_fresh = self.start == "auto" or self.policy != "restore"
-        return needed(meta, Later(self.start, later, below, only_fresh=only_fresh))
+        return needed(meta, Later(self.start, later, below, only_fresh=only_fresh, hashes=hashes.of_this_process()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,11 @@ from ckpt_magic.steps.loads import Asked, Loads
 from ckpt_magic.steps.modules import FAR, Modules
 from ckpt_magic.steps.opened import Trail, has_native, put_native, text_of, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
-from ckpt_magic.steps.registry import StepCall
+from ckpt_magic.steps.registry import HASH, OTHER_HASHES, StepCall
 from ckpt_magic.steps.results import Counts, Results
 from ckpt_magic.steps.variables import Variables
 from ckpt_magic.values import ambient, bindings, fingerprint
-from ckpt_magic.values.code import effects, essence, modulecode, reaching, syntax, varying, vocabulary
+from ckpt_magic.values.code import effects, essence, hashes, modulecode, reaching, syntax, varying, vocabulary
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.pickles import references
 from ckpt_magic.values.pickles.makers import Makers
@@ -148,7 +148,8 @@ class Evidence:
         modules = code.names.imports | (way.modules if way is not None else frozenset())
         keys = {text: self._key(call, text) for text in call.key}
         settings = {CWD: self.files.name(getcwd())}
-        return Look(functions, covered, modules, words.read, texts, keys, settings, bound, unclear, apart)
+        asks = self._asks_for_hashes(code, words, way)
+        return Look(functions, covered, modules, words.read, texts, keys, settings, bound, unclear, apart, asks)
 
     def begins(self, call: StepCall, look: Look, *, hidden: Sequence[str]) -> Running:
         """A step is about to run: note what it opens."""
@@ -271,6 +272,10 @@ class Evidence:
         ]
         if always:
             unclear.append("--always")
+        asks = look.hashes or (
+            not called_words.isdisjoint(hashes.ASKING)
+            and any(map(modulecode.asks_for_hashes, map(self.modules.text, behind)))
+        )
         environ = {name: self.variables.concealed(running.environ[name]) for name in by_c}
         environ |= self.variables.here(sorted(keys)) | self.variables.asked(trail)
         return {
@@ -281,7 +286,7 @@ class Evidence:
             "rests": sorted({*rests, *(effects.of_read((), environ) if environ and not trail.all_of_environ else ())}),
             "shown": self._shown(seen),
             "key": dict(look.keys),
-            "settings": dict(look.settings) if files or written else {},
+            "settings": (dict(look.settings) if files or written else {}) | (_hash_of_now() if asks else {}),
             "files": files,
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
@@ -377,7 +382,8 @@ class Evidence:
             "origins": origins,
             "shown": {**evidence["shown"], **self._shown(shown)},
             "key": dict(look.keys),
-            "settings": dict(look.settings) if files or written else {},
+            "settings": (dict(look.settings) if files or written else {})
+            | {name: one for name, one in evidence["settings"].items() if name == HASH},
             "files": files,
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in behind}
@@ -459,6 +465,8 @@ class Evidence:
             facts["setting"] = {
                 name: Fact(one, one) for name, one in look.settings.items() if name in evidence["settings"]
             }
+            if HASH in evidence["settings"]:
+                facts["setting"][HASH] = Fact(hashes.of_this_process(), text=OTHER_HASHES)
             facts["key"] = {text: Fact(digest, text) for text, digest in look.keys.items()}
         return facts
 
@@ -623,6 +631,14 @@ class Evidence:
 
     # -- modules, packages, environment ---------------------------------------------------------------------
 
+    def _asks_for_hashes(self, code: Code, words: vocabulary.Words, way: reaching.Reached | None) -> bool:
+        """Whether a step's own code, and that of the notebook's functions, takes hashes for numbers."""
+        if words.read.isdisjoint(hashes.ASKING) or "hash" in code.names.binds or "hash" in self._namespace:
+            return False
+        return (code.tree is not None and hashes.asked_in(code.tree)) or (
+            way is not None and hashes.asked_by(way.codes)
+        )
+
     def _words_called(self, words: Set[str], behind: Iterable[str]) -> Set[str]:
         """The words of code, and of what it calls in the modules behind it."""
         return words | modulecode.all_words_called(map(self.modules.text, behind), words)
@@ -679,6 +695,10 @@ class Evidence:
 
     def _shown(self, names: Iterable[str]) -> dict[str, str]:
         return {name: text for name in sorted(names) if (text := self.shown(name))}
+
+
+def _hash_of_now() -> dict[str, str]:
+    return {HASH: hashes.of_this_process()}
 
 
 def _with_items(values: Iterable[Any]) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
 from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import canonical, delta, looking, outlines, owned, sharing, spots
-from ckpt_magic.values.code import syntax
+from ckpt_magic.values.code import hashes, syntax
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles import holding, placeholder, references, tokens, weak
 from ckpt_magic.values.seen import Seen
@@ -127,6 +127,7 @@ class Fitting:
             changed=freshness.in_one_line(cause for cause in causes if cause.kind in made_by_cells),
             stale=freshness.in_one_line(causes),
             policy=kernel.settings.stale(),
+            hashes=hashes.of_this_process(),
             definitions={
                 n: now for n, then in meta["definitions"].items() if (now := self._defined(n, then)) is not None
             },
@@ -336,6 +337,7 @@ class Fitting:
             elsewhere=self._neighbours.read_elsewhere(key),
             value=value,
             fresh=lambda other: self.judge.is_fresh(key, other),
+            hashes=hashes.of_this_process(),
         )
         return needs.needed(meta, later)
 

@@ -59,6 +59,8 @@ class Later:
         Gives the fingerprint of a name as it is now, None if it has none, `ABSENT` if it is not here.
     fresh
         Tells whether the evidence of a later step, its code aside, is surely as it was.
+    hashes
+        What tells processes apart in which `hash` gives other numbers.
     """
 
     start: StartPoint
@@ -71,6 +73,7 @@ class Later:
     elsewhere: frozenset[str] = frozenset()
     value: Callable[[str], str | None] = lambda name: None
     fresh: Callable[[Meta], bool] = lambda meta: False
+    hashes: str = ""
 
 
 def needed(meta: Meta, later: Later) -> str:
@@ -180,6 +183,8 @@ def _may(meta: Meta, later: Later) -> bool:
     codes = {cell.code for cell in cells}
     earlier = later.pipeline.steps.get(step)
     if not registry.lets(later.start, step) or meta["refused"] or (meta["marks"] and meta["kernel"] != later.kernel):
+        return False
+    if registry.has_other_hashes(meta, later.hashes):
         return False
     if later.only_fresh and (codes != {meta["code"]} or not later.fresh(meta)):
         return False

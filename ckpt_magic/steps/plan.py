@@ -186,6 +186,8 @@ class Look:
     apart
         Names of functions and classes by which the code comes to several objects, since a cell defined one anew: the
         variables that lead to each.
+    hashes
+        Whether the code asks for the hash of something, which is another number in each process.
     """
 
     functions: Mapping[str, Mapping[str, Any]]
@@ -198,6 +200,7 @@ class Look:
     bound: Sequence[str]
     unclear: Sequence[str]
     apart: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    hashes: bool = False
 
     def __or__(self, other: Look) -> Look:
         """Both; of what is in both as it was here."""
@@ -212,6 +215,7 @@ class Look:
             [*self.bound, *other.bound],
             list(dict.fromkeys((*self.unclear, *other.unclear))),
             {**other.apart, **self.apart},
+            self.hashes or other.hashes,
         )
 
 

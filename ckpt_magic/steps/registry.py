@@ -17,6 +17,8 @@ from ckpt_magic.errors import UsageError
 StartPoint = int | Literal["auto", "end", "none"]
 Policy = Literal["restore", "run", "error"]  # what a number does with a stale step
 POLICIES: tuple[Policy, ...] = ("restore", "run", "error")
+HASH = "hash"  # among the settings of a step: what tells processes apart in which `hash` gives other numbers
+OTHER_HASHES = "what `hash` gives is another number in this kernel"
 _LAST_START = 10**9  # past the last step that a file name has room for
 
 
@@ -155,6 +157,8 @@ class Known:
         Why the checkpoint is not fresh, in one line: what the rules below do not say; empty if it is.
     policy
         What is done with a stale step where the start point is no `auto`.
+    hashes
+        What tells processes apart in which `hash` gives other numbers.
     """
 
     start: StartPoint
@@ -179,6 +183,7 @@ class Known:
     shown: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     stale: str = ""
     policy: Policy = "restore"
+    hashes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +433,10 @@ def _marked_elsewhere(call: StepCall, known: Known, meta: Mapping[str, Any]) -> 
     return ""
 
 
+def _other_hashes(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    return OTHER_HASHES if has_other_hashes(meta, known.hashes) else ""
+
+
 def _leftovers(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
     for name, step in known.pipeline.failed.items():
         if step == call.step and name not in meta["groups"]:
@@ -449,6 +458,7 @@ _RULES: Sequence[tuple[str, Callable[[StepCall, Known, Mapping[str, Any]], str]]
     ("code", _edited_here),
     ("code", _saved_over),
     ("mark", _marked_elsewhere),
+    ("setting", _other_hashes),
     ("input", _other_content_upstream),
     ("input", _made_by_a_step_now),
     ("input", _foreseen),
@@ -464,6 +474,12 @@ _RULES: Sequence[tuple[str, Callable[[StepCall, Known, Mapping[str, Any]], str]]
     ("input", _leftovers),
     ("unclear", _lost_values),
 )
+
+
+def has_other_hashes(meta: Mapping[str, Any], hashes: str) -> bool:
+    """Whether a step took a hash for a number, which is another one where `hashes` holds."""
+    then = meta["evidence"]["settings"].get(HASH) if meta["evidence"] is not None else None
+    return then is not None and then != hashes
 
 
 def marks(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from ckpt_magic.values.code import encoding, essence, syntax, vocabulary
+from ckpt_magic.values.code import encoding, essence, hashes, syntax, vocabulary
 
 _MODULES: Final = 1024  # whose texts are gone through once
 _WAYS_TO_MAIN: Final = frozenset({"__main__", "f_globals", "f_locals", "user_ns", "user_global_ns"})
@@ -68,6 +68,11 @@ def words(text: str) -> vocabulary.Words:
 def reaches_the_notebook(text: str) -> bool:
     """Whether the code of a module may read variables of the notebook by their names."""
     return _module(text).reaches_the_notebook
+
+
+def asks_for_hashes(text: str) -> bool:
+    """Whether a module takes hashes for numbers; see `hashes`."""
+    return _module(text).asks_for_hashes
 
 
 def defined_in(text: str) -> Set[str]:
@@ -155,6 +160,7 @@ class _Module:
     acts_on: tuple[frozenset[str], frozenset[str], frozenset[str]] = (frozenset(), frozenset(), frozenset())
     reaches_the_notebook: bool = True
     words: vocabulary.Words = field(default_factory=vocabulary.Words)
+    asks_for_hashes: bool = False
 
 
 @functools.lru_cache(maxsize=_MODULES)
@@ -185,6 +191,7 @@ def _module(text: str) -> _Module:
         _acts_on(tree, every),
         not _WAYS_TO_MAIN.isdisjoint(words),
         vocabulary.words(tree),
+        not words.isdisjoint(hashes.ASKING) and "hash" not in by_name and hashes.asked_among(tree.body),
     )
 
 

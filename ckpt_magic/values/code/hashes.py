@@ -1,0 +1,112 @@
+"""Whether code takes the hash of something for a number, as a hash table of its own does: `hash(key) % len(buckets)`.
+
+The hash of a text, and of what is told by its address, is another number in each process. Dicts and sets are filled
+anew where they are read: of a hash that only they ask for nothing is left.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import types
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Final
+
+from ckpt_magic.values.code import syntax, vocabulary
+from ckpt_magic.values.code.nested import with_nested
+
+ASKING: Final = frozenset({"hash", "__hash__"})
+
+_ANSWERING: Final = frozenset({"__hash__", "__eq__", "__ne__"})  # what they ask for is compared, and forgotten
+_SETTING: Final = frozenset({"setattr", "__setattr__", "__dict__", "vars", "setdefault", "update"})
+_STORING: Final = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["STORE_SUBSCR"], dis.opmap["STORE_GLOBAL"]})
+_DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_OF_NAMES: Final = frozenset({"LOAD_NAME", "LOAD_GLOBAL"})
+
+
+def of_this_process() -> str:
+    """What tells processes apart that give other hashes; equal wherever `PYTHONHASHSEED` is the same number."""
+    return f"{hash(__name__):x}"
+
+
+def asked_in(tree: ast.Module) -> bool:
+    """Whether code keeps the hash of something, or decides by it; a `__hash__` only gives it to who asks.
+
+    Definitions that nothing in the code mentions only define.
+    """
+    todo = [node for one in tree.body for node in _run_at_once(one)]
+    defined = [one for one in tree.body if isinstance(one, _DEFINITIONS)]
+    words = {word for node in todo for one in syntax.nodes(node) for word in _words(one)}
+    while mentioned := [one for one in defined if one.name in words]:
+        defined = [one for one in defined if one.name not in words]
+        todo += mentioned
+        words = {word for node in mentioned for one in syntax.nodes(node) for word in _words(one)}
+    return asked_among(todo)
+
+
+def asked_among(nodes: Iterable[ast.AST]) -> bool:
+    """The same of nodes, whoever calls what they define."""
+    todo = list(nodes)
+    for node in todo:  # it grows meanwhile
+        match node:
+            case ast.FunctionDef(name=name) if name in _ANSWERING and not _is_kept_in(node):
+                continue
+            case ast.Assign(targets=[ast.Name(id="__hash__")]):  # of another class
+                continue
+            case ast.Name(id="hash", ctx=ast.Load()) | ast.Attribute(attr="__hash__", ctx=ast.Load()):
+                return True
+        todo += syntax.children(node)
+    return False
+
+
+def asked_by(codes: Iterable[types.CodeType]) -> bool:
+    """The same of compiled code."""
+    todo = list(codes)
+    for code in todo:  # it grows meanwhile
+        if code.co_name in _ANSWERING and not _is_kept_by(code):
+            continue
+        if not ASKING.isdisjoint(code.co_names) and _asks(code):
+            return True
+        todo += [const for const in code.co_consts if type(const) is types.CodeType]
+    return False
+
+
+def _run_at_once(statement: ast.AST) -> list[ast.AST]:
+    """What of a statement runs where it stands: of a function all but its body, of a class all but its functions."""
+    if not isinstance(statement, _DEFINITIONS):
+        return [statement]
+    parts = [one for one in syntax.children(statement) if one not in statement.body]
+    body = statement.body if isinstance(statement, ast.ClassDef) else []
+    return [*parts, *(part for one in body for part in _run_at_once(one))]
+
+
+def _words(node: ast.AST) -> Iterable[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return vocabulary.words_in([node.value])  # which may be run
+    return (syntax.last_word(node),)
+
+
+def _is_kept_in(function: ast.FunctionDef) -> bool:
+    """Whether a `__hash__` notes what it gives, to give it again."""
+    return any(
+        isinstance(node, ast.Global)
+        or (isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load))
+        or syntax.last_word(node) in _SETTING
+        for node in syntax.nodes(function)
+    )
+
+
+def _is_kept_by(code: types.CodeType) -> bool:
+    return any(
+        not (_STORING.isdisjoint(one.co_code[::2]) and _SETTING.isdisjoint(one.co_names)) for one in with_nested([code])
+    )
+
+
+def _asks(code: types.CodeType) -> bool:
+    made = [(one.opname, one.argval) for one in dis.get_instructions(code)]
+    return any(
+        (name == "hash" and operation in _OF_NAMES)
+        or (name == "__hash__" and operation.startswith("LOAD_") and then != "STORE_NAME")
+        for (operation, name), (then, _) in pairwise([*made, ("", "")])
+    )

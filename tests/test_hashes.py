@@ -1,0 +1,94 @@
+"""Hashes taken for numbers, which are others in another process."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from ckpt_magic.steps.registry import OTHER_HASHES
+from ckpt_magic.values.code import hashes
+from tests.kernels import Kernel
+
+TABLE = """
+class Table:
+    def __init__(self):
+        self.buckets = [[] for _ in range(64)]
+    def put(self, key, value):
+        self.buckets[hash(key) % 64].append((key, value))
+    def get(self, key):
+        return dict(self.buckets[hash(key) % 64]).get(key)
+"""
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+
+
+def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashes, "of_this_process", lambda: "of another process")
+
+
+@pytest.mark.parametrize("start", [4, "auto"])
+def test_a_step_that_files_by_hash_runs_again_in_a_process_of_other_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: int | str
+) -> None:
+    steps = [TABLE, "table = Table()\ntable.put('a', 1)", "n = len(table.buckets)"]
+    for kernel in (Kernel(tmp_path), Kernel(tmp_path, start)):
+        facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+    assert [one["action"] for one in facts] == ["restored"] * 3
+    _elsewhere(monkeypatch)
+    kernel = Kernel(tmp_path, start)
+    facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+    assert [one["action"] for one in facts] == ["restored", "saved", "saved"]  # the third reads what has methods
+    assert facts[1]["reason"] == OTHER_HASHES
+    assert kernel.names["table"].get("a") == 1
+
+
+def test_what_a_module_of_the_users_files_by_hash_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_hash_table.py").write_text(TABLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    steps = ["from own_hash_table import Table\ntable = Table()\ntable.put('a', 1)", "x = 1"]
+    kernel = Kernel(tmp_path / "ckpt")
+    for number, source in enumerate(steps, 1):
+        kernel.step(number, source)
+    _elsewhere(monkeypatch)
+    kernel = Kernel(tmp_path / "ckpt", 3)
+    facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+    assert [one["action"] for one in facts] == ["saved", "restored"]
+
+
+KEEPING = [
+    "n = hash('a')",
+    "n = {*map(hash, words)}",
+    "n = word.__hash__() % 8",
+    "class A:\n    def place(self):\n        return hash(self) % 8\nA().place()",
+    "class A:\n    def __hash__(self):\n        self.known = hash(self.name)\n        return self.known\nA()",
+    "class A:\n    def __hash__(self):\n        object.__setattr__(self, 'known', hash(self.a))\n        return 1\nA()",
+    "class A:\n    n = hash('a')",
+    "def f(n=hash('a')): pass",
+    "def f():\n    return g()\ndef g():\n    return hash('a')\nf()",
+    "eval('f()')\ndef f():\n    return hash('a')",
+]
+FORGETTING = [
+    "s = {1, 2}",
+    "import joblib\nn = joblib.hash(s)",
+    "def f():\n    return hash('a')",
+    "class A:\n    def place(self):\n        return hash(self) % 8",
+    "class A:\n    def __hash__(self):\n        return hash((self.a, *(hash(one) for one in self.b)))\n{A()}",
+    "class A:\n    def __eq__(self, other):\n        return hash(self) == hash(other)\nA() == A()",
+    "class A:\n    __hash__ = object.__hash__\nA()",
+]
+
+
+@pytest.mark.parametrize("source", KEEPING)
+def test_code_that_takes_a_hash_for_a_number(source: str) -> None:
+    assert hashes.asked_in(ast.parse(source))
+    assert hashes.asked_by([compile(source, "", "exec")])
+
+
+@pytest.mark.parametrize("source", FORGETTING)
+def test_code_that_leaves_hashes_to_dicts_and_sets_or_only_defines(source: str) -> None:
+    assert not hashes.asked_in(ast.parse(source))

@@ -159,6 +159,25 @@ def test_what_a_setter_puts_into_a_container_is_compared(library: types.ModuleTy
     assert "of_the_test:options" not in changing("library.work(2)", library=library).values
 
 
+def test_an_object_that_stands_for_a_function_is_nothing_that_a_setter_changes(library: types.ModuleType) -> None:
+    """`sympy.init_printing` calls `latex`, which is such an object, and no later step was restored."""
+    source = """
+import functools
+class Printing:
+    def __init__(self, function): functools.update_wrapper(self, function)
+    def __call__(self, *args): return self.__wrapped__(*args)
+@Printing
+def show(value): return keep(value)
+shown = {}
+def set_up(value): shown[value] = show(value)
+"""
+    exec(source, vars(library))
+    found = changing("library.set_up(3)", library=library)
+    assert found.values["of_the_test:shown"] == {3: None}
+    assert found.values["of_the_test:mode"] == 3  # what the function sets is followed
+    assert "of_the_test:show" not in found.values
+
+
 def test_what_a_library_patches_in_a_class_of_another_one_counts(
     library: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,8 +200,22 @@ def _plain(function: Any) -> Any:
             function = function.func
         elif isinstance(function, types.FunctionType) and "__wrapped__" in vars(function):
             function = vars(function)["__wrapped__"]
+        elif (wrapped := _wrapped(function)) is not None:
+            function = wrapped
         else:
             return function
+
+
+def _wrapped(wrapper: Any) -> types.FunctionType | None:
+    """The function that an object stands for: `sympy.latex`."""
+    kind: Any = type(wrapper)
+    if (
+        kind.__getattribute__ is not object.__getattribute__
+        or type(vars(kind).get("__call__")) is not types.FunctionType
+    ):
+        return None
+    wrapped = getattr(wrapper, "__dict__", {}).get("__wrapped__")
+    return wrapped if type(wrapped) is types.FunctionType else None
 
 
 def _read(function: Any, receiver: Any, found: Called) -> None:

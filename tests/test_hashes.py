@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import io
+import pickle
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ckpt_magic.steps.registry import OTHER_HASHES
 from ckpt_magic.values.code import hashes
+from ckpt_magic.values.pickles.pickler import ValuePickler
 from tests.kernels import Kernel
 
 TABLE = """
@@ -58,6 +63,94 @@ def test_what_a_module_of_the_users_files_by_hash_counts_too(tmp_path: Path, mon
     kernel = Kernel(tmp_path / "ckpt", 3)
     facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
     assert [one["action"] for one in facts] == ["saved", "restored"]
+
+
+class _Noting:
+    def __init__(self, label: object) -> None:
+        self.label = label
+        self._hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(self.label)
+        return self._hash
+
+
+class _Trying:
+    _hash: int
+
+    def __init__(self, label: object) -> None:
+        self.label = label
+
+    def __hash__(self) -> int:
+        try:
+            return self._hash
+        except AttributeError:
+            self._hash = hash(self.label)
+            return self._hash
+
+
+class _Making:
+    def __init__(self, label: object) -> None:
+        self.label = label
+        self._hash = hash(label)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+class _Counting:
+    def __init__(self, label: object) -> None:
+        self.label = label
+        self.hash = id(self)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+
+@pytest.mark.parametrize(
+    ("value", "left_out", "is_met"),
+    [
+        (_Noting("a"), {"_hash": None}, False),
+        (_Trying("a"), {}, False),
+        (_Making("a"), None, True),
+        (_Noting((1, 2.5)), None, False),
+        (_Making((1, 2.5)), None, False),
+        (_Counting("a"), None, False),
+    ],
+)
+def test_the_hash_that_an_object_of_a_library_noted_is_left_out(
+    value: Any, left_out: dict[str, Any] | None, is_met: bool
+) -> None:
+    """`Wires` of pennylane, `Style` of rich: after a restore no dict found them, and nothing equalled them."""
+    hash(value)
+    file = io.BytesIO()
+    pickler = ValuePickler(file, namespace={})
+    pickler.dump([value])
+    expected = vars(value) if left_out is None else {"label": value.label, **left_out}
+    assert vars(pickle.loads(file.getvalue())[0]) == expected
+    assert pickler.met_hashes == is_met
+
+
+def test_a_step_that_holds_the_hash_of_a_library_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "of_terms.py").write_text(
+        "class Term:\n"
+        "    def __init__(self, name): self.name, self._hash = name, hash(name)\n"
+        "    def __hash__(self): return self._hash\n"
+        "    def __eq__(self, other): return self._hash == other._hash\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    steps = ["from of_terms import Term", "term = Term('x')", "y = term.name"]
+    kernel = Kernel(tmp_path / "ckpt")
+    for number, source in enumerate(steps, 1):
+        kernel.step(number, source)
+    _elsewhere(monkeypatch)
+    kernel = Kernel(tmp_path / "ckpt", 4)
+    facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+    assert [one["action"] for one in facts] == ["restored", "saved", "restored"]
+    sys.modules.pop("of_terms")
 
 
 KEEPING = [

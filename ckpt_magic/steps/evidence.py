@@ -296,6 +296,11 @@ class Evidence:
             "unclear": unclear,
         }
 
+    @staticmethod
+    def with_hashes(evidence: Mapping[str, Any]) -> dict[str, Any]:
+        """The evidence of a step that left hashes of this process."""
+        return {**evidence, "settings": {**evidence["settings"], **_hash_of_now()}}
+
     def of_above(
         self,
         modules: Iterable[str],

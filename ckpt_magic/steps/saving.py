@@ -125,8 +125,10 @@ class Saver:
             )
             buffers.read()
             meta["groups"] = {name: digest for name, digest in found.groups.items() if name != RESULT} | meta["groups"]
+            evidence = kernel.evidence.with_hashes(meta["evidence"]) if written.hashes else meta["evidence"]
             return {
                 **meta,
+                "evidence": evidence,
                 "marks": list(marks),
                 "packages": record.packages(written.modules),
                 "needs": list(written.needs),

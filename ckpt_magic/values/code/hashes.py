@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import dis
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from ckpt_magic.values.code import syntax, vocabulary
 from ckpt_magic.values.code.nested import with_nested
@@ -23,6 +24,49 @@ _SETTING: Final = frozenset({"setattr", "__setattr__", "__dict__", "vars", "setd
 _STORING: Final = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["STORE_SUBSCR"], dis.opmap["STORE_GLOBAL"]})
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _OF_NAMES: Final = frozenset({"LOAD_NAME", "LOAD_GLOBAL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """By what attributes the objects of a class keep their hash.
+
+    Attributes
+    ----------
+    noted
+        Those that ``__hash__`` sets when it is first asked, with what tells it that it was not: None, or `ABSENT`.
+    made
+        Others that it gives.
+    """
+
+    noted: Mapping[str, Any]
+    made: frozenset[str]
+
+    def forgotten(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes of an object that was not asked for its hash yet."""
+        found = {name: self.noted.get(name, one) if type(one) is int else one for name, one in attributes.items()}
+        return {name: one for name, one in found.items() if one is not ABSENT}
+
+
+ABSENT: Final = object()
+
+
+def kept_by(kind: Any) -> Kept | None:
+    """By what attributes the objects of a class keep their hash, as its code and their names tell; None if by none."""
+    hashing = next((vars(cls)["__hash__"] for cls in type.mro(kind) if "__hash__" in vars(cls)), None)
+    if type(hashing) is not types.FunctionType:
+        return None
+    code = hashing.__code__
+    names = {name for name in code.co_names if "hash" in name.lower()} - {"__hash__"}
+    methods = [one for cls in type.mro(kind) for one in vars(cls).values() if type(one) is types.FunctionType]
+    asking = (one for one in with_nested(one.__code__ for one in methods) if not ASKING.isdisjoint(one.co_names))
+    if not names or not any(map(_asks, asking)):
+        return None  # it may be any number, as a name of its own is
+    made = [(one.opname, one.argval) for one in dis.get_instructions(code)]
+    stored = {name for operation, name in made if operation == "STORE_ATTR" and name in names}
+    unset = {name: None for (_, name), (then, _) in pairwise(made) if name in stored and "_NONE" in then}
+    tries = {"AttributeError", "hasattr"}.intersection(code.co_names)
+    noted = {name: unset.get(name, ABSENT) for name in stored if name in unset or tries}
+    return Kept(noted, frozenset(names - noted.keys()))
 
 
 def of_this_process() -> str:

@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from ckpt_magic.values.code import hashes
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import dict_of, is_own
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.parts import is_namedtuple
 from ckpt_magic.values.pickles.references import ATOMS, importable, is_of_library, refuses_for_now
 from ckpt_magic.values.slots import slot_names
+
+_NUMBERS: Final = frozenset({int, float, complex, bool})
 
 _attribute: Final = object.__getattribute__
 _references: Final = sys.getrefcount
@@ -279,6 +282,27 @@ def attributes(obj: Any) -> tuple[Any, dict[str, Any]] | None:
         is_held = _references(_attribute(obj, "__dict__")) > HELD_ONCE  # by something else, too, that knows it
         inside = _attribute(obj, "__dict__")
     return (inside, filled) if inside or filled or is_held else None
+
+
+def without_hash(reduced: Any, kept: hashes.Kept) -> tuple[Any, bool]:
+    """A reduction without the hash that the object noted when it was asked, and whether one is left in it.
+
+    In another process it would be found in no dict, and equal nothing. That of numbers is the same in each.
+    """
+    state = reduced[2] if isinstance(reduced, tuple) and len(reduced) > 2 else None
+    parts = [*state] if type(state) is tuple else [state]
+    told = [part for part in parts if type(part) is dict]
+    names = [name for name in (*kept.noted, *kept.made) if any(type(part.get(name)) is int for part in told)]
+    if not names or all(map(_is_of_numbers, (item for part in told for item in part.values()))):
+        return reduced, False
+    if not all(name in kept.noted for name in names):
+        return reduced, True
+    parts = [kept.forgotten(part) if type(part) is dict else part for part in parts]
+    return (*reduced[:2], tuple(parts) if type(state) is tuple else parts[0], *reduced[3:]), False
+
+
+def _is_of_numbers(value: Any) -> bool:
+    return type(value) in _NUMBERS or (type(value) in (tuple, frozenset) and all(map(_is_of_numbers, value)))
 
 
 def is_filled_when_made(kind: Any, args: Any) -> bool:

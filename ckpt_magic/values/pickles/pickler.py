@@ -25,6 +25,7 @@ from collections.abc import Callable, Container, Generator, Iterable
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.code import hashes
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_found
 from ckpt_magic.values.pickles import (
@@ -94,6 +95,7 @@ class ValuePickler(pickle.Pickler):
         self._held_weakly: dict[int, Any] = {}
         self._claiming = False
         self.met_builtins = False
+        self.met_hashes = False
         self.renewed: Container[str] = ()  # names that the pickle holds, and that mean another object than before
         self._reducers = self._known_reducers()
         self._shared: set[type] = set()
@@ -101,7 +103,7 @@ class ValuePickler(pickle.Pickler):
 
     def dump(self, obj: Any) -> None:
         """Write an object, after one that could not be written, too."""
-        overriding = _overriding(self._reducers, self._reducer_for, self._shared)
+        overriding = _overriding(self._reducers, self._chosen_for, self._shared)
         next(overriding)
         self.reducer_override = overriding.send  # type: ignore[method-assign]
         with Unnoted():
@@ -154,6 +156,21 @@ class ValuePickler(pickle.Pickler):
         chosen |= dict.fromkeys(FORMS, self._form)
         chosen |= {kind: self._owned_object for kind, _ in self._owned.values()}
         return chosen
+
+    def _chosen_for(self, kind: type) -> Reducer | None:
+        reducer, kept = self._reducer_for(kind), None
+        if kind not in copyreg.dispatch_table and by_reference(kind):
+            kept = hashes.kept_by(kind)
+        return reducer if kept is None else functools.partial(self._without_hash, reducer, kept)
+
+    def _without_hash(self, reducer: Reducer | None, kept: hashes.Kept, obj: Any) -> Any:
+        """Leave out the hash that an object keeps; note if that cannot be."""
+        reduced = NotImplemented if reducer is None else reducer(obj)
+        if reduced is NotImplemented:
+            reduced = obj.__reduce_ex__(PROTOCOL)
+        reduced, is_kept = instances.without_hash(reduced, kept)
+        self.met_hashes = self.met_hashes or is_kept
+        return reduced
 
     def _reducer_for(self, kind: type) -> Callable[[Any], Any] | None:
         """Choose once per type what to do with its objects; none leaves them to the pickler."""

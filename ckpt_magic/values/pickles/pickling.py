@@ -74,11 +74,14 @@ class Written:
         Top-level packages, standard library aside, that the pickle imports from.
     needs
         Packages that any reader needs although they are not the values' own, e.g. ``cloudpickle``.
+    hashes
+        Whether objects in it keep their own hash, which a library took for them.
     """
 
     tokens: dict[Token, Any]
     modules: frozenset[str]
     needs: tuple[str, ...]
+    hashes: bool = False
 
 
 def write(
@@ -160,7 +163,7 @@ def write(
         if gathered is not None and not gathered.complete:
             raise NotPicklableError("the file did not ask for the bytes of an array")
         modules = frozenset(known.modules - sys.stdlib_module_names - {"__main__", "builtins"})
-        return Written(dict(known.tokens), modules, tuple(sorted(known.needs)))
+        return Written(dict(known.tokens), modules, tuple(sorted(known.needs)), pickler.met_hashes)
 
 
 def _top_form(

@@ -226,6 +226,8 @@ CHANGES = [
     ("import collections; v = collections.OrderedDict(a=1, b=2)", "v.move_to_end('a')"),
     ("import collections; v = collections.defaultdict(list)", "v.default_factory = dict"),
     ("import threading; v = threading.Event()", "v.set()"),
+    # as functions of cffi are of what says that it is a module
+    ("import types\nclass L(list): __class__ = types.ModuleType; __name__ = 'l'\nl = L(); v = l.append", "l.append(1)"),
     ("v = ValueError(1)", "v.args = (2,)"),
     ("v = ValueError(1)", "v.note = 2"),
     *(

@@ -347,7 +347,7 @@ class Look(ValuePickler):
 
     def _builtin(self, function: Any) -> Any:
         """Tell a compiled function by its name, also where something else is now; the file says whether it is found."""
-        if isinstance(function.__self__, types.ModuleType) and not references.importable(function):
+        if issubclass(type(function.__self__), types.ModuleType) and not references.importable(function):
             return _Form, ("builtin", function.__self__.__name__, function.__qualname__)
         return super()._builtin(function)
 

@@ -386,7 +386,8 @@ class ValuePickler(pickle.Pickler):
         if function is operator.call:
             return NotImplemented if self._claiming else (getattr, (operator, "call"))
         owner = function.__self__
-        self.definitions.note(owner.__name__ if isinstance(owner, types.ModuleType) else function.__module__)
+        is_module = issubclass(type(owner), types.ModuleType)
+        self.definitions.note(owner.__name__ if is_module else function.__module__)
         return NotImplemented
 
     def _own_reduction(self, obj: Any) -> Any:

@@ -284,7 +284,7 @@ class Looks:
         shown = [one for one in list(history.values()) if type(one) not in ATOMS] if type(history) is dict else []
         held = {identity(one) for one in shown if one is not outcome.result}
         held -= {identity(one) for name, one in before.results.items() if self._kernel.namespace.get(name) is one}
-        if any(not held.isdisjoint(after.looks[name].met) for name in changed & after.looks.keys()):
+        if any(after.looks[name].among(held) for name in changed & after.looks.keys()):
             return True
         return any(digest is None or self._digest(one) != digest for one, digest in before.shown)
 

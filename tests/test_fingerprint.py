@@ -654,6 +654,7 @@ def test_names_of_seen_are_documented() -> None:
         "held",
         "hidden",
         "is_comparable",
+        "is_deep",
         "is_figure",
         "is_name",
         "is_small",

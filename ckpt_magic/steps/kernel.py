@@ -236,6 +236,7 @@ class Kernel:
             makers=self.makers,
             views=found.views,
             trees=found.trees,
+            deep=found.deep,
             owned=found.owned,
             settings=found.settings,
             ways=found.ways,

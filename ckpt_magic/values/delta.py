@@ -148,6 +148,8 @@ class Delta:
         How arrays over one buffer are written.
     trees
         Values that are trees of which no other name holds a part, and what comes again in each (`trees.repeated`).
+    deep
+        Values whose objects lead from one to the next further than pickle goes, and the definitions that each reaches.
     carried
         Per saved name the bytes of its large buffers that are as they were before the step.
     buffers
@@ -172,6 +174,7 @@ class Delta:
     joint: Groups
     views: list[View] = field(default_factory=list)
     trees: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
+    deep: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
     carried: dict[str, int] = field(default_factory=dict)
     buffers: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     owned: dict[owned.Path, str] = field(default_factory=dict)
@@ -346,6 +349,7 @@ def compare(
             for name, value in values.items()
             if not tied.holds(name) and (again := repeated(after.looks[name])) is not None
         ],
+        deep=[(value, (*seen.functions,)) for name, value in values.items() if (seen := after.looks[name]).is_deep],
         carried=_carried(before, after, values),
         buffers={name: [content.place for content in after.looks[name].contents] for name in values},
         owned=held,

@@ -51,6 +51,7 @@ from ckpt_magic.values.pickles.parts import (
     is_taken_from,
 )
 from ckpt_magic.values.pickles.pickler import ValuePickler
+from ckpt_magic.values.pickles.postponing import Postponed, may_meet_empty
 from ckpt_magic.values.pickles.references import ATOMS
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.seen import ARROW, POLARS, Objects, Seen, Span
@@ -150,6 +151,9 @@ class Look(ValuePickler):
             raise
         except BaseException as error:  # noqa: BLE001  # __reduce__ and __getstate__ are users' code: they raise anything
             seen = Seen(value, None, reason(error))
+            seen.is_deep = isinstance(error, RecursionError) and self.postponed is None and not self._paths
+            if seen.is_deep:  # who asked looks at it object by object
+                return seen
             self._note_beside(set(map(identity, held)) if self._paths else frozenset[int]())
             held.extend(reachable(value, self.namespace))
             self._note_graphs(held)
@@ -629,6 +633,23 @@ class Look(ValuePickler):
             content = self._known.content(buffer)
         self._contents.append(content)
         return False
+
+
+class LookLaidOut(Look):
+    """Looks at values whose objects lead from one to the next further than pickle goes."""
+
+    ahead: Sequence[Any] = ()
+    """Definitions that the value reaches, as a look has found that met them on the way."""
+
+    def dump(self, obj: Any) -> None:
+        self.postponed = Postponed()
+        for one in self.ahead:
+            super().dump(one)
+        for state in self.postponed.states(functools.partial(super().dump, obj)):
+            pickle.Pickler.dump(self, state)
+        kinds = set(map(type, self._held))
+        if not may_meet_empty(kinds):
+            raise RecursionError("its objects lead from one to the next too far")
 
 
 class _LookAtPart(Look):

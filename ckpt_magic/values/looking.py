@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ckpt_magic.values import owned
 from ckpt_magic.values.canonical import SMALL, atom_bytes, fingerprint
-from ckpt_magic.values.fingerprint import PLAIN, Look, LookInside
+from ckpt_magic.values.fingerprint import PLAIN, Look, LookInside, LookLaidOut
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Contents, Pages, hash_at_once, new_hash
 from ckpt_magic.values.pickles import figures
@@ -109,12 +109,30 @@ class _Passes:
             pickler = self._pickler = Look(self._namespace, self._contents, self._makers)
         if after is not None:
             pickler.memo = after.memo
-        seen = found = pickler.look(value, memo)
-        if after is None and seen.among(self._libraries.paths.keys()):
-            found = _look_beside(value, pickler, seen, self._libraries, memo)
-        if not seen.is_comparable:
+        found = self._look_with(pickler, value, after, memo)
+        if not found.is_comparable:
             self._let_go()  # where it stopped, nobody knows
+        if found.is_deep and after is None:
+            found = self._look_at_deep(value)
         return found
+
+    def _look_at_deep(self, value: Any) -> Seen:
+        found, definitions = None, list[Any]()
+        while found is None or definitions:  # at the second time it is known what has to be met first
+            with contextlib.closing(LookLaidOut(self._namespace, self._contents, self._makers)) as pickler:
+                pickler.ahead = definitions
+                found = self._look_with(pickler, value)
+            definitions = [] if definitions or not found.is_comparable else [*found.functions]
+        found.is_deep = found.is_comparable
+        return found
+
+    def _look_with(
+        self, pickler: Look, value: Any, after: pickle.Pickler | None = None, memo: pickle.Pickler | None = None
+    ) -> Seen:
+        seen = pickler.look(value, memo)
+        if after is None and seen.among(self._libraries.paths.keys()):
+            return _look_beside(value, pickler, seen, self._libraries, memo)
+        return seen
 
     def _look_before(self, figure: Any, value: Any) -> Seen:
         """Look at a value that leads into all of a figure, as every part of it does: at the figure itself once.

@@ -157,6 +157,8 @@ class Seen:
         Whether the value could be pickled.
     is_name
         Whether the value is written as a name.
+    is_deep
+        Whether its objects lead from one to the next further than pickle goes.
     is_figure
         Whether the value is a figure of matplotlib or parts of one, and nothing else.
     is_small
@@ -175,6 +177,7 @@ class Seen:
             "held",
             "hidden",
             "is_comparable",
+            "is_deep",
             "is_figure",
             "is_name",
             "is_small",
@@ -197,7 +200,7 @@ class Seen:
         self.functions: Sequence[Any] = ()
         self.made: tuple[int, ...] = ()
         self.owned: Mapping[owned.Path, str | None] = _NO_PATHS
-        self.is_small, self.is_figure, self.is_comparable = False, False, rest is not None
+        self.is_small, self.is_figure, self.is_deep, self.is_comparable = False, False, False, rest is not None
         kind = type(value)
         self.is_name = kind not in ATOMS and kind not in _CONTAINERS and references.by_reference(value)
         is_kept = self.is_name or rest is None or kind in _NAMES_OF_TYPES

@@ -56,6 +56,83 @@ del soup, p
 )
 
 scenario(
+    "thousands of linked nodes, forth and back, from three names",
+    """
+%%step 1
+class Node:
+    def __init__(self, value, after): self.value, self.after, self.before = value, after, None
+head = None
+for k in range(700):
+    head = Node(k, head)
+    if head.after: head.after.before = head
+middle = head
+for _ in range(300): middle = middle.after
+attributes = vars(middle)
+%%step 2
+tail = middle
+while tail.after: tail = tail.after
+tail.value = "last"; attributes["mark"] = [head]
+%%step 3
+middle.after.before = None; middle.after = None
+%%step 4
+def run(node, way):
+    while node: yield node.value; node = getattr(node, way)
+r = (sum(run(head, "after")), len([*run(tail, "before")]), tail.value, middle.mark[0] is head, type(head) is Node,
+     vars(middle) is attributes)
+%%
+del head, tail, middle, attributes
+""",
+)
+scenario(
+    "a graph of objects with slots, of dataclasses, in sets and as keys",
+    """
+%%step 1
+import collections, dataclasses, functools
+class Slim:
+    __slots__ = ("number", "near", "more")
+    def __init__(self, number): self.number, self.near, self.more = number, [], {}
+class Fat(Slim):
+    def tell(self): return self.number
+@dataclasses.dataclass
+class Plain:
+    number: int
+    near: list = dataclasses.field(default_factory=list)
+    more: dict = dataclasses.field(default_factory=dict)
+nodes = [(Slim, Fat, Plain)[k % 3](k) for k in range(600)]
+for k, node in enumerate(nodes):
+    node.near = [nodes[(7 * k + j) % 600] for j in range(3)] + [nodes[k - 1]]
+    node.more["tell"] = nodes[(3 * k + 1) % 600].tell; node.more["rest"] = collections.deque(node.near, 2)
+keys = {node: [node] for node in nodes if type(node) is Slim}; some = {*nodes[1::3]}; call = functools.partial(max, nodes[4])
+%%step 2
+nodes[7].near.append(nodes[7]); del nodes[8].near[:2]; nodes[0].more["rest"].append(nodes[1])
+%%step 3
+home = {id(node): k for k, node in enumerate(nodes)}
+r = ([(type(one).__name__, one.number, [home[id(other)] for other in (*one.near, *one.more["rest"])],
+       one.more["tell"]()) for one in nodes],
+     all(keys[one][0] is one for one in nodes[::3]), all(one in some for one in nodes[1::3]), call.args[0] is nodes[4])
+%%
+del nodes, keys, some, call, home
+""",
+)
+scenario(
+    "nodes that say themselves when they are equal lead from one to the next too far: they are named",
+    """
+%%step 1
+class Node:
+    def __init__(self, value, after): self.value, self.after = value, after
+    def __hash__(self): return hash(self.value)
+    def __eq__(self, other): return self.value == other.value
+head = None
+for k in range(700): head = Node(k, head)
+%%step 2
+r = head.after.value
+%%
+del head
+""",
+    runs={1: "`head` could not be saved", 2: "`head` of step 1 is not what it was"},
+)
+
+scenario(
     "an object of step 1 in a container of step 3, changed through it in step 4",
     """
 %%step 1

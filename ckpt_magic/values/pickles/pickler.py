@@ -46,6 +46,7 @@ from ckpt_magic.values.pickles.forms import CALL, FORMS, PROTOCOL, VARIABLE, For
 from ckpt_magic.values.pickles.gathered import Gathered, arrow_array, arrow_column
 from ckpt_magic.values.pickles.makers import Makers
 from ckpt_magic.values.pickles.placeholder import Placeholder
+from ckpt_magic.values.pickles.postponing import Postponed
 from ckpt_magic.values.pickles.references import by_reference, importable, is_of_library, marks, owner_of_module
 from ckpt_magic.values.pickles.soups import Soups
 from ckpt_magic.values.proofs import Proofs
@@ -96,6 +97,7 @@ class ValuePickler(pickle.Pickler):
         self._claiming = False
         self.met_builtins = False
         self.met_hashes = False
+        self.postponed: Postponed | None = None  # where objects are written that are deeper than pickle goes
         self.renewed: Container[str] = ()  # names that the pickle holds, and that mean another object than before
         self._reducers = self._known_reducers()
         self._shared: set[type] = set()
@@ -105,7 +107,8 @@ class ValuePickler(pickle.Pickler):
         """Write an object, after one that could not be written, too."""
         overriding = _overriding(self._reducers, self._chosen_for, self._shared)
         next(overriding)
-        self.reducer_override = overriding.send  # type: ignore[method-assign]
+        override = overriding.send
+        self.reducer_override = override if self.postponed is None else self.postponed.overriding(override)  # type: ignore[method-assign]
         with Unnoted():
             super().dump(obj)
 

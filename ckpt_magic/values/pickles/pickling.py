@@ -12,7 +12,7 @@ import itertools
 import operator
 import sys
 import types
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO, Final, Literal
@@ -29,6 +29,7 @@ from ckpt_magic.values.pickles.gathered import Gathered
 from ckpt_magic.values.pickles.makers import Makers
 from ckpt_magic.values.pickles.pickler import ValuePickler
 from ckpt_magic.values.pickles.placeholder import Placeholder
+from ckpt_magic.values.pickles.postponing import Postponed
 from ckpt_magic.values.pickles.references import by_reference
 from ckpt_magic.values.pickles.tokens import is_of_atoms
 from ckpt_magic.values.proofs import Proofs
@@ -92,6 +93,7 @@ def write(
     makers: Makers | None = None,
     views: Iterable[View] = (),
     trees: Iterable[tuple[Any, tuple[Any, ...]]] = (),
+    deep: Sequence[tuple[Any, tuple[Any, ...]]] = (),
     owned: Iterable[Path] = (),
     settings: Iterable[tuple[str, list[Any]]] = (),
     ways: Iterable[tuple[Any, Way]] = (),
@@ -118,6 +120,8 @@ def write(
     trees
         Values that are trees of which nothing else in `contents` holds a part, and what comes again in each
         (`trees.repeated`).
+    deep
+        Values whose objects lead from one to the next further than pickle goes, and the definitions that each reaches.
     owned
         Where libraries hold what is theirs: it is written as a way to get at it, wherever `contents` hold it.
     settings
@@ -145,6 +149,7 @@ def write(
         ValuePickler(file, namespace=namespace, makers=makers, views=tuple(views), gathered=gathered, proofs=proofs)
     ) as pickler:
         pickler.set_aside(originals)
+        pickler.postponed = Postponed() if deep else None
         known = pickler.definitions
         known.by_name = contents.kind == "method"
         is_cell = contents.kind == "cell"
@@ -153,7 +158,7 @@ def write(
             makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:
             with collector.off(), generators.kept():
-                pickler.dump(_top_form(contents, pickler, owned, settings, ways, texts, trees))
+                pickler.dump(_top_form(contents, pickler, owned, settings, ways, texts, trees, deep))
         except (NotPicklableError, MemoryError, OSError):
             raise
         except Exception as error:  # reducers of users and libraries raise anything
@@ -174,6 +179,7 @@ def _top_form(
     ways: Iterable[tuple[Any, Way]],
     texts: Iterable[str],
     trees: Iterable[tuple[Any, tuple[Any, ...]]],
+    deep: Iterable[tuple[Any, tuple[Any, ...]]],
 ) -> Form:
     known, namespace, shell = pickler.definitions, pickler.namespace, pickler.definitions.shell
     items: Any = contents.value
@@ -187,7 +193,8 @@ def _top_form(
     named = itertools.chain(_of_libraries(owned), _of_settings(pickler, settings), _of_sets(pickler, ways))
     lent = _lent(contents, shell) if is_cell else ()
     met = *_met_by_name(pickler, _of_texts(texts)), *_met_by_name(pickler, named)
-    first = (shell, known.codes.sources, *met, *lent, *_of_trees(pickler, trees))
+    laid_out = ((definitions, Later(partial(_laid_out, pickler, value))) for value, definitions in deep)
+    first = (shell, known.codes.sources, *met, *lent, *_of_trees(pickler, trees), *laid_out)
     return Form(operator.getitem, (first, contents.ambient, extras, value), 3)
 
 
@@ -271,6 +278,11 @@ def _of_trees(pickler: ValuePickler, trees: Iterable[tuple[Any, tuple[Any, ...]]
         form = Later(partial(_filled, pickler, value))
         yield form
         yield Later(partial(_exchanged, pickler, {id(form): (form, value)}))
+
+
+def _laid_out(pickler: ValuePickler, value: Any, _: Later) -> Reduced:
+    """The value and what fills its objects, ahead of all that could hold them: from there on they are remembered."""
+    return list, (), None, () if pickler.postponed is None else pickler.postponed.items(value)
 
 
 def _filled(pickler: ValuePickler, value: Any, _: Later) -> Reduced:

@@ -367,6 +367,15 @@ def test_widgets_are_shown_again_as_far_as_their_view_goes(kernel: Kernel, tmp_p
     assert ran.of("comm_open") and not restored.of("comm_open")
 
 
+def test_numbers_of_numpy_are_shown_with_the_precision_of_the_page(run_cells: RunCells) -> None:
+    """IPython finds its printers when it is first asked for them: a look before numpy is loaded must not ask."""
+    done = run_cells(
+        ["%%step 1 --name p\nimport numpy as np\n%precision 3", "%%step 2 --name p\nnp.float64(1.23456)"],
+        env={"CKPT_KEY": "tests"},
+    )
+    assert done.cells[-1].outputs[0].data["text/plain"] == "1.235"
+
+
 def test_displays_of_a_restored_step_can_be_updated_by_a_later_cell(kernel: Kernel, tmp_path: Path) -> None:
     code = "%%step 1\nfrom IPython.display import display\nh = display('old', display_id='the-id')\nh = None"
     kernel.run(code)

@@ -247,12 +247,18 @@ def _callbacks(shell: Any) -> Iterator[tuple[str, Any]]:
 
 def _printers(shell: Any) -> Iterator[tuple[str, str, Any, Any]]:
     for mime, formatter in shell.display_formatter.formatters.items():
-        printers = {**getattr(formatter, "type_printers", {}), **getattr(formatter, "deferred_printers", {})}
+        printers = {**_table(formatter, "type_printers"), **_table(formatter, "deferred_printers")}
         for shown, printer in printers.items():
             if _is_made_here(printer):
                 by = _module(printer)
                 key = f"display of {_shown(shown)} as {mime}" if by == "__main__" else f"display by {by}"
                 yield key, mime, shown, printer
+
+
+def _table(formatter: Any, name: str) -> Mapping[Any, Any]:
+    """Printers of a formatter, if it was asked for them: what is among them depends on whether numpy is loaded then."""
+    made = getattr(formatter, "_trait_values", None)
+    return (getattr(formatter, name, {}) if made is None else made.get(name)) or {}
 
 
 def _transformers(shell: Any) -> Iterator[tuple[str, str, Any]]:
@@ -383,7 +389,7 @@ def _formats(shell: Any) -> tuple[list[str], dict[str, Any]]:
     """Formats and arguments of figures, read from the printers: the settings of the backend do not tell all."""
     formats, arguments = [], {}
     for mime in _FIGURES:
-        for shown, printer in shell.display_formatter.formatters[mime].type_printers.items():
+        for shown, printer in _table(shell.display_formatter.formatters[mime], "type_printers").items():
             if shown.__module__ == "matplotlib.figure" and isinstance(printer, functools.partial):
                 arguments = {name: value for name, value in printer.keywords.items() if name not in ("fmt", "base64")}
                 formats.append(

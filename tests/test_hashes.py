@@ -153,6 +153,65 @@ def test_a_step_that_holds_the_hash_of_a_library_runs_again(tmp_path: Path, monk
     sys.modules.pop("of_terms")
 
 
+def test_a_step_that_goes_through_a_set_runs_again_if_later_code_goes_by_another_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both number what is in the set: a text that one step wrote in numbers, the other would read as another one."""
+    steps = [
+        "vocab, known = set('abc'), {'a', 'b'}",
+        "to_int = {c: number for number, c in enumerate(vocab)}",
+        "found = [c for c in 'ad' if c in known]",
+        "to_char = dict(enumerate(vocab))\nthere = 'a' in known",
+    ]
+    kernel = Kernel(tmp_path)
+    for number, source in enumerate(steps, 1):
+        kernel.step(number, source)
+    kernel = Kernel(tmp_path, 4)
+    assert [kernel.step(number, source)["action"] for number, source in enumerate(steps, 1)][:3] == ["restored"] * 3
+    _elsewhere(monkeypatch)
+    kernel = Kernel(tmp_path, 4)
+    facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+    assert [one["action"] for one in facts] == ["restored", "saved", "restored", "saved"]
+    assert "`vocab` is in another order" in facts[1]["reason"]
+
+
+def test_a_step_that_goes_through_a_set_is_restored_if_none_below_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = ["vocab = set('abc')", "to_int = dict(enumerate(vocab))", "n = len(to_int)", "last = n"]
+    kernel = Kernel(tmp_path)
+    for number, source in enumerate(steps, 1):
+        kernel.step(number, source)
+    _elsewhere(monkeypatch)
+    kernel = Kernel(tmp_path, 3)
+    facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+    assert [one["action"] for one in facts[:2]] == ["restored", "restored"]
+
+
+@pytest.mark.parametrize(
+    ("source", "goes"),
+    [
+        ("x = list(s)", True),
+        ("for c in s: pass", True),
+        ("x = [c for c in s]", True),
+        ("x = s.pop()", True),
+        ("x = [*s]", True),
+        ("x = ''.join(s)", True),
+        ("x = sorted(s)", False),
+        ("x = 'a' in s", False),
+        ("x = [c for c in 'ab' if c not in s]", False),
+        ("x = len(s) + len(s | {'b'})", False),
+        ("s.add('b')", False),
+        ("x = s", False),
+    ],
+)
+def test_code_that_goes_through_a_set(source: str, goes: bool) -> None:
+    expected = {"s"} if goes else set()
+    assert hashes.gone_through(ast.parse(source), {"s"}) == expected
+    body = "".join(f"    {line}\n" for line in source.splitlines())
+    assert hashes.gone_through_by([compile(f"def f():\n{body}", "", "exec")], {"s"}) == expected
+
+
 KEEPING = [
     "n = hash('a')",
     "n = {*map(hash, words)}",

@@ -35,7 +35,7 @@ from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import HASH, OTHER_HASHES, StepCall
 from ckpt_magic.steps.results import Counts, Results
 from ckpt_magic.steps.variables import Variables
-from ckpt_magic.values import ambient, bindings, fingerprint
+from ckpt_magic.values import ambient, bindings, fingerprint, sets
 from ckpt_magic.values.code import effects, essence, hashes, modulecode, reaching, syntax, varying, vocabulary
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.pickles import references
@@ -149,7 +149,10 @@ class Evidence:
         keys = {text: self._key(call, text) for text in call.key}
         settings = {CWD: self.files.name(getcwd())}
         asks = self._asks_for_hashes(code, words, way)
-        return Look(functions, covered, modules, words.read, texts, keys, settings, bound, unclear, apart, asks)
+        ordered = hashes.gone_through_by(way.codes, self._sets(way.names)) if way is not None else frozenset[str]()
+        return Look(
+            functions, covered, modules, words.read, texts, keys, settings, bound, unclear, apart, asks, ordered
+        )
 
     def begins(self, call: StepCall, look: Look, *, hidden: Sequence[str]) -> Running:
         """A step is about to run: note what it opens."""
@@ -294,6 +297,7 @@ class Evidence:
             "python": platform.python_version(),
             "packages": self._packages(loaded | libraries),
             "unclear": unclear,
+            "orders": dict.fromkeys(sorted(look.ordered | self._ordered(code)), hashes.of_this_process()),
         }
 
     @staticmethod
@@ -643,6 +647,16 @@ class Evidence:
         return (code.tree is not None and hashes.asked_in(code.tree)) or (
             way is not None and hashes.asked_by(way.codes)
         )
+
+    def _sets(self, names: Iterable[str]) -> set[str]:
+        """Those of these variables that are sets which another process goes through in another order."""
+        return {name for name in names if sets.is_ordered_by_hashes(self._namespace.get(name))}
+
+    def _ordered(self, code: Code) -> set[str]:
+        """Variables by whose order the code of a step goes, likewise."""
+        if code.tree is None:
+            return set()
+        return hashes.gone_through(code.tree, self._sets(code.names.reads | code.names.binds))
 
     def _words_called(self, words: Set[str], behind: Iterable[str]) -> Set[str]:
         """The words of code, and of what it calls in the modules behind it."""

@@ -326,6 +326,7 @@ class Fitting:
         def value(name: str) -> str | None:
             return self.fingerprint(name) if kernel.is_users(name) else record.ABSENT
 
+        here = hashes.of_this_process()
         later = needs.Later(
             start,
             {step: one for step, one in sorted(metas.items()) if step > meta["step"] and one["kind"] == kernel.kind},
@@ -337,7 +338,13 @@ class Fitting:
             elsewhere=self._neighbours.read_elsewhere(key),
             value=value,
             fresh=lambda other: self.judge.is_fresh(key, other),
-            hashes=hashes.of_this_process(),
+            hashes=here,
+            ordered={
+                name
+                for step, one in metas.items()
+                for name, process in (registry.orders(one).items() if step != meta["step"] else ())
+                if process == here
+            },
         )
         return needs.needed(meta, later)
 

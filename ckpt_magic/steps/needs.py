@@ -8,7 +8,7 @@ be restored reads nothing. Pure: all that it needs to know comes in as records.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ Meta = Mapping[str, Any]
 
 _RESULT = "the result"  # of the last expression
 _RESULTS = ("_", "__", "___", "Out", "_oh")  # where IPython keeps it; by its number a placeholder tells
+_OTHER_ORDER = "the set `{}` is in another order in this kernel, and later code may go by it"
 _SHOWN = re.compile(r"_{1,3}|_\d+|Out|_oh")
 
 
@@ -61,6 +62,8 @@ class Later:
         Tells whether the evidence of a later step, its code aside, is surely as it was.
     hashes
         What tells processes apart in which `hash` gives other numbers.
+    ordered
+        Sets by whose order, as it is in this process, another step of the pipeline went.
     """
 
     start: StartPoint
@@ -74,6 +77,7 @@ class Later:
     value: Callable[[str], str | None] = lambda name: None
     fresh: Callable[[Meta], bool] = lambda meta: False
     hashes: str = ""
+    ordered: Set[str] = frozenset()
 
 
 def needed(meta: Meta, later: Later) -> str:
@@ -110,7 +114,28 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
         if meta["touches"] and number not in sure and reads_shown(other["unmade"]):
             return _touched(f"step {number}")
         made_anew |= {*other["groups"], *other["deleted"]}
-    return _read_by_cells(meta, later.cells, sure)
+    return _read_by_cells(meta, later.cells, sure) or _gone_through(meta, later, sure)
+
+
+def _gone_through(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
+    """Say who may go through a set in another order than the step did: numbers that both give it would not agree."""
+    names = {name for name, process in registry.orders(meta).items() if process != later.hashes}
+    for name in sorted(names & (later.ordered | later.here.keys())):
+        return _OTHER_ORDER.format(name)
+    if later.cells is None:
+        for number, other in sorted(later.metas.items()):
+            for name in sorted(names & {*other["reads"], *other["seen"]}) if number not in sure else ():
+                return _OTHER_ORDER.format(name)
+            names -= {*other["groups"], *other["deleted"]}
+        return ""
+    own = [position for position, cell in enumerate(later.cells) if cell.step == meta["step"]]
+    asleep = {name: body for cell in later.cells for name, body in cell.names.asleep.items()}
+    for cell in later.cells[own[-1] + 1 if own else 0 :] if names else ():
+        if cell.step is None or cell.step not in sure:
+            for name in sorted(names & replace(cell.names, asleep=asleep).woken_by(cell.names.fetches)):
+                return _OTHER_ORDER.format(name)
+        names -= cell.names.renews
+    return ""
 
 
 def _touched(who: str) -> str:

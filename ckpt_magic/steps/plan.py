@@ -188,6 +188,8 @@ class Look:
         variables that lead to each.
     hashes
         Whether the code asks for the hash of something, which is another number in each process.
+    ordered
+        Variables whose order functions of the notebook go by, and in which another process has another one.
     """
 
     functions: Mapping[str, Mapping[str, Any]]
@@ -201,6 +203,7 @@ class Look:
     unclear: Sequence[str]
     apart: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
     hashes: bool = False
+    ordered: Set[str] = frozenset()
 
     def __or__(self, other: Look) -> Look:
         """Both; of what is in both as it was here."""
@@ -216,6 +219,7 @@ class Look:
             list(dict.fromkeys((*self.unclear, *other.unclear))),
             {**other.apart, **self.apart},
             self.hashes or other.hashes,
+            self.ordered | other.ordered,
         )
 
 

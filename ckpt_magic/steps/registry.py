@@ -482,6 +482,11 @@ def has_other_hashes(meta: Mapping[str, Any], hashes: str) -> bool:
     return then is not None and then != hashes
 
 
+def orders(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Sets whose order a step went by, which differs from process to process; and what tells that process."""
+    return dict(meta["evidence"].get("orders", {})) if meta["evidence"] is not None else {}
+
+
 def marks(
     call: StepCall,
     reads: Sequence[str],

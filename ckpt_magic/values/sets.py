@@ -26,6 +26,7 @@ from ckpt_magic.values.memory import identity
 
 _KINDS: Final = frozenset({set, frozenset})
 _PLAIN: Final = frozenset({int, float, complex, str, bytes, bool})
+_NUMBERS: Final = _PLAIN - {str, bytes}
 _MOST: Final = 1 << 17  # places of all tables together to which ways are looked for: that takes 10 µs for each
 _SMALLEST: Final = 8  # places of the table of a new set
 _REMOVED: Final = -1  # hash that a table has in the place of an element that was removed
@@ -131,6 +132,14 @@ def _differing(some: Sequence[Any]) -> Iterator[Any]:
         as_before = is_in_order and (type(one) is frozenset or (is_as_large and not (are_few and _finger(one))))
         if not as_before:
             yield one
+
+
+def is_ordered_by_hashes(value: Any) -> bool:
+    """Whether a value is a set that another process goes through in another order."""
+    if type(value) not in _KINDS or len(value) < 2:
+        return False
+    inside = itertools.chain.from_iterable(one if type(one) is tuple else (one,) for one in value)
+    return not all(type(one) in _NUMBERS for one in inside)
 
 
 def _are_plain(elements: Iterable[Any]) -> bool:

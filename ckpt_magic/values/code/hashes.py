@@ -1,7 +1,8 @@
 """Whether code takes the hash of something for a number, as a hash table of its own does: `hash(key) % len(buckets)`.
 
 The hash of a text, and of what is told by its address, is another number in each process. Dicts and sets are filled
-anew where they are read: of a hash that only they ask for nothing is left.
+anew where they are read: of a hash that only they ask for nothing is left, but for the order of a set, by which code
+may number what is in it: `{word: number for number, word in enumerate(words)}`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ast
 import dis
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -24,6 +25,28 @@ _SETTING: Final = frozenset({"setattr", "__setattr__", "__dict__", "vars", "setd
 _STORING: Final = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["STORE_SUBSCR"], dis.opmap["STORE_GLOBAL"]})
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _OF_NAMES: Final = frozenset({"LOAD_NAME", "LOAD_GLOBAL"})
+_GOING: Final = ("GET_ITER", "UNPACK_", "LIST_EXTEND", "GET_YIELD_FROM_ITER")
+_CALLING: Final = ("PRECALL", "CALL")
+_IN_ANY_ORDER: Final = frozenset(
+    {
+        "len",
+        "sorted",
+        "set",
+        "frozenset",
+        "min",
+        "max",
+        "sum",
+        "any",
+        "all",
+        "isinstance",
+        "type",
+        "bool",
+        "id",
+        "print",
+    }
+    | {"display", "repr", "str", "union", "update", "intersection", "difference", "symmetric_difference", "issubset"}
+    | {"issuperset", "isdisjoint", "intersection_update", "difference_update", "deepcopy", "copy", "isin"}
+)  # functions and methods that are given a set
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +152,44 @@ def _words(node: ast.AST) -> Iterable[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return vocabulary.words_in([node.value])  # which may be run
     return (syntax.last_word(node),)
+
+
+def gone_through(tree: ast.Module, names: Set[str]) -> set[str]:
+    """Which of these names of sets code goes through in their order, as its words tell."""
+    if not names:
+        return set()
+    return {
+        child.id
+        for node in syntax.nodes(tree)
+        for child in syntax.children(node)
+        if isinstance(child, ast.Name) and child.id in names and _goes_through(node, child)
+    }
+
+
+def gone_through_by(codes: Iterable[types.CodeType], names: Set[str]) -> set[str]:
+    """The same of compiled code."""
+    found = set[str]()
+    for code in with_nested(codes) if names else ():
+        if names.isdisjoint(code.co_names):
+            continue
+        made = [(one.opname, one.argval) for one in dis.get_instructions(code)]
+        for (_, function), (operation, name), (then, what) in zip([("", ""), *made], made, made[1:], strict=False):
+            if operation in _OF_NAMES and name in names:
+                is_asked = then.startswith(_CALLING) and function not in _IN_ANY_ORDER
+                if then.startswith(_GOING) or is_asked or (what == "pop" and then.startswith("LOAD_")):
+                    found.add(name)
+    return found
+
+
+def _goes_through(node: ast.AST, child: ast.Name) -> bool:
+    match node:
+        case ast.For(iter=one) | ast.AsyncFor(iter=one) | ast.comprehension(iter=one):
+            return one is child
+        case ast.Call(func=function):
+            return function is not child and syntax.last_word(function) not in _IN_ANY_ORDER
+        case ast.Assign(targets=[ast.Tuple() | ast.List()]):
+            return True
+    return isinstance(node, (ast.Starred, ast.keyword, ast.YieldFrom)) or syntax.last_word(node) == "pop"
 
 
 def _is_kept_in(function: ast.FunctionDef) -> bool:

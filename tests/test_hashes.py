@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from ckpt_magic.steps.needs import Cell, Later, needed
 from ckpt_magic.steps.registry import OTHER_HASHES
 from ckpt_magic.values.code import hashes
+from ckpt_magic.values.code.source import names
 from ckpt_magic.values.pickles.pickler import ValuePickler
 from tests.kernels import Kernel
+from tests.test_registry import meta
 
 TABLE = """
 class Table:
@@ -189,6 +192,23 @@ def test_a_step_that_goes_through_a_set_is_restored_if_none_below_it_runs(
 
 
 @pytest.mark.parametrize(
+    ("cells", "goes"),
+    [
+        (["to_char = dict(enumerate(vocab))"], True),
+        (["n = len(vocab)", "'a' in vocab"], False),
+        (["vocab = {1}", "list(vocab)"], False),
+        (["def f(): return [*vocab]", "x = f()"], True),
+        (["def f(): return [*vocab]", "x = 1"], False),
+    ],
+)
+def test_what_cells_further_down_do_with_a_set(cells: list[str], goes: bool) -> None:
+    row = meta(step=2, evidence={"orders": {"vocab": "there"}, "settings": {}})
+    known = [Cell(names(ast.parse(source))) for source in cells]
+    assert bool(needed(row, Later("auto", {}, known, only_fresh=True, hashes="here"))) == goes
+    assert not needed(row, Later("auto", {}, known, only_fresh=True, hashes="there"))
+
+
+@pytest.mark.parametrize(
     ("source", "goes"),
     [
         ("x = list(s)", True),
@@ -207,7 +227,7 @@ def test_a_step_that_goes_through_a_set_is_restored_if_none_below_it_runs(
 )
 def test_code_that_goes_through_a_set(source: str, goes: bool) -> None:
     expected = {"s"} if goes else set()
-    assert hashes.gone_through(ast.parse(source), {"s"}) == expected
+    assert {"s"} & {*hashes.gone_through(ast.walk(ast.parse(source)))} == expected
     body = "".join(f"    {line}\n" for line in source.splitlines())
     assert hashes.gone_through_by([compile(f"def f():\n{body}", "", "exec")], {"s"}) == expected
 

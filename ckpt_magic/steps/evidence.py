@@ -279,6 +279,7 @@ class Evidence:
             not called_words.isdisjoint(hashes.ASKING)
             and any(map(modulecode.asks_for_hashes, map(self.modules.text, behind)))
         )
+        ordered = sorted(look.ordered | self._sets(code.names.ordered | code.names.ordered_asleep))
         environ = {name: self.variables.concealed(running.environ[name]) for name in by_c}
         environ |= self.variables.here(sorted(keys)) | self.variables.asked(trail)
         return {
@@ -297,7 +298,7 @@ class Evidence:
             "python": platform.python_version(),
             "packages": self._packages(loaded | libraries),
             "unclear": unclear,
-            "orders": dict.fromkeys(sorted(look.ordered | self._ordered(code)), hashes.of_this_process()),
+            "orders": dict.fromkeys(ordered, hashes.of_this_process()),
         }
 
     @staticmethod
@@ -651,12 +652,6 @@ class Evidence:
     def _sets(self, names: Iterable[str]) -> set[str]:
         """Those of these variables that are sets which another process goes through in another order."""
         return {name for name in names if sets.is_ordered_by_hashes(self._namespace.get(name))}
-
-    def _ordered(self, code: Code) -> set[str]:
-        """Variables by whose order the code of a step goes, likewise."""
-        if code.tree is None:
-            return set()
-        return hashes.gone_through(code.tree, self._sets(code.names.reads | code.names.binds))
 
     def _words_called(self, words: Set[str], behind: Iterable[str]) -> Set[str]:
         """The words of code, and of what it calls in the modules behind it."""

@@ -21,7 +21,7 @@ Meta = Mapping[str, Any]
 
 _RESULT = "the result"  # of the last expression
 _RESULTS = ("_", "__", "___", "Out", "_oh")  # where IPython keeps it; by its number a placeholder tells
-_OTHER_ORDER = "the set `{}` is in another order in this kernel, and later code may go by it"
+_OTHER_ORDER = "the set `{}` is in another order in this kernel, and other code goes by it"
 _SHOWN = re.compile(r"_{1,3}|_\d+|Out|_oh")
 
 
@@ -124,15 +124,17 @@ def _gone_through(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
         return _OTHER_ORDER.format(name)
     if later.cells is None:
         for number, other in sorted(later.metas.items()):
-            for name in sorted(names & {*other["reads"], *other["seen"]}) if number not in sure else ():
+            for name in sorted(names & registry.orders(other).keys()) if number not in sure else ():
                 return _OTHER_ORDER.format(name)
             names -= {*other["groups"], *other["deleted"]}
         return ""
     own = [position for position, cell in enumerate(later.cells) if cell.step == meta["step"]]
     asleep = {name: body for cell in later.cells for name, body in cell.names.asleep.items()}
+    by_functions = frozenset[str]().union(*(cell.names.ordered_asleep for cell in later.cells))
     for cell in later.cells[own[-1] + 1 if own else 0 :] if names else ():
         if cell.step is None or cell.step not in sure:
-            for name in sorted(names & replace(cell.names, asleep=asleep).woken_by(cell.names.fetches)):
+            reads = replace(cell.names, asleep=asleep).woken_by(cell.names.awake)
+            for name in sorted(names & (cell.names.ordered | (by_functions & reads))):
                 return _OTHER_ORDER.format(name)
         names -= cell.names.renews
     return ""

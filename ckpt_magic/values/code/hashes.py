@@ -25,6 +25,8 @@ _SETTING: Final = frozenset({"setattr", "__setattr__", "__dict__", "vars", "setd
 _STORING: Final = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["STORE_SUBSCR"], dis.opmap["STORE_GLOBAL"]})
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _OF_NAMES: Final = frozenset({"LOAD_NAME", "LOAD_GLOBAL"})
+_LOOPS: Final = frozenset({ast.For, ast.AsyncFor, ast.comprehension})
+_TAKING: Final = frozenset({ast.Starred, ast.keyword, ast.YieldFrom})
 _GOING: Final = ("GET_ITER", "UNPACK_", "LIST_EXTEND", "GET_YIELD_FROM_ITER")
 _CALLING: Final = ("PRECALL", "CALL")
 _IN_ANY_ORDER: Final = frozenset(
@@ -154,16 +156,24 @@ def _words(node: ast.AST) -> Iterable[str]:
     return (syntax.last_word(node),)
 
 
-def gone_through(tree: ast.Module, names: Set[str]) -> set[str]:
-    """Which of these names of sets code goes through in their order, as its words tell."""
-    if not names:
-        return set()
-    return {
-        child.id
-        for node in syntax.nodes(tree)
-        for child in syntax.children(node)
-        if isinstance(child, ast.Name) and child.id in names and _goes_through(node, child)
-    }
+def gone_through(nodes: Iterable[ast.AST]) -> frozenset[str]:
+    """The names through which code goes in their order, if they are sets, as its words tell."""
+    found = list[Any]()
+    one: Any
+    for one in nodes:  # those of each cell
+        kind = type(one)
+        if kind is ast.Call:
+            found += one.args if syntax.last_word(one.func) not in _IN_ANY_ORDER else ()
+        elif kind in _LOOPS:
+            found.append(one.iter)
+        elif (
+            kind in _TAKING
+            or (kind is ast.Attribute and one.attr == "pop")
+            or kind is ast.Assign
+            and type(one.targets[0]) in (ast.Tuple, ast.List)
+        ):
+            found.append(one.value)
+    return frozenset(name.id for name in found if type(name) is ast.Name)
 
 
 def gone_through_by(codes: Iterable[types.CodeType], names: Set[str]) -> set[str]:
@@ -179,17 +189,6 @@ def gone_through_by(codes: Iterable[types.CodeType], names: Set[str]) -> set[str
                 if then.startswith(_GOING) or is_asked or (what == "pop" and then.startswith("LOAD_")):
                     found.add(name)
     return found
-
-
-def _goes_through(node: ast.AST, child: ast.Name) -> bool:
-    match node:
-        case ast.For(iter=one) | ast.AsyncFor(iter=one) | ast.comprehension(iter=one):
-            return one is child
-        case ast.Call(func=function):
-            return function is not child and syntax.last_word(function) not in _IN_ANY_ORDER
-        case ast.Assign(targets=[ast.Tuple() | ast.List()]):
-            return True
-    return isinstance(node, (ast.Starred, ast.keyword, ast.YieldFrom)) or syntax.last_word(node) == "pop"
 
 
 def _is_kept_in(function: ast.FunctionDef) -> bool:

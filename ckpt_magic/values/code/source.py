@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ckpt_magic.values.code import syntax, transformed
+from ckpt_magic.values.code import hashes, syntax, transformed
 from ckpt_magic.values.code.finding import (
     EVALUATORS,
     QUERIED,
@@ -60,6 +60,11 @@ class Names:
     measures: frozenset[str] = frozenset()
     """Likewise, but the code asks for no more than the number that it is: `x.item()`, `float(x)`, `f"{x:.3f}"`."""
 
+    ordered: frozenset[str] = frozenset()
+    """By whose order the code goes, if they are sets, the bodies of functions aside."""
+    ordered_asleep: frozenset[str] = frozenset()
+    """By whose order the functions go that it defines."""
+
     def woken_by(self, used: Iterable[str]) -> set[str]:
         """Add to `used` names what the bodies of the functions among them read."""
         found: set[str] = set()
@@ -80,6 +85,13 @@ def names(tree: ast.Module) -> Names:
     finders = [found(statement) for statement in tree.body]
     imports = frozenset().union(*(one.imports for one in finders))
     asleep, awake, fetches, measures = _asleep_and_awake(tree, found)
+    outside, functions = list[ast.AST]([tree]), list[ast.AST]()
+    for node in outside:  # it grows meanwhile
+        if isinstance(node, (*_FUNCTIONS, ast.Lambda)):
+            functions.append(node)
+        else:
+            outside += syntax.children(node)
+    inside = [node for function in functions for node in syntax.nodes(function)]
     return Names(
         frozenset().union(*(one.binds for one in finders)),
         frozenset().union(*(one.reads for one in finders)),
@@ -89,9 +101,11 @@ def names(tree: ast.Module) -> Names:
         frozenset(_renewed(tree, found)),
         asleep,
         awake,
-        words_in(node.value for node in syntax.nodes(tree) if isinstance(node, ast.Constant)),
+        words_in(node.value for node in (*outside, *inside) if isinstance(node, ast.Constant)),
         fetches,
         measures,
+        hashes.gone_through(outside),
+        hashes.gone_through(inside),
     )
 
 

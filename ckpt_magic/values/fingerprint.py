@@ -100,6 +100,8 @@ class Look(ValuePickler):
         if hasattr(numpy, "dtype"):
             marks |= {numpy.ndarray: self._mark_of_array}
             marks |= dict.fromkeys(map(type, map(numpy.dtype, ("M8[s]", "m8[s]"))), mark_of_times)
+        marks |= dict.fromkeys(tensors.plain_kinds(), self._mark_of_tensor)
+        self._tensors: dict[int, int] = {}
         self.persistent_id = sorter(self._held, self._texts, self._scalars, marks)  # type: ignore[method-assign,arg-type]
         self._paths = paths or {}
         self._beside: dict[owned.Path, str | None] = {}
@@ -182,6 +184,7 @@ class Look(ValuePickler):
         if self._hiding:
             self._note_hidden(seen)
         self._scalars.clear()
+        self._tensors.clear()
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self.clear_memo()
         noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
@@ -602,14 +605,42 @@ class Look(ValuePickler):
                 low, high = _bounds(piece.__array_interface__, piece.dtype.itemsize)
                 self._spans.append(Span(low, high, piece, POLARS))
 
+    def _mark_of_tensor(self, tensor: Any) -> bytes | None:
+        """Tell a tensor by what it is, and by where it and its memory were met: asking torch for it takes long."""
+        known = self._tensors.get(identity(tensor))
+        if known is not None:
+            return b"tensor %d" % known
+        told = tensors.plainly(tensor)
+        if told is None:
+            return None
+        self._tensors[identity(tensor)] = len(self._tensors)
+        storage, *rest = told
+        self._held.append(storage)
+        home, memory = self._met_memory(storage)
+        if memory is not None:
+            self._buffer(pickle.PickleBuffer(memory))
+        gradient = None
+        if tensor.grad is not None:
+            self._held.append(tensor.grad)
+            gradient = self._mark_of_tensor(tensor.grad)
+        return repr((home, *rest, gradient)).encode()
+
+    def _met_memory(self, storage: Any) -> tuple[int, Any]:
+        """The number of the memory of tensors, and when it is met first an array over it, if there is any."""
+        known = self._tensors.get(storage._cdata)
+        if known is not None:
+            return known, None
+        self._tensors[storage._cdata] = number = len(self._tensors)
+        memory = tensors.memory_of(storage)
+        if memory is not None:
+            low = storage.data_ptr()
+            self._spans.append(Span(low, low + len(memory), memory, 0, storage))
+        return number, memory
+
     def _storage(self, storage: Any) -> Any:
         """Look at the memory of tensors."""
-        memory = tensors.memory_of(storage)
-        if memory is None:
-            return _Form, ("storage", 0)
-        low = storage.data_ptr()
-        self._spans.append(Span(low, low + len(memory), memory, 0, storage))
-        return _Form, ("storage", storage.is_shared(), pickle.PickleBuffer(memory))
+        number, memory = self._met_memory(storage)
+        return _Form, ("storage", number, storage.is_shared(), None if memory is None else pickle.PickleBuffer(memory))
 
     def _note_graphs(self, held: list[Any]) -> None:
         """Note what tensors share that cannot be saved because they know how they were computed."""

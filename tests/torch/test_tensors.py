@@ -104,3 +104,46 @@ def test_a_look_reads_a_tensor_once_and_notes_writes_through_all_its_views() -> 
     after = looking.look_at_all(names, names)
     assert [before[name].digest != after[name].digest for name in names] == [True, True, True]
     assert set(sharing.links(after, names).memory) == {("last", "t"), ("n", "t"), ("last", "n")}
+
+
+def digest(*parts: Any) -> str | None:
+    return looking.look(list(parts), {}).digest
+
+
+def marked(tensor: Any) -> Any:
+    tensor.note = "by the user"
+    return tensor
+
+
+def with_gradient(tensor: Any, gradient: Any) -> Any:
+    tensor.grad = gradient
+    return tensor
+
+
+def test_a_look_tells_tensors_and_what_they_share_from_others() -> None:
+    def made() -> dict[str, Any]:
+        one, parameter = torch.arange(6.0), torch.nn.Parameter(torch.arange(6.0))
+        whole = torch.arange(6.0)
+        return {
+            "twice the same": digest(one, one),
+            "two over one memory": digest(one, one.detach().set_(one)),
+            "two that are equal": digest(one, one.clone()),
+            "one over the memory of one that has attributes": digest(marked(one.clone().set_(whole)), whole),
+            "one equal to one that has attributes": digest(marked(one.clone()), whole.clone()),
+            "a view": digest(whole, whole[:6]),
+            "other elements": digest(one, torch.arange(6.0).flip(0)),
+            "another type": digest(one, one.int()),
+            "another shape": digest(one, one.reshape(2, 3).clone()),
+            "other strides": digest(one, torch.empty(2, 3).t().copy_(one.reshape(3, 2))),
+            "a parameter": digest(one, parameter),
+            "that is not trained": digest(one, torch.nn.Parameter(one.clone(), requires_grad=False)),
+            "one that is": digest(one, one.clone().requires_grad_()),
+            "with a gradient": digest(one, with_gradient(one.clone().requires_grad_(), torch.ones(6))),
+            "with another one": digest(one, with_gradient(one.clone().requires_grad_(), torch.zeros(6))),
+            "which is the first": digest(one, with_gradient(one.clone().requires_grad_(), one)),
+        }
+
+    digests = made()
+    assert digests == made()
+    assert None not in digests.values()
+    assert len({*digests.values()}) == len(digests)

@@ -56,6 +56,31 @@ def reducer_for(kind: Any, is_viewed: Callable[[int], bool], held: dict[int, Any
     return None
 
 
+def plain_kinds() -> tuple[Any, ...]:
+    """The types of tensors of which `plainly` may tell something."""
+    torch: Any = sys.modules.get("torch")
+    return (torch.Tensor, torch.nn.Parameter) if hasattr(torch, "nn") else ()
+
+
+def plainly(tensor: Any) -> tuple[Any, ...] | None:
+    """All that there is of a usual tensor: its storage, then builtins and the type of its elements.
+
+    Its gradient aside, which is such a tensor, too. None for any other tensor.
+    """
+    torch: Any = sys.modules["torch"]
+    if tensor.layout is not torch.strided or not tensor.is_cpu or tensor.is_quantized or tensor.is_nested:
+        return None
+    if tensor.grad_fn is not None or tensor._base is not None or tensor.is_inference():
+        return None
+    if tensor.is_conj() or tensor.is_neg() or vars(tensor) or _added(tensor).keys() - {"requires_grad", "grad"}:
+        return None
+    if tensor.grad is not None and (type(tensor.grad) is not torch.Tensor or plainly(tensor.grad) is None):
+        return None
+    storage, is_parameter = tensor.untyped_storage(), type(tensor) is torch.nn.Parameter
+    place = tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
+    return storage, is_parameter, tensor.dtype, *place, tensor.requires_grad, storage.is_shared()
+
+
 def behind(tensor: Any) -> list[Any]:
     """What a tensor with a graph reaches: its memory, and the leaves to which `backward` adds gradients."""
     todo, met, found = [tensor.grad_fn], set(), [tensor.untyped_storage()]

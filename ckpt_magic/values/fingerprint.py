@@ -16,6 +16,7 @@ import itertools
 import operator
 import pickle
 import sys
+import time
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.seen import ARROW, POLARS, Objects, Seen, Span
 
 MANY = 10_000  # references, and
+LONG = 0.005  # seconds; also where it takes so long for other reasons, as a frame of many columns of text does
 MUCH = 1 << 25  # bytes outside of buffers; a value with more takes longer to look at than to find out who holds it
 
 
@@ -145,6 +147,7 @@ class Look(ValuePickler):
                 if self._ident not in seen.met:
                     return seen
         held, self._written, self._nameless = self._held, 0, None
+        began = time.perf_counter()
         digest = self._hash = new_hash()
         try:
             self.dump(value)
@@ -174,7 +177,7 @@ class Look(ValuePickler):
             self._spans, self._functions, self._made = [], [], []  # they are other names' as well
             met = [one for one in [value, *reachable(value, self.namespace)] if type(one) not in ATOMS]
             seen.met = dict(zip(map(identity, met), met, strict=True))
-        many = len(held) + len(self._texts) > MANY
+        many = len(held) + len(self._texts) > MANY or time.perf_counter() - began > LONG
         if many or self._written > MUCH or seen.contents or self._is_of_part:
             seen.held = met if not self._beside else [one for one in met if identity(one) not in self._paths]
         is_plain = len(met) < _FEW and not many and PLAIN.issuperset(map(type, held))

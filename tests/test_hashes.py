@@ -191,6 +191,18 @@ def test_a_step_that_goes_through_a_set_is_restored_if_none_below_it_runs(
     assert [one["action"] for one in facts[:2]] == ["restored", "restored"]
 
 
+@pytest.mark.parametrize("cell", ["vocab = set('abc')\nto_int = dict(enumerate(vocab))", "vocab = set('abc')"])
+def test_unmarked_cells_that_go_through_a_set_go_by_the_order_of_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
+    for start in ("none", "end"):
+        kernel = Kernel(tmp_path, start)
+        kernel.cell(cell)
+        facts = kernel.step(1, "to_char = list(vocab)")
+        _elsewhere(monkeypatch)
+    assert facts["action"] == ("saved" if "to_int" in cell else "restored")
+
+
 @pytest.mark.parametrize(
     ("cells", "goes"),
     [

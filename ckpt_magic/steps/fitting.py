@@ -326,7 +326,11 @@ class Fitting:
         def value(name: str) -> str | None:
             return self.fingerprint(name) if kernel.is_users(name) else record.ABSENT
 
-        here = hashes.of_this_process()
+        here, ordered = hashes.of_this_process(), set[str]()
+        if registry.orders(meta):
+            others = [registry.orders(one) for step, one in metas.items() if step != meta["step"]]
+            ordered = {name for one in others for name, process in one.items() if process == here}
+            ordered |= kernel.watch.ordered()
         later = needs.Later(
             start,
             {step: one for step, one in sorted(metas.items()) if step > meta["step"] and one["kind"] == kernel.kind},
@@ -339,12 +343,7 @@ class Fitting:
             value=value,
             fresh=lambda other: self.judge.is_fresh(key, other),
             hashes=here,
-            ordered={
-                name
-                for step, one in metas.items()
-                for name, process in (registry.orders(one).items() if step != meta["step"] else ())
-                if process == here
-            },
+            ordered=ordered,
         )
         return needs.needed(meta, later)
 

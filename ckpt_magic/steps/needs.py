@@ -63,7 +63,7 @@ class Later:
     hashes
         What tells processes apart in which `hash` gives other numbers.
     ordered
-        Sets by whose order, as it is in this process, another step of the pipeline went.
+        Sets by whose order, as it is in this process, another step of the pipeline or an unmarked cell went.
     """
 
     start: StartPoint
@@ -120,7 +120,7 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
 def _gone_through(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     """Say who may go through a set in another order than the step did: numbers that both give it would not agree."""
     names = {name for name, process in registry.orders(meta).items() if process != later.hashes}
-    for name in sorted(names & (later.ordered | later.here.keys())):
+    for name in sorted(names & later.ordered):
         return _OTHER_ORDER.format(name)
     if later.cells is None:
         for number, other in sorted(later.metas.items()):

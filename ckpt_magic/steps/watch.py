@@ -172,6 +172,11 @@ class Watch:
         """Names of a pipeline without a saved value that unmarked cells have read, with their producers."""
         return self._read.get(key, {})
 
+    def ordered(self) -> frozenset[str]:
+        """Names by whose order the cells went that bound something here, if they are sets."""
+        found = [source.names(tree) for tree in set(self._trees.values())]
+        return frozenset[str]().union(*(one.ordered | one.ordered_asleep for one in found))
+
     def reads_documentation(self) -> bool:
         """Whether an unmarked cell that ran here reads documentation or annotations."""
         return any(essence.reads_documentation(vocabulary.words(tree).read) for tree in set(self._trees.values()))

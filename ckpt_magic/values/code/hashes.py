@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import functools
 import types
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
@@ -77,21 +78,28 @@ ABSENT: Final = object()
 
 def kept_by(kind: Any) -> Kept | None:
     """By what attributes the objects of a class keep their hash, as its code and their names tell; None if by none."""
-    hashing = next((vars(cls)["__hash__"] for cls in type.mro(kind) if "__hash__" in vars(cls)), None)
-    if type(hashing) is not types.FunctionType:
-        return None
-    code = hashing.__code__
+    hashing: Any = next((vars(cls)["__hash__"] for cls in type.mro(kind) if "__hash__" in vars(cls)), None)
+    kept = _kept(hashing.__code__) if type(hashing) is types.FunctionType else None
+    if kept is None or _takes_hash(hashing.__code__):
+        return kept
+    methods = (one for cls in type.mro(kind) for one in vars(cls).values() if type(one) is types.FunctionType)
+    return kept if any(_takes_hash(one.__code__) for one in methods) else None  # any number, as a name of its own is
+
+
+@functools.lru_cache(maxsize=1024)  # a pickler asks for each class that it meets
+def _kept(code: types.CodeType) -> Kept | None:
     names = {name for name in code.co_names if "hash" in name.lower()} - {"__hash__"}
-    methods = [one for cls in type.mro(kind) for one in vars(cls).values() if type(one) is types.FunctionType]
-    asking = (one for one in with_nested(one.__code__ for one in methods) if not ASKING.isdisjoint(one.co_names))
-    if not names or not any(map(_asks, asking)):
-        return None  # it may be any number, as a name of its own is
-    made = [(one.opname, one.argval) for one in dis.get_instructions(code)]
+    made = [(one.opname, one.argval) for one in dis.get_instructions(code)] if names else []
     stored = {name for operation, name in made if operation == "STORE_ATTR" and name in names}
     unset = {name: None for (_, name), (then, _) in pairwise(made) if name in stored and "_NONE" in then}
     tries = {"AttributeError", "hasattr"}.intersection(code.co_names)
     noted = {name: unset.get(name, ABSENT) for name in stored if name in unset or tries}
-    return Kept(noted, frozenset(names - noted.keys()))
+    return Kept(noted, frozenset(names - noted.keys())) if names else None
+
+
+@functools.lru_cache(maxsize=8192)
+def _takes_hash(code: types.CodeType) -> bool:
+    return any(not ASKING.isdisjoint(one.co_names) and _asks(one) for one in with_nested([code]))
 
 
 def of_this_process() -> str:

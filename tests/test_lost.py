@@ -145,6 +145,21 @@ def test_a_step_that_was_taken_out_of_the_notebook_is_missed_by_nobody(folder: P
     assert actions(play(kernel_of(path, folder, 4), cells)) == ["restored", "restored"]
 
 
+def test_a_step_runs_again_if_the_step_that_it_read_from_was_taken_out_of_the_notebook(
+    folder: Path, tmp_path: Path
+) -> None:
+    cells: Cells = [(1, "x = 1"), (2, "try: y = x\nexcept NameError: y = 0"), (3, "z = 3")]
+    path = notebook(tmp_path / "a.ipynb", cells)
+    play(kernel_of(path, folder), cells)
+    facts = play(kernel_of(path, folder, "auto"), cells[1:])  # it is there, and will give the same
+    assert actions(facts) == ["restored", "restored"]
+    notebook(path, cells[1:])
+    kernel = kernel_of(path, folder, "auto")
+    facts = play(kernel, cells[1:])
+    assert (actions(facts), facts[0]["reason"]) == (["saved", "restored"], "`x` of step 1 is not here")
+    assert kernel.names["y"] == 0
+
+
 def test_a_step_of_another_notebook_with_the_same_pipeline_is_missed(folder: Path, tmp_path: Path) -> None:
     play(kernel_of(notebook(tmp_path / "a.ipynb", [(1, "x = 1")]), folder), [(1, "x = 1")])
     play(kernel_of(notebook(tmp_path / "b.ipynb", [(2, "y = 2")]), folder), [(2, "y = 2")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -65,16 +65,22 @@ class Fitting:
         """
         kernel = self._kernel
         found = [step for step in kernel.stored_below(plan) if step not in kernel.registry.pipeline(plan.key).steps]
-        cells = self._cells_after(plan.key, -1, None) if found else None
+        without = self._without_cell(plan.key, found)
+        return [step for step in found if step not in without]
+
+    def _without_cell(self, key: PipelineKey, steps: Collection[int]) -> set[int]:
+        """Of steps that this notebook wrote those whose cell is not in it any more."""
+        cells = self._cells_after(key, -1, None) if steps else None
         if cells is None:
-            return found
-        there = {cell.step for cell in cells}
-        return [step for step in found if step in there or not self._is_of_this_notebook(plan.key, step)]
+            return set()
+        return {step for step in {*steps} - {cell.step for cell in cells} if self._is_of_this_notebook(key, step)}
 
     def _is_of_this_notebook(self, key: PipelineKey, step: int) -> bool:
         kernel = self._kernel
         stored = kernel.open(key, step)
-        if stored is None or stored.trust != "trusted" or stored.meta["kind"] != kernel.kind:
+        if stored is None:
+            return True  # nor does another one have it
+        if stored.trust != "trusted" or stored.meta["kind"] != kernel.kind:
             return False
         mine = record.notebook_path(kernel.settings.notebook, key.folder)
         return kernel.kind == "method" or (mine is not None and stored.meta["notebook"] == mine)
@@ -117,6 +123,14 @@ class Fitting:
             known,
             elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},
             unmarked={name for name in meta["reads"] if name in here and kernel.watch.code_of(name) is not None},
+            gone=self._without_cell(
+                key,
+                {
+                    step
+                    for name, (step, _) in meta["reads"].items()
+                    if step != meta["step"] and step not in pipeline.steps and name not in kernel.namespace
+                },
+            ),
             values={
                 name: self._now(name, then)
                 for name, then in meta["seen"].items()

@@ -128,6 +128,8 @@ class Known:
         Digests, as they are now, of names in META `reads` that are here but come from no step of the pipeline.
     unmarked
         Names that an unmarked cell has bound.
+    gone
+        Steps that META `reads` names, that did not run here, and whose cell is not in the notebook any more.
     values
         Fingerprints of the names, made by no step, that the checkpoint has seen (META `seen`), as they are now.
     same
@@ -169,6 +171,7 @@ class Known:
     pipeline: Pipeline
     elsewhere: Mapping[str, str | None] = field(default_factory=dict)
     unmarked: Set[str] = frozenset()
+    gone: Set[int] = frozenset()
     values: Mapping[str, str | None] = field(default_factory=dict)
     same: Sequence[Sequence[str]] = ()
     definitions: Mapping[str, str] = field(default_factory=dict)
@@ -336,7 +339,7 @@ def other_inputs(call: StepCall, known: Known, meta: Mapping[str, Any]) -> Itera
         elif step == call.step:
             if meta["groups"].get(name) != digest:
                 yield name, f"it was run on its own earlier work (`{name}`)"
-        elif step in known.pipeline.steps:
+        elif step in known.pipeline.steps or step in known.gone:
             yield name, f"`{name}` of step {step} is not here"
 
 

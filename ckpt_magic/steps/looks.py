@@ -82,6 +82,7 @@ class Looks:
         results = self._results(names)
         shown = self._shown(unmade, results)
         seeded = kernel.chance.seeded
+        perhaps = plan.code.names.binds - plan.code.names.renews if kernel.kind == "cell" else frozenset()
         return Before(
             state,
             surroundings,
@@ -104,6 +105,7 @@ class Looks:
             results=results,
             shown=shown or (),
             touches=shown is None,
+            idents={name: identity(names[name]) for name in perhaps & names.keys()},
         )
 
     def named(self, plan: Plan) -> None:

@@ -18,6 +18,7 @@ from ckpt_magic.values import ambient, delta, places
 from ckpt_magic.values.code import encoding, source
 from ckpt_magic.values.code.source import Names
 from ckpt_magic.values.code.vocabulary import Words
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.outlines import Outline
 from ckpt_magic.values.pickles import forms, pickling
 
@@ -133,6 +134,8 @@ class Before:
         Other results that its code reads, each with its fingerprint.
     touches
         Whether the step may have changed a result of a cell above that has no name, or kept one.
+    idents
+        `id` of what the names meant that its code perhaps binds anew: the variable of a loop over nothing stays.
     """
 
     state: delta.State
@@ -157,6 +160,12 @@ class Before:
     results: Mapping[str, Any] = field(default_factory=dict)
     shown: Sequence[tuple[Any, str | None]] = ()
     touches: bool = False
+    idents: Mapping[str, int] = field(default_factory=dict)
+
+    def renewed(self, names: Mapping[str, Any]) -> set[str]:
+        """Names that the step has bound to another object, and did not read: what they held before does not matter."""
+        idents = {name: ident for name, ident in self.idents.items() if name in names and name not in self.reads}
+        return {name for name, ident in idents.items() if identity(names[name]) != ident}
 
 
 @dataclass(frozen=True, slots=True)

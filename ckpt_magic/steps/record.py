@@ -106,6 +106,7 @@ def meta_of(
     lost: Sequence[Mapping[str, Any]],
     result: Mapping[str, Any] | None,
     used: Set[str],
+    renewed: Set[str],
     unmarked: Mapping[str, tuple[int, str]],
     tell: outlines.Tell,
     marks: Sequence[str],
@@ -135,6 +136,8 @@ def meta_of(
         If the value of the last expression could not be saved: the variable that holds it (or None), type and reason.
     used
         Names that the step read or holds jointly.
+    renewed
+        Names that it has bound anew, whatever they held before.
     unmarked
         Names without a saved value that unmarked cells of this kernel have read, with their producers.
     tell
@@ -153,7 +156,8 @@ def meta_of(
     before = plan.before
     assert before is not None
     own = f"step_{plan.call.step}"
-    renewed = plan.code.names.renews if kind == "cell" else {own}
+    if kind != "cell":
+        renewed = {own}
     # a value that cannot be compared never equals another one: every run of it is another content
     unknown = {name: f"{UNKNOWN}{uuid.uuid4().hex}" for name in (*unsaved, *found.lost)}
     reads = {name: list(before.producers[name]) for name in sorted(used & before.producers.keys())}

@@ -100,6 +100,7 @@ class Saver:
             lost=[self._lost_row(plan, name, why) for name, why in lost.items()],
             result=result,
             used=used,
+            renewed=self._renewed(plan),
             unmarked=kernel.watch.read_by_cells(plan.key),
             tell=kernel.evidence.variables.telling(),
             marks=marks,
@@ -258,7 +259,12 @@ class Saver:
         before = plan.before
         assert before is not None
         held = found.values.keys() | found.lost.keys() | set(found.deleted)
-        return before.reads | (held & before.state.looks.keys()) - plan.code.names.renews
+        return before.reads | (held & before.state.looks.keys()) - self._renewed(plan)
+
+    def _renewed(self, plan: Plan) -> set[str]:
+        """Names that it has bound anew, whatever they held before."""
+        assert plan.before is not None
+        return plan.before.renewed(self._kernel.namespace) | plan.code.names.renews
 
     def _evidence_of(
         self, plan: Plan, outcome: Outcome, used: Set[str], surroundings: Mapping[str, Any]

@@ -928,10 +928,16 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "colorsys.way = 2\n# %%\ndef f(x=colorsys.way): return x", "y = f()", {}, lambda cells: cells.insert(1, cells.pop(2))),
     ("a limit of the standard library, set for what it was", "import csv\nold = csv.field_size_limit(1000)",
      "import csv\ny = csv.field_size_limit()", {}, text("1000", "2000")),
+    ("what the variable of a loop over nothing was", "%%step 1\ny = 1\n# %%\nd = []", "for y in d: pass", {},
+     text("y = 1", "y = 2")),
+    ("what a name was that the step does not bind after all", "y = [1]\nd = 0", "if d: y = [3]", {}, text("[1]", "[2]")),
 ]  # fmt: skip
 
 # never stale: what the code might have come to, as it is written, and has not
 NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
+    ("what the variable of a loop was before", "%%step 1\nx = 5\n# %%\nd = [1, 2]", "for x in d: y = x", {},
+     text("x = 5", "x = 6")),
+    ("what a name was that the step binds anew", "x = [5]\nd = [1, 2]", "if d: x = d\ny = 1", {}, text("[5]", "[6]")),
     ("a class that bytes might name", "import pickle\nclass Tool:\n    def go(self): return 1\nb = pickle.dumps([1])",
      "y = pickle.loads(b)", {}, text("return 1", "return 2")),
     ("a class that bytes might name, beside one that they do",

@@ -16,14 +16,22 @@ from __future__ import annotations
 
 import ast
 import contextvars
+import copyreg
+import datetime
+import decimal
+import enum
+import fractions
 import functools
 import hashlib
 import operator
 import os
+import pathlib
 import re
 import sys
 import threading
 import types
+import typing
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -436,6 +444,15 @@ class Around:
 _MOST: Final = 1000  # parts of a value, at so many levels
 _DEEP: Final = 9
 _FUNCTIONS: Final = frozenset({types.FunctionType, property, staticmethod, classmethod})
+_TYPES: Final = frozenset({types.GenericAlias, types.UnionType})
+_VARIABLES: Final = (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple, typing.NewType)
+_VALUES: Final[frozenset[type]] = frozenset(
+    {
+        *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone),
+        *(decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern, range, slice),
+        *(type(pathlib.Path()), type(pathlib.PurePath())),
+    }
+)
 
 
 def parts_before(sets: Iterable[str]) -> dict[str, Any]:
@@ -545,6 +562,21 @@ def _in_builtins(value: Any, room: list[int], depth: int = 0) -> Any:
         if not importable(value) or not owned.is_own(value.__module__):
             raise TypeError
         return ["named", value.__module__, value.__qualname__]
+    if issubclass(kind, enum.Enum):
+        is_known = kind.__module__ != "__main__" and importable(kind)
+        if not is_known or vars(kind)["_member_map_"].get(value._name_) is not value:  # `re.I | re.M` is none
+            raise TypeError
+        return "member", kind.__module__, kind.__qualname__, value._name_
+    if kind in _VALUES:
+        reduce: Any = copyreg.dispatch_table.get(kind, operator.methodcaller("__reduce_ex__", 2))
+        parts = [one for one in tuple(reduce(value))[1:3] if one is not None]
+        parts[0] = tuple(one for one in parts[0] if one is not kind)
+        return "value", kind.__module__, kind.__qualname__, *(_in_builtins(one, room, depth + 1) for one in parts)
+    if kind.__module__ == "typing" or kind in _TYPES:
+        text = repr(value)
+        if isinstance(value, _VARIABLES) or "__main__" in text:  # what these stand for is in no text
+            raise TypeError
+        return ["type", text]
     if kind is threading.local:  # what it holds for this thread
         return ["local", _in_builtins(vars(value), room, depth + 1)]
     if kind is contextvars.ContextVar:

@@ -177,6 +177,25 @@ del tools, spec, module
 """
 
 # what it is, the cells above, the step, the files (a function makes one), the edit
+FIXED = {
+    "way_mod.py": """
+import enum, re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+class Level(enum.Enum):
+    LOW = 1
+    HIGH = 2
+Go = Callable[[int], int]
+@dataclass
+class Config:
+    level: Level = Level.LOW
+    root: Path = Path("a")
+    word: re.Pattern = re.compile("a")
+def get() -> Go: return f"{Config.root} {Config.level.value} {Config.word}"
+"""
+}
+
 TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     # -- what goes by another name
     ("a seed by another name", "from random import seed as s0\n# %%\ns0(1)", "import random\ny = random.random()", {},
@@ -928,6 +947,12 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "colorsys.way = 2\n# %%\ndef f(x=colorsys.way): return x", "y = f()", {}, lambda cells: cells.insert(1, cells.pop(2))),
     ("a limit of the standard library, set for what it was", "import csv\nold = csv.field_size_limit(1000)",
      "import csv\ny = csv.field_size_limit()", {}, text("1000", "2000")),
+    ("a path in a class of a module", "import way_mod\nfrom pathlib import Path\nway_mod.Config.root = Path('b')", "y = way_mod.get()",
+     FIXED, text("Path('b')", "Path('c')")),
+    ("a member of an enum in a class of a module", "import way_mod\nway_mod.Config.level = way_mod.Level.HIGH", "y = way_mod.get()",
+     FIXED, text("HIGH", "LOW")),
+    ("a number that a member of an enum in a class of a module stands for", "import way_mod", "y = way_mod.get()", FIXED,
+     file("way_mod.py", FIXED["way_mod.py"].replace("LOW = 1", "LOW = 3"))),
     ("what the variable of a loop over nothing was", "%%step 1\ny = 1\n# %%\nd = []", "for y in d: pass", {},
      text("y = 1", "y = 2")),
     ("what a name was that the step does not bind after all", "y = [1]\nd = 0", "if d: y = [3]", {}, text("[1]", "[2]")),
@@ -935,6 +960,8 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
 
 # never stale: what the code might have come to, as it is written, and has not
 NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
+    ("a number beside a module with what cannot be changed", "import way_mod\nk = 1", "y = way_mod.get()", FIXED,
+     text("k = 1", "k = 2")),
     ("what the variable of a loop was before", "%%step 1\nx = 5\n# %%\nd = [1, 2]", "for x in d: y = x", {},
      text("x = 5", "x = 6")),
     ("what a name was that the step binds anew", "x = [5]\nd = [1, 2]", "if d: x = d\ny = 1", {}, text("[5]", "[6]")),

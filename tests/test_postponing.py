@@ -71,3 +71,20 @@ def test_objects_that_are_asked_while_they_are_read_have_to_be_full(linked: dict
     seen = look(linked["head"], linked)
     assert not seen.is_comparable
     assert "RecursionError" in seen.why
+
+
+def test_nodes_that_are_asked_while_they_are_read_are_told_to_be_too_many(linked: dict[str, Any]) -> None:
+    exec("Node.__getattr__ = lambda node, name: node.names[name]", linked)  # endless before `names` is there
+    seen = look(linked["head"], linked)
+    assert not seen.is_comparable
+    assert "RecursionError" in seen.why
+
+
+def test_nodes_that_know_the_one_before_weakly(linked: dict[str, Any]) -> None:
+    text = "import weakref\nnode = head\nwhile node.after: node.after.before, node = weakref.ref(node), node.after"
+    exec(text, linked)
+    seen = look(linked["head"], linked)
+    file, deep = io.BytesIO(), [(linked["head"], tuple(seen.functions))]
+    write(Contents("cell", {"head": linked["head"]}), file, namespace=linked, deep=deep)
+    head = pickle.loads(file.getvalue())["head"]
+    assert head.after.after.before() is head.after

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
-from ckpt_magic.values.pickles.instances import reduces_itself
+from ckpt_magic.values.pickles.instances import is_asked_early, is_written_by_attributes, reduces_itself
 from ckpt_magic.values.pickles.references import ATOMS, importable
 
 Override = Callable[[Any], Any]
@@ -89,7 +89,12 @@ def can_wait(kind: Any) -> bool:
 
     Libraries ask their objects when they put together others.
     """
-    return (not importable(kind) or is_own(kind.__module__)) and _is_nothing_but_state(kind)
+    return (
+        (not importable(kind) or is_own(kind.__module__))
+        and _is_nothing_but_state(kind)
+        and not is_asked_early(kind)
+        and not is_written_by_attributes(kind)
+    )
 
 
 def may_meet_empty(kinds: Iterable[type]) -> bool:
@@ -112,7 +117,9 @@ def _is_nothing_but_state(kind: Any) -> bool:
 def _asks_nothing(kind: Any) -> bool:
     if kind in ATOMS or kind in _PLAIN or issubclass(kind, (type, types.ModuleType, enum.Enum)):
         return True
-    return _is_nothing_but_state(kind) or (importable(kind) and kind.__module__.partition(".")[0] in _LIBRARIES)
+    if _is_nothing_but_state(kind) or kind.__name__ == "cython_function_or_method":
+        return True
+    return importable(kind) and kind.__module__.partition(".")[0] in _LIBRARIES
 
 
 _HEAP: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, as a rule
@@ -121,17 +128,20 @@ _PLAIN: Final = frozenset(
     | {types.BuiltinFunctionType, types.FunctionType, types.MethodType, types.CodeType, types.CellType}
 )
 _LIBRARIES: Final = frozenset(
-    {
-        "_io",
-        "_thread",
-        "array",
-        "builtins",
-        "ckpt_magic",
-        "collections",
-        "datetime",
-        "decimal",
-        "fractions",
+    {"_io", "_thread", "array", "builtins", "ckpt_magic", "collections", "datetime", "decimal", "fractions"}
+    | {
         "itertools",
+        "numpy",
+        "pandas",
+        "pathlib",
+        "pickle",
+        "polars",
+        "pyarrow",
+        "random",
+        "re",
+        "scipy",
+        "sklearn",
+        "torch",
     }
-    | {"numpy", "pandas", "pathlib", "random", "re", "scipy", "sklearn", "torch", "uuid"}
+    | {"uuid", "weakref"}
 )

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ckpt_magic.steps.needs import Cell, Later, needed
-from ckpt_magic.steps.registry import OTHER_HASHES
+from ckpt_magic.steps.registry import ADDRESSES, HASH, NUMBERS
+from ckpt_magic.values import addresses
 from ckpt_magic.values.code import hashes
 from ckpt_magic.values.code.source import names
 from ckpt_magic.values.pickles.pickler import ValuePickler
@@ -51,7 +52,7 @@ def test_a_step_that_files_by_hash_runs_again_in_a_process_of_other_hashes(
     kernel = Kernel(tmp_path, start)
     facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
     assert [one["action"] for one in facts] == ["restored", "saved", "saved"]  # the third reads what has methods
-    assert facts[1]["reason"] == OTHER_HASHES
+    assert facts[1]["reason"] == NUMBERS[HASH]
     assert kernel.names["table"].get("a") == 1
 
 
@@ -216,8 +217,8 @@ def test_unmarked_cells_that_go_through_a_set_go_by_the_order_of_this_process(
 def test_what_cells_further_down_do_with_a_set(cells: list[str], goes: bool) -> None:
     row = meta(step=2, evidence={"orders": {"vocab": "there"}, "settings": {}})
     known = [Cell(names(ast.parse(source))) for source in cells]
-    assert bool(needed(row, Later("auto", {}, known, only_fresh=True, hashes="here"))) == goes
-    assert not needed(row, Later("auto", {}, known, only_fresh=True, hashes="there"))
+    assert bool(needed(row, Later("auto", {}, known, only_fresh=True, numbers={HASH: "here"}))) == goes
+    assert not needed(row, Later("auto", {}, known, only_fresh=True, numbers={HASH: "there"}))
 
 
 @pytest.mark.parametrize(
@@ -276,3 +277,57 @@ def test_code_that_takes_a_hash_for_a_number(source: str) -> None:
 @pytest.mark.parametrize("source", FORGETTING)
 def test_code_that_leaves_hashes_to_dicts_and_sets_or_only_defines(source: str) -> None:
     assert not hashes.asked_in(ast.parse(source))
+
+
+# --- addresses ---
+
+BY_ADDRESS = {
+    "a dict": ("a = [1]\nnames = {id(a): 'a'}", "r = names.get(id(a))", "a"),
+    "an attribute": (
+        "class Node: pass\nnodes = [Node(), Node()]\nnodes[0].near = [id(nodes[1])]",
+        "r = nodes[0].near == [id(nodes[1])]",
+        True,
+    ),
+    "a set in a closure": (
+        "def noting():\n    noted = set()\n    return lambda one: id(one) in noted or noted.add(id(one)) or False\n"
+        "is_known, a = noting(), [1]\nis_known(a)",
+        "r = is_known(a)",
+        True,
+    ),
+    "of a text": ("word = 'a b'\nkept = id(word)", "r = kept == id(word)", True),
+}
+
+
+@pytest.mark.parametrize("start", [3, "auto"])
+@pytest.mark.parametrize("name", BY_ADDRESS)
+def test_a_step_that_leaves_addresses_runs_again_in_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, start: int | str
+) -> None:
+    first, last, expected = BY_ADDRESS[name]
+    steps = [first, "n = 1", last]
+    for kernel in (Kernel(tmp_path), Kernel(tmp_path, start)):
+        facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+    assert facts[0]["action"] == "restored"  # of this process nobody says that the numbers are others
+    monkeypatch.setattr(addresses, "of_this_process", lambda: "another process")
+    kernel = Kernel(tmp_path, start)
+    facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+    assert facts[0]["action"] == "saved"
+    assert facts[0]["reason"] == NUMBERS[ADDRESSES]
+    assert facts[1]["action"] == "restored"
+    assert kernel.names["r"] == expected
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "a = b = [1]\nsame = id(a) == id(b)\nprint(id(a))",
+        "def walk(node):\n    seen = set()\n    seen.add(id(node))\n    return len(seen)\nn = walk([1])",
+        "ids = [3, 1 << 40, 10**12 + 8]\nidentity = [id for id in ids]",
+    ],
+)
+def test_a_step_that_asks_for_addresses_and_leaves_none_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    Kernel(tmp_path).step(1, code)
+    monkeypatch.setattr(addresses, "of_this_process", lambda: "another process")
+    assert Kernel(tmp_path, "auto").step(1, code)["action"] == "restored"

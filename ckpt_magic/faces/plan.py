@@ -21,7 +21,7 @@ from ckpt_magic.faces.status import duration, grid, restore_estimate
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
-from ckpt_magic.steps import confirming, record, registry
+from ckpt_magic.steps import confirming, numbers, record, registry
 from ckpt_magic.steps.evidence import Evidence
 from ckpt_magic.steps.foresight import PlannedCell, PlannedStep, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
@@ -32,7 +32,7 @@ from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
-from ckpt_magic.values.code import essence, hashes, source, transformed
+from ckpt_magic.values.code import essence, source, transformed
 from ckpt_magic.values.pickles.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]
@@ -280,7 +280,7 @@ class _Deciding:
                 "cell",
                 Pipeline(),
                 policy=self.policy,
-                hashes=hashes.of_this_process(),
+                numbers=numbers.of_this_process(),
             )
             if meta is not None:
                 known = replace(
@@ -306,7 +306,7 @@ class _Deciding:
         ]
         later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}
         only_fresh = self.start == "auto" or self.policy != "restore"
-        return needed(meta, Later(self.start, later, below, only_fresh=only_fresh, hashes=hashes.of_this_process()))
+        return needed(meta, Later(self.start, later, below, only_fresh=only_fresh, numbers=numbers.of_this_process()))
 
 
 @dataclass(frozen=True, slots=True)

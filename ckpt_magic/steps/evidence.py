@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.trust import Keyring
-from ckpt_magic.steps import record, unseen, variables
+from ckpt_magic.steps import numbers, record, unseen, variables
 from ckpt_magic.steps.definitions import Codes, Definitions
 from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
 from ckpt_magic.steps.history import Read
@@ -32,7 +32,7 @@ from ckpt_magic.steps.loads import Asked, Loads
 from ckpt_magic.steps.modules import FAR, Modules
 from ckpt_magic.steps.opened import Trail, has_native, put_native, text_of, watcher
 from ckpt_magic.steps.plan import Code, Look, Running
-from ckpt_magic.steps.registry import HASH, OTHER_HASHES, StepCall
+from ckpt_magic.steps.registry import HASH, NUMBERS, StepCall
 from ckpt_magic.steps.results import Counts, Results
 from ckpt_magic.steps.variables import Variables
 from ckpt_magic.values import ambient, bindings, fingerprint, sets
@@ -290,7 +290,10 @@ class Evidence:
             "rests": sorted({*rests, *(effects.of_read((), environ) if environ and not trail.all_of_environ else ())}),
             "shown": self._shown(seen),
             "key": dict(look.keys),
-            "settings": (dict(look.settings) if files or written else {}) | (_hash_of_now() if asks else {}),
+            "settings": {
+                **(look.settings if files or written else {}),
+                **({HASH: hashes.of_this_process()} if asks else {}),
+            },
             "files": files,
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
@@ -302,9 +305,10 @@ class Evidence:
         }
 
     @staticmethod
-    def with_hashes(evidence: Mapping[str, Any]) -> dict[str, Any]:
-        """The evidence of a step that left hashes of this process."""
-        return {**evidence, "settings": {**evidence["settings"], **_hash_of_now()}}
+    def with_numbers(evidence: Mapping[str, Any], left: Set[str]) -> dict[str, Any]:
+        """The evidence of a step that left hashes (`HASH`) of this process, or `ADDRESSES`."""
+        now = {name: here for name, here in numbers.of_this_process().items() if name in left}
+        return {**evidence, "settings": {**evidence["settings"], **now}}
 
     def of_above(
         self,
@@ -393,7 +397,7 @@ class Evidence:
             "shown": {**evidence["shown"], **self._shown(shown)},
             "key": dict(look.keys),
             "settings": (dict(look.settings) if files or written else {})
-            | {name: one for name, one in evidence["settings"].items() if name == HASH},
+            | {name: one for name, one in evidence["settings"].items() if name in NUMBERS},
             "files": files,
             "written": written,
             "modules": {name: self.modules.loaded(name) for name in behind}
@@ -475,8 +479,11 @@ class Evidence:
             facts["setting"] = {
                 name: Fact(one, one) for name, one in look.settings.items() if name in evidence["settings"]
             }
-            if HASH in evidence["settings"]:
-                facts["setting"][HASH] = Fact(hashes.of_this_process(), text=OTHER_HASHES)
+            facts["setting"] |= {
+                name: Fact(here, text=NUMBERS[name])
+                for name, here in numbers.of_this_process().items()
+                if name in evidence["settings"]
+            }
             facts["key"] = {text: Fact(digest, text) for text, digest in look.keys.items()}
         return facts
 
@@ -709,10 +716,6 @@ class Evidence:
 
     def _shown(self, names: Iterable[str]) -> dict[str, str]:
         return {name: text for name in sorted(names) if (text := self.shown(name))}
-
-
-def _hash_of_now() -> dict[str, str]:
-    return {HASH: hashes.of_this_process()}
 
 
 def _with_items(values: Iterable[Any]) -> Iterator[Any]:

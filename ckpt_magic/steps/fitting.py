@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from dataclasses import replace
 from typing import Any
 
-from ckpt_magic.steps import activity, freshness, needs, record, registry, uses
+from ckpt_magic.steps import activity, freshness, needs, numbers, record, registry, uses
 from ckpt_magic.steps.freshness import Cause, Verdict
 from ckpt_magic.steps.judging import CellsAfter, Judge, unknown_code
 from ckpt_magic.steps.kernel import Kernel
@@ -18,7 +18,7 @@ from ckpt_magic.steps.plan import Code, Look, Plan
 from ckpt_magic.steps.registry import Decision, Known, PipelineKey, StepCall
 from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import canonical, delta, looking, outlines, owned, sharing, spots
-from ckpt_magic.values.code import hashes, syntax
+from ckpt_magic.values.code import syntax
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles import holding, placeholder, references, tokens, weak
 from ckpt_magic.values.seen import Seen
@@ -141,7 +141,7 @@ class Fitting:
             changed=freshness.in_one_line(cause for cause in causes if cause.kind in made_by_cells),
             stale=freshness.in_one_line(causes),
             policy=kernel.settings.stale(),
-            hashes=hashes.of_this_process(),
+            numbers=numbers.of_this_process(),
             definitions={
                 n: now for n, then in meta["definitions"].items() if (now := self._defined(n, then)) is not None
             },
@@ -340,10 +340,10 @@ class Fitting:
         def value(name: str) -> str | None:
             return self.fingerprint(name) if kernel.is_users(name) else record.ABSENT
 
-        here, ordered = hashes.of_this_process(), set[str]()
+        here, ordered = numbers.of_this_process(), set[str]()
         if registry.orders(meta):
             others = [registry.orders(one) for step, one in metas.items() if step != meta["step"]]
-            ordered = {name for one in others for name, process in one.items() if process == here}
+            ordered = {name for one in others for name, process in one.items() if process == here[registry.HASH]}
             ordered |= kernel.watch.ordered()
         later = needs.Later(
             start,
@@ -356,7 +356,7 @@ class Fitting:
             elsewhere=self._neighbours.read_elsewhere(key),
             value=value,
             fresh=lambda other: self.judge.is_fresh(key, other),
-            hashes=here,
+            numbers=here,
             ordered=ordered,
         )
         return needs.needed(meta, later)

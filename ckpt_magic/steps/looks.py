@@ -15,7 +15,7 @@ from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import alone, ambient, delta, holders, outlines, owned, places, sharing, spots
+from ckpt_magic.values import addresses, alone, ambient, delta, holders, outlines, owned, places, sharing, spots
 from ckpt_magic.values.canonical import fingerprint
 from ckpt_magic.values.code import reaching, source, syntax, vocabulary
 from ckpt_magic.values.fingerprint import reason
@@ -208,6 +208,7 @@ class Looks:
             renewed=plan.code.names.renews,
             reached=names.keys() if before.reached is None else before.reached,
             outside=moved.values.keys(),
+            asks_for_addresses=not before.words.read.isdisjoint(addresses.ASKING),
         )
         if outcome.success:  # what it binds and deletes is gone, too, where something else had bound it before
             bound_and_gone = plan.code.names.renews - kernel.namespace.keys()

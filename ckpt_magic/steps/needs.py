@@ -60,8 +60,8 @@ class Later:
         Gives the fingerprint of a name as it is now, None if it has none, `ABSENT` if it is not here.
     fresh
         Tells whether the evidence of a later step, its code aside, is surely as it was.
-    hashes
-        What tells processes apart in which `hash` gives other numbers.
+    numbers
+        What tells processes apart in which `hash` and `id` give other numbers: of `registry.NUMBERS`.
     ordered
         Sets by whose order, as it is in this process, another step of the pipeline or an unmarked cell went.
     """
@@ -76,7 +76,7 @@ class Later:
     elsewhere: frozenset[str] = frozenset()
     value: Callable[[str], str | None] = lambda name: None
     fresh: Callable[[Meta], bool] = lambda meta: False
-    hashes: str = ""
+    numbers: Mapping[str, str] = field(default_factory=dict)
     ordered: Set[str] = frozenset()
 
 
@@ -119,7 +119,7 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
 
 def _gone_through(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     """Say who may go through a set in another order than the step did: numbers that both give it would not agree."""
-    names = {name for name, process in registry.orders(meta).items() if process != later.hashes}
+    names = {name for name, process in registry.orders(meta).items() if process != later.numbers.get(registry.HASH)}
     for name in sorted(names & later.ordered):
         return _OTHER_ORDER.format(name)
     if later.cells is None:
@@ -211,7 +211,7 @@ def _may(meta: Meta, later: Later) -> bool:
     earlier = later.pipeline.steps.get(step)
     if not registry.lets(later.start, step) or meta["refused"] or (meta["marks"] and meta["kernel"] != later.kernel):
         return False
-    if registry.has_other_hashes(meta, later.hashes):
+    if registry.other_numbers(meta, later.numbers):
         return False
     if later.only_fresh and (codes != {meta["code"]} or not later.fresh(meta)):
         return False

@@ -18,7 +18,11 @@ StartPoint = int | Literal["auto", "end", "none"]
 Policy = Literal["restore", "run", "error"]  # what a number does with a stale step
 POLICIES: tuple[Policy, ...] = ("restore", "run", "error")
 HASH = "hash"  # among the settings of a step: what tells processes apart in which `hash` gives other numbers
-OTHER_HASHES = "what `hash` gives is another number in this kernel"
+ADDRESSES = "addresses"  # what tells the process from all others in which `id` gave numbers that the step left
+NUMBERS = {
+    HASH: "what `hash` gives is another number in this kernel",
+    ADDRESSES: "what `id` gives is another number in this kernel",
+}
 _LAST_START = 10**9  # past the last step that a file name has room for
 
 
@@ -159,8 +163,8 @@ class Known:
         Why the checkpoint is not fresh, in one line: what the rules below do not say; empty if it is.
     policy
         What is done with a stale step where the start point is no `auto`.
-    hashes
-        What tells processes apart in which `hash` gives other numbers.
+    numbers
+        What tells processes apart in which `hash` and `id` give other numbers: of `NUMBERS`.
     """
 
     start: StartPoint
@@ -186,7 +190,7 @@ class Known:
     shown: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     stale: str = ""
     policy: Policy = "restore"
-    hashes: str = ""
+    numbers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,8 +440,8 @@ def _marked_elsewhere(call: StepCall, known: Known, meta: Mapping[str, Any]) -> 
     return ""
 
 
-def _other_hashes(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
-    return OTHER_HASHES if has_other_hashes(meta, known.hashes) else ""
+def _other_numbers(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
+    return other_numbers(meta, known.numbers)
 
 
 def _leftovers(call: StepCall, known: Known, meta: Mapping[str, Any]) -> str:
@@ -461,7 +465,7 @@ _RULES: Sequence[tuple[str, Callable[[StepCall, Known, Mapping[str, Any]], str]]
     ("code", _edited_here),
     ("code", _saved_over),
     ("mark", _marked_elsewhere),
-    ("setting", _other_hashes),
+    ("setting", _other_numbers),
     ("input", _other_content_upstream),
     ("input", _made_by_a_step_now),
     ("input", _foreseen),
@@ -479,10 +483,10 @@ _RULES: Sequence[tuple[str, Callable[[StepCall, Known, Mapping[str, Any]], str]]
 )
 
 
-def has_other_hashes(meta: Mapping[str, Any], hashes: str) -> bool:
-    """Whether a step took a hash for a number, which is another one where `hashes` holds."""
-    then = meta["evidence"]["settings"].get(HASH) if meta["evidence"] is not None else None
-    return then is not None and then != hashes
+def other_numbers(meta: Mapping[str, Any], numbers: Mapping[str, str]) -> str:
+    """Say which numbers that a step took or left are others in this process, whose own are given."""
+    settings = meta["evidence"]["settings"] if meta["evidence"] is not None else {}
+    return next((text for name, text in NUMBERS.items() if settings.get(name) not in (None, numbers.get(name))), "")
 
 
 def orders(meta: Mapping[str, Any]) -> dict[str, str]:

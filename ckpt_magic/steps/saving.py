@@ -126,10 +126,11 @@ class Saver:
             )
             buffers.read()
             meta["groups"] = {name: digest for name, digest in found.groups.items() if name != RESULT} | meta["groups"]
-            evidence = kernel.evidence.with_hashes(meta["evidence"]) if written.hashes else meta["evidence"]
+            left = {registry.HASH} if written.hashes else set[str]()
+            left |= {registry.ADDRESSES} if found.keeps_addresses else set()
             return {
                 **meta,
-                "evidence": evidence,
+                "evidence": kernel.evidence.with_numbers(meta["evidence"], left),
                 "marks": list(marks),
                 "packages": record.packages(written.modules),
                 "needs": list(written.needs),

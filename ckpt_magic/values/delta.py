@@ -58,7 +58,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import batches, collector, generators, looking, owned, sets, sharing, texts, trees
+from ckpt_magic.values import addresses, batches, collector, generators, looking, owned, sets, sharing, texts, trees
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Content, Pages, new_hash
@@ -164,6 +164,8 @@ class Delta:
         Sets that are written in their order, and how (`sets`).
     texts
         The interned ones (`texts`) that the values hold.
+    keeps_addresses
+        Whether the values hold numbers that `id` gave.
     """
 
     values: dict[str, Any]
@@ -182,6 +184,7 @@ class Delta:
     settings: Sequence[tuple[str, list[Any]]] = ()
     ways: Sequence[tuple[Any, sets.Way]] = ()
     texts: Sequence[str] = ()
+    keeps_addresses: bool = False
 
     @property
     def groups(self) -> dict[str, str]:
@@ -293,6 +296,7 @@ def compare(
     renewed: Iterable[str] = (),
     reached: Iterable[str] | None = None,
     outside: Set[str] = frozenset(),
+    asks_for_addresses: bool = False,
 ) -> Delta:
     """Find what changed between two looks.
 
@@ -311,6 +315,8 @@ def compare(
         Names that the code can reach; None if that is unknown and every name counts.
     outside
         Those of the names that are places outside the namespace: digests of groups leave them out.
+    asks_for_addresses
+        Whether the code may have numbers that `id` gave.
     """
     within = after.looks.keys() if reached is None else set(reached)
     earlier = before.looks
@@ -357,6 +363,7 @@ def compare(
         settings=_settings(after.looks[name] for name in values if after.looks[name].is_figure),
         ways=_ways(after.looks[name] for name in values if not after.looks[name].tree),
         texts=_texts(values.values(), map(after.looks.__getitem__, values)),
+        keeps_addresses=asks_for_addresses and _keep_addresses(values.values(), map(after.looks.__getitem__, values)),
     )
 
 
@@ -392,6 +399,12 @@ def _texts(values: Iterable[Any], looks: Iterable[Seen]) -> list[str]:
     """The interned texts that values hold."""
     with collector.off():
         return texts.interned(values, [seen.met.values() for seen in looks])
+
+
+def _keep_addresses(values: Iterable[Any], looks: Iterable[Seen]) -> bool:
+    """Whether values hold numbers that `id` gave."""
+    with collector.off():
+        return addresses.are_kept(values, [seen.met.values() for seen in looks])
 
 
 def _settings(looks: Iterable[Seen]) -> list[tuple[str, list[Any]]]:

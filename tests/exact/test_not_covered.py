@@ -297,19 +297,6 @@ r = getattr(df.index, 'note', None)
     known="pandas makes an index anew when it is read, and asks for what it knows of",
 )
 scenario(
-    "numbers that id() gave",
-    """
-%%step 1
-a = [1]; names = {id(a): 'a'}
-%%step 2
-n = 1
-%%step 3
-r = names.get(id(a))
-""",
-    known="an object has another number in each kernel",
-)
-
-scenario(
     "a file that is known by its number alone",
     """
 %%step 1

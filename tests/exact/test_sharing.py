@@ -110,8 +110,9 @@ home = {id(node): k for k, node in enumerate(nodes)}
 r = ([(type(one).__name__, one.number, [home[id(other)] for other in (*one.near, *one.more["rest"])],
        one.more["tell"]()) for one in nodes],
      all(keys[one][0] is one for one in nodes[::3]), all(one in some for one in nodes[1::3]), call.args[0] is nodes[4])
+del home
 %%
-del nodes, keys, some, call, home
+del nodes, keys, some, call
 """,
 )
 scenario(

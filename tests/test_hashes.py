@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -331,3 +333,41 @@ def test_a_step_that_asks_for_addresses_and_leaves_none_is_restored(
     Kernel(tmp_path).step(1, code)
     monkeypatch.setattr(addresses, "of_this_process", lambda: "another process")
     assert Kernel(tmp_path, "auto").step(1, code)["action"] == "restored"
+
+
+# --- two processes ---
+
+READING = """
+import sys
+from pathlib import Path
+from tests.kernels import Kernel
+kernel = Kernel(Path(sys.argv[1]), sys.argv[2])
+kernel.step(1, sys.argv[3])
+kernel.step(2, sys.argv[4])
+print("".join(kernel.names["words"][kernel.names["numbers"][one]] for one in "hello world"))
+"""
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [
+        "letters",
+        pytest.param(
+            "set('hello world')",
+            marks=pytest.mark.xfail(reason="only sets that have a name are compared", strict=True),
+        ),
+    ],
+)
+def test_what_two_steps_number_by_a_set_agrees_in_another_process(tmp_path: Path, letters: str) -> None:
+    numbering = f"letters = set('hello world')\nnumbers = {{one: k for k, one in enumerate({letters})}}"
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", READING, tmp_path, start, numbering, f"words = dict(enumerate({letters}))"],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed, start in (("1", "none"), ("2", "2"))
+    ]
+    assert told == ["hello world\n"] * 2

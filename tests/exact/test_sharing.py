@@ -124,7 +124,7 @@ class Node:
     def __hash__(self): return hash(self.value)
     def __eq__(self, other): return self.value == other.value
 head = None
-for k in range(700): head = Node(k, head)
+for k in range(20000): head = Node(k, head)
 %%step 2
 r = head.after.value
 %%

@@ -283,6 +283,7 @@ def test_code_that_leaves_hashes_to_dicts_and_sets_or_only_defines(source: str) 
 
 # --- addresses ---
 
+NOTING = "def note(one): (lambda: names.update({id(one): 'noted'}))()"
 BY_ADDRESS = {
     "a dict": ("a = [1]\nnames = {id(a): 'a'}", "r = names.get(id(a))", "a"),
     "an attribute": (
@@ -296,6 +297,11 @@ BY_ADDRESS = {
         "r = is_known(a)",
         True,
     ),
+    "a function of a cell": (
+        "names, a = {}, [1]\nnote(a)",
+        "r = names.get(id(a))",
+        "noted",
+    ),
     "of a text": ("word = 'a b'\nkept = id(word)", "r = kept == id(word)", True),
 }
 
@@ -308,10 +314,12 @@ def test_a_step_that_leaves_addresses_runs_again_in_another_process(
     first, last, expected = BY_ADDRESS[name]
     steps = [first, "n = 1", last]
     for kernel in (Kernel(tmp_path), Kernel(tmp_path, start)):
+        kernel.cell(NOTING)
         facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
     assert facts[0]["action"] == "restored"  # of this process nobody says that the numbers are others
     monkeypatch.setattr(addresses, "of_this_process", lambda: "another process")
     kernel = Kernel(tmp_path, start)
+    kernel.cell(NOTING)
     facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
     assert facts[0]["action"] == "saved"
     assert facts[0]["reason"] == NUMBERS[ADDRESSES]

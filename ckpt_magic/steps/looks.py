@@ -106,6 +106,7 @@ class Looks:
             shown=shown or (),
             touches=shown is None,
             idents={name: identity(names[name]) for name in perhaps & names.keys()},
+            asks_for_addresses=way is None or not addresses.ASKING.isdisjoint(plan.code.names.reads | way.names),
         )
 
     def named(self, plan: Plan) -> None:
@@ -208,7 +209,7 @@ class Looks:
             renewed=plan.code.names.renews,
             reached=names.keys() if before.reached is None else before.reached,
             outside=moved.values.keys(),
-            asks_for_addresses=not before.words.read.isdisjoint(addresses.ASKING),
+            asks_for_addresses=before.asks_for_addresses,
         )
         if outcome.success:  # what it binds and deletes is gone, too, where something else had bound it before
             bound_and_gone = plan.code.names.renews - kernel.namespace.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import os
 import pickle
@@ -24,6 +25,7 @@ SIZE = 4 * pages.LARGE
 
 @pytest.fixture
 def tracked() -> Pages:
+    gc.collect()  # memory that a dead `Pages` still tracks is tracked by no other, and malloc may give it out again
     made = Pages()
     kernel = made._kernel()
     if kernel is None or not kernel.tracks:

@@ -25,6 +25,7 @@ from typing import Any
 
 PACKAGE = str(Path(__file__).resolve().parent.parent.parent / "ckpt_magic") + os.sep
 CELL = "<ipython-input-"
+RUNS_STATEMENTS = "run_code"  # of IPython: it asks the module `__main__` for its names before each statement
 NEVER = 10**9
 
 STEPS = {
@@ -49,7 +50,8 @@ class Trigger:
             self.lines += 1
             if self.lines == self.at:
                 self.where = f"{frame.f_code.co_filename.removeprefix(PACKAGE)}:{frame.f_lineno}"
-                self.in_cell = any(one.f_code.co_filename.startswith(CELL) for one, _ in traceback.walk_stack(frame))
+                codes = [one.f_code for one, _ in traceback.walk_stack(frame)]
+                self.in_cell = any(c.co_filename.startswith(CELL) or c.co_name == RUNS_STATEMENTS for c in codes)
                 sys.settrace(None)
                 signal.raise_signal(signal.SIGINT)
                 return None
@@ -218,7 +220,8 @@ def sweep(start: str, *, stride: int = 0, points: int = 0) -> Iterator[str]:
             yield from (f"{where}: {text}" for text in one["wrong"])
             if "after" not in one:
                 continue
-            # what watches `os.environ` runs while the cell does: then that is left which the cell has done so far
+            # what watches `os.environ` and `__main__` runs while the cell does, or between two statements of it: then
+            # that is left which the cell has done so far
             if one["after"] not in (whole["before"], whole["after"]) and not one["in cell"]:
                 yield f"{where}: left half done: {one['after']}"
             if one["success"] and one["after"] != whole["after"]:

@@ -7,7 +7,7 @@ import copy
 import io
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ckpt_magic.values import owned
@@ -117,14 +117,16 @@ class _Passes:
         return found
 
     def _look_at_deep(self, value: Any) -> Seen:
-        found, definitions = None, list[Any]()
-        while found is None or definitions:  # at the second time it is known what has to be met first
-            with contextlib.closing(LookLaidOut(self._namespace, self._contents, self._makers)) as pickler:
-                pickler.ahead = definitions
-                found = self._look_with(pickler, value)
-            definitions = [] if definitions or not found.is_comparable else [*found.functions]
+        found = self._look_laid_out(value)
+        if found.is_comparable and found.functions:  # now it is known what has to be met first
+            found = self._look_laid_out(value, found.functions)
         found.is_deep = found.is_comparable
         return found
+
+    def _look_laid_out(self, value: Any, definitions: Sequence[Any] = ()) -> Seen:
+        with contextlib.closing(LookLaidOut(self._namespace, self._contents, self._makers)) as pickler:
+            pickler.ahead = definitions
+            return self._look_with(pickler, value)
 
     def _look_with(
         self, pickler: Look, value: Any, after: pickle.Pickler | None = None, memo: pickle.Pickler | None = None

@@ -31,24 +31,10 @@ _TAKING: Final = frozenset({ast.Starred, ast.keyword, ast.YieldFrom})
 _GOING: Final = ("GET_ITER", "UNPACK_", "LIST_EXTEND", "GET_YIELD_FROM_ITER")
 _CALLING: Final = ("PRECALL", "CALL")
 _IN_ANY_ORDER: Final = frozenset(
-    {
-        "len",
-        "sorted",
-        "set",
-        "frozenset",
-        "min",
-        "max",
-        "sum",
-        "any",
-        "all",
-        "isinstance",
-        "type",
-        "bool",
-        "id",
-        "print",
-    }
+    {"len", "sorted", "set", "frozenset", "min", "max", "sum", "any", "all", "isinstance", "type", "bool"}
     | {"display", "repr", "str", "union", "update", "intersection", "difference", "symmetric_difference", "issubset"}
     | {"issuperset", "isdisjoint", "intersection_update", "difference_update", "deepcopy", "copy", "isin"}
+    | {"id", "print"}
 )  # functions and methods that are given a set
 
 
@@ -88,8 +74,11 @@ def kept_by(kind: Any) -> Kept | None:
 
 @functools.lru_cache(maxsize=1024)  # a pickler asks for each class that it meets
 def _kept(code: types.CodeType) -> Kept | None:
-    names = {name for name in code.co_names if "hash" in name.lower()} - {"__hash__"}
-    made = [(one.opname, one.argval) for one in dis.get_instructions(code)] if names else []
+    if not any("hash" in name.lower() for name in code.co_names):
+        return None
+    made = [(one.opname, one.argval) for one in dis.get_instructions(code)]
+    attributes = {name for operation, name in made if operation.endswith(("_ATTR", "LOAD_METHOD"))}  # `hash` is none
+    names = {name for name in attributes if "hash" in str(name).lower()} - {"__hash__"}
     stored = {name for operation, name in made if operation == "STORE_ATTR" and name in names}
     unset = {name: None for (_, name), (then, _) in pairwise(made) if name in stored and "_NONE" in then}
     tries = {"AttributeError", "hasattr"}.intersection(code.co_names)

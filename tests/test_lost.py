@@ -9,7 +9,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from ckpt_magic import Checkpoint
 from ckpt_magic.errors import CheckpointWarning, LostValueError
@@ -85,6 +87,21 @@ def test_who_looks_at_variables_from_outside_marks_nothing(folder: Path) -> None
         repr(kernel.names["conn"])
     kernel.step(2, "m = n")
     assert meta(folder, 2)["marks"] == []
+
+
+def test_a_cell_of_one_line_that_binds_a_lost_name_anew_uses_nothing(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """IPython asks of each cell of one line, of those in the file too, whether its first word is a macro."""
+    cells = ["%%step 1\nlost = (i for i in [5]); next(lost)", "lost = 7", "%%step 2\nm = lost"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(notebook, tmp_path / "n.ipynb")
+    file = f"__vsc_ipynb_file__ = {str(tmp_path / 'n.ipynb')!r}"
+    for start in (1, 3):
+        for cell in ("%reset -f", file, "%ckpt_config --name p", f"%ckpt_start {start}", *cells, "%ckpt_status"):
+            assert shell.run_cell(cell, store_history=True).success
+    shown = capsys.readouterr().out
+    assert (shell.user_ns["m"], shown.count("· restored"), "was not saved; run" in shown) == (7, 2, False)
 
 
 def test_a_lost_value_that_gets_another_name_is_told_as_what_it_was(folder: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from ckpt_magic.errors import LostValueError
 
 LOST_EARLIER: Final = "its value was lost when an earlier step was saved"
+_BEFORE_CELLS: Final = "IPython.core.prefilter"  # looks whether the first word of a cell of one line is a macro
 
 
 class Placeholder:
@@ -27,6 +29,8 @@ class Placeholder:
             return lambda: self
         if number is not None and attribute == "data":
             return self
+        if attribute == "__class__" and sys._getframe(1).f_globals.get("__name__") == _BEFORE_CELLS:
+            return Placeholder  # the cell may bind the name anew
         return _raise_lost(self)
 
     __hash__ = None  # type: ignore[assignment]  # replaced below, with all the others

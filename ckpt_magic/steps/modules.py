@@ -100,9 +100,8 @@ class Modules:
 
     def found(self, name: str) -> str | None:
         """Path of the file that an import of this module would load now; None if there is none."""
-        module = sys.modules.get(name)
-        if module is not None:
-            return getattr(module, "__file__", None)
+        if sys.modules.get(name) is not None:
+            return owned.file_of(name)
         parts, spec = name.split("."), None
         places: Sequence[str] | None = [*self._folders, *sys.path, *self._last_folders]
         for number in range(len(parts)):  # not by `importlib.util.find_spec`, which imports the packages above

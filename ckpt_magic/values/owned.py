@@ -86,16 +86,22 @@ OF_PACKAGES: Final = tuple(f"{os.sep}{folder}{os.sep}" for folder in ("site-pack
 
 def is_own(name: str) -> bool:
     """Whether a module (or the owner of a place) is of the user's own: a file outside of where packages are."""
-    module = sys.modules.get(name.partition(":")[0])
+    file = file_of(name.partition(":")[0])
+    return file is not None and name.partition(".")[0] not in _NOT_OWN and is_own_file(file)
+
+
+def file_of(name: str) -> str | None:
+    """The file that a loaded module says it came from."""
+    module = sys.modules.get(name)
     is_module = issubclass(type(module), types.ModuleType)  # none is asked for an attribute: some raise, or load more
     file = object.__getattribute__(module, "__dict__").get("__file__") if is_module else None
-    return isinstance(file, str) and name.partition(".")[0] not in _NOT_OWN and is_own_file(file)
+    return file if isinstance(file, str) else None
 
 
 def is_gone(name: str) -> bool:
     """Whether no import finds a compiled module again: one that a library built in a folder of its own for a while."""
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if not isinstance(file, str) or file.endswith(".py"):
+    file = file_of(name)
+    if file is None or file.endswith(".py"):
         return False
     folder, base = os.path.split(file)
     return is_own_file(os.path.join(folder, f"{base.partition('.')[0]}.py")) and not is_found(name)

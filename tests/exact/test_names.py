@@ -653,6 +653,26 @@ r = run is eval, table['run'] is run, pairs[0][0] is eval, list(map(run, ['1 + 1
 )
 
 
+scenario(
+    "the notebook imports itself, answers for names that it has not, and has a file that is none",
+    """
+%%step 1
+def __getattr__(name): return "made up", name
+%%step 2
+import __main__
+found = __main__.missing
+%%
+seen = [found]
+%%step 3
+__file__ = 3
+%%
+seen.append(__main__.__file__)
+%%step 4
+r = seen, __main__.other
+""",
+)
+
+
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)

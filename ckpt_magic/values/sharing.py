@@ -238,7 +238,8 @@ def _registered(looks: Iterable[Seen], shared: Set[int]) -> set[int]:
         kinds = tuple(filter(_tells_itself, set(map(type, objects))))
         todo = [one for one in objects if type(one) in kinds and _is_given_again(one)] if kinds else []
         for one in todo[:]:
-            todo += getattr(one, "__dict__", {}).values()
+            attributes = getattr(one, "__dict__", {})
+            todo += [attributes, *attributes.values()]  # from 3.13 on the collector knows the values, and not the dict
         while todo:
             one = todo.pop()
             if identity(one) in shared and identity(one) not in found:

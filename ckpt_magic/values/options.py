@@ -93,7 +93,7 @@ def wanted(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     source = _SOURCES[name]
     if changes.keys() == {"interactive"} and source.module not in sys.modules:
         return {}  # set by the kernel when the first figure is drawn: no reason to import matplotlib
-    _library(source.module)
+    source.load()
     unknown = [] if source.is_open else sorted(changes.keys() - (source.look() or {}).keys())
     if unknown:
         raise CheckpointUnreadableError(
@@ -173,6 +173,10 @@ class _Source:
     def defaults(self) -> Mapping[str, Any]:
         """Return what a fresh import has."""
         return {}
+
+    def load(self) -> None:
+        """Import the library."""
+        _library(self.module)
 
     def write(self, changes: dict[str, Any]) -> None:
         """Set some."""
@@ -605,6 +609,14 @@ class _Inline(_Source):
 
     def defaults(self) -> Mapping[str, Any]:
         return shell.inline_defaults()
+
+    def load(self) -> None:
+        # To load the backend makes figures interactive. So it did in the step, which may have undone it since:
+        # by `with plt.style.context(…)` around the first figure, for one.
+        matplotlib = _library("matplotlib")
+        is_interactive = matplotlib.is_interactive()
+        super().load()
+        matplotlib.interactive(is_interactive)
 
     def write(self, changes: dict[str, Any]) -> None:
         shell.write_inline(changes)

@@ -177,6 +177,21 @@ def test_what_a_script_sets_that_runs_by_a_magic_is_as_if_it_had_run(tmp_path: P
     assert report.again == {"2": {}, "3": {}, "end": {}}
 
 
+def test_a_first_figure_within_a_context_leaves_figures_as_interactive_as_they_were(tmp_path: Path) -> None:
+    """Drawing it makes them interactive, and the end of the context takes that back: later cells show no figures."""
+    path = tmp_path / "nb" / "context.ipynb"
+    path.parent.mkdir()
+    drawing = "with plt.style.context('ggplot'):\n    plt.plot([1, 2])"
+    reading = "plt.plot([1, 3])\nplt.isinteractive()"
+    cells = [new_code_cell(source) for source in ("import matplotlib.pyplot as plt", drawing, reading, reading)]
+    nbformat.write(new_notebook(cells=cells), path)
+
+    report = notebooks.Trial(path, tmp_path / "runs", 0, 60).run(["3", "4"])
+
+    assert (report.steps, report.dropped, report.differs) == (4, [], [])
+    assert report.again == {"3": {}, "4": {}}
+
+
 def test_start_points_are_numbers_for_the_steps_that_are_there() -> None:
     assert [notebooks.points(word, 9) for word in ("first", "middle", "last", "end", "4")] == [
         ["2"],

@@ -41,6 +41,7 @@ from ckpt_magic.values.pickles.parts import (
     equal,
     function_in,
     is_generated,
+    is_masked,
     is_namedtuple,
     maker_of,
     params,
@@ -74,6 +75,12 @@ _GENERATED: Final = """lambda cls, name, fields, options, shown, ready, space: (
         getattr(f, '__code__', None), 'co_filename', '') != '<string>' else (lambda g: (
             setattr(g, '__kwdefaults__', f.__kwdefaults__), g)[-1])(type(f)(
                 f.__code__, space, f.__name__, f.__defaults__, f.__closure__)))"""
+
+# Where `type` or another metaclass has a property of that name, which setting the attribute would ask. Python notes
+# that a class has changed when something is set the usual way.
+_SET_MASKED: Final = """lambda cls, name, value: (
+    __import__('gc').get_referents(type.__dict__['__dict__'].__get__(cls))[0].update({name: value}),
+    type.__setattr__(cls, ' ', None), type.__delattr__(cls, ' '))"""
 
 _REPLACE_NAMES: Final = "('__replace__',) if hasattr(__import__('dataclasses'), '_replace') else ()"
 _REPLACE_VALUES: Final = "(getattr(__import__('dataclasses'), '_replace', None),)"
@@ -216,6 +223,10 @@ class Definitions(Functions):
         variables: dict[str, Any] = {name: attributes.pop(name) for name in _OF_GENERIC if name in attributes}
         if variables:  # first: `C[int]` may be in any other attribute
             yield self.block(type.__setattr__, cls, variables)
+        masked = {name: attributes.pop(name) for name in [*attributes] if is_masked(cls, name)}
+        if masked:
+            its = {name: self._method(cls, value) for name, value in masked.items()}
+            yield self.block(self.evaluated(_SET_MASKED), cls, its)
         behaviour = {n: self._method(cls, value) for n, value in attributes.items() if isinstance(value, _BEHAVIOUR)}
         rest = {name: value for name, value in attributes.items() if name not in behaviour}
         if behaviour:

@@ -22,7 +22,7 @@ from ckpt_magic.values.pickles.forms import WithoutHooks
 from ckpt_magic.values.pickles.references import ATOMS, HEAP_TYPE, by_reference, importable
 
 _MACHINERY: Final = frozenset(
-    {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__dataclass_params__", "__slotnames__"}
+    {"__module__", "__qualname__", "_abc_impl", "__dataclass_params__", "__slotnames__"}
 )  # copyreg notes __slotnames__ on a class when the first instance is pickled
 
 _GENERATED_NAMES: Final = frozenset(
@@ -311,6 +311,21 @@ def _made_by_namedtuple(cls: type, name: str, value: Any) -> bool:
         return True
     inner = function_in(value)
     return getattr(inner, "__code__", None) is _namedtuple_code().get(name, 0)
+
+
+def is_masked(cls: Any, name: str) -> bool:
+    """Whether the metaclass has a property of the name of an attribute: setting that would ask, or set, another one."""
+    if type(cls) is type and not name.startswith("__"):
+        return False
+    base = next((base for base in type(cls).__mro__ if name in vars(base)), None)
+    kind = None if base is None else type(vars(base)[name])
+    is_set_as_usual = base is type and name in _SET_AS_USUAL
+    return (hasattr(kind, "__set__") or hasattr(kind, "__delete__")) and not is_set_as_usual
+
+
+_SET_AS_USUAL: Final = frozenset(
+    "__doc__ __annotations__ __abstractmethods__ __module__ __qualname__ __type_params__ __annotate__".split()
+)
 
 
 def slots(cls: type) -> tuple[str, ...]:

@@ -2550,6 +2550,64 @@ r = model.space.cls is Model, Model.private.state['queue'][0] is model, [n for n
 """,
 )
 
+scenario(
+    "attributes of a class whose names `type` or another metaclass has properties of",
+    """
+%%step 1
+noted = []
+class Meta(type):
+    @property
+    def kind(cls): return "of the metaclass"
+    @kind.setter
+    def kind(cls, value): noted.append(value)
+    @property
+    def fixed(cls): return 1
+class A(metaclass=Meta):
+    __name__ = "of the body"; kind = "a"; fixed = 2
+class B(A):
+    __mro__ = __bases__ = "b"
+    @property
+    def __name__(self): return super().__name__ + self.__mro__
+class C: __dict__ = "c"
+%%step 2
+a, b = A(), B()
+%%step 3
+A.later = 3
+%%step 4
+told = [(one.__name__, one.kind, one.fixed, one.later) for one in (a, b, A, B)]
+r = told, b.__mro__, C().__dict__, b.__bases__, B.__mro__[1] is B.__bases__[0] is A, vars(A)["__name__"], noted
+""",
+)
+scenario(
+    "proxies, which say that they are what they stand for, and mocks, each of a class of its own",
+    """
+%%step 1
+from unittest import mock
+class Proxy:
+    def __init__(self, of): self.of = of
+    @property
+    def __class__(self): return type(self.of)
+class Lazy(Proxy):
+    def __getattr__(self, name): return getattr(vars(self)["of"], name)
+    def __setattr__(self, name, value): vars(self)[name] = value
+class Shop:
+    def price(self, of, tax=1): return of
+items = [1]; proxy, lazy, number = Proxy(items), Lazy(items), Lazy(5)
+shop = mock.create_autospec(Shop, instance=True); shop.price.side_effect = lambda of, tax=1: (of, tax)
+plain = mock.MagicMock()
+%%step 2
+lazy.append(proxy); lazy.more = number; kind = type(plain)
+first = shop.price("a"), isinstance(proxy, list), isinstance(lazy, list), isinstance(number, int), plain.part(1)
+%%step 3
+items.append(lazy); plain["key"] = 3; shop.price("b", tax=2)
+%%step 4
+r = [type(one).__name__ for one in items], items[1] is proxy, items[2].of is items, lazy.more.real, isinstance(shop, Shop)
+r += first[:4], str(shop.mock_calls), str(plain.mock_calls), type(plain) is kind, len(kind.__mro__), kind.__doc__[:30]
+%%
+del shop, plain, kind, first, proxy, lazy, number, items
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

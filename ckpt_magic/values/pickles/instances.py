@@ -133,6 +133,34 @@ def _compiled_new(kind: Any) -> Any:
     return base.__new__ if type(base.__new__) is types.BuiltinFunctionType else None
 
 
+def is_made_plainly(kind: Any) -> bool:
+    """Whether an object that is nothing but attributes is made by ``object.__new__``, whatever pickle would call.
+
+    Pickle minds a class that says that it is another one, as proxies do. And a library that made a class for one
+    object alone, as `unittest.mock` does, would make another one.
+    """
+    ways = ("__getnewargs__", "__getnewargs_ex__")
+    if not is_made_of_attributes(kind) or reduces_itself(kind) or any(hasattr(kind, name) for name in ways):
+        return False
+    if kind.__new__ is object.__new__:
+        return any("__class__" in vars(cls) for cls in kind.__mro__[:-1])
+    return type(kind.__new__) is types.FunctionType and not importable(kind) and is_of_library(kind)
+
+
+def plainly(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Reduce an object so that ``object.__new__`` makes it."""
+
+    def reduce(obj: Any) -> Any:
+        reduced: Any = NotImplemented if usual is None else usual(obj)
+        reduced = object.__reduce_ex__(obj, PROTOCOL) if reduced is NotImplemented else reduced
+        made, args, *rest = reduced
+        if made is not copyreg.__newobj__:  # type: ignore[attr-defined]  # no stubs
+            return made, args, *rest
+        return object.__new__, args[:1], *rest  # what a proxy stands for may have told more
+
+    return reduce
+
+
 def wants_arguments(kind: Any) -> bool:
     """Whether the ``__new__`` of a class cannot be called without arguments, and pickle has none for it."""
     new = kind.__new__
@@ -198,6 +226,8 @@ def leads_nowhere(value: Any) -> bool:
 MADE: Final = """lambda kind, args, attributes, slots: (lambda made: (
     attributes and object.__getattribute__(made, '__dict__').update(attributes),
     [object.__setattr__(made, name, value) for name, value in slots.items()], made)[-1])(kind.__new__(kind, *args))"""
+
+MADE_PLAINLY: Final = MADE.replace("kind.__new__", "object.__new__")
 
 SET_STATE: Final = """lambda made, state: (
     state[0] and object.__setattr__(made, '__dict__', state[0]),

@@ -21,6 +21,8 @@ FAR: Final = ("codecs", "copyreg")
 """Modules that hold what works on code which never names them."""
 
 _SECRETIVE: Final = frozenset({*FAR, "csv", "gc", "signal"})
+_DRAWING: Final = frozenset({"rich.style"})
+"""Modules of libraries that draw a random number when they are loaded: scikit-learn loads it by the way."""
 _SECRETS: Final = frozenset({"nonlocal", "lru_cache", "cache", "cached_property", "ctypes"})
 
 
@@ -76,15 +78,17 @@ class Modules:
     def loaded_by(self, step: Hashable, before: Set[str]) -> set[str]:
         """Those that a step loaded, beside the ones that were there `before` it, as far as an import finds them again.
 
-        A module is loaded once: those that an earlier run of the step loaded, or its restore, are among them.
+        A module is loaded once: those that an earlier run of the step loaded, or its restore, are among them. So are
+        those of libraries that draw: where the step is restored, no later step is to draw by loading one.
         """
         found = self._by_step.setdefault(step, set())
         found |= {name for name in self.names() if name not in before and owned.is_found(name)}
+        found |= {name for name in _DRAWING if name in sys.modules and name not in before}
         return found
 
     def restored(self, step: Hashable, imports: Iterable[str]) -> None:
         """Note what was imported where a step was restored."""
-        self._by_step.setdefault(step, set()).update(name for name in imports if owned.is_own(name))
+        self._by_step.setdefault(step, set()).update(name for name in imports if owned.is_own(name) or name in _DRAWING)
 
     def loaded(self, name: str) -> str | None:
         """Digest of a module as it was loaded here; None if it is not."""

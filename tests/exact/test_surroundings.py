@@ -24,6 +24,22 @@ r = str(+pi), str(held[0] * 2), held[0] is pi is mp.pi, mp.dps, mp.prec, iv.prec
 """,
 )
 scenario(
+    "a library that draws a number when a call is the first to load it",
+    """
+%%
+import sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]: del sys.modules[name]
+%%step 1
+import importlib, random
+def show(): return importlib.import_module("rich." + "style").__name__
+random.seed(3)
+%%step 2
+shown = show()
+%%step 3
+shown += show(); r = random.random()
+""",
+)
+scenario(
     "numbers that threads and executors are named by",
     """
 %%step 1

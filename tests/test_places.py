@@ -56,7 +56,9 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.M
                 known[x] = calls
                 return x
             mode, options = None, {"a": 1}
-            checks, seen = {"a": lambda value: True, "b": (1, 2).__contains__}, {}
+            class Sparse:
+                def __call__(self, value): return False
+            checks, seen = {"a": lambda value: True, "b": (1, 2).__contains__, "c": Sparse(), "d": (Sparse(),)}, {}
             def set_mode(value):
                 global mode
                 mode = value

@@ -295,7 +295,7 @@ class _Reading:
                 self._look_at_class(name, value, code, package, depth)
             elif callable(value) and is_same_package(_module(value), package):
                 self.enter(value, None, depth - 1)
-            elif name in code.looked_up and type(value) is dict and not any(map(can_change, value.values())):
+            elif name in code.looked_up and type(value) is dict and not any(map(_holds_something, value.values())):
                 continue
             elif value is not ABSENT and (code.changes or _has_methods(value, code)) and can_change(value):
                 found.add(module, name)
@@ -379,6 +379,16 @@ def _bound(code: types.CodeType, space: Mapping[str, Any]) -> dict[str, Any]:
 def _has_methods(value: Any, code: _Code) -> bool:
     """Whether code calls a method, written in Python, of an object that a module holds."""
     return any(isinstance(_of_class(type(value), name), types.FunctionType) for name in code.attributes)
+
+
+def _holds_something(value: Any) -> bool:
+    """Whether something may have been set in a value that a function looked up; in an object that has nothing, not."""
+    if type(value) is tuple:
+        return any(map(_holds_something, value))
+    kind: Any = type(value)
+    is_plain = kind.__new__ is object.__new__ and kind.__getattribute__ is object.__getattribute__
+    is_plain &= all("__slots__" not in vars(one) for one in type.mro(kind))
+    return can_change(value) and not (is_plain and getattr(value, "__dict__", None) == {})
 
 
 def _is_compiled(function: Any) -> bool:

@@ -46,6 +46,7 @@ class Fitting:
         self._neighbours = Neighbours(kernel)
         self.judge = Judge(kernel, cells_after)
         self._fingerprints: dict[str, str | None] = {}  # of names that no step made, until code runs
+        self._named: dict[str, Seen] = {}  # looks at modules, and at functions and classes of libraries
 
     def forget(self) -> None:
         """Take the fingerprints anew at the next question, since code ran."""
@@ -110,6 +111,7 @@ class Fitting:
         kernel.watch.settle({*meta["reads"], *meta["before"], *meta["seen"]} | unmade)
         here = kernel.namespace.keys() - pipeline.producers.keys()
         evidence = meta["evidence"] or {}
+        self._look_at_named(meta["seen"].keys() & here)
         gone = [
             Cause("value", name, f"`{name}` is not there any more")
             for name, digest in meta["seen"].items()
@@ -395,9 +397,20 @@ class Fitting:
 
     def _looked(self, name: str, seen: Seen | None = None) -> str | None:
         kernel = self._kernel
+        values = {name: kernel.namespace[name]}
+        seen = seen or delta.named(self._named, values).get(name)
         if seen is None:
-            seen = delta.look({name: kernel.namespace[name]}, kernel.main, kernel.pages, kernel.makers).looks[name]
+            seen = delta.look(values, kernel.main, kernel.pages, kernel.makers).looks[name]
         return None if seen.digest is None else f"{_LOOKED}{seen.digest}"
+
+    def _look_at_named(self, names: Iterable[str]) -> None:
+        """Look at what is written as a name, and at all of it at once: to begin a look takes longer than the rest."""
+        kernel = self._kernel
+        values = {name: kernel.namespace[name] for name in names}
+        values = {name: value for name, value in values.items() if references.by_reference(value)}
+        known = delta.named(self._named, values)
+        if known.keys() != values.keys():
+            self._named |= delta.look(values, kernel.main, kernel.pages, kernel.makers, known).looks
 
     def _defines(self, name: str) -> bool:
         """Whether a name means a function or class of the notebook: what that is, is compared by its code."""

@@ -230,7 +230,7 @@ def look(
     with collector.off(), generators.kept(), looking.looking(namespace, pages, makers) as look_at:
         known = {name: seen for name, seen in (known or {}).items() if name in names}
         if last is not None:
-            known = {**_named(last.looks, names), **known}
+            known = {**named(last.looks, names), **known}
         fallen = [one for one in _closed(known) if not one.stands(known, namespace, makers)]
         taken, made = _batches(last or State({}, sharing.Links()), names, known)
         found: dict[str, Seen] = {}
@@ -254,12 +254,12 @@ def look(
         return State(looks, links, pages, list(namespace), taken, made, names)
 
 
-def _named(looks: Mapping[str, Seen], names: Mapping[str, Any]) -> dict[str, Seen]:
+def named(looks: Mapping[str, Seen], names: Mapping[str, Any]) -> dict[str, Seen]:
     """Looks at the same modules, functions and classes as before, which still have no content of their own."""
     found = {}
-    for name, seen in looks.items():
-        if seen.is_name and seen.is_comparable and not seen.owned and name in names:
-            value = names[name]
+    for name in looks.keys() & names.keys():
+        seen, value = looks[name], names[name]
+        if seen.is_name and seen.is_comparable and not seen.owned:
             if seen.is_same_object(value) and references.by_reference(value):
                 found[name] = seen
     return found

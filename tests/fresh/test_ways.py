@@ -1839,3 +1839,12 @@ def test_a_plan_misses_a_step_that_set_or_drew_what_another_one_finds(project: P
         vars(colorsys).pop("zz", None)
     assert projects.foresee(project, [cells[0], cells[2]]) == {3}
     assert projects.foresee(project, [cells[0], cells[2], cells[1]]) >= {3}
+
+
+def test_a_step_runs_that_reads_a_name_which_means_another_module_since_the_step_above(project: Path) -> None:
+    """Modules are looked at once, for all steps that read them."""
+    cells = [(None, "import math as m"), (1, "a = m.sqrt(4)"), (None, "import math as m"), (2, "b = m.sqrt(9)")]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "end").steps == set()
+    cells[2] = None, "import cmath as m"
+    assert projects.play(project, cells, "end").steps == {2}

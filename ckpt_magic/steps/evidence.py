@@ -27,7 +27,7 @@ from ckpt_magic.steps import numbers, record, unseen, variables
 from ckpt_magic.steps.definitions import Codes, Definitions
 from ckpt_magic.steps.freshness import CWD, Fact, file_text, with_values
 from ckpt_magic.steps.history import Read
-from ckpt_magic.steps.inputs import Files
+from ckpt_magic.steps.inputs import Files, Mentioned, lone_endings
 from ckpt_magic.steps.loads import Asked, Loads
 from ckpt_magic.steps.modules import FAR, Modules
 from ckpt_magic.steps.opened import Trail, has_native, put_native, text_of, watcher
@@ -208,10 +208,11 @@ class Evidence:
         """What a cell with these words and texts read that began then."""
         counting = functools.partial(self.files.counting, hidden=hidden)
         trail.reads(dict.fromkeys(map(text_of, trail.imported)).keys() - self.modules.files())
-        is_native = words is not None and unseen.may_open(words)
+        is_native, mentioned = words is not None and unseen.may_open(words), Mentioned([], [])
         if trail.programs or is_native:
             texts = [*trail.arguments, *texts]
-            trail.reads(filter(os.path.isfile, self.files.mentioned([*texts, *unseen.arguments(texts)])))
+            mentioned = self.files.mentioned([*texts, *unseen.arguments(texts)])
+            trail.reads(filter(os.path.isfile, mentioned.paths))
         listed = counting(path for path in trail.listed if path not in trail.read)
         rows = self.files.rows([*counting(trail.read), *listed], hidden=hidden, asked=trail.asked)
         rows += [row for row in self.files.there(counting(trail.folders)) if row not in rows]
@@ -221,6 +222,7 @@ class Evidence:
         asks_entries = words is None or ("scandir" in words and any(word.startswith("st") for word in words))
         is_blind = trail.is_blind and (words is None or not words.isdisjoint(_LOOKERS))
         is_blind |= (words is None or is_native) and not rows
+        is_blind |= bool(mentioned.vast)
         is_clear = not (changed or is_blind or trail.commands or trail.connected or (listed and asks_entries))
         return Read({row["path"]: row for row in rows}, self.variables.asked(trail), is_clear)
 
@@ -381,7 +383,7 @@ class Evidence:
             [self._row_now(row, facts, hidden) for row in evidence[kind]] for kind in ("files", "written")
         )
         known = {row["path"] for row in (*files, *written)}
-        mentioned = [] if same_code else self.files.counting(self.files.mentioned(look.texts), hidden=hidden)
+        mentioned = [] if same_code else self.files.counting(self.files.mentioned(look.texts).paths, hidden=hidden)
         more = [*self.files.depends(call.depends, hidden=hidden), *self.files.rows(mentioned, hidden=hidden)]
         files += {row["path"]: row for row in more if row["path"] not in known}.values()
         loaded = {*look.modules, *code.names.imports}
@@ -567,16 +569,18 @@ class Evidence:
                 spoken = [text for text in spoken if not glob.has_magic(text) or _OF_FILES.search(text)]
             if native or trail.programs:
                 spoken += unseen.arguments((*look.texts, *trail.arguments))
-            mentioned = counting(self.files.mentioned(spoken, folders))
+            every, vast = self.files.mentioned(spoken, folders)
+            mentioned = counting(every)
             new = [path for path in mentioned if path not in written and path not in read]
             if strange:  # of what such a library does nothing is known, but what the code names counts
                 named = self._named(new, look.texts, {*trail.written, *trail.made, *map(os.path.dirname, written)})
             read |= dict.fromkeys(new if native or looked or trail.programs else sorted(named))
             by_python = native and not trail.programs and set(native) <= unseen.PANDAS_READERS
             others = set(mentioned) - (trail.read.keys() - trail.looked)  # Python itself has opened the rest
-            found = any(map(os.path.exists, (*others, *(trail.read if by_python else ()))))
+            here = [*filter(os.path.exists, (*others, *(trail.read if by_python else ())))]
+            is_vague = bool(vast or not here or (native and lone_endings(look.texts, here)))
             started = trail.programs and unseen.starts_interpreter(trail.arguments or look.texts)
-            if (native or trail.programs) and not running.depends and (started or not found):
+            if (native or trail.programs) and not running.depends and (started or is_vague):
                 reader = f"files `{native[0]}` reads" if native else "files the programs read that it starts"
                 unclear.append(f"which {reader} cannot be told; name them with --depends")
         listed = counting(path for path in trail.listed if read.get(path) is None)

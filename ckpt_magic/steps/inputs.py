@@ -13,19 +13,31 @@ import stat
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ckpt_magic.values import owned
 from ckpt_magic.values.pages import new_hash
 
 Row = Mapping[str, Any]
 
+
+class Mentioned(NamedTuple):
+    """What texts seem to mean: `paths`, and `vast` folders or patterns, of which nothing is among the paths."""
+
+    paths: list[str]
+    vast: list[str]
+
+
 LARGE: Final = 64 << 20  # bytes; of a larger file size and times count
 _SMALL: Final = 1 << 20  # bytes; a smaller one is read each time, whatever its times say
 _MUCH: Final = 256 << 20  # bytes that are read for one step
 _MANY: Final = 1000  # names of a folder that are kept, and files whose contents are looked at for one step
+_MOST: Final = 5000  # files that texts mean without naming each
+_LONG: Final = 100  # letters of the beginning of a file's name
 _NO_FILES: Final = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".pytest_cache", ".mypy_cache"})
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/etc/", "/usr/", "/lib", "/bin/", "/run/", "/var/lib/", "/dev/null")
 _DEVICES: Final = ("/dev/random", "/dev/urandom", "/dev/zero", "/dev/tty", "/dev/pts/", "/dev/fd/", "/dev/std")
@@ -135,13 +147,14 @@ class Files:
     def depends(self, given: Iterable[str], *, hidden: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Rows of what `--depends` names: files, folders with all below them, patterns with all that match."""
         rows: dict[str, dict[str, Any]] = {}
+        but = tuple(f"{folder}{os.sep}" for folder in hidden)
         for text in given:
             if glob.has_magic(text):
                 names = self.matches(text)
                 rows[text] = {"path": text, "pattern": text, "names": names}
             else:
                 names = [self.path(os.path.expanduser(text))]
-            every = [inner for name in names for inner in self._below(self.path(name), hidden)]
+            every = [one for name in names for one in sorted(_below(self.path(name), but))]
             rows.update({row["path"]: row for row in self.rows(every, hidden=hidden)})
         return list(rows.values())
 
@@ -154,34 +167,41 @@ class Files:
         """Names of the files that a pattern matches."""
         return sorted(glob.glob(os.path.expanduser(pattern), root_dir=self.base, recursive=True))
 
-    def mentioned(self, texts: Iterable[str], folders: Iterable[str] = ()) -> Iterator[str]:
+    def mentioned(self, texts: Iterable[str], folders: Iterable[str] = ()) -> Mentioned:
         """Paths that texts seem to mean: those that exist, alone or below one of `folders`, and those like files."""
         texts = [text for text in dict.fromkeys(texts) if 0 < len(text) < 500 and text.isprintable()]
-        tops = [os.getcwd(), *(os.path.abspath(folder) for folder in folders)]
+        here = os.getcwd()
+        tops = [here, here, *map(os.path.abspath, folders)]  # twice, for names that begin with `/`: see below
+        found, vast, met = dict[str, None](), list[str](), set[tuple[str, bool]]()
         for text in texts:
-            if "://" in text or text in (".", "..", "/"):
+            if "://" in text or text in (".", ".."):
                 continue
-            for top in tops:
+            for number, top in enumerate(tops):
                 # what a text begins with `/` may have come after the name of a folder: `f"{folder}/data.nc"`
-                below = text.lstrip(os.sep) if top != tops[0] else os.path.expanduser(text)
-                path = os.path.normpath(os.path.join(top, below))
+                below = text.lstrip(os.sep) if number else os.path.expanduser(text)
+                path, is_deep = os.path.normpath(os.path.join(top, below)), os.sep in text or top != tops[0]
+                if os.path.isfile(path):
+                    found[path] = None
+                    continue
+                # a lone `/` joins names: that all files of the machine are meant is not likely
+                if (path, is_deep) in met or top == os.sep or not path.strip(os.sep):
+                    continue
+                met.add((path, is_deep))
+                some: Iterable[str] = ()
                 if glob.has_magic(text):
-                    found = sorted(glob.glob(path, recursive=True))[:_MANY]
-                    yield from found
-                    yield from dict.fromkeys(map(os.path.dirname, found))  # what will match there
-                elif os.path.isfile(path):
-                    yield path
-                elif os.path.isdir(path) and (os.sep in text or top != tops[0]):
-                    yield from self._below(path, ())
-                elif top == tops[0] and _FILE_NAME.fullmatch(text):
-                    yield path
-
-    def _below(self, path: str, hidden: Sequence[str]) -> Iterator[str]:
-        yield path
-        if os.path.isdir(path):
-            for folder, folders, files in os.walk(path):
-                folders[:] = sorted(f for f in folders if f not in _NO_FILES and os.path.join(folder, f) not in hidden)
-                yield from (os.path.join(folder, name) for name in (*folders, *sorted(files)))
+                    some = glob.iglob(path, recursive=True)
+                elif os.path.isdir(path):
+                    some = _below(path, self._elsewhere, packages=False) if is_deep else ()
+                elif not number and _FILE_NAME.fullmatch(text):
+                    some = (_is_ending(text) and _joined(tops, texts, text)) or [path]
+                paths = sorted(islice(some, _MOST + 1 - len(found)))
+                if len(found) + len(paths) > _MOST:
+                    vast.append(path)
+                    continue
+                found |= dict.fromkeys(paths)
+                if glob.has_magic(text):
+                    found |= dict.fromkeys(map(os.path.dirname, paths))  # what will match there
+        return Mentioned([*found], vast)
 
     def _row(self, path: str, hidden: Sequence[str], *, deep: bool) -> dict[str, Any]:
         row: dict[str, Any] = {"path": self.name(path)}
@@ -196,6 +216,43 @@ class Files:
         if deep and stat.S_ISREG(status.st_mode) and status.st_size <= LARGE and (digest := _digest(path)) is not None:
             row["digest"] = digest
         return row
+
+
+def lone_endings(texts: Collection[str], paths: Collection[str]) -> list[str]:
+    """Ends of files' names among these texts with which no path ends, but for paths that a whole name stands for."""
+    ends = [text for text in texts if _is_ending(text)]
+    names = tuple(text for text in texts if ends and text not in ends and text.endswith(tuple(ends)))
+    others = [path for path in paths if not path.endswith(names)]
+    return [end for end in ends if not any(path.endswith(end) for path in others)]
+
+
+def _is_ending(text: str) -> bool:
+    """Whether a text looks like the end of a file's name, the rest of which comes from elsewhere: `name + ".csv"`."""
+    return text[:1] in ("_", "-", ".") and _FILE_NAME.fullmatch(text) is not None
+
+
+def _joined(tops: Iterable[str], texts: Iterable[str], ending: str) -> list[str]:
+    """Files whose names are a text and this ending."""
+    starts = [text for text in texts if len(text) < _LONG and not text.isspace()][:_MANY]
+    paths = (os.path.normpath(os.path.join(top, f"{start}{ending}")) for top in dict.fromkeys(tops) for start in starts)
+    return [path for path in paths if os.path.isfile(path)]
+
+
+def _below(path: str, hidden: tuple[str, ...], *, packages: bool = True) -> Iterator[str]:
+    """A path and all below it, but for folders whose paths, with a `/` behind, begin with one of `hidden`."""
+    yield path
+    todo = [path] if os.path.isdir(path) else []
+    while todo:
+        with suppress(OSError), os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                is_folder = os.path.isdir(entry) if entry.is_symlink() else entry.is_dir()
+                inside = f"{entry.path}{os.sep}"
+                is_left_out = entry.name in _NO_FILES or inside.startswith(hidden)
+                if is_folder and (is_left_out or not (packages or _OF_PACKAGES(inside) is None)):
+                    continue
+                yield entry.path
+                if is_folder and not entry.is_symlink():
+                    todo.append(entry.path)
 
 
 def _asked(path: str, what: str) -> str:

@@ -95,8 +95,10 @@ class Loads:
         paths, unclear = list[str](), list[str]()
         if trail.programs:
             spoken = [*trail.arguments, *unseen.arguments(trail.arguments)]
-            paths = [path for path in counting(self.files.mentioned(spoken)) if path not in trail.read]
-            if unseen.starts_interpreter(trail.arguments) or not any(map(os.path.exists, paths)):
+            mentioned = self.files.mentioned(spoken)
+            paths = [path for path in counting(mentioned.paths) if path not in trail.read]
+            is_vague = bool(mentioned.vast) or not any(map(os.path.exists, paths))
+            if is_vague or unseen.starts_interpreter(trail.arguments):
                 unclear.append(f"which files the programs read that module `{name}` starts cannot be told")
         paths += [path for path in counting(trail.listed) if path not in trail.read]
         rows += self.files.rows(dict.fromkeys(paths), hidden=hidden)

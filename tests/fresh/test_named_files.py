@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ckpt_magic.steps import inputs
 from tests.fresh import project as projects
 
 READER = """\
@@ -115,3 +116,62 @@ def test_files_of_others_do_not_count_where_a_step_writes_itself_or_says_a_star(
 
     assert projects.play(project, cells, "auto").steps == set()
     assert projects.play(project, cells, "auto").steps == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        (
+            "folder = str(__import__('pathlib').Path.cwd())",
+            "[folder + '/' + 'parts' + '/' + name + '.csv' for name in N]",
+        ),
+        ("folder = '.'", "[f'{folder}/parts/{name}.csv' for name in N]"),
+        ("folder = 'parts/'", "[folder + name + '.csv' for name in N]"),
+        ("import os\nfolder = 'parts'", "[os.path.join(folder, name + '.csv') for name in N]"),
+    ],
+)
+def test_a_path_that_is_put_together_from_pieces_leads_to_its_file(project: Path, text: str, paths: str) -> None:
+    """A piece `/` is the folder of all files of the machine, none of which is meant."""
+    pytest.importorskip("polars")
+    (project / "parts" / "a.csv").write_text("x\n1\n")
+    reading = f"import polars as pl\nx = [pl.read_csv(path)['x'].sum() for path in {paths}]"
+    cells = [(None, f"{text}\nN = ['a']"), (1, reading)]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+
+    (project / "parts" / "a.csv").write_text("x\n2\n")
+
+    assert projects.play(project, cells, "auto").names["x"] == [2]
+
+
+@pytest.mark.parametrize("name", ["f'{1}.csv'", "f'{1}_part.csv'"])
+def test_a_name_whose_beginning_no_text_has_cannot_be_told(project: Path, name: str) -> None:
+    """That another one is there which ends likewise means nothing."""
+    pytest.importorskip("polars")
+    for file in ("1.csv", "1_part.csv", "b.csv"):
+        (project / file).write_text("x\n1\n")
+    cells = [(1, f"import polars as pl\nx = [pl.read_csv(one)['x'].sum() for one in ('b.csv', {name})]")]
+    projects.play(project, cells, "none")
+    assert "which files `read_csv` reads cannot be told" in projects.play(project, cells, "auto").why(1)
+
+
+def test_of_a_folder_with_very_many_files_it_cannot_be_told_which_one_is_read(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("polars")
+    monkeypatch.setattr(inputs, "_MOST", 5)
+    for number in range(9):
+        (project / "parts" / f"{number}.csv").write_text("x\n1\n")
+    cells = [(1, "import polars as pl\nx = pl.read_csv('parts/' + str(2 + 1) + '.csv')['x'].sum()")]
+    projects.play(project, cells, "none")
+    assert "which files `read_csv` reads cannot be told" in projects.play(project, cells, "auto").why(1)
+    cells = [(1, "import ckpt_reader\nx = ckpt_reader.load('parts/' + str(2 + 1) + '.csv')")]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+
+
+def test_a_lone_slash_means_no_folder(project: Path) -> None:
+    assert inputs.Files(project).mentioned(["/", "//", "tmp", "**"], ["/"]).paths != []
+    assert all(
+        path.startswith(str(project)) for path in inputs.Files(project).mentioned(["/", "//", "tmp"], ["/"]).paths
+    )

@@ -111,7 +111,7 @@ def test_a_file_that_a_library_opens_behind_pythons_back_is_found_by_its_name_or
     assert projects.play(project, named, "auto").steps == set()
     (project / "table.csv").write_text("a\n2\n")
     assert projects.play(project, named, "auto").names["x"] == 2
-    hidden = [(1, "import polars as pl\nx = pl.read_csv('table' + '.csv')['a'].sum()")]
+    hidden = [(1, "import polars as pl\nx = pl.read_csv('elbat'[::-1] + '.csv')['a'].sum()")]
     projects.play(project, hidden, "none", "hidden")
     assert "name them with --depends" in projects.play(project, hidden, "auto", "hidden").why(1)
 

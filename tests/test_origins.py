@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+from collections.abc import Set
 
 import pytest
 
@@ -262,3 +263,19 @@ def test_of_modules_words_tell_what_they_do() -> None:
         "<surroundings environ *>",
         "<surroundings environ ?>",
     }
+
+
+def test_functions_in_a_row_are_told_once_what_they_touch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that is defined tells those above it, which call it, something new."""
+    asked, touched_by = list[Event](), Past._touched_by
+
+    def counted(past: Past, event: Statement) -> Set[str]:
+        asked.append(event)
+        return touched_by(past, event)
+
+    monkeypatch.setattr(Past, "_touched_by", counted)
+    count = 40
+    defined = "\n".join(f"def f{number}(x): f{number + 1}(x)" for number in range(count))
+    past = Past(events("a = []", f"{defined}\ndef f{count}(x): x.append(1)", "f0(a)"))
+    assert past.touched(["a"]) == {"a"}
+    assert len(asked) <= 3 * count

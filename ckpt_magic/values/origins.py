@@ -118,6 +118,7 @@ class Past:
         self._joining: Places = {}  # that may put what one holds into what others hold
         self._joined: dict[int, Set[str]] = {}  # by place
         self._touched: dict[int, tuple[Set[str], Set[str]]] = {}  # by place; and the names on the way to these
+        self._outdated: dict[int, None] = {}  # places where something else is touched since names lead elsewhere
         self._origins: dict[frozenset[str], tuple[Origin, Set[str]]] = {}  # and all names that had to do with each
         self.add(events)
 
@@ -218,12 +219,21 @@ class Past:
         changed |= {name for name in called if self._called.get(name) != called[name]}
         self._called.update(called)
         found = set(changed)
-        for at, (touched, way) in list(self._touched.items()) if changed else ():
-            if not way.isdisjoint(changed):
-                for name in touched:
-                    self._touching[name].remove(at)
-                found |= touched | self._note_touched(at, self.events[at])
+        for at, (touched, way) in self._touched.items() if changed else ():
+            if at not in self._outdated and not way.isdisjoint(changed):
+                self._outdated[at] = None
+                found |= touched
         return found
+
+    def _find_touched_anew(self) -> None:
+        """Find out what is touched where names lead elsewhere now, once for all functions that are defined in a row."""
+        found = set[str]()
+        for at in self._outdated:
+            for name in self._touched[at][0]:
+                self._touching[name].remove(at)
+            found |= self._note_touched(at, self.events[at])
+        self._outdated.clear()
+        self._forget(found)
 
     def _note_touched(self, at: int, event: Event) -> Set[str]:
         assert isinstance(event, Statement)
@@ -242,6 +252,7 @@ class Past:
             self._giving.update(dict.fromkeys(event.changes, (event.kept, event.stores | event.risks)))
             self._givers |= event.changes.keys() if event.kept else set()
             return
+        self._find_touched_anew()
         givers = self._givers & self._asleep.ends(event.reads) if self._givers else ()
         if given := set(event.kept).union(*(self._giving[name][0] for name in givers)):
             called = self._changes.ends(self._later.ends(given)) & self._giving.keys()
@@ -277,6 +288,7 @@ class Past:
 
     def origin(self, *names: str) -> Origin:
         """Where the value of a name comes from, or the values of several names."""
+        self._find_touched_anew()
         asked = frozenset(names)
         if asked not in self._origins:
             self._origins[asked] = self._origin(asked)
@@ -425,10 +437,12 @@ class Past:
 
     def touched_at(self, place: int) -> Set[str]:
         """What the statement in a place may change in place."""
+        self._find_touched_anew()
         return self._touched[place][0]
 
     def touched(self, names: Iterable[str]) -> set[str]:
         """Those names whose values statements may have changed in place since they were bound."""
+        self._find_touched_anew()
         mentioned = {self._shared[name] for name in self._mentioned & self._shared.keys()}
         return {
             name

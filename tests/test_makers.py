@@ -172,6 +172,9 @@ class C:
     def made(cls): return cls()
     @property
     def size(self): return 4
+
+class D(C):
+    def more(self): return self.method(2)
 """
 
 
@@ -215,13 +218,13 @@ def test_what_a_look_says_of_a_simple_definition_is_as_new(tmp_path: Path, edit:
     names = Kernel(tmp_path).names
     exec(SIMPLE, names)
     kept = Makers(names)
-    assert all(telling_parts(names[name], names) for name in "fC")
-    before = [kept.token_in_look(names[name]) for name in "fC"]
-    assert before == [definition_token(names[name], names) for name in "fC"]
+    assert all(telling_parts(names[name], names, lambda _: "") for name in "fCD")
+    before = [kept.token_in_look(names[name]) for name in "fCD"]
+    assert before == [definition_token(names[name], names) for name in "fCD"]
     exec(edit, names)
-    plain = [is_plain_definition(names[name], names) for name in "fC"]
-    after = [definition_token(names[name], names) if is_so else None for name, is_so in zip("fC", plain, strict=True)]
-    assert [kept.token_in_look(names[name]) for name in "fC"] == after != before
+    plain = [is_plain_definition(names[name], names) for name in "fCD"]
+    after = [definition_token(names[name], names) if is_so else None for name, is_so in zip("fCD", plain, strict=True)]
+    assert [kept.token_in_look(names[name]) for name in "fCD"] == after != before
 
 
 def test_what_was_seen_of_a_class_keeps_none_of_it_alive(tmp_path: Path) -> None:
@@ -229,9 +232,11 @@ def test_what_was_seen_of_a_class_keeps_none_of_it_alive(tmp_path: Path) -> None
     exec(SIMPLE, names)
     kept = Makers(names)
     kept.token_in_look(names["C"])
+    kept.token_in_look(names["D"])
     refs = [weakref.ref(one) for one in (names["C"].method, names["C"].static, names["C"].size.fget)]
     del names["C"].method, names["C"].static, names["C"].size
     assert [ref() for ref in refs] == [None] * 3
+    del names["D"]
     whole = weakref.ref(names.pop("C"))
     gc.collect()
     assert whole() is None

@@ -259,9 +259,9 @@ def named(looks: Mapping[str, Seen], names: Mapping[str, Any]) -> dict[str, Seen
     found = {}
     for name in looks.keys() & names.keys():
         seen, value = looks[name], names[name]
-        if seen.is_name and seen.is_comparable and not seen.owned:
-            if seen.is_same_object(value) and references.by_reference(value):
-                found[name] = seen
+        has_no_content = seen.is_name and seen.is_comparable and not seen.owned
+        if has_no_content and seen.is_same_object(value) and references.by_reference(value):
+            found[name] = seen
     return found
 
 

@@ -125,7 +125,7 @@ class Makers:
 
     def token_in_look(self, obj: Any) -> Token | None:
         """What a look says of a plain definition, which does not change while that does not; None of others."""
-        parts = telling_parts(obj, self._namespace)
+        parts = telling_parts(obj, self._namespace, self.maker)
         if parts is None:
             plain = is_plain_definition(obj, self._namespace)
             return definition_token(obj, self._namespace, self.maker(obj), self.maker) if plain else None

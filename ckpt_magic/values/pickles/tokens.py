@@ -74,20 +74,25 @@ def _plain(obj: Any, namespace: Mapping[str, Any], seen: set[int], body: str) ->
     return parts is not None and all(_plain(part, namespace, seen, body) for part in parts)
 
 
-def telling_parts(obj: Any, namespace: Mapping[str, Any]) -> tuple[Any, ...] | None:
+def telling_parts(obj: Any, namespace: Mapping[str, Any], maker_of: Callable[[Any], str]) -> tuple[Any, ...] | None:
     """What tells a simple definition of the notebook, which is plain; None for all others.
 
     While these are the same objects (they can be compared by `is`), its digest is the same, too: code, names and atoms,
-    which do not change in place. Neither the definition is among them nor any function: who keeps the parts in mind
-    keeps nothing alive that somebody may hold weakly.
+    which do not change in place, and who made its bases, as `maker_of` says. Neither the definition is among them nor
+    any function: who keeps the parts in mind keeps nothing alive that somebody may hold weakly.
     """
     if type(obj) is types.FunctionType:
         return _parts_of_function(obj, namespace, None) if is_named(obj, namespace) else None
     if type(obj) is not type or obj.__module__ != "__main__" or "<" in obj.__qualname__:
         return None
-    if not all(map(by_reference, obj.__bases__)):  # else its bases count, and who made them
-        return None
-    found: list[Any] = [obj.__qualname__, obj.__name__, *obj.__bases__]
+    found: list[Any] = [obj.__qualname__, obj.__name__]
+    for base in obj.__bases__:
+        if by_reference(base):
+            found.append(base)
+        elif (inherited := telling_parts(base, namespace, maker_of)) is not None:
+            found += (maker_of(base), *inherited)
+        else:
+            return None
     for name, value in vars(obj).items():
         parts = _parts_of_attribute(name, value, obj, namespace)
         if parts is None:

@@ -147,9 +147,8 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
         found["@functions at exit"] = {"": count}
     if "codecs" in words and not words.isdisjoint(("register", "unregister", "register_error")):
         found["@codecs"] = {"": object()}
-    if "patch" in words:
-        patch = getattr(sys.modules.get("unittest.mock"), "_patch", None)
-        found["@started patches"] = {"": 0 if patch is None else len(patch._active_patches)}
+    patch = getattr(sys.modules.get("unittest.mock"), "_patch", None)  # it may have been made in another cell
+    found["@started patches"] = {"": 0 if patch is None else len(patch._active_patches)}
     if not words.isdisjoint(_QUERIES):
         found["@what is in duckdb's own database"] = {"": _database()}
     for name in compiled:

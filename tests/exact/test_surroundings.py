@@ -517,6 +517,24 @@ x = 1
     runs={1: "started patches", 3: "out of reach"},
 )
 scenario(
+    "a patch of unittest.mock that goes on was made by an earlier step",
+    """
+%%step 1
+from unittest import mock
+import textwrap
+p = mock.patch('textwrap.indent', return_value='mocked')
+%%step 2
+p.start(); n = 1
+%%step 3
+r = textwrap.indent('a', 'b')
+%%step 4
+p.stop(); q = textwrap.indent('a', 'b')
+%%step 5
+x = 1
+""",
+    runs={2: "started patches", 4: "out of reach"},
+)
+scenario(
     "objects of the notebook in classes of libraries, changed under either name",
     """
 %%step 1

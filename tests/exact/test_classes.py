@@ -2607,6 +2607,24 @@ r += first[:4], str(shop.mock_calls), str(plain.mock_calls), type(plain) is kind
 del shop, plain, kind, first, proxy, lazy, number, items
 """,
 )
+scenario(
+    "tuples that a library makes of other arguments, and classes that it makes of one code",
+    """
+%%step 1
+from unittest import mock
+asked, one, holder = mock.Mock(return_value=3), mock.NonCallableMock(), mock.Mock()
+holder.other = mock.NonCallableMock(); n = asked(1, key=2)
+%%step 2
+one.set = 5
+%%step 3
+args, keywords = asked.call_args; first = asked.mock_calls[0]
+%%step 4
+type(one).more = 6
+%%step 5
+r = args, keywords, len(asked.call_args), len(first), asked.call_args == mock.call(1, key=2)
+r += type(one) is type(holder.other), one.set, one.more, hasattr(type(holder.other), "more")
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

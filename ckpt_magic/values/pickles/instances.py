@@ -133,22 +133,32 @@ def _compiled_new(kind: Any) -> Any:
     return base.__new__ if type(base.__new__) is types.BuiltinFunctionType else None
 
 
-def is_made_plainly(kind: Any) -> bool:
-    """Whether an object that is nothing but attributes is made by ``object.__new__``, whatever pickle would call.
+def made_plainly_of(kind: Any) -> Any:
+    """The base by whose ``__new__`` an object is made, whatever pickle would call; None if that is to be called.
 
-    Pickle minds a class that says that it is another one, as proxies do. And a library that made a class for one
-    object alone, as `unittest.mock` does, would make another one.
+    Pickle minds a class that says that it is another one, as proxies do. A library that made a class for one object
+    alone, as `unittest.mock` does, would make another one. And what derives from a tuple may want other arguments than
+    those that the tuple tells.
     """
-    ways = ("__getnewargs__", "__getnewargs_ex__")
-    if not is_made_of_attributes(kind) or reduces_itself(kind) or any(hasattr(kind, name) for name in ways):
-        return False
+    if reduces_itself(kind) or kind in copyreg.dispatch_table:
+        return None
+    is_by_code = type(kind.__new__) is types.FunctionType
+    told_by = next((base for base in _TELL_THEMSELVES if issubclass(kind, base)), None)
+    if told_by is not None:
+        tells = kind.__getnewargs__ is told_by.__getnewargs__ and not hasattr(kind, "__getnewargs_ex__")
+        return told_by if is_by_code and tells and importable(kind) else None
+    if not is_made_of_attributes(kind) or hasattr(kind, "__getnewargs__") or hasattr(kind, "__getnewargs_ex__"):
+        return None
     if kind.__new__ is object.__new__:
-        return any("__class__" in vars(cls) for cls in kind.__mro__[:-1])
-    return type(kind.__new__) is types.FunctionType and not importable(kind) and is_of_library(kind)
+        return object if any("__class__" in vars(cls) for cls in kind.__mro__[:-1]) else None
+    return object if is_by_code and not importable(kind) and is_of_library(kind) else None
 
 
-def plainly(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    """Reduce an object so that ``object.__new__`` makes it."""
+_TELL_THEMSELVES: Final[tuple[Any, ...]] = (tuple, str, int, float, complex, bytes)
+
+
+def plainly(usual: Callable[[Any], Any] | None, base: Any) -> Callable[[Any], Any]:
+    """Reduce an object so that the ``__new__`` of a base makes it."""
 
     def reduce(obj: Any) -> Any:
         reduced: Any = NotImplemented if usual is None else usual(obj)
@@ -156,7 +166,7 @@ def plainly(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
         made, args, *rest = reduced
         if made is not copyreg.__newobj__:  # type: ignore[attr-defined]  # no stubs
             return made, args, *rest
-        return object.__new__, args[:1], *rest  # what a proxy stands for may have told more
+        return base.__new__, args[:1] if base is object else args, *rest  # a proxy tells what it stands for tells
 
     return reduce
 
@@ -227,7 +237,12 @@ MADE: Final = """lambda kind, args, attributes, slots: (lambda made: (
     attributes and object.__getattribute__(made, '__dict__').update(attributes),
     [object.__setattr__(made, name, value) for name, value in slots.items()], made)[-1])(kind.__new__(kind, *args))"""
 
-MADE_PLAINLY: Final = MADE.replace("kind.__new__", "object.__new__")
+
+def made(kind: Any) -> str:
+    """The text that makes an object with some of its attributes."""
+    base = made_plainly_of(kind)
+    return MADE if base is None else MADE.replace("kind.__new__", f"{base.__name__}.__new__")
+
 
 SET_STATE: Final = """lambda made, state: (
     state[0] and object.__setattr__(made, '__dict__', state[0]),

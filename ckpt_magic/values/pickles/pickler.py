@@ -300,8 +300,8 @@ class ValuePickler(pickle.Pickler):
         if by_reference(kind) and instances.reduces_itself(kind) and hasattr(kind, "__get__"):
             return self._own_reduction  # of a function of a compiled library
         usual = self._reducer_for_instances(kind)
-        if instances.is_made_plainly(kind):
-            return instances.plainly(usual)
+        if (base := instances.made_plainly_of(kind)) is not None:
+            return instances.plainly(usual, base)
         if usual is None and instances.takes_nothing_back(kind):
             return self._with_state
         if by_reference(kind) and (sets := instances.weak_sets(kind)):
@@ -477,7 +477,7 @@ class ValuePickler(pickle.Pickler):
         early = [{name: item for name, item in (part or {}).items() if instances.leads_nowhere(item)} for part in parts]
         known = self.definitions
         return (
-            known.evaluated(instances.MADE_PLAINLY if instances.is_made_plainly(kind) else instances.MADE),
+            known.evaluated(instances.made(kind)),
             (kind, tuple(args), *early),
             parts,
             *items,

@@ -46,13 +46,16 @@ def can_be_set(cls: type) -> bool:
 
 
 def is_displaced(cls: type) -> bool:
-    """Whether something else is now where this class of a library was: a patch keeps it aside."""
+    """Whether something else is now where this class of a library was: a patch keeps it aside.
+
+    What derives from that was made beside it, as the class of a mock is.
+    """
     name: object = cls.__module__
     module = sys.modules.get(name) if isinstance(name, str) and name != "__main__" else None
     if module is None:
         return False
     there = at(cls.__qualname__, vars(module))
-    return there is not None and there is not cls
+    return there is not None and not any(there is one for one in cls.__mro__)
 
 
 def library_of(kind: type) -> str:

@@ -558,31 +558,9 @@ class Evidence:
         texts = dict.fromkeys(map(text_of, trail.imported))
         read |= dict.fromkeys(counting(texts.keys() - self.modules.files() - read.keys()))
         written = dict.fromkeys(counting(trail.written))
-        looked = not look.words.isdisjoint(_LOOKERS)
         native = unseen.readers(look, behind, self.modules)
-        strange = bool(unseen.strangers(look, behind, self.modules))
-        named: set[str] = set()
-        if native or looked or trail.programs or strange:
-            folders = [text for text in look.texts if os.path.isdir(text)][:20]
-            spoken = [*look.texts]
-            if not (native or looked or trail.programs):  # a lone `*` is rarely meant as a pattern
-                spoken = [text for text in spoken if not glob.has_magic(text) or _OF_FILES.search(text)]
-            if native or trail.programs:
-                spoken += unseen.arguments((*look.texts, *trail.arguments))
-            every, vast = self.files.mentioned(spoken, folders)
-            mentioned = counting(every)
-            new = [path for path in mentioned if path not in written and path not in read]
-            if strange:  # of what such a library does nothing is known, but what the code names counts
-                named = self._named(new, look.texts, {*trail.written, *trail.made, *map(os.path.dirname, written)})
-            read |= dict.fromkeys(new if native or looked or trail.programs else sorted(named))
-            by_python = native and not trail.programs and set(native) <= unseen.PANDAS_READERS
-            others = set(mentioned) - (trail.read.keys() - trail.looked)  # Python itself has opened the rest
-            here = [*filter(os.path.exists, (*others, *(trail.read if by_python else ())))]
-            is_vague = bool(vast or not here or (native and lone_endings(look.texts, here)))
-            started = trail.programs and unseen.starts_interpreter(trail.arguments or look.texts)
-            if (native or trail.programs) and not running.depends and (started or is_vague):
-                reader = f"files `{native[0]}` reads" if native else "files the programs read that it starts"
-                unclear.append(f"which {reader} cannot be told; name them with --depends")
+        new, named = self._spoken_of(running, native, behind, {*read, *written}, counting, unclear)
+        read |= dict.fromkeys(new)
         listed = counting(path for path in trail.listed if read.get(path) is None)
         asked = dict(trail.asked)
         if "scandir" in look.words and any(word.startswith("st") for word in look.words):  # asked of their entries
@@ -612,6 +590,47 @@ class Evidence:
         there = self.files.there(counting(path for path in trail.folders if path not in trail.written))
         known = {row["path"]: row for row in (*there, *rows, *after.values(), *running.depends)}
         return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row]
+
+    def _spoken_of(
+        self,
+        running: Running,
+        native: Sequence[str],
+        behind: Mapping[str, str],
+        known: Set[str],
+        counting: Callable[[Iterable[str]], list[str]],
+        unclear: list[str],
+    ) -> tuple[list[str], set[str]]:
+        """Files that the code speaks of and that it, a program or a library may have read unseen.
+
+        Beside them those that a library which nobody knows may have written. `native` are words for libraries that open
+        files themselves, `known` files that were seen to be opened; what cannot be told is added to `unclear`.
+        """
+        trail, look = running.trail, running.look
+        is_likely = native or trail.programs or not look.words.isdisjoint(_LOOKERS)
+        strange = bool(unseen.strangers(look, behind, self.modules))
+        if not (is_likely or strange):
+            return [], set()
+        folders = [text for text in look.texts if os.path.isdir(text)][:20]
+        spoken = [*look.texts]
+        if not is_likely:  # a lone `*` is rarely meant as a pattern
+            spoken = [text for text in spoken if not glob.has_magic(text) or _OF_FILES.search(text)]
+        if native or trail.programs:
+            spoken += unseen.arguments((*look.texts, *trail.arguments))
+        paths, vast = self.files.mentioned(spoken, folders)
+        mentioned = counting(paths)
+        new, named = [path for path in mentioned if path not in known], set[str]()
+        if strange:  # of what such a library does nothing is known, but what the code names counts
+            written = counting(trail.written)
+            named = self._named(new, look.texts, {*trail.written, *trail.made, *map(os.path.dirname, written)})
+        if (native or trail.programs) and not running.depends:
+            by_python = native and not trail.programs and set(native) <= unseen.PANDAS_READERS
+            others = set(mentioned) - (trail.read.keys() - trail.looked)  # Python itself has opened the rest
+            here = [*filter(os.path.exists, (*others, *(trail.read if by_python else ())))]
+            is_vague = bool(vast or not here or (native and lone_endings(look.texts, here)))
+            if is_vague or (trail.programs and unseen.starts_interpreter(trail.arguments or look.texts)):
+                reader = f"files `{native[0]}` reads" if native else "files the programs read that it starts"
+                unclear.append(f"which {reader} cannot be told; name them with --depends")
+        return new if is_likely else sorted(named), named
 
     def _named(self, paths: Iterable[str], texts: Iterable[str], written: Set[str]) -> set[str]:
         """The files among these paths; of those that only their folder stands for none where the step writes."""

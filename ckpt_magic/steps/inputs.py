@@ -38,6 +38,7 @@ _MUCH: Final = 256 << 20  # bytes that are read for one step
 _MANY: Final = 1000  # names of a folder that are kept, and files whose contents are looked at for one step
 _MOST: Final = 5000  # files that texts mean without naming each
 _LONG: Final = 100  # letters of the beginning of a file's name
+_FEW: Final = 10  # ends of such names
 _NO_FILES: Final = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".pytest_cache", ".mypy_cache"})
 _OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/etc/", "/usr/", "/lib", "/bin/", "/run/", "/var/lib/", "/dev/null")
 _DEVICES: Final = ("/dev/random", "/dev/urandom", "/dev/zero", "/dev/tty", "/dev/pts/", "/dev/fd/", "/dev/std")
@@ -172,6 +173,7 @@ class Files:
         texts = [text for text in dict.fromkeys(texts) if 0 < len(text) < 500 and text.isprintable()]
         here = os.getcwd()
         tops = [here, here, *map(os.path.abspath, folders)]  # twice, for names that begin with `/`: see below
+        endings = [text for text in texts if _is_ending(text)][:_FEW]
         found, vast, met = dict[str, None](), list[str](), set[tuple[str, bool]]()
         for text in texts:
             if "://" in text or text in (".", ".."):
@@ -193,7 +195,7 @@ class Files:
                 elif os.path.isdir(path):
                     some = _below(path, self._elsewhere, packages=False) if is_deep else ()
                 elif not number and _FILE_NAME.fullmatch(text):
-                    some = (_is_ending(text) and _joined(tops, texts, text)) or [path]
+                    some = (text in endings and _joined(tops, texts, text)) or [path]
                 paths = sorted(islice(some, _MOST + 1 - len(found)))
                 if len(found) + len(paths) > _MOST:
                     vast.append(path)

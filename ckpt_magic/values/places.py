@@ -592,7 +592,7 @@ class Places:
                     functions[f"{name}:{key}"] = value
         for place, function in functions.items():
             if type(function) is types.FunctionType and (
-                by_reference(function) or function.__globals__ is vars(module)
+                function.__globals__ is vars(module) or by_reference(function)
             ):
                 inner = {key: one for key, one in inside_function(function) if one is not None or key not in _DEFAULTS}
                 inner |= {"__code__": function.__code__} if "__code__" in words.stored else {}

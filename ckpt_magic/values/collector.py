@@ -22,9 +22,14 @@ def off() -> Iterator[None]:
             gc.enable()
 
 
+def is_blind() -> bool:
+    """Whether the user froze something: the collector does not go through that, and tells nobody of it."""
+    return gc.get_freeze_count() > _OF_PYTHON
+
+
 def spare_the_young() -> None:
     """Take all that is alive for old, which costs nothing; else the next collection would go through all of it."""
-    if gc.get_freeze_count() > _OF_PYTHON:  # the user froze something, which is not to be thawed
+    if is_blind():  # what is frozen is not to be thawed
         return
     try:
         gc.freeze()

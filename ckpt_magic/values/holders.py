@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
+from ckpt_magic.values import collector
 from ckpt_magic.values.code import reaching, source
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import LARGE, Content
@@ -36,7 +37,7 @@ def named_by_code(namespace: dict[str, Any]) -> set[str] | None:
 
     None if one of them may find anything without naming it. Takes a look at every object of the process.
     """
-    if gc.get_freeze_count():  # the user froze what is not gone through then
+    if collector.is_blind():
         return None
     found: set[str] = set()
     for one in gc.get_referrers(namespace):

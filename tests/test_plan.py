@@ -312,6 +312,17 @@ def test_what_a_step_that_will_run_draws_counts_for_those_below(shell: Interacti
     assert [row["next"] for row in json_of(path)] == ["run", "run", "restore"]
 
 
+def test_a_lost_value_that_only_steps_read_which_are_restored_runs_nothing(
+    shell: InteractiveShell, tmp_path: Path
+) -> None:
+    cells = [CELLS["setup"], "%%step 1\nlost = (n for n in [1, 2, 3]); next(lost); log = []"]
+    cells += ["%%step 2\nlog.append(next(lost))", "%%step 3\nprint(log, next(lost))"]
+    run_all(shell, cells)
+    assert [row["next"] for row in json_of(save(tmp_path / "nb.ipynb", *cells))] == ["restore"] * 3
+    path = save(tmp_path / "nb.ipynb", *cells, "print(lost)")
+    assert [row["next"] for row in json_of(path)] == ["run"] * 3
+
+
 def test_a_cell_that_sets_a_library_by_a_call_counts_for_the_steps_that_use_it(
     shell: InteractiveShell, tmp_path: Path
 ) -> None:

@@ -24,10 +24,11 @@ from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps import confirming, numbers, record, registry
 from ckpt_magic.steps.evidence import Evidence
 from ckpt_magic.steps.foresight import PlannedCell, PlannedStep, foresee
-from ckpt_magic.steps.freshness import Cause, Fact, Verdict, in_one_line
+from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict, causes, in_one_line
 from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.judging import hidden, written
 from ckpt_magic.steps.needs import Cell, Later, needed
+from ckpt_magic.steps.needs import written as written_by
 from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
@@ -185,7 +186,6 @@ def _judged(
     stored = {entry.step: _stored(entry.path, key, entry.step, keyring) for entry in entries}
     metas = {step: one.meta for step, one in stored.items() if one.meta is not None}
     mine = [cell if owner in (None, key) else PlannedCell(cell.tree, cell.text) for owner, cell in cells]
-    deciding = _Deciding(start, settings.stale(), mine, metas)
     evidence = Evidence(notebook.absolute().parent, {}, {}, Makers({}), lambda: keyring, is_kernel=False)
     left = written(metas.values())
     texts, environ = dict[str, str](), dict[str, str]()
@@ -226,6 +226,14 @@ def _judged(
             }
         return found
 
+    def is_fresh(meta: Mapping[str, Any]) -> bool:
+        """Whether what a step rests on besides values is as it was."""
+        cells = [one for one in mine if isinstance(one, PlannedStep) and one.call.step == meta["step"]]
+        return bool(cells) and not causes(meta, Now(facts(meta, cells[-1]), []))
+
+    deciding = _Deciding(
+        start, settings.stale(), mine, metas, is_fresh, lambda row: evidence.files.is_same(row) is not False
+    )
     at_first = deciding if met is None else replace(deciding, start="auto")
 
     def will_run(cell: PlannedStep, found: Verdict) -> bool:
@@ -265,6 +273,8 @@ class _Deciding:
     policy: Policy
     cells: Sequence[PlannedCell]
     metas: Mapping[int, Mapping[str, Any]]
+    is_fresh: Callable[[Mapping[str, Any]], bool]
+    is_left: Callable[[Mapping[str, Any]], bool]
 
     def decide(self, cell: PlannedStep, verdict: Verdict) -> Decision:
         """Decide about a step that is judged so."""
@@ -288,13 +298,16 @@ class _Deciding:
                     same=meta["same"] or (),
                     changed=in_one_line(cause for cause in verdict.causes if cause.kind in _VOUCHED_FOR),
                     foreseen=in_one_line(cause for cause in verdict.causes if cause.kind in _FORESEEN),
-                    needed=self._needed(cell, meta) if record.may_be_needed(meta) else "",
+                    needed=self._needed(cell, meta) if self._may_be_needed(meta) else "",
                     stale=verdict.line,
                 )
             return registry.decide(cell.call, known)
 
         meta = self.metas.get(cell.call.step)
         return judge(None) if meta is None else record.by_either(meta, judge, Decision("restore"))
+
+    def _may_be_needed(self, meta: Mapping[str, Any]) -> bool:
+        return record.may_be_needed(meta) or not all(map(self.is_left, written_by(meta).values()))
 
     def _needed(self, cell: PlannedStep, meta: Mapping[str, Any]) -> str:
         """Which value that the checkpoint lacks is needed below, and by whom."""
@@ -305,8 +318,18 @@ class _Deciding:
             for one in self.cells[self.cells.index(cell) + 1 :]
         ]
         later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}
-        only_fresh = self.start == "auto" or self.policy != "restore"
-        return needed(meta, Later(self.start, later, below, only_fresh=only_fresh, numbers=numbers.of_this_process()))
+        bound = {name for one in self.cells for name in source.names(one.tree).binds}
+        known = Later(
+            self.start,
+            later,
+            below,
+            only_fresh=self.start == "auto" or self.policy != "restore",
+            value=lambda name: None if name in bound else record.ABSENT,  # `print` is nobody's
+            fresh=self.is_fresh,
+            numbers=numbers.of_this_process(),
+            is_left=self.is_left,
+        )
+        return needed(meta, known)
 
 
 @dataclass(frozen=True, slots=True)

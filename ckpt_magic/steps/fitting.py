@@ -157,7 +157,7 @@ class Fitting:
             held=record.held(meta, pipeline.held),
             generators=kernel.chance.misfits(meta),
             around=self._around(key, code, meta),
-            needed=self._needed(key, code, meta, start) if record.may_be_needed(meta) else "",
+            needed=self._needed(key, code, meta, start) if self._may_be_needed(meta) else "",
         )
 
     def _new(self, meta: Mapping[str, Any], pipeline: registry.Pipeline) -> list[str]:
@@ -334,6 +334,13 @@ class Fitting:
 
         return kernel.around.misfits(meta, key, use, [one.secret for one in kernel.keyring.accepted])
 
+    def _may_be_needed(self, meta: Mapping[str, Any]) -> bool:
+        return record.may_be_needed(meta) or not all(map(self._is_left, needs.written(meta).values()))
+
+    def _is_left(self, row: Mapping[str, Any]) -> bool:
+        """Whether a file is as a step left it, as far as that can be told."""
+        return self._kernel.evidence.files.is_same(row) is not False
+
     def _needed(self, key: PipelineKey, code: Code, meta: Mapping[str, Any], start: registry.StartPoint) -> str:
         """Which value that the checkpoint lacks is needed later, and by whom."""
         kernel = self._kernel
@@ -360,6 +367,7 @@ class Fitting:
             fresh=lambda other: self.judge.is_fresh(key, other),
             numbers=here,
             ordered=ordered,
+            is_left=self._is_left,
         )
         return needs.needed(meta, later)
 

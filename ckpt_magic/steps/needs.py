@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any
 
 from ckpt_magic.steps import registry
@@ -64,6 +65,8 @@ class Later:
         What tells processes apart in which `hash` and `id` give other numbers: of `registry.NUMBERS`.
     ordered
         Sets by whose order, as it is in this process, another step of the pipeline or an unmarked cell went.
+    is_left
+        Tells whether a file is as its row of META says.
     """
 
     start: StartPoint
@@ -78,11 +81,45 @@ class Later:
     fresh: Callable[[Meta], bool] = lambda meta: False
     numbers: Mapping[str, str] = field(default_factory=dict)
     ordered: Set[str] = frozenset()
+    is_left: Callable[[Mapping[str, Any]], bool] = lambda row: True
 
 
 def needed(meta: Meta, later: Later) -> str:
     """Say which value that the checkpoint lacks is needed, and by whom; empty if none is."""
-    return _needed(meta, later, _sure(meta, later))
+    sure = _sure(meta, later)
+    return _needed(meta, later, sure) or _written_over(meta, later, sure)
+
+
+def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
+    """Say who will read a file that the step wrote and that is not, or no more, as the step left it.
+
+    Another step of the pipeline has written over it, so the step is fresh all the same. With a number files are the
+    user's to judge; and of steps whose cells are not known nobody knows that they will run.
+    """
+    for path, row in written(meta).items() if later.start == "auto" and later.cells is not None else ():
+        if later.is_left(row):
+            continue
+        for number, other in sorted(later.metas.items()):
+            if number not in sure and _reads_file(other, path):
+                return f"`{path}` is not as it left it, and step {number} reads it"
+            if path in written(other):
+                break
+    return ""
+
+
+def written(meta: Meta) -> dict[str, Meta]:
+    """The files that a step wrote, and how it left them."""
+    return {row["path"]: row for row in (meta["evidence"] or {}).get("written", ())}
+
+
+def _reads_file(meta: Meta, path: str) -> bool:
+    """Whether a step read a file, or ran through it as a module."""
+    evidence = meta["evidence"] or {}
+    module = PurePath(path).with_suffix("").as_posix().removesuffix("/__init__")
+    names = (name.replace(".", "/") for name in evidence.get("modules", {}))
+    return any(row["path"] == path for row in evidence.get("files", ())) or any(
+        f"/{module}".endswith(f"/{name}") for name in names
+    )
 
 
 def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:

@@ -1,0 +1,62 @@
+"""A file that several steps write: who reads it in between finds what was there then, or its writer runs again."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from tests.fresh import project as projects
+
+CELLS: projects.Cells = [
+    (1, "with open('kept.txt', 'w') as file: size = file.write('one')"),
+    (2, "with open('kept.txt') as file: first = file.read(), 1"),
+    (3, "with open('kept.txt', 'w') as file: size = file.write('three')"),
+    (4, "with open('kept.txt') as file: second = file.read(), 1"),
+]
+
+
+def edited(cells: projects.Cells, step: int) -> projects.Cells:
+    return [(number, text.replace(", 1", ", 2") if number == step else text) for number, text, *_ in cells]
+
+
+@pytest.fixture(autouse=True)
+def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is there when the extension is loaded."""
+    (tmp_path / "nb.ipynb").touch()
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "nb.ipynb"))
+
+
+class Played:
+    """Runs the notebook of a folder from `auto` on, and sees to it that only what the plan said ran."""
+
+    def __init__(self, shell: InteractiveShell, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._shell, self._folder, self._capsys = shell, folder, capsys
+
+    def steps(self, cells: projects.Cells) -> set[int]:
+        sources = [f"%%step {step}\n{text}" for step, text, *_ in cells]
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in sources])
+        nbformat.write(notebook, self._folder / "nb.ipynb")
+        planned = projects.foresee(self._folder, cells)
+        for cell in ("%reset -f", "%ckpt_config --name p --folder .ckpt", "%ckpt_start auto", *sources):
+            assert self._shell.run_cell(cell, store_history=True).success
+        ran = {int(step) for step in re.findall(r"step (\d) · saved", self._capsys.readouterr().out)}
+        assert ran <= planned
+        return ran
+
+
+def test_the_writer_of_a_file_that_is_written_over_runs_if_a_reader_in_between_does(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    played = Played(shell, tmp_path, capsys)
+    assert played.steps(CELLS) == {1, 2, 3, 4}
+    assert played.steps(CELLS) == set()
+    cells = edited(CELLS, 2)
+    assert played.steps(cells) == {1, 2}
+    assert (shell.user_ns["first"], shell.user_ns["second"]) == (("one", 2), ("three", 1))
+    assert played.steps(cells) == set()  # the file is as step 1 left it
+    assert played.steps(edited(cells, 4)) == {3, 4}
+    assert (shell.user_ns["first"], shell.user_ns["second"]) == (("one", 2), ("three", 2))

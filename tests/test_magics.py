@@ -202,6 +202,26 @@ def test_tasks_that_wait_for_the_next_cell_are_named(run: Any, capsys: pytest.Ca
     assert "late" not in capsys.readouterr().out
 
 
+_OF_CONTEXTS = [
+    "%%step 1\nimport asyncio, contextvars\nv = contextvars.ContextVar('v'); v.set([0])\n"
+    "held = [contextvars.ContextVar('w')]",
+    "%%step 2\nv.get().append(1); held[0].set(2); v.set([3])\nawait asyncio.sleep(0)\n"
+    "inside = v.get()[0], held[0].get()",
+    "%%step 3\nx = contextvars.ContextVar('x', default=4); x.set(5)\nawait asyncio.sleep(0)\nv.get().append(x.get())",
+    "%%step 4\ny = v.get(), held[0].get('unset'), x.get(), inside",
+]
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 4, 5])
+def test_what_a_cell_that_awaits_sets_in_context_variables_ends_with_it_and_nothing_else(run: Any, start: int) -> None:
+    """IPython runs such a cell as a task, in a context of its own: also where it is restored."""
+    run("%ckpt_config --name m", *_OF_CONTEXTS, "%reset -f", f"%ckpt_start {start}", *_OF_CONTEXTS)
+    assert run("y") == ([0, 1, 5], "unset", 4, (3, 2))
+    assert run("v.get(), v.get() is y[0]") == ([0, 1, 5], True)
+    below = [row for row in run("%ckpt_status --json") if row["step"] < start]
+    assert all(row["restore_seconds"] is not None for row in below)
+
+
 def test_steps_before_the_start_point_are_restored(run: Any, shell: InteractiveShell) -> None:
     run("%ckpt_config --name m", "%%step 1\nx = [1]\nprint('hi')", "%reset -f", "%ckpt_start 2", "%%step 1\nx = [1]")
     assert run("x") == [1]

@@ -30,6 +30,7 @@ from IPython.utils.text import DollarFormatter
 
 from ckpt_magic.errors import CheckpointError, CheckpointWarning, UsageError
 from ckpt_magic.faces import marking, recording
+from ckpt_magic.faces.contexts import Contexts
 from ckpt_magic.faces.progress import Display
 from ckpt_magic.steps import interrupts
 from ckpt_magic.steps.outputs import DEFAULT_CAP
@@ -96,6 +97,7 @@ class Hooks:
         # Bound methods are made anew at each access; events and lists compare by identity of these.
         self._transform = _Transform(self)
         self._decide = _Decide(self)
+        self._contexts = Contexts()
         self._events: dict[str, Callable[..., None]] = {
             "pre_execute": self._pre_execute,
             "pre_run_cell": self._pre_run_cell,
@@ -182,6 +184,8 @@ class Hooks:
         if not self._mine():
             return lines
         try:
+            if self._cell() is None:
+                self._contexts.cell_comes()
             return marking.rewrite(lines)
         except Exception:  # noqa: BLE001  (the real magic then takes the cell)
             return lines
@@ -265,7 +269,7 @@ class Hooks:
             body = self._body(tree, cell)
             self._progress.is_on = self.banner
             self._progress.may_clear = not inner
-            with released():
+            with released(), self._contexts.kept():
                 step.plan = self.session.begin(call, body)
         except BaseException:
             self._active = self.session.active = None
@@ -325,7 +329,7 @@ class Hooks:
 
     def _restore(self, step: _Step, features: int) -> Any:
         """Stand for the body: put the values in place and show what the step showed."""
-        with interrupts.held():
+        with interrupts.held(), self._contexts.kept():
             restored = self.session.restore(step.plan)  # type: ignore[arg-type]
             step.restored = True
         recording.replace_results(self.shell, restored.replaced)
@@ -439,7 +443,7 @@ class Hooks:
         step.patches.undo()
         try:
             outcome = self._outcome(step, result, seconds)
-            facts = self.session.finish(step.plan, outcome)  # type: ignore[arg-type]
+            facts = self._contexts.outside(self.session.finish, step.plan, outcome)
             self._active = None
             if facts is not None and self.banner:
                 self._publish(facts)
@@ -544,7 +548,7 @@ class Hooks:
                 if cell.info is None:
                     self.session.outside_ran()
                 else:
-                    found = self.session.cell_ends(failed=cell.failed, text=cell.info.raw_cell)
+                    found = self._contexts.outside(self.session.cell_ends, failed=cell.failed, text=cell.info.raw_cell)
                     if found and self.banner and self._advice_data is not None:
                         rows = [one.as_row() for one in found]
                         self.shell.display_pub.publish(self._advice_data(found), {"ckpt_magic": {"advice": rows}})

@@ -103,6 +103,14 @@ def test_a_large_value_that_nobody_else_holds_is_looked_at_once(kernel: Kernel, 
     assert "big" not in stored(kernel, 2)
 
 
+@pytest.mark.parametrize("held", ["F() for i in range(300)", "made, *map(weakref.ref, [made] * 300)"])
+def test_objects_of_a_class_that_has_no_module_are_looked_at(kernel: Kernel, held: str) -> None:
+    kernel.cell(f"import weakref\nF = type('F', (), {{'__module__': None}}); made = F(); made.a = []; big = [{held}]")
+    assert kernel.step(1, "x = 1")["action"] == "saved"
+    kernel.cell("other = big[0]")
+    assert kernel.step(2, "other.a = x")["action"] == "saved"
+
+
 def test_a_large_text_is_not_hashed_again(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "MUCH", 100)
     size = canonical.SMALL

@@ -68,7 +68,7 @@ def _runs_notebook_code(frame: types.FrameType | None, namespace: Mapping[str, A
 def _is_busy(thread: threading.Thread, frame: types.FrameType | None) -> bool:
     """Whether a thread of a pool works on something, or waits for a process that does."""
     if getattr(thread, "pending_work_items", None):  # the manager of a ProcessPoolExecutor
-        return not type(thread).__module__.startswith("joblib")
+        return not str(type(thread).__module__).startswith("joblib")
     while frame is not None:
         code = frame.f_code
         if code.co_name == "run" and code.co_filename.endswith(_WORK_ITEM):

@@ -105,7 +105,7 @@ def _members(cls: type, method: str) -> dict[str, Any]:
     mentioned = None if followed is None else followed[0]
     found: dict[str, Any] = {}
     for one in cls.__mro__:
-        if one.__module__.partition(".")[0] in ("builtins", "ckpt_magic"):
+        if str(one.__module__).partition(".")[0] in ("builtins", "ckpt_magic"):
             continue
         for name, value in vars(one).items():
             wanted = name in mentioned if mentioned is not None else not name.startswith(("__", "step_"))

@@ -28,7 +28,7 @@ from ckpt_magic.values.pages import LARGE, Content
 from ckpt_magic.values.pickles import figures
 from ckpt_magic.values.pickles.forms import Form
 from ckpt_magic.values.pickles.parts import is_namedtuple
-from ckpt_magic.values.pickles.references import ATOMS, importable
+from ckpt_magic.values.pickles.references import ATOMS, importable, library_of
 from ckpt_magic.values.seen import ARROW, Seen, Span
 
 
@@ -267,7 +267,7 @@ def _can_be_followed(kind: type) -> bool:
         return True
     if all(cls is object or not importable(cls) for cls in kind.__mro__) and _is_reduced_by_object(kind):
         return True  # an instance of the notebook's: its attributes and slots
-    return kind.__module__.partition(".")[0] in _OPEN_TO_SEE and kind.__name__ != "memmap"
+    return library_of(kind) in _OPEN_TO_SEE and kind.__name__ != "memmap"
 
 
 def _lenders(inner: Mapping[int, Any], content: Set[int]) -> Set[int] | None:
@@ -325,7 +325,7 @@ def _common_to_all_frames() -> set[int]:
 
 def _is_held_weakly_by_itself(obj: Any) -> bool:
     """Whether a weak reference is the one that pandas keeps of a frame, a block, an index."""
-    if type(obj).__module__.partition(".")[0] != "pandas":
+    if library_of(type(obj)) != "pandas":
         return False
     references = weakref.getweakrefs(obj)
     return len(references) == 1 and sys.getrefcount(references[0]) <= 3  # the list, the argument, and pandas
@@ -348,7 +348,7 @@ def _discount_what_the_look_made(objects: list[Any], held: list[int], unusual: l
 
 def _shows_its_references(kind: type) -> bool:
     """Whether pickling an object of this type visits each reference that it holds once."""
-    if kind in _PLAIN or kind.__name__ in _WRITTEN_BY_NAME or kind.__module__.partition(".")[0] in _LIBRARIES:
+    if kind in _PLAIN or kind.__name__ in _WRITTEN_BY_NAME or library_of(kind) in _LIBRARIES:
         return True
     if issubclass(kind, (type, types.ModuleType)) or is_namedtuple(kind):
         return True

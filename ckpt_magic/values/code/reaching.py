@@ -150,7 +150,7 @@ def _inside(value: Any) -> Iterable[Any]:
         return () if len(value) > _MANY_HELD else list(value.values()) if kind is dict else gc.get_referents(value)
     if kind is types.FunctionType:
         return value.__closure__, value.__dict__
-    if issubclass(kind, type) or kind.__module__.partition(".")[0] in _HOSTS:
+    if issubclass(kind, type) or str(kind.__module__).partition(".")[0] in _HOSTS:
         return ()
     return gc.get_referents(value)
 

@@ -223,4 +223,4 @@ def refuses_for_now(way: Any) -> bool:
 
     Each model of statsmodels that was made with a formula has such a description on the frames inside it.
     """
-    return type(way) is types.FunctionType and way.__module__.partition(".")[0] == "patsy"
+    return type(way) is types.FunctionType and str(way.__module__).partition(".")[0] == "patsy"

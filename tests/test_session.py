@@ -931,3 +931,11 @@ def test_what_cannot_be_looked_at_keeps_no_step_from_running(folder: Path) -> No
     assert facts["action"] == "not saved" and kernel.names["y"] is kernel.names["x"] and kernel.names["a"] == 3
     restored = Kernel(folder, "end")
     assert [restored.step(1, "a = 1")["action"], restored.step(2, "a += 1")["action"]] == ["restored", "restored"]
+
+
+def test_a_partial_that_was_saved_is_taken_apart_by_the_next_one_as_before(tmp_path: Path) -> None:
+    """One that was asked for its attributes has a dict of them from then on, and is not."""
+    kernel = Kernel(tmp_path / "ckpt")
+    kernel.step(1, "import functools\ndef f(*args): return args\ng = functools.partial(f, 1); box = {'g': g}")
+    kernel.step(2, "box['h'] = functools.partial(g, 2)")
+    assert kernel.names["box"]["h"].func is kernel.names["f"]

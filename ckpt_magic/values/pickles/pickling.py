@@ -316,8 +316,11 @@ def _outer(values: Mapping[str, Any], namespace: dict[str, Any], shell: Form) ->
 
     The pickler asks no reducer about an exact dict or list, so these are met at the top level only.
     """
+    has_dicts = any(type(value) is dict for value in values.values())
     attributes = {
-        identity(object.__getattribute__(one, "__dict__")): one for one in values.values() if _has_attributes(one)
+        identity(object.__getattribute__(one, "__dict__")): one
+        for one in (values.values() if has_dicts else ())
+        if _has_attributes(one)
     }
     result: dict[str, Any] = {}
     for name, value in values.items():
@@ -334,6 +337,8 @@ def _has_attributes(obj: Any) -> bool:
     kind = type(obj)
     if kind is Placeholder or issubclass(kind, (type, types.ModuleType, types.FunctionType)):
         return False
+    if issubclass(kind, partial) and partial.__reduce__(obj)[2][3] is None:
+        return False  # one that is asked for attributes has some from then on, and is no plain one to `partial`
     found = (vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls))
     return isinstance(next(found, None), types.GetSetDescriptorType | types.MemberDescriptorType)
 

@@ -73,17 +73,9 @@ class Look(ValuePickler):
         Gives the contents of large buffers.
     makers
         Tells who made the definitions.
-    paths
-        By `id`, what is met by its name and not entered.
     """
 
-    def __init__(
-        self,
-        namespace: dict[str, Any],
-        known: Contents | None = None,
-        makers: Makers | None = None,
-        paths: Mapping[int, owned.Path] | None = None,
-    ) -> None:
+    def __init__(self, namespace: dict[str, Any], known: Contents | None = None, makers: Makers | None = None) -> None:
         self._ident = identity(namespace)
         self._known = known
         self._contents: list[Content] = []
@@ -105,7 +97,8 @@ class Look(ValuePickler):
         marks |= dict.fromkeys(tensors.plain_kinds(), self._mark_of_tensor)
         self._tensors: dict[int, int] = {}
         self.persistent_id = sorter(self._held, self._texts, self._scalars, marks)  # type: ignore[method-assign,arg-type]
-        self._paths = paths or {}
+        self._paths: Mapping[int, owned.Path] = {}  # by `id`, what is met by its name and not entered
+        self._other: Look | None = None  # that looks beside such paths
         self._beside: dict[owned.Path, str | None] = {}
         self._hash = new_hash()
         self._written = 0
@@ -124,16 +117,14 @@ class Look(ValuePickler):
         self._again: list[Any] = []
         proofs = None if known is None else known.proofs
         super().__init__(self, namespace=namespace, buffer_callback=self._buffer, proofs=proofs)
-        if self._paths:  # the pickler believes that it wrote them before, and says only which of them it met
-            objects = map(owned.at, sorted(self._paths.values()))
-            self.memo = {id(obj): (_FIRST_PLACE + at, obj) for at, obj in enumerate(objects)}
 
     _is_of_part = False
 
     def close(self) -> None:
         """Let go of all that was met, also in parts of values."""
-        if self._inner is not None:
-            self._inner.close()
+        for one in (self._inner, self._other):
+            if one is not None:
+                one.close()
         super().close()
 
     def look(self, value: Any, memo: pickle.Pickler | None = None) -> Seen:
@@ -261,9 +252,20 @@ class Look(ValuePickler):
         self._guards.clear()
         self._arrays.clear()
 
-    def beside(self, paths: Mapping[int, owned.Path]) -> Look:
-        """Another look, which does not enter what is at `paths`."""
-        return type(self)(self.namespace, self._known, self._makers, paths)
+    def look_beside(self, paths: Mapping[int, owned.Path], value: Any, memo: pickle.Pickler | None = None) -> Seen:
+        """Look at one value, but do not enter what is at `paths`, by `id`."""
+        if self._other is None:
+            self._other = type(self)(self.namespace, self._known, self._makers)
+        other = self._other
+        other._paths = paths
+        # the pickler believes that it wrote them before, and says only which of them it met
+        objects = map(owned.at, sorted(paths.values()))
+        other.memo = {id(obj): (_FIRST_PLACE + at, obj) for at, obj in enumerate(objects)}
+        seen = other.look(value, memo)
+        if not seen.is_comparable:  # where it stopped, nobody knows
+            other.close()
+            self._other = None
+        return seen
 
     def _note_beside(self, met: Set[int]) -> None:
         """Note what was met by its name; the order in which that happened is in the stream."""

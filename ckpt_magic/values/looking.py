@@ -164,6 +164,7 @@ class _Passes:
     def close(self) -> None:
         """Let go of all that was met."""
         self._let_go()
+        self._libraries.close()
         self._figures.clear()
 
 
@@ -199,8 +200,7 @@ def _beside(
         if owned.at(path) is obj and vars(sys.modules[path[0]]) is not look.namespace:  # a script may be a module
             paths[ident] = path
     while paths:
-        with contextlib.closing(look.beside(paths)) as again:
-            found = again.look(value, memo)
+        found = look.look_beside(paths, value, memo)
         if len(found.owned) == len(paths) or not found.is_comparable:
             return found
         # the others are met only inside of these: what the value is must not depend on them
@@ -229,6 +229,7 @@ class _Libraries:
         self._meanwhile: dict[owned.Path, str | None] = {}
         self._open: dict[owned.Path, int] = {}  # that are looked at now, each for the one before, and their places
         self._first: dict[owned.Path, int] = {}  # for those of `meanwhile` the first place of what they lead to
+        self._inside: LookInside | None = None
 
     def digest(self, path: owned.Path, namespace: dict[str, Any]) -> str | None:
         if path in self._digests and self._circles.get(path, set()).isdisjoint(self._open):
@@ -258,24 +259,37 @@ class _Libraries:
 
     def _look(self, path: owned.Path, obj: Any, namespace: dict[str, Any]) -> str | None:
         if type(obj) is set:
-            with contextlib.closing(LookInside(namespace)) as look:
-                digests = [look.look(one).digest for one in obj]  # in an order that is another one in each kernel
+            digests = [self._look_inside(one, namespace).digest for one in obj]  # in another order in each kernel
             return None if None in digests else hash_at_once(repr(sorted(map(str, digests))).encode())
         if path not in self._alone:
-            with contextlib.closing(LookInside(namespace)) as look:
-                alone = _beside(obj, look, look.look(obj), self.paths, inside=True)
+            alone = self._alone[path] = self._look_inside(obj, namespace, beside=True)
             if alone.digest is not None:
                 alone.forget()  # the digest is known now
-            self._alone[path] = alone
         found = copy.copy(self._alone[path])
         if found.owned:
             _count(found, self, namespace)
         return found.digest
 
+    def _look_inside(self, obj: Any, namespace: dict[str, Any], *, beside: bool = False) -> Seen:
+        """Look at an object of a library; with `beside` at all but what libraries own besides."""
+        look = self._inside = self._inside or LookInside(namespace)
+        seen = look.look(obj)
+        found = _beside(obj, look, seen, self.paths, inside=True) if beside else seen
+        if not seen.is_comparable:  # where it stopped, nobody knows
+            self.close()
+        return found
+
+    def close(self) -> None:
+        """Let go of all that was met."""
+        if self._inside is not None:
+            self._inside.close()
+            self._inside = None
+
 
 def library_digest(path: owned.Path, namespace: dict[str, Any]) -> str | None:
     """Digest of what an object holds that a library owns; None if it cannot be pickled."""
-    return _Libraries().digest(path, namespace)
+    with contextlib.closing(_Libraries()) as libraries:
+        return libraries.digest(path, namespace)
 
 
 def _atom_digest(value: Any) -> str:

@@ -93,6 +93,9 @@ class Advising:
 
     def _of_pipeline(self, key: PipelineKey, names: Set[str], text: str | None) -> list[Advice]:
         metas, told = self._metas(key), self._told.setdefault(key, {})
+        if not metas:
+            told.clear()
+            return []
         # what was said holds until its step ran again, and covers what is below that
         held = min((one.step for one in told.values() if metas.get(one.step) is one.meta), default=None)
         changed: dict[str, Sequence[int]] = {}

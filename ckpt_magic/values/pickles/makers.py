@@ -130,13 +130,22 @@ class Makers:
             plain = is_plain_definition(obj, self._namespace)
             return definition_token(obj, self._namespace, self.maker(obj), self.maker) if plain else None
         made = self._of(obj)
-        if len(parts) != len(made.parts) or not all(map(operator.is_, parts, made.parts)):
-            made.digest, made.parts = self.digest(obj), parts
-        return kind_of(obj), obj.__qualname__, made.digest, made.maker
+        return kind_of(obj), obj.__qualname__, self._digest_of(made, obj, parts), made.maker
 
     def digest(self, obj: Any) -> str:
         """Digest of a plain definition as it is now."""
+        made = self._made.get(identity(obj))
+        if made is not None and made.ref() is obj:
+            parts = telling_parts(obj, self._namespace, self.maker)
+            if parts is not None:
+                return self._digest_of(made, obj, parts)
         return definition_token(obj, self._namespace, "", self.maker)[2]
+
+    def _digest_of(self, made: _Made, obj: Any, parts: tuple[Any, ...]) -> str:
+        """The digest that is known while its parts are the same objects."""
+        if len(parts) != len(made.parts) or not all(map(operator.is_, parts, made.parts)):
+            made.digest, made.parts = definition_token(obj, self._namespace, "", self.maker)[2], parts
+        return made.digest
 
     def lean_digest(self, obj: Any) -> str:
         """The same without what documents it."""

@@ -100,12 +100,15 @@ def _part(left_out: Set[str], usual: Callable[[Any], Any], note: Callable[[Any],
 
 def _anew(part: Any, note: Callable[[Any], None]) -> Any:
     """Copy tuples and, where all figures have the same ones, lists and dicts, which are noted as met."""
-    if type(part) is dict:
+    kind = type(part)
+    if kind not in _COPIED:
+        return part
+    if kind is not tuple:
         note(part)
+    if kind is dict:
         return {key: _anew(item, note) for key, item in part.items()}
-    if type(part) is list:
-        note(part)
-    return type(part)([_anew(item, note) for item in part]) if type(part) in (list, tuple) else part
+    # colour maps have thousands of numbers
+    return kind([_anew(item, note) if type(item) in _COPIED else item for item in part])
 
 
 def _as_usual(obj: Any) -> Any:
@@ -132,6 +135,7 @@ _PARTS: Final[tuple[tuple[str, str, frozenset[str]], ...]] = (
     ("matplotlib.axes._base", "_PropCycle", frozenset()),
     ("matplotlib.colors", "Colormap", frozenset()),
 )
+_COPIED: Final = frozenset({dict, list, tuple})
 _SHARED: Final = frozenset({"_path_effects", "_powerlimits", "_cycler_items", "colors"})  # with the library
 
 

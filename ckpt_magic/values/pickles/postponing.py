@@ -19,7 +19,7 @@ from typing import Any, Final
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.instances import is_asked_early, is_written_by_attributes, reduces_itself
-from ckpt_magic.values.pickles.references import ATOMS, importable
+from ckpt_magic.values.pickles.references import ATOMS, importable, library_of
 
 Override = Callable[[Any], Any]
 
@@ -119,7 +119,7 @@ def _asks_nothing(kind: Any) -> bool:
         return True
     if _is_nothing_but_state(kind) or kind.__name__ == "cython_function_or_method":
         return True
-    return importable(kind) and kind.__module__.partition(".")[0] in _LIBRARIES
+    return importable(kind) and library_of(kind) in _LIBRARIES
 
 
 _HEAP: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, as a rule

@@ -10,6 +10,19 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "types of numbers that spell out the order of bytes, as scipy.io.loadmat makes them",
+    """
+%%step 1
+import numpy as np
+f, t, u = (np.dtype(one).newbyteorder("<") for one in ("f8", "M8[s]", "U3"))
+a, b, dates, texts = np.arange(6.).astype(f), np.arange(20000.).astype(f), np.zeros(3, t), np.zeros(2, u)
+%%step 2
+v = a[::2]; a[0] = 9; b[5] = 1; plain = a + b[:6]
+%%step 3
+r = [repr(one.dtype) for one in (a, b, v, dates, texts, plain, np.zeros((), [("x", f)]))], v[0], f.byteorder
+""",
+)
+scenario(
     "arrays change in place, by operator, out=, slices and functions",
     """
 %%step 1

@@ -311,15 +311,21 @@ _FILLED: Final = """lambda array, objects: (
     __import__('numpy').copyto(array, objects), array.setflags(write=False))"""
 
 
+_ORDER: Final = "<" if sys.byteorder == "little" else ">"
+
+
 def dtype(one: Any) -> Any:
     """Write a type of numbers as what numpy has once, and one with fields that a library holds as the library's.
 
     Pickled by numpy, each file would have its own. Their fields lie in a dict, which all that have the type share: two
-    forests of scikit-learn would be saved together.
+    forests of scikit-learn would be saved together. One that spells out the order of bytes of this machine, as what
+    `scipy.io.loadmat` reads does, would come back without, and be shown otherwise.
     """
     numpy = sys.modules["numpy"]
     if one.kind in "biufcO" and numpy.dtype(one.str) is one:
         return numpy.dtype, (one.str,)
+    if one.byteorder == _ORDER and one.kind in "iufcmMU" and not one.metadata:
+        return Form(getattr, numpy.dtype(one.str), "newbyteorder"), (_ORDER,)
     holder, form = _holder(one), form_of_fields(one)
     if holder is None or form is None:
         return NotImplemented

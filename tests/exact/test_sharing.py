@@ -891,6 +891,18 @@ r = eval('''[mode is 'train', texts[0] is 'train', texts[1] is 'a train', row['m
 r.append([one is mode for one in sorted(steps)])
 """,
 )
+scenario(
+    "what Python tells of itself, of types that have no name",
+    """
+%%step 1
+import sys
+version, also = sys.version_info, {"flags": sys.flags, "floats": sys.float_info}; rest = [1]
+%%step 2
+rest.append(version >= (3, 11))
+%%step 3
+r = version is sys.version_info, also["flags"] is sys.flags, also["floats"].dig == sys.float_info.dig, version[:2], rest
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

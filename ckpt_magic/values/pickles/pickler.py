@@ -47,7 +47,14 @@ from ckpt_magic.values.pickles.gathered import Gathered, arrow_array, arrow_colu
 from ckpt_magic.values.pickles.makers import Makers
 from ckpt_magic.values.pickles.placeholder import Placeholder
 from ckpt_magic.values.pickles.postponing import Postponed
-from ckpt_magic.values.pickles.references import by_reference, importable, is_of_library, marks, owner_of_module
+from ckpt_magic.values.pickles.references import (
+    by_reference,
+    can_be_set,
+    importable,
+    is_of_library,
+    marks,
+    owner_of_module,
+)
 from ckpt_magic.values.pickles.soups import Soups
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.slots import Unnoted
@@ -200,6 +207,8 @@ class ValuePickler(pickle.Pickler):
         if issubclass(kind, logging.Logger):
             return lambda one: handles.logger(one, self.definitions)
         module = str(kind.__module__)
+        if not can_be_set(kind) and type(there := vars(sys.modules.get(module, sys)).get(kind.__name__)) is kind:
+            return lambda one: self._named_as_its_type(module, there, one)
         if module == "numpy":
             numpy = sys.modules["numpy"]
             if kind is numpy.ndarray:
@@ -333,6 +342,13 @@ class ValuePickler(pickle.Pickler):
             return reduced or (NotImplemented if usual is None else usual(obj))
 
         return reduce
+
+    def _named_as_its_type(self, module: str, there: Any, one: Any) -> Any:
+        """An object that stands where its type would, which nobody can make another one of: `sys.version_info`."""
+        if one is not there:
+            return NotImplemented
+        self.definitions.note(module)
+        return getattr, (sys.modules[module], type(one).__name__)
 
     def _name_of_type(self, usual: Reducer, one: Any) -> Any:
         """A type variable that was there before the step is met under its name: what speaks of it speaks of one."""

@@ -614,6 +614,9 @@ class Evidence:
         spoken = [*look.texts]
         if not is_likely:  # a lone `*` is rarely meant as a pattern
             spoken = [text for text in spoken if not glob.has_magic(text) or _OF_FILES.search(text)]
+        if strange:  # it reads more of a folder of which it has Python open a file: `from_pretrained("model")`
+            opened = {*map(os.path.dirname, trail.read), *trail.listed}
+            spoken += [f"{folder}{os.sep}" for folder in folders if os.path.abspath(folder) in opened]
         if native or trail.programs:
             spoken += unseen.arguments((*look.texts, *trail.arguments))
         paths, vast = self.files.mentioned(spoken, folders)

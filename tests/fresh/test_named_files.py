@@ -19,6 +19,9 @@ def load(path):
     count = libc.read(file, bytes_, 100)
     libc.close(file)
     return bytes_.raw[:count].decode()
+def load_all(folder):
+    with open(f"{folder}/config") as file:
+        return load(f"{folder}/{file.read()}.txt")
 def save(path, text):
     libc.close(libc.creat(str(path).encode(), 0o600))
     file = libc.open(str(path).encode(), 1)
@@ -39,6 +42,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (project / "parts").mkdir()
     for file in ("data.txt", "parts/data.txt"):
         (project / file).write_text("one")
+    (project / "parts" / "config").write_text("data")
     monkeypatch.chdir(project)
     yield project
     projects.forget_modules(project)
@@ -56,8 +60,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             (2, "import os\nx = ckpt_reader.load('data.txt') if os.path.exists('data.txt') else ''"),
         ],
         [(1, "import ckpt_own"), (2, "x = ckpt_own.load('data.txt')")],
+        [(2, "import ckpt_reader\nx = ckpt_reader.load_all('parts')")],
     ],
-    ids=["plain", "by a variable", "in a folder", "all of a folder", "looked for", "by a module"],
+    ids=["plain", "by a variable", "in a folder", "all of a folder", "looked for", "by a module", "beside another"],
 )
 def test_a_file_that_the_code_names_makes_the_step_stale(project: Path, cells: projects.Cells) -> None:
     assert projects.play(project, cells, "none").names["x"] == "one"

@@ -968,9 +968,3 @@ def test_figures_that_have_something_in_common_are_saved_together(several: Kerne
     finally:
         limits[:], effects[:] = was, []
         matplotlib.rcParams.update({"axes.formatter.limits": was, "path.effects": []})
-
-
-def test_a_large_value_of_a_class_without_a_module_is_saved(kernel: Kernel) -> None:
-    facts = kernel.step(1, "C = type('C', (), {'__module__': None})\nbig = [[C()] for i in range(300)]")
-    assert facts["action"] == "saved"
-    assert kernel.step(2, "n = 1")["action"] == "saved"

@@ -1323,6 +1323,8 @@ def test_a_step_runs_that_reads_an_open_figure_which_a_cell_changes_otherwise(pr
 def test_that_a_step_runs_since_a_lost_value_is_read_is_foreseen_with_what_it_makes_of_others(project: Path) -> None:
     cells = [(1, "a = (i for i in [0, 1, 2, 3]); next(a)"), (2, "b = next(a)"), (3, "c = b + 1"), (4, "d = 1")]
     projects.play(project, cells, "none")
+    assert projects.foresee(project, cells) == set()  # who reads it is restored
+    cells[1] = 2, "b = next(a) + 0"
     assert projects.foresee(project, cells) == {1, 2, 3}
     assert projects.play(project, cells, "auto").steps == {1, 2}  # which gives what it gave
 

@@ -27,8 +27,7 @@ from ckpt_magic.steps.foresight import PlannedCell, PlannedStep, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict, causes, in_one_line
 from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.judging import hidden, written
-from ckpt_magic.steps.needs import Cell, Later, needed
-from ckpt_magic.steps.needs import written as written_by
+from ckpt_magic.steps.needs import Cell, Later, may_be_needed, needed
 from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
@@ -298,16 +297,13 @@ class _Deciding:
                     same=meta["same"] or (),
                     changed=in_one_line(cause for cause in verdict.causes if cause.kind in _VOUCHED_FOR),
                     foreseen=in_one_line(cause for cause in verdict.causes if cause.kind in _FORESEEN),
-                    needed=self._needed(cell, meta) if self._may_be_needed(meta) else "",
+                    needed=self._needed(cell, meta) if may_be_needed(meta, self.start, self.is_left) else "",
                     stale=verdict.line,
                 )
             return registry.decide(cell.call, known)
 
         meta = self.metas.get(cell.call.step)
         return judge(None) if meta is None else record.by_either(meta, judge, Decision("restore"))
-
-    def _may_be_needed(self, meta: Mapping[str, Any]) -> bool:
-        return record.may_be_needed(meta) or not all(map(self.is_left, written_by(meta).values()))
 
     def _needed(self, cell: PlannedStep, meta: Mapping[str, Any]) -> str:
         """Which value that the checkpoint lacks is needed below, and by whom."""

@@ -157,7 +157,7 @@ class Fitting:
             held=record.held(meta, pipeline.held),
             generators=kernel.chance.misfits(meta),
             around=self._around(key, code, meta),
-            needed=self._needed(key, code, meta, start) if self._may_be_needed(meta) else "",
+            needed=self._needed(key, code, meta, start) if needs.may_be_needed(meta, start, self._is_left) else "",
         )
 
     def _new(self, meta: Mapping[str, Any], pipeline: registry.Pipeline) -> list[str]:
@@ -333,9 +333,6 @@ class Fitting:
             return uses.use_of_tree(tree, kernel.namespace, meta["shown"], covered)
 
         return kernel.around.misfits(meta, key, use, [one.secret for one in kernel.keyring.accepted])
-
-    def _may_be_needed(self, meta: Mapping[str, Any]) -> bool:
-        return record.may_be_needed(meta) or not all(map(self._is_left, needs.written(meta).values()))
 
     def _is_left(self, row: Mapping[str, Any]) -> bool:
         """Whether a file is as a step left it, as far as that can be told."""

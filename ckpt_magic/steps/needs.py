@@ -84,6 +84,13 @@ class Later:
     is_left: Callable[[Mapping[str, Any]], bool] = lambda row: True
 
 
+def may_be_needed(meta: Meta, start: StartPoint, is_left: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Whether `needed` may have something to say; `start` and `is_left` are those of `Later`."""
+    if meta["unsaved"] or meta["result"] or meta["touches"] or registry.orders(meta):
+        return True
+    return start == "auto" and not all(map(is_left, _written(meta).values()))
+
+
 def needed(meta: Meta, later: Later) -> str:
     """Say which value that the checkpoint lacks is needed, and by whom; empty if none is."""
     sure = _sure(meta, later)
@@ -96,18 +103,18 @@ def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     Another step of the pipeline has written over it, so the step is fresh all the same. With a number files are the
     user's to judge; and of steps whose cells are not known nobody knows that they will run.
     """
-    for path, row in written(meta).items() if later.start == "auto" and later.cells is not None else ():
+    for path, row in _written(meta).items() if later.start == "auto" and later.cells is not None else ():
         if later.is_left(row):
             continue
         for number, other in sorted(later.metas.items()):
             if number not in sure and _reads_file(other, path):
                 return f"`{path}` is not as it left it, and step {number} reads it"
-            if path in written(other):
+            if path in _written(other):
                 break
     return ""
 
 
-def written(meta: Meta) -> dict[str, Meta]:
+def _written(meta: Meta) -> dict[str, Meta]:
     """The files that a step wrote, and how it left them."""
     return {row["path"]: row for row in (meta["evidence"] or {}).get("written", ())}
 

@@ -23,7 +23,7 @@ from ckpt_magic.steps import freshness, shapes
 from ckpt_magic.steps.freshness import Verdict
 from ckpt_magic.steps.history import Read
 from ckpt_magic.steps.plan import Outcome, Plan
-from ckpt_magic.steps.registry import Decision, orders, saved_codes
+from ckpt_magic.steps.registry import Decision, saved_codes
 from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import ambient, delta, outlines, owned
 from ckpt_magic.values.code import effects
@@ -223,11 +223,6 @@ def _paths(surroundings: ambient.Change) -> list[list[str]]:
         front += [""] if "" in sys.path and "" not in (*front, *back) else []
         front, back = [*map(os.path.abspath, front)], [*map(os.path.abspath, back)]
     return [front, back]
-
-
-def may_be_needed(meta: Mapping[str, Any]) -> bool:
-    """Whether code below may ask for something that the checkpoint does not bring back, see `needs`."""
-    return bool(meta["unsaved"] or meta["result"] or meta["touches"] or orders(meta))
 
 
 def replaced(meta: Mapping[str, Any]) -> set[str]:

@@ -278,6 +278,30 @@ def test_a_lost_value_that_nobody_reads_is_bound_to_a_placeholder(folder: Path) 
             kernel.names["conn"].execute("select 1")
 
 
+REFUSES_LATER = "import sys; x = [1]; late = [type(sys.flags)]; both = [late, x]"  # a type that no import finds
+
+
+def test_what_can_be_looked_at_and_not_written_is_lost_and_all_else_is_saved(folder: Path) -> None:
+    first = Kernel(folder)
+    facts = first.step(1, REFUSES_LATER)
+    assert sorted(facts["notes"]) == ["`both` (list) cannot be saved", "`late` (list) cannot be saved"]
+    assert first.step(2, "x.append(2)")["action"] == "saved"
+    assert first.step(3, "y = x[1]")["notes"] == []
+    kernel = Kernel(folder, 4)
+    assert kernel.step(1, REFUSES_LATER)["action"] == "restored"
+    assert kernel.step(2, "x.append(2)")["action"] == "restored"
+    assert kernel.step(3, "y = x[1]")["action"] == "restored"
+    assert (kernel.names["x"], kernel.names["y"]) == ([1, 2], 2)
+    with pytest.raises(LostValueError, match="step 1: `both`"):
+        kernel.names["both"].append(3)
+
+
+def test_what_is_required_and_cannot_be_written_fails_the_step(folder: Path) -> None:
+    with pytest.raises(NotPicklableError, match="--require late: the type flags"):
+        Kernel(folder).step(1, REFUSES_LATER, require=("late",))
+    assert not folder.exists() or not list(folder.glob("*.pkl"))
+
+
 def test_require_fails_the_step_and_keeps_the_earlier_checkpoint(folder: Path) -> None:
     Kernel(folder).step(1, "conn = 5", require=("conn",))
     with pytest.raises(NotPicklableError, match="--require conn"):

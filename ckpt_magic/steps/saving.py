@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -62,7 +63,6 @@ class Saver:
             self._wait(plan, released)
         kernel.mapped.refuse_changed()
         kernel.compared.refuse_damaged()
-        compare = kernel.compared.comparing()
         if plan.used:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
         for name in sorted(found.changed & found.lost.keys()):
@@ -70,7 +70,30 @@ class Saver:
                 origin = placeholder.lost_origin(kernel.namespace.get(name))
                 which = "a value that" if origin is None else f"the {origin[0]} of step {origin[1]}, which"
                 raise LostValueError(f"`{name}` holds {which} was lost")
-        extras, why = self._result(found, outcome)
+        result = self._result(found, outcome)
+        try:
+            return self._write(plan, outcome, found, surroundings, result, released)
+        except NotPicklableError:
+            refused = self._refused(found, result[0])
+            if not refused:
+                raise
+            found.lose(refused)
+            result = ({}, refused[RESULT]) if RESULT in refused else result
+            return self._write(plan, outcome, found, surroundings, result, released)
+
+    def _write(
+        self,
+        plan: Plan,
+        outcome: Outcome,
+        found: delta.Delta,
+        surroundings: ambient.Change,
+        shown_last: tuple[dict[str, Any], str],
+        released: interrupts.Released,
+    ) -> dict[str, Any]:
+        """Write the checkpoint, without the value of the last expression if there is a reason for that."""
+        kernel = self._kernel
+        compare = kernel.compared.comparing()
+        extras, why = shown_last
         saved, unsaved, lost = self._choose(plan, found)
         if (shown := extras.get("result_name")) in unsaved:
             why = lost.get(shown, LEFT_OUT)
@@ -197,6 +220,18 @@ class Saver:
             plan, "saved", notes, variables=len(meta["variables"]), size=draft.size, seconds=outcome.seconds
         )
 
+    def _refused(self, found: delta.Delta, extras: Mapping[str, Any]) -> dict[str, str]:
+        """Which values cannot be written though they could be looked at, and why."""
+        kernel = self._kernel
+        reasons = {}
+        for name, value in [*found.values.items(), *((RESULT, extras[key]) for key in extras.keys() & {"result"})]:
+            with Path(os.devnull).open("wb") as nowhere:
+                try:
+                    kernel.pickle(pickling.Contents(kernel.kind, {name: value}), nowhere, found)
+                except NotPicklableError as error:
+                    reasons[name] = str(error)
+        return reasons
+
     def _wait(self, plan: Plan, released: interrupts.Released) -> None:
         """Wait for the save before, and take note if it failed."""
         with released():
@@ -310,8 +345,10 @@ class Saver:
 
     def _lost_row(self, plan: Plan, name: str, why: str) -> dict[str, Any]:
         """For META; what was lost earlier, and is only passed on, is told as it was then."""
+        assert plan.before is not None
         value = self._kernel.namespace[name]
-        kind, step = placeholder.lost_origin(value) or (record.type_name(value), plan.call.step)
+        known = {} if name in self._renewed(plan) else plan.before.producers
+        kind, step = placeholder.lost_origin(value) or (record.type_name(value), known.get(name, (plan.call.step,))[0])
         row = {"name": name, "type": kind, "reason": why, "step": step, "via": self._ways_to(name)}
         number = tensors.number_of(value)
         return row if number is None else {**row, "number": number.hex()}
@@ -339,7 +376,7 @@ class Saver:
         rows = [  # but for those that it ran for
             self._lost_row(plan, name, why) for name, why in lost.items() if f"`{name}`" not in plan.reason
         ]
-        mine = [row for row in rows if row["step"] == plan.call.step]
+        mine = [row for row in rows if placeholder.lost_origin(self._kernel.namespace[row["name"]]) is None]
         notes = [f"`{row['name']}` ({row['type']} of step {row['step']}) was lost" for row in rows if row not in mine]
         if len(mine) <= _MANY_LOST:
             notes = [f"`{row['name']}` ({row['type']}) cannot be saved" for row in mine] + notes

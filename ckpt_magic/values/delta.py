@@ -191,6 +191,10 @@ class Delta:
         """Per saved name the digest of its sharing group. Best asked for after the save, which reads buffers anyway."""
         return self.joint.digests()
 
+    def lose(self, reasons: Mapping[str, str]) -> None:
+        """Take note that these turned out not to be savable: `lost` says why."""
+        self.lost |= {name: why for name, why in reasons.items() if self.values.pop(name, self) is not self}
+
     def settle(self, objects: Iterable[Any]) -> None:
         """Take note that a restore gives these objects of libraries what the step gave them."""
         idents = set(map(identity, objects))

@@ -19,6 +19,7 @@ from ckpt_magic.values import bindings, delta, looking, owned, owners
 from ckpt_magic.values.fingerprint import LookInside
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
+from tests.kernels import Kernel
 
 
 @pytest.fixture
@@ -248,3 +249,30 @@ def test_a_connection_that_tells_what_it_is_asked_is_not_asked_for_its_file(tmp_
         assert bindings.files_behind(connection) == ([], ["Connection"])
         assert owners.goes_on(connection)
     assert not told
+
+
+def test_a_lock_of_a_library_says_nothing_about_what_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of xarray and dask have a random name in each process: steps with a dataset of a file ran each time."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "of_locks.py").write_text(
+        "import threading, uuid\n"
+        "class Named:\n"
+        "    def __init__(self): self.name, self.lock = uuid.uuid4().hex, threading.Lock()\n"
+        "    def acquire(self): return self.lock.acquire()\n"
+        "    def release(self): return self.lock.release()\n"
+        "    def locked(self): return self.lock.locked()\n"
+        "    def __getstate__(self): return self.name\n"
+        "    def __setstate__(self, state): self.__init__(); self.name = state\n"
+        "LOCK = Named()\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    steps = ["import of_locks, types", "file = types.SimpleNamespace(lock=of_locks.LOCK)"]
+    for start in (0, 3):
+        kernel = Kernel(tmp_path / "ckpt", start)
+        facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+        if start == 0:
+            del sys.modules["of_locks"]
+    assert [one["action"] for one in facts] == ["restored", "restored"]
+    assert kernel.names["file"].lock is kernel.names["of_locks"].LOCK
+    del sys.modules["of_locks"]

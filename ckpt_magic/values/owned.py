@@ -43,6 +43,7 @@ _OF_THE_PROCESS: Final = (
     *(("mpmath", name) for name in ("mp", "iv", "fp")),  # and what they keep inside
     ("matplotlib.backends.registry", "backend_registry"),  # what packages offer is looked up when a window is opened
 )
+_OF_LOCKS: Final = ("acquire", "release", "locked")  # some have a name of their own in each process
 
 
 def known() -> Mapping[int, Path]:
@@ -152,7 +153,9 @@ def is_private(path: Path) -> bool:
 def is_of_the_process(path: Path) -> bool:
     """Whether what an object holds differs from kernel to kernel, or is ambient state: then it is not compared."""
     around = [at(path[:end]) for end in range(2, len(path) + 1)]
-    return path[-1] == "__dict__" or any(at(one) is obj for one in _OF_THE_PROCESS for obj in around)
+    if path[-1] == "__dict__" or all(hasattr(type(around[-1]), name) for name in _OF_LOCKS):
+        return True
+    return any(at(one) is obj for one in _OF_THE_PROCESS for obj in around)
 
 
 def dict_of(kind: Any) -> Any:

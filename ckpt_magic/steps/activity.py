@@ -6,13 +6,13 @@ debuggers and libraries, do not count unless notebook code is on their stack.
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import types
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ckpt_magic.values.ends import is_notebooks
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owners import is_host, module_name
 
@@ -89,7 +89,7 @@ def _is_notebooks(thread: threading.Thread, namespace: Mapping[str, Any]) -> boo
         return False
     work = [getattr(thread, name, None) for name in ("_target", "function")]
     given = [*work, *(getattr(thread, "_args", None) or ()), *(getattr(thread, "args", None) or ())]
-    if any(_is_of(one, namespace) for one in given):
+    if any(is_notebooks(one, namespace) for one in given):
         return True
     owners = [getattr(one, "__self__", None) for one in work]
     if any(is_host(module_name(one)) for one in owners):  # what reads the stream that `out = sys.stdout` is a name for
@@ -98,20 +98,6 @@ def _is_notebooks(thread: threading.Thread, namespace: Mapping[str, Any]) -> boo
     return any(
         identity(one) in known for one in (thread, *owners) if one is not None and type(one) is not types.ModuleType
     )
-
-
-def _is_of(work: Any, namespace: Mapping[str, Any]) -> bool:
-    """Whether something that can be called is the notebook's code."""
-    while True:
-        kind = type(work)
-        if issubclass(kind, functools.partial):
-            work = work.func
-        elif kind is types.MethodType:
-            work = work.__func__
-        elif kind is types.FunctionType:
-            return work.__globals__ is namespace
-        else:
-            return kind.__module__ == namespace.get("__name__")
 
 
 # --- asyncio ---
@@ -128,7 +114,7 @@ def _tasks(namespace: Mapping[str, Any], loop: asyncio.AbstractEventLoop | None)
         if task is not current and (identity(task) in known or _awaits(task.get_coro(), namespace)):
             yield f"running task `{task.get_name()}`"
     for handle in [*getattr(loop, "_scheduled", ()), *getattr(loop, "_ready", ())]:
-        if not handle.cancelled() and _is_of(getattr(handle, "_callback", None), namespace):
+        if not handle.cancelled() and is_notebooks(getattr(handle, "_callback", None), namespace):
             yield "running timer of the event loop"
 
 

@@ -15,7 +15,7 @@ from ckpt_magic.steps.fitting import Fitting
 from ckpt_magic.steps.kernel import Kernel
 from ckpt_magic.steps.plan import Before, Code, Outcome, Plan
 from ckpt_magic.steps.registry import PipelineKey
-from ckpt_magic.values import addresses, alone, ambient, delta, holders, outlines, owned, places, sharing, spots
+from ckpt_magic.values import addresses, alone, ambient, delta, ends, holders, outlines, owned, places, sharing, spots
 from ckpt_magic.values.canonical import fingerprint
 from ckpt_magic.values.code import reaching, source, syntax, vocabulary
 from ckpt_magic.values.fingerprint import reason
@@ -106,6 +106,7 @@ class Looks:
             shown=shown or (),
             touches=shown is None,
             idents={name: identity(names[name]) for name in perhaps & names.keys()},
+            awaited=frozenset(ends.awaited(kernel.main)),
             asks_for_addresses=way is None or not addresses.ASKING.isdisjoint(plan.code.names.reads | way.names),
         )
 
@@ -227,6 +228,8 @@ class Looks:
             after.looks.pop(name, None)
         kernel.watch.looked_after(after)
         going_on = activity.going_on(kernel.main, kernel.loop())
+        if ends.awaited(kernel.main).keys() - before.awaited:
+            going_on.append("what a `weakref.finalize` calls at the end of an object")
         under = list[str]()
         if plan.running is not None:
             trail = plan.running.trail

@@ -136,6 +136,8 @@ class Before:
         Whether the step may have changed a result of a cell above that has no name, or kept one.
     idents
         `id` of what the names meant that its code perhaps binds anew: the variable of a loop over nothing stays.
+    awaited
+        What waits for the end of an object.
     asks_for_addresses
         Whether the code may have numbers that `id` gave.
     """
@@ -163,6 +165,7 @@ class Before:
     shown: Sequence[tuple[Any, str | None]] = ()
     touches: bool = False
     idents: Mapping[str, int] = field(default_factory=dict)
+    awaited: Set[object] = frozenset()
     asks_for_addresses: bool = False
 
     def renewed(self, names: Mapping[str, Any]) -> set[str]:

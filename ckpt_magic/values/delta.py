@@ -58,7 +58,19 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ckpt_magic.values import addresses, batches, collector, generators, looking, owned, sets, sharing, texts, trees
+from ckpt_magic.values import (
+    addresses,
+    batches,
+    collector,
+    ends,
+    generators,
+    looking,
+    owned,
+    sets,
+    sharing,
+    texts,
+    trees,
+)
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Content, Pages, new_hash
@@ -249,6 +261,10 @@ def look(
             fallen = [one for one in _closed(known) if one.is_met(fresh, taken, names)]
             if not fallen and not tied:
                 break
+        if awaited := set(ends.awaited(namespace).values()):
+            for seen in found.values():
+                if seen.among(awaited):
+                    seen.refuse("the end of an object in it is awaited by a `weakref.finalize`")
         looks = {**known, **small, **found}
         links = _links(looks, namespace)
         if last is not None:

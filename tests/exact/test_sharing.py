@@ -835,9 +835,36 @@ r = list(log), f.alive, g.alive
 %%step 4
 other = None; r2 = list(log), g.alive
 """,
-    runs={1: "could not be saved", 2: "is not what it was", 3: "is not what it was", 4: "is not what it was"},
+    runs={
+        1: "calls at the end of an object",
+        2: "is not what it was",
+        3: "is not what it was",
+        4: "is not what it was",
+    },
 )
 
+scenario(
+    "a finalizer that no name holds, which runs its step again, of an object that a later step changes",
+    """
+%%step 1
+import weakref
+log = []
+class T: pass
+box = [T(), T()]
+%%step 2
+for one in box: weakref.finalize(one, log.append, 'gone')
+del one
+%%step 3
+box[0].x = 1
+%%step 4
+box = None
+r = list(log)
+""",
+    runs={
+        2: "what a `weakref.finalize` calls at the end of an object cannot be restored",
+        3: "is not what it was",
+    },
+)
 scenario(
     "what draws in an image goes on drawing in it",
     """

@@ -276,3 +276,14 @@ def test_a_lock_of_a_library_says_nothing_about_what_holds_it(tmp_path: Path, mo
     assert [one["action"] for one in facts] == ["restored", "restored"]
     assert kernel.names["file"].lock is kernel.names["of_locks"].LOCK
     del sys.modules["of_locks"]
+
+
+def test_modules_are_gone_through_once_where_one_takes_the_place_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "way_gone", types.ModuleType("way_gone"))
+    walked: dict[str, Any] = {}
+    assert [name for name, _ in owned.new_modules(walked)] == list(walked) == list(sys.modules)
+    there = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", there)  # it stands where the other one stood, as with `%run`
+    monkeypatch.delitem(sys.modules, "way_gone")
+    assert dict(owned.new_modules(walked)) == {"__main__": there}
+    assert list(walked) == list(sys.modules)  # who sees that the last one is the same need not look at the others

@@ -74,7 +74,6 @@ def _swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     Nor modules that tests wrote: kernels of other tests in this process would take them for the user's own.
     """
-    gc.collect()
     yield
     written = f"{tmp_path_factory.getbasetemp()}{os.sep}"
     for name, module in list(sys.modules.items()):

@@ -9,7 +9,6 @@ import sqlite3
 import sys
 import types
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +34,6 @@ from tests.kernels import Kernel
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CKPT_KEY", "tests")
-
-
-@pytest.fixture(autouse=True)
-def closed_databases() -> Iterator[None]:
-    """Kernels of a test end with it; Python 3.13 warns of the connections that they left open."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture

@@ -114,10 +114,15 @@ def forget_modules(project: Path) -> None:
     """Let the modules of a project be imported anew, from that project."""
     importlib.invalidate_caches()
     top = str(project.parent)
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None) or ""
+    for name in sys.modules.keys() - _ELSEWHERE:
+        file = getattr(sys.modules[name], "__file__", None) or ""
         if file.startswith(top):
             del sys.modules[name]
+        else:
+            _ELSEWHERE.add(name)
+
+
+_ELSEWHERE: set[str] = set()  # modules of the process, of no project: there are thousands, and each test asks often
 
 
 def copy(project: Path, to: Path) -> Path:

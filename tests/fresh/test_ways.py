@@ -1204,7 +1204,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     rgb_to_hsv = colorsys.rgb_to_hsv
     finders = sys.meta_path[:]
     environ, limit = dict(os.environ), sys.getrecursionlimit()
-    errors = np.geterr()
+    errors, files = np.geterr(), len(os.listdir("/dev/fd"))
     yield path
     csv.field_size_limit(131072)
     mock.patch.stopall()
@@ -1231,7 +1231,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("way_made", None)
     sys.meta_path[:] = finders
     projects.forget_modules(path)
-    gc.collect()  # files that cells left open
+    if len(os.listdir("/dev/fd")) > files:
+        gc.collect()  # what cells left open is told of here, where it is ignored
 
 
 def write(files: dict[str, str] | Edit) -> None:

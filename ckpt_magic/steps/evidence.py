@@ -36,7 +36,7 @@ from ckpt_magic.steps.registry import HASH, NUMBERS, StepCall
 from ckpt_magic.steps.results import Counts, Results
 from ckpt_magic.steps.variables import Variables
 from ckpt_magic.values import ambient, bindings, fingerprint, sets
-from ckpt_magic.values.code import effects, essence, hashes, modulecode, reaching, syntax, varying, vocabulary
+from ckpt_magic.values.code import effects, essence, hashes, meanings, modulecode, reaching, syntax, varying, vocabulary
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.pickles import references
 from ckpt_magic.values.pickles.makers import Makers
@@ -150,8 +150,13 @@ class Evidence:
         settings = {CWD: self.files.name(getcwd())}
         asks = self._asks_for_hashes(code, words, way)
         ordered = hashes.gone_through_by(way.codes, self._sets(way.names)) if way is not None else frozenset[str]()
+        told: Set[str] = frozenset()
+        readers = unseen.likely(words.read, modules)
+        if readers and way is not None and code.tree is not None and code.home is None:
+            others = reaching.words_of(way.codes).read
+            told = meanings.meant(readers, code.tree, others, self._namespace, unseen.SEEN)
         return Look(
-            functions, covered, modules, words.read, texts, keys, settings, bound, unclear, apart, asks, ordered
+            functions, covered, modules, words.read, texts, keys, settings, bound, unclear, apart, asks, ordered, told
         )
 
     def begins(self, call: StepCall, look: Look, *, hidden: Sequence[str]) -> Running:

@@ -205,6 +205,8 @@ class Look:
         Whether the code asks for the hash of something, which is another number in each process.
     ordered
         Variables whose order functions of the notebook go by, and in which another process has another one.
+    told
+        Words that stand for readers of libraries which have Python open files, and for nothing else; see `unseen`.
     """
 
     functions: Mapping[str, Mapping[str, Any]]
@@ -219,6 +221,7 @@ class Look:
     apart: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
     hashes: bool = False
     ordered: Set[str] = frozenset()
+    told: Set[str] = frozenset()
 
     def __or__(self, other: Look) -> Look:
         """Both; of what is in both as it was here."""
@@ -235,6 +238,7 @@ class Look:
             {**other.apart, **self.apart},
             self.hashes or other.hashes,
             self.ordered | other.ordered,
+            (self.told - other.words) | (other.told - self.words) | (self.told & other.told),
         )
 
 

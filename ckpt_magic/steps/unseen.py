@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import sys
@@ -37,8 +38,18 @@ _NATIVE: Final[Mapping[str, Set[str]]] = {
     ),
 }
 _OF_ANY: Final = frozenset({"imread", "open_dataset", "open_mfdataset", "open_zarr"})
+# Libraries whose functions in C are found by ctypes, which keeps each that was ever asked for: by what they are kept,
+# and those that open files.
+_BY_CTYPES: Final[Mapping[str, tuple[str, str, Set[str]]]] = {
+    "lightgbm": ("lightgbm.basic", "_LIB", {"LGBM_DatasetCreateFromFile", "LGBM_BoosterCreateFromModelfile"}),
+    "xgboost": (
+        "xgboost.core",
+        "_LIB",
+        {"XGDMatrixCreateFromURI", "XGDMatrixCreateFromFile", "XGBoosterLoadModel"},
+    ),
+}
 # Libraries that have Python open files, which is seen; not torch (`jit.load`), scipy (`mmread`), PIL (`truetype`).
-_SEEN: Final = frozenset(
+SEEN: Final = frozenset(
     {"IPython", "altair", "bokeh", "joblib", "matplotlib", "networkx", "numpy", "pandas", "plotly", "requests"}
     | {"seaborn", "sklearn", "statsmodels", "sympy", "tqdm", "yaml"}
 )
@@ -78,10 +89,11 @@ def variables(words: Set[str], behind: Collection[str], modules: Modules) -> set
 
 def readers(look: Look, behind: Collection[str], modules: Modules) -> list[str]:
     """Words of code, and of what it calls in the modules `behind` it, that may stand for libraries reading files."""
-    words = {*look.words}
+    words, further = {*look.words}, set[str]()
     for _ in behind:  # as many rounds as modules may call each other
         count = len(words)
-        words = words.union(*(modulecode.words_reached(modules.text(name), words) for name in behind))
+        further = further.union(*(modulecode.words_reached(modules.text(name), words) for name in behind))
+        words |= further
         if len(words) == count:
             break
     tops = _tops(look, behind, modules)
@@ -92,14 +104,30 @@ def readers(look: Look, behind: Collection[str], modules: Modules) -> list[str]:
         found |= words & {"from_file"}
     if any(word in _READING or word.startswith(_READER_STARTS) for word in words):
         found |= words & _PROCESSES
-    if natives := tops & _NATIVE.keys():
+    if natives := {name for name in tops & _NATIVE.keys() if not _has_read_nothing(name)}:
+        words -= look.told - further
         found |= words & _readers_of(natives) | {word for word in words if word.startswith(_READER_STARTS)}
     return sorted(found)
 
 
+def _has_read_nothing(library: str) -> bool:
+    """Whether nothing in this process has had a library open a file itself, as far as that can be told."""
+    module, name, openers = _BY_CTYPES.get(library, ("", "", frozenset[str]()))
+    handle = getattr(sys.modules.get(module), name, None)
+    return issubclass(type(handle), ctypes.CDLL) and vars(handle).keys().isdisjoint(openers)
+
+
+def likely(words: Set[str], modules: Iterable[str]) -> Set[str]:
+    """Those of these words that may stand for a library, of those that the code runs through, opening files itself."""
+    natives = {name.partition(".")[0] for name in modules} & _NATIVE.keys()
+    readers = _readers_of(natives) if natives else frozenset[str]()
+    found = {word for word in words if word in readers or word.startswith(_READER_STARTS)} if natives else set[str]()
+    return found - PANDAS_READERS
+
+
 def strangers(look: Look, behind: Collection[str], modules: Modules) -> set[str]:
     """The libraries on the way of which it is not known that they open files where Python sees it."""
-    tops = _tops(look, behind, modules) - sys.stdlib_module_names - _SEEN - {"__main__", "ckpt_magic", ""}
+    tops = _tops(look, behind, modules) - sys.stdlib_module_names - SEEN - {"__main__", "ckpt_magic", ""}
     return tops - {name.partition(".")[0] for name in behind}
 
 

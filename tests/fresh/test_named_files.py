@@ -180,3 +180,56 @@ def test_a_lone_slash_means_no_folder(project: Path) -> None:
     assert all(
         path.startswith(str(project)) for path in inputs.Files(project).mentioned(["/", "//", "tmp"], ["/"]).paths
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "is_told"),
+    [
+        ("import pandas as pd, polars as pl\nx = pd.read_csv(str(1) + '.csv')['x'].sum()", True),
+        ("from pandas import read_csv\nimport polars as pl\nx = read_csv(f'{1}.csv')['x'].sum()", True),
+        ("import polars as pl\nx = pd.read_csv(f'{1}.csv')['x'].sum()", True),
+        ("import polars as pl\nx = pl.read_csv(f'{1}.csv')['x'].sum() + len(pd.read_csv('b.csv')) - 1", False),
+        ("import polars as pd\nx = pd.read_csv(f'{1}.csv')['x'].sum()", False),
+        ("import polars as pl\npd = pl\nx = pd.read_csv(f'{1}.csv')['x'].sum()", False),
+        ("import polars as pl\nx = pd.read_csv('b.csv').size * getattr(pl, 'read_csv')(f'{1}.csv')['x'].sum()", False),
+        ("import polars as pl\nx = pd.read_csv('b.csv').size * load(pl, f'{1}.csv')['x'].sum()", False),
+        ("from polars import *\nx = pd.read_csv('b.csv').size * read_csv(f'{1}.csv')['x'].sum()", False),
+    ],
+)
+def test_what_pandas_reads_is_told_beside_a_library_that_reads_unseen(project: Path, code: str, is_told: bool) -> None:
+    """A cell that imported both, and read its data with pandas, ran each time."""
+    pytest.importorskip("polars")
+    for file in ("1.csv", "b.csv"):
+        (project / file).write_text("x\n1\n")
+    cells: projects.Cells = [(None, "import pandas as pd\ndef load(by, path): return by.read_csv(path)"), (1, code)]
+    projects.play(project, cells, "none")
+    again = projects.play(project, cells, "auto")
+    assert again.steps == (set() if is_told else {1})
+
+    (project / "1.csv").write_text("x\n2\n")
+
+    assert projects.play(project, cells, "auto").names["x"] == 2
+
+
+def test_a_library_whose_functions_in_c_were_never_asked_for_a_file_read_none(project: Path) -> None:
+    """`lgb.Dataset(X, y)` reads none: the step that trained the model ran each time."""
+    package = project.parent / "site-packages" / "lightgbm"
+    package.mkdir()
+    (package / "__init__.py").write_text("from lightgbm.basic import Dataset\n")
+    (package / "basic.py").write_text(
+        "import ctypes\n"
+        "_LIB = ctypes.CDLL(None)\n"
+        "class Dataset:\n"
+        "    def __init__(self, data):\n"
+        "        if isinstance(data, str):  # as ctypes does at the first call\n"
+        "            _LIB.LGBM_DatasetCreateFromFile = len\n"
+        "        self.label = 1\n"
+    )
+    cells: projects.Cells = [(1, "import lightgbm as lgb"), (2, "x = lgb.Dataset([1]).label")]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    cells[1] = (2, "x = lgb.Dataset(str(1) + '.txt').label")
+    projects.play(project, cells, "none")
+    assert "which files `Dataset` reads cannot be told" in projects.play(project, cells, "auto").why(2)
+    for name in ("lightgbm", "lightgbm.basic"):
+        del sys.modules[name]

@@ -225,7 +225,7 @@ def test_a_library_whose_functions_in_c_were_never_asked_for_a_file_read_none(pr
         "            _LIB.LGBM_DatasetCreateFromFile = len\n"
         "        self.label = 1\n"
     )
-    cells: projects.Cells = [(1, "import lightgbm as lgb"), (2, "x = lgb.Dataset([1]).label")]
+    cells = [(1, "import lightgbm as lgb"), (2, "x = lgb.Dataset([1]).label")]
     projects.play(project, cells, "none")
     assert projects.play(project, cells, "auto").steps == set()
     cells[1] = (2, "x = lgb.Dataset(str(1) + '.txt').label")
@@ -233,3 +233,24 @@ def test_a_library_whose_functions_in_c_were_never_asked_for_a_file_read_none(pr
     assert "which files `Dataset` reads cannot be told" in projects.play(project, cells, "auto").why(2)
     for name in ("lightgbm", "lightgbm.basic"):
         del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_told"),
+    [
+        ("from catboost import Pool", True),
+        ("from catboost import Pool\nx = Pool(table)", True),
+        ("import catboost\nx = catboost.Pool(data=table)", True),
+        ("from catboost import Pool\nx = Pool(path)", False),
+        ("from catboost import Pool as P\nx = P(path)", False),
+        ("from catboost import Pool\ntable = path\nx = Pool(table)", False),
+        ("from catboost import Pool\nx = Pool(table), Pool(path)", False),
+        ("from catboost import Pool\nmake = Pool\nx = make(path)", False),
+    ],
+)
+def test_what_is_only_imported_or_given_a_table_reads_no_file(project: Path, code: str, is_told: bool) -> None:
+    (project.parent / "site-packages" / "catboost.py").write_text("class Pool:\n  def __init__(self, data): pass\n")
+    cells: projects.Cells = [(None, "import pandas as pd\ntable, path = pd.DataFrame({'x': [1]}), str(1)"), (1, code)]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == (set() if is_told else {1})
+    del sys.modules["catboost"]

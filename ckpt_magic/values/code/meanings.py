@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Iterator, Mapping, Set
-from typing import Any
+from typing import Any, Final
 
 from ckpt_magic.values.code import syntax, transformed, vocabulary
+from ckpt_magic.values.memory import identity
+
+_OF_TABLES: Final = frozenset({"numpy", "pandas", "polars", "pyarrow", "scipy"})
 
 
 def meant(
@@ -15,7 +18,8 @@ def meant(
 ) -> Set[str]:
     """Those of these words that a cell has as names of functions and classes of certain libraries, and as nothing else.
 
-    Without this `pd.read_csv` would count for a reader of any library that is imported beside pandas.
+    Without this `pd.read_csv` would count for a reader of any library that is imported beside pandas. To import a name
+    is no use of it, and what is given a table opens no file, as `Pool(X, y)`.
 
     Parameters
     ----------
@@ -47,17 +51,24 @@ def meant(
         name = syntax.dotted(node).partition(".")[0]
         return name not in bound and (imported.get(name) or _home(namespace.get(name))).partition(".")[0] in libraries
 
+    def is_given_a_table(call: ast.Call) -> bool:
+        given = next(iter(call.args), next((one.value for one in call.keywords if one.arg == "data"), None))
+        value = namespace.get(given.id) if isinstance(given, ast.Name) and given.id not in {*bound, *imported} else None
+        return type(value).__module__.partition(".")[0] in _OF_TABLES and not issubclass(type(value), (str, bytes))
+
+    of_data = {identity(one.func) for one in nodes if isinstance(one, ast.Call) and is_given_a_table(one)}
     found, unclear = set[str](), {*others}
     for node in nodes:
         if isinstance(node, (ast.Name, ast.Attribute)):
             if (word := syntax.last_word(node)) in words:
-                (found if is_meant(node) else unclear).add(word)
+                (found if identity(node) in of_data or is_meant(node) else unclear).add(word)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             unclear.update(vocabulary.identifiers(node.value))
         elif isinstance(node, ast.keyword):
             unclear.add(node.arg or "")
-        for _, what in _imports(node):
-            (found if what.partition(".")[0] in libraries else unclear).add(what.rpartition(".")[2])
+        for name, what in _imports(node):
+            library, _, word = what.rpartition(".")
+            (found if name == word or library.partition(".")[0] in libraries else unclear).add(word)
     return found & words - unclear
 
 

@@ -415,8 +415,23 @@ def version_as_then(module: str, then: str, version: str) -> str:
     if version == then or module in sys.modules:
         return version
     told = then if "+" in version else then.partition("+")[0]
-    is_same = version.startswith(f"{then}.") or _is_same_version(version, told)
-    return then if is_same else version
+
+    def is_same(version: str) -> bool:
+        return version == then or version.startswith(f"{then}.") or _is_same_version(version, told)
+
+    return then if is_same(version) or is_same(_version_of_files(module)) else version
+
+
+@functools.cache
+def _version_of_files(module: str) -> str:
+    """Version of the package that has the files of a module, if that of its name has none: `bs4` brings another one."""
+    import importlib.metadata
+
+    with suppress(importlib.metadata.PackageNotFoundError):
+        files = importlib.metadata.distribution(module).read_text("RECORD")
+        if files and not re.search(rf"(?m)^{re.escape(module)}[./]|\.pth,", files):
+            return importlib.metadata.version(_distributions().get(module, [module])[0])
+    return ""
 
 
 def _is_same_version(one: str, other: str) -> bool:

@@ -175,3 +175,21 @@ def test_what_a_method_of_a_script_imports_in_its_body_counts(packages: Path) ->
         return found
 
     assert [ran("1.0"), ran("1.0"), ran("2.0")] == ["1.0", "1.0", "2.0"]
+
+
+def test_a_package_that_only_brings_another_one_is_not_the_module_of_its_name(packages: Path) -> None:
+    """`pip install bs4` installs beautifulsoup4, whose module bs4 is: steps with it ran in each new kernel."""
+    (packages / "ckpt_soup").mkdir()
+    (packages / "ckpt_soup" / "__init__.py").write_text("__version__ = '4.15.0'\nvalue = 1\n")
+    for name, version, files in (("ckpt_soup", "0.0.2", ""), ("ckpt_beautiful", "4.15.0", "ckpt_soup/__init__.py,,\n")):
+        (info := packages / f"{name}-{version}.dist-info").mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "RECORD").write_text(f"{files}{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
+    record._distributions.cache_clear()
+    cells: projects.Cells = [(1, "import ckpt_soup"), (2, "x = ckpt_soup.value")]
+    projects.play(packages.parent / "project", cells, "none")
+    del sys.modules["ckpt_soup"]
+    forget(packages.parent / "project")
+    assert projects.play(packages.parent / "project", cells, "auto").steps == set()
+    del sys.modules["ckpt_soup"]
+    record._distributions.cache_clear()

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import logging
 import sqlite3
+import subprocess
 import sys
 import types
 from decimal import Decimal
@@ -287,3 +288,9 @@ def test_modules_are_gone_through_once_where_one_takes_the_place_of_another(monk
     monkeypatch.delitem(sys.modules, "way_gone")
     assert dict(owned.new_modules(walked)) == {"__main__": there}
     assert list(walked) == list(sys.modules)  # who sees that the last one is the same need not look at the others
+
+
+def test_what_a_package_has_of_a_module_that_nobody_has_loaded_yet_can_be_imported() -> None:
+    code = "import sys, numpy as np; from ckpt_magic.values.pickles.references import importable as ask\n"
+    code += "assert 'numpy.rec' not in sys.modules and ask(np.recarray) and np.rec.recarray is np.recarray"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _collections_abc
 import builtins
 import functools
+import importlib
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ def importable(obj: Any) -> bool:
     module = getattr(obj, "__module__", None)
     if not isinstance(name, str) or not isinstance(module, str) or module == "__main__":
         return False
-    found: Any = sys.modules.get(module)
+    found: Any = sys.modules.get(module) or _loaded_late(module, name, obj)
     try:
         for part in name.split("."):
             found = getattr(found, part)
@@ -38,6 +39,20 @@ def importable(obj: Any) -> bool:
         return False
     # functools.wraps gives a function of the notebook the name of what it is put in place of
     return found is obj and (type(obj) is not types.FunctionType or obj.__globals__.get("__name__") != "__main__")
+
+
+def _loaded_late(module: str, name: str, obj: Any) -> types.ModuleType | None:
+    """The module of what its package has, too, and which nobody has asked for yet (`np.recarray` of `numpy.rec`).
+
+    To load it is what pickle does.
+    """
+    package = sys.modules.get(module.rpartition(".")[0])
+    if type(package) is not types.ModuleType or vars(package).get(name) is not obj or is_own(module):
+        return None
+    try:
+        return importlib.import_module(module)
+    except Exception:  # noqa: BLE001  # whatever a module raises that cannot be loaded
+        return None
 
 
 def can_be_set(cls: type) -> bool:

@@ -755,6 +755,24 @@ s = u.dropna().memory_usage().tolist(), [b is None for b in t2["a"].combine_chun
     starts=(2, 3, 4, "auto"),
 )
 
+scenario(
+    "attributes that a class of frames of the notebook keeps for itself",
+    """
+%%step 1
+import pandas as pd
+class Sub(pd.DataFrame):
+    _internal_names = pd.DataFrame._internal_names + ['notes']
+    _internal_names_set = set(_internal_names)
+    @property
+    def _constructor(self): return Sub
+sub = Sub({'a': [1, 2], 'b': [3, 4]}); sub.notes = ['one']; held = sub.notes
+%%step 2
+part = sub[sub.a > 1]; part.notes = held
+%%step 3
+sub.notes.append('two'); r = part.notes, sub.notes is held, part.b.tolist()
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -213,7 +213,8 @@ def frame(frame: Any) -> Any:
             del state[name]  # pandas writes what the class says, or None: the frame itself has no such attribute
     if not vars(frame).keys() <= state.keys():
         kind: Any = type(frame)
-        unknown = kind._internal_names_set - {"_name"}  # which a `_metadata` of the notebook's may lack
+        base: Any = next(filter(by_reference, kind.__mro__))  # a class of the notebook may name more, to be left alone
+        unknown = base._internal_names_set - {"_name"}  # which a `_metadata` of the notebook's may lack
         own = {name: value for name, value in vars(frame).items() if name not in unknown and not hasattr(kind, name)}
         state = {**own, **state}
     return made, args, state, *rest

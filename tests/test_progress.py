@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         looks.append(float(len(looks)))
         return looks[-1]
 
-    monkeypatch.setattr("ckpt_magic.steps.lines.time.monotonic", look)
+    monkeypatch.setattr("ckpt_magic.steps.lines.monotonic", look)
     return looks
 
 
@@ -49,7 +49,7 @@ def test_a_line_says_bytes_rate_and_time_left() -> None:
 
 def test_nothing_is_said_in_the_first_second_and_then_a_few_times_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([10.0, 10.5, 10.9, 11.0, 11.1, 11.2, 11.3])
-    monkeypatch.setattr("ckpt_magic.steps.lines.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("ckpt_magic.steps.lines.monotonic", lambda: next(now))
     shown: list[str] = []
     with lines.timed("x", 600, shown.append, lambda: shown.append("")) as advance:
         for done in range(100, 700, 100):

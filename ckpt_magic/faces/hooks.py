@@ -17,11 +17,11 @@ import linecache
 import os
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from time import perf_counter  # not asked for in its module: a notebook may put a clock of its own there
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core import async_helpers
@@ -286,7 +286,7 @@ class Hooks:
                 self._watch_end(tree, step)
             step.recorder = recording.record(self.shell, self.cap)
             step.patches.set(self.shell, "_showtraceback", lambda original: self._note_error(step, original))
-        step.started = time.perf_counter()
+        step.started = perf_counter()
 
     def _note_error(self, step: _Step, original: Callable[..., Any]) -> Callable[..., Any]:
         """Note an error that is shown while the cell goes on: IPython 8's `%%time` swallows that of its body.
@@ -439,7 +439,7 @@ class Hooks:
         return None
 
     def _finish(self, step: _Step, result: Any) -> None:
-        seconds = time.perf_counter() - step.started
+        seconds = perf_counter() - step.started
         step.patches.undo()
         try:
             outcome = self._outcome(step, result, seconds)

@@ -13,9 +13,9 @@ import os
 import select
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from time import monotonic, sleep  # not asked for in its module: a notebook may put a clock of its own there
 from typing import Any, Protocol
 
 from ckpt_magic.steps.outputs import DEFAULT_CAP, OutputList, json_clean, split
@@ -471,12 +471,12 @@ def _flush(streams: Iterable[Any]) -> None:
 
 def _drain(streams: Iterable[Any]) -> None:
     """Let ipykernel read what subprocesses wrote to file descriptors 1 and 2; a thread of its own does that."""
-    deadline = time.monotonic() + 0.2
+    deadline = monotonic() + 0.2
     for stream in streams:
         pipe = getattr(stream, "_fid", None)
         if not isinstance(pipe, int):
             continue
         with suppress(OSError, ValueError):
-            while select.select([pipe], [], [], 0)[0] and time.monotonic() < deadline:
-                time.sleep(0.001)
-    time.sleep(0.0005)  # between its read and its write to the stream
+            while select.select([pipe], [], [], 0)[0] and monotonic() < deadline:
+                sleep(0.001)
+    sleep(0.0005)  # between its read and its write to the stream

@@ -13,11 +13,11 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic  # not asked for in its module: a notebook may put a clock of its own there
 from types import FrameType
 from typing import Any
 
@@ -130,8 +130,8 @@ class Publisher:
         bool
             False if the time was up.
         """
-        until = time.monotonic() + timeout
-        while not (over := self._is_over(where, min(_BEAT, until - time.monotonic()))) and time.monotonic() < until:
+        until = monotonic() + timeout
+        while not (over := self._is_over(where, min(_BEAT, until - monotonic()))) and monotonic() < until:
             told()
         return over
 

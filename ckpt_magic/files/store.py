@@ -17,11 +17,11 @@ import re
 import secrets
 import stat
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
+from time import monotonic, sleep, time  # not asked for in its module: a notebook may put a clock of its own there
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from ckpt_magic.errors import CheckpointError, StoreError, UsageError
@@ -285,7 +285,7 @@ class Store:
             if entry.name.startswith(".ckpt-") and (match := _TEMPORARY.fullmatch(entry.name)):
                 with contextlib.suppress(OSError):  # gone, or another user's
                     # a file from the future is of a clock that was set back since: as strange as one that old
-                    age = abs(time.time() - entry.stat(follow_symlinks=False).st_mtime)
+                    age = abs(time() - entry.stat(follow_symlinks=False).st_mtime)
                     if _is_stale(self.folder / entry.name, match["host"], int(match["pid"]), age):
                         os.unlink(self.folder / entry.name)
 
@@ -624,16 +624,16 @@ def _lock(path: Path) -> int | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
     except OSError:  # a read-only folder, or another user's file
         return None
-    deadline = time.monotonic() + _LOCK_SECONDS
+    deadline = monotonic() + _LOCK_SECONDS
     try:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return descriptor
             except BlockingIOError as error:
-                if time.monotonic() > deadline:
+                if monotonic() > deadline:
                     raise TimeoutError(errno.ETIMEDOUT, "locked") from error
-                time.sleep(0.002)
+                sleep(0.002)
             except OSError:  # a file system without locks
                 os.close(descriptor)
                 return None

@@ -11,10 +11,10 @@ import contextlib
 import os
 import re
 import stat
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import time  # not asked for in its module: a notebook may put a clock of its own there
 
 from ckpt_magic.errors import StepNotFoundError, StoreError
 from ckpt_magic.files import format
@@ -40,7 +40,7 @@ def note(path: Path) -> None:
     with contextlib.suppress(OSError):
         descriptor = _open(path.parent, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
-            os.write(descriptor, f"{time.time():.6f} {path.name}\n".encode())
+            os.write(descriptor, f"{time():.6f} {path.name}\n".encode())
             grown = os.fstat(descriptor).st_size > _LONGEST
         finally:
             os.close(descriptor)
@@ -109,7 +109,7 @@ def _read(folder: Path) -> dict[str, float]:
         file.seek(max(0, os.fstat(descriptor).st_size - 2 * _LONGEST))
         lines = file.read(2 * _LONGEST).decode(errors="replace").splitlines()
     found = (_LINE.fullmatch(line) for line in lines)
-    return {match[2]: min(float(match[1]), time.time()) for match in found if match}
+    return {match[2]: min(float(match[1]), time()) for match in found if match}
 
 
 def _shorten(folder: Path) -> None:

@@ -11,7 +11,6 @@ import os
 import platform
 import re
 import sys
-import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from itertools import islice
 from os import getcwd
 from pathlib import Path
+from time import time_ns  # not asked for in its module: a notebook may put a clock of its own there
 from typing import Any, Final
 
 from ckpt_magic.errors import UsageError
@@ -164,7 +164,7 @@ class Evidence:
         trail = Trail(self.files.row)
         depends = self.files.depends(call.depends, hidden=hidden)
         environ = {name: os.environ.get(name) for name in unseen.READ_BY_C}
-        running = Running(trail, look, time.time_ns(), {*sys.modules}, depends, environ, self.results.count())
+        running = Running(trail, look, time_ns(), {*sys.modules}, depends, environ, self.results.count())
         watcher().start(trail)
         trail.reads(look.bound)
         return running

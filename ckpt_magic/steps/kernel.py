@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
+from time import time  # not asked for in its module: a notebook may put a clock of its own there
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ckpt_magic.errors import StepNotFoundError
@@ -106,7 +106,7 @@ class Kernel:
         self.advice = advice
         self.progress = progress
         self.id = uuid.uuid4().hex
-        self.began = time.time()
+        self.began = time()
         self.registry = registry.Registry()
         self.saves = saves.Saves(self.registry)
         self.active: Plan | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic  # not asked for in its module: a notebook may put a clock of its own there
 
 from ckpt_magic.steps.progress import Advance
 from ckpt_magic.steps.record import size
@@ -28,12 +28,12 @@ def timed(what: str, total: int | None, show: Callable[[str], None], hide: Calla
     hide
         Called at the end if anything was shown.
     """
-    began = time.monotonic()
+    began = monotonic()
     next_at, is_shown = began + _FIRST, False
 
     def advance(done: int) -> None:
         nonlocal next_at, is_shown
-        now = time.monotonic()
+        now = monotonic()
         if now >= next_at:
             next_at, is_shown = now + _EACH, True
             with suppress(Exception):  # whatever is wrong with a display, the work goes on

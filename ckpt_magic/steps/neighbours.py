@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from time import time_ns  # not asked for in its module: a notebook may put a clock of its own there
 from typing import Any
 
 from ckpt_magic.steps.kernel import Kernel
@@ -68,5 +68,5 @@ def stamp(folder: Path) -> int | None:
     """Another one when a folder has changed; None where a change might not show."""
     with suppress(OSError):
         changed = os.stat(folder).st_mtime_ns
-        return changed if time.time_ns() - changed > _SETTLED else None
+        return changed if time_ns() - changed > _SETTLED else None
     return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
+from time import perf_counter  # not asked for in its module: a notebook may put a clock of its own there
 from typing import Any
 
 from ckpt_magic.errors import StepNotFoundError, UsageError
@@ -82,7 +82,7 @@ def push_failed(session: Session, key: PipelineKey, step: int | None, *, force: 
 
 
 def _load(session: Session, key: PipelineKey, step: int, earlier: Mapping[Token, Any]) -> tuple[Loaded, float]:
-    began = time.perf_counter()
+    began = perf_counter()
     stored = session.open(key, step)
     if stored is None:
         raise StepNotFoundError(f"step {step} of `{key.name}` version {key.version} is not in {key.folder}")
@@ -93,13 +93,13 @@ def _load(session: Session, key: PipelineKey, step: int, earlier: Mapping[Token,
     loaded = session.load(stored, earlier)
     if session.kind == "cell" and stored.meta["kind"] == "method":
         loaded.values = {name: value for name, value in loaded.values.items() if name.isidentifier()}  # no `self.x`
-    return loaded, time.perf_counter() - began
+    return loaded, perf_counter() - began
 
 
 def _push_one(session: Session, key: PipelineKey, loaded: Loaded, seconds: float, runs_here: bool) -> dict[str, Any]:
-    began = time.perf_counter()
+    began = perf_counter()
     session.put(key, loaded, ambient_too=runs_here)
-    seconds += time.perf_counter() - began
+    seconds += perf_counter() - began
     meta = loaded.meta
     session.registry.pipeline(key).steps[meta["step"]] = StepRecord(
         meta["step"], "restored", "pushed", code=meta["code"], title=meta["title"], restore_seconds=seconds

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter  # not asked for in its module: a notebook may put a clock of its own there
 from typing import Any
 
 from ckpt_magic.files.store import check_name, folder_path
@@ -109,13 +109,13 @@ class Run:
         self, session: Session, names: dict[str, Any], names_of: Mapping[int, str], plan: Plan, method: str
     ) -> dict[str, Any] | None:
         outputs = RunOutputs(names, names_of)
-        began = time.perf_counter()
+        began = perf_counter()
         success = False
         try:
             value = getattr(self._owner, method)(outputs)
             success = True
         finally:
-            seconds = time.perf_counter() - began
+            seconds = perf_counter() - began
             if success:
                 names[f"step_{plan.call.step}"] = value
             self._show_attributes(names)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 import functools
-import time
 import types
 import uuid
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from contextlib import suppress
+from time import perf_counter, sleep, time, time_ns  # a notebook may put a clock of its own into the module
 from typing import Any
 
 from ckpt_magic.errors import (
@@ -113,7 +113,7 @@ class Session(Kernel):
         news = self._news()
         try:
             plan = self._begin_in_turns(call, code)
-            self._met[plan.key, call.step] = call, code, time.time()
+            self._met[plan.key, call.step] = call, code, time()
             return plan
         finally:  # not earlier: what was waited for meanwhile is cleared away, with all that the cell showed before
             for text in news:
@@ -123,7 +123,7 @@ class Session(Kernel):
         for turn in range(1, _TRIES):
             with suppress(StoreError):  # another process replaced the file between two reads of it
                 return self._begin(call, code)
-            time.sleep(0.02 * turn)
+            sleep(0.02 * turn)
         return self._begin(call, code)
 
     def _begin(self, call: StepCall, code: Code) -> Plan:
@@ -183,14 +183,14 @@ class Session(Kernel):
         loaded = plan.loaded
         if loaded is None:
             raise CheckpointError(f"step {plan.call.step}: nothing was loaded")
-        began = time.perf_counter()
+        began = perf_counter()
         with interrupts.held(), HeldBack():
             replaced = self.put(plan.key, loaded, ambient_too=True)
         extras, missing = loaded.contents.extras, loaded.meta["result"]
         result = self.namespace.get(extras["result_name"]) if "result_name" in extras else extras.get("result")
         if missing:
             result = self.placeholder("_", plan.key, plan.call.step, missing["type"])
-        plan.restore_seconds = (plan.restore_seconds or 0.0) + time.perf_counter() - began
+        plan.restore_seconds = (plan.restore_seconds or 0.0) + perf_counter() - began
         has_result = bool(missing or "result" in extras or "result_name" in extras)
         return Restored(loaded.outputs, has_result, result, replaced)
 
@@ -305,7 +305,7 @@ class Session(Kernel):
         self.watch.enters(self.around.cell_begins(tree, found, self.places, map(modulecode.words, own)))
         self.end_reading()
         words = None if found is None else found[2].read.union(*(modulecode.words(text).read for text in own))
-        self._reading = self.evidence.cell_begins(words), time.time_ns(), words
+        self._reading = self.evidence.cell_begins(words), time_ns(), words
         self._reading[0].compiles = self._compiled_in_cell
 
     def _compiled_in_cell(self, code: str | types.CodeType) -> None:
@@ -458,7 +458,7 @@ class Session(Kernel):
         self, plan: Plan, stored: files.StoredStep, start: registry.StartPoint, decision: Decision
     ) -> Decision:
         self.wait(stored.path)
-        began = time.perf_counter()
+        began = perf_counter()
         try:
             with self.evidence.restoring():
                 plan.loaded = self.load(stored, here=True)
@@ -484,7 +484,7 @@ class Session(Kernel):
             plan.loaded.unheard.say()
             plan.loaded = None
             return Decision("run", reason)
-        plan.restore_seconds = time.perf_counter() - began
+        plan.restore_seconds = perf_counter() - began
         return decision
 
     def _note_absent_steps(self, plan: Plan) -> None:

@@ -16,10 +16,10 @@ import itertools
 import operator
 import pickle
 import sys
-import time
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from time import perf_counter  # not asked for in its module: a notebook may put a clock of its own there
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
@@ -138,7 +138,7 @@ class Look(ValuePickler):
                 if self._ident not in seen.met:
                     return seen
         held, self._written, self._nameless = self._held, 0, None
-        began = time.perf_counter()
+        began = perf_counter()
         digest = self._hash = new_hash()
         try:
             self.dump(value)
@@ -168,7 +168,7 @@ class Look(ValuePickler):
             self._spans, self._functions, self._made = [], [], []  # they are other names' as well
             met = [one for one in [value, *reachable(value, self.namespace)] if type(one) not in ATOMS]
             seen.met = dict(zip(map(identity, met), met, strict=True))
-        many = len(held) + len(self._texts) > MANY or time.perf_counter() - began > LONG
+        many = len(held) + len(self._texts) > MANY or perf_counter() - began > LONG
         if many or self._written > MUCH or seen.contents or self._is_of_part:
             seen.held = met if not self._beside else [one for one in met if identity(one) not in self._paths]
         is_plain = len(met) < _FEW and not many and PLAIN.issuperset(map(type, held))

@@ -12,9 +12,9 @@ import contextlib
 import hashlib
 import mmap
 import os
-import time
 import weakref
 from collections.abc import Callable
+from time import sleep, time_ns  # not asked for in its module: a notebook may put a clock of its own there
 from typing import Any, Final
 
 from ckpt_magic.filesystems import linux_type
@@ -145,7 +145,7 @@ def _times(descriptor: int) -> _Times:
 def _settled(descriptor: int, *, wait: bool) -> _Times | None:
     """The times of a file, if each write from now on changes them: the last one was a step of the clock ago."""
     for _ in range(2):
-        now = time.time_ns()
+        now = time_ns()
         with contextlib.suppress(OSError):  # waits for who is within a long `write`: the times change as it begins
             os.removexattr(descriptor, "user.ckpt_magic.none")
         times = _times(descriptor)
@@ -154,7 +154,7 @@ def _settled(descriptor: int, *, wait: bool) -> _Times | None:
             return times
         if not wait or age < 0:
             return None
-        time.sleep(TICK - age)
+        sleep(TICK - age)
     return None
 
 

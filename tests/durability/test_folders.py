@@ -349,7 +349,7 @@ def test_a_clock_that_goes_back_loses_nothing(tmp_path: Path, monkeypatch: pytes
     store, real = Store(tmp_path / "ck"), time.time
     path = store.path("p", 1, 1)
     for number, offset in enumerate((0, -3600, -3600, -7 * 86_400, 86_400)):
-        monkeypatch.setattr(time, "time", partial(_moved, real, offset))
+        monkeypatch.setattr("ckpt_magic.files.store.time", partial(_moved, real, offset))
         store.publish(path, partial(_write, str(number).encode()), keep=True)
         os.utime(path, (real() + 3 * offset, real() + 3 * offset))
     assert sorted(int(kept.read_bytes()) for kept in store.kept()) == [0, 1, 2, 3]
@@ -359,7 +359,7 @@ def test_a_clock_that_goes_back_loses_nothing(tmp_path: Path, monkeypatch: pytes
     for temporary in (host, mine):  # of another machine, and of one that had our number before this one started
         temporary.write_bytes(b"x")
         os.utime(temporary, (real() + 9 * 86_400, real() + 9 * 86_400))
-    monkeypatch.setattr(time, "time", lambda: real() - 86_400)
+    monkeypatch.setattr("ckpt_magic.files.store.time", lambda: real() - 86_400)
     store.publish(path, lambda file: file.write(b"5"))
     assert left(store.folder) == []
 

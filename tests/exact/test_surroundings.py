@@ -1608,6 +1608,29 @@ s = json.rate, half.nicely(), calendar.firstweekday(), json.decoder.__all__[-2:]
 """,
     )
 
+scenario(
+    "a clock of the notebook's own, which counts who asks for the time",
+    """
+%%step 1
+import time
+class Clock:
+    asked = 0
+    def __init__(self, name): self.name, self.real = name, getattr(time, name)
+    def __call__(self): Clock.asked += 1; return self.real()
+clocks = [Clock(name) for name in ('time', 'time_ns', 'monotonic', 'perf_counter')]
+for one in clocks: setattr(time, one.name, one)
+%%step 2
+asked = Clock.asked; box = [asked]
+%%
+box.append(Clock.asked)
+%%step 3
+time.time(); box.append(Clock.asked)
+%%step 4
+for one in clocks: setattr(time, one.name, one.real)
+box.append(Clock.asked)
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

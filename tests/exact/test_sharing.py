@@ -866,6 +866,31 @@ r = list(log)
     },
 )
 scenario(
+    "proxies that call a function at the end of their object, and what is left of them",
+    """
+%%step 1
+import weakref
+log = []
+class T:
+    def __call__(self): return 'called'
+box = [T(), T(), {1}]
+proxies = [weakref.proxy(one, lambda proxy: log.append(type(proxy).__name__)) for one in box]; plain = weakref.proxy(box[0])
+%%step 2
+del box[0]
+%%step 3
+last = box.pop(); del last
+%%step 4
+said = proxies[1](), len(log)
+for one in (proxies[0], proxies[2], plain):
+    try: one.real
+    except ReferenceError as error: log.append(str(error))
+%%step 5
+box.clear(); r = list(log), [type(one) for one in proxies]
+%%
+del proxies, plain, one
+""",
+)
+scenario(
     "what draws in an image goes on drawing in it",
     """
 %%step 1

@@ -7,6 +7,7 @@ holds any more is gone in the file, too.
 from __future__ import annotations
 
 import functools
+import gc
 import types
 import weakref
 from collections.abc import Callable
@@ -54,10 +55,14 @@ def _method(reference: Any) -> Any:
 
 
 def _proxy(proxy: Any) -> Any:
-    found = proxy.__dir__.__self__  # a proxy passes on each question for an attribute
+    called = gc.get_referents(proxy)  # the function that it calls at the end, of which it tells nobody else
+    try:
+        found = proxy.__dir__.__self__  # a proxy passes on each question for an attribute
+    except ReferenceError:  # as above
+        return weakref.proxy, (Form(functools.partial, int) if type(proxy) is weakref.CallableProxyType else Form(set),)
     if not any(one is proxy for one in weakref.getweakrefs(found)):
         raise NotPicklableError("a weakref.proxy that does not say what it stands for")
-    return weakref.proxy, (found,)
+    return weakref.proxy, (found, *called)
 
 
 def _set(members: weakref.WeakSet[Any]) -> Any:

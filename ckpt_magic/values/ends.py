@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 import weakref
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from typing import Any
 
 from ckpt_magic.values.memory import identity
@@ -18,20 +18,17 @@ def awaited(namespace: Mapping[str, Any]) -> dict[weakref.finalize[Any, Any], in
     Those that libraries make for themselves are theirs.
     """
     registry = getattr(weakref.finalize, "_registry", {})
-    waiting = [(one, found[:2]) for one in list(registry) if (found := one.peek()) is not None]
-    waiting = [(one, found) for one, found in waiting if not is_host(module_name(found[0]))]
-    known = set(map(identity, list(namespace.values()))) if waiting else set[int]()
-    return {one: identity(obj) for one, (obj, call) in waiting if _is_end_of(obj, call, namespace, known)}
-
-
-def _is_end_of(obj: Any, call: Any, namespace: Mapping[str, Any], known: Set[int]) -> bool:
-    """Whether what is to be called at an end is the notebook's, or a compiled function that it gave to an object."""
-    if is_notebooks(call, namespace):
-        return True
-    if type(call) is types.FunctionType or type(call) is types.MethodType:
-        return False
-    mine = module_name(obj) == namespace.get("__name__")
-    return mine or not known.isdisjoint((identity(obj), identity(getattr(call, "__self__", call))))
+    home, known = namespace.get("__name__"), None
+    found: dict[weakref.finalize[Any, Any], int] = {}
+    for one, row in list(registry.items()):
+        obj, call = row.weakref(), row.func
+        is_mine = type(obj).__module__ == home or is_notebooks(call, namespace)
+        if not is_mine and type(call) is not types.FunctionType and not is_host(module_name(obj)):  # it may be compiled
+            known = set(map(identity, list(namespace.values()))) if known is None else known
+            is_mine = not known.isdisjoint((identity(obj), identity(getattr(call, "__self__", call))))
+        if is_mine and obj is not None:
+            found[one] = identity(obj)
+    return found
 
 
 def is_notebooks(work: Any, namespace: Mapping[str, Any]) -> bool:

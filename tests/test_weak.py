@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import io
 import pickle
+import shutil
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 
 from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values import ends
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles import weak
 from ckpt_magic.values.pickles.pickling import Contents, write
 from tests.kernels import Kernel
@@ -98,3 +102,18 @@ def test_an_object_is_among_those_that_its_class_knows_again() -> None:
     assert (read["one"].at, read["left_out"].at) == (1, 2)
     assert read["one"] in Listed.known
     assert read["left_out"] not in Listed.known
+
+
+def test_ends_that_libraries_wait_for_are_theirs() -> None:
+    notebook: dict[str, Any] = {"__name__": "a_notebook", "__builtins__": builtins}
+    mine, theirs, named = type("Mine", (), {"__module__": "a_notebook"})(), Listed(), Listed()
+    exec("def note(): pass", notebook)
+    notebook["named"] = named
+    given: list[Any] = [weakref.finalize(mine, shutil.rmtree, "x"), weakref.finalize(theirs, notebook["note"])]
+    given += [weakref.finalize(named, print)]
+    left: list[Any] = [weakref.finalize(theirs, print), weakref.finalize(named, shutil.rmtree, "x")]
+    try:
+        assert ends.awaited(notebook) == dict(zip(given, map(identity, (mine, theirs, named)), strict=True))
+    finally:
+        for one in (*given, *left):
+            one.detach()

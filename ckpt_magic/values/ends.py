@@ -25,7 +25,8 @@ def awaited(namespace: Mapping[str, Any]) -> dict[weakref.finalize[Any, Any], in
         is_mine = type(obj).__module__ == home or is_notebooks(call, namespace)
         if not is_mine and type(call) is not types.FunctionType and not is_host(module_name(obj)):  # it may be compiled
             known = set(map(identity, list(namespace.values()))) if known is None else known
-            is_mine = not known.isdisjoint((identity(obj), identity(getattr(call, "__self__", call))))
+            owner = getattr(call, "__self__", call)
+            is_mine = identity(obj) in known or (type(owner) is not types.ModuleType and identity(owner) in known)
         if is_mine and obj is not None:
             found[one] = identity(obj)
     return found

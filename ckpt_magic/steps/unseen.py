@@ -49,6 +49,8 @@ _BY_CTYPES: Final[Mapping[str, tuple[str, str, Set[str]]]] = {
     ),
 }
 # Libraries that have Python open files, which is seen; not torch (`jit.load`), scipy (`mmread`), PIL (`truetype`).
+# (but what pandas reads through a connection, that may be of any library, opens)
+_THROUGH_OTHERS: Final = frozenset({"read_sql", "read_sql_query", "read_sql_table", "read_gbq"})
 SEEN: Final = frozenset(
     {"IPython", "altair", "bokeh", "joblib", "matplotlib", "networkx", "numpy", "pandas", "plotly", "requests"}
     | {"seaborn", "sklearn", "statsmodels", "sympy", "tqdm", "yaml"}
@@ -122,7 +124,7 @@ def likely(words: Set[str], modules: Iterable[str]) -> Set[str]:
     natives = {name.partition(".")[0] for name in modules} & _NATIVE.keys()
     readers = _readers_of(natives) if natives else frozenset[str]()
     found = {word for word in words if word in readers or word.startswith(_READER_STARTS)} if natives else set[str]()
-    return found - PANDAS_READERS
+    return found - PANDAS_READERS - _THROUGH_OTHERS
 
 
 def strangers(look: Look, behind: Collection[str], modules: Modules) -> set[str]:

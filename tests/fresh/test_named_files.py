@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ckpt_magic.steps import inputs
+from ckpt_magic.steps import inputs, unseen
 from tests.fresh import project as projects
 
 READER = """\
@@ -246,11 +246,21 @@ def test_a_library_whose_functions_in_c_were_never_asked_for_a_file_read_none(pr
         ("from catboost import Pool\ntable = path\nx = Pool(table)", False),
         ("from catboost import Pool\nx = Pool(table), Pool(path)", False),
         ("from catboost import Pool\nmake = Pool\nx = make(path)", False),
+        ("from catboost import Pool\nx = Pool(paths)", False),
     ],
 )
 def test_what_is_only_imported_or_given_a_table_reads_no_file(project: Path, code: str, is_told: bool) -> None:
     (project.parent / "site-packages" / "catboost.py").write_text("class Pool:\n  def __init__(self, data): pass\n")
-    cells: projects.Cells = [(None, "import pandas as pd\ntable, path = pd.DataFrame({'x': [1]}), str(1)"), (1, code)]
+    cells: projects.Cells = [
+        (None, "import pandas as pd\ntable, path = pd.DataFrame({'x': [1]}), str(1)\npaths = pd.Series(path)"),
+        (1, code),
+    ]
     projects.play(project, cells, "none")
     assert projects.play(project, cells, "auto").steps == (set() if is_told else {1})
     del sys.modules["catboost"]
+
+
+def test_what_pandas_reads_through_a_connection_is_not_told() -> None:
+    """Whatever library the connection is of opens the files."""
+    assert unseen.likely({"read_sql", "read_csv", "read_parquet", "sum"}, ["duckdb", "pandas.io"]) == {"read_csv"}
+    assert unseen.likely({"read_csv"}, ["pandas"]) == set()

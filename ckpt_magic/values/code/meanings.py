@@ -54,7 +54,10 @@ def meant(
     def is_given_a_table(call: ast.Call) -> bool:
         given = next(iter(call.args), next((one.value for one in call.keywords if one.arg == "data"), None))
         value = namespace.get(given.id) if isinstance(given, ast.Name) and given.id not in {*bound, *imported} else None
-        return type(value).__module__.partition(".")[0] in _OF_TABLES and not issubclass(type(value), (str, bytes))
+        is_class = syntax.last_word(call.func)[:1].isupper()
+        may_name_files = getattr(getattr(value, "dtype", None), "kind", "") in ("O", "S", "U", "T")
+        is_table = type(value).__module__.partition(".")[0] in _OF_TABLES and not issubclass(type(value), (str, bytes))
+        return is_class and is_table and not may_name_files
 
     of_data = {identity(one.func) for one in nodes if isinstance(one, ast.Call) and is_given_a_table(one)}
     found, unclear = set[str](), {*others}

@@ -224,7 +224,8 @@ class Saver:
         """Which values cannot be written though they could be looked at, and why."""
         kernel = self._kernel
         reasons = {}
-        for name, value in [*found.values.items(), *((RESULT, extras[key]) for key in extras.keys() & {"result"})]:
+        values = {**found.values, RESULT: extras["result"]} if "result" in extras else found.values
+        for name, value in values.items():
             with Path(os.devnull).open("wb") as nowhere:
                 try:
                     kernel.pickle(pickling.Contents(kernel.kind, {name: value}), nowhere, found)

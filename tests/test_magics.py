@@ -156,17 +156,23 @@ def test_an_unknown_name_that_only_the_run_can_show_fails_the_cell_after_it(
 LOST = "%%step 1\nx = 1\n(lambda numbers: (next(numbers), numbers)[1])(n for n in [0, 1, 2])"
 
 
+LATE = "%%step 1\nimport sys\nx = 1\n(type(sys.flags),)"  # which can be looked at and not written
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "shows"), [(LOST, "generator", "<generator object"), (LATE, "tuple", "sys.flags")]
+)
 def test_a_result_that_cannot_be_saved_is_named_and_only_missed_where_it_is_read(
-    run: Any, capsys: pytest.CaptureFixture[str]
+    run: Any, capsys: pytest.CaptureFixture[str], step: str, kind: str, shows: str
 ) -> None:
-    run("%ckpt_config --name m", "7", LOST, "%%step 2\ny = x")
-    assert "the result (generator) cannot be saved" in capsys.readouterr().out
-    run("%reset -f", "%ckpt_start 3", "7", LOST, "%%step 2\ny = x")
+    run("%ckpt_config --name m", "7", step, "%%step 2\ny = x")
+    assert f"the result ({kind}) cannot be saved" in capsys.readouterr().out
+    run("%reset -f", "%ckpt_start 3", "7", step, "%%step 2\ny = x")
     shown = capsys.readouterr().out
     assert "step 1 · restored" in shown and "the result could not be saved" in shown
-    assert "<generator object" in shown, "what it showed is shown again"
+    assert shows in shown, "what it showed is shown again"
     assert run("y") == 1
-    assert "`_` (generator) was not saved" in str(run("%ckpt_status"))
+    assert f"`_` ({kind}) was not saved" in str(run("%ckpt_status"))
 
 
 @pytest.mark.parametrize("time", ["", "%%time\n"])

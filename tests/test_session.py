@@ -286,6 +286,24 @@ def test_what_can_be_looked_at_and_not_written_is_lost_and_all_else_is_saved(fol
         kernel.names["both"].append(3)
 
 
+@pytest.mark.parametrize("start", ["auto", 2, "end"])
+def test_a_step_runs_again_whose_temporary_folder_goes_with_its_kernel(folder: Path, start: int | str) -> None:
+    makes = "import pathlib, tempfile; tmp = tempfile.TemporaryDirectory(); p = pathlib.Path(tmp.name, 'a.txt')"
+    steps = [f"{makes}; written = p.write_text('told')", "text = p.read_text()", "size = len(text)"]
+    first, later = Kernel(folder), Kernel(folder, start)
+    for number, source in enumerate(steps, 1):
+        first.step(number, source)
+    first.names["tmp"].cleanup()
+    assert (
+        later.step(1, steps[0])["reason"]
+        == "what a `weakref.finalize` calls at the end of an object cannot be restored"
+    )
+    assert later.step(2, steps[1])["action"] == "saved"
+    assert (later.step(3, steps[2])["action"] == "restored") == (start != 2)
+    assert (later.names["text"], later.names["size"]) == ("told", 4)
+    later.names["tmp"].cleanup()
+
+
 def test_what_is_required_and_cannot_be_written_fails_the_step(folder: Path) -> None:
     with pytest.raises(NotPicklableError, match="--require late: the type flags"):
         Kernel(folder).step(1, REFUSES_LATER, require=("late",))

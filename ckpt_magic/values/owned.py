@@ -74,9 +74,7 @@ def new_modules(walked: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             walked[name] = module  # only now: an interrupt on the way shall cost nothing but time
     for name in walked.keys() - sys.modules.keys():
         del walked[name]
-    if _last(sys.modules) is not _last(
-        walked
-    ):  # one was put where another stood: the next call must not go through all
+    if _last(sys.modules) is not _last(walked):  # one stands where another stood: else all calls would go through all
         for name in filter(walked.__contains__, list(sys.modules)):
             walked[name] = walked.pop(name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -62,6 +62,7 @@ class Saver:
         if kernel.quota is not None or saves.is_large(publisher().pending()):  # which has parts that this one may share
             self._wait(plan, released)
         kernel.mapped.refuse_changed()
+        compare = kernel.compared.comparing()  # first: what is found damaged from here on is found by one of the two
         kernel.compared.refuse_damaged()
         if plan.used:
             raise LostValueError(f"the step used {', '.join(f'`{name}`' for name in plan.used)}, which was lost")
@@ -72,14 +73,14 @@ class Saver:
                 raise LostValueError(f"`{name}` holds {which} was lost")
         result = self._result(found, outcome)
         try:
-            return self._write(plan, outcome, found, surroundings, result, released)
+            return self._write(plan, outcome, found, surroundings, result, compare, released)
         except NotPicklableError:
             refused = self._refused(found, result[0])
             if not refused:
                 raise
             found.lose(refused)
             result = ({}, refused[RESULT]) if RESULT in refused else result
-            return self._write(plan, outcome, found, surroundings, result, released)
+            return self._write(plan, outcome, found, surroundings, result, compare, released)
 
     def _write(
         self,
@@ -88,11 +89,11 @@ class Saver:
         found: delta.Delta,
         surroundings: ambient.Change,
         shown_last: tuple[dict[str, Any], str],
+        compare: Callable[..., None] | None,
         released: interrupts.Released,
     ) -> dict[str, Any]:
         """Write the checkpoint, without the value of the last expression if there is a reason for that."""
         kernel = self._kernel
-        compare = kernel.compared.comparing()
         extras, why = shown_last
         saved, unsaved, lost = self._choose(plan, found)
         if (shown := extras.get("result_name")) in unsaved:

@@ -260,7 +260,7 @@ class Evidence:
         if not self._words_called(look.words, behind).isdisjoint(_BY_NAME):
             loaded |= {*self.modules.names()}
             behind = self.modules.behind(loaded, imported)
-        files, written = self._opened(running, hidden, unclear, behind)
+        files, written, temporary = self._opened(running, hidden, unclear, behind)
         known = {row["path"] for row in (*files, *written)}
         asked = self._asked_at_import(behind, called, hidden)
         files += [row for row in asked.files if row["path"] not in known]
@@ -303,6 +303,7 @@ class Evidence:
             },
             "files": files,
             "written": written,
+            "temporary": temporary,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
             "environ": environ,
             "python": platform.python_version(),
@@ -555,8 +556,8 @@ class Evidence:
 
     def _opened(
         self, running: Running, hidden: Sequence[str], unclear: list[str], behind: Mapping[str, str]
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Rows of the files that a step read, and of those that it wrote."""
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+        """Rows of the files that a step read, and of those that it wrote, temporary ones apart."""
         trail, look = running.trail, running.look
         counting = functools.partial(self.files.counting, hidden=hidden)
         read: dict[str, Any] = {path: trail.read[path] for path in counting(trail.read)}
@@ -591,10 +592,12 @@ class Evidence:
         # a database is written to by what Python does not see
         changed = (path for path, row in before.items() if self.files.is_same(row, hidden=hidden) is False)
         written |= dict.fromkeys(changed)
-        left = self.files.rows([path for path in written if not self.files.is_temporary(path)], hidden=hidden)
+        passing = dict.fromkeys(filter(self.files.is_temporary, written))
+        left = self.files.rows([path for path in written if path not in passing], hidden=hidden)
+        temporary = self.files.there(islice(filter(os.path.isfile, passing), _FEW), end="")
         there = self.files.there(counting(path for path in trail.folders if path not in trail.written))
         known = {row["path"]: row for row in (*there, *rows, *after.values(), *running.depends)}
-        return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row]
+        return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row], temporary
 
     def _spoken_of(
         self,

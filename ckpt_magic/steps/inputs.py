@@ -159,9 +159,9 @@ class Files:
             rows.update({row["path"]: row for row in self.rows(every, hidden=hidden)})
         return list(rows.values())
 
-    def there(self, folders: Iterable[str]) -> list[dict[str, Any]]:
-        """Rows of folders of which no more counts than that they are there."""
-        names = [f"{self.name(path)}{os.sep}" for path in folders]
+    def there(self, paths: Iterable[str], *, end: str = os.sep) -> list[dict[str, Any]]:
+        """Rows of folders of which no more counts than that they are there; without an `end` also of files."""
+        names = [f"{self.name(path)}{end}" for path in paths]
         return [{"path": name, "pattern": glob.escape(name), "names": [name]} for name in names]
 
     def matches(self, pattern: str) -> list[str]:

@@ -88,13 +88,14 @@ def may_be_needed(meta: Meta, start: StartPoint, is_left: Callable[[Mapping[str,
     """Whether `needed` may have something to say; `start` and `is_left` are those of `Later`."""
     if meta["unsaved"] or meta["result"] or meta["touches"] or registry.orders(meta):
         return True
-    return start == "auto" and not all(map(is_left, _written(meta).values()))
+    left = {**_temporary(meta), **(_written(meta) if start == "auto" else {})}
+    return not all(map(is_left, left.values()))
 
 
 def needed(meta: Meta, later: Later) -> str:
     """Say which value that the checkpoint lacks is needed, and by whom; empty if none is."""
     sure = _sure(meta, later)
-    return _needed(meta, later, sure) or _written_over(meta, later, sure)
+    return _needed(meta, later, sure) or _written_over(meta, later, sure) or _gone(meta, later, sure)
 
 
 def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
@@ -112,6 +113,20 @@ def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
             if path in _written(other):
                 break
     return ""
+
+
+def _gone(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
+    """Say who will read a temporary file that the step wrote and that is gone, as they go with their process."""
+    for path, row in _temporary(meta).items():
+        readers = [step for step, other in sorted(later.metas.items()) if step not in sure and _reads_file(other, path)]
+        if readers and not later.is_left(row):
+            return f"`{path}` is gone, and step {readers[0]} reads it"
+    return ""
+
+
+def _temporary(meta: Meta) -> dict[str, Meta]:
+    """The temporary files that a step left."""
+    return {row["path"]: row for row in (meta["evidence"] or {}).get("temporary", ())}
 
 
 def _written(meta: Meta) -> dict[str, Meta]:

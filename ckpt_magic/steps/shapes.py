@@ -126,6 +126,7 @@ def _is_told_above(evidence: Mapping[str, Any]) -> bool:
     asked = evidence.get("asked")
     return (
         _are_digests(evidence.get("above", {}))
+        and _several(_is_file)(evidence.get("temporary", []))
         and _is_text(evidence.get("course", ""))
         and _table(_is_whole)(evidence.get("set_by", {}))
         and _table(_several(_is_texts))(evidence.get("apart", {}))

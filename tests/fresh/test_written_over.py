@@ -60,3 +60,30 @@ def test_the_writer_of_a_file_that_is_written_over_runs_if_a_reader_in_between_d
     assert played.steps(cells) == set()  # the file is as step 1 left it
     assert played.steps(edited(cells, 4)) == {3, 4}
     assert (shell.user_ns["first"], shell.user_ns["second"]) == (("one", 2), ("three", 2))
+
+
+def test_the_writer_of_a_temporary_file_that_is_gone_runs_if_a_reader_does(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    makes = "import os, tempfile\nname = os.path.join(tempfile.mkdtemp(), 'a.txt')\n"
+    cells: projects.Cells = [
+        (1, f"{makes}with open(name, 'w') as file: size = file.write('told')"),
+        (2, "with open(name) as file: text = file.read()"),
+        (3, "again = text * 2"),
+    ]
+    played = Played(shell, tmp_path, capsys)
+    assert played.steps(cells) == {1, 2, 3}
+    assert played.steps(cells) == set()
+    Path(shell.user_ns["name"]).unlink()
+    assert played.steps(cells) == {1, 2}
+    assert shell.user_ns["again"] == "toldtold"
+    assert played.steps(cells) == set()
+
+    Path(shell.user_ns["name"]).unlink()
+    for cell in ("%reset -f", "%ckpt_start 2", *(f"%%step {step}\n{text}" for step, text, *_ in cells)):
+        assert shell.run_cell(cell, store_history=True).success
+    assert "is gone, and step 2 reads it" in capsys.readouterr().out
+    Path(shell.user_ns["name"]).unlink()  # as nobody reads it:
+    for cell in ("%reset -f", "%ckpt_start end", *(f"%%step {step}\n{text}" for step, text, *_ in cells)):
+        assert shell.run_cell(cell, store_history=True).success
+    assert capsys.readouterr().out.count(" · restored · ") == 3

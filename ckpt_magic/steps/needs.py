@@ -88,7 +88,7 @@ def may_be_needed(meta: Meta, start: StartPoint, is_left: Callable[[Mapping[str,
     """Whether `needed` may have something to say; `start` and `is_left` are those of `Later`."""
     if meta["unsaved"] or meta["result"] or meta["touches"] or registry.orders(meta):
         return True
-    left = {**_temporary(meta), **(_written(meta) if start == "auto" else {})}
+    left = {**_left(meta, "temporary"), **(_left(meta, "written") if start == "auto" else {})}
     return not all(map(is_left, left.values()))
 
 
@@ -104,34 +104,29 @@ def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     Another step of the pipeline has written over it, so the step is fresh all the same. With a number files are the
     user's to judge; and of steps whose cells are not known nobody knows that they will run.
     """
-    for path, row in _written(meta).items() if later.start == "auto" and later.cells is not None else ():
+    for path, row in _left(meta, "written").items() if later.start == "auto" and later.cells is not None else ():
         if later.is_left(row):
             continue
         for number, other in sorted(later.metas.items()):
             if number not in sure and _reads_file(other, path):
                 return f"`{path}` is not as it left it, and step {number} reads it"
-            if path in _written(other):
+            if path in _left(other, "written"):
                 break
     return ""
 
 
 def _gone(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     """Say who will read a temporary file that the step wrote and that is gone, as they go with their process."""
-    for path, row in _temporary(meta).items():
-        readers = [step for step, other in sorted(later.metas.items()) if step not in sure and _reads_file(other, path)]
-        if readers and not later.is_left(row):
-            return f"`{path}` is gone, and step {readers[0]} reads it"
+    for path, row in _left(meta, "temporary").items():
+        readers = (step for step, other in sorted(later.metas.items()) if step not in sure and _reads_file(other, path))
+        if not later.is_left(row) and (reader := next(readers, None)) is not None:
+            return f"`{path}` is gone, and step {reader} reads it"
     return ""
 
 
-def _temporary(meta: Meta) -> dict[str, Meta]:
-    """The temporary files that a step left."""
-    return {row["path"]: row for row in (meta["evidence"] or {}).get("temporary", ())}
-
-
-def _written(meta: Meta) -> dict[str, Meta]:
-    """The files that a step wrote, and how it left them."""
-    return {row["path"]: row for row in (meta["evidence"] or {}).get("written", ())}
+def _left(meta: Meta, kind: str) -> dict[str, Meta]:
+    """The files that a step wrote, and how it left them: the `written` ones, or `temporary` ones, which only go."""
+    return {row["path"]: row for row in (meta["evidence"] or {}).get(kind, ())}
 
 
 def _reads_file(meta: Meta, path: str) -> bool:

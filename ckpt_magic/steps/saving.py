@@ -226,8 +226,8 @@ class Saver:
         kernel = self._kernel
         reasons = {}
         values = {**found.values, RESULT: extras["result"]} if "result" in extras else found.values
-        for name, value in values.items():
-            with Path(os.devnull).open("wb") as nowhere:
+        with Path(os.devnull).open("wb") as nowhere:
+            for name, value in values.items():
                 try:
                     kernel.pickle(pickling.Contents(kernel.kind, {name: value}), nowhere, found)
                 except NotPicklableError as error:

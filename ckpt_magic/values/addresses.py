@@ -10,10 +10,10 @@ import itertools
 import os
 import sys
 import time
-import types
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
+from ckpt_magic.values.collector import referents
 from ckpt_magic.values.memory import identity
 
 ASKING: Final = frozenset({"id"})
@@ -39,7 +39,7 @@ def are_kept(values: Iterable[Any], parts: Iterable[Collection[Any]]) -> bool:
         Of each what it consists of, atoms aside.
     """
     met = list(itertools.chain.from_iterable(parts))
-    atoms = list(itertools.chain(values, _held(met)))
+    atoms = list(itertools.chain(values, *referents(met)))
     numbers = {_hashed(one) for one in atoms if type(one) is int and one >= _LEAST and one.bit_length() <= _WIDTH}
     if not numbers:
         return False
@@ -51,15 +51,3 @@ def _hashed(address: int) -> int:
     """What `identity` gives for an object at an address, as `_Py_HashPointer` of CPython turns it."""
     turned = (address >> 4 | address << (_WIDTH - 4)) & ((1 << _WIDTH) - 1)
     return turned - (turned >> (_WIDTH - 1) << _WIDTH)
-
-
-def _held(objects: Iterable[Any]) -> Iterator[Any]:
-    """What containers and instances refer to: the collector knows, but of dicts with texts for keys only the values."""
-    for one in objects:
-        if not issubclass(type(one), _TOLD_BY_NAME):
-            yield from gc.get_referents(one)
-            if issubclass(type(one), dict):
-                yield from dict.keys(one)
-
-
-_TOLD_BY_NAME: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)

@@ -1,11 +1,15 @@
-"""The cyclic garbage collector, which is kept from going through what is made or met in great numbers."""
+"""The cyclic garbage collector: kept from going through what is met in great numbers, and asked what it knows of it."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
-from typing import Final
+import itertools
+import types
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from ckpt_magic.values.memory import identity
 
 _OF_PYTHON: Final = 1000  # objects that Python 3.12 freezes itself at its start; what a user freezes is all there is
 
@@ -35,3 +39,20 @@ def spare_the_young() -> None:
         gc.freeze()
     finally:
         gc.unfreeze()
+
+
+def referents(objects: Sequence[Any]) -> tuple[Sequence[Any], Iterable[Any]]:
+    """What objects refer to, and the keys of those that are dicts.
+
+    Of dicts with texts for keys the collector knows only the values. What is told by its name is passed over.
+    """
+    ours = list(map(identity, map(type, objects)))  # a metaclass may have a hash of its own
+    kinds = dict(zip(ours, map(type, objects), strict=True))
+    by_name = {ident for ident, kind in kinds.items() if issubclass(kind, _TOLD_BY_NAME)}
+    dicts = {ident for ident, kind in kinds.items() if issubclass(kind, dict)}
+    asked = [one for one, ident in zip(objects, ours, strict=True) if ident not in by_name] if by_name else objects
+    maps = itertools.compress(objects, map(dicts.__contains__, ours)) if dicts else ()
+    return gc.get_referents(*asked), itertools.chain.from_iterable(map(dict.keys, maps))
+
+
+_TOLD_BY_NAME: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)

@@ -6,19 +6,17 @@ longer hold. Interned texts are therefore written as calls of `sys.intern`. Whic
 
 from __future__ import annotations
 
-import gc
 import itertools
 import sys
-import types
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
+from ckpt_magic.values.collector import referents
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles.references import by_reference
 
 _ALL: Final = 1 << 17  # references; of more a sample is taken: what comes in each row is met there as well
 _STEP: Final = 97  # from one of the sample to the next
-_TOLD_BY_NAME: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)  # and by what is met
 _MANY: Final = 10_000  # texts; of more only those count that something else holds as well, as code does its literals
 _ONCE: Final = next(map(sys.getrefcount, [object()])) + 1  # references to what a list and one other thing hold
 
@@ -44,13 +42,12 @@ def interned(values: Iterable[Any], parts: Iterable[Collection[Any]]) -> list[st
 
 
 def _held(parts: Collection[Any]) -> Iterable[Any]:
-    """What objects refer to: the collector knows, but of dicts with texts for keys only the values."""
+    """What objects refer to; what definitions of the notebook hold, too, but for what Python gave them."""
     some = _some([*parts])
     classes = [one for one in some if issubclass(type(one), type) and not by_reference(one)]
     attributes = [value for one in classes for name, value in vars(one).items() if name[:2] != "__"]
-    some = [one for one in some if not issubclass(type(one), _TOLD_BY_NAME)]
-    keys = [key for one in some if issubclass(type(one), dict) for key in dict.keys(one)]
-    return itertools.chain(_some(gc.get_referents(*some)), _some(keys), attributes)
+    found, keys = referents(some)
+    return itertools.chain(_some(found), _some([*keys]), attributes)
 
 
 def _some(objects: Sequence[Any]) -> Sequence[Any]:

@@ -30,6 +30,7 @@ from ckpt_magic.values.fingerprint import Look
 from ckpt_magic.values.looking import look, look_at_all
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles import pickling, references
+from ckpt_magic.values.pickles.makers import Makers
 from ckpt_magic.values.pickles.placeholder import make_placeholder
 from ckpt_magic.values.seen import Seen
 from tests.work import calls
@@ -677,6 +678,14 @@ def test_what_pandas_notes_while_it_is_read_is_no_change() -> None:
     assert looking.look(frame, {}).digest == before
     frame["day"] += pd.Timedelta("1D")
     assert looking.look(frame, {}).digest != before
+
+
+def test_an_empty_series_looks_as_it_did() -> None:
+    main: dict[str, Any] = {}
+    makers = Makers(main)
+    series = pd.DataFrame({"a": [1]}, index=pd.Index([5], name="id"))[:0]["a"]
+    one, other = (Look(main, None, makers).look(series) for _ in range(2))
+    assert one.equals(other)
 
 
 def test_bits_that_say_of_each_arrow_element_that_it_is_there_count_only_when_one_is_not() -> None:

@@ -248,7 +248,8 @@ class Arrays:
         return made, args, *self.joining(block, companions.JOIN)
 
     def single_block(self, manager: Any) -> Any:
-        made, args, state, *rest = manager.__reduce_ex__(PROTOCOL)
+        made, args, (axes, values, _, read), *rest = manager.__reduce_ex__(PROTOCOL)
+        state = axes, values, axes, read  # the third is the index again, for pandas 0.13: an empty one each time anew
         return made, args, *(self.joining(manager.blocks[0], companions.JOIN, state) or (state, *rest))
 
     def index(self, index: Any) -> Any:

@@ -455,7 +455,7 @@ def test_running_threads_are_refused() -> None:
 
 
 def bounds(array: Any) -> tuple[int, int]:
-    return np.lib.array_utils.byte_bounds(array)  # type: ignore[no-any-return]
+    return getattr(np.lib, "array_utils", np).byte_bounds(array)  # type: ignore[no-any-return]
 
 
 def plan(owner: Any) -> list[View]:

@@ -958,7 +958,8 @@ class Witness:
 
     def note_memory(self, array: Any, place: str, *, guarded: bool) -> None:
         if array.size:
-            low, high = sys.modules["numpy"].lib.array_utils.byte_bounds(array)
+            numpy = sys.modules["numpy"]
+            low, high = getattr(numpy.lib, "array_utils", numpy).byte_bounds(array)  # before numpy 2 it is elsewhere
             self.memory.append((low, high, place, guarded, array))
 
     def shared_memory(self) -> str:

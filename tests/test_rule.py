@@ -898,3 +898,18 @@ def test_what_runs_on_small_restored_arrays_gives_what_it_gave(folder: Path, mak
     names = Kernel(folder)
     play(names, cells)
     assert kernel.names["z"] == names.names["z"]
+
+
+@pytest.mark.parametrize("number", [None, 1], ids=["an unmarked cell", "a step"])
+def test_a_value_of_arrays_over_each_other_is_another_one_than_the_same_numbers_apart(
+    folder: Path, number: int | None
+) -> None:
+    def cells(second: str) -> Cells:
+        made = f"import numpy as np; a = np.zeros(3); pair = [a, {second}]; del a"
+        return [made if number is None else (number, made), (2, "pair[0][0] = 5; r = float(pair[1][0])")]
+
+    play(Kernel(folder), cells("a[:]"))
+    assert set(actions(play(Kernel(folder, "auto"), cells("a[:]")))) == {"restored"}
+    kernel = Kernel(folder, "auto")
+    assert actions(play(kernel, cells("a.copy()")))[-1] == "saved"
+    assert kernel.names["r"] == 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 from typing import Any, Final
 
-from ckpt_magic.values.memory import identity, is_writeable
+from ckpt_magic.values.memory import bounds, identity, is_writeable
 from ckpt_magic.values.pickles.references import ATOMS
 
 SMALL = 1 << 16  # bytes; a larger value has no fingerprint
@@ -28,23 +29,24 @@ def fingerprint(value: Any, *, room: int = SMALL) -> str | None:
     Returns
     -------
     str or None
-        None for a value of another kind or a larger one: nothing is known of it.
+        None for a value of another kind or a larger one: nothing is known of it. Nor of arrays over each other.
     """
     digest = hashlib.blake2b(digest_size=16)
+    arrays: list[Any] = []
     try:
-        for part in _canonical(value, [room], 0, {}):
+        for part in _canonical(value, [room], 0, {}, arrays):
             digest.update(part)
     except _NotSmall:
         return None
-    return digest.hexdigest()
+    return None if len(arrays) > 1 and _lie_over_each_other(arrays) else digest.hexdigest()
 
 
 class _NotSmall(Exception):  # noqa: N818  # it is no error
     """The value has no fingerprint."""
 
 
-def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> list[bytes]:
-    """Encode `value` with its types; `room` counts down the bytes that are left.
+def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int], arrays: list[Any]) -> list[bytes]:
+    """Encode `value` with its types; `room` counts down the bytes that are left, `arrays` takes in those of numpy.
 
     What can be changed in place and was `met` before is told by its number: it matters whether it is met twice, or its
     equal.
@@ -65,7 +67,7 @@ def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> 
             raise _NotSmall
         items = (item for pair in value.items() for item in pair) if kind is dict else value
         head = _head(kind, len(value), room)
-        parts = [b"".join(_canonical(item, room, depth + 1, met)) for item in items]
+        parts = [b"".join(_canonical(item, room, depth + 1, met, arrays)) for item in items]
         is_sorted = kind in (set, frozenset) and not _NUMBERS.issuperset(map(type, value))  # hashes of texts are random
         return [head, *(sorted(parts) if is_sorted else parts)]
     elif kind.__module__ == "numpy" and hasattr(kind, "tobytes") and value.dtype.kind in "biufcSUmM":
@@ -76,9 +78,16 @@ def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int]) -> 
         flags = getattr(value, "flags", None)
         if flags is not None and not flags.c_contiguous:
             body += b"columns" if flags.f_contiguous else b"scattered"
+        if hasattr(kind, "__array_finalize__"):  # a number of numpy has no place of its own
+            arrays.append(value)
     else:
         raise _NotSmall
     return [_head(kind, len(body), room), body]
+
+
+def _lie_over_each_other(arrays: list[Any]) -> bool:
+    places = sorted(bounds(one.__array_interface__, one.itemsize) for one in arrays if one.size)
+    return any(low < high for (_, high), (low, _) in itertools.pairwise(places))
 
 
 def _head(kind: type, length: int, room: list[int]) -> bytes:

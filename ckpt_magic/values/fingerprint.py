@@ -26,7 +26,7 @@ from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import owned, reducing, trees
 from ckpt_magic.values.entering import reachable
 from ckpt_magic.values.marks import mark_of_times, marks_of_scalars, of_pandas, sorter
-from ckpt_magic.values.memory import identity, is_writeable, place_of
+from ckpt_magic.values.memory import bounds, identity, is_writeable, place_of
 from ckpt_magic.values.pages import LARGE, Content, Contents, new_hash
 from ckpt_magic.values.pickles import (
     arrays,
@@ -190,6 +190,8 @@ class Look(ValuePickler):
             seen.take_in([part for part, _ in self._parts.values()], self._again)
             self._parts.clear()
             self._again.clear()
+        if len(seen.spans) > 1:
+            seen.extend_by_memory()
         return seen
 
     def _note_hidden(self, seen: Seen) -> None:
@@ -499,7 +501,7 @@ class Look(ValuePickler):
 
     def _note_array(self, array: Any) -> None:
         if array.size and identity(array) not in self._arrays.inner:
-            low, high = _bounds(array.__array_interface__, array.dtype.itemsize)
+            low, high = bounds(array.__array_interface__, array.dtype.itemsize)
             refs = self._refs.get(identity(array), 0) if is_writeable(array) else 0
             self._spans.append(Span(low, high, array, self._guards.get(identity(array), 0), refs=refs))
 
@@ -607,7 +609,7 @@ class Look(ValuePickler):
         """As data of Arrow, see `_note_arrow`."""
         for column in data.get_columns() if hasattr(data, "get_columns") else [data]:
             for piece in lent_by(column):
-                low, high = _bounds(piece.__array_interface__, piece.dtype.itemsize)
+                low, high = bounds(piece.__array_interface__, piece.dtype.itemsize)
                 self._spans.append(Span(low, high, piece, POLARS))
 
     def _mark_of_tensor(self, tensor: Any) -> bytes | None:
@@ -852,20 +854,3 @@ def reason(error: BaseException) -> str:
     """One line about why a value cannot be pickled."""
     text = " ".join(str(error).split())
     return text if isinstance(error, NotPicklableError) else f"{type(error).__name__}: {text}"
-
-
-def _bounds(interface: Mapping[str, Any], itemsize: int) -> tuple[int, int]:
-    """Lowest and one past the highest address of an array (as `numpy.lib.array_utils.byte_bounds`)."""
-    low = high = interface["data"][0]
-    strides = interface["strides"]
-    if strides is None:
-        size = itemsize
-        for length in interface["shape"]:
-            size *= length
-        return low, low + size
-    for length, stride in zip(interface["shape"], strides, strict=True):
-        if stride < 0:
-            low += (length - 1) * stride
-        else:
-            high += (length - 1) * stride
-    return low, high + itemsize

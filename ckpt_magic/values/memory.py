@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any, Final
 
 identity: Final = object.__hash__
@@ -35,6 +36,23 @@ def place_of(buffer: Any) -> tuple[int, int]:
         ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(raw), ctypes.byref(view), 0)
         ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
     return view.buf or 0, view.len
+
+
+def bounds(interface: Mapping[str, Any], itemsize: int) -> tuple[int, int]:
+    """Lowest and one past the highest address of an array (as `numpy.lib.array_utils.byte_bounds`)."""
+    low = high = interface["data"][0]
+    strides = interface["strides"]
+    if strides is None:
+        size = itemsize
+        for length in interface["shape"]:
+            size *= length
+        return low, low + size
+    for length, stride in zip(interface["shape"], strides, strict=True):
+        if stride < 0:
+            low += (length - 1) * stride
+        else:
+            high += (length - 1) * stride
+    return low, high + itemsize
 
 
 def is_writeable(array: Any) -> bool:

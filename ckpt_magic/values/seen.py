@@ -118,6 +118,31 @@ class Span:
         return self.array if self._storage is None else self._storage
 
 
+NEVER_WRITTEN: Final = frozenset({ARROW, POLARS})
+
+
+def stretches(spans: Sequence[Span]) -> list[list[Span]]:
+    """Split spans, sorted by address, into stretches of memory that do not touch each other."""
+    found: list[list[Span]] = []
+    high = -1
+    for span in spans:
+        if found and span.low < high:
+            found[-1].append(span)
+            high = max(high, span.high)
+        else:
+            found.append([span])
+            high = span.high
+    return found
+
+
+def are_shared(stretch: Sequence[Span]) -> bool:
+    """Whether what is written by way of one of these is seen by way of another one."""
+    free = {identity(span.owner) for span in stretch if not span.guard}
+    refs = {span.refs for span in stretch if span.refs}
+    guards = {span.guard for span in stretch if span.guard}
+    return len(refs) > 1 or bool(refs and guards & NEVER_WRITTEN) or bool(free and len(free) + len(guards) > 1)
+
+
 class Seen:
     """What one look at one value found.
 
@@ -247,6 +272,20 @@ class Seen:
         """Count something more as content."""
         if self._rest is not None:
             self._rest = new_hash(repr((self._rest, part)).encode()).hexdigest()
+
+    def extend_by_memory(self) -> None:
+        """Count as content which arrays of the value lie over each other, and how far off each other they begin."""
+        spans = self.spans
+        bounds = sorted((span.low, span.high) for span in spans)
+        if not any(low < high for (_, high), (low, _) in itertools.pairwise(bounds)):
+            return
+        order = sorted(range(len(spans)), key=lambda at: (spans[at].low, -spans[at].high))
+        places = {identity(spans[at]): at for at in order}
+        found = [one for one in stretches([spans[at] for at in order]) if len(one) > 1 and are_shared(one)]
+        if found:
+            self.extend(
+                sorted(sorted((places[identity(span)], span.low - one[0].low) for span in one) for one in found)
+            )
 
     @property
     def rest(self) -> str | None:

@@ -23,7 +23,7 @@ from ckpt_magic.values.pickles import figures, forms, memmaps, references, token
 from ckpt_magic.values.pickles.arrays import View, buffer_under, field_path, is_plain_subarray
 from ckpt_magic.values.pickles.placeholder import Placeholder
 from ckpt_magic.values.pickles.references import ATOMS
-from ckpt_magic.values.seen import ARROW, POLARS, Seen, Span
+from ckpt_magic.values.seen import NEVER_WRITTEN, Seen, Span, are_shared, stretches
 
 Names = tuple[str, ...]
 Row = tuple[int, ...]
@@ -402,10 +402,7 @@ def _write_into(guard: int, refs: int, other_guard: int, other_refs: int) -> boo
     """Whether of two that guard their memory one sees what is written by way of the other one."""
     if refs and other_refs:
         return refs != other_refs
-    return bool(refs or other_refs) and not _NEVER_WRITTEN.isdisjoint((guard, other_guard))
-
-
-_NEVER_WRITTEN = frozenset({ARROW, POLARS})
+    return bool(refs or other_refs) and not NEVER_WRITTEN.isdisjoint((guard, other_guard))
 
 
 def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
@@ -423,16 +420,14 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
     """
     plan: list[View] = []
     refused: dict[int, str] = {}
-    for union in _unions(sorted((span for one in looks for span in one.spans), key=lambda s: (s.low, -s.high))):
+    for union in stretches(sorted((span for one in looks for span in one.spans), key=lambda s: (s.low, -s.high))):
         if all(memmaps.root(span.array) is not None for span in union):
             continue  # each is written as a part of the map of its file
-        free = {identity(span.owner): span for span in union if not span.guard}
-        refs = {span.refs for span in union if span.refs}
-        guards = {span.guard for span in union if span.guard}
-        if len(refs) < 2 and not (refs and guards & _NEVER_WRITTEN) and (not free or len(free) + len(guards) < 2):
+        if not are_shared(union):
             plan += [_owner(union)] if _has_a_form_of_its_own(union) else []
         elif why := _unwritable(union):
-            refused.update((identity(span.array), why) for span in union if not (free and span.guard))
+            is_free = any(not span.guard for span in union)
+            refused.update((identity(span.array), why) for span in union if not (is_free and span.guard))
         else:
             plan.append(_owner(union))
     return plan, refused
@@ -471,20 +466,6 @@ def _unwritable(union: Sequence[Span]) -> str:
         if flat.dtype.kind == "T" and any(span.array.ndim != 1 and span.array is not flat for span in union):
             return "arrays of strings of any length that share their memory"
     return ""
-
-
-def _unions(spans: Sequence[Span]) -> list[list[Span]]:
-    """Split spans, sorted by address, into stretches of memory that do not touch each other."""
-    found: list[list[Span]] = []
-    high = -1
-    for span in spans:
-        if found and span.low < high:
-            found[-1].append(span)
-            high = max(high, span.high)
-        else:
-            found.append([span])
-            high = span.high
-    return found
 
 
 def _owner(union: Sequence[Span]) -> View:

@@ -774,6 +774,23 @@ r = o[0] is held, o[1]['all'] is o, o.flags.writeable, v.flags.writeable, f.flag
 """,
 )
 
+scenario(
+    "arrays of one value come to lie over each other, and no more, with the same numbers in them",
+    """
+%%step 1
+import numpy as np
+class Net: pass
+net = Net(); net.packed = np.zeros(20000); net.weights = np.zeros(20000)
+pair = [np.zeros(3), np.zeros(3)]; other = {'a': np.zeros(3)}; other['b'] = other['a'][:]; rows = np.ones((3, 2)); rows = [rows, rows[1]]
+%%step 2
+net.weights = net.packed[:]; pair[1] = pair[0][:]; other['b'] = other['b'].copy(); rows[1] = rows[0][2]
+%%
+net.packed[5] = pair[0][0] = other['a'][0] = rows[0][1] = 7
+%%step 3
+r = net.weights[5], pair[1][0], other['b'][0], rows[1][0]
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -29,6 +29,22 @@ r = a[0], b[0], o[0], df.iloc[0].tolist(), total(), float(last[0].iloc[0])
     differs="(memory)",  # of `a` and `b` with what the closure holds: it cannot be found, only counted
 )
 scenario(
+    "two frames of one step have the memory of a frame that it replaced",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'a': [1, 2, 3], 'b': [1.5, 2.5, 3.5]})
+%%step 2
+other = df.copy(deep=False); other['b'] *= 2; df['c'] = 1
+%%step 3
+column = df['a'].to_numpy()
+%%step 4
+df.loc[0, 'a'] = 9; first = column.tolist()
+%%step 5
+other.loc[0, 'a'] = 8; last = column.tolist()
+""",
+)
+scenario(
     "columns are added, dropped, renamed in place",
     """
 %%step 1

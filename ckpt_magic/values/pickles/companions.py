@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
@@ -166,9 +166,11 @@ class Companions:
                 for one in _living(refs):  # also what pandas made of what was read: the levels of an index
                     if count_of(one) is refs:
                         _enter(one, count.refs)
+        unplaced = {identity(one) for one, _, _ in joined}
         for one, refs, place in joined:
+            unplaced.discard(identity(one))
             if (count := counts.get(identity(refs))) is not None:
-                _share(one, count, place)
+                _share(one, count, place, unplaced)
         joined.clear()  # a block is counted while it lives
 
     def _here(self, name: str, refs: Any) -> _Count:
@@ -233,8 +235,12 @@ def _address(array: Any) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def _share(one: Any, count: _Count, place: Place) -> None:
-    """Let a block that was read lie in the memory of the others of its count, or them in its own if that is larger."""
+def _share(one: Any, count: _Count, place: Place, unplaced: Set[int]) -> None:
+    """Let a block that was read lie in the memory of the others of its count, or them in its own if that is larger.
+
+    Those that were read with it and that come later (`unplaced`, their `id`) lie nowhere yet: the memory of the count
+    may be that of a block which is gone, and of the two none would be found there.
+    """
     memory = _memory(one)
     if not memory or not place or len(memory) != len(place[1]):
         return
@@ -242,7 +248,11 @@ def _share(one: Any, count: _Count, place: Place) -> None:
     starts = tuple(_address(part) - offset for part, (offset, _) in zip(memory, parts, strict=True))
     if starts == count.starts:
         return
-    others = [other for other in _living(count.refs)[:_MANY] if other is not one and len(_memory(other)) == len(parts)]
+    others = [
+        other
+        for other in _living(count.refs)[:_MANY]
+        if other is not one and identity(other) not in unplaced and len(_memory(other)) == len(parts)
+    ]
     if not others or len(count.starts) != len(parts):
         count.starts = starts
     elif sum(part.nbytes for part in memory) > _COMPARED:

@@ -899,7 +899,7 @@ def test_a_step_that_connects_sql_runs_and_those_that_ask_are_restored(run_in_fo
         )
     )
     installed = f"import sys\nfrom ckpt_magic.values import owned\nsys.path.insert(0, {str(package.parent)!r})\n"
-    installed += f"owned._installed = lambda: ({str(package.parent)!r}, sys.prefix, sys.base_prefix)"
+    installed += f"owned.installed = lambda: ({str(package.parent)!r}, sys.prefix, sys.base_prefix)"
     steps = "%load_ext sql\n%sql one://", "asked = %sql SELECT", "%sql two://", "again = %sql SELECT"
     cells = [installed, "%ckpt_config --name m", *(f"%%step {at}\n{text}" for at, text in enumerate(steps, 1))]
 

@@ -90,7 +90,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.M
         )
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(owned, "_installed", lambda: (str(tmp_path), sys.prefix, sys.base_prefix))
+    monkeypatch.setattr(owned, "installed", lambda: (str(tmp_path), sys.prefix, sys.base_prefix))
     monkeypatch.delitem(sys.modules, "of_the_test", raising=False)
     yield importlib.import_module("of_the_test")
     sys.modules.pop("of_the_test", None)
@@ -264,7 +264,7 @@ def test_a_class_that_a_library_makes_when_it_is_called_is_made_again(
         )
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(owned, "_installed", lambda: (str(tmp_path), sys.prefix, sys.base_prefix))
+    monkeypatch.setattr(owned, "installed", lambda: (str(tmp_path), sys.prefix, sys.base_prefix))
     cells = (
         "import makers_of_the_test as m\nm.create('Row', list, size=2)",
         "row = m.Row([1]); make = m.Row",
@@ -286,7 +286,7 @@ def test_what_a_class_numbers_for_each_object_goes_on(tmp_path: Path, monkeypatc
         " def __init__(self, model): self.number = next(self._ids[model])\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(owned, "_installed", lambda: (str(tmp_path), sys.prefix, sys.base_prefix))
+    monkeypatch.setattr(owned, "installed", lambda: (str(tmp_path), sys.prefix, sys.base_prefix))
     cells = (
         "import agents_of_the_test as m\nmodel = m.Model()",
         "a = m.Agent(model)",

@@ -47,7 +47,15 @@ _FILE = re.compile(r"(?P<stem>.+)-step(?P<step>0|[1-9][0-9]{0,8})\.pkl")
 _ASIDE = re.compile(r".+\.pkl\.(?:bad|kept)-[0-9]{8}T[0-9]{6}Z(?:-[0-9]+)?")
 _FAILED = ".failed"
 _CONFIRMED = ".confirmed"
+_OURS = re.compile(
+    rf"\.gitignore|\.used|\..+\.lock|\.ckpt-.+\.tmp|{re.escape(ASIDE)}.+|.+-v.+-step[0-9]+\.pkl(?:\..+)?"
+)
 _TEMPORARY = re.compile(r"\.ckpt-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}\.tmp")
+
+
+def is_of_store(name: str) -> bool:
+    """Whether a file in a folder of checkpoints is called as those are that lie there for our sake."""
+    return _OURS.fullmatch(name) is not None
 
 
 class Entry(NamedTuple):

@@ -8,10 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-import site
 import stat
-import sys
-import sysconfig
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ckpt_magic.files.store import is_of_store
+from ckpt_magic.files.trust import key_folder
 from ckpt_magic.values import owned
 from ckpt_magic.values.pages import new_hash
 
@@ -40,7 +39,19 @@ _MOST: Final = 5000  # files that texts mean without naming each
 _LONG: Final = 100  # letters of the beginning of a file's name
 _FEW: Final = 10  # ends of such names
 _NO_FILES: Final = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".pytest_cache", ".mypy_cache"})
-_OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/etc/", "/usr/", "/lib", "/bin/", "/run/", "/var/lib/", "/dev/null")
+_OF_THE_SYSTEM: Final = (
+    "/proc/",
+    "/sys/",
+    "/etc/",
+    "/usr/",
+    "/lib/",
+    "/lib64/",
+    "/bin/",
+    "/run/",
+    "/var/lib/",
+    "/dev/null",
+)
+_OF_DRIVES: Final = re.compile("/run/(?:media|user/[^/]+/gvfs)/").match  # which a desktop mounts there
 _DEVICES: Final = ("/dev/random", "/dev/urandom", "/dev/zero", "/dev/tty", "/dev/pts/", "/dev/fd/", "/dev/std")
 _OF_THE_USER: Final = (".ipython", ".jupyter", ".matplotlib", ".cache/matplotlib", ".config/matplotlib")
 _OF_PACKAGES: Final = re.compile("|".join(map(re.escape, owned.OF_PACKAGES))).search
@@ -65,19 +76,24 @@ class Files:
         self.base = os.fspath(base)
         self.planned: Mapping[str, str] = {}
         self._below_base = self.base if self.base.endswith(os.sep) else self.base + os.sep
-        self._elsewhere = _elsewhere()
+        self._elsewhere = owned.installed()
         home = f"{os.path.expanduser('~')}{os.sep}"
         self._not_the_users = (*_OF_THE_SYSTEM, *_DEVICES, *(f"{home}{name}" for name in _OF_THE_USER))
 
     def counting(self, paths: Iterable[str], *, hidden: Sequence[str] = ()) -> list[str]:
-        """Those of the paths that are the user's: not of Python, a package or the system, not in a `hidden` folder."""
+        """Those of the paths that are the user's: not of Python, a package or the system, nor ours.
+
+        Ours are the files in the `hidden` folders that the store has there, and those folders if nothing else is there.
+        """
         below, base, others = self._below_base, self.base, self._not_the_users
-        elsewhere = (*self._elsewhere, *(f"{folder}{os.sep}" for folder in hidden))
+        elsewhere = (*self._elsewhere, f"{key_folder()}{os.sep}")
+        ours = (*hidden, *(f"{folder}{os.sep}" for folder in hidden))
         return [
             path
             for path in paths
-            if not (path.startswith(elsewhere) or path.endswith(".pyc") or path in hidden or _OF_PACKAGES(path))
-            and (path.startswith(below) or path == base or not path.startswith(others))
+            if not (path.startswith(elsewhere) or path.endswith(".pyc") or _OF_PACKAGES(path))
+            and (path.startswith(below) or path == base or not path.startswith(others) or _OF_DRIVES(path))
+            and not (path.startswith(ours) and _is_ours(path, hidden))
         ]
 
     def is_temporary(self, path: str) -> bool:
@@ -99,7 +115,7 @@ class Files:
     ) -> list[dict[str, Any]]:
         """What these paths are now, as rows of META.
 
-        `hidden` are folders whose names do not count in others; of `asked` paths all counts, or the link.
+        `hidden` are folders of the store, see `counting`; of `asked` paths all counts, or the link.
         """
         room, found = _MUCH, []
         for number, path in enumerate(paths):
@@ -148,14 +164,13 @@ class Files:
     def depends(self, given: Iterable[str], *, hidden: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Rows of what `--depends` names: files, folders with all below them, patterns with all that match."""
         rows: dict[str, dict[str, Any]] = {}
-        but = tuple(f"{folder}{os.sep}" for folder in hidden)
         for text in given:
             if glob.has_magic(text):
                 names = self.matches(text)
                 rows[text] = {"path": text, "pattern": text, "names": names}
             else:
                 names = [self.path(os.path.expanduser(text))]
-            every = [one for name in names for one in sorted(_below(self.path(name), but))]
+            every = [one for name in names for one in sorted(_below(self.path(name), ())) if not _is_ours(one, hidden)]
             rows.update({row["path"]: row for row in self.rows(every, hidden=hidden)})
         return list(rows.values())
 
@@ -268,9 +283,25 @@ def _asked(path: str, what: str) -> str:
 
 
 def _names(path: str, hidden: Sequence[str]) -> Iterator[str]:
+    is_store = path in hidden
     for name in os.listdir(path):
-        if name not in _NO_FILES and os.path.join(path, name) not in hidden:
+        if name not in _NO_FILES and os.path.join(path, name) not in hidden and not (is_store and is_of_store(name)):
             yield name
+
+
+def _is_ours(path: str, hidden: Iterable[str]) -> bool:
+    """Whether a path is one of these folders of the store, if nothing else is in it, or lies there and is ours.
+
+    The user may keep checkpoints beside data, in the folder of the project even.
+    """
+    for folder in hidden:
+        if path == folder:
+            with suppress(OSError):
+                return all(map(is_of_store, os.listdir(folder)))
+            return True
+        if path.startswith(f"{folder}{os.sep}") and is_of_store(path[len(folder) + 1 :].partition(os.sep)[0]):
+            return True
+    return False
 
 
 def _digest(path: str) -> str | None:
@@ -290,9 +321,3 @@ def _hash(names: Iterable[str]) -> str:
 
 def _is_inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
-
-
-def _elsewhere() -> tuple[str, ...]:
-    """Folders of Python and of its packages."""
-    paths = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), site.getusersitepackages()}
-    return tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in paths if path)

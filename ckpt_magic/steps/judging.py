@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ckpt_magic.files.store import ASIDE
-from ckpt_magic.files.trust import key_folder
 from ckpt_magic.steps import freshness, needs
 from ckpt_magic.steps.freshness import Cause, Now
 from ckpt_magic.steps.kernel import Kernel
@@ -97,8 +96,8 @@ def written(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
 
 
 def hidden(key: PipelineKey) -> list[str]:
-    """Folders whose files are no evidence."""
-    folders = [key.folder, key_folder()]
+    """Folders in which files of the store are no evidence."""
+    folders = [key.folder]
     if key.folder.name.startswith(ASIDE):  # it stands for the one that it lies in
         folders.append(key.folder.parent)
     return [str(folder) for folder in folders]

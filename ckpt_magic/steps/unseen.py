@@ -11,6 +11,7 @@ from typing import Final
 
 from ckpt_magic.steps.modules import Modules
 from ckpt_magic.steps.plan import Look
+from ckpt_magic.values import owned
 from ckpt_magic.values.code import modulecode
 
 PANDAS_READERS: Final = frozenset(
@@ -179,5 +180,5 @@ def _is_interpreter(word: str) -> bool:
 
 def _is_program(path: str) -> bool:
     """Whether a file is a program of the user's own."""
-    installed = ("/bin/", "/usr/", "/sbin/", "/opt/", f"{sys.prefix}{os.sep}")
+    installed = ("/bin/", "/usr/", "/sbin/", "/opt/", *owned.installed())
     return os.path.isfile(path) and os.access(path, os.X_OK) and not path.startswith(installed)

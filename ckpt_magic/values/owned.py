@@ -127,14 +127,30 @@ def is_own_file(file: str) -> bool:
         return False
     if not os.path.isabs(file):  # made up: `torch.ops` says `_ops.py`
         return False
-    return file.endswith(".py") and not file.startswith(_installed())
+    return file.endswith(".py") and not file.startswith(installed())
 
 
 @functools.lru_cache(maxsize=1)
-def _installed() -> tuple[str, ...]:
-    """Folders of Python and of packages."""
-    paths = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(pathlib.Path(__file__).parents[1])}
-    return tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in (*paths, site.getusersitepackages()))
+def installed() -> tuple[str, ...]:
+    """How the paths of what belongs to Python and to packages begin.
+
+    Who makes a virtual environment in the folder of the project (`python -m venv .`) has own files beside what Python
+    has there.
+    """
+    roots = {sys.prefix, sys.base_prefix, sys.exec_prefix, sysconfig.get_path("data")}
+    inside = [path for path in sysconfig.get_paths().values() if path not in roots]
+    for root in roots:
+        is_venv = os.path.exists(os.path.join(root, "pyvenv.cfg"))
+        inside += [os.path.join(root, *name.split("/")) for name in (_OF_VENV if is_venv else _OF_PYTHON)]
+    folders = (*inside, str(pathlib.Path(__file__).parents[1]), site.getusersitepackages())
+    return tuple({f"{folder.rstrip(os.sep)}{os.sep}": None for folder in folders})
+
+
+_OF_VENV: Final = ("bin", "include", "Scripts", "Lib/site-packages", "share/jupyter", "share/man", "etc/jupyter")
+_OF_PYTHON: Final = (
+    *("bin", "include", "lib", "lib64", "libexec", "share", "etc", "ssl", "var", "local"),
+    *("conda-meta", "pkgs", "Resources", "Lib", "Scripts", "DLLs", "Library", "tcl"),
+)
 
 
 def at(path: Path) -> Any:

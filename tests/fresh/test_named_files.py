@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ckpt_magic.steps import inputs, unseen
+from ckpt_magic.values import owned
 from tests.fresh import project as projects
 
 READER = """\
@@ -264,3 +265,38 @@ def test_what_pandas_reads_through_a_connection_is_not_told() -> None:
     """Whatever library the connection is of opens the files."""
     assert unseen.likely({"read_sql", "read_csv", "read_parquet", "sum"}, ["duckdb", "pandas.io"]) == {"read_csv"}
     assert unseen.likely({"read_csv"}, ["pandas"]) == set()
+
+
+def test_files_beside_checkpoints_count_as_all_others_do(project: Path) -> None:
+    (project / "a.txt").write_text("")
+    ours = ("p-v1-step1.pkl", "p-v1-step1.pkl.confirmed", ".used", ".p.lock", ".ckpt-01234567-1-01234567.tmp")
+    for folder in (project / "data", project / "empty"):
+        folder.mkdir()
+        for name in (*ours, ".gitignore"):
+            (folder / name).touch()
+    (project / "data" / "b.txt").write_text("")
+    hidden = [str(project), str(project / "data"), str(project / "empty")]
+    paths = ["", "a.txt", "data", "data/b.txt", *(f"data/{one}" for one in ours), "empty", "empty/.used", *ours]
+    files = inputs.Files(project)
+    found = files.counting([str(project / one) for one in paths], hidden=hidden)
+    assert found == [str(project / one) for one in ("", "a.txt", "data", "data/b.txt")]
+    assert files.rows([str(project / "data")], hidden=hidden)[0]["names"] == ["b.txt"]
+    assert [row["path"] for row in files.depends(["data"], hidden=hidden)] == ["data", "data/b.txt"]
+
+
+def test_a_virtual_environment_may_have_been_made_in_the_folder_of_the_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "pyvenv.cfg").touch()
+    for one in (owned.installed, owned.is_own_file):
+        monkeypatch.setattr(owned, one.__name__, one.__wrapped__)
+    monkeypatch.setattr(sys, "prefix", str(project))
+    monkeypatch.setattr(sys, "exec_prefix", str(project))
+    paths = [str(project / one) for one in ("own.py", "bin/own.py", "lib/python3.11/site-packages/own.py")]
+    assert [*filter(owned.is_own_file, paths)] == paths[:1]
+    assert inputs.Files(project).counting(paths) == paths[:1]
+
+
+def test_files_of_the_system_are_no_evidence_and_those_of_a_drive_are(project: Path) -> None:
+    paths = ["/run/media/me/stick/a.csv", "/library/a.csv", "/run/a", "/lib/a", "/usr/share/a", "/etc/a"]
+    assert inputs.Files(project).counting(paths) == paths[:2]

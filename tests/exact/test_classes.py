@@ -12,6 +12,20 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "instances of a class that an unmarked cell makes, whose metaclass makes it in a way of its own",
+    """
+%%
+import pygments.lexer
+class Words(pygments.lexer.Lexer): name = 'words'
+%%step 1
+one = Words()
+%%step 2
+other = Words(stripall=True)
+%%step 3
+r = type(one) is Words, isinstance(other, Words), one.name
+""",
+)
+scenario(
     "attributes of members of an enum are set and deleted by later steps",
     """
 %%step 1

@@ -379,7 +379,21 @@ class Definitions(Functions):
                 "which needs cloudpickle: pip install cloudpickle"
             ) from None
         self.needs.add("cloudpickle")
-        return cloudpickle._dynamic_class_reduce(cls)
+        reduced = cloudpickle._dynamic_class_reduce(cls)
+        token = self.token(cls)
+        if token is None:
+            return reduced
+        maker, args, state, _, _, setter = reduced  # as a skeleton and blocks: a class of this kernel takes its place
+        made = Form(CALL, Form(functools.partial, maker, *args))  # whose metaclass meets the hooks of the bases
+        setting = Form(map, setter, (cls,), (state,))
+        return (
+            CALL,
+            (operator.getitem, {token: made}, token),
+            (Form(CALL, FROM_KEYS, setting, cls),),
+            None,
+            None,
+            operator.is_,
+        )
 
 
 def _one_after_another(attributes: dict[str, Any]) -> Iterator[dict[str, Any]]:

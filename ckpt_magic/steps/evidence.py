@@ -14,8 +14,8 @@ import sys
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence, Set
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from os import getcwd
 from pathlib import Path
 from time import time_ns  # not asked for in its module: a notebook may put a clock of its own there
@@ -38,6 +38,7 @@ from ckpt_magic.steps.variables import Variables
 from ckpt_magic.values import ambient, bindings, fingerprint, sets
 from ckpt_magic.values.code import effects, essence, hashes, meanings, modulecode, reaching, syntax, varying, vocabulary
 from ckpt_magic.values.code.nested import with_nested
+from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles import references
 from ckpt_magic.values.pickles.makers import Makers
 
@@ -60,7 +61,10 @@ _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "
 _FINDERS: Final = frozenset({"get_objects", "get_referrers", "py_object", "PyObj_FromPtr"})  # of what no name leads to
 _SHARED: Final = frozenset({"SharedMemory", "ShareableList"})  # which others find by its name
 _BY_NAME: Final = frozenset({"import_module", "__import__", "modules", "find_spec"})  # how no code names them
-_FEW: Final = 1000  # items of a container that may be names of files
+_LONG: Final = 500  # letters of the name of a file
+_FEW: Final = 1000  # items of a container that may be names of files, and containers in a value
+_OF_ATTRIBUTES: Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
+_HOLDERS_OF_CODE: Final = (type, types.ModuleType, types.FunctionType, types.CodeType)
 
 
 class Evidence:
@@ -135,7 +139,8 @@ class Evidence:
         values = {name: self._namespace[name] for name in (names or ()) if name in self._namespace}
         texts = [*(syntax.texts(code.tree) if code.tree is not None else ())]
         texts += _constants(way.codes) if way is not None else ()
-        texts += (os.fspath(value) for value in _with_items(values.values()) if issubclass(type(value), (str, Path)))
+        held = [*values.values(), *(_kept_by(way.definitions) if way is not None else ())]
+        texts += (os.fspath(value) for value in _with_items(held) if issubclass(type(value), (str, Path)))
         bound, unknown = _bound(values)
         if words.read & _OF_DESCRIPTORS:
             opened = ((name, path) for name, value in values.items() if (path := bindings.descriptor_of(value)))
@@ -633,6 +638,11 @@ class Evidence:
         if strange:  # of what such a library does nothing is known, but what the code names counts
             written = counting(trail.written)
             named = self._named(new, look.texts, {*trail.written, *trail.made, *map(os.path.dirname, written)})
+        if native or trail.programs or strange:
+            by_modules = [
+                path for path in counting(self._named_by(behind, look.words)) if path not in {*known, *mentioned}
+            ]
+            new, named = [*new, *by_modules], {*named, *by_modules}
         if (native or trail.programs) and not running.depends:
             by_python = native and not trail.programs and set(native) <= unseen.PANDAS_READERS
             others = set(mentioned) - (trail.read.keys() - trail.looked)  # Python itself has opened the rest
@@ -642,6 +652,14 @@ class Evidence:
                 reader = f"files `{native[0]}` reads" if native else "files the programs read that it starts"
                 unclear.append(f"which {reader} cannot be told; name them with --depends")
         return new if is_likely else sorted(named), named
+
+    def _named_by(self, modules: Iterable[str], words: Set[str]) -> Iterator[str]:
+        """The files that the code of modules names which code with these words calls."""
+        words = self._words_called(words, modules)
+        texts = (modulecode.texts_called(self.modules.text(name), words) for name in modules)
+        for text in chain.from_iterable(texts):
+            if "." in text and len(text) < _LONG and text.isprintable() and os.path.isfile(os.path.expanduser(text)):
+                yield os.path.abspath(os.path.expanduser(text))
 
     def _named(self, paths: Iterable[str], texts: Iterable[str], written: Set[str]) -> set[str]:
         """The files among these paths; of those that only their folder stands for none where the step writes."""
@@ -753,12 +771,41 @@ class Evidence:
 
 
 def _with_items(values: Iterable[Any]) -> Iterator[Any]:
-    """Values, and what short containers among them hold."""
+    """Values, and what containers and objects among them hold, however deep, but for what holds much."""
     for value in values:
-        yield value
-        if type(value) in (list, tuple, set, dict) and len(value) <= _FEW:
-            yield from value
-            yield from value.values() if type(value) is dict else ()
+        todo, met = [value], set[int]()
+        while todo and len(met) < _FEW:
+            one = todo.pop()
+            yield one
+            kind = type(one)
+            if kind not in references.ATOMS and identity(one) not in met:
+                met.add(identity(one))
+                todo += [] if issubclass(kind, _HOLDERS_OF_CODE) else _items(one, kind)
+
+
+def _items(value: Any, kind: type) -> list[Any]:
+    """What one container or object holds; nothing for a long one."""
+    found = list[Any]()
+    for base in (list, tuple, set, frozenset, dict):
+        if issubclass(kind, base) and base.__len__(value) <= _FEW:
+            found += base.__iter__(value)
+            found += dict.values(value) if base is dict else ()
+    ways = (vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls))
+    way: Any = next(ways, None)
+    attributes = way.__get__(value) if type(way) in _OF_ATTRIBUTES else None
+    return found + [*attributes.values()] if type(attributes) is dict and len(attributes) <= _FEW else found
+
+
+def _kept_by(definitions: Iterable[Any]) -> Iterator[Any]:
+    """What functions have as defaults and in closures, and classes as attributes."""
+    for one in definitions:
+        if issubclass(type(one), type):
+            yield from vars(one).values()
+        elif type(one) is types.FunctionType:
+            yield from (one.__defaults__, one.__kwdefaults__)
+            for cell in one.__closure__ or ():
+                with suppress(ValueError):  # it is empty
+                    yield cell.cell_contents
 
 
 def _bound(values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -794,7 +841,7 @@ def essence_of(code: Code) -> str:
 
 def _constants(codes: Iterable[types.CodeType]) -> Iterator[str]:
     for code in with_nested(codes):
-        yield from (const for const in code.co_consts if type(const) is str)
+        yield from (const for const in _with_items(code.co_consts) if type(const) is str)
 
 
 def _short_of_text(functions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

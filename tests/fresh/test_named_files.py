@@ -30,6 +30,8 @@ def save(path, text):
     libc.close(file)
 """
 
+LOAD = "ckpt_reader.load"
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -39,7 +41,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
         monkeypatch.syspath_prepend(str(folder))
     (tmp_path / "site-packages" / "ckpt_reader.py").write_text(READER)
-    (project / "ckpt_own.py").write_text("import ckpt_reader\ndef load(path):\n    return ckpt_reader.load(path)\n")
+    (project / "ckpt_own.py").write_text(
+        "import ckpt_reader\ndef load(path):\n    return ckpt_reader.load(path)\n"
+        "def load_it():\n    return load('data.txt')\n"
+    )
     (project / "parts").mkdir()
     for file in ("data.txt", "parts/data.txt"):
         (project / file).write_text("one")
@@ -61,9 +66,41 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             (2, "import os\nx = ckpt_reader.load('data.txt') if os.path.exists('data.txt') else ''"),
         ],
         [(1, "import ckpt_own"), (2, "x = ckpt_own.load('data.txt')")],
+        [(None, "import ckpt_reader, ckpt_own"), (2, "x = ckpt_own.load_it()")],
+        [
+            (None, "import ckpt_reader, types\nall = {'a': types.SimpleNamespace(b=['data.txt'])}"),
+            (2, f"x = {LOAD}(all['a'].b[0])"),
+        ],
+        [(None, f"import ckpt_reader\ndef load(path='data.txt'):\n    return {LOAD}(path)"), (2, "x = load()")],
+        [(None, "import ckpt_reader\nclass All:\n    path = 'data.txt'"), (2, f"x = {LOAD}(All.path)")],
+        [
+            (None, f"import ckpt_reader\ndef load():\n    return [{LOAD}(one) for one in ('data.txt', 'none')][0]"),
+            (2, "x = load()"),
+        ],
+        [
+            (
+                None,
+                f"import ckpt_reader\ndef loader(path):\n    return lambda: {LOAD}(path)\nload = loader('data.txt')",
+            ),
+            (2, "x = load()"),
+        ],
         [(2, "import ckpt_reader\nx = ckpt_reader.load_all('parts')")],
     ],
-    ids=["plain", "by a variable", "in a folder", "all of a folder", "looked for", "by a module", "beside another"],
+    ids=[
+        "plain",
+        "by a variable",
+        "in a folder",
+        "all of a folder",
+        "looked for",
+        "by a module",
+        "in a module",
+        "deep",
+        "by default",
+        "of a class",
+        "one of several",
+        "in a closure",
+        "beside another",
+    ],
 )
 def test_a_file_that_the_code_names_makes_the_step_stale(project: Path, cells: projects.Cells) -> None:
     assert projects.play(project, cells, "none").names["x"] == "one"

@@ -99,6 +99,25 @@ def words_called(text: str, words: Set[str]) -> frozenset[str]:
     return frozenset[str]().union(*map(defined.__getitem__, _led_to(defined, words)))
 
 
+def texts_called(text: str, words: Set[str]) -> Iterator[str]:
+    """The texts in what a module has by one of these words: in functions and classes, and in what it assigns."""
+    for names, texts in _texts(text):
+        if not names.isdisjoint(words):
+            yield from texts
+
+
+@functools.lru_cache(maxsize=_MODULES)
+def _texts(text: str) -> list[tuple[Set[str], list[str]]]:
+    """Per statement at the top of a module the names that it binds, and the texts in it."""
+    found = list[tuple[Set[str], list[str]]]()
+    for node in getattr(syntax.parsed(text), "body", ()):
+        names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+        names = {node.name} if isinstance(node, _DEFINITIONS) else names
+        if names and (texts := syntax.texts(ast.Module([node], []))):
+            found.append((names, texts))
+    return found
+
+
 def all_words_called(texts: Iterable[str], words: Set[str]) -> frozenset[str]:
     """The same for several modules, which call each other."""
     texts, found, met = [*texts], frozenset[str](), frozenset[str]()

@@ -323,6 +323,30 @@ def test_a_lost_value_that_only_steps_read_which_are_restored_runs_nothing(
     assert [row["next"] for row in json_of(path)] == ["run"] * 3
 
 
+def test_what_a_step_binds_itself_does_not_make_it_run_that_reads_a_lost_value(
+    shell: InteractiveShell, tmp_path: Path
+) -> None:
+    cells = [
+        CELLS["setup"],
+        "%%step 1\nlost = (n for n in [1, 2]); next(lost)",
+        "%%step 2\nfor b in lost: pass\nb += 1",
+    ]
+    run_all(shell, cells)
+    assert [row["next"] for row in json_of(save(tmp_path / "nb.ipynb", *cells))] == ["restore"] * 2
+
+
+@pytest.mark.parametrize("edit", ["x = [5]", "x.append(5)", "del x; x = []"])
+def test_a_lost_value_is_made_again_for_a_step_that_reads_what_an_edited_one_changes(
+    shell: InteractiveShell, tmp_path: Path, edit: str
+) -> None:
+    cells = [CELLS["setup"], "%%step 1\nlost = (n for n in [1, 2]); next(lost); x = [1]", "%%step 2\ny = 2"]
+    cells += ["%%step 3\nz = next(lost), *x"]
+    run_all(shell, cells)
+    assert [row["next"] for row in json_of(save(tmp_path / "nb.ipynb", *cells))] == ["restore"] * 3
+    path = save(tmp_path / "nb.ipynb", *cells[:2], f"%%step 2\ny = 2; {edit}", cells[3])
+    assert [row["next"] for row in json_of(path)] == ["run"] * 3
+
+
 def test_a_cell_that_sets_a_library_by_a_call_counts_for_the_steps_that_use_it(
     shell: InteractiveShell, tmp_path: Path
 ) -> None:

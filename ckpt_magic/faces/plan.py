@@ -307,14 +307,15 @@ class _Deciding:
 
     def _needed(self, cell: PlannedStep, meta: Mapping[str, Any]) -> str:
         """Which value that the checkpoint lacks is needed below, and by whom."""
+        position = self.cells.index(cell) + 1
         below = [
             Cell(one.code.names, one.call.step, one.code.digest)
             if isinstance(one, PlannedStep)
             else Cell(source.names(one.tree))
-            for one in self.cells[self.cells.index(cell) + 1 :]
+            for one in self.cells[position:]
         ]
         later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}
-        bound = {name for one in self.cells for name in source.names(one.tree).binds}
+        bound = {name for one in self.cells[:position] for name in source.names(one.tree).binds}
         known = Later(
             self.start,
             later,

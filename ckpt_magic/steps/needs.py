@@ -23,6 +23,7 @@ Meta = Mapping[str, Any]
 _RESULT = "the result"  # of the last expression
 _RESULTS = ("_", "__", "___", "Out", "_oh")  # where IPython keeps it; by its number a placeholder tells
 _OTHER_ORDER = "the set `{}` is in another order in this kernel, and other code goes by it"
+_FIXED = frozenset({"module", "function", "bool", "int", "float", "str", "NoneType"})  # what code binds anew or leaves
 _SHOWN = re.compile(r"_{1,3}|_\d+|Out|_oh")
 
 
@@ -249,6 +250,7 @@ def _sure(meta: Meta, later: Later) -> dict[int, Meta]:
             number: other
             for number, other in sure.items()
             if _reads_are_sure(other, later, all_of_them)
+            and not _may_meet_other_code(other, later, all_of_them)
             and not _comes_from_a_step(other, later, all_of_them)
             and not _needed(other, later, sure)
         }
@@ -298,6 +300,19 @@ def _reads_are_sure(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> bool:
         elif later.pipeline.producers.get(name) != (step, digest):
             return False
     return True
+
+
+def _may_meet_other_code(meta: Meta, later: Later, steps: Mapping[int, Meta]) -> bool:
+    """Whether a step above it that will run, with other code than is stored of it, may change what the step reads."""
+    fixed = {row["name"] for one in steps.values() for row in one["variables"] if row["type"] in _FIXED}
+    touched: set[str] = set()
+    for cell in later.cells or ():
+        if cell.step == meta["step"]:
+            break
+        stored = later.metas.get(cell.step) if cell.step is not None and cell.step not in steps else meta
+        if stored is None or stored is not meta and stored["code"] != cell.code:
+            touched |= cell.names.binds | cell.names.deletes | (cell.names.reads - fixed)
+    return not touched.isdisjoint({*meta["reads"], *meta["seen"]})
 
 
 def _comes_from_a_step(meta: Meta, later: Later, steps: Mapping[int, Meta]) -> bool:

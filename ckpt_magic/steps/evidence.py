@@ -790,6 +790,8 @@ def _items(value: Any, kind: type) -> list[Any]:
         if issubclass(kind, base) and base.__len__(value) <= _FEW:
             found += base.__iter__(value)
             found += dict.values(value) if base is dict else ()
+    if issubclass(kind, functools.partial):  # who asks it for its attributes gives it a dict of them, which is seen
+        return [value.func, value.args, value.keywords]
     ways = (vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls))
     way: Any = next(ways, None)
     attributes = way.__get__(value) if type(way) in _OF_ATTRIBUTES else None

@@ -688,6 +688,18 @@ def test_an_empty_series_looks_as_it_did() -> None:
     assert one.equals(other)
 
 
+@pytest.mark.parametrize("more", ["", "names = []"])
+def test_addresses_of_defaults_in_the_text_of_a_dataclass_are_no_part_of_it(space: Values, more: str) -> None:
+    text = f"import dataclasses\n@dataclasses.dataclass\nclass D:\n    act: object = len\n    {more}"
+    main = space(text)
+
+    def digest(told: str) -> str | None:
+        main["D"].__doc__ = f"D(act: object = <function {told}>)"
+        return look(main["D"], main).digest
+
+    assert digest("f at 0x7f0a") == digest("f at 0x7f0b") != digest("g at 0x7f0b")
+
+
 def test_bits_that_say_of_each_arrow_element_that_it_is_there_count_only_when_one_is_not() -> None:
     """A restored array has none: Arrow leaves them out."""
     pa, np = pytest.importorskip("pyarrow"), pytest.importorskip("numpy")

@@ -50,6 +50,7 @@ from ckpt_magic.values.pickles.parts import (
     beside_digest,
     globals_of,
     is_taken_from,
+    told_by,
 )
 from ckpt_magic.values.pickles.pickler import ValuePickler
 from ckpt_magic.values.pickles.postponing import Postponed, may_meet_empty
@@ -391,7 +392,7 @@ class Look(ValuePickler):
             return form
         kept = not isinstance(cls, enum.EnumType)  # the order; a restored one has first what `enum` gives it
         attributes = {
-            key: value
+            key: told_by(cls) if key == "__doc__" else value
             for key, value in sorted(vars(cls).items(), key=_restored_place if kept else operator.itemgetter(0))
             if key not in _NOT_OF_THE_BODY
             and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))

@@ -175,8 +175,10 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
             continue
         if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls:
             continue  # a slot: the skeleton has it
-        if name == "__doc__" and value is None:
-            continue
+        if name == "__doc__":
+            if value is None:
+                continue
+            value = told_by(cls) if for_digest else value
         if protocol and (name in _PROTOCOL_MACHINERY or _made_by_protocol(value)):
             continue
         if tuples and _made_by_namedtuple(cls, name, value):
@@ -198,6 +200,17 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
         yield "_field_defaults", tuple(part for item in cls._field_defaults.items() for part in item)  # type: ignore[attr-defined]
     if for_digest and isinstance(cls, enum.EnumType):
         yield "_member_map_", tuple(part for name, member in cls._member_map_.items() for part in (name, member))
+
+
+def told_by(cls: type) -> Any:
+    """The documentation of a class. In one that `dataclasses` wrote addresses of defaults are told, and say nothing."""
+    text = vars(cls).get("__doc__")
+    if type(text) is str and text.startswith(f"{cls.__name__}(") and "__dataclass_fields__" in vars(cls):
+        return _ADDRESS.sub("", text)
+    return text
+
+
+_ADDRESS: Final = re.compile(" at 0x[0-9a-f]+")
 
 
 def _usual_match(cls: Any) -> tuple[str, ...]:
@@ -257,7 +270,7 @@ def _decorators(infos: Any) -> tuple[str, ...]:
     """What the decorators of a model of pydantic were given, without the functions and without addresses."""
     tables = (getattr(infos, field.name) for field in dataclasses.fields(infos))
     found = (f"{name}: {one.info!r}" for table in tables if isinstance(table, dict) for name, one in table.items())
-    return tuple(re.sub(" at 0x[0-9a-f]+", "", text) for text in found)
+    return tuple(_ADDRESS.sub("", text) for text in found)
 
 
 _IGNORED_IN_DIGEST: Final = _ENUM_MACHINERY | frozenset(

@@ -80,7 +80,7 @@ class Standing:
         names = {*names, CHANCE} - {"*"}
         sets = record.variables_set(evidence, self._around)
         paths = record.paths([*evidence["files"], *evidence["written"]], evidence["modules"])
-        others = {*sets, *([ANY_VARIABLE] if evidence["environ"] else ()), *effects.of_files(paths)}
+        others = {*sets, *([ANY_VARIABLE] if evidence["environ"] else ()), *effects.of_files(paths), *evidence["rests"]}
         told, read = kernel.history.read_for(names & kernel.namespace.keys() | others)
         modules = {name: [name] for name in imports} | self._secretive
         groups = {SURROUNDINGS: evidence["rests"], FILES: effects.of_files(paths), ABOVE: record.changers(read)}

@@ -387,7 +387,7 @@ class Fitting:
             digest = self._looked(name, seen)
             if digest is None and kernel.watch.code_of(name) is not None:  # e.g. a connection: to what, the cells say
                 found = (kernel.history.origins([name]) or {}).get(name)
-                digest = None if found is None else f"code:{found}{kernel.history.digest_read_for(name)}"
+                digest = None if found is None else f"code:{found}{kernel.history.digest_read_for([name])}"
         if digest is not None and weak.has_end(kernel.namespace[name]):  # which the cells say
             digest = f"{digest} {(kernel.history.origins([name]) or {}).get(name)}"
         self._fingerprints[name] = digest

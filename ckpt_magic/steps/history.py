@@ -138,9 +138,10 @@ class History:
                 told.append(name)
         return told, all_read
 
-    def digest_read_for(self, name: str) -> str:
-        """Digest of the files and variables that were read for the value of a name; empty if there were none."""
-        _, read = self.read_for([name])
+    def digest_read_for(self, names: Iterable[str], *, but_variables: bool = False) -> str:
+        """Digest of the files and variables that were read for the values of names; empty if there were none."""
+        _, read = self.read_for(names)
+        read = replace(read, environ={}) if but_variables else read
         files = [(path, *(row.get(one) for one in _TELLING)) for path, row in sorted(read.files.items())]
         told = repr((files, sorted(read.environ.items()))) if files or read.environ else ""
         return f" {hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}" if told else ""

@@ -365,13 +365,16 @@ class Session(Kernel):
         return self.evidence.modules.own(found - {"__main__"})  # whose code is looked at by itself
 
     def _lineage(self, cell: ast.Module | None) -> str:
-        """What an unmarked cell did rests on this: its code, and that of modules of the user's own."""
+        """What a cell did rests on this: its code, that of modules of the user's own, and files read for it."""
         found = self.watch.lineage(cell)
         if cell is None:
             return found
         names = source.names(cell)
-        texts = self._own_code(names, reaching.reachable(names.reads, self.namespace))
-        return " ".join([found, *(modulecode.digest(text) for _, text in sorted(texts.items()))])
+        reached = reaching.reachable(names.reads, self.namespace)
+        texts = self._own_code(names, reached)
+        named = (reached | names.binds) & self.namespace.keys()
+        read = self.history.digest_read_for(named, but_variables=True)  # they differ from one machine to the next
+        return " ".join([found, *(modulecode.digest(text) for _, text in sorted(texts.items()))]) + read
 
     def _seeds(self, code: ast.Module | str, names: source.Names) -> bool:
         """Whether code seems to set the state of a random generator, itself or by a module of the user's own."""

@@ -202,6 +202,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      text("s0(1)", "s0(2)")),
     ("a seed in what is given to a generator", "import random\nrandom.seed(1)\n# %%\nr = random.Random(1)",
      "y = random.random()", {}, text("Random(1)", "Random(random.random())")),
+    ("an option that a file tells", "import json, decimal\ncfg = json.load(open('x.json'))\n# %%\n"
+     "decimal.getcontext().prec = cfg", "import decimal\ny = str(1 / decimal.Decimal(3))", {"x.json": "5"},
+     file("x.json", "7")),
     ("the text of a file that is executed", "from pathlib import Path\nexec(Path('code.py').read_text())", "y = f()",
      {"code.py": "k = 1\ndef f(): return k\n"}, file("code.py", "k = 2\ndef f(): return k\n")),
     ("a seed that a container holds", "import random\ntools = {'a': random.seed}\n# %%\ntools['a'](1)",

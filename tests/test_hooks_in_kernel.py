@@ -599,6 +599,19 @@ def test_nothing_stays_in_the_kernel_after_unloading(real: Kernel) -> None:
     assert real.run(handlers).results == ["['method', 'method', 'method']"]
 
 
+def test_who_draws_from_the_same_bits_does_so_after_a_restore(run_cells: RunCells) -> None:
+    pytest.importorskip("numpy")
+    cells = [
+        "%ckpt_config --name p",
+        "%%step 1\nimport numpy as np\ng = np.random.default_rng(5)\nbits = g.bit_generator",
+        "%%step 2\nr = np.random.RandomState(bits)",
+        "print(g.random(), r.rand(), bits.random_raw(), bits._seed_seq.spawn(1)[0].generate_state(1))",
+    ]
+    full, restored = run_cells(cells), run_cells(["%ckpt_start 3", *cells])
+    assert "restored" in restored.cells[2].outputs[-1].data["text/plain"]
+    assert restored.cells[4].outputs[0].text == full.cells[3].outputs[0].text
+
+
 def test_what_a_library_gives_to_pandas_in_the_step_that_imports_both_comes_back(run_cells: RunCells) -> None:
     pytest.importorskip("tqdm")
     cells = [

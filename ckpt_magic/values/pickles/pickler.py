@@ -206,6 +206,8 @@ class ValuePickler(pickle.Pickler):
             return lambda one: instances.descriptor(one, self.definitions.evaluated)
         if issubclass(kind, logging.Logger):
             return lambda one: handles.logger(one, self.definitions)
+        if (of_random := reducers.of_random(kind)) is not None:
+            return of_random
         module = str(kind.__module__)
         if not can_be_set(kind) and type(there := vars(sys.modules.get(module, sys)).get(kind.__name__)) is kind:
             return lambda one: self._named_as_its_type(module, there, one)

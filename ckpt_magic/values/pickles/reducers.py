@@ -187,6 +187,24 @@ def ufunc(function: Any) -> Any:
     return make, (python, function.nin, function.nout), getattr(function, "__dict__", None) or None
 
 
+def of_random(kind: type) -> Callable[[Any], Any] | None:
+    """How generators of numpy before 2 are written, which pickle them without what they draw from and were seeded by.
+
+    Who else draws from the same bits would have a copy of them, and children that are spawned would be others.
+    """
+    numpy, module = sys.modules.get("numpy"), str(kind.__module__)
+    if not module.startswith("numpy.random.") or int(str(getattr(numpy, "__version__", "2")).partition(".")[0]) > 1:
+        return None
+    name = kind.__name__
+    if name == "Generator":
+        return lambda one: (kind, (one.bit_generator,))
+    if name == "RandomState":
+        return lambda one: (kind, (one._bit_generator,), one.get_state(legacy=False))
+    if name == "MT19937":  # one that was seeded as of old has no sequence, and would not get it back
+        return lambda one: (kind, (0,), one.state)
+    return (lambda one: (kind, (one._seed_seq,), one.state)) if hasattr(kind, "random_raw") else None
+
+
 def part_of_shell(obj: Any) -> Any:
     """Refuse a part of the shell that runs here (a formatter, the events): a copy would belong to no shell."""
     own = getattr(obj, "__dict__", {})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TOOLS = ["numpy", "pandas", "matplotlib", "ipywidgets", "pytest", "pytest-timeout"]
+TOOLS = ["numpy", "pandas", "matplotlib", "ipywidgets", "tqdm", "pytest", "pytest-timeout"]
 
 
 def project() -> dict[str, Any]:

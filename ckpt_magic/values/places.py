@@ -815,7 +815,8 @@ _CHANGED_BY_CALLS: Final = {
 }
 _FILLED_BY_OTHERS: Final = ("matplotlib.units", "pandas.plotting._matplotlib.converter")  # `pandas.plotting.register_…`
 _PATCHED_BY_OTHERS: Final = (
-    *("pandas:DataFrame", "pandas:Series", "pandas:Index"),
+    *("pandas:DataFrame", "pandas:Series", "pandas:Index"),  # before pandas 3 they say where they are written:
+    *("pandas.core.frame:DataFrame", "pandas.core.series:Series", "pandas.core.indexes.base:Index"),
     *("polars.dataframe.frame:DataFrame", "polars.lazyframe.frame:LazyFrame"),
     *("polars.series.series:Series", "polars.expr.expr:Expr"),
 )

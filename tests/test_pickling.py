@@ -792,6 +792,16 @@ def test_what_is_made_with_arguments_is_written_as_its_class_says(
         assert message in refusal(value)
 
 
+def test_the_only_object_of_a_class_is_what_its_module_has_by_that_name(
+    library: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library("only_lib", "@object.__new__\nclass ONLY:\n  def __reduce__(self): return 'ONLY'\n")
+    monkeypatch.delitem(sys.modules, "only_lib", raising=False)
+    module = importlib.import_module("only_lib")
+    assert again([module.ONLY])[0] is module.ONLY
+    assert "gives a name, 'ONLY', not a value" in refusal(type(module.ONLY)())  # another one, which has no name
+
+
 REFUSING = """
 import numpy
 def no_pickling(*_): raise NotImplementedError

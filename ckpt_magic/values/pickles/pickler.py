@@ -48,6 +48,7 @@ from ckpt_magic.values.pickles.makers import Makers
 from ckpt_magic.values.pickles.placeholder import Placeholder
 from ckpt_magic.values.pickles.postponing import Postponed
 from ckpt_magic.values.pickles.references import (
+    at,
     by_reference,
     can_be_set,
     importable,
@@ -419,10 +420,10 @@ class ValuePickler(pickle.Pickler):
         if isinstance(reduced, str):
             if type(obj).__module__ == "builtins" and getattr(sys.modules.get("typing"), reduced, None) is obj:
                 return getattr, (sys.modules["typing"], reduced)  # `NoDefault`, from Python 3.13 on
-            if not by_reference(obj):
+            if not by_reference(obj) and not _is_named(obj, reduced):
                 raise NotPicklableError(f"{type(obj).__qualname__}.__reduce__ gives a name, {reduced!r}, not a value")
             self.definitions.note(obj.__module__)
-            return NotImplemented  # a function of a compiled library
+            return NotImplemented  # a function of a compiled library, or the only object of a class of its own
         kind: Any = type(obj)
         is_made_plainly = instances.is_made_of_attributes(kind) and kind.__new__ is object.__new__
         if is_made_plainly and instances.is_found_in_notebook(reduced):
@@ -556,6 +557,12 @@ class ValuePickler(pickle.Pickler):
             raise NotPicklableError("a lock that is held")
         lock.release()
         return self.definitions.attribute("threading", "RLock"), ()
+
+
+def _is_named(obj: Any, name: str) -> bool:
+    """Whether a module other than the notebook has the object under a name: `os.path.ALLOW_MISSING`."""
+    module: object = getattr(obj, "__module__", None)
+    return module != "__main__" and at(name, vars(sys.modules.get(str(module), sys))) is obj
 
 
 def _overriding(

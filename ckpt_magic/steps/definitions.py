@@ -18,6 +18,7 @@ from ckpt_magic.values.code import essence
 from ckpt_magic.values.code.essence import Definition, Texts
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles import references
+from ckpt_magic.values.pickles.annotations import annotate_of
 from ckpt_magic.values.pickles.makers import Makers
 from ckpt_magic.values.pickles.parts import telling_attributes
 
@@ -194,4 +195,5 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
 
 def _is_annotated_otherwise(one: Any, definition: Definition) -> bool:
     """Whether a function has other annotations than its code gives it: those that were set count."""
-    return type(one) is types.FunctionType and one.__annotations__.keys() != definition.annotated
+    is_told = type(one) is types.FunctionType and annotate_of(one) is None  # else its code tells them
+    return is_told and one.__annotations__.keys() != definition.annotated

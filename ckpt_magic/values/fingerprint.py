@@ -39,14 +39,19 @@ from ckpt_magic.values.pickles import (
     tokens,
     tracebacks,
 )
+from ckpt_magic.values.pickles.annotations import (
+    annotate_of,
+    annotated,
+    annotation_texts,
+    annotations_of,
+    cells_of,
+)
 from ckpt_magic.values.pickles.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
 from ckpt_magic.values.pickles.forms import PROTOCOL, Token
 from ckpt_magic.values.pickles.gathered import Gathered, arrow_array, contiguous, is_scattered, pieces
 from ckpt_magic.values.pickles.makers import Makers
 from ckpt_magic.values.pickles.parts import (
     DERIVED_BY_PYDANTIC,
-    annotated,
-    annotation_texts,
     beside_digest,
     globals_of,
     is_taken_from,
@@ -451,12 +456,14 @@ class Look(ValuePickler):
             "code": _Code(function.__code__),
             "defaults": (*defaults,) if defaults and _is_of_atoms(defaults) else defaults,
             "kwdefaults": function.__kwdefaults__,
-            "closure": function.__closure__,
+            "closure": cells_of(function),
             "attributes": vars(function),
             "names": repr(names) if _is_of_atoms(names) else names,
-            "annotations": repr(annotation_texts(function.__annotations__)),
-            "annotated": tuple(annotated(function.__annotations__)),
+            "annotations": repr(annotation_texts(told := annotations_of(function))),
+            "annotated": tuple(annotated(told)),
         }
+        if (annotate := annotate_of(function)) is not None:
+            state["annotating"] = _Code(annotate.__code__), cells_of(annotate)
         if not self._is_known_globals(function.__globals__):
             state["globals"] = self._space(function)
         return _Form, ("function", repr(function.__qualname__)), (None, state)

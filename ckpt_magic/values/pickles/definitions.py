@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles.annotations import LAZY, annotations_of
 from ckpt_magic.values.pickles.forms import CALL, FROM_KEYS, NO_HOOK, Form, Items, Later, Reduced, hooks
 from ckpt_magic.values.pickles.functions import Functions
 from ckpt_magic.values.pickles.makers import method_of
@@ -173,6 +174,8 @@ class Definitions(Functions):
             own: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
             if "__slots__" in vars(cls):
                 own["__slots__"] = slots(cls)
+            if LAZY and "__annotations__" in vars(cls):
+                own["__annotations__"] = {}  # where nothing stands by this name, Python puts them elsewhere
             # a place for each attribute, so that they stay in order; what Python itself looks at comes when it is whole
             own |= {name: None for name, _ in attributes_of(cls) if not (name[:2] == "__" == name[-2:] or name in own)}
             if typing.Generic in cls.__bases__:
@@ -203,6 +206,7 @@ class Definitions(Functions):
             own = self._hook_of(base) if by_reference(base) else hook
             yield self.block(type.__setattr__, base, {"__init_subclass__": own})
         attributes = dict(attributes_of(cls))
+        self.note_dicts(cls)
         if "__dataclass_fields__" in attributes:
             self._note_generated(cls)
         if is_namedtuple(cls):
@@ -236,9 +240,8 @@ class Definitions(Functions):
                 yield self.block(setattr, Form(operator.getitem, Form(vars, cls), name), own)
         for together in _one_after_another(rest):
             yield self.block(type.__setattr__, cls, together)
-        if is_namedtuple(cls) and cls.__new__.__annotations__:  # those of the class, where `typing` made it
-            named = {"__annotations__": cls.__new__.__annotations__}
-            yield self.block(setattr, Form(getattr, cls, "__new__"), named, cls)
+        if is_namedtuple(cls) and (told := annotations_of(typing.cast(Any, cls.__new__))):  # where `typing` made it
+            yield self.block(setattr, Form(getattr, cls, "__new__"), {"__annotations__": told}, cls)
         if "__dataclass_fields__" in attributes:
             yield from self._dataclass_blocks(cls)
         if way is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import operator
 import sys
@@ -11,10 +12,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles.annotations import (
+    annotate_of,
+    annotations_of,
+    contents_of,
+    dicts_of,
+)
 from ckpt_magic.values.pickles.codes import Codes
 from ckpt_magic.values.pickles.forms import CALL, FROM_KEYS, Form, Later, Token
 from ckpt_magic.values.pickles.makers import Makers, method_of
-from ckpt_magic.values.pickles.parts import contents_of, globals_of
+from ckpt_magic.values.pickles.parts import globals_of
 from ckpt_magic.values.pickles.references import at, importable, module_of, refuse_builtins
 from ckpt_magic.values.pickles.tokens import definition_token, is_plain_definition, kind_of
 
@@ -44,6 +51,7 @@ class Functions:
         # A script defines its classes and functions anew each time, before it restores: the name tells which it is.
         self.by_name = False
         self._cells: set[int] = set()
+        self._class_dicts: dict[int, type] = {}  # by `id`
         self._globals: dict[int, Any] = {}
         self._pending: set[int] = set()  # by id: a metaclass may make its classes unhashable
         self.set_aside: set[int] = set()  # by id: classes of libraries that others stand in the place of
@@ -168,10 +176,12 @@ class Functions:
         for name in (*optional, "__type_params__"):
             if value := getattr(function, name, None):
                 state[name] = value
-        if annotations := self._annotations(function):
+        if (annotate := annotate_of(function)) is not None:
+            state["__annotate__"] = annotate
+        elif annotations := self._annotations(function):
             state["__annotations__"] = annotations
         blocks = [self.block(setattr, written, state)]
-        full = [(cell, value) for cell in cells for value in contents_of(cell)]
+        full = [(cell, self._content(value)) for cell in cells for value in contents_of(cell)]
         if full:
             name_ = self._repeat("cell_contents")
             setting = Form(map, setattr, tuple(c for c, _ in full), name_, tuple(v for _, v in full))
@@ -181,10 +191,20 @@ class Functions:
     def _annotations(self, function: types.FunctionType) -> Any:
         """Annotations; `functools.wraps` lets them be one dict with those of a function that may be a live one."""
         wrapped = vars(function).get("__wrapped__")
-        shared = type(wrapped) is types.FunctionType and wrapped.__annotations__ is function.__annotations__
+        annotations = annotations_of(function)
+        shared = type(wrapped) is types.FunctionType and annotations_of(wrapped) is annotations
         if shared and (importable(wrapped) or is_plain_definition(wrapped, self.namespace)):
             return Form(getattr, wrapped, "__annotations__")  # any other may lead back to `function`
-        return function.__annotations__
+        return annotations
+
+    def note_dicts(self, cls: type) -> None:
+        """Know the dict of a class that is written: annotations of its methods look names up in it."""
+        self._class_dicts.update((identity(one), cls) for one in dicts_of(cls))
+
+    def _content(self, value: Any) -> Any:
+        """What is written for what a cell holds: for the dict of a class, which nobody can make, the way to it."""
+        cls = self._class_dicts.get(identity(value)) if type(value) is dict else None
+        return value if cls is None else Form(operator.getitem, Form(gc.get_referents, Form(vars, cls)), 0)
 
     def block(self, setter: Any, obj: Any, attributes: Mapping[str, Any], owner: Any = None) -> Form:
         """Set `attributes` on `obj` at once; our loader leaves it out if `owner` is a live object."""
@@ -202,5 +222,5 @@ class Functions:
         if identity(cell) in self._cells:
             return types.CellType, ()
         self._cells.add(identity(cell))
-        contents = list(contents_of(cell))
+        contents = [self._content(value) for value in contents_of(cell)]
         return (types.CellType, (), (None, {"cell_contents": contents[0]})) if contents else (types.CellType, ())

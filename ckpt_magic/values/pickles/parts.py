@@ -13,13 +13,21 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from ckpt_magic.values import shell
 from ckpt_magic.values.code.reaching import named
+from ckpt_magic.values.pickles.annotations import (
+    ANNOTATE,
+    KEPT,
+    annotate_of_class,
+    annotation_texts,
+    annotations_of_class,
+    contents,
+)
 from ckpt_magic.values.pickles.forms import WithoutHooks
-from ckpt_magic.values.pickles.references import ATOMS, HEAP_TYPE, by_reference, importable
+from ckpt_magic.values.pickles.references import ATOMS, importable
 
 _MACHINERY: Final = frozenset(
     {"__module__", "__qualname__", "_abc_impl", "__dataclass_params__", "__slotnames__"}
@@ -53,19 +61,6 @@ def plain_qualname(code: types.CodeType) -> str:
     return re.sub(r"<(?:list|set|dict)comp>[.]", "", code.co_qualname)
 
 
-def contents(function: types.FunctionType) -> list[Any]:
-    """What the cells of a closure hold."""
-    return [content for cell in function.__closure__ or () for content in contents_of(cell)]
-
-
-def contents_of(cell: types.CellType) -> list[Any]:
-    """What a cell of a closure holds, if anything yet."""
-    try:
-        return [cell.cell_contents]
-    except ValueError:
-        return []
-
-
 def globals_of(function: types.FunctionType) -> dict[str, Any]:
     """The globals of a function; of a copy of the notebook's, what a text reads that functions were generated from.
 
@@ -88,53 +83,6 @@ def _globals_read(text: str) -> frozenset[str]:
 def _tells_types(value: Any) -> bool:
     """Whether an annotation may speak of this: `typing.get_type_hints` asks the globals of a method."""
     return issubclass(type(value), (type, types.ModuleType)) or type(value).__module__ in ("typing", "types")
-
-
-def annotated(annotations: Any) -> Iterator[type]:
-    """The notebook's classes that annotations speak of, also inside ``list[C]`` and the like."""
-    todo = list(annotations.values()) if type(annotations) is dict else []
-    while todo:
-        value = todo.pop()
-        kind = type(value)
-        if issubclass(kind, type):
-            if value.__flags__ & HEAP_TYPE and not by_reference(value):  # `int` and the like are soon told
-                yield value
-        elif kind.__module__ in ("typing", "types") and type(args := getattr(value, "__args__", ())) is tuple:
-            todo += args
-
-
-def annotation_texts(annotations: Mapping[str, Any]) -> tuple[str, ...]:
-    """Annotations as texts: what they mean is seldom asked, and never changes in place."""
-    return tuple(f"{name}: {_annotation_text(value)}" for name, value in annotations.items())
-
-
-def _annotation_text(value: Any) -> str:
-    kind = type(value)
-    if issubclass(kind, type):
-        return name_of(value)
-    if kind in ATOMS:
-        return repr(value) if kind is str or value is not None else "NoneType"
-    if kind in (tuple, list):
-        return f"{kind.__qualname__}({', '.join(map(_annotation_text, value))})"
-    if kind is dict:
-        return f"dict({', '.join(annotation_texts(value))})"
-    if kind.__module__ not in ("typing", "types"):
-        return kind.__qualname__
-    return "".join([str(value), *map(_limits, (value, *getattr(value, "__parameters__", ())))])
-
-
-def _limits(variable: Any) -> str:
-    """What a type variable may stand for, if that is said and was evaluated."""
-    if getattr(variable, "__infer_variance__", False):  # `class C[T: int]`: asking runs code
-        return ""
-    told = [getattr(variable, "__bound__", None), *getattr(variable, "__constraints__", ())]
-    return "".join(f" <{_annotation_text(one)}" for one in told if one is not None)
-
-
-def name_of(obj: Any) -> str:
-    """A stable name for what is written as a reference."""
-    module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
-    return f"{module or getattr(obj, '__objclass__', '')}.{name or type(obj).__qualname__}"
 
 
 def function_in(value: Any) -> Any:
@@ -190,7 +138,9 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
         if for_digest and (name in _IGNORED_IN_DIGEST or is_generated(cls, name, value)):
             if name == "__dataclass_fields__":
                 yield name, tuple(value.values())
-            elif name == "__annotations__":
+            elif name == ANNOTATE and (annotate := annotate_of_class(cls)) is not None:
+                yield name, (annotate.__code__, *contents(annotate))
+            elif name in ("__annotations__", KEPT) and annotations_of_class(cls) is not None:
                 yield name, annotation_texts(value)
             elif name == "__match_args__" and value != _usual_match(cls):
                 yield name, value
@@ -274,8 +224,9 @@ def _decorators(infos: Any) -> tuple[str, ...]:
 
 
 _IGNORED_IN_DIGEST: Final = _ENUM_MACHINERY | frozenset(
-    "__dataclass_fields__ __annotations__ __slots__ __match_args__ __static_attributes__ __firstlineno__ "
-    "__orig_bases__ __parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ __replace__".split()
+    f"__dataclass_fields__ __annotations__ {ANNOTATE} {KEPT} __slots__ __match_args__ __static_attributes__ "
+    "__firstlineno__ __orig_bases__ __parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ "
+    "__replace__".split()
 )
 
 _PROTOCOL_MACHINERY: Final = frozenset(

@@ -15,17 +15,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles.annotations import (
+    KEPT,
+    annotated,
+    annotating,
+    annotation_texts,
+    annotations_of,
+    annotations_of_class,
+    contents,
+    name_of,
+)
 from ckpt_magic.values.pickles.forms import Token
 from ckpt_magic.values.pickles.parts import (
     WRAPPERS,
-    annotated,
-    annotation_texts,
     attributes_of,
     attributes_of_wrapper,
     code_parts,
-    contents,
     function_in,
-    name_of,
 )
 from ckpt_magic.values.pickles.references import ATOMS, by_reference, importable, module_of
 
@@ -107,8 +113,8 @@ def _parts_of_attribute(name: str, value: Any, cls: type, namespace: Mapping[str
         return (value,)
     if kind in (types.GetSetDescriptorType, types.MemberDescriptorType):  # they hold the class
         return () if value.__objclass__ is cls else None
-    if name == "__annotations__":
-        return _parts_of_annotations(value)
+    if name in ("__annotations__", KEPT):
+        return _parts_of_annotations(annotations_of_class(cls) or {})
     if kind in WRAPPERS and attributes_of_wrapper(value):
         return None
     functions = (value.fget, value.fset, value.fdel) if kind is property else (function_in(value),)
@@ -136,11 +142,12 @@ def _parts_of_function(
     named = (function.__kwdefaults__ or {}).items()
     if not all(map(is_of_atoms, (function.__doc__, function.__defaults__, *(value for _, value in named)))):
         return None
-    annotations = _parts_of_annotations(function.__annotations__)
+    annotations = _parts_of_annotations(annotations_of(function))
     if annotations is None:
         return None
     names = function.__name__, function.__qualname__, function.__doc__
-    return *names, function.__code__, function.__defaults__, *itertools.chain.from_iterable(named), *annotations
+    code = function.__code__, *annotating(function)
+    return *names, *code, function.__defaults__, *itertools.chain.from_iterable(named), *annotations
 
 
 def _parts_of_annotations(annotations: Any) -> Iterable[Any] | None:
@@ -170,7 +177,7 @@ def plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
         if obj.__globals__ is not namespace and not module_of(obj.__globals__):
             return None
         named = *(obj.__kwdefaults__ or {}).values(), *vars(obj).values()
-        return [obj.__defaults__, *named, *contents(obj), *annotated(obj.__annotations__)]
+        return [obj.__defaults__, *named, *contents(obj), *annotated(annotations_of(obj))]
     if kind in WRAPPERS:
         return [obj.__func__, *attributes_of_wrapper(obj).values()]
     if kind is property:
@@ -223,7 +230,7 @@ def code_digest(code: types.CodeType) -> bytes:
 def _spoken_of(cls: type) -> Iterator[Any]:
     """What the annotations of a class speak of, and its bases as they were written: `G[C]`, or what stood for one."""
     bases = vars(cls).get("__orig_bases__", ())
-    yield from annotated(vars(cls).get("__annotations__"))
+    yield from annotated(annotations_of_class(cls))
     yield from annotated(dict(enumerate(bases)))
     yield from (base for base in bases if not issubclass(kind := type(base), type) and kind.__module__ not in _ALIASES)
 
@@ -298,7 +305,8 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
         where = "" if obj.__globals__ is namespace else str(obj.__globals__.get("__name__"))
         named = sorted([*(obj.__kwdefaults__ or {}).items(), *vars(obj).items()], key=operator.itemgetter(0))
         names = obj.__name__, obj.__qualname__, obj.__module__, obj.__doc__
-        annotations = annotation_texts(obj.__annotations__), *annotated(obj.__annotations__)
+        told = annotations_of(obj)
+        annotations = annotation_texts(told), *annotated(told), *annotating(obj)
         return [names, where, obj.__code__, obj.__defaults__, *named, *contents(obj), *annotations]
     if issubclass(kind, type):
         attributes = sorted(attributes_of(obj, for_digest=True), key=operator.itemgetter(0))

@@ -31,7 +31,7 @@ def interpreter(version: str) -> str | None:
 
 
 @pytest.mark.venv
-@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14", "3.15"])
 def test_the_kernel_tests_pass_on_this_python(version: str, tmp_path: Path) -> None:
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         pytest.skip(f"these tests run on Python {version} anyway")

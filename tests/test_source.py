@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import dis
 import functools
+import importlib.util
 import sys
 import textwrap
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ckpt_magic.values.code import encoding, reaching, source, syntax
+from ckpt_magic.values.code import encoding, nested, reaching, source, syntax
 from ckpt_magic.values.code.source import Names
 from tests.work import calls
 
@@ -614,3 +617,35 @@ def function():
         "q": ("q", "", 0),
         "z": ("above", "z", 2),
     }
+
+
+# --- instructions, which each version of Python has its own of ---
+
+_GLOBAL: Any = {"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+_SET: Any = {"STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL"}
+
+
+@pytest.mark.parametrize("module", ["argparse", "dataclasses", "inspect", "typing", "asyncio.base_events", "turtle"])
+def test_instructions_are_read_as_dis_reads_them(module: str) -> None:
+    file = importlib.util.find_spec(module)
+    assert file is not None and file.origin is not None
+    codes = list(nested.with_nested([compile(Path(file.origin).read_bytes(), module, "exec")]))
+    assert len(codes) > 50
+    for whole in codes:
+        code = whole.replace(co_consts=tuple(one for one in whole.co_consts if type(one) is not types.CodeType))
+        told = [(one.opname, one.argval) for one in dis.get_instructions(whole)]
+        for found, kinds in (
+            (reaching.named(code), _GLOBAL),
+            (reaching.named(code, reaching.SETTING_OPS), _SET),
+            (reaching.named(code, reaching.IMPORTING), {"IMPORT_NAME"}),
+        ):
+            assert sorted(found) == sorted(name for kind, name in told if kind in kinds)
+        roots = {chain[0] for chain, _ in reaching.chains(code)}
+        assert roots >= {name for kind, name in told if kind in ("LOAD_NAME", "LOAD_GLOBAL")}
+
+
+def test_globals_that_are_only_looked_up_are_told_by_the_instructions() -> None:
+    space = notebook("def f(o, b):\n    return X[o], X['k'], o in Y, Z(1), W[0], o.a.b, b.c(o.d), V[0](V)")
+    code = space["f"].__code__
+    assert reaching.looked_up([code]) == {"X", "Y", "W"}
+    assert {chain for chain, _ in reaching.chains(code)} >= {("o", "a", "b"), ("b", "c"), ("o", "d"), ("Z",)}

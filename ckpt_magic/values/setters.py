@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.code.reaching import (
+    IMPORTING,
     LOADING,
     LOADING_TWO,
     SETTING_OPS,
@@ -470,7 +471,7 @@ def _code(code: types.CodeType) -> _Code:
     changes = any(named(code, STORING_OPS)) or by_name or not attributes.isdisjoint(_CHANGING)
     changes = changes or any(not _ITEMS.isdisjoint(one.co_code[::2]) for one in inside)
     sets = frozenset(named(code, {op: 0 for op in SETTING_OPS if op not in STORING_OPS}))
-    imports = frozenset(named(code, {opcode.opmap["IMPORT_NAME"]: 0}))
+    imports = frozenset(named(code, IMPORTING))
     found = [(chain, chain[0] in one.co_varnames) for one in inside for chain, _ in chains(one)]
     used = {chain for chain, is_local in found if is_local and chain[1:]}
     dotted = frozenset(chain for chain, is_local in found if not is_local and len(chain) > 2) - stores

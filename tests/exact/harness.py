@@ -581,6 +581,19 @@ def digest(text: str | bytes) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
+LAZY = sys.version_info >= (3, 14)
+
+
+def annotations_of(one: Any) -> Any:
+    """The own annotations of a function or class; from Python 3.14 on why there are none yet, if there are none."""
+    if not LAZY:
+        return vars(one).get("__annotations__") if isinstance(one, type) else one.__annotations__
+    try:
+        return one.__annotations__
+    except NameError as error:
+        return str(error)
+
+
 class Witness:
     """Describes values without pickle: types, contents, identity, shared memory.
 
@@ -792,7 +805,7 @@ class Witness:
             "kwdefaults": function.__kwdefaults__,
             "closure": function.__closure__,
             "attributes": dict(vars(function)),
-            "annotations": function.__annotations__,
+            "annotations": annotations_of(function),
             "doc": function.__doc__,
         }
         inside = ", ".join(f"{key} {self.text(part)}" for key, part in parts.items() if part)
@@ -800,7 +813,9 @@ class Witness:
         return f"{name}{space} {digest(code_text(function.__code__))} {inside}"
 
     def of_class(self, cls: type) -> str:
+        annotations = annotations_of(cls)  # first: Python 3.14 keeps there what it evaluates
         skipped = {"__dict__", "__weakref__", "_abc_impl", "__doc__", "__slotnames__", "__static_attributes__"}
+        skipped |= {"__annotations__", "__annotate_func__", "__annotations_cache__"}
         if "__dataclass_fields__" in vars(cls):
             skipped |= {"__dataclass_fields__", "__replace__"}
         if "_field_defaults" in vars(cls):
@@ -828,6 +843,7 @@ class Witness:
             virtual = repr(sorted(one.__qualname__ for one in found if one is not None))
         return (
             f"{cls.__module__}.{cls.__qualname__} [{bases}] {virtual} {cls.__doc__!r} {', '.join(attributes)} {order}"
+            f" annotations {self.text(annotations)}"
         )
 
     def of_library(self, value: Any, place: str) -> str | None:

@@ -178,7 +178,7 @@ def names_of(values: Iterable[Any], namespace: Mapping[str, Any]) -> set[str]:
 
 def uses(code: types.CodeType) -> set[str]:
     """Globals that a code object, and those nested in it, name, and modules that they import."""
-    return set(named(code, {**_GLOBAL_OPS, _IMPORT: 0}))
+    return set(named(code, {**_GLOBAL_OPS, **IMPORTING}))
 
 
 def words_of(codes: Iterable[types.CodeType]) -> vocabulary.Words:
@@ -406,7 +406,9 @@ class _Reach:
         self.modules.update(_imports(code))
 
 
-# Instructions that name a global, and by how many bits their argument is shifted; the same on 3.11, 3.12 and 3.13.
+_UNKNOWN: Final = (3, 16)  # of this Python and later ones nobody has compared the instructions with what `dis` tells
+
+# Instructions that name a global, and by how many bits their argument is shifted.
 _GLOBAL_OPS: Final = {
     opcode.opmap[name]: shift
     for name, shift in [("LOAD_GLOBAL", 1), ("STORE_GLOBAL", 0), ("DELETE_GLOBAL", 0)]
@@ -419,6 +421,7 @@ _ADDRESSES: Final = frozenset(
 )
 _EXTENDED_ARG: Final = opcode.opmap["EXTENDED_ARG"]
 _IMPORT: Final = opcode.opmap["IMPORT_NAME"]
+IMPORTING: Final = {_IMPORT: 2 if sys.version_info >= (3, 15) else 0}  # the last bits tell whether it is lazy
 
 
 def named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS) -> Iterator[str]:
@@ -431,7 +434,7 @@ def named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS
     while todo:
         code = todo.pop()
         todo += [c for c in code.co_consts if type(c) is types.CodeType]
-        if sys.version_info >= (3, 14):  # instructions never tested there: rather too many names than too few
+        if sys.version_info >= _UNKNOWN:  # rather too many names than too few
             yield from code.co_names
             continue
         extension, instructions = 0, code.co_code
@@ -449,7 +452,7 @@ def _imports(code: types.CodeType) -> Iterator[str]:
         code = todo.pop()
         todo += [c for c in code.co_consts if type(c) is types.CodeType]
         if _IMPORT in code.co_code[::2]:  # few functions do
-            yield from named(code.replace(co_consts=()), {_IMPORT: 0})
+            yield from named(code.replace(co_consts=()), IMPORTING)
 
 
 def imported(code: types.CodeType) -> dict[str, tuple[str, str, int]]:
@@ -480,10 +483,14 @@ def looked_up(codes: Iterable[types.CodeType]) -> set[str]:
         steps = [step for step in steps if step[0] not in _BETWEEN]
         for at, (operation, argument) in enumerate(steps):
             if operation in _GLOBAL_OPS:
-                after, then = ([operation for operation, _ in steps[at + 1 : at + 3]] + [0, 0])[:2]
-                is_looked_up = after == _CONTAINS or (after in _KEYS and then == _ITEM)
+                (after, _), then = [*steps[at + 1 : at + 3], (0, 0), (0, 0)][:2]
+                is_looked_up = after == _CONTAINS or (after in _KEYS and _gives_item(*then))
                 (found if is_looked_up else otherwise).add(code.co_names[argument >> _GLOBAL_OPS[operation]])
     return found - otherwise
+
+
+def _gives_item(operation: int, argument: int) -> bool:
+    return operation == _ITEM if _ITEM is not None else operation == _BINARY and argument == _OF_ITEM
 
 
 def chains(code: types.CodeType) -> Iterator[tuple[tuple[str, ...], bool]]:
@@ -509,11 +516,21 @@ def chains(code: types.CodeType) -> Iterator[tuple[tuple[str, ...], bool]]:
             chain = [names[number]] if number < len(names) else []
 
 
+def _known(*names: str) -> frozenset[int]:
+    """The instructions of these names that this Python has."""
+    return frozenset(opcode.opmap[name] for name in names if name in opcode.opmap)
+
+
+def _items(code: types.CodeType) -> Iterator[int]:
+    """The arguments of operations with two operands: from Python 3.14 on `x[y]` is one."""
+    return (one.arg for one in dis.get_instructions(code) if one.opname == "BINARY_OP" and one.arg is not None)
+
+
 STORING_OPS: Final = {opcode.opmap[name]: 0 for name in ("STORE_ATTR", "DELETE_ATTR")}
 _NAMING_OPS: Final = {**_GLOBAL_OPS, _IMPORT: 0}
-LOADING: Final = frozenset(opcode.opmap[name] for name in ("LOAD_FAST", "LOAD_FAST_CHECK") if name in opcode.opmap)
-LOADING_TWO: Final = frozenset(  # the later one is told by the last four bits
-    opcode.opmap[name] for name in ("LOAD_FAST_LOAD_FAST", "STORE_FAST_LOAD_FAST") if name in opcode.opmap
+LOADING: Final = _known("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW")
+LOADING_TWO: Final = _known(  # the later one is told by the last four bits
+    "LOAD_FAST_LOAD_FAST", "STORE_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"
 )
 _ROOT_OPS: Final = {**_NAMING_OPS, **dict.fromkeys(LOADING | LOADING_TWO, 0)}
 _PART_OPS: Final = {
@@ -522,6 +539,8 @@ _PART_OPS: Final = {
     if name in opcode.opmap and opcode.opmap[name] < 256
 }
 _CONTAINS: Final = opcode.opmap["CONTAINS_OP"]
-_ITEM: Final = opcode.opmap.get("BINARY_SUBSCR", -1)
-_KEYS: Final = LOADING | {opcode.opmap["LOAD_CONST"], opcode.opmap["LOAD_DEREF"]}
-_BETWEEN: Final = frozenset(opcode.opmap[name] for name in ("CACHE", "EXTENDED_ARG", "NOP") if name in opcode.opmap)
+_ITEM: Final = opcode.opmap.get("BINARY_SUBSCR")  # up to Python 3.13
+_BINARY: Final = opcode.opmap["BINARY_OP"]
+_OF_ITEM: Final = next(iter(_items(compile("x[y]", "", "eval"))), None)
+_KEYS: Final = LOADING | _known("LOAD_CONST", "LOAD_DEREF", "LOAD_SMALL_INT")
+_BETWEEN: Final = _known("CACHE", "EXTENDED_ARG", "NOP")

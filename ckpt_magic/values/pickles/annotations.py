@@ -59,7 +59,7 @@ def annotations_of_class(cls: type) -> dict[str, Any] | None:
 
 
 def dicts_of(cls: type) -> Iterator[dict[str, Any]]:
-    """The dict of a class, and of that in whose place it is (`dataclass(slots=True)`): annotations look names up there."""
+    """The dict of a class, and of the one in whose place it is (`dataclass(slots=True)`): annotations look there."""
     annotate = annotate_of_class(cls) if LAZY else None
     if LAZY:
         yield from gc.get_referents(vars(cls))

@@ -266,6 +266,14 @@ def _key_of(stored: files.StoredStep) -> PipelineKey:
 
 
 _DEFINITIONS: Final = (type, types.FunctionType, types.ModuleType)
-_HELD_HERE: Final = 2  # by a local variable, and by the argument of the function that counts
+
+
+def _references_here() -> int:
+    """How often something is held by a local variable alone, as the function that counts says it in this Python."""
+    one = object()
+    return sys.getrefcount(one)
+
+
+_HELD_HERE: Final = _references_here()
 _FAR: Final = 1000  # objects
 _CHEAP: Final = 1 << 17  # bytes, payloads aside: the values of a longer pickle are looked at when something needs it

@@ -67,6 +67,14 @@ _MAGIC: Final = importlib.util.MAGIC_NUMBER
 _PYTHON: Final = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
+def _marshalled(code: types.CodeType) -> bytes:
+    """The same bytes however often code ran."""
+    try:
+        return marshal.dumps(code, 2)  # this version has no references, of which there are more once code ran
+    except ValueError:  # `x[1:]` holds a slice from Python 3.14 on, which only the newest version knows
+        return marshal.dumps(marshal.loads(marshal.dumps(code)))  # of a copy, which nothing refers to
+
+
 class Codes:
     """The code objects of one pickle: marshalled for this Python, and where another one compiles the same.
 
@@ -92,9 +100,8 @@ class Codes:
     def reduced(self, code: types.CodeType) -> Any:
         """Reduce a code object: marshalled for this Python, with its place in the source for others."""
         codes, line, index = self._place(code)
-        data = marshal.dumps(code, 2)  # version 2 has no references: the same bytes however often it ran
         free = len(code.co_freevars)
-        return self._loaded, (_MAGIC, data, codes, plain_qualname(code), line, index, free, _PYTHON)
+        return self._loaded, (_MAGIC, _marshalled(code), codes, plain_qualname(code), line, index, free, _PYTHON)
 
     def _place(self, code: types.CodeType) -> tuple[Any, int, int]:
         """Where a reader compiles the same code: a form for a file's code objects, the line, the index among equals."""

@@ -30,7 +30,7 @@ from ckpt_magic.values.pickles.forms import WithoutHooks
 from ckpt_magic.values.pickles.references import ATOMS, importable
 
 _MACHINERY: Final = frozenset(
-    {"__module__", "__qualname__", "_abc_impl", "__dataclass_params__", "__slotnames__"}
+    {"__module__", "__qualname__", "_abc_impl", "__dataclass_params__", "__slotnames__", "__classdictcell__"}
 )  # copyreg notes __slotnames__ on a class when the first instance is pickled
 
 _GENERATED_NAMES: Final = frozenset(
@@ -45,6 +45,9 @@ _ENUM_MACHINERY: Final = frozenset(
 
 
 # --- functions and code ---
+
+
+CONSTANTS: Final = 1  # the place of these among the parts of code: equal tuples may be one
 
 
 def code_parts(code: types.CodeType) -> list[Any]:

@@ -27,6 +27,7 @@ from ckpt_magic.values.pickles.annotations import (
 )
 from ckpt_magic.values.pickles.forms import Token
 from ckpt_magic.values.pickles.parts import (
+    CONSTANTS,
     WRAPPERS,
     attributes_of,
     attributes_of_wrapper,
@@ -191,7 +192,7 @@ def plain_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any] | None:
             return []
         own = [value for _, value in attributes_of(obj, for_digest=True)]
         return [*obj.__bases__, kind, *own, *_spoken_of(obj)]
-    if by_reference(obj) or kind is re.Pattern or kind.__module__ == "typing" or kind is types.GenericAlias:
+    if by_reference(obj) or kind in _UNCHANGING or kind.__module__ == "typing":
         return ()
     if kind is dataclasses.Field:
         return [obj.default, obj.default_factory, *obj.metadata.values()]
@@ -235,6 +236,7 @@ def _spoken_of(cls: type) -> Iterator[Any]:
     yield from (base for base in bases if not issubclass(kind := type(base), type) and kind.__module__ not in _ALIASES)
 
 
+_UNCHANGING: Final = (re.Pattern, types.CodeType, types.GenericAlias)
 OF_MEMBERS: Final = frozenset({"_name_", "_value_", "__objclass__", "_sort_order_"})
 """The attributes that each member of an enum has."""
 _ALIASES: Final = ("typing", "types")
@@ -300,7 +302,8 @@ def _digest_parts(obj: Any, namespace: Mapping[str, Any]) -> Iterable[Any]:
     if kind is tuple:
         return typing.cast("Iterable[Any]", obj)
     if kind is types.CodeType:
-        return [repr([part for part in code_parts(obj) if part is not obj.co_consts]), obj.co_consts]
+        others = [part for at, part in enumerate(code_parts(obj)) if at != CONSTANTS]
+        return [repr(others if obj.co_consts else [part for part in others if part != ()]), obj.co_consts]
     if kind is types.FunctionType:
         where = "" if obj.__globals__ is namespace else str(obj.__globals__.get("__name__"))
         named = sorted([*(obj.__kwdefaults__ or {}).items(), *vars(obj).items()], key=operator.itemgetter(0))

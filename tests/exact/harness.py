@@ -815,7 +815,7 @@ class Witness:
     def of_class(self, cls: type) -> str:
         annotations = annotations_of(cls)  # first: Python 3.14 keeps there what it evaluates
         skipped = {"__dict__", "__weakref__", "_abc_impl", "__doc__", "__slotnames__", "__static_attributes__"}
-        skipped |= {"__annotations__", "__annotate_func__", "__annotations_cache__"}
+        skipped |= {"__annotations__", "__annotate_func__", "__annotations_cache__", "__classdictcell__"}
         if "__dataclass_fields__" in vars(cls):
             skipped |= {"__dataclass_fields__", "__replace__"}
         if "_field_defaults" in vars(cls):

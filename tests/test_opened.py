@@ -11,6 +11,7 @@ import sys
 import textwrap
 import types
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from IPython.core import interactiveshell
@@ -149,6 +150,21 @@ def test_main_is_a_plain_module_after_a_step_whatever_happens_in_it() -> None:
         step()
     assert kinds != [types.ModuleType], "what is asked of it is noted"
     assert type(main) is types.ModuleType
+
+
+def test_what_code_sets_in_the_environment_is_its_own_until_it_is_put_back() -> None:
+    trail = new_trail()
+    with mock.patch.dict(os.environ, {"KEPT_T": "0"}), watcher().laying(trail):
+        os.environ.pop("NONE_T", None)
+        with mock.patch.dict(os.environ, {"KEPT_T": "1", "NONE_T": "1"}):
+            os.environ.get("KEPT_T"), os.environ.get("NONE_T")
+        os.environ["SAME_T"] = os.environ["SAME_T"] = "1"
+        del os.environ["SAME_T"]
+        os.environ["LEFT_T"] = "1"
+        for name in ("KEPT_T", "NONE_T", "SAME_T", "LEFT_T"):
+            os.environ.get(name)
+    assert trail.environ == {"KEPT_T": "0", "NONE_T": None, "SAME_T": None}
+    assert trail.environ_set == {"LEFT_T"}
 
 
 def test_a_dict_in_the_place_of_the_environment_is_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:

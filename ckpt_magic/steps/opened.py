@@ -70,7 +70,7 @@ class Trail:
         Those that were asked for and there.
     environ
         Environment variables that were asked for, with the value at the first time (None: it was not set). Those that
-        the code itself had set before are not among them.
+        the code itself had set before are not among them, but for those that it put back.
     loaded_under
         Those that the code itself had set before, and for which a module asked while it was loaded.
     put
@@ -114,6 +114,7 @@ class Trail:
         self.environ: dict[str, str | None] = {}
         self.environ_set: set[str] = set()
         self.environ_set_here: set[str] = set()
+        self.environ_before: dict[str, str | None] = {}
         self.loaded_under: set[str] = set()
         self.put: set[str] = set()
         self.all_of_environ = False
@@ -249,6 +250,7 @@ class Watcher:
                 self._begin_looks()
 
     def _begin_looks(self) -> None:
+        owned.installed()  # it asks for files at the first time, and whoever asks is told by it
         for look in self._looks:
             look.begin()
 
@@ -406,16 +408,21 @@ class Watcher:
             for trail in noted:
                 trail.all_of_environ = True
 
-    def sets(self, name: Any) -> None:
-        """Code sets or deletes an environment variable."""
-        # a module does so each time that it is loaded
-        is_loading = bool(self._trails) and _is_loading(sys._getframe(2))
-        for trail in self._loads(sys._getframe(2)):
-            trail.environ_set.add(os.fsdecode(name))
-        for trail in self._trails:
-            trail.environ_set.add(os.fsdecode(name))
-            if not is_loading:
-                trail.environ_set_here.add(os.fsdecode(name))
+    def sets(self, name: Any, value: Any = None) -> None:
+        """Code sets an environment variable, or deletes it if there is no `value`."""
+        if not self._trails:
+            return
+        text, before, frame = os.fsdecode(name), _text(dict.get(_ENVIRON._data, name)), sys._getframe(2)
+        is_loading = _is_loading(frame)
+        for trail in (*self._loads(frame), *self._trails):
+            was = trail.environ_before.setdefault(text, before)
+            if _text(value) == was != before:  # it is put back, as `mock.patch.dict` does with all
+                trail.environ_set.discard(text)
+                trail.environ_set_here.discard(text)
+                continue
+            trail.environ_set.add(text)
+            if not is_loading:  # a module does so each time that it is loaded
+                trail.environ_set_here.add(text)
 
     def asks(self, name: Any) -> None:
         """Code asks for an environment variable."""
@@ -431,9 +438,9 @@ class Watcher:
         trails = [one for one in noted if text not in one.environ and text not in one.environ_set]
         if not trails or not _counts(frame, loading=is_loading):
             return
-        value = dict.get(_ENVIRON._data, name)
+        value = _text(dict.get(_ENVIRON._data, name))
         for trail in trails:
-            trail.environ[text] = None if value is None else os.fsdecode(value)
+            trail.environ[text] = value
 
 
 @functools.cache
@@ -469,7 +476,7 @@ def _asked(watcher: Watcher) -> type[dict[Any, Any]]:
             return dict.__iter__(self)
 
         def __setitem__(self, key: Any, value: Any) -> None:
-            watcher.sets(key)
+            watcher.sets(key, value)
             dict.__setitem__(self, key, value)
 
         def __delitem__(self, key: Any) -> None:
@@ -496,6 +503,10 @@ def _asked_main(watcher: Watcher) -> type[types.ModuleType]:
             return operator.getitem, ((self,), 0)
 
     return Main
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else os.fsdecode(value)
 
 
 def _counts(frame: types.FrameType | None, *, loading: bool = False) -> bool:

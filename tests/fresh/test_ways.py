@@ -289,6 +289,9 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("whether a folder is there, asked by a cell", "import os\nthere = os.path.isdir('d')", "y = there", {"d/x": ""},
      lambda cells: shutil.rmtree("d")),
     ("whether a folder is there", "import os", "y = os.path.isdir('d')", {"d/x": ""}, lambda cells: shutil.rmtree("d")),
+    ("a variable that was set and put back", "import os\nfrom unittest import mock",
+     "with mock.patch.dict(os.environ, {'WAY_MODE': '9'}): x = os.environ['WAY_MODE']\ny = x + os.environ.get('WAY_MODE', '')",
+     {}, env("WAY_MODE", "2")),
     ("a variable whose name is put together", "import os\nk = 'MODE'\nmode = os.environ.get(f'WAY_{k}', '')",
      "y = mode", {}, env("WAY_MODE", "2")),
     ("the home folder that a cell asks for", "from pathlib import Path\nhome = str(Path.home())", "y = home", {},
@@ -980,6 +983,8 @@ NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      {"x.json": "1", "other.json": "1"}, file("other.json", "2")),
     ("a table that is as it was", "import pandas as pd\nd = pd.read_csv('x.csv')", "y = int(d.a.sum())",
      {"x.csv": "a\n1\n"}, file("x.csv", "a\n1\n")),
+    ("a variable that is set while others are put back", "import os\nfrom unittest import mock",
+     "with mock.patch.dict(os.environ, {'WAY_MODE': '9'}): y = os.environ['WAY_MODE']", {}, env("WAY_MODE", "2")),
     ("a variable beside one that a cell asks for", "import os\nmode = os.environ.get('WAY_MODE', '')", "y = mode", {},
      env("WAY_OTHER", "2")),
     ("a variable beside a file that a cell reads", "import os\nmode = os.environ.get('WAY_MODE', '')\n"

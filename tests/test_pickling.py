@@ -328,8 +328,7 @@ def test_files_and_generators_are_refused(tmp_path: Path) -> None:
     assert "generator" in refusal(numbers)
 
 
-@pytest.mark.parametrize("args", [(), (3,), (-2, 5), (10**20, -1), (0.5,)])
-@pytest.mark.filterwarnings("ignore:Pickle, copy:DeprecationWarning")  # of the last one
+@pytest.mark.parametrize("args", [(), (3,), (-2, 5), (10**20, -1), (0.5,), (0.5, 0.25)])
 def test_a_count_goes_on(args: tuple[Any, ...]) -> None:
     count = itertools.count(*args)
     next(count)

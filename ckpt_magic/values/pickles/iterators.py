@@ -169,11 +169,14 @@ _GIVEN: Final = [type(part) for part in gc.get_referents(itertools.pairwise(""))
 
 
 def _counting(count: Any) -> Any:
-    """What it gives next is in its text; from 3.12 on Python warns where it is asked how to make it again."""
+    """What it gives next is in its text, but for fractions; it holds these as they are, and large numbers too.
+
+    From 3.12 on Python warns where it is asked how to make it again, and from 3.14 on it does not tell.
+    """
     numbers = repr(count)[len("count(") : -1].split(", ")
     if all(number.removeprefix("-").isdigit() for number in numbers):
         return itertools.count, tuple(map(int, numbers))
-    return count.__reduce__()
+    return itertools.count, tuple(part for part in gc.get_referents(count) if part is not type(count))
 
 
 def _over_what_is_open(iterator: Any) -> Any:

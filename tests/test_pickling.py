@@ -336,6 +336,27 @@ def test_a_count_goes_on(args: tuple[Any, ...]) -> None:
     assert repr(other) == repr(count) and next(other) == next(count)
 
 
+@pytest.mark.filterwarnings("ignore:Pickle, copy:DeprecationWarning")  # of Python 3.12 and 3.13, which still tell
+@pytest.mark.parametrize(
+    "way",
+    [
+        *(itertools.accumulate, itertools.chain, itertools.cycle, enumerate, zip),
+        *(lambda items, one=one: one(lambda item: item != 2, items) for one in (filter, map, itertools.takewhile)),
+        *(lambda items, one=one: one(items, 2) for one in (itertools.combinations, itertools.permutations)),
+        *(lambda items, one=one: one(items, items) for one in (itertools.compress, itertools.product)),
+        *(lambda items, one=one: one(items, items) for one in (itertools.zip_longest, itertools.chain)),
+        *(lambda items: itertools.islice(items, 4), lambda items: itertools.repeat(items, 3)),
+    ],
+)
+def test_an_iterator_over_items_is_at_its_place_or_refused_from_python_3_14_on(way: Callable[[Any], Any]) -> None:
+    iterator = way([1, 2, 3, 4, 5])
+    next(iterator)
+    if sys.version_info >= (3, 14) and type(iterator).__module__ == "itertools":
+        assert f"{type(iterator).__name__}' object" in refusal(iterator)
+    else:
+        assert list(itertools.islice(again(iterator), 9)) == list(itertools.islice(iterator, 9))
+
+
 @pytest.mark.parametrize("over", [enumerate, zip, functools.partial(filter, None), functools.partial(map, str)])
 def test_iterators_over_a_closed_file_are_refused(tmp_path: Path, over: Callable[[Any], Any]) -> None:
     """It would be asked for its lines when the iterator is made again."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import logging
 import os
 import platform
 import re
@@ -64,6 +65,7 @@ _BY_NAME: Final = frozenset({"import_module", "__import__", "modules", "find_spe
 _LONG: Final = 500  # letters of the name of a file
 _FEW: Final = 1000  # items of a container that may be names of files, and containers in a value
 _OF_ATTRIBUTES: Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
+_WRITERS: Final = (logging.Filterer, logging.Manager)  # loggers and handlers: nobody reads by them what they write
 _HOLDERS_OF_CODE: Final = (type, types.ModuleType, types.FunctionType, types.CodeType)
 
 
@@ -771,16 +773,19 @@ class Evidence:
 
 
 def _with_items(values: Iterable[Any]) -> Iterator[Any]:
-    """Values, and what containers and objects among them hold, however deep, but for what holds much."""
+    """Values, and what containers and objects among them hold, however deep, but for what holds much.
+
+    Where modules are found is compared with the modules.
+    """
     for value in values:
         todo, met = [value], set[int]()
         while todo and len(met) < _FEW:
             one = todo.pop()
             yield one
             kind = type(one)
-            if kind not in references.ATOMS and identity(one) not in met:
+            if kind not in references.ATOMS and identity(one) not in met and one is not sys.path:
                 met.add(identity(one))
-                todo += [] if issubclass(kind, _HOLDERS_OF_CODE) else _items(one, kind)
+                todo += [] if issubclass(kind, _HOLDERS_OF_CODE + _WRITERS) else _items(one, kind)
 
 
 def _items(value: Any, kind: type) -> list[Any]:

@@ -162,6 +162,25 @@ def test_files_of_others_do_not_count_where_a_step_writes_itself_or_says_a_star(
 
 
 @pytest.mark.parametrize(
+    ("above", "held"),
+    [
+        ("import logging\nlog = logging.getLogger('named_t')\nlog.addHandler(logging.FileHandler('run.log'))", "log"),
+        ("import sys", "sys.path"),
+        ("import os\nos.environ['PWD_T'] = os.getcwd() + '/'", "os.environ"),
+    ],
+    ids=["where a logger writes", "where modules are", "the environment"],
+)
+def test_files_do_not_count_that_only_python_itself_holds_the_names_of(project: Path, above: str, held: str) -> None:
+    logs = "import time\nwith open('run.log', 'a') as file:\n    file.write(str(time.time_ns()))"
+    cells: projects.Cells = [
+        (None, f"{above}\nbox = {{'held': [{held}]}}\n{logs}"),
+        (1, "import ckpt_reader\nx = len(box)"),
+    ]
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+
+
+@pytest.mark.parametrize(
     ("text", "paths"),
     [
         (

@@ -142,7 +142,9 @@ class Evidence:
         texts = [*(syntax.texts(code.tree) if code.tree is not None else ())]
         texts += _constants(way.codes) if way is not None else ()
         held = [*values.values(), *(_kept_by(way.definitions) if way is not None else ())]
-        texts += (os.fspath(value) for value in _with_items(held) if issubclass(type(value), (str, Path)))
+        modules = code.names.imports | (way.modules if way is not None else frozenset())
+        deep = not words.read.isdisjoint(_LOOKERS) or unseen.may_name_files(words.read, modules)
+        texts += (os.fspath(value) for value in _with_items(held, deep=deep) if issubclass(type(value), (str, Path)))
         bound, unknown = _bound(values)
         if words.read & _OF_DESCRIPTORS:
             opened = ((name, path) for name, value in values.items() if (path := bindings.descriptor_of(value)))
@@ -152,7 +154,6 @@ class Evidence:
         unclear += [f"what memory of a `{word}` holds cannot be told" for word in sorted(words.read & _SHARED)]
         if any("mode=memory" in text for text in texts):
             unclear.append("what a database in memory holds cannot be told")
-        modules = code.names.imports | (way.modules if way is not None else frozenset())
         keys = {text: self._key(call, text) for text in call.key}
         settings = {CWD: self.files.name(getcwd())}
         asks = self._asks_for_hashes(code, words, way)
@@ -772,10 +773,10 @@ class Evidence:
         return {name: text for name in sorted(names) if (text := self.shown(name))}
 
 
-def _with_items(values: Iterable[Any]) -> Iterator[Any]:
-    """Values, and what containers and objects among them hold, however deep, but for what holds much.
+def _with_items(values: Iterable[Any], *, deep: bool = True) -> Iterator[Any]:
+    """Values, and what containers and objects among them hold, if not `deep` only these themselves.
 
-    Where modules are found is compared with the modules.
+    But for what holds much; and where modules are found is compared with the modules.
     """
     for value in values:
         todo, met = [value], set[int]()
@@ -783,9 +784,15 @@ def _with_items(values: Iterable[Any]) -> Iterator[Any]:
             one = todo.pop()
             yield one
             kind = type(one)
-            if kind not in references.ATOMS and identity(one) not in met and one is not sys.path:
-                met.add(identity(one))
-                todo += [] if issubclass(kind, _HOLDERS_OF_CODE + _WRITERS) else _items(one, kind)
+            if kind in references.ATOMS or identity(one) in met or one is sys.path or (met and not deep):
+                continue
+            met.add(identity(one))
+            if kind in (list, tuple, dict):  # most are
+                if len(one) <= _FEW:
+                    todo += one
+                    todo += one.values() if kind is dict else ()
+            elif not issubclass(kind, _HOLDERS_OF_CODE + _WRITERS):
+                todo += _items(one, kind)
 
 
 def _items(value: Any, kind: type) -> list[Any]:

@@ -56,6 +56,8 @@ SEEN: Final = frozenset(
     {"IPython", "altair", "bokeh", "joblib", "matplotlib", "networkx", "numpy", "pandas", "plotly", "requests"}
     | {"seaborn", "sklearn", "statsmodels", "sympy", "tqdm", "yaml"}
 )
+_STARTING: Final = {"asyncio", "concurrent", "importlib", "multiprocessing", "os", "pty", "sqlite3", "subprocess"}
+_OPENING_SEEN: Final = (SEEN | sys.stdlib_module_names | {"__main__", "builtins"}) - _STARTING
 # What has other processes do something, and what of it may be reading.
 _PROCESSES: Final = frozenset({"Pool", "Process", "ProcessPoolExecutor", "Parallel", "fork", "forkserver", "spawn"})
 _READING: Final = frozenset(
@@ -136,6 +138,12 @@ def strangers(look: Look, behind: Collection[str], modules: Modules) -> set[str]
 
 def _tops(look: Look, behind: Collection[str], modules: Modules) -> set[str]:
     return {name.partition(".")[0] for name in (*look.modules, *set[str]().union(*map(modules.imports, behind)))}
+
+
+def may_name_files(words: Set[str], modules: Iterable[str]) -> bool:
+    """Whether what values hold may name files that a program opens, or a library unseen, for code with these words."""
+    tops = {name.partition(".")[0] for name in modules}
+    return bool(words & (PANDAS_READERS | {"get_ipython", "__import__"}) or tops - _OPENING_SEEN)
 
 
 def may_open(words: Set[str]) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
@@ -93,14 +92,14 @@ class Past:
         self.events: list[Event] = []
         self._asleep, self._later, self._changes = Leading(), Leading(), Leading()
         self._called: dict[str, Set[str]] = {}  # what a function changes, if it does, by calling it
-        self.modules: Set[str] = set[str]()  # functions change what is in them
-        self._libraries: Set[str] = set[str]()
-        self._calm: Set[str] = set[str]()
-        self._foreign: Set[str] = set[str]()
+        self.modules = set[str]()  # functions change what is in them
+        self._libraries = set[str]()
+        self._calm = set[str]()
+        self._foreign = set[str]()
         self._values = set[str]()  # bound by what imports nothing
         self.imports = set[str]()
         self._importing: list[Statement] = []
-        self._lending: Set[str] = set[str]()  # functions that may give something of what other names hold
+        self._lending = set[str]()  # functions that may give something of what other names hold
         self._alters: dict[str, Set[str]] = {}  # what a function changes by its very words
         self._giving: dict[str, tuple[Set[str], Set[str]]] = {}  # what functions give away, and what they change
         self._givers: Set[str] = frozenset[str]()  # those that give away something
@@ -118,6 +117,7 @@ class Past:
         self._joining: Places = {}  # that may put what one holds into what others hold
         self._joined: dict[int, Set[str]] = {}  # by place
         self._touched: dict[int, tuple[Set[str], Set[str]]] = {}  # by place; and the names on the way to these
+        self._passing: Places = {}  # on the way to what they touch
         self._outdated: dict[int, None] = {}  # places where something else is touched since names lead elsewhere
         self._origins: dict[frozenset[str], tuple[Origin, Set[str]]] = {}  # and all names that had to do with each
         self.add(events)
@@ -202,35 +202,35 @@ class Past:
         if event.imports:
             self._importing.append(event)
         self._alters.update(dict.fromkeys(event.changes, event.stores))
-        known = self._libraries, self._calm, self._foreign, self.modules, self._lending
-        self._libraries = self._libraries - event.binds | event.libraries
-        self._lending = self._lending - event.binds | (event.changes.keys() if event.lends else set())
-        self._calm = self._calm - event.binds | event.calm
-        self._foreign = self._foreign - event.binds | event.foreign
-        if event.imports:
-            self.modules = self.modules | (event.binds if not event.reads else set())
-        else:
+        changed = _renew(self._libraries, event.binds, event.libraries)
+        changed |= _renew(self._lending, event.binds, event.changes.keys() if event.lends else ())
+        changed |= _renew(self._calm, event.binds, event.calm)
+        changed |= _renew(self._foreign, event.binds, event.foreign)
+        if not event.imports:
             self._values |= event.binds
-        now = self._libraries, self._calm, self._foreign, self.modules, self._lending
-        changed = set[str]().union(*map(operator.xor, known, now))
+        elif not event.reads:
+            changed |= _renew(self.modules, (), event.binds)
         changed |= self._later.update(event.later) | self._asleep.update(event.asleep)
         changed |= self._changes.update(event.changes)
         called = dict.fromkeys(event.changes, event.called)
         changed |= {name for name in called if self._called.get(name) != called[name]}
         self._called.update(called)
         found = set(changed)
-        for at, (touched, way) in self._touched.items() if changed else ():
-            if at not in self._outdated and not way.isdisjoint(changed):
+        for at in sorted(set[int]().union(*(self._passing.get(name, ()) for name in changed))):
+            if at not in self._outdated:
                 self._outdated[at] = None
-                found |= touched
+                found |= self._touched[at][0]
         return found
 
     def _find_touched_anew(self) -> None:
         """Find out what is touched where names lead elsewhere now, once for all functions that are defined in a row."""
         found = set[str]()
         for at in self._outdated:
-            for name in self._touched[at][0]:
+            touched, way = self._touched[at]
+            for name in touched:
                 self._touching[name].remove(at)
+            for name in way:
+                self._passing[name].remove(at)
             found |= self._note_touched(at, self.events[at])
         self._outdated.clear()
         self._forget(found)
@@ -241,7 +241,9 @@ class Past:
         if self.haunted and not (event.imports or event.changes or event.is_literal):
             touched = touched | self.haunted
         way = self._later.ends(event.touches | event.borrowed)
-        self._touched[at] = touched, way | self._changes.ends(way) | self._asleep.ends(way)
+        way = way | self._changes.ends(way) | self._asleep.ends(way)
+        self._touched[at] = touched, way
+        note(self._passing, way, at)
         note(self._touching, touched, at)
         self._mentioned |= touched
         return touched
@@ -529,3 +531,12 @@ class Past:
 
 NOTHING: Final = Past().origin("")
 """The origin of a name that nothing leads to."""
+
+
+def _renew(names: set[str], gone: Iterable[str], new: Iterable[str]) -> set[str]:
+    """Take names out of many and put others in; returns those that are in now and were not, or were and are not."""
+    touched = {*gone, *new}
+    were = names & touched
+    names.difference_update(gone)
+    names.update(new)
+    return were ^ (names & touched)

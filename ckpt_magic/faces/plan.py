@@ -297,7 +297,7 @@ class _Deciding:
                     same=meta["same"] or (),
                     changed=in_one_line(cause for cause in verdict.causes if cause.kind in _VOUCHED_FOR),
                     foreseen=in_one_line(cause for cause in verdict.causes if cause.kind in _FORESEEN),
-                    needed=self._needed(cell, meta) if may_be_needed(meta, self.start, self.is_left) else "",
+                    needed=self._needed(cell, meta) if may_be_needed(meta, self.is_left) else "",
                     stale=verdict.line,
                 )
             return registry.decide(cell.call, known)
@@ -325,6 +325,7 @@ class _Deciding:
             fresh=self.is_fresh,
             numbers=numbers.of_this_process(),
             is_left=self.is_left,
+            vouched=cell.call.stale == "restore",
         )
         return needed(meta, known)
 

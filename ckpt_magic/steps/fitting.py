@@ -157,7 +157,7 @@ class Fitting:
             held=record.held(meta, pipeline.held),
             generators=kernel.chance.misfits(meta),
             around=self._around(key, code, meta),
-            needed=self._needed(key, code, meta, start) if needs.may_be_needed(meta, start, self._is_left) else "",
+            needed=self._needed(key, code, meta, start, call) if needs.may_be_needed(meta, self._is_left) else "",
         )
 
     def _new(self, meta: Mapping[str, Any], pipeline: registry.Pipeline) -> list[str]:
@@ -338,7 +338,14 @@ class Fitting:
         """Whether a file is as a step left it, as far as that can be told."""
         return self._kernel.evidence.files.is_same(row) is not False
 
-    def _needed(self, key: PipelineKey, code: Code, meta: Mapping[str, Any], start: registry.StartPoint) -> str:
+    def _needed(
+        self,
+        key: PipelineKey,
+        code: Code,
+        meta: Mapping[str, Any],
+        start: registry.StartPoint,
+        call: StepCall | None,
+    ) -> str:
         """Which value that the checkpoint lacks is needed later, and by whom."""
         kernel = self._kernel
         metas = self._neighbours.of_pipeline(key)
@@ -365,6 +372,7 @@ class Fitting:
             numbers=here,
             ordered=ordered,
             is_left=self._is_left,
+            vouched=call is not None and call.stale == "restore",
         )
         return needs.needed(meta, later)
 

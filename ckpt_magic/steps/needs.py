@@ -17,6 +17,7 @@ from ckpt_magic.steps import registry
 from ckpt_magic.steps.registry import Pipeline, StartPoint
 from ckpt_magic.values.code import source
 from ckpt_magic.values.code.source import Names
+from ckpt_magic.values.memory import identity
 
 Meta = Mapping[str, Any]
 
@@ -68,6 +69,8 @@ class Later:
         Sets by whose order, as it is in this process, another step of the pipeline or an unmarked cell went.
     is_left
         Tells whether a file is as its row of META says.
+    vouched
+        Whether the user said that the step is to be restored though files are not what they were.
     """
 
     start: StartPoint
@@ -83,35 +86,58 @@ class Later:
     numbers: Mapping[str, str] = field(default_factory=dict)
     ordered: Set[str] = frozenset()
     is_left: Callable[[Mapping[str, Any]], bool] = lambda row: True
+    vouched: bool = False
 
 
-def may_be_needed(meta: Meta, start: StartPoint, is_left: Callable[[Mapping[str, Any]], bool]) -> bool:
-    """Whether `needed` may have something to say; `start` and `is_left` are those of `Later`."""
+def may_be_needed(meta: Meta, is_left: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Whether `needed` may have something to say; `is_left` is that of `Later`."""
     if meta["unsaved"] or meta["result"] or meta["touches"] or registry.orders(meta):
         return True
-    left = {**_left(meta, "temporary"), **(_left(meta, "written") if start == "auto" else {})}
+    left = {**_left(meta, "temporary"), **_left(meta, "written")}
     return not all(map(is_left, left.values()))
 
 
 def needed(meta: Meta, later: Later) -> str:
     """Say which value that the checkpoint lacks is needed, and by whom; empty if none is."""
+    later = replace(later, is_left=_asked_once(later.is_left))
     sure = _sure(meta, later)
+    lost = _needed(meta, later, sure) or _gone(meta, later, sure)
+    return lost or ("" if later.vouched else _written_over(meta, later, sure))
+
+
+def _asked_once(is_left: Callable[[Mapping[str, Any]], bool]) -> Callable[[Mapping[str, Any]], bool]:
+    """The same, which reads no file twice: rows stay where they are meanwhile."""
+    told: dict[int, bool] = {}
+
+    def ask(row: Mapping[str, Any]) -> bool:
+        if identity(row) not in told:
+            told[identity(row)] = is_left(row)
+        return told[identity(row)]
+
+    return ask
+
+
+def _lacks(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     return _needed(meta, later, sure) or _written_over(meta, later, sure) or _gone(meta, later, sure)
 
 
 def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     """Say who will read a file that the step wrote and that is not, or no more, as the step left it.
 
-    Another step of the pipeline has written over it, so the step is fresh all the same. With a number files are the
-    user's to judge; and of steps whose cells are not known nobody knows that they will run.
+    Another step of the pipeline has written over it, so the step is fresh all the same. With a number other files are
+    the user's to judge, who may have edited one to go on from there.
     """
-    for path, row in _left(meta, "written").items() if later.start == "auto" and later.cells is not None else ():
+    for path, row in _left(meta, "written").items():
         if later.is_left(row):
             continue
-        for number, other in sorted(later.metas.items()):
+        others = [(number, other) for number, other in sorted(later.metas.items()) if number > meta["step"]]
+        written = [_left(other, "written").get(path) for _, other in others]
+        if later.start != "auto" and not any(one is not None and later.is_left(one) for one in written):
+            continue
+        for (number, other), again in zip(others, written, strict=True):
             if number not in sure and _reads_file(other, path):
                 return f"`{path}` is not as it left it, and step {number} reads it"
-            if path in _left(other, "written"):
+            if again is not None:
                 break
     return ""
 
@@ -252,7 +278,7 @@ def _sure(meta: Meta, later: Later) -> dict[int, Meta]:
             if _reads_are_sure(other, later, all_of_them)
             and not _may_meet_other_code(other, later, all_of_them)
             and not _comes_from_a_step(other, later, all_of_them)
-            and not _needed(other, later, sure)
+            and not _lacks(other, later, sure)
         }
         if len(kept) == len(sure):
             return sure

@@ -87,3 +87,36 @@ def test_the_writer_of_a_temporary_file_that_is_gone_runs_if_a_reader_does(
     for cell in ("%reset -f", "%ckpt_start end", *(f"%%step {step}\n{text}" for step, text, *_ in cells)):
         assert shell.run_cell(cell, store_history=True).success
     assert capsys.readouterr().out.count(" · restored · ") == 3
+
+
+ADDED: projects.Cells = [
+    (1, "import json\nwith open('n.json', 'w') as file: json.dump(1, file)"),
+    (2, "with open('n.json') as file: n = json.load(file) + 1\nwith open('n.json', 'w') as file: json.dump(n, file)"),
+    (3, "with open('n.json') as file: last = json.load(file)"),
+]
+
+
+@pytest.mark.parametrize("start", ["1", "2", "3", "end", "auto"])
+def test_who_adds_to_a_file_finds_what_was_there_whatever_the_start_point(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path, start: str
+) -> None:
+    """Also where nobody knows the cells below."""
+    for first in ("none", start, start):
+        for cell in ("%reset -f", f"%ckpt_start {first}", *(f"%%step {step}\n{text}" for step, text, *_ in ADDED)):
+            assert shell.run_cell(cell, store_history=True).success
+        assert (shell.user_ns["n"], shell.user_ns["last"]) == (2, 2)
+    said = capsys.readouterr().out
+    assert ("`n.json` is not as it left it, and step 2 reads it" in said) == (start in ("2", "auto"))
+
+
+def test_with_a_number_a_file_that_the_user_edited_is_read_and_so_is_one_that_was_vouched_for(
+    shell: InteractiveShell, tmp_path: Path
+) -> None:
+    for edit, option in (("7", ""), (None, " --stale restore")):
+        cells = [f"%%step {step}{option}\n{text}" for step, text, *_ in ADDED]
+        for start in ("none", "2"):
+            for cell in ("%reset -f", f"%ckpt_start {start}", *cells):
+                assert shell.run_cell(cell, store_history=True).success
+            if start == "none" and edit is not None:
+                (tmp_path / "n.json").write_text(edit)
+        assert shell.user_ns["n"] == (8 if edit is not None else 3)

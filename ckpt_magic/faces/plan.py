@@ -21,18 +21,18 @@ from ckpt_magic.faces.status import duration, grid, restore_estimate
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
-from ckpt_magic.steps import confirming, numbers, record, registry
+from ckpt_magic.steps import confirming, needs, numbers, record, registry
 from ckpt_magic.steps.evidence import Evidence
 from ckpt_magic.steps.foresight import PlannedCell, PlannedStep, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict, causes, in_one_line
 from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.judging import hidden, written
-from ckpt_magic.steps.needs import Cell, Later, may_be_needed, needed
+from ckpt_magic.steps.needs import Cell, Later
 from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
-from ckpt_magic.values.code import essence, source, transformed
+from ckpt_magic.values.code import essence, source, transformed, varying
 from ckpt_magic.values.pickles.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]
@@ -230,8 +230,9 @@ def _judged(
         cells = [one for one in mine if isinstance(one, PlannedStep) and one.call.step == meta["step"]]
         return bool(cells) and not causes(meta, Now(facts(meta, cells[-1]), []))
 
+    rewritten = set[str]()
     deciding = _Deciding(
-        start, settings.stale(), mine, metas, is_fresh, lambda row: evidence.files.is_same(row) is not False
+        start, settings.stale(), mine, metas, is_fresh, lambda row: evidence.files.is_same(row) is not False, rewritten
     )
     at_first = deciding if met is None else replace(deciding, start="auto")
 
@@ -246,7 +247,10 @@ def _judged(
     for cell, found in judged:
         one = stored.get(cell.call.step, _Stored())
         verdict = Verdict("foreign", (Cause("evidence", "", one.problem),)) if one.problem else found
-        yield cell.call, verdict, deciding.decide(cell, verdict), one
+        decision = deciding.decide(cell, verdict)
+        if decision.action != "restore" and one.meta is not None:
+            rewritten |= needs.written(one.meta)
+        yield cell.call, verdict, decision, one
 
 
 def _write(node: ast.stmt, there: Files, texts: dict[str, str]) -> None:
@@ -274,6 +278,7 @@ class _Deciding:
     metas: Mapping[int, Mapping[str, Any]]
     is_fresh: Callable[[Mapping[str, Any]], bool]
     is_left: Callable[[Mapping[str, Any]], bool]
+    rewritten: set[str]  # files that the steps write that will run, as far as they were decided about
 
     def decide(self, cell: PlannedStep, verdict: Verdict) -> Decision:
         """Decide about a step that is judged so."""
@@ -297,7 +302,7 @@ class _Deciding:
                     same=meta["same"] or (),
                     changed=in_one_line(cause for cause in verdict.causes if cause.kind in _VOUCHED_FOR),
                     foreseen=in_one_line(cause for cause in verdict.causes if cause.kind in _FORESEEN),
-                    needed=self._needed(cell, meta) if may_be_needed(meta, self.is_left) else "",
+                    needed=self._needed(cell, meta) if needs.may_be_needed(meta, self.is_left, self.rewritten) else "",
                     stale=verdict.line,
                 )
             return registry.decide(cell.call, known)
@@ -309,9 +314,9 @@ class _Deciding:
         """Which value that the checkpoint lacks is needed below, and by whom."""
         position = self.cells.index(cell) + 1
         below = [
-            Cell(one.code.names, one.call.step, one.code.digest)
+            Cell(one.code.names, one.call.step, one.code.digest, varying.may_ask(one.tree))
             if isinstance(one, PlannedStep)
-            else Cell(source.names(one.tree))
+            else Cell(source.names(one.tree), opens=varying.may_ask(one.tree))
             for one in self.cells[position:]
         ]
         later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}
@@ -326,8 +331,10 @@ class _Deciding:
             numbers=numbers.of_this_process(),
             is_left=self.is_left,
             vouched=cell.call.stale == "restore",
+            before={step: one for step, one in self.metas.items() if step < meta["step"]},
+            rewritten=self.rewritten,
         )
-        return needed(meta, known)
+        return needs.needed(meta, known)
 
 
 @dataclass(frozen=True, slots=True)

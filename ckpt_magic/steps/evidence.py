@@ -253,11 +253,13 @@ class Evidence:
         rests: Sequence[str],
         imported: Iterable[str],
         called: Mapping[str, Set[str]],
+        between: Sequence[str],
     ) -> dict[str, Any]:
         """What META records of a step that has just run, what stands above it aside (see `of_above`).
 
         `rests` is what of the surroundings it rests on, `imported` are modules that unmarked cells import, `called`
-        those that keep what they were called for, with the texts in the code that did.
+        those that keep what they were called for, with the texts in the code that did; `between` are the files that
+        unmarked cells read between the step before it and this one.
         """
         look, trail = running.look, running.trail
         unclear = [*look.unclear, *self._changed(code, look)]
@@ -312,6 +314,8 @@ class Evidence:
             "files": files,
             "written": written,
             "temporary": temporary,
+            "kept": sorted(map(self.files.name, self.files.counting(running.trail.kept, hidden=hidden))),
+            "between": between,
             "modules": {name: self.modules.loaded(name) for name in sorted(behind)},
             "environ": environ,
             "python": platform.python_version(),
@@ -605,7 +609,9 @@ class Evidence:
         temporary = self.files.there(islice(filter(os.path.isfile, passing), _FEW), end="")
         there = self.files.there(counting(path for path in trail.folders if path not in trail.written))
         known = {row["path"]: row for row in (*there, *rows, *after.values(), *running.depends)}
-        return list(known.values()), [row for row in left if not row.get("absent") and "count" not in row], temporary
+        gone = {self.files.name(path) for path in trail.kept}
+        left = [row for row in left if "count" not in row and (not row.get("absent") or row["path"] in gone)]
+        return list(known.values()), left, temporary
 
     def _spoken_of(
         self,

@@ -373,6 +373,7 @@ class Fitting:
             ordered=ordered,
             is_left=self._is_left,
             vouched=call is not None and call.stale == "restore",
+            before={step: one for step, one in metas.items() if step < meta["step"] and one["kind"] == kernel.kind},
         )
         return needs.needed(meta, later)
 

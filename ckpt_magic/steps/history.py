@@ -138,6 +138,13 @@ class History:
                 told.append(name)
         return told, all_read
 
+    def read_between(self) -> list[str]:
+        """The files that unmarked cells read since the last step."""
+        events = self._past.events
+        ends = (at for at in range(len(events) - 1, -1, -1) if isinstance(events[at], Step))
+        reads = (self._reads[at] for at in range(next(ends, -1) + 1, len(events)) if at in self._reads)
+        return sorted(set[str]().union(*(read.files for read in reads)))
+
     def digest_read_for(self, names: Iterable[str], *, but_variables: bool = False) -> str:
         """Digest of the files and variables that were read for the values of names; empty if there were none."""
         _, read = self.read_for(names)

@@ -8,7 +8,7 @@ be restored reads nothing. Pure: all that it needs to know comes in as records.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
@@ -30,11 +30,15 @@ _SHOWN = re.compile(r"_{1,3}|_\d+|Out|_oh")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell or method further down, whose code is known; `step` is its number if it is a step of this pipeline."""
+    """A cell or method further down, whose code is known.
+
+    `step` is its number if it is a step of this pipeline, `opens` tells whether it may read files.
+    """
 
     names: Names
     step: int | None = None
     code: str = ""
+    opens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class Later:
         The start point.
     metas
         META of the stored steps that come later.
+    before
+        META of the stored steps that come earlier.
+    rewritten
+        Files that earlier steps write that will run.
     cells
         The cells further down, in order; None if nobody knows them.
     only_fresh
@@ -87,14 +95,21 @@ class Later:
     ordered: Set[str] = frozenset()
     is_left: Callable[[Mapping[str, Any]], bool] = lambda row: True
     vouched: bool = False
+    before: Mapping[int, Meta] = field(default_factory=dict)
+    rewritten: Set[str] = frozenset()
 
 
-def may_be_needed(meta: Meta, is_left: Callable[[Mapping[str, Any]], bool]) -> bool:
-    """Whether `needed` may have something to say; `is_left` is that of `Later`."""
+def may_be_needed(meta: Meta, is_left: Callable[[Mapping[str, Any]], bool], rewritten: Set[str] = frozenset()) -> bool:
+    """Whether `needed` may have something to say; `is_left` and `rewritten` are those of `Later`."""
     if meta["unsaved"] or meta["result"] or meta["touches"] or registry.orders(meta):
         return True
     left = {**_left(meta, "temporary"), **_left(meta, "written")}
-    return not all(map(is_left, left.values()))
+    return not (rewritten.isdisjoint(left) and all(map(is_left, left.values())))
+
+
+def written(meta: Meta) -> Set[str]:
+    """The files that a step wrote."""
+    return _left(meta, "written").keys()
 
 
 def needed(meta: Meta, later: Later) -> str:
@@ -122,24 +137,49 @@ def _lacks(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
 
 
 def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
-    """Say who will read a file that the step wrote and that is not, or no more, as the step left it.
+    """Say who needs a file that the step wrote and that is not, or no more, as the step left it.
 
-    Another step of the pipeline has written over it, so the step is fresh all the same. With a number other files are
-    the user's to judge, who may have edited one to go on from there.
+    Another step has written over it, so the step is fresh all the same. If that was an earlier one, which has run
+    again, it is to be written over once more; if it was a later one, who reads it in between needs it. With a number
+    other files are the user's to judge, who may have edited one to go on from there.
     """
+    step, metas = meta["step"], {**later.before, meta["step"]: meta, **later.metas}
     for path, row in _left(meta, "written").items():
-        if later.is_left(row):
+        if path not in later.rewritten and later.is_left(row):
             continue
-        others = [(number, other) for number, other in sorted(later.metas.items()) if number > meta["step"]]
-        written = [_left(other, "written").get(path) for _, other in others]
-        if later.start != "auto" and not any(one is not None and later.is_left(one) for one in written):
-            continue
-        for (number, other), again in zip(others, written, strict=True):
-            if number not in sure and _reads_file(other, path):
-                return f"`{path}` is not as it left it, and step {number} reads it"
-            if again is not None:
-                break
+        left = {number: again for number, one in metas.items() if (again := _left(one, "written").get(path))}
+        if path in later.rewritten or any(later.is_left(left[number]) for number in left if number < step):
+            return f"`{path}` is as an earlier step left it"
+        if later.start == "auto" or any(later.is_left(left[number]) for number in left if number > step):
+            who = next(_readers(path, meta, later, sure), "")
+            if who:
+                return f"`{path}` is not as it left it, and {who} reads it"
     return ""
+
+
+def _readers(path: str, meta: Meta, later: Later, sure: Mapping[int, Meta]) -> Iterator[str]:
+    """Those that will read a file after a step, until another step writes it."""
+    if later.cells is not None:
+        below = list(later.cells)
+        own = [position for position, cell in enumerate(below) if cell.step == meta["step"]]
+        below = below[own[-1] + 1 if own else 0 :]
+    else:
+        below = [Cell(Names(), number, other["code"]) for number, other in sorted(later.metas.items())]
+    for cell in below:
+        if cell.step is not None and cell.step <= meta["step"]:
+            continue
+        other = later.metas.get(cell.step) if cell.step is not None else None
+        if other is None:
+            if cell.opens:
+                yield "an unmarked cell" if cell.step is None else f"step {cell.step}"
+            continue
+        evidence = other["evidence"] or {}
+        if path in evidence.get("between", ()):
+            yield "an unmarked cell"
+        if cell.step not in sure and (_reads_file(other, path) or (cell.opens and cell.code != other["code"])):
+            yield f"step {cell.step}"
+        if path in _left(other, "written"):
+            break
 
 
 def _gone(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
@@ -157,8 +197,10 @@ def _left(meta: Meta, kind: str) -> dict[str, Meta]:
 
 
 def _reads_file(meta: Meta, path: str) -> bool:
-    """Whether a step read a file, or ran through it as a module."""
+    """Whether a step read a file, went on from it, or ran through it as a module."""
     evidence = meta["evidence"] or {}
+    if path in evidence.get("kept", ()):
+        return True
     module = PurePath(path).with_suffix("").as_posix().removesuffix("/__init__")
     names = (name.replace(".", "/") for name in evidence.get("modules", {}))
     return any(row["path"] == path for row in evidence.get("files", ())) or any(

@@ -64,6 +64,9 @@ class Trail:
         Files of which more was asked than whether they are there: "all", or just the "link".
     written
         Files opened for writing, renamed to or removed, in order.
+    kept
+        Those among them that were there before, and of which that counts though nobody read it: they were added to,
+        removed or given another name.
     listed
         Folders whose names were listed.
     folders
@@ -109,6 +112,7 @@ class Trail:
         self.looked: set[str] = set()
         self.made: set[str] = set()
         self.written: dict[str, None] = {}
+        self.kept: set[str] = set()
         self.listed: dict[str, None] = {}
         self.folders: dict[str, None] = {}
         self.environ: dict[str, str | None] = {}
@@ -150,11 +154,13 @@ class Trail:
         absolute = self._absolute(path)
         self._cwd = absolute if absolute is not None else self._cwd
 
-    def writes(self, path: Any, *, reads: bool = False) -> None:
-        """A file is about to be changed (and read?); what of it was read is kept in mind."""
+    def writes(self, path: Any, *, reads: bool = False, keeps: bool = False) -> None:
+        """A file is about to be changed, perhaps read or added to before; what of it was read is kept in mind."""
         absolute = self._absolute(path)
         if absolute is None:
             return
+        if keeps and absolute not in self.written and os.path.lexists(absolute):
+            self.kept.add(absolute)
         if absolute not in self.written and (reads or absolute in self.read) and self.read.get(absolute) is None:
             self.read[absolute] = self._digest(absolute)
         self.written[absolute] = None
@@ -316,7 +322,8 @@ class Watcher:
         if flags & _WRITES:
             self._settle()
             for trail in (*self._trails, *self._parts()):
-                trail.writes(path, reads=flags & (os.O_RDWR | os.O_TRUNC | os.O_EXCL) == os.O_RDWR)
+                kept = not flags & (os.O_TRUNC | os.O_EXCL)
+                trail.writes(path, reads=kept and bool(flags & os.O_RDWR), keeps=kept)
         elif isinstance(path, (str, bytes)):
             text = os.fsdecode(path)
             if not text.endswith((".py", ".pyc")) or _reads_text(frame := sys._getframe(2)):
@@ -657,7 +664,7 @@ def _listing(trail: Trail, arguments: tuple[Any, ...]) -> None:
 
 
 def _renaming(trail: Trail, arguments: tuple[Any, ...]) -> None:
-    trail.writes(arguments[0])
+    trail.writes(arguments[0], keeps=True)
     trail.writes(arguments[1])
 
 
@@ -722,8 +729,8 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "os.symlink": lambda trail, arguments: trail.writes(arguments[1]),
     "os.mkdir": lambda trail, arguments: trail.makes(arguments[0]),
     "os.rmdir": lambda trail, arguments: trail.writes(arguments[0], reads=True),
-    "os.remove": lambda trail, arguments: trail.writes(arguments[0]),
-    "os.truncate": lambda trail, arguments: trail.writes(arguments[0]),
+    "os.remove": lambda trail, arguments: trail.writes(arguments[0], keeps=True),
+    "os.truncate": lambda trail, arguments: trail.writes(arguments[0], keeps=True),
     **dict.fromkeys(("os.putenv", "os.unsetenv"), _putting),
     "sqlite3.connect": lambda trail, arguments: trail.connects(arguments[0]),
     **dict.fromkeys(("socket.connect", "socket.getaddrinfo"), _connecting),

@@ -323,6 +323,7 @@ class Saver:
             rests=before.use.having_shown(outcome.outputs).rests_on(),
             imported=kernel.history.imported(),
             called=standing.called,
+            between=kernel.history.read_between(),
         )
         names = {*before.seen, *before.unmade, *kernel.history.touched(used)}
         return evidence | standing.of(names, plan.code.names.imports, evidence, before.mover)

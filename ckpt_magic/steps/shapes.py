@@ -131,7 +131,7 @@ def _is_told_above(evidence: Mapping[str, Any]) -> bool:
         and _table(_is_whole)(evidence.get("set_by", {}))
         and _table(_several(_is_texts))(evidence.get("apart", {}))
         and all(_table(_is_text)(evidence.get(one, {})) for one in ("apart_by", "orders"))
-        and all(_is_texts(evidence.get(one) or []) for one in ("rests", "acting"))
+        and all(_is_texts(evidence.get(one) or []) for one in ("rests", "acting", "kept", "between"))
         and (asked is None or (_is_asked(asked) and all(_is_texts(asked.get(one, [])) for one in ("told", "rests"))))
     )
 

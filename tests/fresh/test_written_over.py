@@ -36,15 +36,16 @@ class Played:
     def __init__(self, shell: InteractiveShell, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self._shell, self._folder, self._capsys = shell, folder, capsys
 
-    def steps(self, cells: projects.Cells) -> set[int]:
-        sources = [f"%%step {step}\n{text}" for step, text, *_ in cells]
+    def steps(self, cells: projects.Cells, start: str = "auto", *, known: bool = True) -> set[int]:
+        sources = [text if step is None else f"%%step {step}\n{text}" for step, text, *_ in cells]
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in sources])
-        nbformat.write(notebook, self._folder / "nb.ipynb")
+        if known:
+            nbformat.write(notebook, self._folder / "nb.ipynb")
         planned = projects.foresee(self._folder, cells)
-        for cell in ("%reset -f", "%ckpt_config --name p --folder .ckpt", "%ckpt_start auto", *sources):
+        for cell in ("%reset -f", "%ckpt_config --name p --folder .ckpt", f"%ckpt_start {start}", *sources):
             assert self._shell.run_cell(cell, store_history=True).success
         ran = {int(step) for step in re.findall(r"step (\d) · saved", self._capsys.readouterr().out)}
-        assert ran <= planned
+        assert ran <= planned or not known or start != "auto"
         return ran
 
 
@@ -55,10 +56,11 @@ def test_the_writer_of_a_file_that_is_written_over_runs_if_a_reader_in_between_d
     assert played.steps(CELLS) == {1, 2, 3, 4}
     assert played.steps(CELLS) == set()
     cells = edited(CELLS, 2)
-    assert played.steps(cells) == {1, 2}
+    assert played.steps(cells) == {1, 2, 3}  # the last one, since the file is now as step 1 left it
     assert (shell.user_ns["first"], shell.user_ns["second"]) == (("one", 2), ("three", 1))
-    assert played.steps(cells) == set()  # the file is as step 1 left it
-    assert played.steps(edited(cells, 4)) == {3, 4}
+    assert (tmp_path / "kept.txt").read_text() == "three"
+    assert played.steps(cells) == set()
+    assert played.steps(edited(cells, 4)) == {4}
     assert (shell.user_ns["first"], shell.user_ns["second"]) == (("one", 2), ("three", 2))
 
 
@@ -87,6 +89,55 @@ def test_the_writer_of_a_temporary_file_that_is_gone_runs_if_a_reader_does(
     for cell in ("%reset -f", "%ckpt_start end", *(f"%%step {step}\n{text}" for step, text, *_ in cells)):
         assert shell.run_cell(cell, store_history=True).success
     assert capsys.readouterr().out.count(" · restored · ") == 3
+
+
+TAKEN_OVER: dict[str, projects.Cells] = {
+    "read in between by a cell": [
+        (1, "import json\nwith open('d.json', 'w') as file: json.dump(1, file)"),
+        (None, "with open('d.json') as file: m = json.load(file)"),
+        (2, "with open('d.json', 'w') as file: json.dump(2, file)"),
+        (3, "z = m * 10"),
+    ],
+    "read by a cell at the end": [
+        (1, "with open('x.txt', 'w') as file: size = file.write('1')"),
+        (
+            2,
+            "with open('x.txt') as file: n = int(file.read())\nwith open('x.txt', 'w') as file: file.write(str(n * 2))",
+        ),
+        (None, "with open('x.txt') as file: z = file.read()"),
+    ],
+    "given another name": [
+        (1, "with open('a.txt', 'w') as file: size = file.write('one')"),
+        (2, "import os\nos.rename('a.txt', 'b.txt')"),
+        (3, "with open('b.txt') as file: z = file.read(), os.path.exists('a.txt')"),
+    ],
+    "added to": [
+        (1, "with open('a.txt', 'w') as file: size = file.write('one')"),
+        (2, "with open('a.txt', 'a') as file: more = file.write('two')"),
+        (3, "with open('a.txt') as file: z = file.read()"),
+    ],
+    "removed": [
+        (1, "with open('a.txt', 'w') as file: size = file.write('one')"),
+        (2, "with open('a.txt') as file: z = file.read()"),
+        (3, "import os\nos.remove('a.txt')"),
+    ],
+}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["the cells are known", "they are not"])
+@pytest.mark.parametrize("cells", TAKEN_OVER.values(), ids=TAKEN_OVER)
+def test_a_file_that_steps_take_over_from_each_other_is_there_as_each_left_it(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path, cells: projects.Cells, *, known: bool
+) -> None:
+    played = Played(shell, tmp_path, capsys)
+    truth = None
+    for start in ("none", "auto", "2", "3", "auto", "end", "auto"):
+        steps = played.steps(cells, start, known=known)
+        left = {one.name: one.read_text() for one in tmp_path.iterdir() if one.suffix in (".txt", ".json")}
+        truth = truth or (shell.user_ns["z"], left)
+        assert (shell.user_ns["z"], left) == truth
+        if known and start == "auto":
+            assert steps == ({1, 2} if cells[1][0] is None else set())
 
 
 ADDED: projects.Cells = [

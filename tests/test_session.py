@@ -958,7 +958,7 @@ def test_what_cannot_be_looked_at_keeps_no_step_from_running(folder: Path) -> No
     kernel.step(2, "class M(type):\n    def __eq__(c, o): return c is o\na += 1")  # its classes have no hash
     made = "class A(metaclass=M): pass\nx = A()"
     exec(made, kernel.names)
-    with pytest.warns(CheckpointWarning, match="not saved: TypeError: unhashable type: 'M'"):
+    with pytest.warns(CheckpointWarning, match="not saved: TypeError: .*unhashable type: 'M'"):
         facts = kernel.step(3, "y = x; a += 1")
     assert facts["action"] == "not saved" and kernel.names["y"] is kernel.names["x"] and kernel.names["a"] == 3
     restored = Kernel(folder, "end")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import string
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -35,6 +36,8 @@ _QUIET_CELL_MAGICS: Final = frozenset(
 )
 _INSPECTORS: Final = frozenset({"pinfo", "pinfo2", "pdoc", "pdef", "psource", "pfile"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# What Python 3.14 binds anew where a cell annotates a name.
+_ANNOTATING: Final = ("__annotate__", "__conditional_annotations__") if sys.version_info >= (3, 14) else ()
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -126,6 +129,8 @@ class Finder:
             self.push([node.target, node.value], scope)
         if scope.kind == "module":
             self.read("__annotations__", scope)  # and written to
+            for name in _ANNOTATING:
+                self.bind(name, scope)
         if scope.kind != "function":  # annotations of local variables are never evaluated
             self.push([node.annotation], scope)
 

@@ -32,7 +32,7 @@ from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
-from ckpt_magic.values.code import essence, source, transformed, varying
+from ckpt_magic.values.code import essence, source, syntax, transformed
 from ckpt_magic.values.pickles.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]
@@ -314,9 +314,9 @@ class _Deciding:
         """Which value that the checkpoint lacks is needed below, and by whom."""
         position = self.cells.index(cell) + 1
         below = [
-            Cell(one.code.names, one.call.step, one.code.digest, varying.may_ask(one.tree))
+            Cell(one.code.names, one.call.step, one.code.digest, frozenset(syntax.texts(one.tree)))
             if isinstance(one, PlannedStep)
-            else Cell(source.names(one.tree), opens=varying.may_ask(one.tree))
+            else Cell(source.names(one.tree), texts=frozenset(syntax.texts(one.tree)))
             for one in self.cells[position:]
         ]
         later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}

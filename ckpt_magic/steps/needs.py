@@ -32,13 +32,18 @@ _SHOWN = re.compile(r"_{1,3}|_\d+|Out|_oh")
 class Cell:
     """A cell or method further down, whose code is known.
 
-    `step` is its number if it is a step of this pipeline, `opens` tells whether it may read files.
+    `step` is its number if it is a step of this pipeline, `texts` are those in its code.
     """
 
     names: Names
     step: int | None = None
     code: str = ""
-    opens: bool = False
+    texts: frozenset[str] = frozenset()
+
+    def names_file(self, path: str) -> bool:
+        """Whether its code names a file, by whatever way to its folder."""
+        name = PurePath(path).name
+        return any(text.endswith(name) and PurePath(text).name == name for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +144,24 @@ def _lacks(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
 def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     """Say who needs a file that the step wrote and that is not, or no more, as the step left it.
 
-    Another step has written over it, so the step is fresh all the same. If that was an earlier one, which has run
-    again, it is to be written over once more; if it was a later one, who reads it in between needs it. With a number
-    other files are the user's to judge, who may have edited one to go on from there.
+    Another step has written over it, so the step is fresh all the same. Who reads it before the next one writes it
+    needs it. If it was an earlier step, which has run again, the file is to be left as it was in the end, too, but for
+    lines that steps add to a log. With a number files that no step left so are the user's to judge, who may have edited
+    one to go on from there.
     """
     step, metas = meta["step"], {**later.before, meta["step"]: meta, **later.metas}
     for path, row in _left(meta, "written").items():
         if path not in later.rewritten and later.is_left(row):
             continue
         left = {number: again for number, one in metas.items() if (again := _left(one, "written").get(path))}
-        if path in later.rewritten or any(later.is_left(left[number]) for number in left if number < step):
+        by_earlier = path in later.rewritten or any(later.is_left(left[number]) for number in left if number < step)
+        if not (by_earlier or later.start == "auto" or any(later.is_left(left[one]) for one in left if one > step)):
+            continue
+        if who := next(_readers(path, meta, later, sure), ""):
+            return f"`{path}` is not as it left it, and {who} reads it"
+        last = max((number for number in left if not _adds_to(metas[number], path)), default=None)
+        if by_earlier and last == step:
             return f"`{path}` is as an earlier step left it"
-        if later.start == "auto" or any(later.is_left(left[number]) for number in left if number > step):
-            who = next(_readers(path, meta, later, sure), "")
-            if who:
-                return f"`{path}` is not as it left it, and {who} reads it"
     return ""
 
 
@@ -170,16 +178,23 @@ def _readers(path: str, meta: Meta, later: Later, sure: Mapping[int, Meta]) -> I
             continue
         other = later.metas.get(cell.step) if cell.step is not None else None
         if other is None:
-            if cell.opens:
+            if cell.names_file(path):
                 yield "an unmarked cell" if cell.step is None else f"step {cell.step}"
             continue
         evidence = other["evidence"] or {}
         if path in evidence.get("between", ()):
             yield "an unmarked cell"
-        if cell.step not in sure and (_reads_file(other, path) or (cell.opens and cell.code != other["code"])):
+        is_new = cell.code != other["code"] and cell.names_file(path) and path not in written(other)
+        if cell.step not in sure and (is_new or _reads_file(other, path)):
             yield f"step {cell.step}"
-        if path in _left(other, "written"):
+        if path in written(other) and (cell.step in sure or not _adds_to(other, path)):
             break
+
+
+def _adds_to(meta: Meta, path: str) -> bool:
+    """Whether a step adds to a file that it wrote and that was there."""
+    row = _left(meta, "written").get(path, {"absent": True})
+    return not row.get("absent") and path in meta["evidence"].get("kept", ())
 
 
 def _gone(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
@@ -197,10 +212,10 @@ def _left(meta: Meta, kind: str) -> dict[str, Meta]:
 
 
 def _reads_file(meta: Meta, path: str) -> bool:
-    """Whether a step read a file, went on from it, or ran through it as a module."""
+    """Whether a step read a file, took it away, or ran through it as a module."""
     evidence = meta["evidence"] or {}
-    if path in evidence.get("kept", ()):
-        return True
+    if path in evidence.get("kept", ()) and not _adds_to(meta, path):
+        return True  # it takes it away, or gives it another name
     module = PurePath(path).with_suffix("").as_posix().removesuffix("/__init__")
     names = (name.replace(".", "/") for name in evidence.get("modules", {}))
     return any(row["path"] == path for row in evidence.get("files", ())) or any(

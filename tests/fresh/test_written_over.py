@@ -140,6 +140,25 @@ def test_a_file_that_steps_take_over_from_each_other_is_there_as_each_left_it(
             assert steps == ({1, 2} if cells[1][0] is None else set())
 
 
+def test_lines_that_steps_add_to_a_log_which_nobody_reads_make_none_run_again(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    adds = "with open('log.txt', 'a') as file: size = file.write('{}')"
+    cells: list[tuple[int, str]] = [
+        (1, adds.replace("'a'", "'w'").format("a")),
+        *((n, adds.format(n)) for n in (2, 3, 4)),
+    ]
+    played = Played(shell, tmp_path, capsys)
+    assert played.steps(cells, "none") == {1, 2, 3, 4}
+    for _ in range(2):
+        assert played.steps(cells, "4") == {4}
+        assert played.steps(cells) == set()
+    cells[3] = 4, f"{adds}; more = 1"
+    assert played.steps(cells) == {4}
+    cells[0] = 1, f"{cells[0][1]}; less = 1"
+    assert played.steps(cells) == {1}
+
+
 ADDED: projects.Cells = [
     (1, "import json\nwith open('n.json', 'w') as file: json.dump(1, file)"),
     (2, "with open('n.json') as file: n = json.load(file) + 1\nwith open('n.json', 'w') as file: json.dump(n, file)"),

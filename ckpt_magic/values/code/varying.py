@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import sys
 from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Final
@@ -54,19 +53,6 @@ _GIVEN: Final = frozenset({"load_state_dict", "load_ext"})  # what these load is
 def may_vary(word: str) -> bool:
     """Whether a word stands for what may give another value each time."""
     return word in _OPEN or (word.startswith(_OPEN_STARTS) and word not in _GIVEN)
-
-
-_PLAIN: Final = {*dir(builtins)} | {"display", "get_ipython"}
-
-
-def may_ask(tree: ast.Module) -> bool:
-    """Whether a cell may read files, by its own words or by a function that it calls, whose words are others'."""
-    return any(
-        (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in _PLAIN)
-        or (isinstance(node, ast.Name | ast.alias) and may_vary(node.id if isinstance(node, ast.Name) else node.name))
-        or (isinstance(node, ast.Attribute) and may_vary(node.attr))
-        for node in syntax.nodes(tree)
-    )
 
 
 def reads_only(varies: Set[str], imports: Set[str], texts: Iterable[str]) -> bool:

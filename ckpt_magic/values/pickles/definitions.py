@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.pickles.annotations import LAZY, annotations_of
+from ckpt_magic.values.pickles.annotations import LAZY, annotate_of, annotations_of
 from ckpt_magic.values.pickles.forms import CALL, FROM_KEYS, NO_HOOK, Form, Items, Later, Reduced, hooks
 from ckpt_magic.values.pickles.functions import Functions
 from ckpt_magic.values.pickles.makers import method_of
@@ -240,8 +240,11 @@ class Definitions(Functions):
                 yield self.block(setattr, Form(operator.getitem, Form(vars, cls), name), own)
         for together in _one_after_another(rest):
             yield self.block(type.__setattr__, cls, together)
-        if is_namedtuple(cls) and (told := annotations_of(typing.cast(Any, cls.__new__))):  # where `typing` made it
-            yield self.block(setattr, Form(getattr, cls, "__new__"), {"__annotations__": told}, cls)
+        if is_namedtuple(cls):  # where `typing` made it, it tells the types of its arguments
+            new: Any = cls.__new__
+            told = {"__annotate__": annotate_of(new), "__annotations__": annotations_of(new)}
+            if told := {name: value for name, value in told.items() if value}:
+                yield self.block(setattr, Form(getattr, cls, "__new__"), told, cls)
         if "__dataclass_fields__" in attributes:
             yield from self._dataclass_blocks(cls)
         if way is not None:

@@ -638,3 +638,18 @@ def test_a_function_over_a_copy_of_the_globals_is_no_other_one_after_each_cell(r
     notebook = run_cells(cells)
     banners = [output.data["text/plain"] for cell in notebook.cells for output in cell.outputs if "data" in output]
     assert [banner.split(" · ")[2].split(",")[0] for banner in banners[-2:]] == ["1 variable", "1 variable"]
+
+
+def test_a_name_for_where_print_writes_does_not_lead_to_all_that_the_kernel_has(
+    run_cells: RunCells, tmp_path: Path
+) -> None:
+    cells = [
+        "%ckpt_config --name p --folder .ckpt",
+        "%%step 1\nimport sys\nout = sys.stdout",
+        "%%step 2\nwritten = out.write('told\\n')",
+        "import json, re\nfound = open('.ckpt/p-v1-step2.pkl', 'rb').read().rpartition(b'\"evidence\":')[2]",
+        "evidence, _ = json.JSONDecoder().raw_decode(found.decode(errors='replace'))\nprint(evidence['files'])",
+    ]
+    notebook = run_cells(cells)
+    assert "saved" in notebook.cells[2].outputs[-1].data["text/plain"]
+    assert notebook.cells[-1].outputs[0].text == "[]\n"

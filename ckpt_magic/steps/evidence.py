@@ -36,7 +36,7 @@ from ckpt_magic.steps.plan import Code, Look, Running
 from ckpt_magic.steps.registry import HASH, NUMBERS, StepCall
 from ckpt_magic.steps.results import Counts, Results
 from ckpt_magic.steps.variables import Variables
-from ckpt_magic.values import ambient, bindings, fingerprint, sets
+from ckpt_magic.values import ambient, bindings, fingerprint, owned, sets
 from ckpt_magic.values.code import effects, essence, hashes, meanings, modulecode, reaching, syntax, varying, vocabulary
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
@@ -810,6 +810,8 @@ def _items(value: Any, kind: type) -> list[Any]:
             found += dict.values(value) if base is dict else ()
     if issubclass(kind, functools.partial):  # who asks it for its attributes gives it a dict of them, which is seen
         return [value.func, value.args, value.keywords]
+    if references.library_of(kind) in owned.HOSTS:  # `sys.stdout` leads to all that the kernel has
+        return found
     ways = (vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls))
     way: Any = next(ways, None)
     attributes = way.__get__(value) if type(way) in _OF_ATTRIBUTES else None

@@ -211,7 +211,7 @@ class Files:
                     some = _below(path, self._elsewhere, packages=False) if is_deep else ()
                 elif not number and _FILE_NAME.fullmatch(text):
                     some = (text in endings and _joined(tops, texts, text)) or [path]
-                paths = sorted(islice(some, _MOST + 1 - len(found)))
+                paths = sorted(islice(some, max(0, _MOST + 1 - len(found))))
                 if len(found) + len(paths) > _MOST:
                     vast.append(path)
                     continue

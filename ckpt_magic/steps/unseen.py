@@ -52,8 +52,8 @@ _BY_CTYPES: Final[Mapping[str, tuple[str, str, Set[str]]]] = {
 # What pandas reads through a connection, which may be of any library, that library opens.
 _THROUGH_OTHERS: Final = frozenset({"read_sql", "read_sql_query", "read_sql_table", "read_gbq"})
 # Libraries that have Python open files, which is seen; not torch (`jit.load`), scipy (`mmread`), PIL (`truetype`).
-SEEN: Final = frozenset(
-    {"IPython", "altair", "bokeh", "joblib", "matplotlib", "networkx", "numpy", "pandas", "plotly", "requests"}
+SEEN: Final = owned.HOSTS | frozenset(
+    {"altair", "bokeh", "joblib", "matplotlib", "networkx", "numpy", "pandas", "plotly", "requests"}
     | {"seaborn", "sklearn", "statsmodels", "sympy", "tqdm", "yaml"}
 )
 _STARTING: Final = {"asyncio", "concurrent", "importlib", "multiprocessing", "os", "pty", "sqlite3", "subprocess"}

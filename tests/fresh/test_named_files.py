@@ -356,3 +356,11 @@ def test_a_virtual_environment_may_have_been_made_in_the_folder_of_the_project(
 def test_files_of_the_system_are_no_evidence_and_those_of_a_drive_are(project: Path) -> None:
     paths = ["/run/media/me/stick/a.csv", "/library/a.csv", "/run/a", "/lib/a", "/usr/share/a", "/etc/a"]
     assert inputs.Files(project).counting(paths) == paths[:2]
+
+
+def test_texts_that_name_more_files_than_are_kept_are_too_many(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "_MOST", 2)
+    for name in "abcde":
+        (project / f"{name}.txt").touch()
+    found = inputs.Files(project).mentioned([*(f"{name}.txt" for name in "abcde"), "parts/"])
+    assert [Path(path).name for path in found.vast] == ["parts"]

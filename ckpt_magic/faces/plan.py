@@ -10,7 +10,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -237,9 +237,10 @@ def _judged(
     at_first = deciding if met is None else replace(deciding, start="auto")
 
     def will_run(cell: PlannedStep, found: Verdict) -> bool:
-        if met is not None and met(key, cell.call.step):
-            return False
-        return at_first.decide(cell, found).action != "restore"
+        is_there = met is not None and met(key, cell.call.step)
+        will = not is_there and at_first.decide(cell, found).action != "restore"
+        deciding.goes_on(cell, will=will)
+        return will
 
     judged = foresee(
         in_order(), metas, facts, modules=evidence.modules, reader=reader, opens=evidence.opens, will_run=will_run
@@ -279,6 +280,15 @@ class _Deciding:
     is_fresh: Callable[[Mapping[str, Any]], bool]
     is_left: Callable[[Mapping[str, Any]], bool]
     rewritten: set[str]  # files that the steps write that will run, as far as they were decided about
+    pipeline: Pipeline = field(default_factory=Pipeline)
+
+    def goes_on(self, cell: PlannedStep, *, will: bool) -> None:
+        """Note which values a step will have given names that is restored, or `will` run."""
+        meta, producers = self.metas.get(cell.call.step), self.pipeline.producers
+        for name in (*cell.code.names.binds, *((*meta["groups"], *meta["deleted"]) if meta is not None else ())):
+            producers.pop(name, None)
+        if meta is not None and not will:
+            producers.update({name: (cell.call.step, digest) for name, digest in meta["groups"].items()})
 
     def decide(self, cell: PlannedStep, verdict: Verdict) -> Decision:
         """Decide about a step that is judged so."""
@@ -326,6 +336,7 @@ class _Deciding:
             later,
             below,
             only_fresh=self.start == "auto" or self.policy != "restore",
+            pipeline=self.pipeline,
             value=lambda name: None if name in bound else record.ABSENT,  # `print` is nobody's
             fresh=self.is_fresh,
             numbers=numbers.of_this_process(),

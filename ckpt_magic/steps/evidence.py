@@ -600,10 +600,11 @@ class Evidence:
         own = {path for path, row in before.items() if row.get("absent")}
         if trail.commands or native:
             own |= {path for path, row in before.items() if row.get("ctime", 0) >= running.began and "count" not in row}
-        rows = [row for path, row in before.items() if not (path in own and path in written)]
+        own |= {path for path in trail.kept if "count" in before.get(path, ())}  # a folder was emptied first
         # a database is written to by what Python does not see
-        changed = (path for path, row in before.items() if self.files.is_same(row, hidden=hidden) is False)
+        changed = [path for path, row in before.items() if self.files.is_same(row, hidden=hidden) is False]
         written |= dict.fromkeys(changed)
+        rows = [row for path, row in before.items() if not (path in own and path in written)]
         passing = dict.fromkeys(filter(self.files.is_temporary, written))
         left = self.files.rows([path for path in written if path not in passing], hidden=hidden)
         temporary = self.files.there(islice(filter(os.path.isfile, passing), _FEW), end="")

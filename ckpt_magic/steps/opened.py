@@ -172,6 +172,7 @@ class Trail:
             self.made.add(absolute)
             if not os.path.lexists(absolute):
                 self.written[absolute] = None
+                self.asked.pop(absolute, None)  # whatever was asked, there was no folder to tell it
 
     def connects(self, path: Any) -> None:
         """A database is about to be opened: what will be done to it is not known."""
@@ -664,8 +665,18 @@ def _listing(trail: Trail, arguments: tuple[Any, ...]) -> None:
 
 
 def _renaming(trail: Trail, arguments: tuple[Any, ...]) -> None:
-    trail.writes(arguments[0], keeps=True)
-    trail.writes(arguments[1])
+    trail.writes(_below(arguments[0], arguments[2]), keeps=True)
+    trail.writes(_below(arguments[1], arguments[3]))
+
+
+def _below(path: Any, folder: int) -> Any:
+    """A path that was given relative to an open folder, as `shutil.rmtree` does; None if nobody knows which it is."""
+    if folder < 0 or not isinstance(path, (str, bytes, os.PathLike)):
+        return path
+    try:
+        return os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))
+    except OSError:
+        return None
 
 
 def _commanding(trail: Trail, arguments: tuple[Any, ...]) -> None:
@@ -725,11 +736,10 @@ _EVENTS: Final[dict[str, Callable[[Trail, tuple[Any, ...]], None]]] = {
     "os.scandir": _listing,
     "os.chdir": lambda trail, arguments: trail.changes_folder(arguments[0]),
     "os.rename": _renaming,
-    "os.link": lambda trail, arguments: trail.writes(arguments[1]),
-    "os.symlink": lambda trail, arguments: trail.writes(arguments[1]),
-    "os.mkdir": lambda trail, arguments: trail.makes(arguments[0]),
-    "os.rmdir": lambda trail, arguments: trail.writes(arguments[0], reads=True),
-    "os.remove": lambda trail, arguments: trail.writes(arguments[0], keeps=True),
+    "os.link": lambda trail, arguments: trail.writes(_below(arguments[1], arguments[3])),
+    "os.symlink": lambda trail, arguments: trail.writes(_below(*arguments[1:3])),
+    "os.mkdir": lambda trail, arguments: trail.makes(_below(arguments[0], arguments[2])),
+    **dict.fromkeys(("os.rmdir", "os.remove"), lambda trail, arguments: trail.writes(_below(*arguments), keeps=True)),
     "os.truncate": lambda trail, arguments: trail.writes(arguments[0], keeps=True),
     **dict.fromkeys(("os.putenv", "os.unsetenv"), _putting),
     "sqlite3.connect": lambda trail, arguments: trail.connects(arguments[0]),

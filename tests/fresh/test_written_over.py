@@ -190,3 +190,71 @@ def test_with_a_number_a_file_that_the_user_edited_is_read_and_so_is_one_that_wa
             if start == "none" and edit is not None:
                 (tmp_path / "n.json").write_text(edit)
         assert shell.user_ns["n"] == (8 if edit is not None else 3)
+
+
+def test_what_is_moved_and_removed_makes_nothing_run_and_the_plan_says_so(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Also where a step reads a module that another one imported, which it will find when that one is restored."""
+    cells: projects.Cells = [
+        (1, "from pathlib import Path\nsize = Path('a.txt').write_text('one')"),
+        (2, "moved = Path('a.txt').rename('b.txt')"),
+        (3, "there = Path('a.txt').exists(), Path('b.txt').read_text(), 1"),
+        (4, "gone = Path('b.txt').unlink()"),
+    ]
+    played = Played(shell, tmp_path, capsys)
+    assert played.steps(cells) == {1, 2, 3, 4}
+    assert projects.foresee(tmp_path, cells) == set()
+    assert played.steps(cells) == set()
+    cells = edited(cells, 3)
+    assert played.steps(cells) == {1, 2, 3, 4}  # each needs what the one before it leaves
+    assert shell.user_ns["there"] == (False, "one", 2)
+    assert played.steps(cells) == set()
+
+
+def test_a_folder_that_is_removed_with_all_in_it_makes_nothing_run(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    played = Played(shell, tmp_path, capsys)
+    cells: projects.Cells = [
+        (1, "import os, shutil\nos.makedirs('out')\nwith open('out/a.txt', 'w') as file: size = file.write('one')"),
+        (2, "with open('out/a.txt') as file: text = file.read(), 1"),
+        (3, "shutil.rmtree('out')"),
+    ]
+    assert played.steps(cells) == {1, 2, 3}
+    assert played.steps(cells) == set()
+    cells = edited(cells, 2)
+    assert played.steps(cells) == {1, 2, 3}
+    assert shell.user_ns["text"] == ("one", 2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_emptied_first_is_the_steps_own(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    played = Played(shell, tmp_path, capsys)
+    cells: projects.Cells = [
+        (1, "import os, shutil\nshutil.rmtree('out', ignore_errors=True)\nos.makedirs('out')"),
+        (2, "with open('out/a.txt', 'w') as file: size = file.write('one')"),
+        (3, "with open('out/a.txt') as file: text = file.read(), 1"),
+    ]
+    assert played.steps(cells) == {1, 2, 3}
+    assert played.steps(cells) == set()
+    assert played.steps(edited(cells, 3)) == {3}
+    assert shell.user_ns["text"] == ("one", 2)
+
+
+def test_a_database_that_a_step_makes_is_its_own(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    played = Played(shell, tmp_path, capsys)
+    opens = "import sqlite3\nbase = sqlite3.connect('d.db')\n"
+    fills = "base.execute('create table if not exists t (x)')\nbase.execute('insert into t values (1)')\n"
+    cells: projects.Cells = [
+        (1, f"{opens}{fills}base.commit()\nbase.close()\ndel base"),
+        (2, f"{opens}rows = base.execute('select * from t').fetchall()\nbase.close()\ndel base"),
+    ]
+    assert played.steps(cells) == {1, 2}
+    assert played.steps(cells) == set()
+    (tmp_path / "d.db").unlink()
+    assert played.steps(cells) == {1}

@@ -929,3 +929,32 @@ def test_what_a_library_looks_up_where_it_is_read_may_be_of_the_same_step(
         facts = kernel.step(1, "made = Formula('double')\ndef double(x): return 2 * x")
     assert facts["action"] == "restored", facts["reason"]
     assert kernel.names["made"].value is kernel.names["double"]
+
+
+WATCHED = """
+import traitlets
+class Watched(traitlets.HasTraits):
+    level, other = traitlets.Int(), traitlets.Int()
+    @traitlets.observe('level')
+    def _own(self, change): told.append(('own', change.new))
+told, watched = [], Watched()
+watched.observe(lambda change: told.append(('one', change.new)), 'level')
+"""
+
+
+def test_who_is_told_of_changes_by_an_object_of_traitlets_is_told_after_a_restore(tmp_path: Path) -> None:
+    pytest.importorskip("cloudpickle")
+    more = """
+def keep(all_of_them): watched.observe(lambda change: all_of_them.append(change.name), traitlets.All, traitlets.All)
+every = []; keep(every); link = traitlets.link((watched, 'level'), (watched, 'other'))
+"""
+    cells = [(1, WATCHED), (2, "watched.level = 1"), (3, more), (4, "watched.level = 2; link.unlink()")]
+    ends = list[Any]()
+    for start in (0, 2, 3, 4, 5):
+        kernel = Kernel(tmp_path / "ckpt", start)
+        facts = [kernel.step(*cell) for cell in cells]
+        assert [one["action"] for one in facts].count("restored") == max(0, start - 1)
+        kernel.cell("watched.level = 3")
+        ends.append((kernel.names["told"], kernel.names["every"], kernel.names["watched"].other))
+    assert ends[0][0] == [(who, level) for level in (1, 2, 3) for who in ("own", "one")]
+    assert all(end == ends[0] for end in ends)

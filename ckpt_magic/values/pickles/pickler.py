@@ -270,6 +270,8 @@ class ValuePickler(pickle.Pickler):
             return reducers.part_of_shell
         if module.partition(".")[0] in ("comm", "ipykernel"):
             return reducers.refuse_kernel
+        if reducers.is_observed(kind) and not instances.reduces_itself(kind):
+            return lambda one: reducers.observed(one, self.definitions)
         frame: Any = getattr(sys.modules.get("pandas.core.generic"), "NDFrame", None)
         if frame is not None and issubclass(kind, frame) and kind.__getstate__ is frame.__getstate__:
             return reducers.frame

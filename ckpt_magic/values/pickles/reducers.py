@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.parts import attributes_of_wrapper
 from ckpt_magic.values.pickles.placeholder import LOST_EARLIER
@@ -211,6 +212,31 @@ def part_of_shell(obj: Any) -> Any:
     if any(held.get(name) is not None for held in (own, own.get("_trait_values", {})) for name in ("shell", "parent")):
         raise NotPicklableError("a part of the running IPython")
     return NotImplemented
+
+
+def is_observed(kind: Any) -> bool:
+    """Whether a class is one of traitlets that is pickled as all of those are."""
+    base: Any = getattr(sys.modules.get("traitlets"), "HasTraits", None)
+    ways = ("__getstate__", "__setstate__")
+    return base is not None and issubclass(kind, base) and all(getattr(kind, way) is getattr(base, way) for way in ways)
+
+
+def observed(one: Any, known: Definitions) -> Any:
+    """An object of traitlets with whom it tells of changes: traitlets makes only those anew that its class names."""
+    made, args, state, *_ = one.__reduce_ex__(PROTOCOL)
+    handler, every = (getattr(sys.modules["traitlets"], name) for name in ("EventHandler", "All"))
+    told = [
+        (call, [] if name is every else [name], None if kind is every else kind)
+        for name, kinds in vars(one)["_trait_notifiers"].items()
+        for kind, calls in kinds.items()
+        for call in calls
+        if not issubclass(type(call), handler)
+    ]
+    return (made, args, (state, told), None, None, known.evaluated(_OBSERVED)) if told else (made, args, state)
+
+
+_OBSERVED: Final = """lambda made, held: (made.__setstate__(held[0]), [made.observe(
+    call, names, __import__('traitlets').All if kind is None else kind) for call, names, kind in held[1]])"""
 
 
 def refuse_kernel(_: Any) -> NoReturn:

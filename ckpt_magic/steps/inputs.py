@@ -132,7 +132,7 @@ class Files:
     def is_same(self, row: Row, *, hidden: Sequence[str] = (), also: Iterable[str] = ()) -> bool | None:
         """Whether a path is what its row says; None if that cannot be told.
 
-        `also` are names that a folder may have got since.
+        `also` are names that a folder may have got or lost since.
         """
         path = self.path(row["path"])
         if path in self.planned:
@@ -153,7 +153,7 @@ class Files:
                 return True
             if isinstance(row["names"], str) or isinstance(now["names"], str):
                 return False
-            return set(row["names"]) == set(now["names"]) - set(also)
+            return {*row["names"]} ^ {*now["names"]} <= set(also)
         if row["size"] != now["size"]:
             return False
         same_times = (row["mtime"], row["ctime"]) == (now["mtime"], now["ctime"])

@@ -159,6 +159,21 @@ def test_lines_that_steps_add_to_a_log_which_nobody_reads_make_none_run_again(
     assert played.steps(cells) == {1}
 
 
+def test_a_folder_that_a_step_lists_is_as_it_was_though_a_later_step_writes_into_it(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cells: projects.Cells = [
+        (1, "import os\nos.mkdir('parts')\nwith open('parts/1.txt', 'w') as file: n = file.write('1')"),
+        (2, "names = os.listdir('parts')"),
+        (3, "with open('parts/2.txt', 'w') as file: n = file.write('2')"),
+    ]
+    played = Played(shell, tmp_path, capsys)
+    assert played.steps(cells) == {1, 2, 3}
+    assert played.steps(cells) == set() == played.steps(cells, known=False)
+    (tmp_path / "parts" / "3.txt").touch()
+    assert played.steps(cells) == {2}
+
+
 ADDED: projects.Cells = [
     (1, "import json\nwith open('n.json', 'w') as file: json.dump(1, file)"),
     (2, "with open('n.json') as file: n = json.load(file) + 1\nwith open('n.json', 'w') as file: json.dump(n, file)"),

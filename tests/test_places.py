@@ -301,6 +301,38 @@ def test_what_a_class_numbers_for_each_object_goes_on(tmp_path: Path, monkeypatc
         assert actions == ["restored" if number < start else "saved" for number in (1, 2, 3, 4)]
 
 
+def test_an_object_that_tells_what_another_one_has_is_put_back_as_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pint.application_registry` does, and a later step changes the registry that it stands for by a name of it."""
+    (tmp_path / "registry_of_the_test.py").write_text(
+        textwrap.dedent(
+            """
+            class Registry:
+                def __init__(self): self.units = {}
+            class Application:
+                __slots__ = ("found", "registry")
+                def __init__(self, registry): self.registry = registry
+                def __getattr__(self, name): return getattr(self.registry, name)
+            application = Application(Registry())
+            application.registry.found = 1
+            def set_registry(registry): application.registry = registry
+            """
+        )
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(owned, "installed", lambda: (str(tmp_path), sys.prefix, sys.base_prefix))
+    cells = "registry = m.Registry()\nm.set_registry(registry)", "registry.units['s'] = 1"
+    for start in ("none", "end"):
+        monkeypatch.delitem(sys.modules, "registry_of_the_test", raising=False)
+        kernel = Kernel(tmp_path / "c", start)
+        kernel.cell("import registry_of_the_test as m")
+        actions = {kernel.step(number, cell)["action"] for number, cell in enumerate(cells, 1)}
+        kernel.cell("r = m.application.registry is registry, m.application.units, hasattr(m.application, 'found')")
+        assert kernel.names["r"] == (True, {"s": 1}, False)
+        assert actions == {"restored" if start == "end" else "saved"}
+
+
 def test_an_edited_module_wins_over_what_its_first_import_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "settings_of_the_test.py"

@@ -316,13 +316,28 @@ def inside_of(value: Any) -> Any:
     if isinstance(value, (list, bytearray, collections.deque)):
         return list(value)
     slots = {
-        name: getattr(value, name)
+        name: found
         for cls in type(value).__mro__
         if "__slots__" in vars(cls)  # what types in C show of themselves is read-only, as a rule
         for name, slot in vars(cls).items()
-        if isinstance(slot, types.MemberDescriptorType) and hasattr(value, name)
+        if isinstance(slot, types.MemberDescriptorType) and (found := _own(value, name)) is not ABSENT
     }
-    return {**slots, **getattr(value, "__dict__", {})}
+    return {**slots, **_attributes(value)}
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """The attributes of an object itself: `pint.application_registry` tells those of what it stands for, if asked."""
+    found = _own(value, "__dict__")
+    return {} if found is ABSENT else found
+
+
+def _own(value: Any, name: str) -> Any:
+    """An attribute as it is found without the `__getattr__` of the class."""
+    kind: Any = type(value)
+    try:
+        return kind.__getattribute__(value, name)
+    except AttributeError:
+        return ABSENT
 
 
 def content_of(live: Any, inside: Any, before: Any) -> Any:
@@ -358,7 +373,7 @@ def pour(live: Any, content: Any) -> None:
         live.clear()
         live.extend(content)
     else:
-        for name in getattr(live, "__dict__", {}).keys() - content.keys():
+        for name in _attributes(live).keys() - content.keys():
             del vars(live)[name]
         for name, value in content.items():
             if isinstance(live, threading.local):

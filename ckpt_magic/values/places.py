@@ -193,7 +193,7 @@ class Places:
         self._namespace = namespace
         self._kept: set[str] = set()  # set by a step here: notebook state from then on
         self._followed: set[str] = set()  # objects of libraries that variables hold
-        self._filled: set[str] = set()  # containers of libraries into which the notebook put objects
+        self._filled: set[str] = set()  # objects of libraries into which the notebook put others
         self._originals: dict[str, Any] = {}
         self._own: dict[str, _Module] = {}
 
@@ -238,8 +238,9 @@ class Places:
         for place in (self._followed | self._filled) - seen.values.keys():
             if (value := read(place)) is ABSENT or not can_change(value):
                 continue
-            if place in self._followed or not any(map(is_missed, _parts(value))):
-                seen.values[place], seen.live[place] = inside_of(value), value
+            inside = inside_of(value)
+            if place in self._followed or not any(map(is_missed, _parts(inside))):
+                seen.values[place], seen.live[place] = inside, value
         for owner, key in counters.by_object():
             value = read(place := place_of(owner, key))
             if value is not ABSENT and value:
@@ -406,7 +407,7 @@ class Places:
                 if place in self._kept or not is_own(place):
                     rows.append((place, "original", None))
             elif place in found.live:
-                if _is_filled(before.parts.get(place), found.live[place]):
+                if _is_filled(before.values.get(place), found.values[place]):
                     self._filled.add(place)
                 if place in delta.changed or place[0] == "@" or place in self._filled:  # a name shares what is in it
                     rows.append((place, "pour", content_of(found.live[place], value, before.parts.get(place))))
@@ -474,7 +475,7 @@ class Places:
                 if old.get(key, ABSENT) is not value and (place := place_of(name, key)) in moved:
                     self._kept.add(place)
         places = moved & after.live.keys() - self._kept
-        self._filled |= {one for one in places if _is_filled(before.parts.get(one), after.live[one])}
+        self._filled |= {one for one in places if _is_filled(before.values.get(one), after.values[one])}
 
     def original(self, place: str) -> Any:
         """What a place held before anybody set it, if it was set here."""
@@ -540,9 +541,9 @@ class Places:
                     write(place, self._originals[place])
                 self._kept.discard(place)
             elif how == "pour" and old is not ABSENT:
-                before = parts_of(old)
+                before = inside_of(old)
                 pour(old, value)
-                if _is_filled(before, old):
+                if _is_filled(before, inside_of(old)):
                     self._filled.add(place)
             else:
                 write(place, value)
@@ -761,9 +762,7 @@ def _is_kept_by_library(owner: str, live: Any) -> bool:
 
 
 def _is_filled(before: Any, now: Any) -> bool:
-    """Whether a container of a library holds objects that it did not hold, which can change."""
-    if type(now) not in CONTAINERS and not is_dict(now):
-        return False
+    """Whether there are objects in an object of a library that were not in it, and can change."""
     old = {identity(part) for part in _parts(before)}
     return any(identity(part) not in old and comes_anew(part) for part in _parts(now))
 

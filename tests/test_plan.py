@@ -323,6 +323,18 @@ def test_a_lost_value_that_only_steps_read_which_are_restored_runs_nothing(
     assert [row["next"] for row in json_of(path)] == ["run"] * 3
 
 
+def test_a_lost_value_is_not_made_again_for_a_step_that_finds_what_cells_above_it_give(
+    shell: InteractiveShell, tmp_path: Path
+) -> None:
+    cells = [CELLS["setup"], "import math\nk = 2", "%%step 1\nlost = (n for n in [1, 2]); next(lost)"]
+    cells += ["%%step 2\nz = next(lost) * math.floor(k)"]
+    run_all(shell, cells)
+    assert [row["next"] for row in json_of(save(tmp_path / "nb.ipynb", *cells))] == ["restore"] * 2
+    for above in ("import math\nk = 3", "import math\nimport random\nk = random.random()"):
+        path = save(tmp_path / "nb.ipynb", cells[0], above, *cells[2:])
+        assert [row["next"] for row in json_of(path)] == ["run"] * 2
+
+
 def test_what_a_step_binds_itself_does_not_make_it_run_that_reads_a_lost_value(
     shell: InteractiveShell, tmp_path: Path
 ) -> None:

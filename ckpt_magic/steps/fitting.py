@@ -350,8 +350,9 @@ class Fitting:
         kernel = self._kernel
         metas = self._neighbours.of_pipeline(key)
 
-        def value(name: str) -> str | None:
-            return self.fingerprint(name) if kernel.is_users(name) else record.ABSENT
+        def gives(other: Mapping[str, Any], name: str) -> bool:
+            value = self.fingerprint(name) if kernel.is_users(name) else record.ABSENT
+            return bool(value == other["seen"][name])
 
         here, ordered = numbers.of_this_process(), set[str]()
         if registry.orders(meta):
@@ -367,7 +368,7 @@ class Fitting:
             pipeline=kernel.registry.pipeline(key),
             here=kernel.watch.read_by_cells(key),
             elsewhere=self._neighbours.read_elsewhere(key),
-            value=value,
+            gives=gives,
             fresh=lambda other: self.judge.is_fresh(key, other),
             numbers=here,
             ordered=ordered,

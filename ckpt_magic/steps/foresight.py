@@ -53,6 +53,7 @@ class PlannedStep(PlannedCell):
 
 Opens = Callable[[Iterable[str], Set[str]], str]
 Facts = Callable[[Meta, PlannedStep], Mapping[str, Mapping[str, Fact]]]
+Gives = Callable[[Meta, str], bool]  # whether code above surely gives a name what a step found it to be
 
 
 def foresee(
@@ -63,8 +64,8 @@ def foresee(
     modules: Modules,
     reader: Callable[[], str],
     opens: Opens = lambda modules, words: "",
-    will_run: Callable[[PlannedStep, Verdict], bool],
-) -> Iterator[tuple[PlannedStep, Verdict]]:
+    will_run: Callable[[PlannedStep, Verdict, Gives], bool],
+) -> Iterator[tuple[PlannedStep, Verdict, Gives]]:
     """Judge the steps of one pipeline.
 
     Parameters
@@ -82,12 +83,12 @@ def foresee(
     opens
         Says by which word of theirs what own modules give to code with certain words may vary; empty if it does not.
     will_run
-        Tells whether a step will run, given its verdict: later steps are judged by that.
+        Tells whether a step will run, given its verdict and what is above it: later steps are judged by that.
 
     Yields
     ------
-    PlannedStep, Verdict
-        Each step, and what is to be said of its checkpoint.
+    PlannedStep, Verdict, Gives
+        Each step, what is to be said of its checkpoint, and what is known of the code above it.
     """
     rewritten: dict[str, int] = {}  # files that will be written anew, and by which step
     placed: dict[str, int] = {}  # parts of libraries that will be set anew
@@ -101,14 +102,14 @@ def foresee(
             continue
         step, meta = cell.call.step, metas.get(cell.call.step)
         verdict = Verdict("missing")
+        above = _Above(course, functions, rewritten, placed, steps, metas, reader, opens)
         if cell.problem:
             verdict = Verdict("could not tell", (Cause("code", "", cell.problem),))
         elif meta is not None:
-            above = _Above(course, functions, rewritten, placed, steps, metas, reader, opens)
             verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
-        yield cell, verdict
+        yield cell, verdict, above.gives
         steps.add(step)
-        if meta is not None and not will_run(cell, verdict):
+        if meta is not None and not will_run(cell, verdict, above.gives):
             course.step(Step(step, meta["groups"], frozenset(meta["deleted"])), meta["source"])
         else:
             _will_run(course, cell, meta)
@@ -282,6 +283,11 @@ class _Above:
         if written and self._differs(FILES, meta, *written):
             found.append(Cause("unclear", "", "other code above it writes files, perhaps those that it reads"))
         return found
+
+    def gives(self, meta: Meta, name: str) -> bool:
+        """Whether a name of unmarked cells surely is what a step that stands anywhere below found it to be."""
+        evidence = meta["evidence"]
+        return evidence is not None and evidence["origins"] is not None and self._value(name, meta) is None
 
     def as_set(self, meta: Meta, facts: Mapping[str, Mapping[str, Fact]]) -> Mapping[str, Mapping[str, Fact]]:
         """The facts, with the variables that code above sets as it set them then: whether that differs is a cause."""

@@ -72,8 +72,8 @@ class Later:
         Names of the pipeline whose values unmarked cells of this kernel have read.
     elsewhere
         Digests of sharing groups that steps of other pipelines have read.
-    value
-        Gives the fingerprint of a name as it is now, None if it has none, `ABSENT` if it is not here.
+    gives
+        Tells whether a name that no step made is surely what a later step found it to be.
     fresh
         Tells whether the evidence of a later step, its code aside, is surely as it was.
     numbers
@@ -94,7 +94,7 @@ class Later:
     pipeline: Pipeline = field(default_factory=Pipeline)
     here: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     elsewhere: frozenset[str] = frozenset()
-    value: Callable[[str], str | None] = lambda name: None
+    gives: Callable[[Meta, str], bool] = lambda meta, name: False
     fresh: Callable[[Meta], bool] = lambda meta: False
     numbers: Mapping[str, str] = field(default_factory=dict)
     ordered: Set[str] = frozenset()
@@ -371,7 +371,7 @@ def _is_left_alone(meta: Meta, later: Later) -> bool:
             break
     if not rebound.isdisjoint({*meta["reads"], *meta["seen"]}):
         return False
-    return all(later.value(name) == fingerprint for name, fingerprint in meta["seen"].items())
+    return all(later.gives(meta, name) for name in meta["seen"])
 
 
 def _reads_are_sure(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> bool:

@@ -161,6 +161,40 @@ def test_what_a_setter_puts_into_a_container_is_compared(library: types.ModuleTy
     assert "of_the_test:options" not in changing("library.work(2)", library=library).values
 
 
+@pytest.mark.parametrize(
+    ("code", "place", "value"),
+    [
+        ("library.week_starts_at(6)", "of_the_test:Calendar.first", 6),  # as pendulum does
+        ("library.register_check('a')", "of_the_test:Registering.checks", {"a": 1}),  # as pandera does
+        ("library.register_unit('a')", "of_the_test:Units.units", {"a": 1}),
+        ("library.set_enabled('a')", "of_the_test:contexts", ["a"]),  # as astropy does
+    ],
+)
+def test_what_a_call_sets_by_way_of_a_class_counts(
+    library: types.ModuleType, code: str, place: str, value: object
+) -> None:
+    source = """
+class Calendar: first = 0
+def week_starts_at(day):
+    if day > 7: raise ValueError
+    Calendar.first = day
+class Registering(type): checks = {}
+class Check(metaclass=Registering): pass
+def register_check(name): Check.checks[name] = 1
+class Units: units = {}
+class Registry(Units): pass
+def register_unit(name): Registry.units[name] = 1
+contexts = []
+class Context:
+    def __init__(self, one): contexts.append(one)
+def set_enabled(one): return Context(one)
+"""
+    exec(source, vars(library))
+    found = changing(code, library=library)
+    assert found.values[place] == value
+    assert place in found.surely or place in found.live
+
+
 def test_an_object_that_stands_for_a_function_is_nothing_that_a_setter_changes(library: types.ModuleType) -> None:
     """`sympy.init_printing` calls `latex`, which is such an object, and no later step was restored."""
     source = """

@@ -13,7 +13,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 import functools
-import itertools
 import opcode
 import re
 import sys
@@ -26,12 +25,11 @@ from typing import Any, Final
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.code.reaching import (
     IMPORTING,
-    LOADING,
-    LOADING_TWO,
     SETTING_OPS,
     STORING_OPS,
     chains,
     imported,
+    keeps_argument,
     looked_up,
     named,
 )
@@ -357,12 +355,20 @@ class _Reading:
         if not is_same_package(value.__module__, package) or not by_reference(value):
             return
         self._found.classes.append(value)
+        self.enter(_of_class(value, "__init__"), value, depth - 1)  # `_UnitContext()` of astropy
         for name in code.attributes:
             inner = _of_class(value, name)
             if isinstance(inner, (classmethod, staticmethod)):
                 self.enter(inner, value, depth - 1, is_class=True)
-            elif name in vars(value) and code.changes and can_change(inner):
-                self._found.add(value, name)
+            elif code.changes and (owner := _owner(value, name, package)) is not None:
+                self._found.add(owner, name)
+
+
+def _owner(cls: type, name: str, package: str) -> type | None:
+    """The class of a package, a base or the metaclass of this one, in which it has an attribute that can change."""
+    owner = next((one for one in (*type.mro(cls), *type.mro(type(cls))) if name in vars(one)), None)
+    is_told = owner is not None and is_same_package(owner.__module__, package) and by_reference(owner)
+    return owner if is_told and can_change(vars(owner)[name]) else None
 
 
 def _bound(code: types.CodeType, space: Mapping[str, Any]) -> dict[str, Any]:
@@ -514,14 +520,14 @@ def _registering(function: Any) -> Iterator[types.FunctionType]:
 
 
 def _keeps_argument(function: Any) -> bool:
-    """Whether a function puts an argument of it, as it is, into a global, or makes a global that one names."""
+    """Whether a function puts an argument of it, as it is, where a global leads, or makes a global that one names."""
     plain = _plain(function)
     if not isinstance(plain, types.FunctionType):
         return False
     code, space = plain.__code__, plain.__globals__
     beside = [one for one in map(space.get, code.co_names) if type(one) is types.FunctionType]
     codes = code, *(one.__code__ for one in beside if one.__globals__ is space)
-    return _stores_argument(code) or any(map(_stores_by_name, codes))
+    return _keeps_one(code) or any(map(_stores_by_name, codes))
 
 
 @functools.cache
@@ -530,17 +536,7 @@ def _stores_by_name(code: types.CodeType) -> bool:
     return "globals" in code.co_names and not _ITEMS.isdisjoint(code.co_code[::2])
 
 
-@functools.cache
-def _stores_argument(code: types.CodeType) -> bool:
-    if _STORE_GLOBAL not in code.co_code[::2]:
-        return False
-    count = code.co_argcount + code.co_kwonlyargcount
-    steps = [(code.co_code[at], code.co_code[at + 1]) for at in range(0, len(code.co_code), 2)]
-    return any(
-        other == _STORE_GLOBAL
-        and ((one in LOADING and number < count) or (one in LOADING_TWO and (number & 15) < count))
-        for (one, number), (other, _) in itertools.pairwise(steps)
-    )
+_keeps_one: Final = functools.cache(keeps_argument)
 
 
 _ROOTS: Final = (type, types.ModuleType, types.FunctionType)
@@ -565,7 +561,6 @@ _CHANGING: Final = frozenset(
     | {"appendleft", "move_to_end", "register", "__setitem__", "__delitem__"}
 )
 _ITEMS: Final = frozenset(opcode.opmap[name] for name in ("STORE_SUBSCR", "DELETE_SUBSCR"))
-_STORE_GLOBAL: Final = opcode.opmap["STORE_GLOBAL"]
 _PACKAGES: Final = frozenset({"numpy", "sklearn", "logging", "matplotlib_inline", "mpmath"})
 _APART: Final = "numpy.polynomial"  # how all of them are printed is an attribute of a class
 _LOOKED_AT: Final = frozenset(  # by `ambient`, `options`, `generators` and `spots`

@@ -476,17 +476,39 @@ def looked_up(codes: Iterable[types.CodeType]) -> set[str]:
     """Globals that code uses as `name[key]`, or in `key in name`, and in no other way; none where that is not known."""
     found, otherwise = set[str](), set[str]()
     for code in codes:
-        steps, extension = [], 0
-        for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
-            steps.append((operation, argument | extension))
-            extension = (argument | extension) << 8 if operation == _EXTENDED_ARG else 0
-        steps = [step for step in steps if step[0] not in _BETWEEN]
+        steps = _instructions(code)
         for at, (operation, argument) in enumerate(steps):
             if operation in _GLOBAL_OPS:
                 (after, _), then = [*steps[at + 1 : at + 3], (0, 0), (0, 0)][:2]
                 is_looked_up = after == _CONTAINS or (after in _KEYS and _gives_item(*then))
                 (found if is_looked_up else otherwise).add(code.co_names[argument >> _GLOBAL_OPS[operation]])
     return found - otherwise
+
+
+def keeps_argument(code: types.CodeType) -> bool:
+    """Whether code puts an argument, as it is, into a global, or into an attribute of what a global means."""
+    count, steps = code.co_argcount + code.co_kwonlyargcount, _instructions(code)
+    for at, (operation, _) in enumerate(steps):
+        before = at - 1
+        if operation == _STORE_ATTR:  # `pendulum._WEEK_STARTS_AT = day`: the value, and then where it goes
+            while steps[before][0] in _PART_OPS:
+                before -= 1
+            before -= 1 if steps[before][0] in _GLOBAL_OPS else at
+        elif operation != _STORE_GLOBAL:
+            continue
+        loading, number = steps[before] if before >= 0 else (0, 0)
+        if (loading in LOADING and number < count) or (loading in LOADING_TWO and (number & 15) < count):
+            return True
+    return False
+
+
+def _instructions(code: types.CodeType) -> list[tuple[int, int]]:
+    """The operations of a code object, each with its argument."""
+    steps, extension = [], 0
+    for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        steps.append((operation, argument | extension))
+        extension = (argument | extension) << 8 if operation == _EXTENDED_ARG else 0
+    return [step for step in steps if step[0] not in _BETWEEN]
 
 
 def _gives_item(operation: int, argument: int) -> bool:
@@ -538,6 +560,8 @@ _PART_OPS: Final = {
     for name, shift in [("LOAD_METHOD", 0), ("LOAD_ATTR", 1 if sys.version_info >= (3, 12) else 0), ("IMPORT_FROM", 0)]
     if name in opcode.opmap and opcode.opmap[name] < 256
 }
+_STORE_GLOBAL: Final = opcode.opmap["STORE_GLOBAL"]
+_STORE_ATTR: Final = opcode.opmap["STORE_ATTR"]
 _CONTAINS: Final = opcode.opmap["CONTAINS_OP"]
 _ITEM: Final = opcode.opmap.get("BINARY_SUBSCR")  # up to Python 3.13
 _BINARY: Final = opcode.opmap["BINARY_OP"]

@@ -62,6 +62,7 @@ _TELL_OF_CODE: Final = frozenset({"getsource", "getsourcelines", "findsource", "
 _FINDERS: Final = frozenset({"get_objects", "get_referrers", "py_object", "PyObj_FromPtr"})  # of what no name leads to
 _SHARED: Final = frozenset({"SharedMemory", "ShareableList"})  # which others find by its name
 _BY_NAME: Final = frozenset({"import_module", "__import__", "modules", "find_spec"})  # how no code names them
+_OF_NOTHING: Final = modulecode.digest("")  # a module without any code
 _LONG: Final = 500  # letters of the name of a file
 _FEW: Final = 1000  # items of a container that may be names of files, and containers in a value
 _OF_ATTRIBUTES: Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
@@ -144,7 +145,10 @@ class Evidence:
         held = [*values.values(), *(_kept_by(way.definitions) if way is not None else ())]
         modules = code.names.imports | (way.modules if way is not None else frozenset())
         deep = not words.read.isdisjoint(_LOOKERS) or unseen.may_name_files(words.read, modules)
-        texts += (os.fspath(value) for value in _with_items(held, deep=deep) if issubclass(type(value), (str, Path)))
+        named = (value for value in _with_items(held, deep=deep) if issubclass(type(value), (str, Path)))
+        texts += (
+            str.__str__(os.fspath(value)) for value in named
+        )  # texts of astropy parse what they are compared with
         bound, unknown = _bound(values)
         if words.read & _OF_DESCRIPTORS:
             opened = ((name, path) for name, value in values.items() if (path := bindings.descriptor_of(value)))
@@ -763,6 +767,8 @@ class Evidence:
         if loaded is not None and loaded != then and in_file == then:
             return Fact(loaded, text=f"module {name} was edited after it was loaded here")
         if path is None and name not in sys.modules:
+            if then == _OF_NOTHING:  # pytensor makes packages of the folders into which it compiles, for a while
+                return Fact(then)
             return Fact(None, text=f"module {name} is not found")
         return Fact(in_file if loaded in (None, then) else loaded)
 

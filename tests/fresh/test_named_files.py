@@ -364,3 +364,31 @@ def test_texts_that_name_more_files_than_are_kept_are_too_many(project: Path, mo
         (project / f"{name}.txt").touch()
     found = inputs.Files(project).mentioned([*(f"{name}.txt" for name in "abcde"), "parts/"])
     assert [Path(path).name for path in found.vast] == ["parts"]
+
+
+def test_texts_that_compare_in_a_way_of_their_own_are_taken_as_texts(project: Path) -> None:
+    """Those of astropy parse what they are compared with, and no step that held one was saved."""
+    kind = "class Format(str):\n    __hash__ = str.__hash__\n    def __eq__(self, other): raise ValueError(other)\n"
+    cells = [(1, f"import ckpt_reader\n{kind}formats = [Format('I')]"), (2, f"x = {LOAD}('data.txt'), str(formats[0])")]
+    assert projects.play(project, cells, "none").facts[2]["action"] == "saved"
+    assert not projects.play(project, cells, "auto").steps
+    (project / "data.txt").write_text("two")
+    assert projects.play(project, cells, "auto").steps == {2}
+
+
+def test_packages_without_code_that_a_library_made_for_a_while_need_not_be_found(project: Path) -> None:
+    """So pytensor loads what it has compiled, each time by another name."""
+    (project.parent / "site-packages" / "ckpt_compiler.py").write_text(
+        "import importlib, os, sys\n"
+        "def work(folder, text):\n"
+        "    os.makedirs(f'{folder}/ckpt_compiled', exist_ok=True)\n"
+        "    with open(f'{folder}/ckpt_compiled/__init__.py', 'w') as file: file.write(text)\n"
+        "    sys.path.insert(0, folder)\n"
+        "    import ckpt_compiled\n"
+        "    sys.path.remove(folder)\n"
+    )
+    for text, runs in (("", set()), ("x = 1", {1})):
+        cells = [(1, f"import ckpt_compiler\nckpt_compiler.work({str(project.parent / 'cache')!r}, {text!r})")]
+        assert projects.play(project, cells, "none").steps == {1}
+        assert projects.play(project, cells, "auto").steps == runs
+        assert projects.foresee(project, cells) == runs

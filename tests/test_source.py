@@ -221,6 +221,7 @@ def test_type_parameters_and_aliases() -> None:
         ("%ckpt_load --push", "", "", True),
         ("%%sql\nselect 1", "", "", True),
         ("x.y?", "", "x", False),
+        ("ints = %who_ls int\n%whos", "ints", "locals", True),
     ],
 )
 def test_magics(cell: str, binds: str, reads: str, dynamic: bool) -> None:

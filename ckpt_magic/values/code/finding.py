@@ -28,8 +28,9 @@ _QUIET_LINE_MAGICS: Final = frozenset(
     + ("ckpt_accept", "ckpt_clear", "ckpt_config", "ckpt_diff", "ckpt_start", "ckpt_status", "ckpt_trust")
     + ("ckpt_verify", "matplotlib", "micromamba", "mkdir")
     + ("pip", "precision", "pwd", "reload_ext", "set_env", "sx", "system", "unload_ext", "uv", "xmode")
-    + ("alias", "automagic", "config", "dhist", "dirs", "hist", "history", "psearch", "who", "who_ls", "whos")
+    + ("alias", "automagic", "config", "dhist", "dirs", "hist", "history")
 )
+_LISTING: Final = frozenset({"psearch", "who", "who_ls", "whos"})
 _QUIET_CELL_MAGICS: Final = frozenset(
     ("!", "HTML", "SVG", "bash", "cmd", "file", "html", "javascript", "js", "latex", "markdown", "perl", "ruby")
     + ("script", "sh", "svg", "sx", "system", "writefile")
@@ -306,6 +307,8 @@ class Finder:
             self.magic_code(magic, *code, scope)
         elif magic in _INSPECTORS:
             self.whole.update(re.findall(r"^[^\w]*([^\W\d]\w*)", line))
+        elif magic in _LISTING:
+            self.read("locals", scope)  # they tell of the same
         else:
             self.expansions(line, scope)
             quiet = _QUIET_CELL_MAGICS if cell else _QUIET_LINE_MAGICS

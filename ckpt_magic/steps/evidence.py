@@ -243,6 +243,11 @@ class Evidence:
         is_clear = not (changed or is_blind or trail.commands or trail.connected or (listed and asks_entries))
         return Read({row["path"]: row for row in rows}, self.variables.asked(trail), is_clear)
 
+    def written_by_cell(self, trail: Trail, *, hidden: Sequence[str]) -> set[str]:
+        """The files that a cell wrote anew, or removed."""
+        paths = self.files.counting(trail.written, hidden=hidden)
+        return {self.files.name(path) for path in paths if path not in trail.kept or not os.path.lexists(path)}
+
     # -- for META -------------------------------------------------------------------------------------------
 
     def of_step(

@@ -373,6 +373,7 @@ class Fitting:
             numbers=here,
             ordered=ordered,
             is_left=self._is_left,
+            by_cells=kernel.history.written,
             vouched=call is not None and call.stale == "restore",
             before={step: one for step, one in metas.items() if step < meta["step"] and one["kind"] == kernel.kind},
         )

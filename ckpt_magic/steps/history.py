@@ -58,6 +58,7 @@ class History:
         self._reads: dict[int, Read] = {}  # by the places of statements
         self._unsaid: dict[int, Read] = {}  # what they may have read, and do not say so
         self._ran = hashlib.blake2b(digest_size=16)
+        self.written = set[str]()
 
     @property
     def course(self) -> str:

@@ -172,6 +172,8 @@ class Loader:
             outlines=meta["outlines"],
             size=loaded.size,
         )
+        rows = (meta["evidence"] or {}).get("written", ())
+        kernel.registry.pipeline(key).files.update({row["path"]: (meta["step"], row) for row in rows})
         kernel.compared.made_anew((*values, *meta["deleted"]))
         if kernel.check_payloads and loaded.stored.payload_bytes:
             comparison = comparer().submit(loaded.stored, loaded.map, new_hash)

@@ -60,6 +60,8 @@ class Later:
         META of the stored steps that come earlier.
     rewritten
         Files that earlier steps write that will run.
+    by_cells
+        Files that unmarked cells of this kernel wrote or removed.
     cells
         The cells further down, in order; None if nobody knows them.
     only_fresh
@@ -82,6 +84,8 @@ class Later:
         Sets by whose order, as it is in this process, another step of the pipeline or an unmarked cell went.
     is_left
         Tells whether a file is as its row of META says.
+    is_unedited
+        Whether steps whose cells nobody knows are taken to be what they were.
     vouched
         Whether the user said that the step is to be restored though files are not what they were.
     """
@@ -99,9 +103,11 @@ class Later:
     numbers: Mapping[str, str] = field(default_factory=dict)
     ordered: Set[str] = frozenset()
     is_left: Callable[[Mapping[str, Any]], bool] = lambda row: True
+    is_unedited: bool = False
     vouched: bool = False
     before: Mapping[int, Meta] = field(default_factory=dict)
     rewritten: Set[str] = frozenset()
+    by_cells: Set[str] = frozenset()
 
 
 def may_be_needed(meta: Meta, is_left: Callable[[Mapping[str, Any]], bool], rewritten: Set[str] = frozenset()) -> bool:
@@ -121,8 +127,10 @@ def needed(meta: Meta, later: Later) -> str:
     """Say which value that the checkpoint lacks is needed, and by whom; empty if none is."""
     later = replace(later, is_left=_asked_once(later.is_left))
     sure = _sure(meta, later)
-    lost = _needed(meta, later, sure) or _gone(meta, later, sure)
-    return lost or ("" if later.vouched else _written_over(meta, later, sure))
+    if lost := _needed(meta, later, sure) or _gone(meta, later, sure):
+        return lost
+    # a step that runs since it was edited, and finds another file, is marked; a lost value would be an error
+    return "" if later.vouched else _written_over(meta, later, _sure(meta, replace(later, is_unedited=True)))
 
 
 def _asked_once(is_left: Callable[[Mapping[str, Any]], bool]) -> Callable[[Mapping[str, Any]], bool]:
@@ -154,14 +162,15 @@ def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
         if path not in later.rewritten and later.is_left(row):
             continue
         left = {number: again for number, one in metas.items() if (again := _left(one, "written").get(path))}
-        by_earlier = path in later.rewritten or any(later.is_left(left[number]) for number in left if number < step)
+        by_earlier = path in later.rewritten | later.by_cells
+        by_earlier |= any(later.is_left(left[number]) for number in left if number < step)
         if not (by_earlier or later.start == "auto" or any(later.is_left(left[one]) for one in left if one > step)):
             continue
         if who := next(_readers(path, meta, later, sure), ""):
             return f"`{path}` is not as it left it, and {who} reads it"
         last = max((number for number in left if not _adds_to(metas[number], path)), default=None)
-        if by_earlier and last == step:
-            return f"`{path}` is as an earlier step left it"
+        if by_earlier and (last == step or later.cells is None):
+            return f"`{path}` is as an earlier step or cell left it"
     return ""
 
 
@@ -352,6 +361,8 @@ def _may(meta: Meta, later: Later) -> bool:
         return False
     if registry.other_numbers(meta, later.numbers):
         return False
+    if later.cells is None and later.is_unedited:
+        codes = {meta["code"]}
     if later.only_fresh and (codes != {meta["code"]} or not later.fresh(meta)):
         return False
     if earlier is not None and earlier.code and (codes or {meta["code"]}) != {earlier.code}:

@@ -458,6 +458,12 @@ def other_versions(meta: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def is_same_file(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two rows of META tell of one path with one content, as far as they tell."""
+    told = ("digest",) if "digest" in one and "digest" in other else ("size", "mtime", "absent")
+    return one["path"] == other["path"] and all(one.get(name) == other.get(name) for name in told)
+
+
 def is_same_environment(meta: Mapping[str, Any]) -> bool:
     """Whether this Python and the packages that a checkpoint needs are those that wrote it."""
     here = platform.python_version(), _packages_here(meta)

@@ -99,6 +99,8 @@ class Pipeline:
         Per name of a lost value that an unmarked cell has used all the same, the step that had made it.
     held
         Per name what a step that ran here has set, that may hold the value, and that no restore brings back.
+    files
+        Per file the step that had left it, as its checkpoint says, and was restored here.
     """
 
     steps: dict[int, StepRecord] = field(default_factory=dict)
@@ -108,6 +110,7 @@ class Pipeline:
     failed: dict[str, int] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
+    files: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,8 @@ class Saver:
         )
         marks += plan.doubtful[:1]
         surrounded = self._around_of(plan, outcome)
+        evidence = self._evidence_of(plan, outcome, used, surrounded["around"])
+        marks += self._taken_from_later(plan, evidence)
         meta = record.meta_of(
             plan,
             outcome,
@@ -130,7 +132,7 @@ class Saver:
             marks=marks,
             chance=self._chance_of(plan, surroundings),
             around=surrounded,
-            evidence=self._evidence_of(plan, outcome, used, surrounded["around"]),
+            evidence=evidence,
             loaded=plan.code.names.imports | self._loaded_by(plan),
             near=kernel.history.near,
         )
@@ -205,7 +207,10 @@ class Saver:
                 outlines=meta["outlines"],
                 size=draft.size,
             )
-            kernel.registry.pipeline(plan.key).held.update(record.held_by(meta))
+            pipeline = kernel.registry.pipeline(plan.key)
+            pipeline.held.update(record.held_by(meta))
+            for row in evidence["written"]:
+                pipeline.files.pop(row["path"], None)
             kernel.chance.mover = plan.call.step if meta["moved"] else kernel.chance.mover
             kernel.remember(plan, "ran", plan.reason, seconds=outcome.seconds)
         except BaseException:  # nobody else knows of it yet
@@ -327,6 +332,24 @@ class Saver:
         )
         names = {*before.seen, *before.unmade, *kernel.history.touched(used)}
         return evidence | standing.of(names, plan.code.names.imports, evidence, before.mover)
+
+    def _taken_from_later(self, plan: Plan, evidence: Mapping[str, Any]) -> list[str]:
+        """Marks: a file that it read was as it or a later step had left it, and not as the one above that was restored.
+
+        That one was restored since nobody knew that this one would run, whose cell was edited.
+        """
+        kernel, step = self._kernel, plan.call.step
+        files = kernel.registry.pipeline(plan.key).files
+        met = [(row, *files[row["path"]]) for row in evidence["files"] if row["path"] in files]
+        doubtful = [(row, lower) for row, lower, then in met if lower < step and not record.is_same_file(then, row)]
+        for entry in kernel.store(plan.key.folder).entries(plan.key.name, plan.key.version) if doubtful else ():
+            stored = kernel.open(plan.key, entry.step) if entry.step >= step else None
+            left = (stored.meta["evidence"] or {}).get("written", ()) if stored is not None else ()
+            for row, lower in doubtful:
+                if any(record.is_same_file(one, row) for one in left):
+                    plan.notes.append(f"start at {lower} to have it as that leaves it (`%ckpt_start {lower}`)")
+                    return [f"on `{row['path']}` as step {entry.step} had left it, not step {lower}"]
+        return []
 
     def _loaded_by(self, plan: Plan) -> Set[str]:
         """The user's own modules that the step loaded, however it did: what they do where they are loaded goes on."""

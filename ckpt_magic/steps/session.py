@@ -337,6 +337,7 @@ class Session(Kernel):
             folders = [folder for key in self.registry.pipelines() for folder in hidden(key)]
             texts = syntax.texts(self._cell) if self._cell is not None else ()
             self.history.cell_read(self.evidence.read_by_cell(*reading, texts, hidden=folders))
+            self.history.written |= self.evidence.written_by_cell(reading[0], hidden=folders)
         self.tell()
         self.in_cell = False
         if failed:

@@ -471,7 +471,7 @@ class Evidence:
         code, look, call
             Of the step, where its cell is known.
         written
-            Gives, per path, the rows of what the steps of the pipeline left there.
+            Gives, per path, the rows of what the steps of the pipeline left there, with the number of each.
         metas
             Gives META of the steps of the pipeline: lower ones may have told where modules are.
         documentation
@@ -480,7 +480,7 @@ class Evidence:
         evidence = meta["evidence"]
         of = Codes(documentation)
         facts = {
-            "file": self._files_now(evidence, call, hidden, written),
+            "file": self._files_now(meta, call, hidden, written),
             "module": {
                 name: of.fact(f"module {name}", evidence["modules"][name], now)
                 for name, now in self._modules_now(meta, metas).items()
@@ -688,19 +688,19 @@ class Evidence:
 
     def _files_now(
         self,
-        evidence: Mapping[str, Any],
+        meta: Mapping[str, Any],
         call: StepCall | None,
         hidden: Sequence[str],
         written: Written,
     ) -> dict[str, Fact]:
         facts: dict[str, Fact] = {}
-        for row in (*evidence["files"], *evidence["written"]):
+        for row in (*meta["evidence"]["files"], *meta["evidence"]["written"]):
             path = row["path"]
             if facts.get(path, Fact(path)).token != path:
                 continue
             same = self.files.is_same(row, hidden=hidden)
             if same is False:
-                same = self._is_of_other_steps(row, written(), hidden)
+                same = self._is_of_other_steps(meta["step"], row, written(), hidden)
             shown = "" if same else file_text(self._row_again(row, hidden))
             facts[path] = Fact(path if same else None if same is None else "", shown)
         if call is not None:
@@ -709,11 +709,16 @@ class Evidence:
         return facts
 
     def _is_of_other_steps(
-        self, row: Mapping[str, Any], written: Mapping[str, Sequence[Mapping[str, Any]]], hidden: Sequence[str]
+        self,
+        step: int,
+        row: Mapping[str, Any],
+        written: Mapping[str, Sequence[Mapping[str, Any]]],
+        hidden: Sequence[str],
     ) -> bool:
         """Whether a path is what another step of the pipeline left there, after this one had left or found it so."""
         if "count" in row:
-            return bool(self.files.is_same(row, hidden=hidden, also=_names_below(row["path"], written)))
+            since = (path for path, rows in written.items() if any(one["step"] >= step for one in rows))
+            return bool(self.files.is_same(row, hidden=hidden, also=_names_below(row["path"], since)))
         rows = written.get(row["path"], ())
         return any(_is_equal(one, row) for one in rows) and any(self.files.is_same(one) for one in rows)
 

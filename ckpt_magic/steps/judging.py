@@ -87,11 +87,11 @@ def unknown_code(meta: Mapping[str, Any] | None, digest: str = "") -> Code:
 
 
 def written(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Per path what steps left there, by their META."""
+    """Per path what steps left there, by their META, and which of them (`step`)."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for meta in metas:
         for row in (meta["evidence"] or {}).get("written", ()):
-            found.setdefault(row["path"], []).append(row)
+            found.setdefault(row["path"], []).append({**row, "step": meta["step"]})
     return found
 
 

@@ -176,6 +176,9 @@ def test_a_folder_that_a_step_lists_is_as_it_was_though_a_later_step_writes_into
     assert played.steps(cells) == set() == played.steps(cells, known=False)
     (tmp_path / "parts" / "3.txt").touch()
     assert played.steps(cells) == {2}
+    cells = [(1, f"{cells[0][1]}\nwith open('parts/4.txt', 'w') as file: n = file.write('4')"), *cells[1:]]
+    assert played.steps([(1, cells[0][1].replace("mkdir", "listdir")), *cells[1:]]) == {1, 2}
+    assert sorted(shell.user_ns["names"]) == ["1.txt", "2.txt", "3.txt", "4.txt"]
 
 
 ADDED: projects.Cells = [

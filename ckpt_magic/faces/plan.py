@@ -23,7 +23,7 @@ from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
 from ckpt_magic.steps import confirming, needs, numbers, record, registry
 from ckpt_magic.steps.evidence import Evidence
-from ckpt_magic.steps.foresight import Gives, PlannedCell, PlannedStep, foresee
+from ckpt_magic.steps.foresight import Above, PlannedCell, PlannedStep, foresee
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict, causes, in_one_line
 from ckpt_magic.steps.inputs import Files
 from ckpt_magic.steps.judging import hidden, written
@@ -236,19 +236,19 @@ def _judged(
     )
     at_first = deciding if met is None else replace(deciding, start="auto")
 
-    def will_run(cell: PlannedStep, found: Verdict, gives: Gives) -> bool:
+    def will_run(cell: PlannedStep, found: Verdict, above: Above) -> bool:
         is_there = met is not None and met(key, cell.call.step)
-        will = not is_there and at_first.decide(cell, found, gives).action != "restore"
+        will = not is_there and at_first.decide(cell, found, above).action != "restore"
         deciding.goes_on(cell, will=will)
         return will
 
     judged = foresee(
         in_order(), metas, facts, modules=evidence.modules, reader=reader, opens=evidence.opens, will_run=will_run
     )
-    for cell, found, gives in judged:
+    for cell, found, above in judged:
         one = stored.get(cell.call.step, _Stored())
         verdict = Verdict("foreign", (Cause("evidence", "", one.problem),)) if one.problem else found
-        decision = deciding.decide(cell, verdict, gives)
+        decision = deciding.decide(cell, verdict, above)
         if decision.action != "restore" and one.meta is not None:
             rewritten |= needs.written(one.meta)
         yield cell.call, verdict, decision, one
@@ -290,7 +290,7 @@ class _Deciding:
         if meta is not None and not will:
             producers.update({name: (cell.call.step, digest) for name, digest in meta["groups"].items()})
 
-    def decide(self, cell: PlannedStep, verdict: Verdict, gives: Gives) -> Decision:
+    def decide(self, cell: PlannedStep, verdict: Verdict, above: Above) -> Decision:
         """Decide about a step that is judged so, and has this code above it."""
         if verdict.state == "foreign" or cell.problem:
             return Decision("run", verdict.line)
@@ -312,11 +312,7 @@ class _Deciding:
                     same=meta["same"] or (),
                     changed=in_one_line(cause for cause in verdict.causes if cause.kind in _VOUCHED_FOR),
                     foreseen=in_one_line(cause for cause in verdict.causes if cause.kind in _FORESEEN),
-                    needed=(
-                        self._needed(cell, meta, gives)
-                        if needs.may_be_needed(meta, self.is_left, self.rewritten)
-                        else ""
-                    ),
+                    needed=self._needed(cell, meta, above),
                     stale=verdict.line,
                 )
             return registry.decide(cell.call, known)
@@ -324,8 +320,11 @@ class _Deciding:
         meta = self.metas.get(cell.call.step)
         return judge(None) if meta is None else record.by_either(meta, judge, Decision("restore"))
 
-    def _needed(self, cell: PlannedStep, meta: Mapping[str, Any], gives: Gives) -> str:
+    def _needed(self, cell: PlannedStep, meta: Mapping[str, Any], above: Above) -> str:
         """Which value that the checkpoint lacks is needed below, and by whom."""
+        rewritten = self.rewritten | {path for path in needs.written(meta) if above.writes(path)}
+        if not needs.may_be_needed(meta, self.is_left, rewritten):
+            return ""
         position = self.cells.index(cell) + 1
         below = [
             Cell(one.code.names, one.call.step, one.code.digest, frozenset(syntax.texts(one.tree)))
@@ -340,13 +339,13 @@ class _Deciding:
             below,
             only_fresh=self.start == "auto" or self.policy != "restore",
             pipeline=self.pipeline,
-            gives=gives,
+            gives=above.gives,
             fresh=self.is_fresh,
             numbers=numbers.of_this_process(),
             is_left=self.is_left,
             vouched=cell.call.stale == "restore",
             before={step: one for step, one in self.metas.items() if step < meta["step"]},
-            rewritten=self.rewritten,
+            rewritten=rewritten,
         )
         return needs.needed(meta, known)
 

@@ -53,7 +53,6 @@ class PlannedStep(PlannedCell):
 
 Opens = Callable[[Iterable[str], Set[str]], str]
 Facts = Callable[[Meta, PlannedStep], Mapping[str, Mapping[str, Fact]]]
-Gives = Callable[[Meta, str], bool]  # whether code above surely gives a name what a step found it to be
 
 
 def foresee(
@@ -64,8 +63,8 @@ def foresee(
     modules: Modules,
     reader: Callable[[], str],
     opens: Opens = lambda modules, words: "",
-    will_run: Callable[[PlannedStep, Verdict, Gives], bool],
-) -> Iterator[tuple[PlannedStep, Verdict, Gives]]:
+    will_run: Callable[[PlannedStep, Verdict, Above], bool],
+) -> Iterator[tuple[PlannedStep, Verdict, Above]]:
     """Judge the steps of one pipeline.
 
     Parameters
@@ -87,7 +86,7 @@ def foresee(
 
     Yields
     ------
-    PlannedStep, Verdict, Gives
+    PlannedStep, Verdict, Above
         Each step, what is to be said of its checkpoint, and what is known of the code above it.
     """
     rewritten: dict[str, int] = {}  # files that will be written anew, and by which step
@@ -102,14 +101,14 @@ def foresee(
             continue
         step, meta = cell.call.step, metas.get(cell.call.step)
         verdict = Verdict("missing")
-        above = _Above(course, functions, rewritten, placed, steps, metas, reader, opens)
+        above = Above(course, functions, rewritten, placed, steps, metas, reader, opens)
         if cell.problem:
             verdict = Verdict("could not tell", (Cause("code", "", cell.problem),))
         elif meta is not None:
             verdict = record.by_either(meta, functools.partial(_verdict, above, cell, facts), Verdict("fresh"))
-        yield cell, verdict, above.gives
+        yield cell, verdict, above
         steps.add(step)
-        if meta is not None and not will_run(cell, verdict, above.gives):
+        if meta is not None and not will_run(cell, verdict, above):
             course.step(Step(step, meta["groups"], frozenset(meta["deleted"])), meta["source"])
         else:
             _will_run(course, cell, meta)
@@ -127,7 +126,7 @@ def _is_among(part: str, refused: Iterable[str]) -> bool:
     return any(text == label or text.startswith(f"{label} (") for text in refused)
 
 
-def _verdict(above: _Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verdict:
+def _verdict(above: Above, cell: PlannedStep, facts: Facts, meta: Meta) -> Verdict:
     if meta["evidence"] is not None:  # what the modules give that cells above use is known to a kernel alone
         meta = {**meta, "evidence": _with_above(meta["evidence"])}
     found = above.causes(meta, cell.code.names.imports)
@@ -179,7 +178,7 @@ def _with_above(evidence: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _Above:
+class Above:
     """What stands above a step."""
 
     def __init__(
@@ -288,6 +287,10 @@ class _Above:
         """Whether a name of unmarked cells surely is what a step that stands anywhere below found it to be."""
         evidence = meta["evidence"]
         return evidence is not None and evidence["origins"] is not None and self._value(name, meta) is None
+
+    def writes(self, path: str) -> bool:
+        """Whether an unmarked cell says that it writes or removes a file of this name."""
+        return bool(self._past.origin(effects.of_file(path)).places)
 
     def as_set(self, meta: Meta, facts: Mapping[str, Mapping[str, Fact]]) -> Mapping[str, Mapping[str, Fact]]:
         """The facts, with the variables that code above sets as it set them then: whether that differs is a cause."""

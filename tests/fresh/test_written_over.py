@@ -37,9 +37,7 @@ class Played:
         self._shell, self._folder, self._capsys = shell, folder, capsys
         self.said = ""
 
-    def steps(
-        self, cells: projects.Cells, start: str = "auto", *, known: bool = True, is_planned: bool = True
-    ) -> set[int]:
+    def steps(self, cells: projects.Cells, start: str = "auto", *, known: bool = True) -> set[int]:
         sources = [text if step is None else f"%%step {step}\n{text}" for step, text, *_ in cells]
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in sources])
         if known:
@@ -49,7 +47,7 @@ class Played:
             assert self._shell.run_cell(cell, store_history=True).success
         self.said = self._capsys.readouterr().out
         ran = {int(step) for step in re.findall(r"step (\d) · saved", self.said)}
-        assert ran <= planned or not (known and is_planned) or start != "auto"
+        assert ran <= planned or not known or start != "auto"
         return ran
 
 
@@ -214,7 +212,7 @@ def test_a_file_that_a_cell_removes_is_made_anew_by_the_steps_that_add_to_it(
     ]
     played = Played(shell, tmp_path, capsys)
     for one in ("none", start, start):
-        played.steps(cells, one, known=known, is_planned=False)
+        played.steps(cells, one, known=known)
         assert shell.user_ns["z"] == "12"
 
 

@@ -124,10 +124,15 @@ BY_TEXT: Final = frozenset(
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*(?==|$)")
 
 
+def of_file(path: str) -> str:
+    """What stands for this very file, in code that writes it by its name."""
+    return f"<files {os.path.basename(path)}>"
+
+
 def of_files(paths: Iterable[str]) -> list[str]:
     """What stands for these files, in code that writes files."""
     names = [os.path.basename(path) for path in paths]
-    found = {"<files *>" if "*" in name else f"<files {name}>" for name in names}
+    found = {"<files *>" if "*" in name else of_file(name) for name in names}
     return sorted({*found, "<files ?>"} if found else ())
 
 

@@ -229,19 +229,6 @@ r = threading.main_thread().seen is seen
     known="only modules and classes are looked at, and objects that names hold",
 )
 scenario(
-    "an object in a container that its library fills in a way of its own",
-    """
-%%step 1
-import matplotlib.colors
-color = [0.1, 0.2, 0.3]; matplotlib.colors._colors_full_map['zz'] = color
-%%step 2
-color[0] = 0.9
-%%step 3
-r = matplotlib.colors._colors_full_map['zz'] is color
-""",
-    known="what else such a container does when it is filled, nobody knows",
-)
-scenario(
     "an array over memory that an object of a library has lent",
     """
 %%step 1

@@ -474,6 +474,18 @@ except NameError: q = 'gone'
 """,
 )
 scenario(
+    "an object in a container that its library fills in a way of its own",
+    """
+%%step 1
+import matplotlib.colors
+color = [0.1, 0.2, 0.3]; matplotlib.colors._colors_full_map['zz'] = color
+%%step 2
+color[0] = 0.9
+%%step 3
+r = matplotlib.colors._colors_full_map['zz'] is color
+""",
+)
+scenario(
     "dicts and lists of libraries are changed in place, also through other names",
     """
 %%step 1

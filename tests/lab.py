@@ -114,7 +114,8 @@ class Page:
 
     def _settled(self) -> None:
         self.page.wait_for_function(
-            f"() => {{ {_PANEL} const session = panel?.sessionContext?.session;"
+            f"() => {{ if (!window.jupyterapp) return false; {_PANEL}"
+            " const session = panel?.sessionContext?.session;"
             " return panel?.context?.isReady && session?.kernel?.status === 'idle'; }",
             timeout=60_000,
         )

@@ -694,13 +694,14 @@ class Evidence:
         written: Written,
     ) -> dict[str, Fact]:
         facts: dict[str, Fact] = {}
+        left = functools.cache(written)  # of all steps, whose META is read for it
         for row in (*meta["evidence"]["files"], *meta["evidence"]["written"]):
             path = row["path"]
             if facts.get(path, Fact(path)).token != path:
                 continue
             same = self.files.is_same(row, hidden=hidden)
             if same is False:
-                same = self._is_of_other_steps(meta["step"], row, written(), hidden)
+                same = self._is_of_other_steps(meta["step"], row, left(), hidden)
             shown = "" if same else file_text(self._row_again(row, hidden))
             facts[path] = Fact(path if same else None if same is None else "", shown)
         if call is not None:

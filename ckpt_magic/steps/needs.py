@@ -129,8 +129,11 @@ def needed(meta: Meta, later: Later) -> str:
     sure = _sure(meta, later)
     if lost := _needed(meta, later, sure) or _gone(meta, later, sure):
         return lost
-    # a step that runs since it was edited, and finds another file, is marked; a lost value would be an error
-    return "" if later.vouched else _written_over(meta, later, _sure(meta, replace(later, is_unedited=True)))
+    if later.vouched:
+        return ""
+    if later.cells is None:  # one that was edited, and finds another file, is marked; a lost value would be an error
+        sure = _sure(meta, replace(later, is_unedited=True))
+    return _written_over(meta, later, sure)
 
 
 def _asked_once(is_left: Callable[[Mapping[str, Any]], bool]) -> Callable[[Mapping[str, Any]], bool]:

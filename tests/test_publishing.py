@@ -224,6 +224,10 @@ os.write(1, b"submitted\\n")
 """
 
 
+# in small pieces: a signal that comes right before a sleep is noticed by Python after it
+WAITS = "for _ in range(600): time.sleep(0.1)"
+
+
 def run(store: Store, last: str, *, seconds: float = 0.1, then: str = "") -> subprocess.Popen[str]:
     """A process that publishes steps 1 and 2; it is back when step 1 waits for the disk."""
     for step in (1, 2):
@@ -251,7 +255,7 @@ def test_a_process_that_ends_publishes_first(store: Store, last: str) -> None:
 
 
 def test_a_process_that_is_killed_leaves_the_earlier_files(store: Store) -> None:
-    with run(store, "time.sleep(60)", seconds=60) as process:
+    with run(store, WAITS, seconds=60) as process:
         process.kill()
         process.communicate(timeout=30)
     assert contents(store) == [b"old", b"old"]
@@ -261,7 +265,7 @@ def test_a_process_that_is_killed_leaves_the_earlier_files(store: Store) -> None
 
 def test_a_process_told_to_end_and_then_killed_has_its_files_in_place_and_kept_the_earlier_ones(store: Store) -> None:
     """As kernels are ended: a request, SIGTERM, and soon SIGKILL, however long the disk takes."""
-    with run(store, "time.sleep(60)", seconds=60) as process:
+    with run(store, WAITS, seconds=60) as process:
         process.terminate()
         wait_until(lambda: contents(store) == [b"new", b"new"])
         process.kill()
@@ -274,7 +278,7 @@ def test_what_was_put_in_place_in_a_hurry_and_did_not_get_to_the_disk_gives_the_
     store: Store,
 ) -> None:
     """After a signal to terminate a failure can only be said on stderr."""
-    with run(store, "time.sleep(60)", seconds=1, then="raise OSError(5, 'broken')") as process:
+    with run(store, WAITS, seconds=1, then="raise OSError(5, 'broken')") as process:
         process.terminate()
         wait_until(lambda: contents(store)[0] == b"new")
         _, said = process.communicate(timeout=30)

@@ -309,7 +309,9 @@ def test_displays_updated_by_later_cells_are_right(tmp_path: Path) -> None:
 @kernel
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_run_leaves_what_it_had(tmp_path: Path, number: signal.Signals) -> None:
-    path = save(tmp_path / "a.ipynb", "import os; print(os.getpid())", "import time; open('here', 'w'); time.sleep(60)")
+    # a signal that comes right before a sleep is noticed by Python after it
+    waits = "import time; open('here', 'w')\nfor _ in range(600): time.sleep(0.1)"
+    path = save(tmp_path / "a.ipynb", "import os; print(os.getpid())", waits)
     process = subprocess.Popen(
         [sys.executable, "-m", "ckpt_magic", "run", str(path)], stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )

@@ -105,7 +105,7 @@ def test_a_kernel_that_aborts_the_question_what_was_not_saved_is_asked_again(
 
 
 def test_an_interrupted_run_leaves_the_checkpoints_of_the_steps_that_ended(tmp_path: Path) -> None:
-    notebook(tmp_path, 4, "pass", "print('here', flush=True)\ntime.sleep(60)")
+    notebook(tmp_path, 4, "pass", "print('here', flush=True)\nfor _ in range(600): time.sleep(0.1)")
     command = [sys.executable, "-m", "ckpt_magic", "run", "slow.ipynb"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

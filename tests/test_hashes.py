@@ -258,6 +258,7 @@ KEEPING = [
     "def f(n=hash('a')): pass",
     "def f():\n    return g()\ndef g():\n    return hash('a')\nf()",
     "eval('f()')\ndef f():\n    return hash('a')",
+    "def f(one):\n    def g(hash):\n        return hash\n    return g(hash(one))\nf('a')",
 ]
 FORGETTING = [
     "s = {1, 2}",
@@ -267,6 +268,8 @@ FORGETTING = [
     "class A:\n    def __hash__(self):\n        return hash((self.a, *(hash(one) for one in self.b)))\n{A()}",
     "class A:\n    def __eq__(self, other):\n        return hash(self) == hash(other)\nA() == A()",
     "class A:\n    __hash__ = object.__hash__\nA()",
+    "def bits(key):\n    hash = digest(key)\n    return format(int(hash, 16), 'b')\nbits('a')",
+    "f = lambda hash: [hash + 1 for _ in range(2)]\nf(1)",
 ]
 
 

@@ -85,6 +85,8 @@ class Evidence:
         Gives the keys by which environment variables are concealed.
     secrets
         Gives the patterns of names whose values are never shown.
+    notebook
+        The notebook itself, if it is known.
     is_kernel
         Whether modules are imported as the step would; else they are looked for in `base` first.
     """
@@ -98,9 +100,10 @@ class Evidence:
         keyring: Callable[[], Keyring],
         secrets: Callable[[], Sequence[str]] = lambda: ambient.SECRET_NAMES,
         *,
+        notebook: Path | None = None,
         is_kernel: bool = True,
     ) -> None:
-        self.files = Files(base)
+        self.files = Files(base, notebook)
         self.modules = Modules() if is_kernel else Modules([os.fspath(base)])
         self._namespace = namespace
         self._main = main

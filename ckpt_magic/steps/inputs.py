@@ -65,6 +65,8 @@ class Files:
     ----------
     base
         The folder of the project.
+    notebook
+        The notebook itself, if it is known.
 
     Attributes
     ----------
@@ -72,8 +74,9 @@ class Files:
         Per path the text that a file will have, whatever it has now.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, notebook: Path | None = None) -> None:
         self.base = os.fspath(base)
+        self._notebook = None if notebook is None else os.path.normpath(notebook)
         self.planned: Mapping[str, str] = {}
         self._below_base = self.base if self.base.endswith(os.sep) else self.base + os.sep
         self._elsewhere = owned.installed()
@@ -184,7 +187,10 @@ class Files:
         return sorted(glob.glob(os.path.expanduser(pattern), root_dir=self.base, recursive=True))
 
     def mentioned(self, texts: Iterable[str], folders: Iterable[str] = ()) -> Mentioned:
-        """Paths that texts seem to mean: those that exist, alone or below one of `folders`, and those like files."""
+        """Paths that texts seem to mean: those that exist, alone or below one of `folders`, and those like files.
+
+        The notebook, which each edit writes anew, is meant only by its name.
+        """
         texts = [text for text in dict.fromkeys(texts) if 0 < len(text) < 500 and text.isprintable()]
         here = os.getcwd()
         tops = [here, here, *map(os.path.abspath, folders)]  # twice, for names that begin with `/`: see below
@@ -211,7 +217,8 @@ class Files:
                     some = _below(path, self._elsewhere, packages=False) if is_deep else ()
                 elif not number and _FILE_NAME.fullmatch(text):
                     some = (text in endings and _joined(tops, texts, text)) or [path]
-                paths = sorted(islice(some, max(0, _MOST + 1 - len(found))))
+                others = (one for one in some if one != self._notebook)
+                paths = sorted(islice(others, max(0, _MOST + 1 - len(found))))
                 if len(found) + len(paths) > _MOST:
                     vast.append(path)
                     continue

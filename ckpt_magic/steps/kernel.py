@@ -124,7 +124,13 @@ class Kernel:
         self.used: dict[str, tuple[PipelineKey, int]] = {}  # lost names that the unmarked cell has used that runs
         self._keyring: Keyring | None = None
         self.evidence = Evidence(
-            settings.base, namespace, self.main, self.makers, lambda: self.keyring, lambda: self.secrets
+            settings.base,
+            namespace,
+            self.main,
+            self.makers,
+            lambda: self.keyring,
+            lambda: self.secrets,
+            notebook=settings.notebook,
         )
         self.history = History(self.evidence.modules)
 

@@ -323,6 +323,17 @@ def test_what_pandas_reads_through_a_connection_is_not_told() -> None:
     assert unseen.likely({"read_csv"}, ["pandas"]) == set()
 
 
+@pytest.mark.parametrize("text", ["*", "**", "./", "*.ipynb"])
+def test_the_notebook_is_meant_only_by_its_name(project: Path, text: str) -> None:
+    """Else each edit of it would make the step stale: a grid is drawn with `*`, and a function looks for a file."""
+    for name in ("own.ipynb", "other.ipynb"):
+        (project / name).touch()
+    files = inputs.Files(project, project / "own.ipynb")
+    found = {Path(path).name for path in files.mentioned([text]).paths}
+    assert "other.ipynb" in found and "own.ipynb" not in found
+    assert files.mentioned(["own.ipynb"]).paths == [str(project / "own.ipynb")]
+
+
 def test_files_beside_checkpoints_count_as_all_others_do(project: Path) -> None:
     (project / "a.txt").write_text("")
     ours = ("p-v1-step1.pkl", "p-v1-step1.pkl.confirmed", ".used", ".p.lock", ".ckpt-01234567-1-01234567.tmp")

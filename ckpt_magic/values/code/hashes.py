@@ -108,11 +108,15 @@ def asked_in(tree: ast.Module) -> bool:
         defined = [one for one in defined if one.name not in words]
         todo += mentioned
         words = {word for node in mentioned for one in syntax.nodes(node) for word in _words(one)}
-    return asked_among(todo)
+    return _asked_among(todo) and _is_that_of_python(tree)
 
 
-def asked_among(nodes: Iterable[ast.AST]) -> bool:
-    """The same of nodes, whoever calls what they define."""
+def asked_anywhere_in(tree: ast.Module) -> bool:
+    """The same, whoever calls what it defines."""
+    return _asked_among(tree.body) and _is_that_of_python(tree)
+
+
+def _asked_among(nodes: Iterable[ast.AST]) -> bool:
     todo = list(nodes)
     for node in todo:  # it grows meanwhile
         match node:
@@ -136,6 +140,15 @@ def asked_by(codes: Iterable[types.CodeType]) -> bool:
             return True
         todo += [const for const in code.co_consts if type(const) is types.CodeType]
     return False
+
+
+def _is_that_of_python(tree: ast.Module) -> bool:
+    """Whether some `hash` of the code is no variable of a function: `def bits(key): hash = digest(key)`."""
+    try:
+        code = compile(tree, "", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError):
+        return True
+    return _takes_hash(code)
 
 
 def _run_at_once(statement: ast.AST) -> list[ast.AST]:

@@ -210,7 +210,7 @@ def _module(text: str) -> _Module:
         _acts_on(tree, every),
         not _WAYS_TO_MAIN.isdisjoint(words),
         vocabulary.words(tree),
-        not words.isdisjoint(hashes.ASKING) and "hash" not in by_name and hashes.asked_among(tree.body),
+        not words.isdisjoint(hashes.ASKING) and "hash" not in by_name and hashes.asked_anywhere_in(tree),
     )
 
 

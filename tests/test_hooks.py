@@ -537,6 +537,18 @@ def test_a_syntax_error_in_a_step_begins_nothing(nb: Notebook) -> None:
     assert nb.run("%%step 1\nx = 1").success
 
 
+@pytest.mark.parametrize("cell", ["%%step 1\nx = 1", "x = 1"])
+def test_an_interrupt_as_a_cell_begins_is_the_cells(nb: Notebook, monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
+    nb.run("x = 0")
+    with monkeypatch.context() as patch:
+        patch.setattr(nb.hooks, "_close_missed", lambda: signal.raise_signal(signal.SIGINT))
+        result = nb.run(cell)
+    assert type(result.error_in_exec) is KeyboardInterrupt
+    assert nb.shell.user_ns["x"] == 0
+    assert nb.run(cell).success
+    assert nb.shell.user_ns["x"] == 1
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt that Python drops
 def test_an_interrupt_while_awaiting_is_a_failed_step(nb: Notebook) -> None:
     over = threading.Event()

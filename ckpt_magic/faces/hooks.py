@@ -201,7 +201,7 @@ class Hooks:
                 self._visit(tree, released)
         except KeyboardInterrupt as error:  # it came while we were busy, and is the cell's
             with interrupts.held():
-                tree.body = [_raising(self._name(error), tree.body[0] if tree.body else None)]
+                tree.body = [_raising(self._name(_for_user(error)), tree.body[0] if tree.body else None)]
         except BaseException as error:  # noqa: BLE001  (our own mistake; the marker, if there was one, is out: the cell may not run)
             with suppress(BaseException):  # the last words of a failure
                 _say(f"the cell was not run: {error!r}")
@@ -213,6 +213,9 @@ class Hooks:
         inner = cell is not None and cell.visited
         if cell is not None:
             cell.visited = True
+            if (interrupt := cell.interrupt) is not None:
+                cell.interrupt = None
+                raise interrupt
         index, line = marking.find(tree)
         if line is None:
             if cell is not None and not inner:
@@ -378,9 +381,13 @@ class Hooks:
 
     def _pre_execute(self) -> None:
         if self._mine():
-            with interrupts.held():
-                self._close_missed()
-                self._cells().append(_Cell())
+            cell = _Cell()
+            try:
+                with interrupts.held():
+                    self._close_missed()
+                    self._cells().append(cell)
+            except KeyboardInterrupt as error:  # IPython would print it and run the cell, whose it is
+                cell.interrupt = error
 
     def _pre_run_cell(self, info: Any) -> None:
         cell = self._cell()
@@ -633,6 +640,7 @@ class _Cell:
     filename: str = "<ckpt_magic step>"
     names: list[str] = field(default_factory=list)
     failed: bool = False
+    interrupt: KeyboardInterrupt | None = None  # it came as the cell began
 
 
 @dataclass(eq=False)

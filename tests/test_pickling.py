@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import colorsys
 import copy
 import functools
@@ -958,3 +959,44 @@ every = []; keep(every); link = traitlets.link((watched, 'level'), (watched, 'ot
         ends.append((kernel.names["told"], kernel.names["every"], kernel.names["watched"].other))
     assert ends[0][0] == [(who, level) for level in (1, 2, 3) for who in ("own", "one")]
     assert all(end == ends[0] for end in ends)
+
+
+def test_the_loop_that_runs_is_the_one_that_runs_where_it_is_read() -> None:
+    async def again_here(data: bytes | None = None) -> tuple[bytes, bool]:
+        loop = asyncio.get_running_loop()
+        data = data or written({"x": [loop, loop]})
+        first, second = pickle.loads(data)["x"]
+        return data, first is second is loop
+
+    data, is_it = asyncio.run(again_here())
+    assert is_it
+    assert asyncio.run(again_here(data))[1]
+    loop = pickle.loads(data)["x"][0]  # nothing runs here: a new one
+    assert loop.run_until_complete(asyncio.sleep(0, "slept")) == "slept"
+    loop.close()
+    assert "event loop" in refusal(loop)
+
+
+def bound_lock(then: Callable[[asyncio.Lock], Any]) -> Any:
+    """What is made of a lock for which something has waited, while its loop runs."""
+    lock = asyncio.Lock()
+
+    async def hold() -> None:
+        async with lock:
+            await asyncio.sleep(0.001)
+
+    async def both() -> Any:
+        await asyncio.gather(hold(), hold())
+        return then(lock)
+
+    return asyncio.run(both())
+
+
+def test_a_lock_of_asyncio_is_bound_to_the_loop_that_runs_or_to_none() -> None:
+    data = bound_lock(lambda lock: written({"x": lock}))
+    assert bound_lock(lambda lock: vars(pickle.loads(data)["x"]) == vars(lock))
+    assert pickle.loads(data)["x"]._loop is None
+
+
+def test_a_lock_of_asyncio_that_is_bound_to_a_loop_that_is_closed_stays_so() -> None:
+    assert "event loop" in refusal(bound_lock(lambda lock: lock))

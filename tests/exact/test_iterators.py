@@ -54,6 +54,38 @@ d['c'] = 3; n = len(keys)
 """,
 )
 scenario(
+    "locks, events and queues of asyncio for which something waited",
+    """
+%%
+import asyncio
+asyncio.set_event_loop(asyncio.new_event_loop())
+def run(*them):
+    async def all_of_them(): return await asyncio.gather(*them)
+    return asyncio.get_event_loop().run_until_complete(all_of_them())
+%%step 1
+class Queue(asyncio.Queue): pass
+q, own, event, lock, turns, heard = (asyncio.Queue(2), Queue(), asyncio.Event(), asyncio.Lock(), asyncio.Semaphore(2),
+                                     asyncio.Condition())
+async def use(number):
+    async with lock: await asyncio.sleep(0.001)
+    async with turns: await asyncio.sleep(0.001)
+    return number
+async def fill():
+    await asyncio.sleep(0.01); await q.put(1); await own.put(2); event.set()
+    async with heard: heard.notify_all()
+async def hear():
+    async with heard: await heard.wait()
+got = run(hear(), q.get(), own.get(), event.wait(), fill(), *map(use, range(4)))
+%%step 2
+event.clear()
+async def later(): await asyncio.sleep(0.001); event.set()
+waited = run(event.wait(), later(), q.put([3]), own.put(4), *map(use, range(4)))
+%%step 3
+rest = run(q.get(), own.get()), q.empty(), own.empty(), event.is_set(), lock.locked(), turns.locked()
+del q, own, event, lock, turns, heard  # which differ in the loop that the last of them was bound to
+""",
+)
+scenario(
     "locks, events and queues that are free",
     """
 %%step 1

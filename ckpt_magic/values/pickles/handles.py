@@ -65,6 +65,8 @@ OF_DIALECTS: Final = (
     *("quotechar", "quoting", "skipinitialspace", "strict"),
 )
 """The attributes of a dialect of csv."""
+_LOOP: Final = """lambda: (lambda asyncio: asyncio._get_running_loop() or asyncio.new_event_loop())(
+    __import__('asyncio'))"""
 _OF_MODULE: Final = "lambda kind, module: setattr(kind, '__module__', module)"
 _MANY: Final = 1000  # results of one `finditer`: each is found again from the beginning
 
@@ -162,6 +164,13 @@ def thread(one: threading.Thread, known: Definitions) -> Any:
         return NotImplemented
     state = {name: value for name, value in vars(one).items() if name not in _OF_THREADS}
     return known.evaluated(_THREAD), (kind, one.name, one.daemon, one.ident is not None, [*vars(one)]), state
+
+
+def event_loop(one: Any, known: Definitions) -> Any:
+    """The loop in which a kernel runs its cells is the one that runs when it comes back."""
+    if one is not sys.modules["asyncio"]._get_running_loop():
+        raise NotPicklableError("an event loop that runs no cells")
+    return known.evaluated(_LOOP), ()
 
 
 def _reader(one: Any, known: Definitions) -> Any:

@@ -446,6 +446,28 @@ def weak_sets(kind: Any) -> list[tuple[type, str]]:
     return found if can_be_told else []
 
 
+def unbound(usual: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Reduce a queue, lock or event of asyncio so that it is bound to the loop that runs as it comes back, or to none.
+
+    The first that waits for one binds it to its loop; bound to another than the one that runs it would raise. One whose
+    loop is closed is of no use any more, and stays so.
+    """
+
+    def reduce(obj: Any) -> Any:
+        reduced = NotImplemented if usual is None else usual(obj)
+        loop = vars(obj).get("_loop")
+        if loop is None or loop.is_closed():
+            return reduced
+        made, args, state, *rest = obj.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
+        if not are_attributes(state):
+            return reduced
+        running: Any = vars(sys.modules["asyncio"])["_get_running_loop"]
+        bound = {"_loop": Form(running)} if loop is running() else {}
+        return made, args, {name: value for name, value in state.items() if name != "_loop"} | bound, *rest
+
+    return reduce
+
+
 def listed(usual: Callable[[Any], Any] | None, sets: Sequence[tuple[type, str]]) -> Callable[[Any], Any]:
     """Reduce an object so that it is in the weak sets of its class again if it was, and else is not.
 

@@ -199,6 +199,8 @@ class ValuePickler(pickle.Pickler):
             return self._error
         if issubclass(kind, threading.Thread):
             return lambda one: handles.thread(one, self.definitions)
+        if issubclass(kind, getattr(sys.modules.get("asyncio.events"), "AbstractEventLoop", ())):
+            return lambda one: handles.event_loop(one, self.definitions)
         if issubclass(kind, threading.local):
             return handles.local
         if issubclass(kind, random.Random):
@@ -294,6 +296,9 @@ class ValuePickler(pickle.Pickler):
         if module == "typing":
             usual = reducers.TYPING.get(kind.__name__)
             return functools.partial(self._name_of_type, usual) if usual in reducers.NAMES_OF_TYPES else usual
+        bound: Any = getattr(sys.modules.get("asyncio.mixins"), "_LoopBoundMixin", None)
+        if bound is not None and issubclass(kind, bound) and instances.can_share_attributes(kind):
+            return instances.unbound(self._reducer_for_instances(kind))
         if module == "dataclasses":
             return reducers.DATACLASSES.get(kind.__name__)
         if not by_reference(kind):

@@ -61,6 +61,9 @@ def test_what_is_remembered_is_what_would_be_found_anew(seed: int) -> None:
             if chance.random() < 0.7:
                 found, wanted = past.origin(*names), anew.origin(*names)
                 assert found == wanted and found.last is wanted.last, names
+        bound = {name: anew._binding.get(name, [-1])[-1] for name in "abcdefghzC"}
+        touched = {name for name, last in bound.items() if any(at > last for at in anew.origin(name).places)}
+        assert past.touched(bound) == touched
 
 
 def test_a_function_that_calls_another_has_nothing_to_do_with_where_that_comes_from() -> None:

@@ -105,6 +105,7 @@ class Past:
         self._givers: Set[str] = frozenset[str]()  # those that give away something
         self.haunted: Set[str] = frozenset[str]()
         self._shared: dict[str, str] = {}  # by the names that steps left, what stands for all that they share
+        self._sharers: dict[str, set[str]] = {}  # all names by that
         self._acts: Past | None = None  # the statements that do more than import
         self._files: dict[str, Set[str]] = {}  # and figures, by the names of what writes into them
         # places in the events
@@ -135,7 +136,9 @@ class Past:
             if isinstance(event, Step):
                 names = {*event.left, *event.deleted}
                 note(self._binding, names, at)
-                self._shared.update({name: f"{at} {made}" for name, made in event.left.items() if made is not None})
+                for name, made in event.left.items():
+                    if made is not None:
+                        self._share(name, f"{at} {made}")
                 self._forget(names)
                 if event.code:
                     self.learn(at, event.code)
@@ -146,7 +149,7 @@ class Past:
             if event.anything:
                 self._anything.append(at)
             for name in event.binds:
-                self._shared.pop(name, None)
+                self._share(name, None)
             lent = self.lent_by(event.holds)
             files = self._files_of(event.holds) | {one for one in event.touches if one.startswith(("<files", FIGURES))}
             if files or not event.binds.isdisjoint(self._files):
@@ -263,7 +266,8 @@ class Past:
 
     def _forget(self, names: Set[str]) -> None:
         """Forget the origins that have to do with these names."""
-        self._origins = {asked: known for asked, known in self._origins.items() if known[1].isdisjoint(names)}
+        if names:
+            self._origins = {asked: known for asked, known in self._origins.items() if known[1].isdisjoint(names)}
 
     def of_modules(self, modules: Iterable[str]) -> Origin:
         """Where what modules hold comes from, the modules as they are imported aside."""
@@ -314,7 +318,7 @@ class Past:
         for at in way:
             event = self.events[at]
             if isinstance(event, Step):
-                left = needed & (event.left.keys() | event.deleted)
+                left = (needed & event.left.keys()) | (needed & event.deleted)
                 for one in sorted(left):
                     made = event.left.get(one, "deleted")
                     digest.update(f"step {event.number} {one} {made};".encode())
@@ -446,17 +450,18 @@ class Past:
         """Those names whose values statements may have changed in place since they were bound."""
         self._find_touched_anew()
         mentioned = {self._shared[name] for name in self._mentioned & self._shared.keys()}
-        return {
-            name
-            for name in names
-            if (
-                name in self._mentioned
-                or self._shared.get(name) in mentioned
-                or self._later.next(name)
-                or self._anything
-            )
-            and any(at > self._binding.get(name, [-1])[-1] for at in self.origin(name).places)
-        }
+        anything, end = max(self._anything, default=-1), len(self.events) - 1
+
+        def is_touched(name: str) -> bool:
+            bound = self._binding.get(name, [-1])[-1]
+            if bound == end:
+                return False
+            if anything > bound:
+                return True
+            is_met = name in self._mentioned or self._shared.get(name) in mentioned or bool(self._later.next(name))
+            return (is_met or anything >= 0) and any(at > bound for at in self.origin(name).places)
+
+        return {name for name in names if is_touched(name)}
 
     def _files_of(self, names: Set[str]) -> Set[str]:
         """What stands for the files into which values of these names write, and for figures."""
@@ -510,7 +515,14 @@ class Past:
     def _sharing(self, names: Set[str]) -> set[str]:
         """The other names of what steps left that hold some of the same objects."""
         shared = {self._shared[name] for name in names & self._shared.keys()}
-        return {name for name, one in self._shared.items() if one in shared} - names if shared else set()
+        return set[str]().union(*map(self._sharers.__getitem__, shared)) - names if shared else set()
+
+    def _share(self, name: str, what: str | None) -> None:
+        if (before := self._shared.pop(name, None)) is not None:
+            self._sharers[before].remove(name)
+        if what is not None:
+            self._shared[name] = what
+            self._sharers.setdefault(what, set()).add(name)
 
     def _spread(
         self, found: set[str], leading: Places, leads: Callable[[int, Statement], Set[str]], *, backwards: bool = False

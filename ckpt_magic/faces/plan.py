@@ -190,15 +190,20 @@ def _judged(
     texts, environ = dict[str, str](), dict[str, str]()
     evidence.plan(texts, environ)
 
+    fresh = dict[int, bool]()  # steps further down, as long as nothing more is taken to be there
+
     def in_order() -> Iterator[PlannedCell]:
         """The cells; of those left behind what they will have written and set is taken to be there."""
         for cell in mine:
             yield cell
             for node in cell.tree.body:
+                before = environ.copy(), texts.copy()
                 environ.update([one] if (one := transformed.variable_set(node)) is not None else ())
                 _write(node, evidence.files, texts)
                 if (added := transformed.folder_added(node)) is not None:
                     evidence.modules.look_in(evidence.files.path(added[0]), first=added[1])
+                if added is not None or before != (environ, texts):
+                    fresh.clear()
 
     @functools.cache
     def reader() -> str:
@@ -227,25 +232,29 @@ def _judged(
 
     def is_fresh(meta: Mapping[str, Any]) -> bool:
         """Whether what a step rests on besides values is as it was."""
-        cells = [one for one in mine if isinstance(one, PlannedStep) and one.call.step == meta["step"]]
-        return bool(cells) and not causes(meta, Now(facts(meta, cells[-1]), []))
+        if (step := meta["step"]) not in fresh:
+            cells = [one for one in mine if isinstance(one, PlannedStep) and one.call.step == step]
+            fresh[step] = bool(cells) and not causes(meta, Now(facts(meta, cells[-1]), []))
+        return fresh[step]
 
     rewritten = set[str]()
     deciding = _Deciding(
         start, settings.stale(), mine, metas, is_fresh, lambda row: evidence.files.is_same(row) is not False, rewritten
     )
-    at_first = deciding if met is None else replace(deciding, start="auto")
+    at_first = replace(deciding, start="auto")
+    decision = Decision("run")
 
     def will_run(cell: PlannedStep, found: Verdict, above: Above) -> bool:
         is_there = met is not None and met(key, cell.call.step)
-        will = not is_there and at_first.decide(cell, found, above).action != "restore"
+        decided = decision if met is None else at_first.decide(cell, found, above)
+        will = not is_there and decided.action != "restore"
         deciding.goes_on(cell, will=will)
         return will
 
     judged = foresee(
         in_order(), metas, facts, modules=evidence.modules, reader=reader, opens=evidence.opens, will_run=will_run
     )
-    for cell, found, above in judged:
+    for cell, found, above in judged:  # each is decided about before it is asked whether it will run
         one = stored.get(cell.call.step, _Stored())
         verdict = Verdict("foreign", (Cause("evidence", "", one.problem),)) if one.problem else found
         decision = deciding.decide(cell, verdict, above)
@@ -281,6 +290,7 @@ class _Deciding:
     is_left: Callable[[Mapping[str, Any]], bool]
     rewritten: set[str]  # files that the steps write that will run, as far as they were decided about
     pipeline: Pipeline = field(default_factory=Pipeline)
+    known: list[Cell] = field(default_factory=list[Cell])  # what is known of all cells, once it is asked for
 
     def goes_on(self, cell: PlannedStep, *, will: bool) -> None:
         """Note which values a step will have given names that is restored, or `will` run."""
@@ -325,13 +335,9 @@ class _Deciding:
         rewritten = self.rewritten | {path for path in needs.written(meta) if above.writes(path)}
         if not needs.may_be_needed(meta, self.is_left, rewritten):
             return ""
-        position = self.cells.index(cell) + 1
-        below = [
-            Cell(one.code.names, one.call.step, one.code.digest, frozenset(syntax.texts(one.tree)))
-            if isinstance(one, PlannedStep)
-            else Cell(source.names(one.tree), texts=frozenset(syntax.texts(one.tree)))
-            for one in self.cells[position:]
-        ]
+        if not self.known:
+            self.known.extend(map(_as_known, self.cells))
+        below = self.known[self.cells.index(cell) + 1 :]
         later = {step: one for step, one in sorted(self.metas.items()) if step > meta["step"]}
         known = Later(
             self.start,
@@ -348,6 +354,13 @@ class _Deciding:
             rewritten=rewritten,
         )
         return needs.needed(meta, known)
+
+
+def _as_known(cell: PlannedCell) -> Cell:
+    texts = frozenset(syntax.texts(cell.tree))
+    if isinstance(cell, PlannedStep):
+        return Cell(cell.code.names, cell.call.step, cell.code.digest, texts)
+    return Cell(source.names(cell.tree), texts=texts)
 
 
 @dataclass(frozen=True, slots=True)

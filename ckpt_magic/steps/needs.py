@@ -339,15 +339,17 @@ def _numbers(meta: Meta) -> set[str]:
 def _sure(meta: Meta, later: Later) -> dict[int, Meta]:
     """The later steps that will be restored, as far as that can be told: what is not sure is left out."""
     sure = {number: other for number, other in later.metas.items() if number > meta["step"] and _may(other, later)}
+    sure = _left_alone(sure, later)
     while True:
         all_of_them = {meta["step"]: meta, **sure}
+        met = _met_by_other_code(sure, later, all_of_them)
         kept = {
             number: other
             for number, other in sure.items()
             if _reads_are_sure(other, later, all_of_them)
-            and not _may_meet_other_code(other, later, all_of_them)
+            and number not in met
             and not _comes_from_a_step(other, later, all_of_them)
-            and not _lacks(other, later, sure)
+            and not (may_be_needed(other, later.is_left, later.rewritten) and _lacks(other, later, sure))
         }
         if len(kept) == len(sure):
             return sure
@@ -370,22 +372,31 @@ def _may(meta: Meta, later: Later) -> bool:
         return False
     if earlier is not None and earlier.code and (codes or {meta["code"]}) != {earlier.code}:
         return False
-    if later.cells is not None and not cells:
-        return False  # it is not in the notebook any more
-    return _is_left_alone(meta, later)
+    return later.cells is None or bool(cells)  # else it is not in the notebook any more
 
 
-def _is_left_alone(meta: Meta, later: Later) -> bool:
-    """Whether what the step reads of unmarked cells, or holds of steps, will be what it was."""
-    rebound: set[str] = set()
-    for cell in later.cells or ():
-        if cell.step is None:
+def _where_they_stand(steps: Mapping[int, Meta], cells: Iterable[Cell]) -> Iterator[tuple[Cell | None, Meta | None]]:
+    """The cells in order, each with the step whose first cell it is; then the steps that have none."""
+    todo = dict(steps)
+    for cell in cells:
+        yield cell, todo.pop(cell.step, None) if cell.step is not None else None
+    for other in todo.values():
+        yield None, other
+
+
+def _left_alone(steps: Mapping[int, Meta], later: Later) -> dict[int, Meta]:
+    """Those for which what they read of unmarked cells, or hold of steps, will be what it was."""
+    rebound, found = set[str](), dict[int, Meta]()
+    for cell, other in _where_they_stand(steps, later.cells or ()):
+        if cell is not None and cell.step is None:
             rebound |= cell.names.binds | cell.names.deletes
-        elif cell.step == meta["step"]:
-            break
-    if not rebound.isdisjoint({*meta["reads"], *meta["seen"]}):
-        return False
-    return all(later.gives(meta, name) for name in meta["seen"])
+        elif (
+            other is not None
+            and rebound.isdisjoint({*other["reads"], *other["seen"]})
+            and all(later.gives(other, name) for name in other["seen"])
+        ):
+            found[other["step"]] = other
+    return found
 
 
 def _reads_are_sure(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> bool:
@@ -399,17 +410,19 @@ def _reads_are_sure(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> bool:
     return True
 
 
-def _may_meet_other_code(meta: Meta, later: Later, steps: Mapping[int, Meta]) -> bool:
-    """Whether a step above it that will run, with other code than is stored of it, may change what the step reads."""
+def _met_by_other_code(sure: Mapping[int, Meta], later: Later, steps: Mapping[int, Meta]) -> set[int]:
+    """Those above which a step will run, with other code than is stored of it, that may change what they read."""
     fixed = {row["name"] for one in steps.values() for row in one["variables"] if row["type"] in _FIXED}
-    touched: set[str] = set()
-    for cell in later.cells or ():
-        if cell.step == meta["step"]:
-            break
-        stored = later.metas.get(cell.step) if cell.step is not None and cell.step not in steps else meta
-        if stored is None or stored is not meta and stored["code"] != cell.code:
+    touched, found = set[str](), set[int]()
+    for cell, other in _where_they_stand(sure, later.cells or ()):
+        if other is not None and not touched.isdisjoint({*other["reads"], *other["seen"]}):
+            found.add(other["step"])
+        if cell is None or cell.step is None or cell.step in steps:
+            continue
+        stored = later.metas.get(cell.step)
+        if stored is None or stored["code"] != cell.code:
             touched |= cell.names.binds | cell.names.deletes | (cell.names.reads - fixed)
-    return not touched.isdisjoint({*meta["reads"], *meta["seen"]})
+    return found
 
 
 def _comes_from_a_step(meta: Meta, later: Later, steps: Mapping[int, Meta]) -> bool:

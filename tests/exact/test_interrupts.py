@@ -14,7 +14,7 @@ from tests.exact.interrupts import sweep
 @pytest.mark.parametrize("start", ["none", "9"], ids=["while a step runs", "while it is restored"])
 def test_an_interrupt_at_any_line_leaves_all_right(start: str) -> None:
     """Points spread over the look before, the save, the restore; every line by the command."""
-    found = list(sweep(start, points=24))
+    found = list(sweep(start, points=16))
     assert [text for text in found if not text.startswith("#")] == []
     assert found[-1].startswith("# ")
 

@@ -748,6 +748,25 @@ def test_a_figure_is_what_it_shows_whatever_was_built_on_its_transforms_and_is_g
     del built
 
 
+def test_small_arrays_are_told_apart_by_all_that_a_restore_brings_back() -> None:
+    base = np.arange(6)
+    fixed = base.copy()
+    fixed.flags.writeable = False
+    arrays: dict[Any, Any] = dict(enumerate((base, base + 1, base.reshape(2, 3).copy(), base.astype("u8"), fixed)))
+    arrays |= {"f": base.astype(">i8"), "F": np.asfortranarray(base.reshape(2, 3)), "view": base[:], "0": np.array(5)}
+    arrays |= {"bool": base > 2, "complex": base * 1j, "other 0": np.array(6), "byte": base.astype("i1"), "u": base > 3}
+    looks = look_at_all(arrays, {})
+    assert len({seen.digest for seen in looks.values()}) == len(arrays)
+    assert all(
+        seen.digest == look_at_all({0: arrays[name].copy("K")}, {})[0].digest
+        for name, seen in looks.items()
+        if name not in (4, "view")
+    )
+    assert [one.array is base for one in looks[0].spans] == [True]
+    again = look_at_all({"a": base, "both": [base, base]}, {})
+    assert all(any(one is base for one in seen.met.values()) for seen in again.values())
+
+
 def test_an_array_that_numpy_warns_of_warns_who_writes_to_it_and_nobody_who_looks() -> None:
     array, _ = np.broadcast_arrays(np.arange(3), np.zeros((2, 3)))
     with warnings.catch_warnings():

@@ -97,6 +97,7 @@ class Look(ValuePickler):
         }
         marks |= dict.fromkeys(of_pandas("pandas.core.arrays.base", "ExtensionArray"), self._mark_of_extension)
         numpy: Any = sys.modules.get("numpy")
+        self._kind_of_arrays = getattr(numpy, "ndarray", None)
         if hasattr(numpy, "dtype"):
             marks |= {numpy.ndarray: self._mark_of_array}
             marks |= dict.fromkeys(map(type, map(numpy.dtype, ("M8[s]", "m8[s]"))), mark_of_times)
@@ -143,6 +144,8 @@ class Look(ValuePickler):
                 seen = _of_tree(value, tree, self.look([*tree.classes]) if tree.classes else None)
                 if self._ident not in seen.met:
                     return seen
+        elif type(value) is self._kind_of_arrays and (small := self._look_at_small_array(value)) is not None:
+            return small
         held, self._written, self._nameless = self._held, 0, None
         began = perf_counter()
         digest = self._hash = new_hash()
@@ -232,6 +235,21 @@ class Look(ValuePickler):
         elif PLAIN.issuperset(map(type, items)):
             items.clear()  # they hold the containers as well
             seen.is_small = _are_unshared(containers)
+        return seen
+
+    def _look_at_small_array(self, array: Any) -> Seen | None:
+        """Look at numbers that have their memory for themselves: there is nothing else to be met."""
+        dtype, flags = array.dtype, array.flags
+        if dtype.isbuiltin != 1 or dtype.kind not in "biufc" or not (flags.owndata and flags.c_contiguous):
+            return None
+        if not 0 < array.nbytes < LARGE or self._paths or self._is_of_part:
+            return None
+        digest = new_hash(repr((dtype.str, array.shape, is_writeable(array))).encode())
+        digest.update(array)
+        seen = Seen(array, digest.hexdigest())
+        seen.met = {identity(array): array}
+        self._note_array(array)
+        seen.spans, self._spans = self._spans, []
         return seen
 
     def _is_plain(self, kind: type) -> bool:

@@ -279,6 +279,36 @@ def test_a_lock_of_a_library_says_nothing_about_what_holds_it(tmp_path: Path, mo
     del sys.modules["of_locks"]
 
 
+def test_what_a_list_or_dict_of_a_library_holds_is_the_same_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parser of nltk holds a list of rules that its library has, and lists of some of them: they were copies."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "of_rules.py").write_text(
+        "class Rule:\n"
+        "    def __init__(self, name): self.name = name\n"
+        "RULES = [Rule('a'), Rule('b')]\n"
+        "BY_NAME = {'a': RULES[0], 'c': Rule('c')}\n"
+        "class Parser:\n"
+        "    def __init__(self, rules=RULES): self.rules, self.some = rules, [rules[1]]\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    steps = [
+        "import of_rules",
+        "p = of_rules.Parser()",
+        "box = {'all': of_rules.BY_NAME, 'one': of_rules.BY_NAME['c']}",
+    ]
+    for start in (0, 4):
+        kernel = Kernel(tmp_path / "ckpt", start)
+        facts = [kernel.step(number, source) for number, source in enumerate(steps, 1)]
+        library, p, box = map(kernel.names.__getitem__, ("of_rules", "p", "box"))
+        assert p.rules is library.RULES and p.some[0] is library.RULES[1]
+        assert box["all"] is library.BY_NAME and box["one"] is library.BY_NAME["c"]
+        del sys.modules["of_rules"]
+    assert [one["action"] for one in facts] == ["restored"] * 3
+
+
 def test_modules_are_gone_through_once_where_one_takes_the_place_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "way_gone", types.ModuleType("way_gone"))
     walked: dict[str, Any] = {}

@@ -54,7 +54,7 @@ The rules, each with a test that a laxer rule would fail:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -212,6 +212,8 @@ class Delta:
         idents = set(map(identity, objects))
         for path in [path for path in self.owned if identity(owned.at(path)) in idents]:
             self.owned[path] = ""
+            for item in owned.items_of(path).values():
+                self.owned.pop(item, None)
             self.refused = [text for text in self.refused if not text.startswith(f"`{owned.text(path)}`")]
 
 
@@ -439,7 +441,7 @@ def repeated(seen: Seen) -> tuple[Any, ...] | None:
     return trees.repeated([*itertools.islice(seen.met.values(), seen.tree)]) if seen.tree else None
 
 
-def _of_libraries(before: State, after: State, saved: Iterable[str]) -> tuple[dict[owned.Path, str], list[str]]:
+def _of_libraries(before: State, after: State, saved: Collection[str]) -> tuple[dict[owned.Path, str], list[str]]:
     """What libraries own of what saved names reach, and what a restore could not do to it."""
     old, new, held = (
         {path: digest for seen in looks if seen.owned for path, digest in seen.owned.items()}
@@ -450,7 +452,15 @@ def _of_libraries(before: State, after: State, saved: Iterable[str]) -> tuple[di
         for path, digest in new.items()
         if (path in old and old[path] != digest) or (path in held and digest is None)
     ]
-    return {path: digest or "" for path, digest in held.items()}, refused
+    items = dict.fromkeys(_items_held([path for path, digest in held.items() if digest], after, saved), "")
+    return {path: digest or "" for path, digest in held.items()} | items, refused
+
+
+def _items_held(paths: Iterable[owned.Path], after: State, saved: Iterable[str]) -> Iterator[owned.Path]:
+    """Where lists and dicts of libraries hold what saved names hold not only through them: `[*STRATEGY]` beside it."""
+    items = {ident: path for one in paths for ident, path in owned.items_of(one).items()}
+    for name in saved if items else ():
+        yield from map(items.__getitem__, after.looks[name].among(items.keys()))
 
 
 def differs_here(rows: Iterable[tuple[owned.Path, str]], namespace: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import functools
 import inspect
+import json
 import os
 import pathlib
 import site
@@ -22,7 +23,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
 
-Path = tuple[str, ...]  # a module and the attributes that lead from it to the object
+Path = tuple[str, ...]  # a module and the attributes that lead from it to the object; `[0]` is an item
 
 MAIN: Final = frozenset({"__main__", "__mp_main__"})
 """Names of the module that the notebook, or the script, is."""
@@ -31,6 +32,8 @@ HOSTS: Final = frozenset({"IPython", "comm", "ipykernel", "tornado", "zmq"})
 
 _NOT_OWN: Final = MAIN | {"ckpt_magic"}
 _CONTAINERS: Final = (list, dict, set, bytearray, collections.deque, collections.UserDict, collections.UserList)
+_ITEMS: Final = frozenset({"container", "instance", "whole"})  # see `_kind_of`
+_MANY: Final = 10_000
 _DEEPEST: Final = 3  # attributes: `logging.Logger.manager.loggerDict`
 _SKIPPED: Final = _NOT_OWN | HOSTS
 
@@ -158,10 +161,28 @@ def at(path: Path) -> Any:
     found: Any = sys.modules.get(path[0])
     for name in path[1:]:
         try:
-            found = getattr(found, name)
+            found = getattr(found, name) if (key := key_of(name)) is None else found[key]
         except Exception:  # noqa: BLE001  # a property of a library may raise anything
             return None
     return found
+
+
+def key_of(name: str) -> int | str | None:
+    """The key that a part of a path stands for; None for an attribute."""
+    return json.loads(name)[0] if name.startswith("[") else None
+
+
+def items_of(path: Path) -> dict[int, Path]:
+    """The paths of the objects that a list or dict of a library holds, by their `id`, but for those that have others.
+
+    They are objects that a copy cannot stand for.
+    """
+    obj = at(path)
+    if type(obj) not in (list, dict) or len(obj) > _MANY:
+        return {}
+    items = obj.items() if type(obj) is dict else enumerate(obj)
+    some = [(key, one) for key, one in items if type(key) in (int, str) and _kind_of(type(one)) in _ITEMS]
+    return {identity(one): (*path, json.dumps([key])) for key, one in some if identity(one) not in _paths}
 
 
 def is_private(path: Path) -> bool:
@@ -185,7 +206,7 @@ def dict_of(kind: Any) -> Any:
 
 def text(path: Path) -> str:
     """A path as people write it."""
-    return ".".join(path)
+    return ".".join(path).replace(".[", "[")
 
 
 _paths: dict[int, Path] = {}

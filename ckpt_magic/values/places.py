@@ -31,7 +31,7 @@ from ckpt_magic.values.code.reaching import SETTING_OPS, named, ours, reach, wor
 from ckpt_magic.values.code.source import leads_to_all, reaches_all
 from ckpt_magic.values.code.vocabulary import Words
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owned import MAIN, Path, disown, is_of_the_process, is_own, known
+from ckpt_magic.values.owned import MAIN, Path, disown, is_of_the_process, is_own, key_of, known
 from ckpt_magic.values.owners import (
     ABSENT,
     CONTAINERS,
@@ -453,7 +453,9 @@ class Places:
     def follow(self, paths: Iterable[Path]) -> None:
         """Look from now on at these objects of libraries, since variables hold them."""
         for path in paths:
-            if path[0] not in ("logging", "sys", "warnings", "matplotlib") and not is_of_the_process(path):
+            if path[0] in ("logging", "sys", "warnings", "matplotlib") or is_of_the_process(path):
+                continue
+            if key_of(path[-1]) is None:  # else what holds it is followed
                 self._followed.add(f"{path[0]}:{'.'.join(path[1:])}")
 
     def keep(self, before: Look, after: Look, moved: Set[str], words: Words) -> None:

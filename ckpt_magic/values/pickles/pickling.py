@@ -21,7 +21,7 @@ from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import collector, generators
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owned import Path, at
+from ckpt_magic.values.owned import Path, at, key_of
 from ckpt_magic.values.pickles.arrays import View
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import CALL, LENT, Form, Later, Owned, Reduced, Token
@@ -246,7 +246,8 @@ def _of_libraries(paths: Iterable[Path]) -> Iterator[tuple[Any, Any]]:
     for path in paths:
         form: Any = sys.modules[path[0]]
         for name in path[1:]:
-            form = Form(getattr, form, name)
+            key = key_of(name)
+            form = Form(getattr, form, name) if key is None else Form(operator.getitem, form, key)
         yield form, at(path)
 
 

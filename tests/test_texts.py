@@ -3,6 +3,7 @@
 import gc
 import io
 import pickle
+import string
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -24,8 +25,19 @@ def test_interned_texts_are_found_wherever_they_are_held() -> None:
     one, key, item, value, attribute = map(sys.intern, ("one", "key", "item", "value", "attribute"))
     kind: Any = type("Kind", (), {"name_of_it": attribute})
     parts = [[item, _other(item)], {key: _other(one), 1: value}, kind, gc.collect, gc]
-    found = texts.interned([one, _other("none"), "", "a"], [parts[:2], parts[2:]])
+    found = texts.interned([one, _other("none"), "", chr(ord("a"))], [parts[:2], parts[2:]])
     assert sorted(found) == sorted([one, item, value, key, attribute])
+
+
+def test_a_letter_that_python_has_for_names_is_another_object_than_one_that_is_read() -> None:
+    """With columns named `x` and `y`, a result of statsmodels was another one after a restore."""
+    letters = [*map(sys.intern, string.ascii_letters)]
+    found = texts.interned([*letters, *map(chr, range(256))], [])
+    assert set(map(id, found)) == {id(one) for one in letters if one is not chr(ord(one))}
+    file = io.BytesIO()
+    pickling.write(Contents("cell", {"a": letters, "b": [*"xyz"]}), file, namespace={}, texts=found)
+    read = pickle.loads(file.getvalue())
+    assert [*map(id, read["a"])] == [*map(id, letters)] and [*map(id, read["b"])] == [*map(id, "xyz")]
 
 
 def test_of_very_many_texts_those_are_found_that_come_often() -> None:

@@ -55,5 +55,10 @@ def _some(objects: Sequence[Any]) -> Sequence[Any]:
 
 
 def _is_interned(text: str) -> bool:
-    """Whether the text is what `sys.intern` gives for an equal one, which is made for the question."""
-    return len(text) > 1 and sys.intern(text[:-1] + text[-1:]) is text  # a shorter one there is only once
+    """Whether the text is what `sys.intern` gives for an equal one, which is made for the question.
+
+    Of most letters there is one text only, but not of those that Python itself has for names: a literal `"x"` is
+    another object than what `chr` and pickle give.
+    """
+    equal = text[:-1] + text[-1:] if len(text) > 1 else chr(ord(text)) if text else text
+    return equal is not text and sys.intern(equal) is text

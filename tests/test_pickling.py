@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 
 from ckpt_magic.errors import CheckpointUnreadableError, DamagedError, LostValueError, NotPicklableError
-from ckpt_magic.values.pickles import unpickling
+from ckpt_magic.values.pickles import reducers, unpickling
 from ckpt_magic.values.pickles.arrays import View
 from ckpt_magic.values.pickles.pickler import ValuePickler
 from ckpt_magic.values.pickles.pickling import Contents, write
@@ -1000,3 +1000,14 @@ def test_a_lock_of_asyncio_is_bound_to_the_loop_that_runs_or_to_none() -> None:
 
 def test_a_lock_of_asyncio_that_is_bound_to_a_loop_that_is_closed_stays_so() -> None:
     assert "event loop" in refusal(bound_lock(lambda lock: lock))
+
+
+def test_a_frame_is_written_without_the_list_that_all_frames_have_in_common() -> None:
+    """Before 3.1, pandas gave each frame that was read a list of its own: objects that held such a frame and another
+    one were not what they were, and steps that used them ran again in each kernel.
+    """
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [1]})
+    assert "_metadata" not in reducers.frame(frame)[2]
+    object.__setattr__(frame, "_metadata", ["title"])
+    assert reducers.frame(frame)[2]["_metadata"] == ["title"]

@@ -10,6 +10,21 @@ scenarios = Scenarios()
 scenario = scenarios.add
 
 scenario(
+    "an unmarked cell holds a frame of a step and frames made from it",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'x': range(3), 'y': [1.5, 2.5, 3.5]})
+%%
+both = [df, df[['y']].copy(), df['x'].to_frame()]
+same = both[0]._metadata is both[1]._metadata, df.columns[0] is both[2].columns[0]
+%%step 2
+total = both[1]['y'].sum() + len(both[0])
+%%step 3
+r = df._metadata is pd.DataFrame._metadata, df.columns[1] is 'y'
+""",
+)
+scenario(
     "a closure of an unmarked cell looks at the memory of a frame that a step changes",
     """
 %%

@@ -247,9 +247,12 @@ def refuse_kernel(_: Any) -> NoReturn:
 def frame(frame: Any) -> Any:
     """A frame or series of pandas with its very own `attrs`: setting these, as pandas does, takes a copy.
 
-    Attributes that the notebook set on it (`frame.title = "train"`) pandas leaves out.
+    Attributes that the notebook set on it (`frame.title = "train"`) pandas leaves out. The list of their names is that
+    of its class, which all frames have in common.
     """
     made, args, state, *rest = frame.__reduce_ex__(PROTOCOL)
+    if "_metadata" not in vars(frame):
+        state.pop("_metadata", None)
     if "attrs" in state:
         state["_attrs"] = state.pop("attrs")
     for name in state.keys() & {*frame._metadata} - vars(frame).keys():

@@ -552,6 +552,20 @@ def test_numpy_scalars_have_no_memory() -> None:
     assert not look([np.float64(1), np.int8(2)], {}).spans
 
 
+def test_bytes_between_the_fields_of_an_array_are_no_part_of_it() -> None:
+    inner = np.dtype([("k", "u1"), ("v", "f8")], align=True)
+    kind = np.dtype([("a", "u1"), ("b", "f8"), ("c", inner, (2,))], align=True)
+    digests = set()
+    for garbage in (7, 8):
+        rows = np.empty(30, kind)
+        rows.view("u1")[:] = garbage
+        rows["a"], rows["b"], rows["c"]["k"], rows["c"]["v"] = 1, 2, 3, 4
+        digests.add(look(rows, {}).digest)
+    rows["c"]["v"][3] = 5
+    assert len(digests) == 1
+    assert look(rows, {}).digest not in digests
+
+
 def test_arrays_inside_frames_are_guarded_and_others_are_not() -> None:
     frame = pd.DataFrame(
         {"t": pd.date_range("2020", periods=3), "n": [1, 2, 3], "k": pd.array([1, 2, 3], dtype="Int64")}

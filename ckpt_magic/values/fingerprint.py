@@ -33,6 +33,7 @@ from ckpt_magic.values.pickles import (
     figures,
     instances,
     makers,
+    memmaps,
     reducers,
     references,
     tensors,
@@ -344,6 +345,8 @@ class Look(ValuePickler):
             library = sys.modules.get(module)
             if library is not None and issubclass(kind, getattr(library, name, ())):
                 noting = self._noting(getattr(self, note), usual)
+                if name == "ndarray" and kind is library.ndarray:
+                    return functools.partial(_without_gaps, noting)
                 return functools.partial(self._index, noting) if usual == self._arrays.index else noting
         if usual is None and references.library_of(kind) == "pandas" and not reducing.keeps_selection(kind):
             return reducing.without_caches
@@ -851,6 +854,19 @@ def _dtype(dtype: Any) -> Any:
     """Say of a type with fields that a library holds what it is made of: nobody changes it, whoever shares it."""
     form = arrays.form_of_fields(dtype)
     return arrays.dtype(dtype) if form is None else (_Form, ("dtype", repr(form)))
+
+
+def _without_gaps(usual: Callable[[Any], Any], array: Any) -> Any:
+    """Say of an array what lies in its fields: numpy leaves out what is between them when it copies, as for a restore.
+
+    Not of a large one, whose bytes are not copied.
+    """
+    reduced, dtype = usual(array), array.dtype
+    if not arrays.has_gaps(dtype) or dtype.hasobject or array.nbytes >= LARGE or memmaps.root(array) is not None:
+        return reduced
+    flags = array.flags
+    told = array.shape, flags.c_contiguous, flags.f_contiguous, flags.writeable, array.base is None
+    return _Form, ("fields", dtype, told, array.astype(arrays.without_gaps(dtype)).tobytes())
 
 
 def _restored_place(attribute: tuple[str, Any]) -> str:

@@ -23,6 +23,21 @@ r = [repr(one.dtype) for one in (a, b, v, dates, texts, plain, np.zeros((), [("x
 """,
 )
 scenario(
+    "trees of scikit-learn that an unmarked cell may change have bytes between the fields of their arrays",
+    """
+%%step 1
+import numpy as np
+from sklearn.tree import DecisionTreeRegressor
+X = np.arange(200.).reshape(-1, 2); trees = [DecisionTreeRegressor() for _ in range(20)]
+%%step 2
+for n, tree in enumerate(trees): tree.fit(X, X[:, 0] % (n + 2))
+%%
+for tree in trees: tree.max_depth = 3
+%%step 3
+r = sum(tree.predict(X).sum() for tree in trees)
+""",
+)
+scenario(
     "arrays change in place, by operator, out=, slices and functions",
     """
 %%step 1

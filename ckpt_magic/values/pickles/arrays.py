@@ -341,6 +341,20 @@ def form_of_fields(one: Any) -> dict[str, Any] | None:
     return {"names": list(one.names), "formats": list(formats), "offsets": list(offsets), "itemsize": one.itemsize}
 
 
+def has_gaps(one: Any) -> bool:
+    """Whether a type has bytes that are of no field: they hold whatever was in the memory before."""
+    return one.names is not None and without_gaps(one).itemsize < one.itemsize
+
+
+def without_gaps(one: Any) -> Any:
+    """The type with the same fields, one right after the other."""
+    dtype = sys.modules["numpy"].dtype
+    if one.subdtype is not None:
+        inner, shape = one.subdtype
+        return dtype((without_gaps(inner), shape))
+    return one if one.names is None else dtype([(name, without_gaps(one.fields[name][0])) for name in one.names])
+
+
 def _holder(one: Any) -> tuple[str, str] | None:
     """The module of a library that holds a type with fields, and the name that it has there."""
     found = _of_libraries(len(sys.modules)).get(identity(one))

@@ -623,6 +623,7 @@ class Evidence:
         there = self.files.there(counting(path for path in trail.folders if path not in trail.written))
         known = {row["path"]: row for row in (*there, *rows, *after.values(), *running.depends)}
         gone = {self.files.name(path) for path in trail.kept}
+        gone |= {row["path"] for row in before.values() if not row.get("absent")}
         left = [row for row in left if "count" not in row and (not row.get("absent") or row["path"] in gone)]
         return list(known.values()), left, temporary
 

@@ -67,6 +67,8 @@ class Trail:
     kept
         Those among them that were there before, and of which that counts though nobody read it: they were added to,
         removed or given another name.
+    added
+        What those that were added to were before: who reads one afterwards reads that, too.
     listed
         Folders whose names were listed.
     folders
@@ -113,6 +115,7 @@ class Trail:
         self.made: set[str] = set()
         self.written: dict[str, None] = {}
         self.kept: set[str] = set()
+        self.added: dict[str, Any] = {}
         self.listed: dict[str, None] = {}
         self.folders: dict[str, None] = {}
         self.environ: dict[str, str | None] = {}
@@ -146,8 +149,8 @@ class Trail:
         """Files were opened for reading."""
         for path in paths:
             absolute = self._absolute(path)
-            if absolute is not None and absolute not in self.written:
-                self.read.setdefault(absolute, None)
+            if absolute is not None and (absolute not in self.written or absolute in self.added):
+                self.read.setdefault(absolute, self.added.get(absolute))
 
     def changes_folder(self, path: Any) -> None:
         """The working directory is about to change."""
@@ -164,6 +167,14 @@ class Trail:
         if absolute not in self.written and (reads or absolute in self.read) and self.read.get(absolute) is None:
             self.read[absolute] = self._digest(absolute)
         self.written[absolute] = None
+
+    def adds(self, path: Any) -> str | None:
+        """A file is about to be added to; its path if it was read for that."""
+        absolute = self._absolute(path)
+        if absolute is None or absolute not in self.kept or absolute in self.read or absolute in self.added:
+            return None
+        self.added[absolute] = self._digest(absolute)
+        return absolute
 
     def makes(self, path: Any) -> None:
         """A folder is about to be made, unless it is there."""
@@ -194,7 +205,8 @@ class Trail:
         if asked and absolute not in self.written and self.asked.get(absolute) != "all":
             self.asked[absolute] = asked
         if absolute not in self.read:
-            self.reads([absolute])
+            if absolute not in self.written:
+                self.read[absolute] = None
             self.looked.add(absolute)
 
     def imports(self, path: Any) -> None:
@@ -325,6 +337,9 @@ class Watcher:
             for trail in (*self._trails, *self._parts()):
                 kept = not flags & (os.O_TRUNC | os.O_EXCL)
                 trail.writes(path, reads=kept and bool(flags & os.O_RDWR), keeps=kept)
+                if kept and flags & os.O_APPEND and (added := trail.adds(path)) is not None:
+                    with suppress(ValueError):
+                        self._opened.remove(added)  # the trail did that, to tell what it was
         elif isinstance(path, (str, bytes)):
             text = os.fsdecode(path)
             if not text.endswith((".py", ".pyc")) or _reads_text(frame := sys._getframe(2)):

@@ -118,6 +118,20 @@ TAKEN_OVER: dict[str, projects.Cells] = {
         (2, "with open('a.txt', 'a') as file: more = file.write('two')"),
         (3, "with open('a.txt') as file: z = file.read()"),
     ],
+    "added to, and read by who added": [
+        (1, "with open('a.txt', 'w') as file: size = file.write('one')"),
+        (2, "with open('a.txt', 'a') as file: file.write('two')\nwith open('a.txt') as file: z = file.read()"),
+        (3, "more = 1"),
+    ],
+    "read, written anew and given another name": [
+        (1, "with open('a.txt', 'w') as file: size = file.write('one')"),
+        (
+            2,
+            "import os\nwith open('a.txt') as file: text = file.read()\n"
+            "with open('a.txt', 'w') as file: file.write(text + 'two')\nos.rename('a.txt', 'b.txt')",
+        ),
+        (3, "with open('b.txt') as file: z = file.read(), os.path.exists('a.txt')"),
+    ],
     "removed": [
         (1, "with open('a.txt', 'w') as file: size = file.write('one')"),
         (2, "with open('a.txt') as file: z = file.read()"),

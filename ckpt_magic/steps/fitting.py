@@ -359,13 +359,16 @@ class Fitting:
             others = [registry.orders(one) for step, one in metas.items() if step != meta["step"]]
             ordered = {name for one in others for name, process in one.items() if process == here[registry.HASH]}
             ordered |= kernel.watch.ordered()
+        pipeline = kernel.registry.pipeline(key)
+        before = {step: one for step, one in metas.items() if step < meta["step"] and one["kind"] == kernel.kind}
+        ran = (one for step, one in before.items() if step in pipeline.steps and pipeline.steps[step].state == "ran")
         later = needs.Later(
             start,
             {step: one for step, one in sorted(metas.items()) if step > meta["step"] and one["kind"] == kernel.kind},
             self._cells_after(key, meta["step"], code.cell),
             only_fresh=start == "auto" or kernel.settings.stale() != "restore",
             kernel=kernel.id,
-            pipeline=kernel.registry.pipeline(key),
+            pipeline=pipeline,
             here=kernel.watch.read_by_cells(key),
             elsewhere=self._neighbours.read_elsewhere(key),
             gives=gives,
@@ -373,9 +376,9 @@ class Fitting:
             numbers=here,
             ordered=ordered,
             is_left=self._is_left,
-            by_cells=kernel.history.written,
+            by_cells=kernel.history.written.union(*map(needs.written, ran)),
             vouched=call is not None and call.stale == "restore",
-            before={step: one for step, one in metas.items() if step < meta["step"] and one["kind"] == kernel.kind},
+            before=before,
         )
         return needs.needed(meta, later)
 

@@ -61,7 +61,7 @@ class Later:
     rewritten
         Files that earlier steps write that will run.
     by_cells
-        Files that unmarked cells of this kernel wrote or removed.
+        Files that unmarked cells of this kernel wrote or removed, and earlier steps that ran here.
     cells
         The cells further down, in order; None if nobody knows them.
     only_fresh

@@ -156,6 +156,22 @@ def test_a_file_that_steps_take_over_from_each_other_is_there_as_each_left_it(
             assert steps == ({1, 2} if cells[1][0] is None else set())
 
 
+@pytest.mark.parametrize("start", ["3", "end", "auto"])
+def test_a_file_to_which_a_cell_adds_between_two_steps_that_write_it_is_as_they_leave_it(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path, start: str
+) -> None:
+    cells: projects.Cells = [
+        (1, "with open('a.txt', 'w') as file: size = file.write('one')"),
+        (None, "with open('a.txt', 'a') as file: more = file.write('two')"),
+        (2, "with open('a.txt') as file: z = file.read()\nwith open('a.txt', 'w') as file: file.write(z + 'three')"),
+        (3, "much = 1"),
+    ]
+    played = Played(shell, tmp_path, capsys)
+    for one in ("none", start, start):
+        played.steps(cells, one)
+        assert (shell.user_ns["z"], Path("a.txt").read_text()) == ("onetwo", "onetwothree")
+
+
 def test_lines_that_steps_add_to_a_log_which_nobody_reads_make_none_run_again(
     shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -32,7 +32,7 @@ from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
-from ckpt_magic.values.code import essence, source, syntax, transformed
+from ckpt_magic.values.code import effects, essence, source, syntax, transformed
 from ckpt_magic.values.pickles.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]
@@ -360,7 +360,7 @@ def _as_known(cell: PlannedCell) -> Cell:
     texts = frozenset(syntax.texts(cell.tree))
     if isinstance(cell, PlannedStep):
         return Cell(cell.code.names, cell.call.step, cell.code.digest, texts)
-    return Cell(source.names(cell.tree), texts=texts)
+    return Cell(source.names(cell.tree), texts=texts, writes=effects.writes(cell.tree))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,13 +32,14 @@ _SHOWN = re.compile(r"_{1,3}|_\d+|Out|_oh")
 class Cell:
     """A cell or method further down, whose code is known.
 
-    `step` is its number if it is a step of this pipeline, `texts` are those in its code.
+    `step` is its number if it is a step of this pipeline, `texts` are those in its code; it `writes` files, perhaps.
     """
 
     names: Names
     step: int | None = None
     code: str = ""
     texts: frozenset[str] = frozenset()
+    writes: bool = False
 
     def names_file(self, path: str) -> bool:
         """Whether its code names a file, by whatever way to its folder."""
@@ -155,10 +156,10 @@ def _lacks(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
 def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     """Say who needs a file that the step wrote and that is not, or no more, as the step left it.
 
-    Another step has written over it, so the step is fresh all the same. Who reads it before the next one writes it
-    needs it. If it was an earlier step, which has run again, the file is to be left as it was in the end, too, but for
-    lines that steps add to a log. With a number files that no step left so are the user's to judge, who may have edited
-    one to go on from there.
+    Another step or cell has written over it, so the step is fresh all the same. Who reads it before the next one
+    writes it needs it. If it was an earlier step, which has run again, the file is to be left as it was in the end,
+    too, but for lines that steps add to a log. With a number files that no step left so, and no cell writes, are the
+    user's to judge, who may have edited one to go on from there.
     """
     step, metas = meta["step"], {**later.before, meta["step"]: meta, **later.metas}
     for path, row in _left(meta, "written").items():
@@ -167,7 +168,9 @@ def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
         left = {number: again for number, one in metas.items() if (again := _left(one, "written").get(path))}
         by_earlier = path in later.rewritten | later.by_cells
         by_earlier |= any(later.is_left(left[number]) for number in left if number < step)
-        if not (by_earlier or later.start == "auto" or any(later.is_left(left[one]) for one in left if one > step)):
+        by_later = any(later.is_left(left[number]) for number in left if number > step)
+        by_later |= any(cell.step is None and cell.writes and cell.names_file(path) for cell in _below(meta, later))
+        if not (by_earlier or by_later or later.start == "auto"):
             continue
         if who := next(_readers(path, meta, later, sure), ""):
             return f"`{path}` is not as it left it, and {who} reads it"
@@ -180,9 +183,7 @@ def _written_over(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
 def _readers(path: str, meta: Meta, later: Later, sure: Mapping[int, Meta]) -> Iterator[str]:
     """Those that will read a file after a step, until another step writes it."""
     if later.cells is not None:
-        below = list(later.cells)
-        own = [position for position, cell in enumerate(below) if cell.step == meta["step"]]
-        below = below[own[-1] + 1 if own else 0 :]
+        below = _below(meta, later)
     else:
         below = [Cell(Names(), number, other["code"]) for number, other in sorted(later.metas.items())]
     for cell in below:
@@ -201,6 +202,13 @@ def _readers(path: str, meta: Meta, later: Later, sure: Mapping[int, Meta]) -> I
             yield f"step {cell.step}"
         if path in written(other) and (cell.step in sure or not _adds_to(other, path)):
             break
+
+
+def _below(meta: Meta, later: Later) -> Sequence[Cell]:
+    """The cells after that of a step, as far as they are known."""
+    cells = later.cells or ()
+    own = [position for position, cell in enumerate(cells) if cell.step == meta["step"]]
+    return cells[own[-1] + 1 if own else 0 :]
 
 
 def _adds_to(meta: Meta, path: str) -> bool:

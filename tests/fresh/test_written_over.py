@@ -172,6 +172,31 @@ def test_a_file_to_which_a_cell_adds_between_two_steps_that_write_it_is_as_they_
         assert (shell.user_ns["z"], Path("a.txt").read_text()) == ("onetwo", "onetwothree")
 
 
+@pytest.mark.parametrize("start", ["2", "end", "auto"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "with open('a.txt', 'w') as file: more = file.write(text + 'two')",
+        "with open('a.txt', 'a') as file: more = file.write('two')",
+        "from pathlib import Path\nmore = Path('a.txt').write_text('two')",
+        "import os\nos.rename('a.txt', 'b.txt')",
+        "import os\nos.remove('a.txt')",
+    ],
+)
+def test_a_file_that_a_cell_below_changes_is_first_what_its_step_made_of_it(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path, changes: str, start: str
+) -> None:
+    cells: projects.Cells = [
+        (1, "with open('a.txt', 'w') as file: size = file.write('one')"),
+        (None, f"with open('a.txt') as file: text = file.read()\n{changes}"),
+        (2, "z = text * 2"),
+    ]
+    played = Played(shell, tmp_path, capsys)
+    for one in ("none", start, start):
+        assert played.steps(cells, one) == {"none": {1, 2}, "2": {1, 2}}.get(one, {1})
+        assert shell.user_ns["z"] == "oneone"
+
+
 def test_lines_that_steps_add_to_a_log_which_nobody_reads_make_none_run_again(
     shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

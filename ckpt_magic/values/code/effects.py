@@ -288,6 +288,12 @@ def _draws_figures(words: Set[str]) -> bool:
     return any("plot" in word or "pylab" in word or word.startswith("fig") or word == "hist" for word in words)
 
 
+def writes(tree: ast.Module) -> bool:
+    """Whether code seems to write files, by its words."""
+    nodes = syntax.nodes(tree)
+    return _writes(set(map(_word, nodes)), syntax.texts(tree))
+
+
 def _writes(words: Set[str], texts: Collection[str]) -> bool:
     if words & {"system", "getoutput"} and any(map(_LOOKING.fullmatch, texts)):
         return False

@@ -177,6 +177,31 @@ def test_a_step_runs_again_if_the_step_that_it_read_from_was_taken_out_of_the_no
     assert kernel.names["y"] == 0
 
 
+@pytest.mark.parametrize("start", [3, "auto", "end"])
+@pytest.mark.parametrize(
+    ("sets", "reads", "between"),
+    [
+        ("import random\nrandom.seed({})", "import random\nr = random.random()", ""),
+        ("import decimal\ndecimal.getcontext().prec = {}", "import decimal\nr = +decimal.Decimal('1.23456789')", ""),
+        ("import random\nrandom.seed({})", "import random\nr = random.random()", "import random\nrandom.seed(9)"),
+        ("import random\nrandom.seed({})", "r = 0", ""),
+    ],
+)
+def test_who_will_run_since_a_cell_above_seeds_or_sets_otherwise_finds_what_was_lost(
+    folder: Path, tmp_path: Path, start: int | str, sets: str, reads: str, between: str
+) -> None:
+    makes = (1, "def count():\n    yield from range(5)\ng = count(); first = next(g)")
+    below = [between] if between else []
+    cells = [[sets.format(number), makes, *below, (2, f"{reads}; rest = list(g); del g")] for number in (3, 3, 5)]
+    done = []
+    for one, at in zip(cells, ("none", start, start), strict=True):
+        kernel = kernel_of(notebook(tmp_path / "a.ipynb", one), folder, at)
+        done.append(actions(play(kernel, one)))
+        assert kernel.names["rest"] == [1, 2, 3, 4]
+    stays = bool(between) or reads == "r = 0"
+    assert done[1:] == [["restored"] * 2, ["restored"] * 2 if stays else ["saved"] * 2]
+
+
 def test_a_step_of_another_notebook_with_the_same_pipeline_is_missed(folder: Path, tmp_path: Path) -> None:
     play(kernel_of(notebook(tmp_path / "a.ipynb", [(1, "x = 1")]), folder), [(1, "x = 1")])
     play(kernel_of(notebook(tmp_path / "b.ipynb", [(2, "y = 2")]), folder), [(2, "y = 2")])

@@ -96,7 +96,8 @@ class Notebook:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
         code = code_of(Body(body, tree, "", text))
-        return Cell(code.names, step, code.digest, frozenset(syntax.texts(tree)), effects.writes(tree))
+        texts = frozenset(syntax.texts(tree))
+        return Cell(code.names, step, code.digest, texts, effects.writes(tree), effects.sets(tree))
 
     def _of_file(self) -> Sequence[str] | None:
         if self._path is None:

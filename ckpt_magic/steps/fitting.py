@@ -354,6 +354,9 @@ class Fitting:
             value = self.fingerprint(name) if kernel.is_users(name) else record.ABSENT
             return bool(value == other["seen"][name])
 
+        def disturbed(other: Mapping[str, Any]) -> bool:
+            return bool(kernel.chance.misfits(other) or self._around(key, unknown_code(other), other))
+
         here, ordered = numbers.of_this_process(), set[str]()
         if registry.orders(meta):
             others = [registry.orders(one) for step, one in metas.items() if step != meta["step"]]
@@ -372,6 +375,7 @@ class Fitting:
             here=kernel.watch.read_by_cells(key),
             elsewhere=self._neighbours.read_elsewhere(key),
             gives=gives,
+            disturbed=disturbed,
             fresh=lambda other: self.judge.is_fresh(key, other),
             numbers=here,
             ordered=ordered,

@@ -32,7 +32,8 @@ _SHOWN = re.compile(r"_{1,3}|_\d+|Out|_oh")
 class Cell:
     """A cell or method further down, whose code is known.
 
-    `step` is its number if it is a step of this pipeline, `texts` are those in its code; it `writes` files, perhaps.
+    `step` is its number if it is a step of this pipeline, `texts` are those in its code; it `writes` files, perhaps,
+    or `sets` surroundings.
     """
 
     names: Names
@@ -40,6 +41,7 @@ class Cell:
     code: str = ""
     texts: frozenset[str] = frozenset()
     writes: bool = False
+    sets: bool = False
 
     def names_file(self, path: str) -> bool:
         """Whether its code names a file, by whatever way to its folder."""
@@ -77,6 +79,8 @@ class Later:
         Digests of sharing groups that steps of other pipelines have read.
     gives
         Tells whether a name that no step made is surely what a later step found it to be.
+    disturbed
+        Tells whether random generators or surroundings are now otherwise than a later step found them.
     fresh
         Tells whether the evidence of a later step, its code aside, is surely as it was.
     numbers
@@ -100,6 +104,7 @@ class Later:
     here: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     elsewhere: frozenset[str] = frozenset()
     gives: Callable[[Meta, str], bool] = lambda meta, name: False
+    disturbed: Callable[[Meta], bool] = lambda meta: False
     fresh: Callable[[Meta], bool] = lambda meta: False
     numbers: Mapping[str, str] = field(default_factory=dict)
     ordered: Set[str] = frozenset()
@@ -347,7 +352,7 @@ def _numbers(meta: Meta) -> set[str]:
 def _sure(meta: Meta, later: Later) -> dict[int, Meta]:
     """The later steps that will be restored, as far as that can be told: what is not sure is left out."""
     sure = {number: other for number, other in later.metas.items() if number > meta["step"] and _may(other, later)}
-    sure = _left_alone(sure, later)
+    sure = _left_alone(sure, later, meta)
     while True:
         all_of_them = {meta["step"]: meta, **sure}
         met = _met_by_other_code(sure, later, all_of_them)
@@ -392,19 +397,30 @@ def _where_they_stand(steps: Mapping[int, Meta], cells: Iterable[Cell]) -> Itera
         yield None, other
 
 
-def _left_alone(steps: Mapping[int, Meta], later: Later) -> dict[int, Meta]:
-    """Those for which what they read of unmarked cells, or hold of steps, will be what it was."""
-    rebound, found = set[str](), dict[int, Meta]()
+def _left_alone(steps: Mapping[int, Meta], later: Later, meta: Meta) -> dict[int, Meta]:
+    """Those for which what they read of unmarked cells, or hold of steps, will be what it was.
+
+    The surroundings are what they are now for those between which and this step nobody sets any.
+    """
+    rebound, found, is_settled = set[str](), dict[int, Meta](), not _sets(meta)
     for cell, other in _where_they_stand(steps, later.cells or ()):
         if cell is not None and cell.step is None:
             rebound |= cell.names.binds | cell.names.deletes
+            is_settled &= not cell.sets
         elif (
             other is not None
             and rebound.isdisjoint({*other["reads"], *other["seen"]})
             and all(later.gives(other, name) for name in other["seen"])
+            and not (is_settled and cell is not None and later.disturbed(other))
         ):
             found[other["step"]] = other
+        is_settled &= cell is None or cell.step is None or (other is not None and not _sets(other))
     return found
+
+
+def _sets(meta: Meta) -> bool:
+    """Whether a step draws random numbers or sets surroundings."""
+    return bool(meta["moved"] or meta["sets"])
 
 
 def _reads_are_sure(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> bool:

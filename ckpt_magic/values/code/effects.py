@@ -294,6 +294,13 @@ def writes(tree: ast.Module) -> bool:
     return _writes(set(map(_word, nodes)), syntax.texts(tree))
 
 
+def sets(tree: ast.Module) -> bool:
+    """Whether code seems to draw random numbers, or to set surroundings or attributes, by its words."""
+    nodes = syntax.nodes(tree)
+    is_stored = any(isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store) for one in nodes)
+    return is_stored or any(not label.startswith("<files ") for label in of_words(set(map(_word, nodes))))
+
+
 def _writes(words: Set[str], texts: Collection[str]) -> bool:
     if words & {"system", "getoutput"} and any(map(_LOOKING.fullmatch, texts)):
         return False

@@ -725,6 +725,23 @@ key.tag = 'x'; r2 = f.other.tag
 """,
 )
 scenario(
+    "annotations that an lru_cache has in common with its function",
+    """
+%%step 1
+from functools import lru_cache
+@lru_cache(None)
+def p(n, c=0) -> float: return n
+@lru_cache
+def fresh(n: int) -> int: return n
+%%step 2
+x = p(3)
+%%step 3
+p.__annotations__['c'] = int; same = p.__annotations__ is p.__wrapped__.__annotations__
+%%step 4
+kept = fresh.__annotations__ is fresh.__wrapped__.__annotations__, dict(p.__wrapped__.__annotations__), fresh(1)
+""",
+)
+scenario(
     "annotations that functools.wraps shares with the function",
     """
 %%step 1

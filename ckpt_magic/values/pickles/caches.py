@@ -56,13 +56,17 @@ def reduced(cached: Any, evaluated: Callable[[str], Any]) -> Any:
     parameters, info = cached.cache_parameters(), cached.cache_info()
     made = Form(functools.lru_cache, parameters["maxsize"], parameters["typed"])
     function = cached.__wrapped__
+    attributes = vars(cached)
+    told = attributes.get("__annotations__")
+    if told is not None and told is getattr(function, "__annotations__", None):  # of a function that may be a live one
+        attributes = {**attributes, "__annotations__": Form(getattr, function, "__annotations__")}
     if not info.hits and not info.misses:
-        return made, (function,), vars(cached)
+        return made, (function,), attributes
     entries = _entries(cached, info.currsize, typed=parameters["typed"])
     is_plain = type(getattr(function, "__func__", function)) is types.FunctionType
     if not is_plain or entries is None or info.hits + info.misses > _MANY:
         raise NotPicklableError(f"{cached.__qualname__} is a functools.lru_cache that holds results")
-    state = function, vars(cached), entries, info.misses - len(entries), info.hits
+    state = function, attributes, entries, info.misses - len(entries), info.hits
     return made, (function,), state, None, None, evaluated(_FILLED)
 
 

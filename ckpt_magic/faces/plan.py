@@ -248,6 +248,7 @@ def _judged(
         is_there = met is not None and met(key, cell.call.step)
         decided = decision if met is None else at_first.decide(cell, found, above)
         will = not is_there and decided.action != "restore"
+        will = will and not above.leaves_the_same(cell, metas[cell.call.step], found)
         deciding.goes_on(cell, will=will)
         return will
 

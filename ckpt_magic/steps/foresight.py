@@ -25,7 +25,7 @@ from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import ambient, canonical, outlines, spots
-from ckpt_magic.values.code import effects, essence
+from ckpt_magic.values.code import effects, essence, varying
 from ckpt_magic.values.code.effects import ABOVE, ANY_VARIABLE, CHANCE, FILES, OWN, SURROUNDINGS
 from ckpt_magic.values.code.statements import Event, Statement, Step, touching
 from ckpt_magic.values.origins import NOTHING, Origin, Past
@@ -192,6 +192,7 @@ class Above:
         reader: Callable[[], str],
         opens: Opens,
     ) -> None:
+        self._course = course
         self._past = course.past
         self._functions = functions
         self._rewritten = rewritten
@@ -287,6 +288,30 @@ class Above:
         """Whether a name of unmarked cells surely is what a step that stands anywhere below found it to be."""
         evidence = meta["evidence"]
         return evidence is not None and evidence["origins"] is not None and self._value(name, meta) is None
+
+    def leaves_the_same(self, cell: PlannedStep, meta: Meta, verdict: Verdict) -> bool:
+        """Whether a step surely leaves what it left when it was saved, though it will run: it only shows other things.
+
+        Its code has a `print(x)` more or less, say, and all else that it rests on is as it was.
+        """
+        if {cause.kind for cause in verdict.causes} != {"code"} or meta["evidence"] is None:
+            return False
+        self._course.read_steps()
+        before, code = self._course.read(meta["source"]), self._course.read(cell.tree)
+        varies = set[str]().union(*({one.opens, *one.varying} for one in code if one.opens))
+        texts = set[str]().union(*(one.texts for one in code))
+        if meta["drawn"] or any(CHANCE in one.touches for one in code):
+            return False  # `default_rng()` begins somewhere else each time
+        if not varying.reads_only(varies, meta["evidence"]["packages"].keys() | cell.code.names.imports, texts):
+            return False
+        self._past.define(code)
+        then, now = ([one.digest for one in some if not self._is_idle(one)] for some in (before, code))
+        return then == now
+
+    def _is_idle(self, one: Statement) -> bool:
+        """Whether a statement changes nothing that the notebook has."""
+        acts = one.binds or one.deletes or one.imports or one.changes or one.anything or one.stores or one.kept
+        return not (acts or self._past.touched_by([one]))
 
     def writes(self, path: str) -> bool:
         """Whether an unmarked cell says that it writes or removes a file of this name."""

@@ -3,8 +3,9 @@
 A pipeline is text: cells that begin with ``%%step N`` or, unmarked, with ``%%``. It is run in full once; then, for
 every start point, a new process restores the steps below and runs the rest, and another one restores all that the
 first one saved. The final namespaces are described by `Witness`, which walks values its own way and knows nothing
-of pickles, and the descriptions must be equal. Every process is forked from one parent that has imported the heavy
-libraries, so that a start point takes some milliseconds.
+of pickles, and the descriptions must be equal. Every process is forked from a parent that has imported the libraries
+before, so that a start point takes some milliseconds: the heavy ones for a pipeline that names one of them, and for a
+tenth of the others; a look goes through all modules that there are.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ HEAVY: tuple[str, ...] = (
     "sklearn.pipeline",
     "sklearn.preprocessing",
 )
-HEAVY += ("scipy.sparse", "platformdirs", "ckpt_magic.steps.session")
+HEAVY += ("scipy.sparse",)
+ALWAYS = ("numpy.random", "numpy.ma", "platformdirs", "ckpt_magic.steps.session")
 
 # who else refers to a thing of matplotlib, by address
 BOOKKEEPING = {"_parents", "callbacks", "_callbacks", "_observers", "_cid_gen", "_func_cid_map"}
@@ -155,21 +157,30 @@ class Server:
     """
 
     def __init__(self, *also: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, *also],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
+        self._also = also
+        self._processes: dict[bool, subprocess.Popen[str]] = {}  # with the heavy libraries, and without
 
     def close(self) -> None:
-        """End the parent."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        """End the parents."""
+        for process in self._processes.values():
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+    def _process(self, text: str) -> subprocess.Popen[str]:
+        """The parent of the processes for a pipeline; it is started with the first one."""
+        is_heavy = bool(self._also) or names_libraries(text) or zlib.crc32(text.encode()) % 10 == 1
+        if is_heavy not in self._processes:
+            self._processes[is_heavy] = subprocess.Popen(
+                [sys.executable, __file__, *(HEAVY if is_heavy else ()), *self._also],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            )
+        return self._processes[is_heavy]
 
     def problems(self, pipeline: Pipeline, *, without: str = "") -> list[str]:
         """Check a pipeline at every start point; empty if all is exact.
@@ -185,7 +196,7 @@ class Server:
             "fresh": not without and zlib.crc32(pipeline.text.encode()) % 10 == 0,  # a tenth, the same ones each time
             "without": without,
         }
-        found: list[str] = self._ask(request)["problems"]
+        found: list[str] = self._ask(pipeline.text, request)["problems"]
         return found
 
     def report(self, text: str, starts: Sequence[int | str] | None = None) -> dict[str, Any]:
@@ -197,17 +208,27 @@ class Server:
             `problems`, `reruns` (a reason for each step that ran although the start point let it be restored),
             `restored` (how many were), `starts` (start points looked at), `failed` (the full run failed).
         """
-        return self._ask({"cells": Pipeline(text).cells(), "runs": None, "starts": starts})
+        return self._ask(text, {"cells": Pipeline(text).cells(), "runs": None, "starts": starts})
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
+    def _ask(self, text: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        process = self._process(text)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
         assert answer, "the parent of the pipelines has died"
         found: dict[str, Any] = json.loads(answer)
         return found
+
+
+def names_libraries(text: str) -> bool:
+    """Whether code names a library, numpy aside."""
+    imported = re.findall(r"(?:import|from)\s+(\w+)", text)
+    return any(name in text for name in _HEAVY_TOPS) or not sys.stdlib_module_names.issuperset({*imported} - {"numpy"})
+
+
+_HEAVY_TOPS = {name.partition(".")[0] for name in HEAVY} - {"numpy"}
 
 
 # --- in the parent ---
@@ -474,6 +495,25 @@ def cells_after(cells: list[tuple[int | None, str]], step: int, *, probe: bool) 
     return found
 
 
+class _Nothing:
+    """Stands for a class of which nothing is."""
+
+
+_NO_PANDAS = types.SimpleNamespace(
+    **dict.fromkeys(("DataFrame", "Series", "Index", "Timestamp", "Timedelta", "Period", "Interval"), _Nothing),
+    NaT=_Nothing(),
+    NA=_Nothing(),
+    StringDtype=_Nothing,
+    get_option=lambda name: name,
+    api=types.SimpleNamespace(extensions=types.SimpleNamespace(ExtensionDtype=_Nothing, ExtensionArray=_Nothing)),
+)
+
+
+def loaded_pandas() -> Any:
+    """The module, or what stands for it where nobody has loaded it."""
+    return sys.modules.get("pandas", _NO_PANDAS)
+
+
 def around() -> dict[str, str]:
     """What a process has besides names."""
     import decimal
@@ -483,7 +523,7 @@ def around() -> dict[str, str]:
     import tempfile
     import time
 
-    numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
+    numpy, pandas = sys.modules["numpy"], loaded_pandas()
     torch = sys.modules.get("torch")
     of_torch = [torch.get_rng_state().numpy().tobytes(), torch.utils.hooks.RemovableHandle.next_id] if torch else []
     umask = os.umask(0o77)
@@ -669,7 +709,7 @@ class Witness:
             return True
         if kind.__module__ == "torch" and kind.__name__ in ("dtype", "device", "Size", "layout", "memory_format"):
             return True
-        numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
+        numpy, pandas = sys.modules["numpy"], loaded_pandas()
         if isinstance(value, numpy.void) and value.dtype.names and value.base is not None:
             return False  # an element of an array, in its memory
         return (
@@ -847,7 +887,7 @@ class Witness:
         )
 
     def of_library(self, value: Any, place: str) -> str | None:
-        numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
+        numpy, pandas = sys.modules["numpy"], loaded_pandas()
         if isinstance(value, logging.Logger):
             return f"{value.name} {value.level}"
         if type(value).__name__ == "PydanticRecursiveRef":
@@ -965,7 +1005,7 @@ class Witness:
 
     def items(self, values: Any) -> str:
         """The elements of a column or an index; numbers and strings, of which there may be millions, by a digest."""
-        numpy, pandas = sys.modules["numpy"], sys.modules["pandas"]
+        numpy, pandas = sys.modules["numpy"], loaded_pandas()
         if isinstance(values.dtype, numpy.dtype) and not values.dtype.hasobject and len(values):
             return digest(numpy.asarray(values).tobytes())
         if isinstance(values.dtype, pandas.StringDtype):
@@ -1052,7 +1092,7 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
-    for name in (*HEAVY, *(word for word in sys.argv[1:] if not word.startswith("-"))):
+    for name in (*ALWAYS, *(word for word in sys.argv[1:] if not word.startswith("-"))):
         with contextlib.suppress(ModuleNotFoundError):  # other interpreters have fewer libraries
             importlib.import_module(name)
     importlib.import_module("ckpt_magic.values.owned").known()  # once for all children, as are the names of packages

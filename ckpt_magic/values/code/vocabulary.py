@@ -79,6 +79,7 @@ def words(tree: ast.Module) -> Words:
         elif isinstance(node, ast.Subscript):
             if not isinstance(node.ctx, ast.Load):
                 touched.append(node.value)
+                stored.update(_set_in_dict(node))
         elif isinstance(node, ast.Constant):
             if isinstance(node.value, str):
                 read.update(identifiers(node.value))
@@ -104,6 +105,13 @@ def words(tree: ast.Module) -> Words:
     keys = frozenset[str]() if ENVIRON.isdisjoint(read) else _keys(tree)
     full = {(*aliases.get(chain[0], chain[:1]), *chain[1:]) for chain in calls if chain}
     return Words(frozenset(read), frozenset(stored), frozenset(attributes), keys, frozenset(full))
+
+
+def _set_in_dict(node: ast.Subscript) -> Iterator[str]:
+    """The attribute that is set by way of the dict that holds it: `vars(module)['x'] = 1`."""
+    match node:
+        case ast.Subscript(ast.Call(ast.Name("vars")) | ast.Attribute(attr="__dict__"), ast.Constant(str() as name)):
+            yield name
 
 
 def _keys(tree: ast.Module) -> frozenset[str] | None:

@@ -20,6 +20,8 @@ from ckpt_magic.files.store import Store
 from ckpt_magic.values import canonical, fingerprint, holders, looking, pages, trees
 from tests.kernels import Kernel
 
+pytestmark = pytest.mark.long  # as a whole: the last ones to begin are waited for
+
 MADE = "big = [[i] for i in range(300)]"
 
 

@@ -647,6 +647,7 @@ def test_a_name_for_where_print_writes_does_not_lead_to_all_that_the_kernel_has(
         "%ckpt_config --name p --folder .ckpt",
         "%%step 1\nimport sys\nout = sys.stdout",
         "%%step 2\nwritten = out.write('told\\n')",
+        "%ckpt_status",  # waits until the file is in place
         "import json, re\nfound = open('.ckpt/p-v1-step2.pkl', 'rb').read().rpartition(b'\"evidence\":')[2]",
         "evidence, _ = json.JSONDecoder().raw_decode(found.decode(errors='replace'))\nprint(evidence['files'])",
     ]

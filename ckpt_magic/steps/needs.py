@@ -277,7 +277,7 @@ def _needed(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
         if meta["touches"] and number not in sure and reads_shown(other["unmade"]):
             return _touched(f"step {number}")
         made_anew |= {*other["groups"], *other["deleted"]}
-    return _read_by_cells(meta, later.cells, sure) or _gone_through(meta, later, sure)
+    return _read_by_cells(meta, later, sure) or _gone_through(meta, later, sure)
 
 
 def _gone_through(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
@@ -291,10 +291,9 @@ def _gone_through(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
                 return _OTHER_ORDER.format(name)
             names -= {*other["groups"], *other["deleted"]}
         return ""
-    own = [position for position, cell in enumerate(later.cells) if cell.step == meta["step"]]
     asleep = {name: body for cell in later.cells for name, body in cell.names.asleep.items()}
     by_functions = frozenset[str]().union(*(cell.names.ordered_asleep for cell in later.cells))
-    for cell in later.cells[own[-1] + 1 if own else 0 :] if names else ():
+    for cell in _below(meta, later) if names else ():
         if cell.step is None or cell.step not in sure:
             reads = replace(cell.names, asleep=asleep).woken_by(cell.names.awake)
             for name in sorted(names & (cell.names.ordered | (by_functions & reads))):
@@ -312,18 +311,17 @@ def reads_shown(names: Iterable[str]) -> bool:
     return any(map(_SHOWN.fullmatch, names))
 
 
-def _read_by_cells(meta: Meta, cells: Sequence[Cell] | None, sure: Mapping[int, Meta]) -> str:
+def _read_by_cells(meta: Meta, later: Later, sure: Mapping[int, Meta]) -> str:
     """Follow the names that lead to a missing value through the cells further down, until all are bound anew."""
     ways = {name: f"`{name}`" for name in meta["unsaved"]}
     for row in meta["lost"]:
         ways.update(dict.fromkeys(row.get("via", ()), f"`{row['name']}`"))
     if meta["result"]:
         ways.update(dict.fromkeys(_RESULTS, _RESULT))
-    cells, numbers = cells or (), _numbers(meta)
-    asleep = {name: body for cell in cells for name, body in cell.names.asleep.items()}
+    numbers = _numbers(meta)
+    asleep = {name: body for cell in later.cells or () for name, body in cell.names.asleep.items()}
     renewed = set[str]()
-    own = [position for position, cell in enumerate(cells) if cell.step == meta["step"]]
-    for cell in cells[own[-1] + 1 if own else 0 :]:
+    for cell in _below(meta, later):
         if cell.step is not None and cell.step in sure:
             other = sure[cell.step]
             for name in (*other["groups"], *other["deleted"]):

@@ -335,6 +335,30 @@ def test_a_lost_value_is_not_made_again_for_a_step_that_finds_what_cells_above_i
         assert [row["next"] for row in json_of(path)] == ["run"] * 2
 
 
+@pytest.mark.parametrize(
+    ("sets", "draws"),
+    [
+        ("import random\nrandom.seed({})", "import random\nr = random.random()"),
+        ("import decimal\ndecimal.getcontext().prec = {}", "import decimal\nr = +decimal.Decimal('1.23456789')"),
+    ],
+)
+def test_that_who_reads_a_lost_value_runs_since_a_cell_above_seeds_or_sets_otherwise_is_foreseen(
+    shell: InteractiveShell, tmp_path: Path, sets: str, draws: str
+) -> None:
+    before, after = (
+        [
+            CELLS["setup"],
+            sets.format(number),
+            "%%step 1\nlost = (n for n in [1, 2]); next(lost)",
+            f"%%step 2\n{draws}; z = next(lost)",
+        ]
+        for number in (3, 5)
+    )
+    run_all(shell, before)
+    rows = [json_of(save(tmp_path / "nb.ipynb", *cells)) for cells in (before, after)]
+    assert [[row["next"] for row in found] for found in rows] == [["restore"] * 2, ["run"] * 2]
+
+
 def test_what_a_step_binds_itself_does_not_make_it_run_that_reads_a_lost_value(
     shell: InteractiveShell, tmp_path: Path
 ) -> None:

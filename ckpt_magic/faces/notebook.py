@@ -18,7 +18,6 @@ from ckpt_magic.faces.verbs import code_cells, parse_step
 from ckpt_magic.steps.needs import Cell
 from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import PipelineKey, StepCall
-from ckpt_magic.values.code import effects, syntax
 
 
 class Notebook:
@@ -96,8 +95,7 @@ class Notebook:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
         code = code_of(Body(body, tree, "", text))
-        texts = frozenset(syntax.texts(tree))
-        return Cell(code.names, step, code.digest, texts, effects.writes(tree), effects.sets(tree))
+        return Cell.of(tree, code.names, step, code.digest)
 
     def _of_file(self) -> Sequence[str] | None:
         if self._path is None:

@@ -32,7 +32,7 @@ from ckpt_magic.steps.plan import Body, code_of
 from ckpt_magic.steps.registry import Decision, Known, Pipeline, PipelineKey, Policy, StartPoint, StepCall, parse_start
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.stored import printable
-from ckpt_magic.values.code import effects, essence, source, syntax, transformed
+from ckpt_magic.values.code import essence, source, transformed
 from ckpt_magic.values.pickles.makers import Makers
 
 Met = Callable[[PipelineKey, int], bool]
@@ -347,6 +347,7 @@ class _Deciding:
             only_fresh=self.start == "auto" or self.policy != "restore",
             pipeline=self.pipeline,
             gives=above.gives,
+            disturbed=above.disturbs,
             fresh=self.is_fresh,
             numbers=numbers.of_this_process(),
             is_left=self.is_left,
@@ -358,10 +359,9 @@ class _Deciding:
 
 
 def _as_known(cell: PlannedCell) -> Cell:
-    texts = frozenset(syntax.texts(cell.tree))
     if isinstance(cell, PlannedStep):
-        return Cell(cell.code.names, cell.call.step, cell.code.digest, texts)
-    return Cell(source.names(cell.tree), texts=texts, writes=effects.writes(cell.tree))
+        return Cell.of(cell.tree, cell.code.names, cell.call.step, cell.code.digest)
+    return Cell.of(cell.tree, source.names(cell.tree))
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,10 @@ def foresee(
             placed.update({part: step for part in sets if split(part)[0] == PLACE and not _is_among(part, again)})
 
 
+def _draws_seeded(meta: Meta) -> bool:
+    return any(seeded for _, seeded in meta["drawn"].values())
+
+
 def _is_among(part: str, refused: Iterable[str]) -> bool:
     """Whether a part is one of those that nobody can put back."""
     label = spots.label(split(part)[1])
@@ -224,7 +228,7 @@ class Above:
         found += [
             Cause("setting", "", f"{self._label(part)} by step {step}, which is not above it any more")
             for part, step in evidence.get("set_by", {}).items()
-            if step not in self._steps and (part != CHANCE or any(seeded for _, seeded in meta["drawn"].values()))
+            if step not in self._steps and (part != CHANCE or _draws_seeded(meta))
         ]
         if evidence["origins"] is None:
             return [*found, Cause("unclear", "", "what ran above it is not recorded")]
@@ -247,7 +251,7 @@ class Above:
                 for name in sorted(near.keys() | meta["near"])
                 if near.get(name) != meta["near"].get(name)
             ]
-        if any(seeded for _, seeded in meta["drawn"].values()):
+        if _draws_seeded(meta):
             if self._differs(CHANCE, meta):
                 found.append(Cause("random", "", "other code above it seeds or draws random numbers"))
             elif opens := self._past.origin(CHANCE).opens:
@@ -269,7 +273,7 @@ class Above:
             if self._past.of_modules([module[1:-1]]).digest != then.get(module, NOTHING.digest):
                 line = f"other code above it changes what module `{module[1:-1]}` holds"
                 found.append(Cause("module", module[1:-1], line))
-        if self._differs(SURROUNDINGS, meta, *evidence.get("rests", [SURROUNDINGS])):
+        if self._sets_otherwise(meta):
             found.append(Cause("setting", "", "other code above it sets the environment, the folder or options"))
         opens = self._past.origin(ANY_VARIABLE).opens if itself["environ"] else ""
         if opens and ANY_VARIABLE not in evidence.get("asked", _NOTHING_ASKED).get("told", ()):
@@ -288,6 +292,13 @@ class Above:
         """Whether a name of unmarked cells surely is what a step that stands anywhere below found it to be."""
         evidence = meta["evidence"]
         return evidence is not None and evidence["origins"] is not None and self._value(name, meta) is None
+
+    def disturbs(self, meta: Meta) -> bool:
+        """Whether code above seeds or sets otherwise than a step found it that stands anywhere below."""
+        evidence = meta["evidence"]
+        if evidence is None or evidence["origins"] is None:
+            return False
+        return (_draws_seeded(meta) and self._differs(CHANCE, meta)) or self._sets_otherwise(meta)
 
     def leaves_the_same(self, cell: PlannedStep, meta: Meta, verdict: Verdict) -> bool:
         """Whether a step surely leaves what it left when it was saved, though it will run: it only shows other things.
@@ -335,6 +346,9 @@ class Above:
     @staticmethod
     def _label(part: str) -> str:
         return "random numbers were drawn" if part == CHANCE else f"`{label(part)}` was set"
+
+    def _sets_otherwise(self, meta: Meta) -> bool:
+        return self._differs(SURROUNDINGS, meta, *meta["evidence"].get("rests", [SURROUNDINGS]))
 
     def _differs(self, name: str, meta: Meta, *parts: str) -> bool:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)

@@ -7,6 +7,7 @@ be restored reads nothing. Pure: all that it needs to know comes in as records.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import Any
 
 from ckpt_magic.steps import registry
 from ckpt_magic.steps.registry import Pipeline, StartPoint
-from ckpt_magic.values.code import source
+from ckpt_magic.values.code import effects, source, syntax
 from ckpt_magic.values.code.source import Names
 from ckpt_magic.values.memory import identity
 
@@ -42,6 +43,11 @@ class Cell:
     texts: frozenset[str] = frozenset()
     writes: bool = False
     sets: bool = False
+
+    @classmethod
+    def of(cls, tree: ast.Module, names: Names, step: int | None = None, code: str = "") -> Cell:
+        """What is known of a cell with this code, that uses these names."""
+        return cls(names, step, code, frozenset(syntax.texts(tree)), effects.writes(tree), effects.sets(tree))
 
     def names_file(self, path: str) -> bool:
         """Whether its code names a file, by whatever way to its folder."""

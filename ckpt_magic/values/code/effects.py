@@ -15,8 +15,8 @@ from typing import Final
 from ckpt_magic.values.code import changing, source, syntax, transformed, vocabulary
 from ckpt_magic.values.code.standins import StandIns
 
-CHANCE: Final = "<random>"
-"""Stands for the random generators."""
+CHANCE: Final = "<random numbers>"
+"""Stands for the random generators; no module can be called so."""
 
 SURROUNDINGS: Final = "<surroundings>"
 """Stands for the environment, the working directory and options of libraries; `<surroundings cwd>` for a part."""

@@ -945,6 +945,65 @@ def test_restored_figures_hold_what_settings_hold(several: Kernel, tmp_path: Pat
     assert setting(plain) is not limits
 
 
+SHAPES = {
+    "circle": "ax.scatter([1, 2], [1, 2])",
+    "other marker": "ax.scatter([1, 2], [1, 2], marker='*')",
+    "rectangle": "ax.bar([1, 2], [1, 2])",
+    "patch": "ax.add_patch(Circle((0, 0), 1))",
+    "polygon": "ax.add_patch(RegularPolygon((0, 0), 5))",
+    "shape": "ax.shape = Path.unit_regular_star(7)",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_restored_figure_has_the_shapes_that_the_next_one_on_it_has(
+    kernel: Kernel, tmp_path: Path, shape: str
+) -> None:
+    draw = f"{SHAPES[shape]}\nplt.close()"
+    importing = "from matplotlib.patches import Circle, RegularPolygon\nfrom matplotlib.path import Path"
+    again = Kernel(tmp_path, "end")
+    for one in (kernel, again):
+        one.cell("import a_library")
+        one.cell(f"{DRAW}\n{importing}")
+        one.step(1, f"fig, ax = plt.subplots()\n{draw}")
+        one.cell(draw)
+        banner = one.step(2, "_ = ax.set_title('x')")
+    assert banner["action"] == "restored"
+    figure = stored(kernel, 2)["fig"]  # by plain pickle
+    assert figure.axes[0].get_title() == "x"
+    figure.canvas.draw()
+
+
+COMMON = """
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D
+shapes = lambda: [
+    Path.unit_circle(), Path.unit_circle_righthalf(), Path.unit_rectangle(), Path.unit_regular_star(5),
+    Path.unit_regular_polygon(6), Path.unit_regular_asterisk(4),
+]
+"""
+
+
+def test_shapes_that_all_figures_have_in_common_are_these_after_a_restore(kernel: Kernel, tmp_path: Path) -> None:
+    again = Kernel(tmp_path, "end")
+    for one in (kernel, again):
+        one.cell("import a_library")
+        one.cell(COMMON)
+        one.step(1, "common = shapes()\nowns = [(p.deepcopy(), p.transformed(Affine2D().scale(2))) for p in common]")
+        banner = one.step(2, "copied = [owns[0][0].vertices]\nlarger = [two.codes for _, two in owns]")
+    assert banner["action"] == "restored"
+    for names in (again.names, stored(kernel, 1) | stored(kernel, 2)):
+        now = kernel.names["shapes"]()
+        assert all(one is other for one, other in zip(names["common"], now, strict=True))
+        for common, (own, larger), before in zip(now, names["owns"], kernel.names["owns"], strict=True):
+            assert larger.codes is common.codes
+            assert own.codes is not common.codes
+            assert (own.vertices == common.vertices).all()
+            assert (larger.vertices == before[1].vertices).all()
+            own.vertices[0] = 7.0  # nobody else's
+    assert {*recorded(kernel, 2)} == {"copied", "larger", "owns"}
+
+
 TOGETHER = {
     "a setting": ("", "plt.rcParams['axes.formatter.limits'][0] = -4"),
     "a setting that figures lead to": ("", "a_ax.title.get_path_effects().append(1)"),

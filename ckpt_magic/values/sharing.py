@@ -335,6 +335,8 @@ class Ties:
             base = getattr(sys.modules.get(module), name, None)
             if base is not None and issubclass(kind, base):
                 return False
+        if figures.is_shape(kind):
+            return lambda one: figures.common_shape(one) is None
         if hasattr(kind, "__get__"):  # perhaps a function of a compiled library
             return lambda one: not references.by_reference(one)
         return True

@@ -1,4 +1,4 @@
-"""Figures of matplotlib: which one a value leads into, what of its parts does not count, and what ties axes together.
+"""Figures of matplotlib: which one a value leads into, what of its parts counts, is the library's, and ties axes.
 
 Every part of a figure leads to all of it. Knows no pickle.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.pickles.forms import PROTOCOL
+from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.references import ATOMS
 
 
@@ -64,6 +64,38 @@ def settings() -> dict[int, tuple[str, list[Any]]]:
     found: Any = getattr(sys.modules.get("matplotlib"), "rcParams", None)
     items = [*dict.items(found)] if isinstance(found, dict) else ()  # at once: a thread may change them
     return {identity(one): (key, one) for key, one in items if type(one) is list and ATOMS.issuperset(map(type, one))}
+
+
+def is_shape(kind: type) -> bool:
+    """Whether a type is that of the paths of matplotlib."""
+    return kind.__module__ == "matplotlib.path" and kind.__name__ == "Path"
+
+
+def common_shape(path: Any) -> Form | None:
+    """What calls matplotlib for a path that it has once for all figures; None for any other path."""
+    return _asked_for(path, lambda one: one is path) if vars(path).get("_readonly") else None
+
+
+def lender_of_codes(path: Any) -> Form | None:
+    """What calls matplotlib for the common path that lent its codes to another one, as a circle does to `scatter`."""
+    codes = vars(path).get("_codes")
+    return None if codes is None else _asked_for(path, lambda one: one is not None and one.codes is codes)
+
+
+def _asked_for(path: Any, is_meant: Callable[[Any], bool]) -> Form | None:
+    cls: Any = type(path)
+    for name in _SHAPES:
+        if is_meant(getattr(cls, f"_{name}", None)):
+            return Form(getattr(cls, name))
+    for name in _SHAPES_BY_SIZE:
+        for size, one in [*getattr(cls, f"_{name}s", {}).items()]:
+            if is_meant(one):
+                return Form(getattr(cls, name), *(size if type(size) is tuple else (size,)))
+    return None
+
+
+_SHAPES: Final = ("unit_rectangle", "unit_circle", "unit_circle_righthalf")
+_SHAPES_BY_SIZE: Final = ("unit_regular_polygon", "unit_regular_star")
 
 
 def reducer(kind: type, usual: Callable[[Any], Any] | None, note: Callable[[Any], None]) -> Callable[[Any], Any] | None:

@@ -32,6 +32,7 @@ from ckpt_magic.values.pickles import (
     arrays,
     caches,
     containers,
+    figures,
     handles,
     instances,
     iterators,
@@ -319,6 +320,8 @@ class ValuePickler(pickle.Pickler):
         if by_reference(kind) and instances.reduces_itself(kind) and hasattr(kind, "__get__"):
             return self._own_reduction  # of a function of a compiled library
         usual = self._reducer_for_instances(kind)
+        if figures.is_shape(kind):
+            return functools.partial(reducers.path, usual)
         if (base := instances.made_plainly_of(kind)) is not None:
             return instances.plainly(usual, base)
         if usual is None and instances.takes_nothing_back(kind):

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from ckpt_magic.errors import NotPicklableError
+from ckpt_magic.values.pickles import figures
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.parts import attributes_of_wrapper
@@ -323,6 +324,17 @@ def figure(figure: Any) -> Any:
     if isinstance(state, dict):
         state.pop("_restore_to_pylab", None)
     return made, args, state, *rest
+
+
+def path(usual: Callable[[Any], Any] | None, path: Any) -> Any:
+    """A path of matplotlib: one that all figures have in common, and codes of such a one, are those again."""
+    if (common := figures.common_shape(path)) is not None:
+        return common.reduced
+    reduced = NotImplemented if usual is None else usual(path)
+    if (lender := figures.lender_of_codes(path)) is None:
+        return reduced
+    made, args, state, *rest = path.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
+    return made, args, {**state, "_codes": Form(getattr, lender, "codes")}, *rest
 
 
 def part_of_plotly(part: Any) -> Any:

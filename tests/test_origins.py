@@ -168,10 +168,14 @@ model = Model()
         ("print.rate = 1", "print"),
         ("check.rate = 1", "check"),
         ("import builtins; builtins.print = check", "print"),
+        ("z = list('ab'); z.append(1)", ""),
+        ("with open('a', 'w') as z: z.write('b')", ""),
+        ("z = vars(); z['print'] = check", "np x check ValueError print model Model list open"),
+        ("list = dict\nz = list()\nz['a'] = 1", "list"),
     ],
 )
 def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed: str) -> None:
-    names = ("np", "x", "check", "ValueError", "print", "model", "Model")
+    names = ("np", "x", "check", "ValueError", "print", "model", "Model", "list", "open")
     before, after = Past(events(ABOVE)), Past(events(ABOVE, code))
     assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}
 

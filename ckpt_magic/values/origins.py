@@ -17,8 +17,9 @@ from ckpt_magic.values.code.effects import BY_TEXT, FIGURES
 from ckpt_magic.values.code.statements import Event, Statement, Step
 from ckpt_magic.values.leading import Leading, Places, Way, note
 
+_OF_PYTHON: Final = frozenset(dir(builtins))
 # Those of kernels too, which plans have not.
-_BUILTINS: Final = frozenset(dir(builtins)) | {"display", "get_ipython", "execfile", "runfile", "__IPYTHON__"}
+_BUILTINS: Final = _OF_PYTHON | {"display", "get_ipython", "execfile", "runfile", "__IPYTHON__"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ class Past:
             if event.binds and not event.is_literal:
                 meant = set[str]().union(*event.later.values()) if not event.changes else set()
                 calm = self._calm - meant  # what these make holds nothing of them
+                calm |= event.holds & _OF_PYTHON - self._binding.keys()
                 note(self._using, (event.holds - calm) | lent, at)
             touched = self._note_touched(at, event)
             self._haunt(event)

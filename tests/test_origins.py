@@ -180,6 +180,13 @@ def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed
     assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}
 
 
+@pytest.mark.parametrize("cells", ["math use", "math math use", "math use math", "math use math math"])
+def test_an_import_that_comes_again_changes_nothing_of_what_is_made_by_it(cells: str) -> None:
+    texts = {"math": "import math", "use": "class C:\n    def get(self, x): return math.floor(x)\ny = math.pi"}
+    once, often = (Past(events(*(texts[one] for one in some.split()))) for some in ("math use", cells))
+    assert all(once.origin(name).digest == often.origin(name).digest for name in ("C", "y", "math"))
+
+
 @pytest.mark.parametrize(
     "magic", ["run_cell_magic('time', '', 'z.append(2)\\nk = z')", "run_line_magic('time', 'k = z')"]
 )

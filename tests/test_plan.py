@@ -87,6 +87,7 @@ EDITS: list[tuple[dict[str, str], str, str]] = [
     ({"values": "lr = 0.1  # rate\n\nlabels = {'a': 1}\nbase = 2\nwide = (base * 10)"}, "", ""),
     ({"end": "print(out, 'again')"}, "", ""),
     ({"tools": CELLS["tools"].replace("import math, random", "import random, json\nimport math")}, "", ""),
+    ({"look": "rows = list(range(3))\nrows.append(4)\nwith open('note.md', 'w') as note: note.write('x')"}, "", ""),
     ({"look": "print(len(data))"}, "", ""),
     ({"look": "data.append(4)"}, "2 3", "`data` comes from an unmarked cell, was from step 1"),
     ({"tools": CELLS["tools"].replace("Scale.", "Multiply.")}, "", ""),

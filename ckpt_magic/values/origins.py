@@ -307,7 +307,7 @@ class Past:
         needed = self._later.ends(names)
         others, concerned = self._aliases(needed)
         on_the_way: list[Event] = []
-        placeless: list[str] = []
+        placeless = set[str]()  # an import that comes again is one
         digest = hashlib.blake2b(digest_size=12)
         told = _Told()
         places: list[int] = []
@@ -339,7 +339,7 @@ class Past:
                     continue
             on_the_way.append(event)
             if self._is_placeless(event):
-                placeless.append(event.digest)
+                placeless.add(event.digest)
                 concerned |= event.binds
             else:
                 digest.update(f"{event.digest};".encode())
@@ -387,12 +387,20 @@ class Past:
             and not self._anything
             and not event.anything
             and all(map(self._is_steady, event.reads))
-            and all(len(self._binding[name]) == 1 and name not in _BUILTINS for name in event.binds)
+            and all(self._is_bound_once(name) and name not in _BUILTINS for name in event.binds)
         )
+
+    def _is_bound_once(self, name: str) -> bool:
+        """Whether a name has had one value only, which an import may have given it again."""
+        events = [self.events[at] for at in self._binding.get(name, ())]
+        if len(events) == 1:
+            return True
+        again = {one.digest if isinstance(one, Statement) and one.imports else "" for one in events}
+        return len(again) == 1 and "" not in again
 
     def _is_steady(self, name: str) -> bool:
         """Whether a name means the same wherever it stands: a module in which nothing is set, or what Python means."""
-        is_once = name in self.modules and len(self._binding.get(name, ())) == 1
+        is_once = name in self.modules and self._is_bound_once(name)
         return self._is_builtin(name) or (is_once and not self._touching.get(name))
 
     def touched_by(self, code: Sequence[Statement]) -> Set[str]:

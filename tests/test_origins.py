@@ -138,7 +138,10 @@ def test_what_varies_is_found_by_whatever_way_it_is_called(code: str) -> None:
 
 
 ABOVE = """
+import csv, json
 import numpy as np
+from pathlib import Path
+path = Path("a")
 x = np.array([3, 1])
 def check(n):
     if n < 0: raise ValueError(n)
@@ -169,13 +172,19 @@ model = Model()
         ("check.rate = 1", "check"),
         ("import builtins; builtins.print = check", "print"),
         ("z = list('ab'); z.append(1)", ""),
+        ("show(json.loads('3'), np.ones(2).shape, np.exp)", ""),
+        ("show(json)", "json"),
+        ("show(np.random)", "np model Model"),
+        ("show(x.max())", "x"),
+        ("rows = csv.reader(open('a')); rows.line_num", ""),
+        ("path.write_text(json.dumps(3))", ""),
         ("with open('a', 'w') as z: z.write('b')", ""),
-        ("z = vars(); z['print'] = check", "np x check ValueError print model Model list open"),
+        ("z = vars(); z['print'] = check", "np x check ValueError print model Model list open json csv path Path"),
         ("list = dict\nz = list()\nz['a'] = 1", "list"),
     ],
 )
 def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed: str) -> None:
-    names = ("np", "x", "check", "ValueError", "print", "model", "Model", "list", "open")
+    names = ("np", "x", "check", "ValueError", "print", "model", "Model", "list", "open", "json", "csv", "path", "Path")
     before, after = Past(events(ABOVE)), Past(events(ABOVE, code))
     assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}
 

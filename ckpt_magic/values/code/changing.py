@@ -54,7 +54,8 @@ _REDUCING: Final = frozenset(
         "to_string to_html startswith endswith strip lower upper find isdigit strftime"
     ).split()
 )
-# Methods that ask: of frames, arrays, texts, containers. A class of the user's may have another one of that name.
+# Methods that ask: of frames, arrays, texts, containers, paths (files are told apart from those). A class of the
+# user's may have another one of that name.
 _ASKING: Final = _REDUCING | frozenset(
     (
         "head tail memory_usage unique sum mode min max skew kurt cumprod cummax cummin abs round clip argsort "
@@ -63,7 +64,9 @@ _ASKING: Final = _REDUCING | frozenset(
         "pivot pivot_table melt stack unstack explode assign drop_duplicates rolling resample shift items keys "
         "values index dot transpose nonzero reindex combine_first split rsplit lstrip rstrip title encode decode "
         "splitlines zfill with_columns to_pandas union intersection difference issubset issuperset isdisjoint "
-        "most_common isoformat predict predict_proba decision_function score get_params"
+        "most_common isoformat predict predict_proba decision_function score get_params write_text write_bytes "
+        "read_text read_bytes mkdir exists is_file is_dir glob rglob iterdir resolve with_suffix with_name joinpath "
+        "relative_to absolute as_posix expanduser"
     ).split()
 )
 # Methods that change nothing but what they are of.
@@ -77,6 +80,16 @@ _OF_ITSELF: Final = frozenset(
 _GENTLE: Final = frozenset(
     "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython".split()
 )
+# Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
+CALM: Final = frozenset(
+    (
+        "numpy pandas matplotlib sklearn polars torch scipy seaborn math os json re itertools functools collections "
+        "pathlib time datetime random statistics string glob shutil operator copy pickle io hashlib base64 typing "
+        "fractions textwrap zipfile gzip uuid dataclasses enum calendar bisect heapq contextlib abc csv decimal struct "
+        "zlib bz2 lzma secrets difflib array cmath numbers unicodedata html pprint tempfile sqlite3 configparser"
+    ).split()
+)
+_DRAWING: Final = frozenset({"matplotlib", "seaborn"})  # what these give is often there already
 # Special methods of operators, which give numbers and the like where no class of the user's says otherwise.
 _OPERATORS: Final = frozenset(
     (
@@ -113,6 +126,8 @@ class Known:
         Names of libraries whose functions change nothing that they are given, and of such functions.
     arrays
         Those of them that are numpy, whose functions may be told to put their outcome into an array.
+    calm
+        Names of modules that give nothing of what they hold when they are called, and of what is taken from them.
     own
         Names of the user's own modules, with what is known of each.
     borne
@@ -151,6 +166,7 @@ class Known:
     module: str = ""
     libraries: set[str] = field(default_factory=set)
     arrays: set[str] = field(default_factory=set)
+    calm: set[str] = field(default_factory=set)
     own: dict[str, Known] = field(default_factory=dict)
     borne: dict[str, str] = field(default_factory=dict)
     gentle: set[str] = field(default_factory=set)
@@ -176,7 +192,7 @@ class Known:
         if isinstance(node, ast.Import | ast.ImportFrom):
             bound = {(one.asname or one.name).partition(".")[0] for one in node.names}
         for known in (
-            *(self.libraries, self.arrays, self.gentle, self.steady, self.callables, self.defined),
+            *(self.libraries, self.arrays, self.calm, self.gentle, self.steady, self.callables, self.defined),
             *(self.generators, self.lending, self.restless, self.unsettled, self.filling),
         ):
             known -= bound
@@ -200,6 +216,7 @@ class Known:
 
     def _imported(self, name: str, module: str, whole: str) -> None:
         top = whole.partition(".")[0]
+        self.calm |= {name} if top in CALM - _DRAWING else set()
         if top in _GENTLE:
             self.libraries.add(name)
             self.arrays |= {name} if top == "numpy" else set()
@@ -208,6 +225,7 @@ class Known:
 
     def _taken(self, name: str, one: str, module: str) -> None:
         """By `from module import one as name`."""
+        self.calm |= {name} if module.partition(".")[0] in CALM - _DRAWING else set()
         if module.partition(".")[0] in _GENTLE:
             self.libraries.add(name)
         elif f"{module}.{one}" in self.texts:
@@ -378,11 +396,21 @@ def borrowed(inside: Iterable[ast.AST], known: Known) -> set[str]:
     return found & known.lending
 
 
-def given_to(call: ast.Call) -> set[str]:
-    """Names that are given to a call; not `f` of `show(f(x))`, which is called itself."""
+def given_to(call: ast.Call, known: Known | None = None) -> set[str]:
+    """Names that are given to a call; not `f` of `show(f(x))`, which is called itself, nor `np` of `show(np.ones(2))`.
+
+    Nor is a library by its functions: `quad(np.exp, 0, 1)`.
+    """
+    calm, arrays = (known.calm, known.arrays) if known is not None else (set[str](), set[str]())
     inside = [one for part in (*call.args, *call.keywords) for one in syntax.nodes(part)]
-    called = {id(one.func) for one in inside if isinstance(one, ast.Call)}
-    return _names_in(one for one in inside if isinstance(one, ast.Name) and id(one) not in called)
+    passed = {id(one.func) for one in inside if isinstance(one, ast.Call)}
+    for one in inside:
+        *_, first = syntax.links(one)
+        if isinstance(first, ast.Name) and first is not one:
+            is_function = isinstance(one, ast.Attribute) and one.value is first and one.attr != "random"
+            if first.id in (calm if isinstance(one, ast.Call) else arrays if is_function else ()):
+                passed.add(id(first))
+    return _names_in(one for one in inside if isinstance(one, ast.Name) and id(one) not in passed)
 
 
 def base(node: ast.expr) -> set[str]:
@@ -421,7 +449,7 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
     if isinstance(part.func, ast.Name) and part.func.id in _HARMLESS - known.callables:
         keys = _names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
         return keys | _names_in(one.value for one in part.keywords if one.arg == "file")
-    every = _bases(part.func) | given_to(part)
+    every = _bases(part.func) | given_to(part, known)
     if any(one.arg in _INTO or one.arg is None or _is_no_copy(one) for one in part.keywords) or _puts_back(part):
         return every
     if _may_put(part, known, count=4):

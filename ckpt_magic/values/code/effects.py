@@ -64,7 +64,7 @@ OF_SURROUNDINGS: Final = {
     **dict.fromkeys(("set_printoptions", "precision", "alias"), "text"),
     **dict.fromkeys(("setlocale", "tzset", "umask", "seterr", "seterrcall", "setrecursionlimit"), "rest"),
     **dict.fromkeys(("set_int_max_str_digits", "setswitchinterval", "set_threshold", "setdefaulttimeout"), "rest"),
-    **dict.fromkeys(("register_dialect", "unregister_dialect"), "rest"),
+    **dict.fromkeys(("register_dialect", "unregister_dialect", "field_size_limit"), "rest"),
 }
 TOPICS: Final = frozenset(OF_SURROUNDINGS.values()) - {"environ"} | {"figures"}
 """Parts of the surroundings; `of NAME` is what a library holds. Those of the environment are `environ NAME`, for all

@@ -22,14 +22,6 @@ _RUNNING: Final = frozenset({"exec", "run_path", "run_module", "exec_module"})
 _LIBRARIES: Final = frozenset("numpy pandas matplotlib sklearn polars torch scipy".split())
 # Modules of which all that is set by a word of the surroundings is known as such.
 _KNOWN: Final = _LIBRARIES | sys.stdlib_module_names
-# Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
-_CALM: Final = _LIBRARIES | frozenset(
-    (
-        "seaborn math os json re itertools functools collections pathlib time datetime random statistics string glob "
-        "shutil operator copy pickle io hashlib base64 typing fractions textwrap zipfile gzip uuid dataclasses enum "
-        "calendar bisect heapq contextlib abc"
-    ).split()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +261,7 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         modules=names.binds if isinstance(node, ast.Import) else frozenset(),
         deletes=names.deletes,
         libraries=names.binds if tops <= _KNOWN else frozenset(),
-        calm=(names.binds if is_import and tops <= _CALM else frozenset()) | _calm_functions(node),
+        calm=(names.binds if is_import and tops <= changing.CALM else frozenset()) | _calm_functions(node),
         value=_literal(node),
         foreign=names.binds & stand_ins.foreign if tops.isdisjoint(sys.stdlib_module_names) else frozenset(),
         gives=isinstance(node, ast.Assign | ast.AnnAssign),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import decimal
 import io
 import json
 import os
@@ -355,7 +356,8 @@ def test_that_who_reads_a_lost_value_runs_since_a_cell_above_seeds_or_sets_other
         ]
         for number in (3, 5)
     )
-    run_all(shell, before)
+    with decimal.localcontext():
+        run_all(shell, before)
     rows = [json_of(save(tmp_path / "nb.ipynb", *cells)) for cells in (before, after)]
     assert [[row["next"] for row in found] for found in rows] == [["restore"] * 2, ["run"] * 2]
 

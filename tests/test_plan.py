@@ -180,6 +180,23 @@ def test_a_cell_that_reads_the_text_of_code_may_give_another_value(shell: Intera
         assert [row["next"] for row in rows] == ["run", "restore"]
 
 
+@pytest.mark.parametrize("seed", ["", "None", "3"])
+@pytest.mark.parametrize("made", ["numpy.random.default_rng", "random.Random"])
+def test_a_generator_without_a_seed_begins_anywhere(
+    shell: InteractiveShell, tmp_path: Path, made: str, seed: str
+) -> None:
+    cells = [CELLS["setup"], f"import random, numpy\nrng = {made}({seed})", "%%step 1\nx = rng.random()"]
+    cells += ["%%step 2\nz = 1"]
+    run_all(shell, cells)
+
+    rows = json_of(save(tmp_path / "nb.ipynb", *cells))
+
+    assert [row["next"] for row in rows] == ["restore" if seed == "3" else "run", "restore"]
+    if seed != "3":
+        word = made.rpartition(".")[2]
+        assert f"`rng` may have another value each time (`{word}`)" in rows[0]["reason"]
+
+
 OWN = {
     "plan_pack/__init__.py": "from .build import rate\n",
     "plan_pack/build.py": "from . import conf\ndef rate(): return conf.RATE\n",

@@ -73,6 +73,7 @@ def varying_words(inside: Sequence[ast.AST], names: source.Names, stand_ins: Sta
     imported = {one.asname or one.name for node in inside if isinstance(node, _IMPORTS) for one in node.names}
     yield from filter(may_vary, (one.name for node in inside if isinstance(node, ast.ImportFrom) for one in node.names))
     called = {id(node.func) for node in inside if isinstance(node, ast.Call)}
+    yield from _generators_without_seed(inside, stand_ins)
     for node in inside:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and may_vary(word := node.attr):
             base = syntax.first_word(node)
@@ -89,6 +90,21 @@ def varying_words(inside: Sequence[ast.AST], names: source.Names, stand_ins: Sta
                 and word not in stand_ins.told.spoken
             ):
                 yield word
+
+
+def _generators_without_seed(inside: Sequence[ast.AST], stand_ins: StandIns) -> Iterator[str]:
+    """Words by which libraries make a generator of random numbers that begins anywhere: `default_rng()`."""
+    for node in inside:
+        if isinstance(node, ast.Call) and (word := syntax.last_word(node.func)) in _GENERATORS:
+            seeds = [*node.args, *(one.value for one in node.keywords)]
+            is_seeded = any(not isinstance(one, ast.Constant) or one.value is not None for one in seeds)
+            if not is_seeded and syntax.first_word(node.func) in stand_ins.foreign:
+                yield word
+
+
+_GENERATORS: Final = frozenset(
+    "default_rng RandomState Random SeedSequence PCG64 PCG64DXSM MT19937 Philox SFC64".split()
+)
 
 
 def _given_with_libraries(inside: Sequence[ast.AST], stand_ins: StandIns) -> set[str]:

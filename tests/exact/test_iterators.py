@@ -586,6 +586,18 @@ r2 = b[5], q[2], ro.readonly
 )
 
 scenario(
+    "memoryviews of the bytes of an array, as many as it has items",
+    """
+%%step 1
+import array
+a = array.array('d', [1, 2, 3]); v = memoryview(a).cast('B')[:3]; w = memoryview(a).cast('B')[8:16]
+%%step 2
+a[0] = 1.1; a[1] = 9
+%%step 3
+r = v.tolist(), w.tolist(), v.format
+""",
+)
+scenario(
     "groups, in the middle of one",
     """
 %%step 1

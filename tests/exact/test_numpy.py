@@ -393,6 +393,22 @@ b[1] = 66; q = m[1], w[1, 1]
 )
 
 scenario(
+    "memoryviews of arrays: whole, parts, casts, read-only, of records, of an array without a name",
+    """
+%%step 1
+import numpy as np
+a = np.arange(6); m = memoryview(a); p = m[2:5]; s = m[::-2]; c = m.cast('B'); d = m.cast('B', (6, 8)); ro = m.toreadonly()
+g = np.arange(6.).reshape(2, 3); n = memoryview(g); k = {'v': memoryview(np.arange(3)), 'f': memoryview(g.T)}
+r = np.rec.array([(1, 2.5), (3, 4.5)], dtype=[('x', 'i4'), ('y', 'f8')]); b = memoryview(r.view('u1').reshape(-1)); t = memoryview(r)
+%%step 2
+m[2] = 70; b[0] = 200; g[1, 2] = 8; k['v'][0] = 5
+%%step 3
+q = p[0], s.tolist(), c[16], d[2, 0], ro[2], n[1, 2], k['v'].tolist(), k['f'].tolist(), r.x.tolist(), t.nbytes, m.obj is a, t.obj is r
+%%step 4
+p[1] = 4; c[0] = 3; z = a.tolist(), ro.readonly, m.obj is p.obj
+""",
+)
+scenario(
     "fields of structures that hold objects",
     """
 %%step 1

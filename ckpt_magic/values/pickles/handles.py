@@ -252,11 +252,15 @@ def _memory(view: memoryview, known: Definitions) -> Any:
         owner: Any = view.obj
     except ValueError:
         return known.evaluated(_RELEASED), ()
-    if type(owner) not in (bytes, bytearray, array.array):
-        raise NotPicklableError("a memoryview of what is neither bytes nor an array.array")
-    readonly = view.readonly and type(owner) is not bytes
-    if view.nbytes == len(owner) and view.format == "B" and view.ndim == 1 and view.c_contiguous:
-        return (memoryview.toreadonly, (memoryview(owner),)) if readonly else (memoryview, (owner,))
+    is_array = issubclass(type(owner), getattr(sys.modules.get("numpy"), "ndarray", ()))
+    if not is_array and type(owner) not in (bytes, bytearray, array.array):
+        raise NotPicklableError("a memoryview of what is neither bytes nor an array")
+    whole = memoryview(owner)
+    readonly = view.readonly and not whole.readonly
+    if (view.format, view.shape, view.strides) == (whole.format, whole.shape, whole.strides):
+        return (memoryview.toreadonly, (whole,)) if readonly else (memoryview, (owner,))
+    if not whole.c_contiguous:
+        raise NotPicklableError("a memoryview of a part of an object")
     if not view.nbytes or not (view.c_contiguous or view.ndim == 1):
         raise NotPicklableError("a memoryview of a part of an object")
     start, first = (place_of(one)[0] for one in (view if view.c_contiguous else view[:1], owner))

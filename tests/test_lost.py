@@ -202,6 +202,30 @@ def test_who_will_run_since_a_cell_above_seeds_or_sets_otherwise_finds_what_was_
     assert done[1:] == [["restored"] * 2, ["restored"] * 2 if stays else ["saved"] * 2]
 
 
+@pytest.mark.parametrize(
+    ("cells", "between", "expected"),
+    [
+        (["r = first"], "seen.append(5)", ["saved", "saved"]),
+        (["r = first"], "note = seen.append\nnote(5)", ["saved", "saved"]),
+        (["import math\nr = math.pi"], "import math\nseen.append(math.pi)", ["saved", "saved"]),
+        (["r = first"], "print(seen, len(seen))", ["restored", "restored"]),
+        (["config = {'n': 1}", "r = config['n']"], "config['n'] = 2", ["saved", "saved"]),
+    ],
+)
+@pytest.mark.parametrize("start", [3, "auto", "end"])
+def test_who_will_run_since_a_cell_that_is_to_come_changes_what_it_reads_finds_what_was_lost(
+    folder: Path, tmp_path: Path, start: int | str, cells: list[str], between: str, expected: list[str]
+) -> None:
+    *above, reads = cells
+    makes = (1, "def count():\n    yield from range(5)\ng = count(); first = next(g); seen = [0]")
+    uses = (2, f"{reads}; rest = list(g); del g; seen.append(len(rest))")
+    play(kernel_of(notebook(tmp_path / "a.ipynb", [*above, makes, uses]), folder), [*above, makes, uses])
+    edited = [*above, makes, between, uses]
+    kernel = kernel_of(notebook(tmp_path / "a.ipynb", edited), folder, start)
+    assert actions(play(kernel, edited)) == expected
+    assert kernel.names["rest"] == [1, 2, 3, 4]
+
+
 def test_a_step_of_another_notebook_with_the_same_pipeline_is_missed(folder: Path, tmp_path: Path) -> None:
     play(kernel_of(notebook(tmp_path / "a.ipynb", [(1, "x = 1")]), folder), [(1, "x = 1")])
     play(kernel_of(notebook(tmp_path / "b.ipynb", [(2, "y = 2")]), folder), [(2, "y = 2")])

@@ -350,6 +350,7 @@ class _Deciding:
             disturbed=above.disturbs,
             fresh=self.is_fresh,
             numbers=numbers.of_this_process(),
+            altered=functools.partial(above.altered, meta, later),
             is_left=self.is_left,
             vouched=cell.call.stale == "restore",
             before={step: one for step, one in self.metas.items() if step < meta["step"]},

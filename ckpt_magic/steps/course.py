@@ -32,6 +32,13 @@ class Course:
         self.lender = lender
         self._unread: dict[int, ast.Module | str] = {}  # by their places, the code of steps
 
+    def onward(self) -> Course:
+        """Another one, which goes on from here by itself."""
+        course = Course(self.lender.onward())
+        course.past = Past(self.past.events)
+        course._unread = dict(self._unread)
+        return course
+
     def cell(self, tree: ast.Module) -> None:
         """Go on by an unmarked cell."""
         self.read_steps()

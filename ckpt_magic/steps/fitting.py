@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from dataclasses import replace
 from typing import Any
 
-from ckpt_magic.steps import activity, freshness, needs, numbers, record, registry, uses
+from ckpt_magic.steps import activity, altering, freshness, needs, numbers, record, registry, uses
 from ckpt_magic.steps.freshness import Cause, Verdict
 from ckpt_magic.steps.judging import CellsAfter, Judge, unknown_code
 from ckpt_magic.steps.kernel import Kernel
@@ -349,6 +349,7 @@ class Fitting:
         """Which value that the checkpoint lacks is needed later, and by whom."""
         kernel = self._kernel
         metas = self._neighbours.of_pipeline(key)
+        after = {step: one for step, one in sorted(metas.items()) if step > meta["step"] and one["kind"] == kernel.kind}
 
         def gives(other: Mapping[str, Any], name: str) -> bool:
             value = self.fingerprint(name) if kernel.is_users(name) else record.ABSENT
@@ -356,6 +357,10 @@ class Fitting:
 
         def disturbed(other: Mapping[str, Any]) -> bool:
             return bool(kernel.chance.misfits(other) or self._around(key, unknown_code(other), other))
+
+        def altered(below: Sequence[needs.Cell]) -> Set[int]:
+            course = kernel.history.onward()
+            return altering.altered(course, meta, after, below) if course is not None else frozenset()
 
         here, ordered = numbers.of_this_process(), set[str]()
         if registry.orders(meta):
@@ -367,7 +372,7 @@ class Fitting:
         ran = (one for step, one in before.items() if step in pipeline.steps and pipeline.steps[step].state == "ran")
         later = needs.Later(
             start,
-            {step: one for step, one in sorted(metas.items()) if step > meta["step"] and one["kind"] == kernel.kind},
+            after,
             self._cells_after(key, meta["step"], code.cell),
             only_fresh=start == "auto" or kernel.settings.stale() != "restore",
             kernel=kernel.id,
@@ -379,6 +384,7 @@ class Fitting:
             fresh=lambda other: self.judge.is_fresh(key, other),
             numbers=here,
             ordered=ordered,
+            altered=altered,
             is_left=self._is_left,
             by_cells=kernel.history.written.union(*map(needs.written, ran)),
             vouched=call is not None and call.stale == "restore",

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckpt_magic.steps import freshness, record
+from ckpt_magic.steps import altering, freshness, record
 from ckpt_magic.steps.around import label
 from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
 from ckpt_magic.steps.lent import Lender
 from ckpt_magic.steps.modules import FAR, Modules
+from ckpt_magic.steps.needs import Cell
 from ckpt_magic.steps.plan import Code
 from ckpt_magic.steps.registry import StepCall
 from ckpt_magic.steps.uses import PLACE, split
@@ -299,6 +300,10 @@ class Above:
         if evidence is None or evidence["origins"] is None:
             return False
         return (_draws_seeded(meta) and self._differs(CHANCE, meta)) or self._sets_otherwise(meta)
+
+    def altered(self, meta: Meta, metas: Mapping[int, Meta], below: Iterable[Cell]) -> Set[int]:
+        """The later steps that will find something changed in place by cells below; see `altering`."""
+        return altering.altered(self._course.onward(), meta, metas, below)
 
     def leaves_the_same(self, cell: PlannedStep, meta: Meta, verdict: Verdict) -> bool:
         """Whether a step surely leaves what it left when it was saved, though it will run: it only shows other things.

@@ -175,6 +175,10 @@ class History:
         """Note that code ran that nobody saw, or that did not come to its end."""
         self._known = False
 
+    def onward(self) -> Course | None:
+        """What ran, to go on from here by what may come; None if that is not known."""
+        return self._course.onward() if self._known else None
+
     def bound(self) -> Set[str]:
         """Names that unmarked cells or steps have given a value, whether they are still there or not."""
         return {name for name in self._past.bound if not name.startswith("<")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Set
@@ -31,12 +32,18 @@ class Lender:
         self.scripts: set[str] = set()
         """Paths of the scripts that cells run: their texts are among the statements."""
 
+    def onward(self) -> Lender:
+        """Another one, which goes on from here by itself."""
+        lender = copy.copy(self)
+        vars(lender).update(copy.deepcopy({name: one for name, one in vars(self).items() if name != "_modules"}))
+        return lender
+
     def __call__(self, words: Set[str], imports: Set[str]) -> Lent:
         """What a statement with these words has done for it, that imports these modules."""
         new: dict[str, str] = {}
         for name in sorted(imports - self.imported.keys()):
             found = self._modules.own([name])
-            self.imported[name] = found.keys()
+            self.imported[name] = frozenset(found)
             self._ran |= dict.fromkeys(self._modules.in_order(name, found))
             new |= {one: text for one, text in found.items() if one not in self._texts}
         self._texts |= new

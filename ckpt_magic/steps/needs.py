@@ -33,8 +33,8 @@ _SHOWN = re.compile(r"_{1,3}|_\d+|Out|_oh")
 class Cell:
     """A cell or method further down, whose code is known.
 
-    `step` is its number if it is a step of this pipeline, `texts` are those in its code; it `writes` files, perhaps,
-    or `sets` surroundings.
+    `step` is its number if it is a step of this pipeline, `texts` are those in its code, `tree` is that; it `writes`
+    files, perhaps, or `sets` surroundings.
     """
 
     names: Names
@@ -43,11 +43,12 @@ class Cell:
     texts: frozenset[str] = frozenset()
     writes: bool = False
     sets: bool = False
+    tree: ast.Module | None = None
 
     @classmethod
     def of(cls, tree: ast.Module, names: Names, step: int | None = None, code: str = "") -> Cell:
         """What is known of a cell with this code, that uses these names."""
-        return cls(names, step, code, frozenset(syntax.texts(tree)), effects.writes(tree), effects.sets(tree))
+        return cls(names, step, code, frozenset(syntax.texts(tree)), effects.writes(tree), effects.sets(tree), tree)
 
     def names_file(self, path: str) -> bool:
         """Whether its code names a file, by whatever way to its folder."""
@@ -93,6 +94,9 @@ class Later:
         What tells processes apart in which `hash` and `id` give other numbers: of `registry.NUMBERS`.
     ordered
         Sets by whose order, as it is in this process, another step of the pipeline or an unmarked cell went.
+    altered
+        Gives the later steps that will find something changed in place by cells below this one, and did not find it
+        so; see `altering`.
     is_left
         Tells whether a file is as its row of META says.
     is_unedited
@@ -114,6 +118,7 @@ class Later:
     fresh: Callable[[Meta], bool] = lambda meta: False
     numbers: Mapping[str, str] = field(default_factory=dict)
     ordered: Set[str] = frozenset()
+    altered: Callable[[Sequence[Cell]], Set[int]] = lambda cells: frozenset()
     is_left: Callable[[Mapping[str, Any]], bool] = lambda row: True
     is_unedited: bool = False
     vouched: bool = False
@@ -138,6 +143,8 @@ def written(meta: Meta) -> Set[str]:
 def needed(meta: Meta, later: Later) -> str:
     """Say which value that the checkpoint lacks is needed, and by whom; empty if none is."""
     later = replace(later, is_left=_asked_once(later.is_left))
+    if not _lacks(meta, later, {}):
+        return ""  # whatever will run
     sure = _sure(meta, later)
     if lost := _needed(meta, later, sure) or _gone(meta, later, sure):
         return lost
@@ -407,12 +414,15 @@ def _left_alone(steps: Mapping[int, Meta], later: Later, meta: Meta) -> dict[int
     The surroundings are what they are now for those between which and this step nobody sets any.
     """
     rebound, found, is_settled = set[str](), dict[int, Meta](), not _sets(meta)
+    below = _below(meta, later)
+    altered = later.altered(below) if steps and any(cell.step is None for cell in below) else frozenset[int]()
     for cell, other in _where_they_stand(steps, later.cells or ()):
         if cell is not None and cell.step is None:
             rebound |= cell.names.binds | cell.names.deletes
             is_settled &= not cell.sets
         elif (
             other is not None
+            and other["step"] not in altered
             and rebound.isdisjoint({*other["reads"], *other["seen"]})
             and all(later.gives(other, name) for name in other["seen"])
             and not (is_settled and cell is not None and later.disturbed(other))

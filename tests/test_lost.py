@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,24 @@ def test_who_will_run_since_a_cell_that_is_to_come_changes_what_it_reads_finds_w
     kernel = kernel_of(notebook(tmp_path / "a.ipynb", edited), folder, start)
     assert actions(play(kernel, edited)) == expected
     assert kernel.names["rest"] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("between", ["own_lost.add(5)", "add(5)", "own_lost.SEEN.append(5)"])
+def test_who_will_run_since_a_cell_that_is_to_come_changes_what_is_in_a_module_finds_what_was_lost(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_lost.py").write_text("SEEN = []\ndef add(one):\n    SEEN.append(one)\n    return len(SEEN)\n")
+    imports = "import own_lost\nfrom own_lost import add"
+    makes = (1, "def count():\n    yield from range(5)\ng = count(); first = next(g)")
+    uses = (2, "r = add(1); rest = list(g); del g")
+    plain, edited = [imports, makes, uses], [imports, makes, between, uses]
+    for cells, start in ((plain, "none"), (edited, "auto")):
+        monkeypatch.delitem(sys.modules, "own_lost", raising=False)
+        kernel = kernel_of(notebook(tmp_path / "a.ipynb", cells), folder, start)
+        play(kernel, cells)
+        assert (kernel.names["rest"], kernel.names["r"]) == ([1, 2, 3, 4], len(cells) - 2)
 
 
 def test_a_step_of_another_notebook_with_the_same_pipeline_is_missed(folder: Path, tmp_path: Path) -> None:

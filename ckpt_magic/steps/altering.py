@@ -6,18 +6,19 @@ something by other code, will find something else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Any
 
 from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.needs import Cell
+from ckpt_magic.values.code.effects import OWN
 from ckpt_magic.values.code.statements import Step
-from ckpt_magic.values.origins import Past
+from ckpt_magic.values.origins import NOTHING, Past
 
 Meta = Mapping[str, Any]
 
 
-def altered(course: Course, meta: Meta, metas: Mapping[int, Meta], cells: Iterable[Cell]) -> Set[int]:
+def altered(course: Course, meta: Meta, metas: Mapping[int, Meta], cells: Collection[Cell]) -> Set[int]:
     """The steps that will find something changed in place by cells below a step that they did not find so.
 
     Parameters
@@ -34,6 +35,8 @@ def altered(course: Course, meta: Meta, metas: Mapping[int, Meta], cells: Iterab
     found = set[int]()
     course.step(_restored(meta), meta["source"])
     start = len(course.past.events)
+    steps = [(cell.step, cell.names.imports) for cell in cells if cell.step is not None and cell.step in metas]
+    at_first = {step: _modules(course, metas[step], imports) for step, imports in steps}
     for cell in cells:
         if cell.tree is None:
             continue
@@ -44,7 +47,11 @@ def altered(course: Course, meta: Meta, metas: Mapping[int, Meta], cells: Iterab
         if other is None:  # it will run
             course.step(Step(cell.step, dict.fromkeys(cell.names.binds), cell.names.deletes), cell.tree)
             continue
-        if _is_met_otherwise(course.past, other, start):
+        modules, then = _modules(course, other, cell.names.imports), _origins(other)
+        of_modules = any(
+            modules[one] not in (at_first[cell.step][one], then.get(one, NOTHING.digest)) for one in modules
+        )
+        if of_modules or _is_met_otherwise(course.past, other, start):
             found.add(cell.step)
         course.step(_restored(other), other["source"])
     return found
@@ -56,10 +63,17 @@ def _restored(meta: Meta) -> Step:
 
 def _is_met_otherwise(past: Past, meta: Meta, start: int) -> bool:
     """Whether statements from a place on change what a step read, and it did not find it changed by the same code."""
-    then = (meta["evidence"] or {}).get("origins") or {}
-    names = {*meta["reads"], *meta["seen"]}
-    for name in sorted(past.touched(names)):
-        origin = past.origin(name)
-        if any(at >= start for at in origin.places) and origin.digest != then.get(name):
-            return True
-    return False
+    found = {name: past.origin(name) for name in past.touched({*meta["reads"], *meta["seen"]})}
+    then = _origins(meta)
+    return any(one.digest != then.get(name) and max(one.places, default=-1) >= start for name, one in found.items())
+
+
+def _modules(course: Course, meta: Meta, imports: Iterable[str]) -> dict[str, str]:
+    """Where what is in the user's own modules that a step used, and in those that it imports, comes from by now."""
+    ways = {f"<{name}>": [name] for name in imports}
+    ways[OWN] = course.lender.ways((meta["evidence"] or {}).get("modules", ()))
+    return {label: course.past.of_modules(names).digest for label, names in ways.items()}
+
+
+def _origins(meta: Meta) -> Mapping[str, str]:
+    return (meta["evidence"] or {}).get("origins") or {}

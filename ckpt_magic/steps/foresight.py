@@ -11,7 +11,7 @@ import ast
 import builtins
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -301,7 +301,7 @@ class Above:
             return False
         return (_draws_seeded(meta) and self._differs(CHANCE, meta)) or self._sets_otherwise(meta)
 
-    def altered(self, meta: Meta, metas: Mapping[int, Meta], below: Iterable[Cell]) -> Set[int]:
+    def altered(self, meta: Meta, metas: Mapping[int, Meta], below: Collection[Cell]) -> Set[int]:
         """The later steps that will find something changed in place by cells below; see `altering`."""
         return altering.altered(self._course.onward(), meta, metas, below)
 

@@ -240,3 +240,9 @@ def test_what_was_seen_of_a_class_keeps_none_of_it_alive(tmp_path: Path) -> None
     whole = weakref.ref(names.pop("C"))
     gc.collect()
     assert whole() is None
+
+
+def test_a_default_whose_attributes_are_its_items_is_digested(tmp_path: Path) -> None:
+    names = Kernel(tmp_path).names
+    exec("class Config(dict):\n    __getattr__ = dict.__getitem__\ndef f(config=Config(n=1)): return config.n", names)
+    assert Makers(names).digest(names["f"])

@@ -144,5 +144,11 @@ def _limits(variable: Any) -> str:
 
 def name_of(obj: Any) -> str:
     """A stable name for what is written as a reference."""
-    module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
-    return f"{module or getattr(obj, '__objclass__', '')}.{name or type(obj).__qualname__}"
+
+    def told(name: str) -> Any:
+        try:
+            return getattr(obj, name, None)
+        except Exception:  # noqa: BLE001  # a dict with attributes: `__getattr__ = dict.__getitem__`
+            return None
+
+    return f"{told('__module__') or told('__objclass__') or ''}.{told('__qualname__') or type(obj).__qualname__}"

@@ -38,6 +38,13 @@ STATEMENTS = (
     *("def h(x=a): return g", "h(b).append(1)", "class C:\n    of = a\n    def up(self): b.append(self)", "C().up()"),
     *("import numpy as np", "from json import loads as f", "import json", "json.x = a", "np.random.seed(1)", "a = np"),
     *("a = [z]", "b = {0: z}", "z = []", "z.append(1)", "from os import path as z", "c = z"),
+    *(
+        "class D:\n    n = 1\n    def up(self): b.append(json)",
+        "d = D(); e = [D]",
+        "d.n = 1",
+        "type(b).n = 1",
+        "e.up()",
+    ),
     *("for a in b: c = f(a)", "exec('a = 1')", "b = open('x').read()", "with open('y') as e: c = e", "a[0] = c"),
 )
 
@@ -150,6 +157,9 @@ class Model:
     def __init__(self): self.a = np.zeros(3)
     def fit(self, x): self.a = self.a + x
 model = Model()
+class Tally:
+    made = []
+    def __init__(self): self.made.append(self)
 """
 
 
@@ -162,7 +172,17 @@ model = Model()
         ("show(check(x))", "x"),
         ("for n in (1, 2): show(check(x) * n)", "x"),
         ("x.sort()", "x"),
-        ("model.fit(2)", "model Model"),
+        ("model.fit(2)", "model"),
+        ("made = Model(); made.fit(1); made.a = 2; print(type(made), type(made).__name__)", ""),
+        ("model.a = 2", "model"),
+        ("type(model).rate = 1", "model Model"),
+        ("model.__class__.rate = 1", "model Model"),
+        ("def rate(x): type(x).rate = 1\nrate(model)", "model Model"),
+        ("Model.rate = 1", "model Model"),
+        ("kind = Model; kind.rate = 1", "model Model"),
+        ("for kind in [Model]: kind.rate = 1", "model Model"),
+        ("kinds = [Model, Model()]; kinds[0].rate = 1", "model Model"),
+        ("tally = Tally()", "Tally"),
         ("np.copyto(x, 1)", "x"),
         ("np.rate = 1", "np model Model"),
         ("r = np; r.rate = 1", "np model Model"),
@@ -179,12 +199,30 @@ model = Model()
         ("rows = csv.reader(open('a')); rows.line_num", ""),
         ("path.write_text(json.dumps(3))", ""),
         ("with open('a', 'w') as z: z.write('b')", ""),
-        ("z = vars(); z['print'] = check", "np x check ValueError print model Model list open json csv path Path"),
+        (
+            "z = vars(); z['print'] = check",
+            "np x check ValueError print model Model list open json csv path Path Tally",
+        ),
         ("list = dict\nz = list()\nz['a'] = 1", "list"),
     ],
 )
 def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed: str) -> None:
-    names = ("np", "x", "check", "ValueError", "print", "model", "Model", "list", "open", "json", "csv", "path", "Path")
+    names = (
+        "np",
+        "x",
+        "check",
+        "ValueError",
+        "print",
+        "model",
+        "Model",
+        "list",
+        "open",
+        "json",
+        "csv",
+        "path",
+        "Path",
+        "Tally",
+    )
     before, after = Past(events(ABOVE)), Past(events(ABOVE, code))
     assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}
 

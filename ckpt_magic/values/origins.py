@@ -96,6 +96,8 @@ class Past:
         self.modules = set[str]()  # functions change what is in them
         self._libraries = set[str]()
         self._calm = set[str]()
+        self._plain = set[str]()  # classes among them
+        self._meddled = False
         self._foreign = set[str]()
         self._values = set[str]()  # bound by what imports nothing
         self.imports = set[str]()
@@ -161,6 +163,7 @@ class Past:
                 note(self._making, event.binds, at)
             if event.binds and not event.is_literal:
                 meant = set[str]().union(*event.later.values()) if not event.changes else set()
+                meant -= event.eased & self._plain  # objects of such a class
                 calm = self._calm - meant  # what these make holds nothing of them
                 calm |= event.holds & _OF_PYTHON - self._binding.keys()
                 note(self._using, (event.holds - calm) | lent, at)
@@ -209,7 +212,11 @@ class Past:
         self._alters.update(dict.fromkeys(event.changes, event.stores))
         changed = _renew(self._libraries, event.binds, event.libraries)
         changed |= _renew(self._lending, event.binds, event.changes.keys() if event.lends else ())
-        changed |= _renew(self._calm, event.binds, event.calm)
+        if event.meddles and not self._meddled:  # from here on no class is what it was for sure
+            self._meddled = True
+            changed |= _renew(self._calm, self._plain, ())
+        self._plain = (self._plain - event.binds) | event.plain
+        changed |= _renew(self._calm, event.binds, event.calm if self._meddled else event.calm | event.plain)
         changed |= _renew(self._foreign, event.binds, event.foreign)
         if not event.imports:
             self._values |= event.binds
@@ -483,7 +490,8 @@ class Past:
         touched = touched | self.lent_by(event.borrowed)
         touched = touched | self._files_of(touched)
         behind = self._later.ends(touched) - touched  # what they stand for: that is called, and does what it does
-        classes = behind & (self._changes.names - self._asleep.names)  # `type(x).a = 1`
+        classes = self._changes.names - self._asleep.names  # `type(x).a = 1`
+        classes = behind & (classes | self._plain if self._meddled else classes - self._plain)
         ends = self._changes.ends(touched | classes) | (self._changes.ends(behind) - behind)
         ways = (self._changes.next(name) - self._called.get(name, frozenset()) for name in ends)
         more = set(touched - event.called).union(

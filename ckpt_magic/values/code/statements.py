@@ -82,6 +82,10 @@ class Statement:
     """Names that it binds to something of libraries of which all surroundings are known."""
     calm: Set[str] = frozenset()
     """Names that it binds to what is not changed by being called: functions, and what such libraries have."""
+    plain: Set[str] = frozenset()
+    """Names that it binds to classes that are not, as long as no code changes them by their objects."""
+    meddles: bool = False
+    """It may change a class by one of its objects."""
     value: Any = _UNKNOWN
     """What it binds, if that is written down in it."""
     foreign: Set[str] = frozenset()
@@ -261,21 +265,69 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         modules=names.binds if isinstance(node, ast.Import) else frozenset(),
         deletes=names.deletes,
         libraries=names.binds if tops <= _KNOWN else frozenset(),
-        calm=(names.binds if is_import and tops <= changing.CALM else frozenset()) | _calm_functions(node),
+        calm=(names.binds if is_import and tops <= changing.CALM else frozenset()) | _calm_function(node),
+        plain=frozenset({node.name} if isinstance(node, ast.ClassDef) and _is_plain_class(node) else ()),
+        meddles=_reaches_classes(inside) or not lent.words.isdisjoint(_OF_CLASSES),
         value=_literal(node),
         foreign=names.binds & stand_ins.foreign if tops.isdisjoint(sys.stdlib_module_names) else frozenset(),
         gives=isinstance(node, ast.Assign | ast.AnnAssign),
     )
 
 
-def _calm_functions(node: ast.stmt) -> Set[str]:
+def _calm_function(node: ast.stmt) -> Set[str]:
     """The name of a function that keeps nothing from call to call, if it is one."""
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
-        return frozenset()
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list:
+        return frozenset({node.name} if _keeps_nothing(node, node.name) else ())
+    return frozenset()
+
+
+def _keeps_nothing(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
+    """Whether a function has no place of its own for what it may keep: no default, and not itself, by its name."""
     defaults = [*node.args.defaults, *(one for one in node.args.kw_defaults if one is not None)]
-    own = any(isinstance(one, ast.Name) and one.id == node.name for one in syntax.nodes(node))
-    is_calm = not own and all(isinstance(one, ast.Constant) for one in defaults)
-    return frozenset({node.name} if is_calm else ())
+    own = any(isinstance(one, ast.Name) and one.id == name for one in syntax.nodes(node))
+    return not own and all(isinstance(one, ast.Constant) for one in defaults)
+
+
+def _is_plain_class(node: ast.ClassDef) -> bool:
+    """Whether a class has no place for what its objects may keep: it is as plain as data with methods."""
+    by = {syntax.last_word(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list}
+    kinds = {syntax.last_word(one) for one in node.bases}
+    if node.keywords or not by <= _OF_DATA or not kinds <= {"object"} or _reaches_classes(syntax.nodes(node)):
+        return False
+    return all(_is_plain_part(one, node.name) for one in node.body)
+
+
+def _is_plain_part(node: ast.stmt, name: str) -> bool:
+    match node:
+        case ast.FunctionDef(name=method) | ast.AsyncFunctionDef(name=method):
+            by = {syntax.last_word(one) for one in node.decorator_list}
+            return method not in _OF_CLASS and by <= _OF_METHODS and _keeps_nothing(node, name)
+        case ast.AnnAssign(value=ast.Call(func=func, args=[], keywords=keywords)):
+            return syntax.last_word(func) == "field" and all(
+                one.arg != "default" or isinstance(one.value, ast.Constant) for one in keywords
+            )
+        case ast.Pass() | ast.AnnAssign(value=None | ast.Constant()) | ast.Expr(ast.Constant()):
+            return True
+    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+
+
+def _reaches_classes(nodes: Sequence[ast.AST]) -> bool:
+    """Whether code may change a class by one of its objects: `type(x).count += 1`; to show or compare it does not."""
+    shown = set[int]()
+    for one in nodes:
+        asked: Sequence[ast.AST] = ()
+        match one:
+            case ast.Attribute(value=value, attr="__name__" | "__qualname__" | "__module__"):
+                asked = [value]
+            case ast.Compare(left=left, comparators=others):
+                asked = [left, *others]
+            case ast.Call(func=ast.Name(id="print" | "repr" | "str" | "display"), args=args):
+                asked = args
+            case ast.Expr(value=value) | ast.FormattedValue(value=value):
+                asked = [value]
+        shown.update(id(call.func) for call in asked if isinstance(call, ast.Call))
+    words = {syntax.last_word(one) for one in nodes if id(one) not in shown}
+    return not words.isdisjoint(_OF_CLASSES)
 
 
 def _literal(node: ast.stmt) -> Any:
@@ -306,6 +358,10 @@ def _folded(node: ast.expr | None) -> Any:
     return act(left, right)
 
 
+_OF_CLASSES: Final = frozenset({"type", "__class__", "__func__"})
+_OF_DATA: Final = frozenset({"dataclass", "total_ordering", "final"})
+_OF_METHODS: Final = frozenset({"property", "staticmethod", "setter", "abstractmethod", "override"})
+_OF_CLASS: Final = frozenset({"__new__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__"})
 _LARGE: Final = 64
 _COLLECTIONS: Final[Mapping[type, Callable[[Iterable[Any]], Any]]] = {ast.List: list, ast.Tuple: tuple, ast.Set: set}
 _ARITHMETIC: Final[Mapping[type, Any]] = {

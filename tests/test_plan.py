@@ -197,6 +197,34 @@ def test_a_generator_without_a_seed_begins_anywhere(
         assert f"`rng` may have another value each time (`{word}`)" in rows[0]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("above", "draws", "runs"),
+    [
+        ("", "x = numpy.random.rand(3)", "1"),
+        ("", "x = random.random()", "1"),
+        ("", "def draw(): return numpy.random.normal()\nx = draw()", "1"),
+        ("", "x = [1, 2, 3]\nrandom.shuffle(x)", "1"),
+        ("", "def draw(): return numpy.random.normal()\nx = 3", ""),
+        ("", "rng = numpy.random.RandomState(3)\nx = rng.rand(3)", ""),
+        ("numpy.random.seed(3)", "x = numpy.random.rand(3)", ""),
+        ("%%step 3\nrandom.seed(3)", "x = random.random()", ""),
+        ("def begin(): numpy.random.seed(3)\nbegin()", "x = numpy.random.rand(3)", ""),
+    ],
+)
+def test_what_cells_draw_from_generators_that_nobody_seeds_may_be_another_value(
+    shell: InteractiveShell, tmp_path: Path, above: str, draws: str, runs: str
+) -> None:
+    state = random.getstate()
+    cells = [CELLS["setup"], "import random, numpy", above, draws, "%%step 1\ny = x", "%%step 2\nz = 1"]
+    cells = list(filter(None, cells))
+    run_all(shell, cells)
+    random.setstate(state)
+
+    rows = json_of(save(tmp_path / "nb.ipynb", *cells))
+
+    assert [str(row["step"]) for row in rows if row["next"] == "run"] == runs.split()
+
+
 OWN = {
     "plan_pack/__init__.py": "from .build import rate\n",
     "plan_pack/build.py": "from . import conf\ndef rate(): return conf.RATE\n",

@@ -359,6 +359,13 @@ class Above:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)
         return bool(self._past.origin(*(parts or (name,))).digest != then)
 
+    def _is_seeded(self) -> bool:
+        """Whether code above may seed generators."""
+        self._course.read_steps()
+        return any(
+            one.seeds for event in self._past.events for one in (event.code if isinstance(event, Step) else [event])
+        )
+
     def _there(self) -> set[str]:
         """Names that cells will have bound, those of modules and of steps aside."""
         found = set[str]()
@@ -451,6 +458,7 @@ class Above:
             return None  # by files and variables, which are compared
         modules = meta["evidence"]["modules"] if origin.imports else ()
         word = origin.opens or (self._opens(modules, origin.words) if modules else "")
+        word = word or ("" if self._is_seeded() else origin.drawn)
         return Cause("unclear", name, f"`{name}` may have another value each time (`{word}`)") if word else None
 
 

@@ -31,6 +31,8 @@ class Origin:
     """A word on the way that makes it depend on more than code; empty if none does."""
     varies: frozenset[str] = frozenset()
     """All of these words."""
+    drawn: str = ""
+    """A word on the way that draws from a generator that is there for all; empty if none does."""
     places: tuple[int, ...] = ()
     """Places of the statements on the way."""
     imports: frozenset[str] = frozenset()
@@ -47,6 +49,7 @@ class _Told:
     """What statements on the way tell; see `Origin`. Texts that are `spelled` may be words, see `Statement`."""
 
     opens: str = ""
+    drawn: str = ""
     varies: set[str] = field(default_factory=set)
     imports: set[str] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
@@ -59,6 +62,7 @@ class _Told:
         self.words |= one.words
         self.texts |= one.texts
         self.spelled |= one.spelled
+        self.drawn = self.drawn or (one.drawn if is_run else "")
         if is_run and one.opens:
             self.varies |= {one.opens, *one.varying}
             self.opens = self.opens or one.opens
@@ -374,6 +378,7 @@ class Past:
             digest.hexdigest(),
             told.opens,
             frozenset(told.varies),
+            told.drawn,
             tuple(places),
             frozenset(told.imports),
             frozenset(told.words),

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, cast
 
 from ckpt_magic.values.code import changing, effects, essence, modulecode, source, syntax, transformed, vocabulary
 from ckpt_magic.values.code.standins import StandIns
-from ckpt_magic.values.code.varying import called_at_once, may_vary, varying_words
+from ckpt_magic.values.code.varying import called_at_once, drawn, may_vary, seeds, varying_words
 
 _UNKNOWN: Final = object()
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -69,6 +69,10 @@ class Statement:
     """A word that makes its outcome, or that of what it defines, depend on more than its code; empty if none does."""
     varying: Set[str] = frozenset()
     """All of these words."""
+    drawn: str = ""
+    """A word by which it, or what it defines, draws from a generator that is there for all; empty if none does."""
+    seeds: bool = False
+    """It may seed such a generator."""
     spelled: Set[str] = frozenset()
     """Texts in it that are such words if something makes words of texts: `getattr(time, "time")`."""
     at_once: Set[str] = frozenset()
@@ -258,6 +262,8 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         anything=names.dynamic or runs or not spoken.isdisjoint(_IMPORTING) or is_own,
         opens=opens,
         varying=varying,
+        drawn=drawn(inside, stand_ins),
+        seeds=seeds(words | lent.words),
         spelled=frozenset(word for text in texts for word in vocabulary.identifiers(text) if may_vary(word)),
         at_once=at_once,
         words=words,

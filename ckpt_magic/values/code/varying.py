@@ -107,6 +107,26 @@ _GENERATORS: Final = frozenset(
 )
 
 
+def drawn(inside: Sequence[ast.AST], stand_ins: StandIns) -> str:
+    """A word by which code draws from a generator that `random` or numpy has for all: `np.random.rand(3)`; or none."""
+    for node in inside:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            first, *words = syntax.dotted(node.func).split(".")
+            module, part = stand_ins.packages.get(first, ("", ""))
+            match [module, *([part] if part else []), *words]:
+                case ["random", word] | ["numpy", "random", word] if word.islower() and word not in _OF_STATES:
+                    return word
+    return ""
+
+
+_OF_STATES: Final = frozenset({"seed", "getstate", "setstate", "get_state", "set_state", "default_rng"})
+
+
+def seeds(words: Set[str]) -> bool:
+    """Whether code with these words may seed generators, or put them where they were."""
+    return any("seed" in word.lower() for word in words) or not words.isdisjoint(_OF_STATES | {"set_rng_state"})
+
+
 def _given_with_libraries(inside: Sequence[ast.AST], stand_ins: StandIns) -> set[str]:
     """Words by which code asks libraries for data that comes with them, and never for a file: `load_iris()`."""
     plain, others = set[str](), set[str]()

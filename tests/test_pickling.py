@@ -21,6 +21,7 @@ import traceback
 import types
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,7 @@ def test_views_and_proxies_stay_views() -> None:
     assert bytes(again(memoryview(b"abc")[1:])) == b"bc"
     assert "neither bytes" in refusal(memoryview(mmap.mmap(-1, 8)))
     assert "part of an object" in refusal(memoryview(np.zeros((3, 2))[:, 0])[1:])
+    assert "part of an object" in refusal(memoryview(np.zeros((3, 2), "f2"))[1:])
     assert again(vars(Stubborn))["__setstate__"] is Stubborn.__setstate__
 
 
@@ -284,6 +286,19 @@ def test_parts_of_a_memory_come_back_where_nobody_has_imported_numpy(monkeypatch
     assert table[2, 1] == 13
     assert backwards.tolist() == [20, 17, 14, 11, 8, 5]
     assert backwards.obj is table.obj
+
+
+@pytest.mark.parametrize("kind", [">i4", "f2", "c16", [("a", "i4"), ("b", "f8")]])
+@pytest.mark.parametrize("part", [slice(1, None), slice(None, -1), slice(None, None, -2), slice(3, 1, -1), slice(1, 2)])
+def test_parts_of_memory_whose_items_are_not_made_of_bytes_come_back(kind: Any, part: slice) -> None:
+    memory = np.arange(6).astype(kind)
+    before = memoryview(memory)[part]
+    kept, view, fixed = again([memory, before, before.toreadonly()])
+    assert view.tobytes() == fixed.tobytes() == before.tobytes()
+    assert (view.format, view.strides, view.shape) == (before.format, before.strides, before.shape)
+    assert fixed.readonly and not view.readonly
+    kept[:] = kept[1]
+    assert view.tobytes() == kept[part].tobytes()
 
 
 def test_free_locks_come_back_free_and_held_ones_are_refused() -> None:
@@ -337,6 +352,31 @@ def test_a_count_goes_on(args: tuple[Any, ...]) -> None:
     next(count)
     other = again(count)
     assert repr(other) == repr(count) and next(other) == next(count)
+
+
+class Numeral(Decimal):
+    """Has the text of a plain number."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@pytest.mark.parametrize("args", [(Numeral(1),), (0, Numeral(2))])
+def test_a_count_gives_numbers_of_the_same_kind(args: tuple[Any, ...]) -> None:
+    count = itertools.count(*args)
+    other = again(count)
+    assert [type(next(other)) for _ in range(3)] == [type(next(count)) for _ in range(3)]
+
+
+@pytest.mark.filterwarnings("ignore:Pickle, copy:DeprecationWarning")
+@pytest.mark.parametrize("items", [[], [1, 2]])
+@pytest.mark.parametrize(
+    "way", [itertools.combinations, itertools.combinations_with_replacement, itertools.permutations]
+)
+def test_choices_of_none_are_one(way: Any, items: list[int]) -> None:
+    before = way(items, 0)
+    assert list(again(before)) == list(before) == [()]
+    assert list(again(before)) == list(before) == []
 
 
 @pytest.mark.filterwarnings("ignore:Pickle, copy:DeprecationWarning")  # of Python 3.12 and 3.13, which still tell

@@ -45,6 +45,8 @@ _VIEW: Final = """lambda owner, low, high, format, shape, step, readonly: (
     lambda view: view.toreadonly() if readonly else view)((
     lambda view: view.cast(format)[::step] if shape is None else view.cast(format, shape))(
     memoryview(owner).cast('B')[low:high]))"""
+_OF_BYTES: Final = frozenset(map("".join, itertools.product(("", "@"), "cbB?hHiIlLqQnNfdP")))
+"""The formats of items that a memoryview makes of bytes."""
 _RELEASED: Final = "lambda: (lambda view: (view.release(), view)[1])(memoryview(b''))"
 _LOGGER: Final = """lambda kind, name: (lambda made: (setattr(made, '__class__', kind), made)[1])(
     __import__('logging').getLogger(name))"""
@@ -271,7 +273,18 @@ def _memory(view: memoryview, known: Definitions) -> Any:
         if odd:
             raise NotPicklableError("a memoryview of odd strides")
         low, high = low + min(0, reach), low + max(0, reach) + size
+        if whole.ndim == 1 and view.format not in _OF_BYTES:  # then it has that of its object
+            return _taken(whole, (start - first) // size, len(view), step, readonly=readonly)
+    if view.format not in _OF_BYTES:
+        raise NotPicklableError("a memoryview of a part of an object")
     return known.evaluated(_VIEW), (owner, low, high, view.format, None if view.ndim == 1 else shape, step, readonly)
+
+
+def _taken(whole: memoryview, at: int, count: int, step: int, *, readonly: bool) -> Any:
+    """A part of an object of whose bytes nothing but the object itself makes items: fractions of two bytes, records."""
+    end = at + count * step
+    made, args = operator.getitem, (whole, slice(at, end if end >= 0 else None, step))
+    return (memoryview.toreadonly, (Form(made, *args),)) if readonly else (made, args)
 
 
 def files_of_database(connection: Any) -> list[str]:

@@ -59,6 +59,8 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         itertools.pairwise: _in_pairs,
         itertools.count: _counting,
         **dict.fromkeys(_ASKING, _over_what_is_open),
+        **dict.fromkeys((itertools.combinations, itertools.combinations_with_replacement), _choosing),
+        itertools.permutations: _choosing,
     }
     for one in (b"", bytearray(), array.array("b"), "é"):
         found[type(iter(one))] = _or_at_its_end(known.evaluated(_ENDED), (one,))
@@ -169,14 +171,13 @@ _GIVEN: Final = [type(part) for part in gc.get_referents(itertools.pairwise(""))
 
 
 def _counting(count: Any) -> Any:
-    """What it gives next is in its text, but for fractions; it holds these as they are, and large numbers too.
+    """It holds what it gives next and its step, but for small numbers in steps of one, which are in its text.
 
-    From 3.12 on Python warns where it is asked how to make it again, and from 3.14 on it does not tell.
+    A number of another kind may have the text of one: that of sympy does. From 3.12 on Python warns where an iterator
+    is asked how to make it again, and from 3.14 on it does not tell.
     """
-    numbers = repr(count)[len("count(") : -1].split(", ")
-    if all(number.removeprefix("-").isdigit() for number in numbers):
-        return itertools.count, tuple(map(int, numbers))
-    return itertools.count, tuple(part for part in gc.get_referents(count) if part is not type(count))
+    numbers = tuple(part for part in gc.get_referents(count) if part is not type(count))
+    return itertools.count, numbers if len(numbers) > 1 else (int(repr(count)[len("count(") : -1]),)
 
 
 def _over_what_is_open(iterator: Any) -> Any:
@@ -192,6 +193,14 @@ _ASKING: Final = (
     *(itertools.accumulate, itertools.dropwhile, itertools.filterfalse, itertools.islice, itertools.starmap),
     itertools.takewhile,
 )
+
+
+def _choosing(choices: Any) -> Any:
+    """Choices of some items: at its end Python makes them of nothing, of which there is one of none."""
+    made, args, *state = choices.__reduce__()
+    if not state and args == ((), 0) and [type(part) for part in gc.get_referents(choices)].count(tuple) > 1:
+        args = (), 1
+    return made, args, *state
 
 
 def _calling(iterator: Any, known: Definitions) -> Any:

@@ -2639,6 +2639,43 @@ r = args, keywords, len(asked.call_args), len(first), asked.call_args == mock.ca
 r += type(one) is type(holder.other), one.set, one.more, hasattr(type(holder.other), "more")
 """,
 )
+scenario(
+    "compiled methods that super() gives, where the class has others of their names",
+    """
+%%step 1
+class Log(list):
+    def __init__(self, items=()):
+        super().__init__(items)
+        self.add, self.count_all = super().append, super().__len__
+    def append(self, item):
+        self.add(("seen", item))
+    def __len__(self):
+        return 99
+class Table(dict):
+    def get(self, name, default=None):
+        return "mine"
+    @classmethod
+    def fromkeys(cls, names):
+        return "mine"
+log = Log(); table = Table(a=1); get, make = super(Table, table).get, super(Table, Table).fromkeys
+%%step 2
+log.append(2)
+%%step 3
+r = list(log), log.count_all(), len(log), log.add.__self__ is log, get("a"), make("a"), get.__self__ is table
+""",
+)
+scenario(
+    "a counter with attributes",
+    """
+%%step 1
+from collections import Counter
+words = Counter("abca"); words.texts = [1]; words.own = words; more = {**vars(words)}
+%%step 2
+words.texts.append(2); words["d"] = 0
+%%step 3
+r = words, words.texts, words.own is words, vars(Counter("ab")), more["texts"] is words.texts
+""",
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

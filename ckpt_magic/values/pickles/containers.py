@@ -56,6 +56,12 @@ def reducer(base: Any, evaluated: Callable[[str], Any]) -> Callable[[Any], Any]:
     return reduce
 
 
+def counter(evaluated: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """Reduce counters themselves: Python leaves out the attributes that one was given."""
+    reduce = reducer(collections.Counter, evaluated)
+    return lambda obj: reduce(obj) if vars(obj) else NotImplemented
+
+
 def _of_dict(obj: Any) -> Iterator[_Call]:
     yield dict.update, (dict(dict.items(obj)),)
 

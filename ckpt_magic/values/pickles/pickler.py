@@ -139,6 +139,7 @@ class ValuePickler(pickle.Pickler):
             types.ModuleType: self._module,
             types.BuiltinFunctionType: self._builtin,
             types.MethodType: reducers.method,
+            types.MethodWrapperType: reducers.compiled_method,
             types.MappingProxyType: reducers.proxy,
             types.GetSetDescriptorType: reducers.attribute_of_type,
             super: reducers.of_bases,
@@ -151,6 +152,7 @@ class ValuePickler(pickle.Pickler):
             functools.cached_property: reducers.of_class(reducers.cached_property),
             functools._lru_cache_wrapper: lambda cached: caches.reduced(cached, known.evaluated),
             contextvars.ContextVar: reducers.context_variable,
+            collections.Counter: containers.counter(known.evaluated),
             re.Pattern: reducers.pattern,
             struct.Struct: lambda form: (struct.Struct, (form.format,)),
             random.SystemRandom: lambda _: (random.SystemRandom, ()),  # it has no state
@@ -422,7 +424,7 @@ class ValuePickler(pickle.Pickler):
         owner = function.__self__
         is_module = issubclass(type(owner), types.ModuleType)
         self.definitions.note(owner.__name__ if is_module else function.__module__)
-        return NotImplemented
+        return NotImplemented if is_module else reducers.compiled_method(function)
 
     def _own_reduction(self, obj: Any) -> Any:
         """Take a class's own ``__reduce__``; a name that it gives may be one that only this kernel knows."""

@@ -54,6 +54,45 @@ def method(method: types.MethodType) -> Any:
     return types.MethodType, (function, owner)
 
 
+def compiled_method(method: Any) -> Any:
+    """A bound method of a compiled class, by its name as above: a class below may mean another one by it.
+
+    That one may well call what `super().append` gave here.
+    """
+    owner, name = method.__self__, method.__name__
+    kind: Any = type(owner)
+    is_plain = type(kind.__getattribute__) is not types.FunctionType
+    if is_plain and _gives(inspect.getattr_static(owner, name, None), method):
+        return NotImplemented
+    for cls in (*(owner.__mro__ if issubclass(kind, type) else ()), *kind.__mro__):
+        if _gives(vars(cls).get(name), method):
+            descriptor = Form(operator.getitem, Form(getattr, cls, "__dict__"), name)
+            return Form(getattr, descriptor, "__get__"), _bound_to(vars(cls)[name], owner)
+    return NotImplemented
+
+
+def _gives(descriptor: Any, method: Any) -> bool:
+    """Whether this, in a compiled class, gives a bound method."""
+    if type(descriptor) not in _OF_COMPILED_CLASSES:
+        return False
+    try:
+        found = descriptor.__get__(*_bound_to(descriptor, method.__self__))
+    except TypeError:  # it is that of another kind of objects
+        return False
+    return bool(found == method)
+
+
+def _bound_to(descriptor: Any, owner: Any) -> tuple[Any, ...]:
+    return (None, owner) if type(descriptor) is types.ClassMethodDescriptorType else (owner,)
+
+
+_OF_COMPILED_CLASSES: Final = (
+    types.ClassMethodDescriptorType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+)
+
+
 def of_bases(bound: Any) -> Any:
     """What `super()` gave: all that is asked of it, how to pickle it too, it answers for the object behind it."""
     cls, owner = bound.__thisclass__, bound.__self__

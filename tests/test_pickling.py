@@ -578,6 +578,27 @@ def test_arrays_come_back_as_they_were(array: Any) -> None:
         assert back.flags.f_contiguous
 
 
+@pytest.mark.parametrize("kind", ["i4", ">i4", ">U2", "M8[s]", ">M8[s]", [("a", ">i4")]], ids=str)
+@pytest.mark.parametrize("size", [20, 40_000])
+def test_arrays_come_back_in_their_order_of_bytes_and_read_only(kind: Any, size: int) -> None:
+    whole = np.arange(size).astype(">i4").view(kind) if type(kind) is list else np.arange(size).astype(kind)
+    cube = whole.reshape(2, -1, 5)
+    fixed = np.frombuffer(whole.tobytes(), whole.dtype)
+    made = cube.transpose(1, 0, 2).copy("K")
+    locked = made.copy("K")
+    locked.flags.writeable = False
+    for array in (whole, whole[::2], cube[:, 1:], cube[:, :0], cube.T, made, locked, fixed, fixed[::2], fixed[:0]):
+        back = again(array)
+        assert back.dtype.str == array.dtype.str and back.shape == array.shape
+        assert back.tobytes() == array.tobytes() and back.flags.writeable == array.flags.writeable
+
+
+@pytest.mark.parametrize("char", "bhilqBHILQ")
+def test_integers_of_the_same_size_stay_what_they_are(char: str) -> None:
+    dtype, array, number = again([np.dtype(char), np.zeros(3, char), np.zeros((), char)[()]])
+    assert dtype.char == array.dtype.char == number.dtype.char == char
+
+
 def test_small_arrays_own_their_data_and_flags_are_kept() -> None:
     back = again(np.arange(4))
     assert back.flags.owndata and back.flags.writeable

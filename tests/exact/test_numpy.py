@@ -23,6 +23,21 @@ r = [repr(one.dtype) for one in (a, b, v, dates, texts, plain, np.zeros((), [("x
 """,
 )
 scenario(
+    "parts of arrays of a foreign order of bytes, and integers that are no `int64` of the same size",
+    """
+%%step 1
+import numpy as np
+a = np.arange(30).astype('>i4').reshape(2, 3, 5); part, turned = a[:, 1:].copy()[:, ::2], a.T
+days = np.arange(24).reshape(2, 3, 4).astype('>M8[D]').transpose(1, 0, 2).copy('K'); locked = days.copy('K'); locked.flags.writeable = False
+fixed = np.frombuffer(bytes(range(40)), '>i4')[::2]; long = np.arange(3, dtype='q')
+%%step 2
+a[0, 0, 0] = 9
+%%step 3
+arrays = part, turned, days, locked, fixed, long
+r = [(one.dtype.str, one.dtype.char, one.shape, one.tobytes(), one.flags.writeable) for one in arrays], type(long[0])
+""",
+)
+scenario(
     "trees of scikit-learn that an unmarked cell may change have bytes between the fields of their arrays",
     """
 %%step 1

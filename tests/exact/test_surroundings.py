@@ -700,6 +700,19 @@ s = other.get() is items, holder[0] is cv, cv.get() is r, items
 """,
 )
 scenario(
+    "context variables that are set to None",
+    """
+%%step 1
+import contextvars
+cv = contextvars.ContextVar('cv', default=1); other = contextvars.ContextVar('o')
+_ = cv.set(None), other.set(None); del _
+%%step 2
+r = cv.get(), other.get('unset')
+%%step 3
+s = cv.get(), other.get('unset')
+""",
+)
+scenario(
     "a subclass of random.Random with attributes, and a generator of the system",
     """
 %%step 1

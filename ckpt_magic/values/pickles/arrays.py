@@ -21,7 +21,7 @@ from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.pickles import companions, memmaps
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
-from ckpt_magic.values.pickles.gathered import Gathered, contiguous, is_scattered
+from ckpt_magic.values.pickles.gathered import Gathered, as_it_is, contiguous, has_buffer, is_scattered
 from ckpt_magic.values.pickles.references import importable, refuses_for_now
 from ckpt_magic.values.proofs import Proofs
 
@@ -129,7 +129,9 @@ class Arrays:
         if array.base is None and (array.nbytes <= _COPIED or not array.flags.forc) and array.dtype.isnative:
             return array.__reduce__()
         reduced = contiguous(array)
-        made, args, *_ = array.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
+        if reduced is NotImplemented:
+            reduced = array.__reduce_ex__(PROTOCOL) if array.dtype.isnative else as_it_is(array)
+        made, args, *_ = reduced
         ndarray, whole = type(array), Form(made, *args)
         if array.base is None:
             return ndarray.copy, (whole, "K")
@@ -140,13 +142,20 @@ class Arrays:
         """Let the buffer of an array be written out of the stream, from where it lies; a small one may be copied."""
         if self._gathered is not None and is_scattered(array):
             return self._gathered.reduce(array)
-        return contiguous(array) if array.nbytes >= _OWNS_DATA else NotImplemented
+        reduced = contiguous(array) if array.nbytes >= _OWNS_DATA else NotImplemented
+        if reduced is not NotImplemented or array.dtype.isnative:
+            return reduced
+        made, args = as_it_is(array)
+        return (made, args) if array.nbytes >= _OWNS_DATA else (type(array).copy, (Form(made, *args), "K"))
 
     def _read_only(self, array: Any) -> Any:
         """Write a read-only array so that it can be made writable again, if the array itself can."""
         alias = _writable_alias(array)
         if alias is None:
-            return self._buffer_of(array)
+            is_large = array.nbytes >= _OWNS_DATA
+            if array.flags.forc and (is_large or has_buffer(array)):
+                return contiguous(array) if is_large else NotImplemented  # both come back read-only
+            alias = array if self._gathered is not None and is_scattered(array) else array.copy()
         setflags = type(array).setflags
         if (reduced := self._buffer_of(alias)) is not NotImplemented:
             return (*reduced, False, None, None, setflags)
@@ -320,11 +329,14 @@ def dtype(one: Any) -> Any:
 
     Pickled by numpy, each file would have its own. Their fields lie in a dict, which all that have the type share: two
     forests of scikit-learn would be saved together. One that spells out the order of bytes of this machine, as what
-    `scipy.io.loadmat` reads does, would come back without, and be shown otherwise.
+    `scipy.io.loadmat` reads does, would come back without, and be shown otherwise; and of two types of integers of the
+    same size one would come back as the other.
     """
     numpy = sys.modules["numpy"]
     if one.kind in "biufcO" and numpy.dtype(one.str) is one:
         return numpy.dtype, (one.str,)
+    if one.kind in "iu" and numpy.dtype(one.char) is one:
+        return numpy.dtype, (one.char,)
     if one.byteorder == _ORDER and one.kind in "iufcmMU" and not one.metadata:
         return Form(getattr, numpy.dtype(one.str), "newbyteorder"), (_ORDER,)
     holder, form = _holder(one), form_of_fields(one)

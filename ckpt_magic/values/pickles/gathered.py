@@ -23,9 +23,17 @@ _PROTOCOL: Final = 5  # the first that knows buffers
 def contiguous(array: Any) -> Any:
     """Reduce a contiguous array of a dtype that has no buffers as numpy reduces others; else NotImplemented."""
     flags = array.flags
-    if not (flags.c_contiguous or flags.f_contiguous) or not array.nbytes or _has_buffer(array):
+    if not (flags.c_contiguous or flags.f_contiguous) or not array.nbytes or has_buffer(array):
         return NotImplemented
     return _over(array.reshape(-1, order="A").view("u1"), array, "C" if flags.c_contiguous else "F")
+
+
+def as_it_is(array: Any) -> Any:
+    """Reduce an array of a foreign order of bytes: numpy brings one into its own that it does not give a buffer of."""
+    reduced = array.__reduce_ex__(_PROTOCOL)
+    if len(reduced) == 2:
+        return reduced
+    return _over(array.copy().reshape(-1).view("u1"), array, "C")
 
 
 def is_scattered(array: Any) -> bool:
@@ -122,7 +130,8 @@ def _untouched(size: int) -> mmap.mmap:
     return _Memory(-1, size, flags=flags)
 
 
-def _has_buffer(array: Any) -> bool:
+def has_buffer(array: Any) -> bool:
+    """Whether numpy gives a buffer of an array."""
     try:
         memoryview(array).release()
     except ValueError:

@@ -199,7 +199,9 @@ def context_variable(variable: contextvars.ContextVar[Any]) -> Any:
         made = functools.partial(contextvars.ContextVar, variable.name)
     if variable not in contextvars.copy_context():
         return made, ()
-    return made, (), variable.get(), None, None, contextvars.ContextVar.set
+    value = variable.get()
+    held = Form(operator.getitem, (None,), 0) if value is None else value  # pickle leaves out a state that is None
+    return made, (), held, None, None, contextvars.ContextVar.set
 
 
 def pattern(pattern: re.Pattern[Any]) -> Any:

@@ -148,7 +148,12 @@ ABOVE = """
 import csv, json
 import numpy as np
 from pathlib import Path
+from sklearn.metrics import score_of
+from sklearn.pipeline import make_pipeline
+from scipy import linalg
+from scipy.special import fold
 path = Path("a")
+frame = load()
 x = np.array([3, 1])
 def check(n):
     if n < 0: raise ValueError(n)
@@ -192,6 +197,23 @@ class Tally:
         ("check.rate = 1", "check"),
         ("import builtins; builtins.print = check", "print"),
         ("z = list('ab'); z.append(1)", ""),
+        ("y = x.max(); y += 1", ""),
+        ("y = x.max(); show(y)", ""),
+        ("for name in frame.columns: print(name, frame[name])", ""),
+        ("for name in frame.columns: name = frame[name]; name.sort()", "frame"),
+        ("names = [one for one in frame.columns if one]; names.append(2)", ""),
+        ("names = [frame[one] for one in frame.columns]; names[0].pop()", "frame"),
+        ("frame.a.apply(lambda v: v + 1); frame.a.map(str); frame.a.map({1: 2}); frame.apply(np.sum, axis=1)", ""),
+        ("frame.apply(lambda v: v.pop())", "frame"),
+        ("frame.apply(check)", "frame check"),
+        ("frame.to_csv('a'); frame.sample(3)", ""),
+        ("score_of(frame, tree.predict(frame))", ""),
+        ("fold(check, frame)", "frame check"),
+        ("fold(lambda v: v, frame)", "frame"),
+        ("linalg.solve(frame, x)", ""),
+        ("linalg.solve(frame, x, overwrite_a=True)", "x frame"),
+        ("make_pipeline(frame)", "frame"),
+        ("guess = tree.predict(x); guess[0] = 1", ""),
         ("show(json.loads('3'), np.ones(2).shape, np.exp)", ""),
         ("show(json)", "json"),
         ("show(np.random)", "np model Model"),
@@ -201,28 +223,13 @@ class Tally:
         ("with open('a', 'w') as z: z.write('b')", ""),
         (
             "z = vars(); z['print'] = check",
-            "np x check ValueError print model Model list open json csv path Path Tally",
+            "np x check ValueError print model Model list open json csv path Path Tally frame",
         ),
         ("list = dict\nz = list()\nz['a'] = 1", "list"),
     ],
 )
 def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed: str) -> None:
-    names = (
-        "np",
-        "x",
-        "check",
-        "ValueError",
-        "print",
-        "model",
-        "Model",
-        "list",
-        "open",
-        "json",
-        "csv",
-        "path",
-        "Path",
-        "Tally",
-    )
+    names = "np x check ValueError print model Model list open json csv path Path Tally frame".split()
     before, after = Past(events(ABOVE)), Past(events(ABOVE, code))
     assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}
 

@@ -51,6 +51,7 @@ _REDUCING: Final = frozenset(
     (
         "mean median std var count quantile corr cov any all nunique size idxmin idxmax argmin argmax describe info "
         "value_counts isna isnull notna notnull duplicated crosstab cumsum diff pct_change rank isin between equals "
+        "max min sum prod predict predict_proba decision_function score "
         "to_string to_html startswith endswith strip lower upper find isdigit strftime"
     ).split()
 )
@@ -58,17 +59,22 @@ _REDUCING: Final = frozenset(
 # user's may have another one of that name.
 _ASKING: Final = _REDUCING | frozenset(
     (
-        "head tail memory_usage unique sum mode min max skew kurt cumprod cummax cummin abs round clip argsort "
+        "head tail memory_usage unique mode skew kurt cumprod cummax cummin abs round clip argsort "
         "nlargest nsmallest groupby agg aggregate query select_dtypes sort_values sort_index reset_index set_index "
         "rename drop dropna fillna astype copy to_frame to_list tolist to_numpy to_dict to_markdown merge join "
         "pivot pivot_table melt stack unstack explode assign drop_duplicates rolling resample shift items keys "
         "values index dot transpose nonzero reindex combine_first split rsplit lstrip rstrip title encode decode "
         "splitlines zfill with_columns to_pandas union intersection difference issubset issuperset isdisjoint "
-        "most_common isoformat predict predict_proba decision_function score get_params write_text write_bytes "
+        "most_common isoformat get_params iterrows itertuples sample to_csv to_parquet to_json to_excel to_pickle "
+        "to_feather to_latex write_text write_bytes "
         "read_text read_bytes mkdir exists is_file is_dir glob rglob iterdir resolve with_suffix with_name joinpath "
         "relative_to absolute as_posix expanduser"
     ).split()
 )
+# Attributes of frames that hold texts and numbers.
+_LABELS: Final = frozenset({"columns", "index", "shape", "dtypes"})
+# Methods that ask a function about what is in what they are of.
+_APPLYING: Final = frozenset({"apply", "map", "applymap", "transform"})
 # Methods that change nothing but what they are of.
 _OF_ITSELF: Final = frozenset(
     (
@@ -89,6 +95,7 @@ CALM: Final = frozenset(
         "zlib bz2 lzma secrets difflib array cmath numbers unicodedata html pprint tempfile sqlite3 configparser"
     ).split()
 )
+_MEASURING: Final = frozenset({"sklearn", "scipy"})
 _DRAWING: Final = frozenset({"matplotlib", "seaborn"})  # what these give is often there already
 # Special methods of operators, which give numbers and the like where no class of the user's says otherwise.
 _OPERATORS: Final = frozenset(
@@ -126,6 +133,8 @@ class Known:
         Names of libraries whose functions change nothing that they are given, and of such functions.
     arrays
         Those of them that are numpy, whose functions may be told to put their outcome into an array.
+    measuring
+        Names of sklearn and scipy, and of their functions, which change nothing that they are given if no code is.
     calm
         Names of modules that give nothing of what they hold when they are called, and of what is taken from them.
     own
@@ -166,6 +175,7 @@ class Known:
     module: str = ""
     libraries: set[str] = field(default_factory=set)
     arrays: set[str] = field(default_factory=set)
+    measuring: set[str] = field(default_factory=set)
     calm: set[str] = field(default_factory=set)
     own: dict[str, Known] = field(default_factory=dict)
     borne: dict[str, str] = field(default_factory=dict)
@@ -192,7 +202,8 @@ class Known:
         if isinstance(node, ast.Import | ast.ImportFrom):
             bound = {(one.asname or one.name).partition(".")[0] for one in node.names}
         for known in (
-            *(self.libraries, self.arrays, self.calm, self.gentle, self.steady, self.callables, self.defined),
+            *(self.libraries, self.arrays, self.measuring, self.calm),
+            *(self.gentle, self.steady, self.callables, self.defined),
             *(self.generators, self.lending, self.restless, self.unsettled, self.filling),
         ):
             known -= bound
@@ -217,6 +228,7 @@ class Known:
     def _imported(self, name: str, module: str, whole: str) -> None:
         top = whole.partition(".")[0]
         self.calm |= {name} if top in CALM - _DRAWING else set()
+        self.measuring |= {name} if top in _MEASURING else set()
         if top in _GENTLE:
             self.libraries.add(name)
             self.arrays |= {name} if top == "numpy" else set()
@@ -226,6 +238,7 @@ class Known:
     def _taken(self, name: str, one: str, module: str) -> None:
         """By `from module import one as name`."""
         self.calm |= {name} if module.partition(".")[0] in CALM - _DRAWING else set()
+        self.measuring |= {name} if module.partition(".")[0] in _MEASURING else set()
         if module.partition(".")[0] in _GENTLE:
             self.libraries.add(name)
         elif f"{module}.{one}" in self.texts:
@@ -456,11 +469,31 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
         return every
     if isinstance(part.func, ast.Attribute) and part.func.attr in _ASKING - known.methods:
         return every & known.callables
+    if isinstance(part.func, ast.Attribute) and part.func.attr in _APPLYING - known.methods and _asks(part, known):
+        return set()
     if isinstance(part.func, ast.Attribute) and part.func.attr in _OF_ITSELF - known.harming:
         return base(part.func) | every & known.callables | _drawn_on(part)
     if _is_gentle(part, known):
         return base(part.func) | every & known.callables | _drawn_on(part)
     return every
+
+
+def _asks(call: ast.Call, known: Known) -> bool:
+    """Whether the functions that a call is given change nothing: functions of Python, or plain expressions."""
+    for given in (*call.args, *(one.value for one in call.keywords)):
+        match given:
+            case ast.Constant():
+                continue
+            case ast.Dict(keys=keys, values=values) if all(isinstance(one, ast.Constant) for one in (*keys, *values)):
+                continue
+            case ast.Name(id=name) if name in _HARMLESS - known.callables:
+                continue
+            case ast.Attribute() if base(given) & known.libraries:
+                continue
+            case ast.Lambda(body=body) if not any(_changed_by(one, known) for one in syntax.nodes(body)):
+                continue
+        return False
+    return True
 
 
 def _drawn_on(call: ast.Call) -> set[str]:
@@ -494,12 +527,24 @@ def _is_gentle(call: ast.Call, known: Known) -> bool:
             return True
         case ast.Attribute(value=ast.Name(id=name), attr=word) if name in known.own:
             return word in known.own[name].gentle
-    if not base(call.func) & known.libraries or syntax.last_word(call.func) in _CHANGERS_OF_ARGUMENTS:
+    word = syntax.last_word(call.func)
+    if base(call.func) & known.measuring:
+        return word.islower() and not word.startswith(("make_", "inplace_", *CHANGING)) and _gives_no_code(call, known)
+    if not base(call.func) & known.libraries or word in _CHANGERS_OF_ARGUMENTS:
         return False
     match call.func:
         case ast.Attribute(value=ast.Attribute(attr=kind), attr=word) if word in _CHANGERS and kind[:1].isupper():
             return False  # `pd.DataFrame.pop(df, "a")`
     return not _may_put(call, known, count=3)
+
+
+def _gives_no_code(call: ast.Call, known: Known) -> bool:
+    """Whether a call is given no functions of the user's, nor told to write over what it is given."""
+    into = any((one.arg or "").startswith("overwrite") for one in call.keywords)
+    inside = [one for part in (*call.args, *call.keywords) for one in syntax.nodes(part)]
+    return (
+        not into and not any(isinstance(one, ast.Lambda) for one in inside) and not _names_in(inside) & known.callables
+    )
 
 
 def _may_put(call: ast.Call, known: Known, *, count: int) -> bool:
@@ -625,9 +670,23 @@ def _made_of(given: set[str], body: Sequence[ast.AST], known: Known) -> set[str]
 
 def held_by(node: ast.stmt, known: Known) -> set[str] | None:
     """Names whose values, or parts of them, an assignment may give to those that it binds; None for no assignment."""
+    if isinstance(node, ast.For) and _goes_through_labels(node):
+        return set()
     if not isinstance(node, ast.Assign | ast.AnnAssign):
         return None
     return set[str]().union(*(_held_by(value, known, repeats=True) for value in _values(node)))
+
+
+def _goes_through_labels(node: ast.For) -> bool:
+    """Whether a loop binds nothing but labels: `for name in frame.columns: print(frame[name])`."""
+    body = [one for part in (*node.body, *node.orelse) for one in syntax.nodes(part)]
+    is_over_labels = isinstance(node.iter, ast.Attribute) and node.iter.attr in _LABELS
+    return is_over_labels and not any(
+        isinstance(one, _BINDING) or isinstance(getattr(one, "ctx", None), ast.Store) for one in body
+    )
+
+
+_BINDING: Final = (*_NAMED, ast.Import, ast.ImportFrom, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
 
 
 def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str]:
@@ -658,6 +717,10 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
                 continue
             case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
                 todo += items
+            case ast.ListComp(elt=elt, generators=loops) | ast.SetComp(elt=elt, generators=loops) if all(
+                isinstance(loop.iter, ast.Attribute) and loop.iter.attr in _LABELS for loop in loops
+            ):
+                found |= _held_by(elt, known) - _names_in(loop.target for loop in loops)
             case node:
                 found |= _names_in([node])
     return found

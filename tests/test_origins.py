@@ -45,6 +45,7 @@ STATEMENTS = (
         "type(b).n = 1",
         "e.up()",
     ),
+    *("a.plot()", "d = a.copy(); d[0] = e", "e.hist(); f = b[b > 1]", "d.style.show()"),
     *("for a in b: c = f(a)", "exec('a = 1')", "b = open('x').read()", "with open('y') as e: c = e", "a[0] = c"),
 )
 
@@ -55,9 +56,10 @@ def test_what_is_remembered_is_what_would_be_found_anew(seed: int) -> None:
     past, passed = Past(), list[Event]()
     for number in range(chance.randrange(4, 16)):
         left = {name: chance.choice([None, "1", "2"]) for name in chance.sample("abcdefgh", 2)}
+        tables = {name for name in left if chance.random() < 0.3}
         code = list(statements(ast.parse(chance.choice(STATEMENTS)), lender))
         if chance.random() < 0.3:
-            past.add([Step(number, left, frozenset(chance.sample("abcd", chance.randrange(2))))])
+            past.add([Step(number, left, frozenset(chance.sample("abcd", chance.randrange(2))), tables)])
             past.learn(len(passed), code)
             passed = past.events[:]
         else:
@@ -232,6 +234,35 @@ def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed
     names = "np x check ValueError print model Model list open json csv path Path Tally frame".split()
     before, after = Past(events(ABOVE)), Past(events(ABOVE, code))
     assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("t.plot(); t['a'].hist(bins=3); t.a.plot.bar(); t.style.format(precision=2)", ""),
+        ("t.set_index('a').b.plot()", ""),
+        ("t.plot(ax=ax)", "ax"),
+        ("t.plot(x)", ""),
+        ("x.plot(); t.plot()", "x"),
+        ("t.plot(); t.sort()", "t"),
+        ("u = t[t.a > 1]; u['b'] = 1", ""),
+        ("u = t[(t.a > 1) & (t.b < 2)].copy(); u.loc[0, 'b'] = 1; u.plot()", ""),
+        ("u = t.merge(x); u['b'] = 1", "x"),
+        ("u = x.copy(); u['b'] = 1", "x"),
+        ("u, v = t.copy(), t; u['b'] = 1", "t"),
+        ("u = t.copy(); u = t; u['b'] = 1", "t"),
+        ("u = t['a']; u[0] = 1", "t"),
+        ("u = t.drop('a', inplace=True)", "t"),
+        ("t = x\nt.plot()", "t x"),
+    ],
+)
+@pytest.mark.parametrize("by", ["step", "cell"])
+def test_tables_are_not_changed_by_what_shows_or_copies_them(code: str, changed: str, by: str) -> None:
+    above = [*events("import pandas as pd\nx = [1]\nax = axes()")]
+    made = events("import pandas as pd\nt = pd.read_csv(f)")
+    left: list[Step | Statement] = [Step(1, {"t": "1"}, tables={"t"})] if by == "step" else [*made]
+    before, after = Past([*above, *left]), Past([*above, *left, *events(code)])
+    assert {name for name in ("t", "x", "ax") if before.origin(name) != after.origin(name)} == {*changed.split()}
 
 
 @pytest.mark.parametrize("cells", ["math use", "math math use", "math use math", "math use math math"])

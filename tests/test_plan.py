@@ -225,6 +225,37 @@ def test_what_cells_draw_from_generators_that_nobody_seeds_may_be_another_value(
     assert [str(row["step"]) for row in rows if row["next"] == "run"] == runs.split()
 
 
+EXPLORING = [
+    "df.a.plot(); df.describe(); df.sample(2, random_state=0)",
+    "sub = df[df.a > 1].copy()\nsub['z'] = 1; sub.head()",
+    "other = values.copy()\nother[0] = 9",
+    "for name in df.columns: print(name, df[name].dtype)",
+    "df.a.apply(lambda v: v + 1); largest = df.a.max(); assert largest == 3",
+    "from sklearn.metrics import mean_squared_error\nmean_squared_error(df.a, values)",
+    "point = Point(1)\npoint.x = 5; print(json.dumps([point.x]), np.mean(values))",
+]
+CHANGING = [
+    "df['z'] = 1",
+    "view = df['a']\nview[0] = 9",
+    "values.sort()",
+    "Point.x = 3",
+    "df.drop(columns='a', inplace=True)",
+]
+
+
+@pytest.mark.parametrize("cell", [*EXPLORING, *CHANGING])
+def test_to_look_at_data_makes_nothing_stale(shell: InteractiveShell, tmp_path: Path, cell: str) -> None:
+    point = "class Point:\n    def __init__(self, x): self.x = x"
+    cells = [CELLS["setup"], f"import json\nimport numpy as np\nimport pandas as pd\n{point}"]
+    cells += ["%%step 1\ndf = pd.DataFrame({'a': [3, 1, 2]}); values = np.arange(3.)"]
+    cells += ["%%step 2\ndf['b'] = df.a * 2 + values; p = Point(3)"]
+    run_all(shell, cells)
+
+    rows = json_of(save(tmp_path / "nb.ipynb", *cells[:3], cell, cells[3]))
+
+    assert [row["next"] for row in rows] == ["restore", "run" if cell in CHANGING else "restore"]
+
+
 OWN = {
     "plan_pack/__init__.py": "from .build import rate\n",
     "plan_pack/build.py": "from . import conf\ndef rate(): return conf.RATE\n",

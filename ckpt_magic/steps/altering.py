@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Any
 
+from ckpt_magic.steps import record
 from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.needs import Cell
 from ckpt_magic.values.code.effects import OWN
@@ -33,7 +34,7 @@ def altered(course: Course, meta: Meta, metas: Mapping[int, Meta], cells: Collec
         The cells below the step, in order.
     """
     found = set[int]()
-    course.step(_restored(meta), meta["source"])
+    course.step(record.as_step(meta), meta["source"])
     start = len(course.past.events)
     steps = [(cell.step, cell.names.imports) for cell in cells if cell.step is not None and cell.step in metas]
     at_first = {step: _modules(course, metas[step], imports) for step, imports in steps}
@@ -53,12 +54,8 @@ def altered(course: Course, meta: Meta, metas: Mapping[int, Meta], cells: Collec
         )
         if of_modules or _is_met_otherwise(course.past, other, start):
             found.add(cell.step)
-        course.step(_restored(other), other["source"])
+        course.step(record.as_step(other), other["source"])
     return found
-
-
-def _restored(meta: Meta) -> Step:
-    return Step(meta["step"], meta["groups"], frozenset(meta["deleted"]))
 
 
 def _is_met_otherwise(past: Past, meta: Meta, start: int) -> bool:

@@ -110,7 +110,7 @@ def foresee(
         yield cell, verdict, above
         steps.add(step)
         if meta is not None and not will_run(cell, verdict, above):
-            course.step(Step(step, meta["groups"], frozenset(meta["deleted"])), meta["source"])
+            course.step(record.as_step(meta), meta["source"])
         else:
             _will_run(course, cell, meta)
             rows = (meta["evidence"] or {}).get("written", ()) if meta is not None else ()

@@ -165,10 +165,12 @@ class History:
         imports = {name for name in every if name and name[0] != "." and name.partition(".")[0] not in own}
         return varies if varying.reads_only(varies, imports, (*origin.texts, *texts)) else frozenset()
 
-    def step(self, number: int, left: Mapping[str, str | None], deleted: Iterable[str], code: str) -> None:
-        """Note a step that ran or was restored, with its code, and the digests of what it left."""
+    def step(
+        self, number: int, left: Mapping[str, str | None], deleted: Iterable[str], code: str, tables: Set[str]
+    ) -> None:
+        """Note a step that ran or was restored, with its code, the digests of what it left, and which are `tables`."""
         deleted = frozenset(deleted)
-        self._course.step(Step(number, dict(left), deleted), code)
+        self._course.step(Step(number, dict(left), deleted, tables), code)
         self._ran.update(repr((number, sorted(left.items()), sorted(deleted), code)).encode())
 
     def lost_track(self) -> None:

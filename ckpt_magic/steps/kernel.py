@@ -266,7 +266,8 @@ class Kernel:
     ) -> None:
         """Note that a step with this code gave names their values here, by running or by a restore."""
         pipeline = self.registry.pipeline(key)
-        self.history.step(step, groups, deleted, code)
+        tables = {name for name in groups if record.type_name(self.namespace.get(name)) in record.TABLES}
+        self.history.step(step, groups, deleted, code, tables)
         self.watch.wrote(key, (*groups, *deleted), small=size <= saves.SMALL)
         for name in (*groups, *deleted):
             pipeline.written.setdefault(name, set()).add(step)

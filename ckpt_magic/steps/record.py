@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ckpt_magic.errors import UsageError
 from ckpt_magic.files.format import StoredStep
@@ -27,6 +27,7 @@ from ckpt_magic.steps.registry import Decision, saved_codes
 from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import ambient, delta, outlines, owned
 from ckpt_magic.values.code import effects
+from ckpt_magic.values.code.statements import Step
 from ckpt_magic.values.pickles import holding, references
 
 Judged = TypeVar("Judged", Decision, Verdict)
@@ -329,6 +330,16 @@ def variables(values: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"name": name, "type": type_name(value), "shape": _shape(value), "bytes": _bytes(value)}
         for name, value in values.items()
     ]
+
+
+def as_step(meta: Mapping[str, Any]) -> Step:
+    """What a step left when it was saved, for `values.origins`."""
+    tables = frozenset(row["name"] for row in meta["variables"] if row["type"] in TABLES)
+    return Step(meta["step"], meta["groups"], frozenset(meta["deleted"]), tables)
+
+
+TABLES: Final = frozenset({"pandas.DataFrame", "pandas.Series", "polars.DataFrame", "polars.Series", "numpy.ndarray"})
+"""Types whose plots change nothing, and whose copies hold nothing of them."""
 
 
 def type_name(value: Any) -> str:

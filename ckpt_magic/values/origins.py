@@ -102,6 +102,8 @@ class Past:
         self._calm = set[str]()
         self._plain = set[str]()  # classes among them
         self._meddled = False
+        self._tables = set[str]()  # names of frames, series and arrays
+        self._copied: dict[int, Set[str]] = {}  # by place, those of which it takes copies
         self._foreign = set[str]()
         self._values = set[str]()  # bound by what imports nothing
         self.imports = set[str]()
@@ -146,11 +148,14 @@ class Past:
                 for name, made in event.left.items():
                     if made is not None:
                         self._share(name, f"{at} {made}")
-                self._forget(names)
+                self._forget(names | self._outdate(_renew(self._tables, names, event.tables)))
                 if event.code:
                     self.learn(at, event.code)
                 continue
-            changed = self._take_in(event)
+            if tables := event.copied & self._tables:
+                self._copied[at] = tables
+            changed = _renew(self._tables, event.binds, event.binds if tables or event.is_table else ())
+            changed |= self._outdate(changed) | self._take_in(event)
             if event.imports:
                 self.imports |= event.imports
             if event.anything:
@@ -170,7 +175,7 @@ class Past:
                 meant -= event.eased & self._plain  # objects of such a class
                 calm = self._calm - meant  # what these make holds nothing of them
                 calm |= event.holds & _OF_PYTHON - self._binding.keys()
-                note(self._using, (event.holds - calm) | lent, at)
+                note(self._using, (self.held_at(at) - calm) | lent, at)
             touched = self._note_touched(at, event)
             self._haunt(event)
             if stored := self.stored_by([event]) - self.modules:
@@ -231,7 +236,11 @@ class Past:
         called = dict.fromkeys(event.changes, event.called)
         changed |= {name for name in called if self._called.get(name) != called[name]}
         self._called.update(called)
-        found = set(changed)
+        return changed | self._outdate(changed)
+
+    def _outdate(self, changed: Set[str]) -> set[str]:
+        """Note that these names lead elsewhere; returns what was touched on the way through them."""
+        found = set[str]()
         for at in sorted(set[int]().union(*(self._passing.get(name, ()) for name in changed))):
             if at not in self._outdated:
                 self._outdated[at] = None
@@ -463,6 +472,10 @@ class Past:
         """What functions read that these names lead to."""
         return self._asleep.ends(names)
 
+    def held_at(self, place: int) -> Set[str]:
+        """What the statement in a place may give something of to the names that it binds."""
+        return cast("Statement", self.events[place]).holds - self._copied.get(place, frozenset())
+
     def touched_at(self, place: int) -> Set[str]:
         """What the statement in a place may change in place."""
         self._find_touched_anew()
@@ -491,7 +504,7 @@ class Past:
 
     def _touched_by(self, event: Statement) -> Set[str]:
         """Names whose values a statement may change in place, through functions and modules, too."""
-        touched = event.touches - (event.eased & self._libraries)
+        touched = event.touches - (event.eased & self._libraries) - (event.shown & self._tables)
         touched = touched | self.lent_by(event.borrowed)
         touched = touched | self._files_of(touched)
         behind = self._later.ends(touched) - touched  # what they stand for: that is called, and does what it does

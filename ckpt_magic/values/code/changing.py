@@ -82,6 +82,16 @@ _OF_ITSELF: Final = frozenset(
         "imshow contour contourf pcolormesh quiver stem axhline axvline axhspan axvspan annotate"
     ).split()
 )
+# Methods of frames, series and arrays that show them, and those that give another one.
+_SHOWING: Final = frozenset({"plot", "hist", "boxplot", "style"})
+_COPYING: Final = frozenset(
+    (
+        "copy merge join assign sample sort_values sort_index reset_index set_index rename drop dropna fillna astype "
+        "query nlargest nsmallest pivot pivot_table melt drop_duplicates explode agg aggregate round clip concat "
+        "filter select with_columns"
+    ).split()
+)
+_MAKING_TABLES: Final = frozenset({"DataFrame", "Series", "concat", "array", "zeros", "ones", "arange", "linspace"})
 # Libraries whose functions change nothing that they are given, those of `_CHANGERS_OF_ARGUMENTS` aside.
 _GENTLE: Final = frozenset(
     "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython".split()
@@ -811,6 +821,48 @@ def _makers(inside: Sequence[ast.AST]) -> set[str]:
     called = {id(one.func) for one in inside if isinstance(one, ast.Call)}
     named = [one for one in inside if isinstance(one, ast.Name) and one.id[0].isupper()] if called else []
     return {one.id for one in named} - {one.id for one in named if id(one) not in called}
+
+
+def shown(inside: Sequence[ast.AST], known: Known) -> set[str]:
+    """Names of which code does no more than to show their values if those are tables: `frame.plot()`."""
+    found, others = set[str](), set[str]()
+    for part in inside:
+        names = _changed_by(part, known)
+        words = {one.attr for one in syntax.links(part) if isinstance(one, ast.Attribute)}
+        of = base(part) if isinstance(part, ast.Call) and not words.isdisjoint(_SHOWING) else set[str]()
+        found |= names & of
+        others |= names - of
+    return found - others
+
+
+def copied(node: ast.stmt) -> set[str]:
+    """Names of which an assignment gives copies if their values are tables: `frame[frame.a > 1].copy()`."""
+    found, kept = set[str](), set[str]()
+    for value in _values(node) if isinstance(node, ast.Assign | ast.AnnAssign) else ():
+        copy = next((one for one in syntax.links(value) if _is_copy(one)), None)
+        inside = {id(one) for one in syntax.nodes(copy)} if copy is not None else set[int]()
+        found |= _names_in([copy]) if copy is not None else set()
+        kept |= _names_in(one for one in syntax.nodes(value) if isinstance(one, ast.Name) and id(one) not in inside)
+    return found - kept
+
+
+def _is_copy(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(attr=word), keywords=keywords):
+            return word in _COPYING and not any(one.arg in _INTO or _is_no_copy(one) for one in keywords)
+        case ast.Subscript(slice=ast.Compare() | ast.UnaryOp(op=ast.Invert())):
+            return True
+        case ast.Subscript(slice=ast.BinOp(left=ast.Compare(), op=ast.BitAnd() | ast.BitOr())):
+            return True
+    return False
+
+
+def makes_table(node: ast.stmt, known: Known) -> bool:
+    """Whether an assignment makes a table: `pd.read_csv("a.csv")`."""
+    match node:
+        case ast.Assign(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=word))):
+            return name in known.libraries and (word in _MAKING_TABLES or word.startswith("read_"))
+    return False
 
 
 def _is_eased(node: ast.AST, easing: Set[str]) -> bool:

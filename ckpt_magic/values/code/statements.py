@@ -54,6 +54,12 @@ class Statement:
     """Names of what it gives to code of the user's own that changes what it is given, if it comes to that."""
     keepers: Set[str] = frozenset()
     """The user's own modules that may keep what it gives to what is in them."""
+    shown: Set[str] = frozenset()
+    """Those of what it touches that it only shows, if these are tables: frames, series, arrays."""
+    copied: Set[str] = frozenset()
+    """Those of what it holds of which it takes copies, if these are tables."""
+    is_table: bool = False
+    """It binds a name to a table that it makes."""
     borrowed: Set[str] = frozenset()
     """Functions whose outcome it may change in place."""
     kept: Set[str] = frozenset()
@@ -115,6 +121,8 @@ class Step:
         Per name the digest of what it left; None for a step that will run, and leaves nobody knows what.
     deleted
         Names that it deleted.
+    tables
+        Names of frames, series and arrays among them.
     code
         The statements of its code, as far as somebody has read it.
     """
@@ -122,6 +130,7 @@ class Step:
     number: int
     left: Mapping[str, str | None]
     deleted: Set[str] = frozenset()
+    tables: Set[str] = frozenset()
     code: Sequence[Statement] = ()
 
     @property
@@ -254,6 +263,9 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         stores=(frozenset(changing.stored(inside)) & names.reads) | rebound,
         risks=frozenset(changing.risked(inside, told)) & names.reads,
         keepers=frozenset(changing.keepers(inside, told)),
+        shown=frozenset(changing.shown(inside, told)),
+        copied=frozenset(changing.copied(node)),
+        is_table=changing.makes_table(node, told),
         borrowed=frozenset(changing.borrowed(inside, told)),
         kept=frozenset(changing.kept(inside, told)) - local,
         lends=is_definition and not told.lending.isdisjoint(names.binds),

@@ -70,7 +70,7 @@ class _Holding:
                 modules = set(map(of_module, event.taken))
                 lent = past.lent_by(event.holds)
                 for name in event.binds:  # together, as by `a = b = []`
-                    self._put(name, ((event.holds | event.binds | lent) & values) | modules)
+                    self._put(name, ((past.held_at(at) | event.binds | lent) & values) | modules)
                 for name in touched & values:
                     self._put(name, (touched & values) | given)
                 for name in event.stores & past.modules:

@@ -571,6 +571,24 @@ except sqlite3.ProgrammingError as e: msg = str(e)
 """,
 )
 scenario(
+    "errors whose attributes somebody set: they do not follow from the arguments any more",
+    """
+%%step 1
+try: compile('a b', 'f', 'exec')
+except SyntaxError as e: syntax = e; e.lineno += 10; e.filename = 'notebook'
+try: b'\\xff'.decode('utf-8')
+except UnicodeDecodeError as e: text = e; e.reason += ' in a file'
+done = StopIteration(1); done.value = [done]; blocked = BlockingIOError(11, 'm'); blocked.characters_written = 4
+class Lost(OSError): pass
+lost = Lost(2, 'gone', 'a'); lost.filename = 'b'; group = ExceptionGroup('many', [lost])
+%%step 2
+syntax.offset = 7
+%%step 3
+r = str(syntax), syntax.lineno, syntax.offset, str(text), done.value[0] is done, blocked.characters_written, str(lost)
+r += group.exceptions[0] is lost, lost.filename, lost.errno, syntax.args, text.args
+""",
+)
+scenario(
     "memoryviews: parts, steps, casts, shapes, read-only, released",
     """
 %%step 1

@@ -7,6 +7,7 @@ So `traceback` says the same, carets included.
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Iterator
 from typing import Any, Final
@@ -14,6 +15,7 @@ from typing import Any, Final
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pickles.definitions import Definitions
+from ckpt_magic.values.pickles.parts import equal
 
 # Per code object its name, qualified name, file, line, table of positions, size, globals; per frame, outermost first,
 # the index of its code, the instruction and the line. The table goes by instructions: the code is made as long.
@@ -42,9 +44,10 @@ def error(error: BaseException, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     more: dict[str, Any] = {
         name: value
-        for name in ("__traceback__", "__cause__", "__context__", *_members(error))
+        for name in ("__traceback__", "__cause__", "__context__")
         if (value := getattr(error, name)) is not None
     }
+    more |= _members(error)
     if error.__suppress_context__ or error.__cause__ is not None:
         more["__suppress_context__"] = error.__suppress_context__  # last: setting a cause suppresses the context
     if not more:
@@ -57,11 +60,31 @@ def error(error: BaseException, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     return made, args, {**(state or {}), **more}  # each becomes an attribute
 
 
-def _members(error: BaseException) -> tuple[str, ...]:
-    """What the interpreter notes on an error beside `args`, for the hints of a traceback."""
-    if isinstance(error, AttributeError):
-        return ("name", "obj")
-    return ("name",) if isinstance(error, NameError) else ()
+def _members(error: BaseException) -> dict[str, Any]:
+    """What errors of Python's own classes keep beside `args`, where it does not follow from these.
+
+    The interpreter notes it for the hints of a traceback, or somebody set it: the line of a `SyntaxError`.
+    """
+    kind = type(error)
+    base: Any = next(cls for cls in kind.__mro__ if cls.__module__ == "builtins")
+    parts = {
+        name: part
+        for cls in base.__mro__
+        if not issubclass(BaseExceptionGroup, cls)  # nobody sets what a group keeps
+        for name, part in vars(cls).items()
+        if type(part) in _MEMBERS and name[:2] != "__" and inspect.getattr_static(kind, name) is part
+    }
+    if not parts:
+        return {}
+    try:
+        other = base(*base.__reduce__(error)[1])
+    except Exception:  # noqa: BLE001  # its arguments were set to what the class refuses
+        return {}
+    own = ((name, getattr(error, name, None)) for name in parts)
+    return {name: value for name, value in own if not equal(value, getattr(other, name, None))}
+
+
+_MEMBERS: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 
 def frames(traceback: types.TracebackType) -> Iterator[types.TracebackType]:

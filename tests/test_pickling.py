@@ -599,6 +599,13 @@ def test_integers_of_the_same_size_stay_what_they_are(char: str) -> None:
     assert dtype.char == array.dtype.char == number.dtype.char == char
 
 
+@pytest.mark.parametrize("text", ["", "a", "a\0", "\0", "a\0b", b"", b"a", b"a\0", b"\0\0", b"a\0b"])
+def test_texts_of_numpy_may_end_with_zeros(text: Any) -> None:
+    before = (np.str_ if type(text) is str else np.bytes_)(text)
+    back = again(before)
+    assert type(back) is type(before) and back == before and len(back) == len(text)
+
+
 def test_small_arrays_own_their_data_and_flags_are_kept() -> None:
     back = again(np.arange(4))
     assert back.flags.owndata and back.flags.writeable

@@ -345,6 +345,13 @@ def dtype(one: Any) -> Any:
     return Form(eval, _LIBRARYS), (Form(numpy.dtype, form, one.isalignedstruct), *holder)
 
 
+def text(one: Any) -> Any:
+    """Write a text of numpy that ends with zeros as what it was made of: numpy takes these for the end of it."""
+    kind: Any = str if isinstance(one, str) else bytes
+    plain = kind.__getitem__(one, slice(None))
+    return (type(one), (plain,)) if plain and ord(plain[-1:]) == 0 else NotImplemented
+
+
 def form_of_fields(one: Any) -> dict[str, Any] | None:
     """What a type with fields that a library holds is made of; None of others."""
     if one.fields is None or one.metadata or _holder(one) is None or any(len(row) > 2 for row in one.fields.values()):

@@ -227,6 +227,8 @@ class ValuePickler(pickle.Pickler):
                 return self._arrays.part
             if kind is numpy.ufunc:
                 return reducers.ufunc
+            if kind in (numpy.str_, numpy.bytes_):
+                return arrays.text
         if is_plain_subarray(kind):
             return self._arrays.subarray
         if issubclass(kind, getattr(sys.modules.get("numpy"), "dtype", ())):

@@ -415,7 +415,8 @@ def _left_alone(steps: Mapping[int, Meta], later: Later, meta: Meta) -> dict[int
     """
     rebound, found, is_settled = set[str](), dict[int, Meta](), not _sets(meta)
     below = _below(meta, later)
-    altered = later.altered(below) if steps and any(cell.step is None for cell in below) else frozenset[int]()
+    is_asked = steps and (meta["unsaved"] or meta["result"]) and any(cell.step is None for cell in below)
+    altered = later.altered(below) if is_asked else frozenset[int]()  # goes through all cells: not for files alone
     for cell, other in _where_they_stand(steps, later.cells or ()):
         if cell is not None and cell.step is None:
             rebound |= cell.names.binds | cell.names.deletes

@@ -301,6 +301,15 @@ def test_parts_of_memory_whose_items_are_not_made_of_bytes_come_back(kind: Any, 
     assert view.tobytes() == kept[part].tobytes()
 
 
+@pytest.mark.parametrize("kind", [io.StringIO, io.BytesIO])
+def test_a_closed_buffer_keeps_its_attributes(kind: Any) -> None:
+    buffer = kind()
+    buffer.name, buffer.own = "report.csv", buffer
+    buffer.close()
+    back = again(buffer)
+    assert back.closed and back.name == "report.csv" and back.own is back
+
+
 def test_free_locks_come_back_free_and_held_ones_are_refused() -> None:
     lock, rlock, event = again([threading.Lock(), threading.RLock(), threading.Event()])
     assert lock.acquire(blocking=False) and rlock.acquire(blocking=False) and not event.is_set()

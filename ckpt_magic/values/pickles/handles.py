@@ -229,7 +229,10 @@ def _queue(one: Any, known: Definitions) -> Any:
 
 
 def _buffer(one: Any, known: Definitions) -> Any:
-    return (known.evaluated(_CLOSED_BUFFER), (type(one),)) if one.closed else NotImplemented
+    if not one.closed:
+        return NotImplemented
+    made = known.evaluated(_CLOSED_BUFFER), (type(one),)
+    return (*made, known.block(setattr, one, vars(one)), None, None, operator.is_) if vars(one) else made
 
 
 def _socket(one: Any, known: Definitions) -> Any:

@@ -147,7 +147,7 @@ def test_what_varies_is_found_by_whatever_way_it_is_called(code: str) -> None:
 
 
 ABOVE = """
-import csv, json
+import csv, itertools, json, re
 import numpy as np
 from pathlib import Path
 from sklearn.metrics import score_of
@@ -164,6 +164,7 @@ class Model:
     def __init__(self): self.a = np.zeros(3)
     def fit(self, x): self.a = self.a + x
 model = Model()
+def take(one): return one.pop()
 class Tally:
     made = []
     def __init__(self): self.made.append(self)
@@ -200,6 +201,12 @@ class Tally:
         ("import builtins; builtins.print = check", "print"),
         ("z = list('ab'); z.append(1)", ""),
         ("y = x.max(); y += 1", ""),
+        ("y = sum(x); y += 1", ""),
+        ("y = sum(x, []); y += [1]", "x"),
+        ("Counter(x).most_common(2); list(map(len, x)); list(filter(str.isalpha, x))", ""),
+        ("list(map(take, x))", "x take"),
+        ("list(map(lambda one: one.pop(), x))", "x"),
+        ("[*itertools.chain(x)]; re.sub('a', 'b', x)", ""),
         ("y = x.max(); show(y)", ""),
         ("for name in frame.columns: print(name, frame[name])", ""),
         ("for name in frame.columns: name = frame[name]; name.sort()", "frame"),
@@ -225,13 +232,13 @@ class Tally:
         ("with open('a', 'w') as z: z.write('b')", ""),
         (
             "z = vars(); z['print'] = check",
-            "np x check ValueError print model Model list open json csv path Path Tally frame",
+            "np x check ValueError print model Model list open json csv path Path Tally frame take",
         ),
         ("list = dict\nz = list()\nz['a'] = 1", "list"),
     ],
 )
 def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed: str) -> None:
-    names = "np x check ValueError print model Model list open json csv path Path Tally frame".split()
+    names = "np x check ValueError print model Model list open json csv path Path Tally frame take".split()
     before, after = Past(events(ABOVE)), Past(events(ABOVE, code))
     assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}
 

@@ -29,7 +29,9 @@ _TELLING: Final = frozenset(
 _HARMLESS: Final = _TELLING | {
     *("display", "sum", "min", "max", "abs", "round", "sorted", "type", "tuple", "frozenset", "list", "dict", "set"),
     *("enumerate", "zip", "reversed", "iter", "getattr", "hasattr", "super", "object", "open"),
+    *("Counter", "deque", "OrderedDict"),
 }
+_CALLING: Final = frozenset({"map", "filter"})  # what they are given first
 # Methods that change what they are of, and functions that change what they are given.
 _CHANGERS: Final = frozenset(
     (
@@ -94,7 +96,9 @@ _COPYING: Final = frozenset(
 _MAKING_TABLES: Final = frozenset({"DataFrame", "Series", "concat", "array", "zeros", "ones", "arange", "linspace"})
 # Libraries whose functions change nothing that they are given, those of `_CHANGERS_OF_ARGUMENTS` aside.
 _GENTLE: Final = frozenset(
-    "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython".split()
+    (
+        "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython collections itertools re"
+    ).split()
 )
 # Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
 CALM: Final = frozenset(
@@ -472,6 +476,9 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
     if isinstance(part.func, ast.Name) and part.func.id in _HARMLESS - known.callables:
         keys = _names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
         return keys | _names_in(one.value for one in part.keywords if one.arg == "file")
+    is_calling = isinstance(part.func, ast.Name) and part.func.id in _CALLING - known.callables
+    if is_calling and _are_asking(part.args[:1], known):
+        return set()
     every = _bases(part.func) | given_to(part, known)
     if any(one.arg in _INTO or one.arg is None or _is_no_copy(one) for one in part.keywords) or _puts_back(part):
         return every
@@ -490,13 +497,19 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
 
 def _asks(call: ast.Call, known: Known) -> bool:
     """Whether the functions that a call is given change nothing: functions of Python, or plain expressions."""
-    for given in (*call.args, *(one.value for one in call.keywords)):
+    return _are_asking([*call.args, *(one.value for one in call.keywords)], known)
+
+
+def _are_asking(functions: Iterable[ast.expr], known: Known) -> bool:
+    for given in functions:
         match given:
             case ast.Constant():
                 continue
             case ast.Dict(keys=keys, values=values) if all(isinstance(one, ast.Constant) for one in (*keys, *values)):
                 continue
-            case ast.Name(id=name) if name in _HARMLESS - known.callables:
+            case ast.Name(id=name) if name in (_HARMLESS - known.callables) | known.gentle:
+                continue
+            case ast.Attribute(value=ast.Name(id="str" | "int" | "float")):
                 continue
             case ast.Attribute() if base(given) & known.libraries:
                 continue
@@ -720,6 +733,8 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
                 may_repeat = repeats or isinstance(left, ast.List) or isinstance(right, ast.List)
                 todo += [left, right] if isinstance(op, ast.Mult) and may_repeat else []
             case ast.Call(func=ast.Name(id=name)) if name in _TELLING:
+                continue
+            case ast.Call(func=ast.Name(id="sum"), args=[_], keywords=[]) if "sum" not in known.callables:
                 continue
             case ast.Call(func=ast.Attribute(attr=word)) if word in _REDUCING - known.spoken:
                 continue

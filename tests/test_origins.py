@@ -148,6 +148,7 @@ def test_what_varies_is_found_by_whatever_way_it_is_called(code: str) -> None:
 
 ABOVE = """
 import csv, itertools, json, re
+from collections import OrderedDict, deque
 import numpy as np
 from pathlib import Path
 from sklearn.metrics import score_of
@@ -222,6 +223,8 @@ class Tally:
         ("linalg.solve(frame, x)", ""),
         ("linalg.solve(frame, x, overwrite_a=True)", "x frame"),
         ("make_pipeline(frame)", "frame"),
+        ("OrderedDict.update(frame, a=1)", "frame"),
+        ("deque.append(frame, 1)", "frame"),
         ("guess = tree.predict(x); guess[0] = 1", ""),
         ("show(json.loads('3'), np.ones(2).shape, np.exp)", ""),
         ("show(json)", "json"),
@@ -232,13 +235,15 @@ class Tally:
         ("with open('a', 'w') as z: z.write('b')", ""),
         (
             "z = vars(); z['print'] = check",
-            "np x check ValueError print model Model list open json csv path Path Tally frame take",
+            "np x check ValueError print model Model list open json csv path Path Tally frame take OrderedDict deque",
         ),
         ("list = dict\nz = list()\nz['a'] = 1", "list"),
     ],
 )
 def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed: str) -> None:
-    names = "np x check ValueError print model Model list open json csv path Path Tally frame take".split()
+    names = (
+        "np x check ValueError print model Model list open json csv path Path Tally frame take OrderedDict deque"
+    ).split()
     before, after = Past(events(ABOVE)), Past(events(ABOVE, code))
     assert {name for name in names if before.origin(name) != after.origin(name)} == {*changed.split()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import colorsys
 import copy
 import functools
@@ -308,6 +309,17 @@ def test_a_closed_buffer_keeps_its_attributes(kind: Any) -> None:
     buffer.close()
     back = again(buffer)
     assert back.closed and back.name == "report.csv" and back.own is back
+
+
+def test_an_iterator_over_an_ordered_dict_is_told_by_what_it_gives() -> None:
+    same, other = collections.OrderedDict(a="a", b="b"), collections.OrderedDict(a=1, b=2)
+    values = iter(other.values())
+    next(values)
+    kept, back = again([other, values])
+    kept["b"] = 5
+    assert [*back] == [5]
+    assert "keys are its values" in refusal(iter(same.values()))
+    assert [*again(iter(collections.OrderedDict(a=1)))] == ["a"]
 
 
 def test_free_locks_come_back_free_and_held_ones_are_refused() -> None:

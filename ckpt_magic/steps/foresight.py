@@ -458,7 +458,8 @@ class Above:
             return None  # by files and variables, which are compared
         modules = meta["evidence"]["modules"] if origin.imports else ()
         word = origin.opens or (self._opens(modules, origin.words) if modules else "")
-        word = word or ("" if self._is_seeded() else origin.drawn)
+        if not word and origin.drawn and not self._is_seeded():
+            word = origin.drawn
         return Cause("unclear", name, f"`{name}` may have another value each time (`{word}`)") if word else None
 
 

@@ -555,15 +555,15 @@ def _is_gentle(call: ast.Call, known: Known) -> bool:
         return word.islower() and not word.startswith(("make_", "inplace_", *CHANGING)) and _gives_no_code(call, known)
     if not base(call.func) & known.libraries or word in _CHANGERS_OF_ARGUMENTS:
         return False
-    match call.func:
-        case ast.Attribute(value=ast.Attribute(attr=kind), attr=word) if word in _CHANGERS and kind[:1].isupper():
-            return False  # `pd.DataFrame.pop(df, "a")`
+    is_of_numpy = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
+    if word in _CHANGERS and not (is_of_numpy and base(call.func) & known.arrays):
+        return False  # `pd.DataFrame.pop(df, "a")`, `OrderedDict.update(kept, a=1)`; `np.append(x, 1)` does not
     return not _may_put(call, known, count=3)
 
 
 def _gives_no_code(call: ast.Call, known: Known) -> bool:
     """Whether a call is given no functions of the user's, nor told to write over what it is given."""
-    into = any((one.arg or "").startswith("overwrite") for one in call.keywords)
+    into = any((one.arg or "").startswith(("overwrite", "copy_")) for one in call.keywords)
     inside = [one for part in (*call.args, *call.keywords) for one in syntax.nodes(part)]
     return (
         not into and not any(isinstance(one, ast.Lambda) for one in inside) and not _names_in(inside) & known.callables

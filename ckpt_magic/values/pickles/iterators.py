@@ -6,6 +6,7 @@ Python's own way to pickle them copies what is left of a dict, and clamps the po
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import inspect
 import io
@@ -124,11 +125,16 @@ def _over_ordered_dict(known: Definitions) -> Reducer:
         owner = next((one for one in gc.get_referents(iterator) if isinstance(one, OrderedDict)), None)
         if owner is None:
             return iter, (OrderedDict().keys(),)
-        for view, way in itertools.product((owner.keys(), owner.values(), owner.items()), (iter, reversed)):
-            try:
-                return _advanced(iterator, owner, view, way, known)
-            except NotPicklableError:
-                continue
+        found: list[Any] = []
+        for view in (owner.keys(), owner.values(), owner.items()):
+            for way in (iter, reversed):
+                with contextlib.suppress(NotPicklableError):
+                    found.append(_advanced(iterator, owner, view, way, known))
+                    break
+        if len(found) > 1 and iterator.__reduce__()[1][0]:
+            raise NotPicklableError("an iterator over an OrderedDict whose keys are its values")
+        if found:
+            return found[0]
         raise NotPicklableError("an iterator over an OrderedDict that was changed")
 
     return reduce

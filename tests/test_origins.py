@@ -224,6 +224,8 @@ class Tally:
         ("linalg.solve(frame, x, overwrite_a=True)", "x frame"),
         ("make_pipeline(frame)", "frame"),
         ("OrderedDict.update(frame, a=1)", "frame"),
+        ("sorted([2], key=frame.append)", "frame"),
+        ("list(itertools.starmap(frame.insert, [(0, 1)]))", "frame"),
         ("deque.append(frame, 1)", "frame"),
         ("guess = tree.predict(x); guess[0] = 1", ""),
         ("show(json.loads('3'), np.ones(2).shape, np.exp)", ""),

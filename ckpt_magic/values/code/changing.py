@@ -471,8 +471,16 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
         return set().union(
             *(base(one.context_expr) for one in part.items if not isinstance(one.context_expr, ast.Call))
         )
-    if not isinstance(part, ast.Call):
-        return set()
+    return _changed_by_call(part, known) | _methods_given_to(part) if isinstance(part, ast.Call) else set()
+
+
+def _methods_given_to(call: ast.Call) -> set[str]:
+    """What is changed if a call calls what it is given: `sorted(names, key=seen.append)`."""
+    given = (*call.args, *(one.value for one in call.keywords))
+    return set[str]().union(*(base(one) for one in given if isinstance(one, ast.Attribute) and one.attr in _CHANGERS))
+
+
+def _changed_by_call(part: ast.Call, known: Known) -> set[str]:
     if isinstance(part.func, ast.Name) and part.func.id in _HARMLESS - known.callables:
         keys = _names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
         return keys | _names_in(one.value for one in part.keywords if one.arg == "file")

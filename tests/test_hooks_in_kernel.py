@@ -48,6 +48,11 @@ class Reply:
         return None
 
 
+def printed(cell: Any) -> str:
+    """All that a cell printed, which may come in several parts."""
+    return "".join(one.text for one in cell.outputs if one.output_type == "stream")
+
+
 class Kernel:
     """One kernel and a client that matches replies by message id."""
 
@@ -609,7 +614,7 @@ def test_who_draws_from_the_same_bits_does_so_after_a_restore(run_cells: RunCell
     ]
     full, restored = run_cells(cells), run_cells(["%ckpt_start 3", *cells])
     assert "restored" in restored.cells[2].outputs[-1].data["text/plain"]
-    assert restored.cells[4].outputs[0].text == full.cells[3].outputs[0].text
+    assert printed(restored.cells[4]) == printed(full.cells[3]) != ""
 
 
 def test_what_a_library_gives_to_pandas_in_the_step_that_imports_both_comes_back(run_cells: RunCells) -> None:
@@ -624,7 +629,7 @@ def test_what_a_library_gives_to_pandas_in_the_step_that_imports_both_comes_back
     notebook = run_cells(["%ckpt_start 3", *cells])
     banners = [output.data["text/plain"] for cell in notebook.cells[2:4] for output in cell.outputs]
     assert [banner.split(" · ")[1] for banner in banners] == ["restored", "restored"]
-    assert notebook.cells[-1].outputs[0].text == "[2, 3]\n"
+    assert printed(notebook.cells[-1]) == "[2, 3]\n"
 
 
 def test_a_function_over_a_copy_of_the_globals_is_no_other_one_after_each_cell(run_cells: RunCells) -> None:
@@ -653,4 +658,4 @@ def test_a_name_for_where_print_writes_does_not_lead_to_all_that_the_kernel_has(
     ]
     notebook = run_cells(cells)
     assert "saved" in notebook.cells[2].outputs[-1].data["text/plain"]
-    assert notebook.cells[-1].outputs[0].text == "[]\n"
+    assert printed(notebook.cells[-1]) == "[]\n"

@@ -174,7 +174,7 @@ class Past:
                 meant = set[str]().union(*event.later.values()) if not event.changes else set()
                 meant -= event.eased & self._plain  # objects of such a class
                 calm = self._calm - meant  # what these make holds nothing of them
-                calm |= event.holds & _OF_PYTHON - self._binding.keys()
+                calm |= (event.holds & _OF_PYTHON) - self._binding.keys()
                 note(self._using, (self.held_at(at) - calm) | lent, at)
             touched = self._note_touched(at, event)
             self._haunt(event)
@@ -224,7 +224,7 @@ class Past:
         if event.meddles and not self._meddled:  # from here on no class is what it was for sure
             self._meddled = True
             changed |= _renew(self._calm, self._plain, ())
-        self._plain = (self._plain - event.binds) | event.plain
+        _renew(self._plain, event.binds, event.plain)
         changed |= _renew(self._calm, event.binds, event.calm if self._meddled else event.calm | event.plain)
         changed |= _renew(self._foreign, event.binds, event.foreign)
         if not event.imports:

@@ -100,17 +100,19 @@ _GENTLE: Final = frozenset(
         "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython collections itertools re"
     ).split()
 )
+LIBRARIES: Final = frozenset("numpy pandas matplotlib sklearn polars torch scipy".split())
+"""Those beside Python's own of which all that is set by a word of the surroundings is known as such."""
 # Modules that calls change in nothing that is not told as surroundings, chance or files, unless their names say so.
-CALM: Final = frozenset(
+CALM: Final = LIBRARIES | frozenset(
     (
-        "numpy pandas matplotlib sklearn polars torch scipy seaborn math os json re itertools functools collections "
+        "seaborn math os json re itertools functools collections "
         "pathlib time datetime random statistics string glob shutil operator copy pickle io hashlib base64 typing "
         "fractions textwrap zipfile gzip uuid dataclasses enum calendar bisect heapq contextlib abc csv decimal struct "
         "zlib bz2 lzma secrets difflib array cmath numbers unicodedata html pprint tempfile sqlite3 configparser"
     ).split()
 )
 _MEASURING: Final = frozenset({"sklearn", "scipy"})
-_DRAWING: Final = frozenset({"matplotlib", "seaborn"})  # what these give is often there already
+_GIVING_NEW: Final = CALM - {"matplotlib", "seaborn"}  # what those give is often there already
 # Special methods of operators, which give numbers and the like where no class of the user's says otherwise.
 _OPERATORS: Final = frozenset(
     (
@@ -241,21 +243,16 @@ class Known:
 
     def _imported(self, name: str, module: str, whole: str) -> None:
         top = whole.partition(".")[0]
-        self.calm |= {name} if top in CALM - _DRAWING else set()
-        self.measuring |= {name} if top in _MEASURING else set()
-        if top in _GENTLE:
-            self.libraries.add(name)
+        if self._is_of_library(name, top):
             self.arrays |= {name} if top == "numpy" else set()
         elif (found := module or top) in self.texts:
             self.own[name] = self._of_module(found)
 
     def _taken(self, name: str, one: str, module: str) -> None:
         """By `from module import one as name`."""
-        self.calm |= {name} if module.partition(".")[0] in CALM - _DRAWING else set()
-        self.measuring |= {name} if module.partition(".")[0] in _MEASURING else set()
-        if module.partition(".")[0] in _GENTLE:
-            self.libraries.add(name)
-        elif f"{module}.{one}" in self.texts:
+        if self._is_of_library(name, module.partition(".")[0]):
+            return
+        if f"{module}.{one}" in self.texts:
             self.own[name] = self._of_module(f"{module}.{one}")
         elif module in self.texts:
             of = self._of_module(module)
@@ -268,6 +265,12 @@ class Known:
                     mine.add(name)
             self.callables.add(name)
             self.borne[name] = module
+
+    def _is_of_library(self, name: str, top: str) -> bool:
+        """Note what libraries tell of a name of theirs; returns whether functions of this one change nothing."""
+        for known, tops in ((self.libraries, _GENTLE), (self.calm, _GIVING_NEW), (self.measuring, _MEASURING)):
+            known |= {name} if top in tops else set()
+        return top in _GENTLE
 
     def module_of(self, name: str) -> Known | None:
         """What is known of a module of the user's own; None if it is none."""
@@ -476,8 +479,9 @@ def _changed_by(part: ast.AST, known: Known) -> set[str]:
 
 def _methods_given_to(call: ast.Call) -> set[str]:
     """What is changed if a call calls what it is given: `sorted(names, key=seen.append)`."""
-    given = (*call.args, *(one.value for one in call.keywords))
-    return set[str]().union(*(base(one) for one in given if isinstance(one, ast.Attribute) and one.attr in _CHANGERS))
+    return set[str]().union(
+        *(base(one) for one in _arguments(call) if isinstance(one, ast.Attribute) and one.attr in _CHANGERS)
+    )
 
 
 def _changed_by_call(part: ast.Call, known: Known) -> set[str]:
@@ -485,7 +489,7 @@ def _changed_by_call(part: ast.Call, known: Known) -> set[str]:
         keys = _names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
         return keys | _names_in(one.value for one in part.keywords if one.arg == "file")
     is_calling = isinstance(part.func, ast.Name) and part.func.id in _CALLING - known.callables
-    if is_calling and _are_asking(part.args[:1], known):
+    if is_calling and all(_asks(one, known) for one in part.args[:1]):
         return set()
     every = _bases(part.func) | given_to(part, known)
     if any(one.arg in _INTO or one.arg is None or _is_no_copy(one) for one in part.keywords) or _puts_back(part):
@@ -494,7 +498,8 @@ def _changed_by_call(part: ast.Call, known: Known) -> set[str]:
         return every
     if isinstance(part.func, ast.Attribute) and part.func.attr in _ASKING - known.methods:
         return every & known.callables
-    if isinstance(part.func, ast.Attribute) and part.func.attr in _APPLYING - known.methods and _asks(part, known):
+    is_applying = isinstance(part.func, ast.Attribute) and part.func.attr in _APPLYING - known.methods
+    if is_applying and all(_asks(one, known) for one in _arguments(part)):
         return set()
     if isinstance(part.func, ast.Attribute) and part.func.attr in _OF_ITSELF - known.harming:
         return base(part.func) | every & known.callables | _drawn_on(part)
@@ -503,28 +508,24 @@ def _changed_by_call(part: ast.Call, known: Known) -> set[str]:
     return every
 
 
-def _asks(call: ast.Call, known: Known) -> bool:
-    """Whether the functions that a call is given change nothing: functions of Python, or plain expressions."""
-    return _are_asking([*call.args, *(one.value for one in call.keywords)], known)
+def _arguments(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(one.value for one in call.keywords)]
 
 
-def _are_asking(functions: Iterable[ast.expr], known: Known) -> bool:
-    for given in functions:
-        match given:
-            case ast.Constant():
-                continue
-            case ast.Dict(keys=keys, values=values) if all(isinstance(one, ast.Constant) for one in (*keys, *values)):
-                continue
-            case ast.Name(id=name) if name in (_HARMLESS - known.callables) | known.gentle:
-                continue
-            case ast.Attribute(value=ast.Name(id="str" | "int" | "float")):
-                continue
-            case ast.Attribute() if base(given) & known.libraries:
-                continue
-            case ast.Lambda(body=body) if not any(_changed_by(one, known) for one in syntax.nodes(body)):
-                continue
-        return False
-    return True
+def _asks(given: ast.expr, known: Known) -> bool:
+    """Whether what a call is given changes nothing if it is called: functions of Python, or plain expressions."""
+    match given:
+        case ast.Constant() | ast.Attribute(value=ast.Name(id="str" | "int" | "float")):
+            return True
+        case ast.Dict(keys=keys, values=values):
+            return all(isinstance(one, ast.Constant) for one in (*keys, *values))
+        case ast.Name(id=name):
+            return name in (_HARMLESS - known.callables) | known.gentle
+        case ast.Attribute():
+            return bool(base(given) & known.libraries)
+        case ast.Lambda(body=body):
+            return not any(_changed_by(one, known) for one in syntax.nodes(body))
+    return False
 
 
 def _drawn_on(call: ast.Call) -> set[str]:
@@ -573,9 +574,8 @@ def _gives_no_code(call: ast.Call, known: Known) -> bool:
     """Whether a call is given no functions of the user's, nor told to write over what it is given."""
     into = any((one.arg or "").startswith(("overwrite", "copy_")) for one in call.keywords)
     inside = [one for part in (*call.args, *call.keywords) for one in syntax.nodes(part)]
-    return (
-        not into and not any(isinstance(one, ast.Lambda) for one in inside) and not _names_in(inside) & known.callables
-    )
+    is_code = any(isinstance(one, ast.Lambda) for one in inside) or not known.callables.isdisjoint(_names_in(inside))
+    return not (into or is_code)
 
 
 def _may_put(call: ast.Call, known: Known, *, count: int) -> bool:
@@ -656,7 +656,7 @@ def kept(inside: Iterable[ast.AST], known: Known) -> set[str]:
         if isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Attribute | ast.Subscript):
             values, is_put = [part.value], isinstance(part.targets[0], ast.Subscript)
         elif isinstance(part, ast.Call) and syntax.last_word(part.func).startswith(_KEEPING):
-            values = [*part.args, *(one.value for one in part.keywords)]
+            values = _arguments(part)
             is_put = syntax.last_word(part.func) in _CHANGERS
         given += values
         found |= _names_in(values) & (known.defined if is_put else known.callables)
@@ -711,10 +711,13 @@ def held_by(node: ast.stmt, known: Known) -> set[str] | None:
 def _goes_through_labels(node: ast.For) -> bool:
     """Whether a loop binds nothing but labels: `for name in frame.columns: print(frame[name])`."""
     body = [one for part in (*node.body, *node.orelse) for one in syntax.nodes(part)]
-    is_over_labels = isinstance(node.iter, ast.Attribute) and node.iter.attr in _LABELS
-    return is_over_labels and not any(
+    return _are_labels(node.iter) and not any(
         isinstance(one, _BINDING) or isinstance(getattr(one, "ctx", None), ast.Store) for one in body
     )
+
+
+def _are_labels(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in _LABELS
 
 
 _BINDING: Final = (*_NAMED, ast.Import, ast.ImportFrom, ast.ExceptHandler, ast.MatchAs, ast.MatchStar, ast.MatchMapping)
@@ -751,7 +754,7 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
             case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
                 todo += items
             case ast.ListComp(elt=elt, generators=loops) | ast.SetComp(elt=elt, generators=loops) if all(
-                isinstance(loop.iter, ast.Attribute) and loop.iter.attr in _LABELS for loop in loops
+                _are_labels(loop.iter) for loop in loops
             ):
                 found |= _held_by(elt, known) - _names_in(loop.target for loop in loops)
             case node:
@@ -849,6 +852,8 @@ def _makers(inside: Sequence[ast.AST]) -> set[str]:
 def shown(inside: Sequence[ast.AST], known: Known) -> set[str]:
     """Names of which code does no more than to show their values if those are tables: `frame.plot()`."""
     found, others = set[str](), set[str]()
+    if not any(isinstance(one, ast.Attribute) and one.attr in _SHOWING for one in inside):
+        return found  # as most code does
     for part in inside:
         names = _changed_by(part, known)
         words = {one.attr for one in syntax.links(part) if isinstance(one, ast.Attribute)}

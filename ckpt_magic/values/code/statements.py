@@ -19,9 +19,8 @@ _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
 # What runs scripts in namespaces of their own.
 _RUNNING: Final = frozenset({"exec", "run_path", "run_module", "exec_module"})
-_LIBRARIES: Final = frozenset("numpy pandas matplotlib sklearn polars torch scipy".split())
 # Modules of which all that is set by a word of the surroundings is known as such.
-_KNOWN: Final = _LIBRARIES | sys.stdlib_module_names
+_KNOWN: Final = changing.LIBRARIES | sys.stdlib_module_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class Statement:
     calm: Set[str] = frozenset()
     """Names that it binds to what is not changed by being called: functions, and what such libraries have."""
     plain: Set[str] = frozenset()
-    """Names that it binds to classes that are not, as long as no code changes them by their objects."""
+    """Names that it binds to classes that are not, as long as no code, theirs included, `meddles`."""
     meddles: bool = False
     """It may change a class by one of its objects."""
     value: Any = _UNKNOWN
@@ -310,7 +309,7 @@ def _is_plain_class(node: ast.ClassDef) -> bool:
     """Whether a class has no place for what its objects may keep: it is as plain as data with methods."""
     by = {syntax.last_word(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list}
     kinds = {syntax.last_word(one) for one in node.bases}
-    if node.keywords or not by <= _OF_DATA or not kinds <= {"object"} or _reaches_classes(syntax.nodes(node)):
+    if node.keywords or not by <= _OF_DATA or not kinds <= {"object"}:
         return False
     return all(_is_plain_part(one, node.name) for one in node.body)
 

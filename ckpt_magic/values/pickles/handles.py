@@ -264,9 +264,7 @@ def _memory(view: memoryview, known: Definitions) -> Any:
     readonly = view.readonly and not whole.readonly
     if (view.format, view.shape, view.strides) == (whole.format, whole.shape, whole.strides):
         return (memoryview.toreadonly, (whole,)) if readonly else (memoryview, (owner,))
-    if not whole.c_contiguous:
-        raise NotPicklableError("a memoryview of a part of an object")
-    if not view.nbytes or not (view.c_contiguous or view.ndim == 1):
+    if not (whole.c_contiguous and view.nbytes and (view.c_contiguous or view.ndim == 1)):
         raise NotPicklableError("a memoryview of a part of an object")
     start, first = (place_of(one)[0] for one in (view if view.c_contiguous else view[:1], owner))
     size, step = view.itemsize, 1

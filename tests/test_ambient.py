@@ -554,6 +554,30 @@ def test_option_values_without_a_plain_form_are_left_to_the_pickle() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        cycler.cycler(linestyle=["-", "--"], color=["r", "b"], marker=["x", "o"]),
+        cycler.cycler(linestyle=["-", "--"]) * (cycler.cycler(color=["r", "b"]) + cycler.cycler(linewidth=[1, 2])),
+    ],
+)
+def test_a_cycle_of_properties_comes_back_as_it_was_put_together(made: Any) -> None:
+    old = matplotlib.rcParams["axes.prop_cycle"]
+    run(
+        lambda: dict.__setitem__(matplotlib.rcParams, "axes.prop_cycle", made),
+        lambda: dict.__setitem__(matplotlib.rcParams, "axes.prop_cycle", old),
+    )
+    found = matplotlib.rcParams["axes.prop_cycle"]
+    dict.__setitem__(matplotlib.rcParams, "axes.prop_cycle", old)
+    assert repr(found) == repr(made)
+    assert [[*one.items()] for one in found] == [[*one.items()] for one in made]
+
+
+def test_a_cycle_of_properties_in_an_older_file_comes_back() -> None:
+    older = {"axes.prop_cycle": {"ckpt_magic": "cycler", "value": {"color": ["r", "g"]}}}
+    assert list(options.wanted("matplotlib", older)["axes.prop_cycle"]) == [{"color": "r"}, {"color": "g"}]
+
+
 def test_matplotlib_parameters_come_back() -> None:
     old = dict.copy(matplotlib.rcParams)
 

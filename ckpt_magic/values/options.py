@@ -13,6 +13,7 @@ import decimal
 import functools
 import json
 import logging
+import operator
 import os
 import sys
 import types
@@ -129,7 +130,7 @@ def plain(value: Any) -> Any:
     if type(value).__module__ == "numpy" and hasattr(value, "item"):
         return plain(value.item())
     if type(value).__name__ == "Cycler":
-        return {_FORM: "cycler", "value": plain(value.by_key())}
+        return {_FORM: "cyclers", "value": plain(_parts_of_cycler(value))}
     if type(value) is types.BuiltinMethodType and value.__name__ == "format" and type(value.__self__) is str:
         return {_FORM: "format", "value": value.__self__}  # display.float_format = "{:.2f}".format
     raise TypeError(f"a {type(value).__name__} has no plain form")
@@ -139,10 +140,28 @@ _FORM: Final = "ckpt_magic"
 """Key that tells a rebuilt value from a dict."""
 
 
+def _parts_of_cycler(cycler: Any) -> Any:
+    """A cycler of one property as that and its values, others as how two are put together, and these."""
+    if cycler._op is None:
+        if len(cycler.keys) != 1:
+            raise TypeError("a cycler of nothing has no plain form")
+        return next(iter(cycler.by_key().items()))
+    return cycler._op is zip, _parts_of_cycler(cycler._left), _parts_of_cycler(cycler._right)
+
+
+def _cycler(parts: Any) -> Any:
+    if len(parts) == 2:
+        return _library("cycler").cycler(*parts)
+    is_sum, *sides = parts
+    return (operator.add if is_sum else operator.mul)(*map(_cycler, sides))
+
+
 def _rebuilt(value: Any) -> Any:
     if type(value) is dict and _FORM in value:
-        inner = value["value"]
-        return inner.format if value[_FORM] == "format" else _library("cycler").cycler(**inner)
+        form, inner = value[_FORM], value["value"]
+        if form == "cycler":  # as files of older versions have it
+            return _library("cycler").cycler(**inner)
+        return inner.format if form == "format" else _cycler(inner)
     return value
 
 

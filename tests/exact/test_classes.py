@@ -2180,7 +2180,6 @@ own['b'] = '#00ff00'; own.cache['y'] = 2
 r = dict(own), own.cache, mine[0] is own
 """,
 )
-
 scenario(
     "attributes of a count whose class, of a library, is derived from that of Python",
     """
@@ -2193,7 +2192,6 @@ n = t.total_known(); t.extra.append(2)
 t['z'] += 1; r = t.total_known(), held[0] is t, t.extra, dict(t)
 """,
 )
-
 scenario(
     "a class that changes is registered with abstract ones",
     """
@@ -2563,7 +2561,6 @@ model = Model(); Model.private.state['queue'].append(model)
 r = model.space.cls is Model, Model.private.state['queue'][0] is model, [n for n in vars(Model) if n[0] != '_'], Model.last[0] is Model.space
 """,
 )
-
 scenario(
     "attributes of a class whose names `type` or another metaclass has properties of",
     """
@@ -2674,6 +2671,138 @@ words = Counter("abca"); words.texts = [1]; words.own = words; more = {**vars(wo
 words.texts.append(2); words["d"] = 0
 %%step 3
 r = words, words.texts, words.own is words, vars(Counter("ab")), more["texts"] is words.texts
+""",
+)
+scenario(
+    "methods of a dataclass that are not those which its fields give it",
+    """
+%%step 1
+from dataclasses import dataclass, field, fields, asdict
+@dataclass
+class A:
+    x: int = 1
+    y: list = field(default_factory=list)
+@dataclass(init=False)
+class B:
+    x: int = 5
+@dataclass
+class C:
+    x: int = 1
+@dataclass(frozen=True)
+class D:
+    x: int = 1
+    y: int = field(default=2, metadata={"a": 1})
+@dataclass
+class E:
+    x: int = 1
+    y: int = 2
+exec("def __repr__(self): return 'from a text'")
+C.__repr__ = __repr__
+B.__init__ = A.__init__
+a, d = A(), D()
+%%step 2
+A.__init__.__defaults__ = 77, A.__init__.__defaults__[1]
+C.__init__.tag = [1]; C.__eq__.__doc__ = "which are equal"
+D.__dataclass_fields__["x"].default = 7; D.__dataclass_params__.frozen = False
+%%step 3
+E.__dataclass_fields__["y"].name = "other"; del E.__dataclass_fields__["x"]
+C.__init__.tag.append(2)
+%%step 4
+r = A().x, A().y, B().x, repr(C()), C.__init__.tag, C.__eq__.__doc__, repr(B), A(3) == A(3)
+r += [f.default for f in fields(D)], D(), D.__dataclass_params__.frozen, E(), [f.name for f in fields(E)], hash(d) == hash(D(1))
+""",
+)
+scenario(
+    "a frozen dataclass whose fields can be set after all",
+    """
+%%step 1
+from dataclasses import dataclass
+@dataclass(frozen=True, slots=True)
+class Point:
+    x: int = 1
+@dataclass(frozen=True)
+class Open:
+    x: int = 1
+    y: list = None
+del Open.__setattr__
+one = Open(); one.x = 2
+%%step 2
+one.x += 1
+try:
+    Point().x = 3
+except AttributeError as error:
+    told = type(error).__name__
+""",
+)
+scenario(
+    "named tuples that get other defaults, getters and texts",
+    """
+%%
+import collections
+U = collections.namedtuple("U", "x y")
+%%step 1
+from collections import namedtuple
+from typing import NamedTuple
+P = namedtuple("P", "x y"); P.__new__.__defaults__ = 7, [8]
+Q = namedtuple("Q", "x y", defaults=(1,)); Q.x.__doc__ = "how far"; Q.__doc__ += "!"
+R = namedtuple("R", "x y"); R.x, R.y = R.y, R.x
+S = namedtuple("S", "x y"); S.__new__ = lambda cls, x=1, y=2: tuple.__new__(cls, (x * 10, y))
+class T(NamedTuple):
+    x: int = 1
+    y: int = 2
+T.__new__.__defaults__ = 9,
+V = namedtuple("V", "x y"); V.__match_args__ = "y", "x"
+%%step 2
+U.__new__.__defaults__ = 1, 2
+P().y.append(9)
+%%step 3
+Q.y.__doc__ = "how high"; T.__new__.__defaults__ = (); Q._field_defaults["y"] = 5
+%%step 4
+r = P(), dict(P._field_defaults), Q.x.__doc__, Q.y.__doc__, Q.__doc__, Q(1), R(1, 2).x, S(), dict(T._field_defaults), U()
+r += tuple(Q._field_defaults.items())
+try:
+    T(1)
+except TypeError as error:
+    told = str(error)
+match V(1, 2):
+    case V(a, b): pass
+""",
+)
+scenario(
+    "classes that make another value than they are given, of bases that are pickled by their arguments",
+    """
+%%step 1
+import datetime, fractions, ipaddress, pathlib
+class Day(datetime.date):
+    def __new__(cls, year, month=1, day=1): return super().__new__(cls, year + 1, month, day)
+class Part(fractions.Fraction):
+    def __new__(cls, text): return super().__new__(cls, fractions.Fraction(text) + 1)
+class Address(ipaddress.IPv4Address):
+    def __init__(self, text): super().__init__(int(ipaddress.IPv4Address(text)) + 1)
+class Folder(type(pathlib.Path())):
+    def __new__(cls, *parts, tag=None):
+        made = super().__new__(cls, *parts, "below")
+        if tag is not None:
+            made.tag = tag
+        return made
+day, part, address, folder, tagged = Day(2000), Part("1/2"), Address("1.1.1.1"), Folder("a"), Folder("b", tag=[1])
+%%step 2
+tagged.tag.append(2)
+%%step 3
+r = str(day), str(part), str(address), str(folder), str(tagged), tagged.tag, type(folder / "c") is Folder
+""",
+    differs="folder tagged",  # its text is noted when it is asked for
+)
+scenario(
+    "functions with defaults that were taken away",
+    """
+%%step 1
+def f(a=1, *, b=2): return a, b
+f.__defaults__, f.__kwdefaults__ = (), {}
+def g(*, k=1): return k
+g.__kwdefaults__["k"] = 5
+%%step 2
+r = f.__defaults__, f.__kwdefaults__, g()
 """,
 )
 

@@ -38,12 +38,15 @@ from ckpt_magic.values.pickles.parts import (
     EnumWay,
     attributes_of,
     attributes_of_wrapper,
+    defaults_of_namedtuple,
     enum_way,
     equal,
     function_in,
+    has_new_of_namedtuple,
     is_generated,
     is_masked,
     is_namedtuple,
+    is_same_function,
     maker_of,
     params,
     slots,
@@ -76,6 +79,8 @@ _GENERATED: Final = """lambda cls, name, fields, options, shown, ready, space: (
         getattr(f, '__code__', None), 'co_filename', '') != '<string>' else (lambda g: (
             setattr(g, '__kwdefaults__', f.__kwdefaults__), g)[-1])(type(f)(
                 f.__code__, space, f.__name__, f.__defaults__, f.__closure__)))"""
+
+_generated: Final = eval(_GENERATED)  # noqa: S307  (a constant, by which the writer checks what a reader will get)
 
 # Where `type` or another metaclass has a property of that name, which setting the attribute would ask. Python notes
 # that a class has changed when something is set the usual way.
@@ -211,6 +216,9 @@ class Definitions(Functions):
             self._note_generated(cls)
         if is_namedtuple(cls):
             attributes["__qualname__"] = cls.__qualname__
+            if "__new__" in attributes and has_new_of_namedtuple(cls):  # of which the defaults were set
+                defaults = attributes.pop("__new__").__func__.__defaults__
+                yield self.block(setattr, Form(getattr, cls, "__new__"), {"__defaults__": defaults}, cls)
             if cls.__bases__ != (tuple,):  # a generic one, which `typing` makes in the same way
                 yield self.block(type.__setattr__, cls, {"__bases__": cls.__bases__})
                 generic = Form(vars, typing.Generic)
@@ -286,7 +294,7 @@ class Definitions(Functions):
         options = {
             "order": not made.keys().isdisjoint(("__lt__", "__le__", "__gt__", "__ge__")),
             "unsafe_hash": "__hash__" in made,
-            "frozen": shown.get("frozen", False),
+            "frozen": "__setattr__" in made,
             "slots": "__slots__" in vars(cls),
         }
         ready = "__init__" in made and "__post_init__" in made["__init__"].__code__.co_names
@@ -297,9 +305,15 @@ class Definitions(Functions):
             if space is self.namespace or not module_of(space)
             else self.attribute(cls.__module__, "__dict__")
         )
+        try:
+            again = _generated(cls, cls.__name__, fields, options, shown, ready, space)
+        except (TypeError, ValueError, AttributeError):  # fields that were changed into what `dataclasses` refuses
+            fields, again = (), {}
         table = Form(self.evaluated(_GENERATED), cls, cls.__name__, fields, options, shown, ready, where)
         self._forms["generated", identity(cls)] = table
-        self._generated.update((identity(value), (table, name)) for name, value in made.items())
+        for name, value in made.items():
+            if is_same_function(value, again.get(name)):
+                self._generated[identity(value)] = table, name
 
     def _dataclass_blocks(self, cls: type) -> Iterator[Form]:
         table = self._forms["generated", identity(cls)]
@@ -312,7 +326,7 @@ class Definitions(Functions):
             yield Form(CALL, FROM_KEYS, setting, cls)
 
     def _namedtuple_skeleton(self, cls: Any) -> Form:
-        defaults = cls.__new__.__defaults__ or ()
+        defaults = defaults_of_namedtuple(cls)
         # An invalid field name was accepted with rename=True, which then changes nothing in the names it gave.
         maker = functools.partial(collections.namedtuple, rename=True, defaults=defaults, module=cls.__module__)
         return Form(CALL, maker, cls.__name__, cls._fields)

@@ -174,7 +174,8 @@ class Functions:
         generated = identity(function) in self._generated
         optional = () if generated else ("__defaults__", "__kwdefaults__", "__dict__")
         for name in (*optional, "__type_params__"):
-            if value := getattr(function, name, None):
+            value = getattr(function, name, None)
+            if value or (value is not None and name.endswith("defaults__")):
                 state[name] = value
         if (annotate := annotate_of(function)) is not None:
             state["__annotate__"] = annotate

@@ -17,7 +17,7 @@ from ckpt_magic.values.code import hashes
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import dict_of, is_own
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
-from ckpt_magic.values.pickles.parts import is_namedtuple
+from ckpt_magic.values.pickles.parts import has_new_of_namedtuple, is_namedtuple
 from ckpt_magic.values.pickles.references import ATOMS, importable, is_of_library, refuses_for_now
 from ckpt_magic.values.slots import slot_names
 
@@ -112,9 +112,10 @@ RAISED: Final = """lambda new, init, kind, args: (lambda made: (init(made, *args
 
 def makes_itself(kind: Any) -> bool:
     """Whether instances of a notebook class are made by a ``__new__`` of the notebook, without arguments for it."""
-    own = [vars(cls) for cls in kind.__mro__ if not importable(cls) and not is_namedtuple(cls)]
-    arguments = any("__getnewargs__" in space or "__getnewargs_ex__" in space for space in own)
-    return not arguments and any("__new__" in space for space in own)
+    own = [cls for cls in kind.__mro__ if not importable(cls)]
+    told = [vars(cls) for cls in own if not is_namedtuple(cls)]
+    arguments = any("__getnewargs__" in space or "__getnewargs_ex__" in space for space in told)
+    return not arguments and any("__new__" in vars(cls) and not has_new_of_namedtuple(cls) for cls in own)
 
 
 def made_by_base(obj: Any) -> Any:
@@ -356,13 +357,18 @@ def is_filled_when_made(kind: Any, args: Any) -> bool:
     return not args or base.__init__ is object.__init__
 
 
-def made_so(obj: Any, made: Any, args: Any) -> tuple[Any, Any]:
-    """Make an object by the ``__new__`` of its base instead of its class, which may do more."""
+def made_so(evaluated: Callable[[str], Any], obj: Any, made: Any, args: Any) -> tuple[Any, Any]:
+    """Make an object as its base does, instead of calling its class, which may do more."""
     if made is not type(obj):
         return made, args
     base: Any = next(cls for cls in made.__mro__ if importable(cls))
-    new = base.__new__ if base.__init__ is object.__init__ else _compiled_new(made)
-    return (made, args) if new is None else (new, (made, *args))
+    if base.__init__ is object.__init__:
+        return base.__new__, (made, *args)
+    if not args and (new := _compiled_new(made)) is not None:
+        return new, (made,)
+    if made.__new__ is base.__new__ and made.__init__ is base.__init__:
+        return made, args
+    return evaluated(RAISED), (base.__new__, base.__init__, made, args)
 
 
 def reduces_itself(kind: Any) -> bool:

@@ -13,7 +13,7 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ckpt_magic.values import shell
@@ -134,6 +134,9 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
             continue
         if tuples and _made_by_namedtuple(cls, name, value):
             continue
+        if tuples and name == "__new__" and for_digest:
+            yield name, value.__func__.__defaults__ if has_new_of_namedtuple(cls) else value
+            continue
         if name == "__pydantic_setattr_handlers__":
             value = {}  # filled whenever an attribute is set for the first time
         if isinstance(cls, enum.EnumType) and (name in _ENUM_MACHINERY or name in cls._member_map_) and not for_digest:
@@ -245,13 +248,57 @@ def _made_by_protocol(value: Any) -> bool:
 
 
 def is_generated(cls: type, name: str, value: Any) -> bool:
-    """Whether `value` is a method that `dataclasses` made for this very class."""
+    """Whether `value` is a method that `dataclasses` made for this very class, as it made it."""
     if name not in _GENERATED_NAMES or "__dataclass_fields__" not in vars(cls) or type(value) is not types.FunctionType:
         return False
-    inner = inspected = value
+    inner, own = value, vars(value)
     if name == "__repr__":  # made twice: the inner function is wrapped against recursion
-        inner = vars(value).get("__wrapped__", value)
-    return bool(inner.__code__.co_filename == "<string>" and inspected.__name__ == name)
+        inner = own.get("__wrapped__", value)
+    return (
+        inner.__code__.co_filename == "<string>"  # as is that of what a text defined which the notebook ran
+        and value.__name__ == name
+        and value.__qualname__ == f"{cls.__qualname__}.{name}"
+        and own.keys() <= {"__wrapped__"}
+        and (name != "__init__" or _has_defaults_of_fields(cls, value))
+    )
+
+
+def _has_defaults_of_fields(cls: Any, init: types.FunctionType) -> bool:
+    fields = [f for f in vars(cls)["__dataclass_fields__"].values() if f.init and f._field_type is not _CLASS_VARIABLE]
+    usual = [
+        f.default if f.default is not dataclasses.MISSING else _MADE_AT_CALL
+        for f in sorted(fields, key=operator.attrgetter("kw_only"))
+        if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
+    ]
+    given = [*(init.__defaults__ or ()), *(init.__kwdefaults__ or {}).values()]
+    return _are_the_same(given, usual)
+
+
+def _are_the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+_CLASS_VARIABLE: Final = dataclasses._FIELD_CLASSVAR  # type: ignore[attr-defined]
+_MADE_AT_CALL: Final = dataclasses._HAS_DEFAULT_FACTORY  # type: ignore[attr-defined]
+
+
+def is_same_function(one: Any, other: Any) -> bool:
+    """Whether two functions that were generated do the same: code, defaults, and what their closures hold."""
+    if type(one) is not types.FunctionType or type(other) is not types.FunctionType or one.__code__ != other.__code__:
+        return False
+    named = one.__kwdefaults__ or {}, other.__kwdefaults__ or {}
+    held = [*(one.__defaults__ or ()), *named[0].values(), *contents(one)]
+    others = [*(other.__defaults__ or ()), *named[1].values(), *contents(other)]
+    return [*named[0]] == [*named[1]] and len(held) == len(others) and all(map(_is_as_good, held, others))
+
+
+def _is_as_good(one: Any, other: Any) -> bool:
+    """Whether what generated functions hold is the same, or was made for each of them."""
+    if one is other or (type(one) is set and one == other):  # which calls of `repr` are under way
+        return True
+    if isinstance(one, type) and isinstance(other, type):  # without slots, which the class itself took the place of
+        return not importable(one) and not importable(other)
+    return is_same_function(one, other)
 
 
 def is_namedtuple(cls: type) -> bool:
@@ -269,15 +316,37 @@ def _namedtuple_code() -> dict[str, types.CodeType]:
     return {name: value.__code__ for name, value in found.items() if hasattr(value, "__code__")}
 
 
-def _made_by_namedtuple(cls: type, name: str, value: Any) -> bool:
-    if name in ("__new__", "__slots__", "_fields", "_field_defaults", "__match_args__"):
+def _made_by_namedtuple(cls: Any, name: str, value: Any) -> bool:
+    if name == "__new__":
+        if not has_new_of_namedtuple(cls):
+            return False
+        return _are_the_same(value.__func__.__defaults__ or (), defaults_of_namedtuple(cls))
+    if name == "_field_defaults":
+        return type(value) is dict and _are_the_same(tuple(value.values()), defaults_of_namedtuple(cls))
+    if name in ("__slots__", "_fields"):
         return True
+    if name == "__match_args__":
+        return bool(value == cls._fields)
     if name == "__class_getitem__" and typing.Generic in cls.__bases__:
         return True
-    if name in cls._fields and type(value).__name__ == "_tuplegetter":  # type: ignore[attr-defined]
-        return True
+    if name in cls._fields and type(value).__name__ == "_tuplegetter":
+        at = cls._fields.index(name)
+        return bool(value.__reduce__()[1] == (at, f"Alias for field number {at}"))
     inner = function_in(value)
     return getattr(inner, "__code__", None) is _namedtuple_code().get(name, 0)
+
+
+def has_new_of_namedtuple(cls: type) -> bool:
+    """Whether a class has the ``__new__`` that `collections.namedtuple` gave it; its defaults may be others."""
+    new = function_in(vars(cls).get("__new__"))
+    return type(new) is types.FunctionType and new.__globals__.get("__name__") == f"namedtuple_{cls.__name__}"
+
+
+def defaults_of_namedtuple(cls: Any) -> tuple[Any, ...]:
+    """The defaults with which a named tuple is made again."""
+    defaults = cls._field_defaults
+    are_last = type(defaults) is dict and (*defaults,) == cls._fields[len(cls._fields) - len(defaults) :]
+    return tuple(defaults.values()) if are_last else ()
 
 
 def is_masked(cls: Any, name: str) -> bool:

@@ -463,10 +463,12 @@ class ValuePickler(pickle.Pickler):
         if isinstance(reduced, tuple) and not instances.says_of(type(obj), reduced[:2]):
             raise NotPicklableError(f"a {type(obj).__qualname__}, which its base pickles as one of its own")
         if isinstance(reduced, tuple) and len(reduced) > 2 and instances.is_filled_when_made(type(obj), reduced[1]):
-            return *instances.made_so(obj, *reduced[:2]), *reduced[2:]
-        if not isinstance(reduced, tuple) or len(reduced) > 2 or not (state := instances.attributes(obj)):
+            return *instances.made_so(self.definitions.evaluated, obj, *reduced[:2]), *reduced[2:]
+        if not isinstance(reduced, tuple) or len(reduced) > 2:
             return reduced
-        made, args = instances.made_so(obj, *reduced)
+        made, args = instances.made_so(self.definitions.evaluated, obj, *reduced)
+        if not (state := instances.attributes(obj)):
+            return made, args
         return made, args, state, None, None, self.definitions.evaluated(instances.SET_STATE)
 
     def _with_the_rest(self, obj: Any) -> Any:

@@ -4,8 +4,8 @@ A pipeline is text: cells that begin with ``%%step N`` or, unmarked, with ``%%``
 every start point, a new process restores the steps below and runs the rest, and another one restores all that the
 first one saved. The final namespaces are described by `Witness`, which walks values its own way and knows nothing
 of pickles, and the descriptions must be equal. Every process is forked from a parent that has imported the libraries
-before, so that a start point takes some milliseconds: the heavy ones for a pipeline that names one of them, and for a
-tenth of the others; a look goes through all modules that there are.
+before, so that a start point takes some milliseconds: those that a pipeline names, and all of them for a tenth of the others. A
+look goes through all modules that there are, and to fork takes as long as there is memory.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ from typing import Any
 
 from tests.exact.cells import execute
 
-HEAVY: tuple[str, ...] = (
-    "numpy",
-    "pandas",
+FRAMES: tuple[str, ...] = ("numpy", "pandas")
+MODELS = (
+    *FRAMES,
     "sklearn.linear_model",
     "sklearn.ensemble",
     "sklearn.pipeline",
     "sklearn.preprocessing",
+    "scipy.sparse",
 )
-HEAVY += ("scipy.sparse",)
 ALWAYS = ("numpy.random", "numpy.ma", "platformdirs", "ckpt_magic.steps.session")
 
 # who else refers to a thing of matplotlib, by address
@@ -153,12 +153,12 @@ class Server:
     Parameters
     ----------
     also
-        Libraries that it imports beside `HEAVY`.
+        Libraries that it imports beside `MODELS`.
     """
 
     def __init__(self, *also: str) -> None:
         self._also = also
-        self._processes: dict[bool, subprocess.Popen[str]] = {}  # with the heavy libraries, and without
+        self._processes: dict[tuple[str, ...], subprocess.Popen[str]] = {}  # by what they import
 
     def close(self) -> None:
         """End the parents."""
@@ -171,16 +171,16 @@ class Server:
 
     def _process(self, text: str) -> subprocess.Popen[str]:
         """The parent of the processes for a pipeline; it is started with the first one."""
-        is_heavy = bool(self._also) or names_libraries(text) or zlib.crc32(text.encode()) % 10 == 1
-        if is_heavy not in self._processes:
-            self._processes[is_heavy] = subprocess.Popen(
-                [sys.executable, __file__, *(HEAVY if is_heavy else ()), *self._also],
+        libraries = (*MODELS, *self._also) if self._also else libraries_for(text)
+        if libraries not in self._processes:
+            self._processes[libraries] = subprocess.Popen(
+                [sys.executable, __file__, *libraries],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
-        return self._processes[is_heavy]
+        return self._processes[libraries]
 
     def problems(self, pipeline: Pipeline, *, without: str = "") -> list[str]:
         """Check a pipeline at every start point; empty if all is exact.
@@ -222,13 +222,12 @@ class Server:
         return found
 
 
-def names_libraries(text: str) -> bool:
-    """Whether code names a library, numpy aside."""
-    imported = re.findall(r"(?:import|from)\s+(\w+)", text)
-    return any(name in text for name in _HEAVY_TOPS) or not sys.stdlib_module_names.issuperset({*imported} - {"numpy"})
-
-
-_HEAVY_TOPS = {name.partition(".")[0] for name in HEAVY} - {"numpy"}
+def libraries_for(text: str) -> tuple[str, ...]:
+    """The libraries that a parent of the processes for a pipeline imports."""
+    if "sklearn" in text or "scipy" in text or zlib.crc32(text.encode()) % 10 == 1:
+        return MODELS
+    imported = {*re.findall(r"(?:import|from)\s+(\w+)", text)} - {"numpy"}
+    return () if "pandas" not in text and imported <= sys.stdlib_module_names else FRAMES
 
 
 # --- in the parent ---

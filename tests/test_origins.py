@@ -9,6 +9,7 @@ from collections.abc import Set
 import pytest
 
 from ckpt_magic.values.code.effects import CHANCE, of_words
+from ckpt_magic.values.code.kinds import Kinds
 from ckpt_magic.values.code.standins import StandIns
 from ckpt_magic.values.code.statements import Event, Lent, Statement, Step, statements
 from ckpt_magic.values.origins import Past
@@ -46,6 +47,15 @@ STATEMENTS = (
         "e.up()",
     ),
     *("a.plot()", "d = a.copy(); d[0] = e", "e.hist(); f = b[b > 1]", "d.style.show()"),
+    *(
+        "for a in b: c = a.d",
+        "for a, c in enumerate(b): d[a] = c",
+        "d = a[0] + b",
+        "c = {**a}",
+        "a, *b = c",
+        "a.copy().pop()",
+    ),
+    *("e = f(*b)", "try: f(a)\nexcept E as e: pass", "a = 3", "d = set(a); d.add(b)", "b += a", "c.append(a[1:])"),
     *("for a in b: c = f(a)", "exec('a = 1')", "b = open('x').read()", "with open('y') as e: c = e", "a[0] = c"),
 )
 
@@ -56,10 +66,10 @@ def test_what_is_remembered_is_what_would_be_found_anew(seed: int) -> None:
     past, passed = Past(), list[Event]()
     for number in range(chance.randrange(4, 16)):
         left = {name: chance.choice([None, "1", "2"]) for name in chance.sample("abcdefgh", 2)}
-        tables = {name for name in left if chance.random() < 0.3}
+        kinds = Kinds(*({name for name in left if chance.random() < 0.3} for _ in range(3)))
         code = list(statements(ast.parse(chance.choice(STATEMENTS)), lender))
         if chance.random() < 0.3:
-            past.add([Step(number, left, frozenset(chance.sample("abcd", chance.randrange(2))), tables)])
+            past.add([Step(number, left, frozenset(chance.sample("abcd", chance.randrange(2))), kinds)])
             past.learn(len(passed), code)
             passed = past.events[:]
         else:
@@ -274,9 +284,50 @@ def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed
 def test_tables_are_not_changed_by_what_shows_or_copies_them(code: str, changed: str, by: str) -> None:
     above = [*events("import pandas as pd\nx = [1]\nax = axes()")]
     made = events("import pandas as pd\nt = pd.read_csv(f)")
-    left: list[Step | Statement] = [Step(1, {"t": "1"}, tables={"t"})] if by == "step" else [*made]
+    left: list[Step | Statement] = [Step(1, {"t": "1"}, kinds=Kinds({"t"}))] if by == "step" else [*made]
     before, after = Past([*above, *left]), Past([*above, *left, *events(code)])
     assert {name for name in ("t", "x", "ax") if before.origin(name) != after.origin(name)} == {*changed.split()}
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("u = list(w); u.append(x)", "x"),
+        ("u = w[:]; u[0] = 'q'", ""),
+        ("u = [one.upper() for one in w]; u.sort()", ""),
+        ("for one in w:\n    if one.starts('t'): one.show()", ""),
+        ("for at, one in enumerate(w): x.append(one)", "x"),
+        ("u = {one: len(one) for one in w}; u['a'] = 3", ""),
+        ("u = {**d}; u['k'] = x", "x"),
+        ("u = dict(d, k=1); u.clear()", ""),
+        ("u, *more = w; more.append(1)", ""),
+        ("u = max(w, key=len); u.show()", ""),
+        ("u = w + x; u.append(1)", "x"),
+        ("w.copy().reverse()", ""),
+        ("w[0].show()", ""),
+        ("d.get('k').show()", ""),
+        ("u = n; u.show(); show(n); x.show(n)", "x"),
+        ("u = w; u.append(1)", "w"),
+        ("u = [w]; u[0].append(1)", "w"),
+        ("u = w or []; u.append(1)", "w"),
+        ("u = reversed(w); show(u)", "w"),
+        ("u = d.values(); show(u)", "d"),
+        ("u = w; v = list(w); v.append(1)", "w"),  # which may be another list by now
+        ("w.append(x); u = w[1]; u.append(1)", "w x"),
+        ("w.append(x); u = list(w); u[1].append(1)", "w x"),
+        ("v.append(x); u = w[1]; u.append(1)", "w x"),
+        ("x.append(w); x[1].append(1); u = w[0]; u.show()", "w x"),
+        ("def put(): global n; n = x\nput(); u = n; u.append(1)", "n x"),
+        ("exec(a); u = w[0]; u.append(1)", "w x n d"),
+        ("class W:\n    def __add__(self, other): return other\nu = W() + w; u.append(1)", "w"),
+        ("def list(one): return one\nu = list(w); u.append(1)", "w"),
+    ],
+)
+def test_what_is_taken_out_of_numbers_and_texts_is_none_of_what_held_it(code: str, changed: str) -> None:
+    left = {"w": "1", "v": "1", "d": "2", "n": "3"}
+    above: list[Event] = [*events("x = [1]"), Step(1, left, kinds=Kinds(flat={"w", "v", "d", "n"}, atoms={"n"}))]
+    before, after = Past(above), Past([*above, *events(code)])
+    assert {name for name in "wxnd" if before.origin(name) != after.origin(name)} == {*changed.split()}
 
 
 @pytest.mark.parametrize("cells", ["math use", "math math use", "math use math", "math use math math"])
@@ -382,9 +433,9 @@ def test_functions_in_a_row_are_told_once_what_they_touch(monkeypatch: pytest.Mo
     """Each that is defined tells those above it, which call it, something new."""
     asked, touched_by = list[Event](), Past._touched_by
 
-    def counted(past: Past, event: Statement) -> Set[str]:
+    def counted(past: Past, event: Statement, spared: Set[str]) -> Set[str]:
         asked.append(event)
-        return touched_by(past, event)
+        return touched_by(past, event, spared)
 
     monkeypatch.setattr(Past, "_touched_by", counted)
     count = 40

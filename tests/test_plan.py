@@ -233,6 +233,13 @@ EXPLORING = [
     "df.a.apply(lambda v: v + 1); largest = df.a.max(); assert largest == 3",
     "from sklearn.metrics import mean_squared_error\nmean_squared_error(df.a, values)",
     "point = Point(1)\npoint.x = 5; print(json.dumps([point.x]), np.mean(values))",
+    "mine = sorted(words)\nmine.append('x'); print(*words, sep=', ')",
+    "for at, word in enumerate(words):\n    if word.startswith('t'): print(at, word)",
+    "found = {word: len(word) for word in words}; found['a'] = 3; x, *rest = words",
+    "conf = {**counts, 'k': 5}; conf.clear(); longest = max(words, key=len)",
+    "words.copy().reverse(); counts.get('a').bit_length()",
+    "try:\n    words.index('zzz')\nexcept ValueError as error:\n    print(error)",
+    "title = text; print((lambda t: t.upper())(text))",
 ]
 CHANGING = [
     "df['z'] = 1",
@@ -240,6 +247,11 @@ CHANGING = [
     "values.sort()",
     "Point.x = 3",
     "df.drop(columns='a', inplace=True)",
+    "words.append('x')",
+    "for word in [words]: word.append('x')",
+    "mine = words or []\nmine.append('x')",
+    "counts['a'] += 1",
+    "words.append([1])\nfor word in words: last = word\nlast.append(2)",
 ]
 
 
@@ -247,8 +259,9 @@ CHANGING = [
 def test_to_look_at_data_makes_nothing_stale(shell: InteractiveShell, tmp_path: Path, cell: str) -> None:
     point = "class Point:\n    def __init__(self, x): self.x = x"
     cells = [CELLS["setup"], f"import json\nimport numpy as np\nimport pandas as pd\n{point}"]
-    cells += ["%%step 1\ndf = pd.DataFrame({'a': [3, 1, 2]}); values = np.arange(3.)"]
-    cells += ["%%step 2\ndf['b'] = df.a * 2 + values; p = Point(3)"]
+    cells += ["%%step 1\ndf = pd.DataFrame({'a': [3, 1, 2]}); values = np.arange(3.); text = 'a b c'"]
+    cells[-1] += "; words = text.split(); counts = dict.fromkeys(words, 1)"
+    cells += ["%%step 2\ndf['b'] = df.a * 2 + values; p = Point(3); words.append('d'); counts.update(d=len(text))"]
     run_all(shell, cells)
 
     rows = json_of(save(tmp_path / "nb.ipynb", *cells[:3], cell, cells[3]))

@@ -18,6 +18,7 @@ from ckpt_magic.steps.modules import Modules
 from ckpt_magic.values import origins
 from ckpt_magic.values.code import modulecode, varying
 from ckpt_magic.values.code.effects import OWN
+from ckpt_magic.values.code.kinds import Kinds
 from ckpt_magic.values.code.statements import Statement, Step
 from ckpt_magic.values.origins import Origin, Past
 from ckpt_magic.values.pickles import holding
@@ -166,11 +167,11 @@ class History:
         return varies if varying.reads_only(varies, imports, (*origin.texts, *texts)) else frozenset()
 
     def step(
-        self, number: int, left: Mapping[str, str | None], deleted: Iterable[str], code: str, tables: Set[str]
+        self, number: int, left: Mapping[str, str | None], deleted: Iterable[str], code: str, kinds: Kinds
     ) -> None:
-        """Note a step that ran or was restored, with its code, the digests of what it left, and which are `tables`."""
+        """Note a step that ran or was restored, with its code, the digests of what it left, and the kinds of that."""
         deleted = frozenset(deleted)
-        self._course.step(Step(number, dict(left), deleted, tables), code)
+        self._course.step(Step(number, dict(left), deleted, kinds), code)
         self._ran.update(repr((number, sorted(left.items()), sorted(deleted), code)).encode())
 
     def lost_track(self) -> None:

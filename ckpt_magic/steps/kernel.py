@@ -27,6 +27,7 @@ from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
 from ckpt_magic.values import ambient, delta, places
+from ckpt_magic.values.code.kinds import NONE, Kinds
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.pickles import pickling, placeholder
 from ckpt_magic.values.pickles.gathered import Gathered
@@ -261,13 +262,13 @@ class Kernel:
         deleted: Iterable[str],
         *,
         code: str,
+        kinds: Kinds = NONE,
         outlines: Mapping[str, Mapping[str, Any]] = {},
         size: int = saves.SMALL + 1,
     ) -> None:
         """Note that a step with this code gave names their values here, by running or by a restore."""
         pipeline = self.registry.pipeline(key)
-        tables = {name for name in groups if record.type_name(self.namespace.get(name)) in record.TABLES}
-        self.history.step(step, groups, deleted, code, tables)
+        self.history.step(step, groups, deleted, code, kinds)
         self.watch.wrote(key, (*groups, *deleted), small=size <= saves.SMALL)
         for name in (*groups, *deleted):
             pipeline.written.setdefault(name, set()).add(step)

@@ -169,6 +169,7 @@ class Loader:
             meta["groups"],
             meta["deleted"],
             code=meta["source"],
+            kinds=record.kinds_of(meta),
             outlines=meta["outlines"],
             size=loaded.size,
         )

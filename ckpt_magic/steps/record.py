@@ -9,6 +9,7 @@ import re
 import sys
 import types
 import uuid
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
@@ -27,8 +28,10 @@ from ckpt_magic.steps.registry import Decision, saved_codes
 from ckpt_magic.steps.uses import PLACE, split
 from ckpt_magic.values import ambient, delta, outlines, owned
 from ckpt_magic.values.code import effects
+from ckpt_magic.values.code.kinds import Kinds
 from ckpt_magic.values.code.statements import Step
 from ckpt_magic.values.pickles import holding, references
+from ckpt_magic.values.pickles.tokens import is_of_atoms
 
 Judged = TypeVar("Judged", Decision, Verdict)
 
@@ -49,6 +52,7 @@ EMPTY: Mapping[str, Any] = {
     "codes": (),
     "imports": (),
     "variables": (),
+    "flat": (),
     "outlines": {},
     "deleted": (),
     "remade": (),
@@ -183,6 +187,7 @@ def meta_of(
         "codes": saved_codes(plan.history, plan.code.digest),
         "imports": [name for name in sys.modules if name in loaded and sys.modules[name] is not None],
         "variables": variables(saved if kind == "cell" else {own: saved[own], **saved}),
+        "flat": [name for name, value in saved.items() if is_flat(value)] if kind == "cell" else [],
         "outlines": outlines.outlines(saved, tell),
         "deleted": list(found.deleted),
         "remade": list(found.remade),
@@ -334,12 +339,35 @@ def variables(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def as_step(meta: Mapping[str, Any]) -> Step:
     """What a step left when it was saved, for `values.origins`."""
-    tables = frozenset(row["name"] for row in meta["variables"] if row["type"] in TABLES)
-    return Step(meta["step"], meta["groups"], frozenset(meta["deleted"]), tables)
+    return Step(meta["step"], meta["groups"], frozenset(meta["deleted"]), kinds_of(meta))
 
 
-TABLES: Final = frozenset({"pandas.DataFrame", "pandas.Series", "polars.DataFrame", "polars.Series", "numpy.ndarray"})
-"""Types whose plots change nothing, and whose copies hold nothing of them."""
+def kinds_of(meta: Mapping[str, Any]) -> Kinds:
+    """Of which kinds the values are that a step left."""
+    tables, atoms = (
+        frozenset(row["name"] for row in meta["variables"] if row["type"] in kinds) for kinds in (_TABLES, _ATOMS)
+    )
+    flat = frozenset(meta["flat"])
+    return Kinds(tables, flat, flat & atoms)  # a class of the notebook may be called `int`
+
+
+def is_flat(value: Any) -> bool:
+    """Whether a value is a number or a text, or a list, a set or a dict of these, or of tuples of these.
+
+    What is large counts as none, for the sake of time.
+    """
+    kind = type(value)
+    if kind not in _FLAT or len(value) > _LARGE:
+        return kind in references.ATOMS
+    inside = [*value, *value.values()] if isinstance(value, dict) else value
+    kinds = set(map(type, inside))
+    return kinds <= references.ATOMS or (tuple in kinds and all(map(is_of_atoms, inside)))
+
+
+_TABLES: Final = frozenset({"pandas.DataFrame", "pandas.Series", "polars.DataFrame", "polars.Series", "numpy.ndarray"})
+_ATOMS: Final = frozenset({"bool", "bytes", "complex", "float", "int", "str"})
+_FLAT: Final = frozenset({list, tuple, set, frozenset, dict, deque, Counter, OrderedDict})
+_LARGE: Final = 10_000  # elements
 
 
 def type_name(value: Any) -> str:

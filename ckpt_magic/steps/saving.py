@@ -204,6 +204,7 @@ class Saver:
                 meta["groups"],
                 found.deleted,
                 code=plan.code.source,
+                kinds=record.kinds_of(meta),
                 outlines=meta["outlines"],
                 size=draft.size,
             )

@@ -177,10 +177,12 @@ FORMS: Mapping[str, _Form] = {
     **dict.fromkeys(("method", "title", "notebook", "created"), _maybe(_is_text)),
     **dict.fromkeys(("kernel", "source", "code", "python"), _is_text),
     **dict.fromkeys(
-        ("codes", "imports", "deleted", "remade", "unsaved", "order", "joint", "measured", "unmade", "results"),
+        ("codes", "imports", "flat", "deleted", "remade", "unsaved", "order", "joint", "measured", "unmade", "results"),
         _is_texts,
     ),
-    **dict.fromkeys(("marks", "ambient", "seeded", "refused", "out_of_reach", "needs", "shown", "results"), _is_texts),
+    **dict.fromkeys(
+        ("flat", "marks", "ambient", "seeded", "refused", "out_of_reach", "needs", "shown", "results"), _is_texts
+    ),
     **dict.fromkeys(("outlines", "inputs"), _table(_is_outline)),
     **dict.fromkeys(("groups", "seen", "definitions", "packages"), _table(_is_text)),
 }

@@ -102,8 +102,10 @@ class Past:
         self._calm = set[str]()
         self._plain = set[str]()  # classes among them
         self._meddled = False
-        self._tables = set[str]()  # names of frames, series and arrays
-        self._copied: dict[int, Set[str]] = {}  # by place, those of which it takes copies
+        # names of tables, of what is flat, and of numbers and texts; see `kinds`
+        self._tables, self._flat, self._atoms = set[str](), set[str](), set[str]()
+        self._copied: dict[int, Set[str]] = {}  # by place, what it reads of which it gets nothing that can change
+        self._spared: dict[int, Set[str]] = {}  # by place, what it only seems to touch
         self._foreign = set[str]()
         self._values = set[str]()  # bound by what imports nothing
         self.imports = set[str]()
@@ -148,14 +150,22 @@ class Past:
                 for name, made in event.left.items():
                     if made is not None:
                         self._share(name, f"{at} {made}")
-                self._forget(names | self._outdate(_renew(self._tables, names, event.tables)))
+                _renew(self._tables, names, event.kinds.tables)
+                _renew(self._flat, names, event.kinds.flat)
+                _renew(self._atoms, names, event.kinds.atoms)
+                self._forget(names)
                 if event.code:
                     self.learn(at, event.code)
                 continue
-            if tables := event.copied & self._tables:
-                self._copied[at] = tables
-            changed = _renew(self._tables, event.binds, event.binds if tables or event.is_table else ())
-            changed |= self._outdate(changed) | self._take_in(event)
+            tables = event.copied & self._tables
+            if copied := tables | (event.parted & self._flat) | (event.reads & self._atoms):
+                self._copied[at] = copied
+            if spared := self._spared_by(event):
+                self._spared[at] = spared
+            _renew(self._tables, event.binds, event.binds if tables or event.is_table else ())
+            _renew(self._flat, event.binds, ())
+            _renew(self._atoms, event.binds, event.binds if event.is_atom else ())
+            changed = self._take_in(event)
             if event.imports:
                 self.imports |= event.imports
             if event.anything:
@@ -170,23 +180,43 @@ class Past:
             note(self._binding, event.binds, at)
             if not event.asleep:
                 note(self._making, event.binds, at)
-            if event.binds and not event.is_literal:
+            held: Set[str] = frozenset()
+            if event.binds - event.fleeting and not event.is_literal:
                 meant = set[str]().union(*event.later.values()) if not event.changes else set()
                 meant -= event.eased & self._plain  # objects of such a class
                 calm = self._calm - meant  # what these make holds nothing of them
                 calm |= (event.holds & _OF_PYTHON) - self._binding.keys()
-                note(self._using, (self.held_at(at) - calm) | lent, at)
+                held = (self.held_at(at) - calm) | lent
+                note(self._using, held, at)
             touched = self._note_touched(at, event)
             self._haunt(event)
-            if stored := self.stored_by([event]) - self.modules:
-                self._joined[at] = stored | (event.reads & self._values) - self._asleep.names
-                note(self._joining, self._joined[at], at)
-                changed |= self._joined[at]
+            joined: Set[str] = frozenset()
+            if stored := self.stored_by([event]) - self.modules - self._spared.get(at, frozenset()):
+                got = self.got_at(at)
+                by = self._changes.ends(event.called & self._alters.keys() & self._asleep.names)  # not by classes
+                joined = stored | ((got | self.read_by(by)) & self._values) - self._asleep.names - self._atoms
+                self._joined[at] = joined
+                note(self._joining, joined, at)
+                changed |= joined
+            self._lose_sight(touched, held | joined, anything=event.anything)
             if event.imports or event.anything:
                 self._origins.clear()
             self._forget(changed | event.binds | event.reads | event.touches | touched)
             if self._acts is not None:
                 self._acts.act(event)
+
+    def _spared_by(self, event: Statement) -> Set[str]:
+        """What a statement only seems to touch, by what is known of values now."""
+        return (event.shown & self._tables) | (event.spared & self._flat) | (event.touches & self._atoms)
+
+    def _lose_sight(self, touched: Set[str], held: Set[str], *, anything: bool) -> None:
+        """Know no more what is in the values of names that were touched, or may be touched by other names now."""
+        if anything:
+            for names in (self._tables, self._flat, self._atoms):
+                names.clear()
+        self._atoms -= touched  # by functions that bind them
+        if gone := self._flat & (touched | held):
+            self._flat -= gone | self._sharing(gone)
 
     def act(self, event: Statement) -> None:
         """Go on; of a plain import no more counts than what it binds."""
@@ -262,7 +292,7 @@ class Past:
 
     def _note_touched(self, at: int, event: Event) -> Set[str]:
         assert isinstance(event, Statement)
-        touched = self._touched_by(event)
+        touched = self._touched_by(event, self._spared.get(at, frozenset()))
         if self.haunted and not (event.imports or event.changes or event.is_literal):
             touched = touched | self.haunted
         way = self._later.ends(event.touches | event.borrowed)
@@ -427,7 +457,7 @@ class Past:
     def touched_by(self, code: Sequence[Statement]) -> Set[str]:
         """What code may change in place that runs now, if it does what its words say."""
         run = (replace(one, touches=one.touches & one.reads) if one.changes else one for one in code if not one.imports)
-        return set[str]().union(*map(self._touched_by, run))
+        return set[str]().union(*(self._touched_by(one, self._spared_by(one)) for one in run))
 
     def stored_by(self, code: Sequence[Statement]) -> Set[str]:
         """What code changes in place by its very words, or by those of the functions that it calls."""
@@ -476,6 +506,10 @@ class Past:
         """What the statement in a place may give something of to the names that it binds."""
         return cast("Statement", self.events[place]).holds - self._copied.get(place, frozenset())
 
+    def got_at(self, place: int) -> Set[str]:
+        """What the statement in a place reads, but for what it gets nothing of that can change."""
+        return cast("Statement", self.events[place]).reads - self._copied.get(place, frozenset())
+
     def touched_at(self, place: int) -> Set[str]:
         """What the statement in a place may change in place."""
         self._find_touched_anew()
@@ -502,9 +536,9 @@ class Past:
         """What stands for the files into which values of these names write, and for figures."""
         return frozenset[str]().union(*map(self._files.__getitem__, names & self._files.keys()))
 
-    def _touched_by(self, event: Statement) -> Set[str]:
+    def _touched_by(self, event: Statement, spared: Set[str]) -> Set[str]:
         """Names whose values a statement may change in place, through functions and modules, too."""
-        touched = event.touches - (event.eased & self._libraries) - (event.shown & self._tables)
+        touched = event.touches - (event.eased & self._libraries) - spared
         touched = touched | self.lent_by(event.borrowed)
         touched = touched | self._files_of(touched)
         behind = self._later.ends(touched) - touched  # what they stand for: that is called, and does what it does
@@ -538,7 +572,7 @@ class Past:
         found, values = self._sharing(names) | names, self._values - self._asleep.names
         met = self._spread(found, self._making, lambda _, event: self._made_of(event, values), backwards=True)
         for _ in range(2):
-            met |= self._spread(found, self._using, lambda _, event: event.binds)
+            met |= self._spread(found, self._using, lambda _, event: event.binds - event.fleeting)
             met |= self._spread(found, self._joining, lambda at, _: self._joined[at])
         found |= self._sharing(found)
         return found - names, found | met

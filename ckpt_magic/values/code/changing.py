@@ -45,7 +45,7 @@ _CHANGERS_OF_ARGUMENTS: Final = frozenset(
     "setattr delattr next heappush heappop heapify heapreplace heappushpop insort insort_left insort_right shuffle "
     "copyto putmask place put put_along_axis fill_diagonal at setp sca".split()
 )
-_INTO: Final = frozenset({"inplace", "out"})  # keywords of calls that change what they are of, or given
+INTO: Final = frozenset({"inplace", "out"})  # keywords of calls that change what they are of, or given
 _DRAWN_ON: Final = frozenset({"ax", "axes", "cax", "fig"})
 # Methods that give what holds nothing of what they are of, and functions that give numbers and texts. What sorts or
 # merges does: columns may hold objects.
@@ -84,16 +84,6 @@ _OF_ITSELF: Final = frozenset(
         "imshow contour contourf pcolormesh quiver stem axhline axvline axhspan axvspan annotate"
     ).split()
 )
-# Methods of frames, series and arrays that show them, and those that give another one.
-_SHOWING: Final = frozenset({"plot", "hist", "boxplot", "style"})
-_COPYING: Final = frozenset(
-    (
-        "copy merge join assign sample sort_values sort_index reset_index set_index rename drop dropna fillna astype "
-        "query nlargest nsmallest pivot pivot_table melt drop_duplicates explode agg aggregate round clip concat "
-        "filter select with_columns"
-    ).split()
-)
-_MAKING_TABLES: Final = frozenset({"DataFrame", "Series", "concat", "array", "zeros", "ones", "arange", "linspace"})
 # Libraries whose functions change nothing that they are given, those of `_CHANGERS_OF_ARGUMENTS` aside.
 _GENTLE: Final = frozenset(
     (
@@ -114,7 +104,7 @@ CALM: Final = LIBRARIES | frozenset(
 _MEASURING: Final = frozenset({"sklearn", "scipy"})
 _GIVING_NEW: Final = CALM - {"matplotlib", "seaborn"}  # what those give is often there already
 # Special methods of operators, which give numbers and the like where no class of the user's says otherwise.
-_OPERATORS: Final = frozenset(
+OPERATORS: Final = frozenset(
     (
         "__pos__ __neg__ __invert__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __add__ __sub__ __mul__ __matmul__ "
         "__truediv__ __floordiv__ __mod__ __pow__ __lshift__ __rshift__ __and__ __or__ __xor__ __radd__ __rsub__ "
@@ -214,7 +204,7 @@ class Known:
 
     def note(self, node: ast.stmt) -> None:
         """Go on by a statement."""
-        bound = _names_in(_targets(node)) if not isinstance(node, _NAMED) else {node.name}
+        bound = names_in(targets_of(node)) if not isinstance(node, _NAMED) else {node.name}
         if isinstance(node, ast.Import | ast.ImportFrom):
             bound = {(one.asname or one.name).partition(".")[0] for one in node.names}
         for known in (
@@ -237,8 +227,8 @@ class Known:
         elif isinstance(node, ast.ClassDef):
             self._made(node)
         else:
-            self.unsettled |= bound if any(map(self._is_unsettled, _values(node))) else set()
-            self.filling |= bound if any(map(self._is_filling, _values(node))) else set()
+            self.unsettled |= bound if any(map(self._is_unsettled, values_of(node))) else set()
+            self.filling |= bound if any(map(self._is_filling, values_of(node))) else set()
             self._set_on([node])
 
     def _imported(self, name: str, module: str, whole: str) -> None:
@@ -305,10 +295,10 @@ class Known:
     def _set_on(self, nodes: Iterable[ast.AST]) -> None:
         """Note what attributes are given: `self.rows = iter(rows)`."""
         for node in nodes:
-            words = {to.attr for to in _targets(node) if isinstance(to, ast.Attribute)}
-            if words and any(map(self._is_unsettled, _values(node))):
+            words = {to.attr for to in targets_of(node) if isinstance(to, ast.Attribute)}
+            if words and any(map(self._is_unsettled, values_of(node))):
                 self.unsettled_attributes |= words
-            elif words and any(map(self._is_filling, _values(node))):
+            elif words and any(map(self._is_filling, values_of(node))):
                 self.filling_attributes |= words
 
     def _made(self, node: ast.ClassDef) -> None:
@@ -377,7 +367,7 @@ def touched(inside: Sequence[ast.AST], known: Known, easing: Set[str]) -> tuple[
     found, for_sure, by_more = set[str](), set[str](), set[str]()
     loops = [one for one in inside if isinstance(one, ast.comprehension)]
     for part in inside:
-        if names := _looped(_changed_by(part, known), loops, known):
+        if names := _looped(changed_by(part, known), loops, known):
             found |= names
             if not _is_eased(part, easing):
                 for_sure |= names
@@ -395,7 +385,7 @@ def _decorating(part: ast.AST) -> list[ast.Call]:
 def _looped(names: set[str], loops: Sequence[ast.comprehension], known: Known) -> set[str]:
     """The names, with those of what comprehensions go through whose variables are among them."""
     for loop in reversed(loops):
-        if not names.isdisjoint(_names_in([loop.target])):
+        if not names.isdisjoint(names_in([loop.target])):
             names = names | _held_by(loop.iter, known)
     return names
 
@@ -405,13 +395,13 @@ def stored(inside: Sequence[ast.AST]) -> set[str]:
     found = set[str]()
     for part in inside:
         if isinstance(part, ast.Call):
-            into = {one.arg for one in part.keywords} & _INTO
+            into = {one.arg for one in part.keywords} & INTO
             if isinstance(part.func, ast.Attribute) and (part.func.attr in _CHANGERS or into):
                 found |= base(part.func)
             if into or syntax.last_word(part.func) in _CHANGERS_OF_ARGUMENTS:
                 found |= given_to(part)
         elif isinstance(part, ast.Attribute | ast.Subscript | ast.AugAssign):
-            found |= _changed_by(part, _NOTHING)
+            found |= changed_by(part, _NOTHING)
     return _looped(found, [one for one in inside if isinstance(one, ast.comprehension)], _NOTHING)
 
 
@@ -419,7 +409,7 @@ def borrowed(inside: Iterable[ast.AST], known: Known) -> set[str]:
     """Names of functions whose outcome these nodes may change in place: `get().append(1)`."""
     found = set[str]()
     for part in inside:
-        if isinstance(part, ast.Call | ast.Attribute | ast.Subscript | ast.AugAssign) and _changed_by(part, known):
+        if isinstance(part, ast.Call | ast.Attribute | ast.Subscript | ast.AugAssign) and changed_by(part, known):
             todo: list[ast.AST] = [part.target] if isinstance(part, ast.AugAssign) else [*ast.iter_child_nodes(part)]
             calls = (one for node in todo for one in syntax.nodes(node) if isinstance(one, ast.Call))
             found |= {one.func.id for one in calls if isinstance(one.func, ast.Name)}
@@ -440,7 +430,7 @@ def given_to(call: ast.Call, known: Known | None = None) -> set[str]:
             is_function = isinstance(one, ast.Attribute) and one.value is first and one.attr != "random"
             if first.id in (calm if isinstance(one, ast.Call) else arrays if is_function else ()):
                 passed.add(id(first))
-    return _names_in(one for one in inside if isinstance(one, ast.Name) and id(one) not in passed)
+    return names_in(one for one in inside if isinstance(one, ast.Name) and id(one) not in passed)
 
 
 def base(node: ast.expr) -> set[str]:
@@ -448,14 +438,15 @@ def base(node: ast.expr) -> set[str]:
     *_, first = syntax.links(node)
     if isinstance(first, ast.Name):
         return {first.id}
-    return _names_in([first]) if isinstance(first, _PASSING_ON) else set()
+    return names_in([first]) if isinstance(first, _PASSING_ON) else set()
 
 
 _PASSING_ON: Final = (ast.NamedExpr, ast.IfExp, ast.BoolOp, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.ListComp)
 """Expressions that give what they are made of."""
 
 
-def _changed_by(part: ast.AST, known: Known) -> set[str]:
+def changed_by(part: ast.AST, known: Known) -> set[str]:
+    """Names whose values a part of code may change by itself, whatever is in it."""
     if isinstance(part, (ast.Attribute, ast.Subscript)):
         if isinstance(part.ctx, ast.Load):
             return _changed_by_reading(part, known)
@@ -486,13 +477,13 @@ def _methods_given_to(call: ast.Call) -> set[str]:
 
 def _changed_by_call(part: ast.Call, known: Known) -> set[str]:
     if isinstance(part.func, ast.Name) and part.func.id in _HARMLESS - known.callables:
-        keys = _names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
-        return keys | _names_in(one.value for one in part.keywords if one.arg == "file")
+        keys = names_in(one.value for one in part.keywords if one.arg == "key") & known.callables
+        return keys | names_in(one.value for one in part.keywords if one.arg == "file")
     is_calling = isinstance(part.func, ast.Name) and part.func.id in _CALLING - known.callables
     if is_calling and all(_asks(one, known) for one in part.args[:1]):
         return set()
     every = _bases(part.func) | given_to(part, known)
-    if any(one.arg in _INTO or one.arg is None or _is_no_copy(one) for one in part.keywords) or _puts_back(part):
+    if any(one.arg in INTO or one.arg is None or is_no_copy(one) for one in part.keywords) or _puts_back(part):
         return every
     if _may_put(part, known, count=4):
         return every
@@ -524,15 +515,15 @@ def _asks(given: ast.expr, known: Known) -> bool:
         case ast.Attribute():
             return bool(base(given) & known.libraries)
         case ast.Lambda(body=body):
-            return not any(_changed_by(one, known) for one in syntax.nodes(body))
+            return not any(changed_by(one, known) for one in syntax.nodes(body))
     return False
 
 
 def _drawn_on(call: ast.Call) -> set[str]:
-    return _names_in(one.value for one in call.keywords if one.arg in _DRAWN_ON)
+    return names_in(one.value for one in call.keywords if one.arg in _DRAWN_ON)
 
 
-def _is_no_copy(keyword: ast.keyword) -> bool:
+def is_no_copy(keyword: ast.keyword) -> bool:
     """Whether a call is told to work on what it is given: `copy=False`."""
     return keyword.arg == "copy" and isinstance(keyword.value, ast.Constant) and keyword.value.value is False
 
@@ -541,7 +532,7 @@ def _puts_back(call: ast.Call) -> bool:
     """Whether a call is given the same name twice, at last: `x.clip(0, 1, x)`."""
     match call:
         case ast.Call(func=func, args=[*others, ast.Name(id=name)]) if others:
-            return name in _names_in(one for one in others if isinstance(one, ast.Name)) or name in base(func)
+            return name in names_in(one for one in others if isinstance(one, ast.Name)) or name in base(func)
     return False
 
 
@@ -574,7 +565,7 @@ def _gives_no_code(call: ast.Call, known: Known) -> bool:
     """Whether a call is given no functions of the user's, nor told to write over what it is given."""
     into = any((one.arg or "").startswith(("overwrite", "copy_")) for one in call.keywords)
     inside = [one for part in (*call.args, *call.keywords) for one in syntax.nodes(part)]
-    is_code = any(isinstance(one, ast.Lambda) for one in inside) or not known.callables.isdisjoint(_names_in(inside))
+    is_code = any(isinstance(one, ast.Lambda) for one in inside) or not known.callables.isdisjoint(names_in(inside))
     return not (into or is_code)
 
 
@@ -631,14 +622,14 @@ def keepers(inside: Iterable[ast.AST], known: Known) -> set[str]:
 def _acts_elsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:
     """Whether a function may change what it is not given: `log.append(1)`."""
     inside = syntax.nodes(node)
-    changed = set[str]().union(*(_changed_by(one, known) for one in inside if one is not node))
+    changed = set[str]().union(*(changed_by(one, known) for one in inside if one is not node))
     return bool(changed - local(inside) - known.gentle - known.libraries)
 
 
 def _lends(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> bool:
     """Whether a function may give something of what it is not given: `return kept[0]`."""
     inside = syntax.nodes(node)
-    others = _names_in(inside) - local(inside) - (known.callables - known.lending) - known.libraries
+    others = names_in(inside) - local(inside) - (known.callables - known.lending) - known.libraries
     given = (one.value for one in inside if isinstance(one, ast.Return | ast.Yield | ast.YieldFrom) and one.value)
     held = _made_of(others, inside, known)
     return any(not held.isdisjoint(_held_by(value, known)) for value in given)
@@ -659,7 +650,7 @@ def kept(inside: Iterable[ast.AST], known: Known) -> set[str]:
             values = _arguments(part)
             is_put = syntax.last_word(part.func) in _CHANGERS
         given += values
-        found |= _names_in(values) & (known.defined if is_put else known.callables)
+        found |= names_in(values) & (known.defined if is_put else known.callables)
     for part in (one for value in given for one in syntax.nodes(value) if isinstance(one, ast.Lambda)):
         found |= stored(nodes := syntax.nodes(part)) | risked(nodes, known)
     return found
@@ -674,13 +665,13 @@ def local(inside: Iterable[ast.AST]) -> set[str]:
 def _effects(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> tuple[tuple[bool, bool], tuple[bool, bool]]:
     """Whether a function may change, or keep, its first argument, and any other one."""
     body = [one for statement in node.body for one in syntax.nodes(statement)]
-    changed = set[str]().union(*(_changed_by(one, known) for one in body))
+    changed = set[str]().union(*(changed_by(one, known) for one in body))
     puts = [one for one in body if isinstance(one, ast.Assign | ast.AnnAssign | ast.AugAssign)]
-    puts = [one for one in puts if any(isinstance(to, ast.Attribute | ast.Subscript) for to in _targets(one))]
-    put = set[str]().union(*(_held_by(value, known) for one in puts for value in _values(one)))
+    puts = [one for one in puts if any(isinstance(to, ast.Attribute | ast.Subscript) for to in targets_of(one))]
+    put = set[str]().union(*(_held_by(value, known) for one in puts for value in values_of(one)))
     for one in body:
         if isinstance(one, ast.Global | ast.Nonlocal):
-            put |= _names_in(value for other in body for value in _values(other))
+            put |= names_in(value for other in body for value in values_of(other))
     arguments = node.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     names = [one.arg for one in every if one is not None]
@@ -694,18 +685,25 @@ def _made_of(given: set[str], body: Sequence[ast.AST], known: Known) -> set[str]
     while len(given) != count:
         count = len(given)
         for one in body:
-            if any(not given.isdisjoint(_held_by(value, known)) for value in _values(one)):
-                given |= set[str]().union(*(_bound_by(target) for target in _targets(one)))
+            if any(not given.isdisjoint(_held_by(value, known)) for value in values_of(one)):
+                given |= set[str]().union(*(_bound_by(target) for target in targets_of(one)))
     return given
 
 
 def held_by(node: ast.stmt, known: Known) -> set[str] | None:
-    """Names whose values, or parts of them, an assignment may give to those that it binds; None for no assignment."""
+    """Names whose values, or parts of them, a statement may give to those that it binds; None if it may be all."""
     if isinstance(node, ast.For) and _goes_through_labels(node):
         return set()
+    inside: Sequence[ast.AST] = [node]
     if not isinstance(node, ast.Assign | ast.AnnAssign):
-        return None
-    return set[str]().union(*(_held_by(value, known, repeats=True) for value in _values(node)))
+        inside = syntax.nodes(node)
+        if not isinstance(node, _COMPOUND) or any(isinstance(one, _DEFINING) for one in inside):
+            return None
+    return set[str]().union(*(_held_by(value, known, repeats=True) for one in inside for value in values_of(one)))
+
+
+_COMPOUND: Final = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Match)
+_DEFINING: Final = (*_NAMED, ast.Lambda)
 
 
 def _goes_through_labels(node: ast.For) -> bool:
@@ -734,8 +732,8 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
         match todo.pop():
             case ast.Constant() | ast.JoinedStr():
                 continue
-            case (ast.UnaryOp() | ast.Compare() | ast.BinOp()) as node if known.spoken & _OPERATORS:
-                found |= _names_in([node])
+            case (ast.UnaryOp() | ast.Compare() | ast.BinOp()) as node if known.spoken & OPERATORS:
+                found |= names_in([node])
             case ast.UnaryOp() | ast.Compare():
                 continue
             case ast.BinOp(left=left, op=ast.Add() | ast.BitOr(), right=right):  # of lists, of dicts
@@ -756,9 +754,9 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
             case ast.ListComp(elt=elt, generators=loops) | ast.SetComp(elt=elt, generators=loops) if all(
                 _are_labels(loop.iter) for loop in loops
             ):
-                found |= _held_by(elt, known) - _names_in(loop.target for loop in loops)
+                found |= _held_by(elt, known) - names_in(loop.target for loop in loops)
             case node:
-                found |= _names_in([node])
+                found |= names_in([node])
     return found
 
 
@@ -770,10 +768,10 @@ def _bound_by(target: ast.AST) -> set[str]:
     """Names that an assignment binds, or into which it puts something."""
     if isinstance(target, ast.Attribute | ast.Subscript):
         return base(target)
-    return _names_in([target])
+    return names_in([target])
 
 
-def _values(node: ast.AST) -> list[ast.expr]:
+def values_of(node: ast.AST) -> list[ast.expr]:
     """What a statement binds names to, or a part of it."""
     match node:
         case ast.Assign(value=ast.Tuple(elts=elts) | ast.List(elts=elts)):
@@ -791,7 +789,8 @@ def _values(node: ast.AST) -> list[ast.expr]:
     return []
 
 
-def _targets(node: ast.AST) -> list[ast.AST]:
+def targets_of(node: ast.AST) -> list[ast.AST]:
+    """What a statement, or a part of it, binds or puts something into."""
     match node:
         case ast.Assign(targets=targets):
             return list(targets)
@@ -806,7 +805,8 @@ def _targets(node: ast.AST) -> list[ast.AST]:
     return []
 
 
-def _names_in(nodes: Iterable[ast.AST]) -> set[str]:
+def names_in(nodes: Iterable[ast.AST]) -> set[str]:
+    """All names in these nodes."""
     found = set[str]()
     for part in nodes:
         for one in syntax.nodes(part):
@@ -847,50 +847,6 @@ def _makers(inside: Sequence[ast.AST]) -> set[str]:
     called = {id(one.func) for one in inside if isinstance(one, ast.Call)}
     named = [one for one in inside if isinstance(one, ast.Name) and one.id[0].isupper()] if called else []
     return {one.id for one in named} - {one.id for one in named if id(one) not in called}
-
-
-def shown(inside: Sequence[ast.AST], known: Known) -> set[str]:
-    """Names of which code does no more than to show their values if those are tables: `frame.plot()`."""
-    found, others = set[str](), set[str]()
-    if not any(isinstance(one, ast.Attribute) and one.attr in _SHOWING for one in inside):
-        return found  # as most code does
-    for part in inside:
-        names = _changed_by(part, known)
-        words = {one.attr for one in syntax.links(part) if isinstance(one, ast.Attribute)}
-        of = base(part) if isinstance(part, ast.Call) and not words.isdisjoint(_SHOWING) else set[str]()
-        found |= names & of
-        others |= names - of
-    return found - others
-
-
-def copied(node: ast.stmt) -> set[str]:
-    """Names of which an assignment gives copies if their values are tables: `frame[frame.a > 1].copy()`."""
-    found, kept = set[str](), set[str]()
-    for value in _values(node) if isinstance(node, ast.Assign | ast.AnnAssign) else ():
-        copy = next((one for one in syntax.links(value) if _is_copy(one)), None)
-        inside = {id(one) for one in syntax.nodes(copy)} if copy is not None else set[int]()
-        found |= _names_in([copy]) if copy is not None else set()
-        kept |= _names_in(one for one in syntax.nodes(value) if isinstance(one, ast.Name) and id(one) not in inside)
-    return found - kept
-
-
-def _is_copy(node: ast.AST) -> bool:
-    match node:
-        case ast.Call(func=ast.Attribute(attr=word), keywords=keywords):
-            return word in _COPYING and not any(one.arg in _INTO or _is_no_copy(one) for one in keywords)
-        case ast.Subscript(slice=ast.Compare() | ast.UnaryOp(op=ast.Invert())):
-            return True
-        case ast.Subscript(slice=ast.BinOp(left=ast.Compare(), op=ast.BitAnd() | ast.BitOr())):
-            return True
-    return False
-
-
-def makes_table(node: ast.stmt, known: Known) -> bool:
-    """Whether an assignment makes a table: `pd.read_csv("a.csv")`."""
-    match node:
-        case ast.Assign(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=word))):
-            return name in known.libraries and (word in _MAKING_TABLES or word.startswith("read_"))
-    return False
 
 
 def _is_eased(node: ast.AST, easing: Set[str]) -> bool:

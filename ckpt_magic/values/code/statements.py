@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, cast
 
-from ckpt_magic.values.code import changing, effects, essence, modulecode, source, syntax, transformed, vocabulary
+from ckpt_magic.values.code import (
+    changing,
+    effects,
+    essence,
+    kinds,
+    modulecode,
+    source,
+    syntax,
+    transformed,
+    vocabulary,
+)
+from ckpt_magic.values.code.kinds import Kinds
 from ckpt_magic.values.code.standins import StandIns
 from ckpt_magic.values.code.varying import called_at_once, drawn, may_vary, seeds, varying_words
 
@@ -59,6 +70,12 @@ class Statement:
     """Those of what it holds of which it takes copies, if these are tables."""
     is_table: bool = False
     """It binds a name to a table that it makes."""
+    parted: Set[str] = frozenset()
+    """Those of what it reads of which it takes no more than what is in it, and copies."""
+    spared: Set[str] = frozenset()
+    """Those of what it touches of which it changes no more than copies, if these are flat."""
+    fleeting: Set[str] = frozenset()
+    """Those of what it binds that mean nothing after it: `except ValueError as error`."""
     borrowed: Set[str] = frozenset()
     """Functions whose outcome it may change in place."""
     kept: Set[str] = frozenset()
@@ -107,6 +124,11 @@ class Statement:
         """Whether the value that it binds is written down in it."""
         return self.value is not _UNKNOWN
 
+    @property
+    def is_atom(self) -> bool:
+        """Whether that is a number or a text."""
+        return isinstance(self.value, int | float | complex | str | bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -120,8 +142,8 @@ class Step:
         Per name the digest of what it left; None for a step that will run, and leaves nobody knows what.
     deleted
         Names that it deleted.
-    tables
-        Names of frames, series and arrays among them.
+    kinds
+        What is known of the kinds of values among them.
     code
         The statements of its code, as far as somebody has read it.
     """
@@ -129,7 +151,7 @@ class Step:
     number: int
     left: Mapping[str, str | None]
     deleted: Set[str] = frozenset()
-    tables: Set[str] = frozenset()
+    kinds: Kinds = kinds.NONE
     code: Sequence[Statement] = ()
 
     @property
@@ -262,9 +284,12 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         stores=(frozenset(changing.stored(inside)) & names.reads) | rebound,
         risks=frozenset(changing.risked(inside, told)) & names.reads,
         keepers=frozenset(changing.keepers(inside, told)),
-        shown=frozenset(changing.shown(inside, told)),
-        copied=frozenset(changing.copied(node)),
-        is_table=changing.makes_table(node, told),
+        shown=frozenset(kinds.shown(inside, told)),
+        copied=frozenset(kinds.copied(node)),
+        is_table=kinds.makes_table(node, told),
+        parted=frozenset(kinds.parted(inside, told)) if not is_definition else frozenset(),
+        spared=frozenset(kinds.spared(inside, told)) if not is_definition else frozenset(),
+        fleeting=_caught(inside),
         borrowed=frozenset(changing.borrowed(inside, told)),
         kept=frozenset(changing.kept(inside, told)) - local,
         lends=is_definition and not told.lending.isdisjoint(names.binds),
@@ -289,6 +314,12 @@ def _statement(node: ast.stmt, lender: Lender) -> Statement:
         foreign=names.binds & stand_ins.foreign if tops.isdisjoint(sys.stdlib_module_names) else frozenset(),
         gives=isinstance(node, ast.Assign | ast.AnnAssign),
     )
+
+
+def _caught(inside: Sequence[ast.AST]) -> Set[str]:
+    """The names of errors that a statement catches, if it binds them in no other way."""
+    found = {one.name for one in inside if isinstance(one, ast.ExceptHandler) and one.name is not None}
+    return found - {one.id for one in inside if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
 
 
 def _calm_function(node: ast.stmt) -> Set[str]:

@@ -66,11 +66,12 @@ class _Holding:
             else:
                 self._cells |= 1 << len(self._tokens)
                 touched = past.touched_at(at)
-                given = (event.reads | past.read_by(event.reads)) & values
+                got = past.got_at(at)
+                given = (got | past.read_by(got)) & values
                 modules = set(map(of_module, event.taken))
                 lent = past.lent_by(event.holds)
-                for name in event.binds:  # together, as by `a = b = []`
-                    self._put(name, ((past.held_at(at) | event.binds | lent) & values) | modules)
+                for name in (bound := event.binds - event.fleeting):  # together, as by `a = b = []`
+                    self._put(name, ((past.held_at(at) | bound | lent) & values) | modules)
                 for name in touched & values:
                     self._put(name, (touched & values) | given)
                 for name in event.stores & past.modules:

@@ -16,6 +16,7 @@ import operator
 import os
 import pickle
 import pickletools
+import random
 import sys
 import threading
 import traceback
@@ -481,6 +482,11 @@ def test_bound_methods_whose_name_means_something_else() -> None:
     bound = types.MethodType(lambda self: 5, thing)
     back = again([thing, bound, thing.get])
     assert back[1]() == 5 and back[1].__self__ is back[0] and back[2]() == 1
+
+
+def test_a_bound_method_that_a_library_keeps_is_that_one() -> None:
+    assert again([random.randint])[0] is random.randint
+    assert again([random.Random(3).randint])[0] is not random.randint
 
 
 def test_containers_of_the_library_with_functions_inside() -> None:

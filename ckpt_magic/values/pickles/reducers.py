@@ -22,7 +22,14 @@ from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.parts import attributes_of_wrapper
 from ckpt_magic.values.pickles.placeholder import LOST_EARLIER
-from ckpt_magic.values.pickles.references import at, by_reference, home_of, importable, is_made_of_python
+from ckpt_magic.values.pickles.references import (
+    at,
+    by_reference,
+    home_of,
+    importable,
+    is_made_of_python,
+    is_of_library,
+)
 
 
 def compiled_by_numba(function: Any) -> Any:
@@ -44,10 +51,14 @@ def method(method: types.MethodType) -> Any:
     """A bound method is met by its name, unless that name means something else by now, or means the method itself.
 
     An attribute comes back after what it holds. Nobody's code is asked: it may note each question.
+    One that a library keeps under a name is that one: `random.randint` is made once.
     """
     owner, function = method.__self__, method.__func__
     name = getattr(function, "__name__", None)
-    if isinstance(name, str) and type(type(owner).__getattribute__) is not types.FunctionType:
+    kind: Any = type(owner)
+    if is_of_library(kind) and isinstance(name, str) and vars(sys.modules[kind.__module__]).get(name) is method:
+        return getattr, (sys.modules[kind.__module__], name)
+    if isinstance(name, str) and type(kind.__getattribute__) is not types.FunctionType:
         found = inspect.getattr_static(owner, name, None)
         if found is function or (type(found) is classmethod and found.__func__ is function):
             return NotImplemented

@@ -380,6 +380,20 @@ def test_an_import_more_in_an_unmarked_cell_runs_nothing(tmp_path: Path) -> None
     sys.modules.pop("sets_much")
 
 
+def test_a_part_that_a_library_imports_is_not_set_by_code_that_says_its_name(tmp_path: Path) -> None:
+    # `matplotlib.colors` has `matplotlib.scale` under that name
+    text = "import copy, matplotlib.colors as colors\nclass Axis:\n    def __init__(self, scale): self.scale = scale\n"
+    (tmp_path / "axes_of_the_test.py").write_text(f"{text}    def twice(self): return copy.copy(self.scale) * 2\n")
+    sys.path.append(str(tmp_path))
+    cells: Cells = [(1, "from axes_of_the_test import *"), (2, "a = Axis(3)"), (3, "b = Axis(5).twice()")]
+    run(tmp_path / "ckpt", cells)
+    cells.insert(2, "c = copy.deepcopy(a)")
+    sys.modules.pop("axes_of_the_test")
+    facts, _ = run(tmp_path / "ckpt", cells, 4)
+    assert actions(facts) == ["restored"] * 3, [one["reason"] for one in facts]
+    sys.modules.pop("axes_of_the_test")
+
+
 def test_no_value_is_written_down(tmp_path: Path) -> None:
     run(
         tmp_path / "ckpt",

@@ -691,8 +691,12 @@ class Places:
         place = place_of(name, key)
         if place in _HANDLED or key in _MACHINERY or place in self._kept and not is_new:
             return place in self._kept
-        if issubclass(type(value), types.ModuleType) and module_of(value) == f"{module}.{key}":
-            return False  # a part of a package, bound by its import
+        if issubclass(type(value), types.ModuleType):
+            found = module_of(value)
+            if found == f"{module}.{key}":
+                return False  # a part of a package, bound by its import
+            if is_new and module not in self._own and is_same_package(found, module) and found.endswith(f".{key}"):
+                return False  # `from matplotlib import scale`, although the user's `self.scale = …` says the word
         if module in self._own:
             known = self._own[module].words
             if is_new:  # loaded by the step: what its own code never sets is as its import made it

@@ -330,6 +330,34 @@ def test_what_is_taken_out_of_numbers_and_texts_is_none_of_what_held_it(code: st
     assert {name for name in "wxnd" if before.origin(name) != after.origin(name)} == {*changed.split()}
 
 
+@pytest.mark.parametrize(
+    ("held", "changing"),
+    [
+        ("class Reg:\n    def note(self, x): self.all.append(x)\nr = Reg(); r.note(w)", "r.all[0].append('q')"),
+        ("def put(x, into): into.append(x)\nr = []\nput(w, r)", "r[0].append('q')"),
+        ("def put(): global r; r = w\nput()", "r.append('q')"),
+        ("import lib\nwith lib.Reg() as r: r.note(w)", "r.all[0].append('q')"),
+        ("for i in [1]:\n    r = []\n    r.append(w)", "r[0].append('q')"),
+        ("for r in [[]]:\n    r.extend([w])", "r[0].append('q')"),
+        ("if w:\n    r = dict(a=w)\nelse:\n    r = 3", "r['a'].append('q')"),
+        ("for s in [w]:\n    r = s", "r.append('q')"),
+        ("for i, r in enumerate([w]): pass", "r.append('q')"),
+        ("for r in (one for one in [w]): pass", "r.append('q')"),
+        ("if any((r := s) for s in [w]): pass", "r.append('q')"),
+        ("for i in [1]:\n    r = (lambda: w)", "r().append('q')"),
+        ("match {'a': w}:\n    case {'a': r}: pass", "r.append('q')"),
+        ("try: raise ValueError(w)\nexcept ValueError as e:\n    r = e", "r.args[0].append('q')"),
+        ("try: raise ValueError(w)\nexcept ValueError as e:\n    r = []\n    r.append(e)", "r[0].args[0].append('q')"),
+        ("for i in range(2):\n    if i: r = s\n    else: s = w", "r.append('q')"),
+        ("r = {**{'a': w}}", "r['a'].append('q')"),
+    ],
+)
+@pytest.mark.parametrize("kinds", [Kinds(flat={"w"}), Kinds()])
+def test_what_holds_something_leads_to_it(held: str, changing: str, kinds: Kinds) -> None:
+    above: list[Event] = [Step(1, {"w": "1"}, kinds=kinds, code=events("w = made()")), *events(held)]
+    assert Past(above).origin("w") != Past([*above, *events(changing)]).origin("w")
+
+
 @pytest.mark.parametrize("cells", ["math use", "math math use", "math use math", "math use math math"])
 def test_an_import_that_comes_again_changes_nothing_of_what_is_made_by_it(cells: str) -> None:
     texts = {"math": "import math", "use": "class C:\n    def get(self, x): return math.floor(x)\ny = math.pi"}

@@ -191,7 +191,8 @@ class Past:
             touched = self._note_touched(at, event)
             self._haunt(event)
             joined: Set[str] = frozenset()
-            if stored := self.stored_by([event]) - self.modules - self._spared.get(at, frozenset()):
+            stored = self.stored_by([event]) | self.risked_by([event])
+            if stored := stored - self.modules - self._spared.get(at, frozenset()):
                 got = self.got_at(at)
                 by = self._changes.ends(event.called & self._alters.keys() & self._asleep.names)  # not by classes
                 joined = stored | ((got | self.read_by(by)) & self._values) - self._asleep.names - self._atoms

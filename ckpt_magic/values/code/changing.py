@@ -694,11 +694,20 @@ def held_by(node: ast.stmt, known: Known) -> set[str] | None:
     """Names whose values, or parts of them, a statement may give to those that it binds; None if it may be all."""
     if isinstance(node, ast.For) and _goes_through_labels(node):
         return set()
-    inside: Sequence[ast.AST] = [node]
-    if not isinstance(node, ast.Assign | ast.AnnAssign):
-        inside = syntax.nodes(node)
-        if not isinstance(node, _COMPOUND) or any(isinstance(one, _DEFINING) for one in inside):
-            return None
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        return _held_by_values([node], known)
+    if not isinstance(node, _COMPOUND):
+        return None
+    inside = syntax.nodes(node)
+    held, own = _held_by_values(inside, known), local(inside)
+    caught = {one.name for one in inside if isinstance(one, ast.ExceptHandler)}
+    changed = (changed_by(one, known) for one in inside)
+    if any(isinstance(one, _DEFINING) for one in inside) or caught & held or any(map(own.intersection, changed)):
+        return None  # something else may be put into what it binds
+    return held
+
+
+def _held_by_values(inside: Iterable[ast.AST], known: Known) -> set[str]:
     return set[str]().union(*(_held_by(value, known, repeats=True) for one in inside for value in values_of(one)))
 
 

@@ -2806,6 +2806,40 @@ r = f.__defaults__, f.__kwdefaults__, g()
 """,
 )
 
+scenario(
+    "what a later step sets on a class: how it is made, what is left to be defined, further values of an enum",
+    """
+%%step 1
+import abc, enum
+class Made:
+    _order_ = 1
+    def __new__(cls):
+        made = object.__new__(cls)
+        made.v = 1
+        return made
+    def __replace__(self, **given): return 1
+class Plain: pass
+class Base(abc.ABC):
+    @abc.abstractmethod
+    def f(self): return 5
+class Color(enum.Enum):
+    RED = 1
+%%step 2
+def new(cls, *given):
+    made = object.__new__(cls)
+    made.v = 2
+    return made
+Made.__new__ = Plain.__new__ = new
+Made._order_ = 2
+Base.__abstractmethods__ = frozenset()
+Color._value2member_map_["red"] = Color.RED
+%%step 3
+Made.__replace__ = lambda self, **given: 2
+%%step 4
+r = Made().v, Plain(1).v, Made._order_, Made().__replace__(), Base().f(), Color("red")
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

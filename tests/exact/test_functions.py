@@ -183,6 +183,25 @@ times(9); fib(6)
 """,
 )
 scenario(
+    "an lru_cache below wraps, of which `__wrapped__` is another function than the one that it calls",
+    """
+%%step 1
+import functools
+def doubled(f):
+    @functools.wraps(f)
+    @functools.lru_cache(maxsize=None)
+    def wrapper(x): return f(x) * 2
+    return wrapper
+@doubled
+def g(x): return x + 1
+@doubled
+def asked(x): return x + 1
+asked(1)
+%%step 2
+r = g(3), asked(1), asked(3), asked.cache_info()
+""",
+)
+scenario(
     "an lru_cache that leads to itself, by its closure, its class and its results",
     """
 %%step 1

@@ -55,14 +55,16 @@ def reduced(cached: Any, evaluated: Callable[[str], Any]) -> Any:
         return NotImplemented
     parameters, info = cached.cache_parameters(), cached.cache_info()
     made = Form(functools.lru_cache, parameters["maxsize"], parameters["typed"])
-    function = cached.__wrapped__
+    function = _function_in(cached)
+    if function is None:
+        raise NotPicklableError(f"{cached.__qualname__} is a functools.lru_cache of what nobody can tell")
     attributes = vars(cached)
     told = attributes.get("__annotations__")
     if told is not None and told is getattr(function, "__annotations__", None):  # of a function that may be a live one
         attributes = {**attributes, "__annotations__": Form(getattr, function, "__annotations__")}
     if not info.hits and not info.misses:
         return made, (function,), attributes
-    entries = _entries(cached, info.currsize, typed=parameters["typed"])
+    entries = _entries(cached, function, info.currsize, typed=parameters["typed"])
     is_plain = type(getattr(function, "__func__", function)) is types.FunctionType
     if not is_plain or entries is None or info.hits + info.misses > _MANY:
         raise NotPicklableError(f"{cached.__qualname__} is a functools.lru_cache that holds results")
@@ -70,10 +72,16 @@ def reduced(cached: Any, evaluated: Callable[[str], Any]) -> Any:
     return made, (function,), state, None, None, evaluated(_FILLED)
 
 
-def _entries(cached: Any, size: int, *, typed: bool) -> list[Entry] | None:
+def _function_in(cached: Any) -> Any:
+    """The function that a cache calls: below ``@wraps(f)`` its `__wrapped__` is `f`, and that is another one."""
+    *_, function, mark, _, _, attributes = gc.get_referents(cached)
+    return function if type(mark) is object and attributes is vars(cached) else None
+
+
+def _entries(cached: Any, function: Any, size: int, *, typed: bool) -> list[Entry] | None:
     """The calls whose results a cache holds; None if this Python keeps them in another way."""
-    _, *before, found, function, mark, _, _, _ = gc.get_referents(cached)
-    if type(found) is not dict or function is not cached.__wrapped__ or type(mark) is not object:
+    _, *before, found, called, mark, _, _, _ = gc.get_referents(cached)
+    if type(found) is not dict or called is not function or type(mark) is not object:
         return None
     pairs = list(found.items())
     if cached.cache_parameters()["maxsize"] is not None:  # by links, in their order: key, result, type of links

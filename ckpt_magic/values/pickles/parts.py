@@ -94,6 +94,7 @@ def function_in(value: Any) -> Any:
 
 
 WRAPPERS: Final = (staticmethod, classmethod)
+_METHODS: Final = (types.FunctionType, property, *WRAPPERS)
 
 
 def attributes_of_wrapper(method: Any) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def is_taken_from(cls: type, value: Any) -> bool:
 
 def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str, Any]]:
     """The attributes of a class that its body or its owner gave it, in order."""
-    tuples = is_namedtuple(cls)
+    tuples, enums = is_namedtuple(cls), isinstance(cls, enum.EnumType)
     protocol = isinstance(cls, type(typing.Protocol))
     for name, value in vars(cls).items():
         if name in _MACHINERY or isinstance(value, types.GetSetDescriptorType):
@@ -139,9 +140,10 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
             continue
         if name == "__pydantic_setattr_handlers__":
             value = {}  # filled whenever an attribute is set for the first time
-        if isinstance(cls, enum.EnumType) and (name in _ENUM_MACHINERY or name in cls._member_map_) and not for_digest:
+        of_enum = enums and name in _ENUM_MACHINERY
+        if enums and (of_enum or name in cls._member_map_) and not for_digest:  # type: ignore[attr-defined]
             continue
-        if for_digest and (name in _IGNORED_IN_DIGEST or is_generated(cls, name, value)):
+        if for_digest and (of_enum or name in _IGNORED_IN_DIGEST or is_generated(cls, name, value)):
             if name == "__dataclass_fields__":
                 yield name, tuple(value.values())
             elif name == ANNOTATE and (annotate := annotate_of_class(cls)) is not None:
@@ -150,12 +152,37 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
                 yield name, annotation_texts(value)
             elif name == "__match_args__" and value != _usual_match(cls):
                 yield name, value
+            elif name == "__abstractmethods__" and value != _usual_abstract(cls):
+                yield name, tuple(sorted(map(str, value))) if isinstance(value, set | frozenset) else value
+            elif name == "__replace__" and value is not getattr(dataclasses, "_replace", cls):
+                yield name, value
             continue
         yield name, value
     if for_digest and tuples:
         yield "_field_defaults", tuple(part for item in cls._field_defaults.items() for part in item)  # type: ignore[attr-defined]
     if for_digest and isinstance(cls, enum.EnumType):
         yield "_member_map_", tuple(part for name, member in cls._member_map_.items() for part in (name, member))
+        if others := tuple(part for pair in _other_values(cls) for part in pair):
+            yield "_value2member_map_", others
+
+
+def _other_values(cls: Any) -> Iterator[tuple[Any, str]]:
+    """Values by which a member of an enum is found, too, beside its own."""
+    for value, member in cls._value2member_map_.items():
+        own = getattr(member, "_value_", value)
+        if not equal(value, own):
+            yield value, member._name_
+
+
+def _usual_abstract(cls: type) -> set[str]:
+    """The names of the methods that are still to be defined, as `abc` finds them when it makes a class."""
+    inherited = {name for base in cls.__bases__ for name in getattr(base, "__abstractmethods__", ())}
+    found = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+    return {
+        name
+        for name in vars(cls).keys() | inherited
+        if type(found.get(name)) in _METHODS and getattr(found[name], "__isabstractmethod__", False)
+    }
 
 
 def told_by(cls: type) -> Any:
@@ -229,7 +256,7 @@ def _decorators(infos: Any) -> tuple[str, ...]:
     return tuple(_ADDRESS.sub("", text) for text in found)
 
 
-_IGNORED_IN_DIGEST: Final = _ENUM_MACHINERY | frozenset(
+_IGNORED_IN_DIGEST: Final = frozenset(
     f"__dataclass_fields__ __annotations__ {ANNOTATE} {KEPT} __slots__ __match_args__ __static_attributes__ "
     "__firstlineno__ __orig_bases__ __parameters__ __type_params__ __protocol_attrs__ __abstractmethods__ "
     "__replace__".split()

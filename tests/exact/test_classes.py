@@ -2840,6 +2840,23 @@ r = Made().v, Plain(1).v, Made._order_, Made().__replace__(), Base().f(), Color(
 """,
 )
 
+scenario(
+    "a slot that a class has by two names",
+    """
+%%step 1
+class Point:
+    __slots__ = ("x", "y")
+    def __init__(self, x, y): self.x, self.y = x, y
+Point.first = Point.__dict__["x"]
+p = Point(1, 2)
+%%step 2
+Point.second = Point.__dict__["y"]
+%%step 3
+p.second = 5
+r = p.first, p.y, Point(3, 4).first
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

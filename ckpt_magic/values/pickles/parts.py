@@ -125,7 +125,7 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
     for name, value in vars(cls).items():
         if name in _MACHINERY or isinstance(value, types.GetSetDescriptorType):
             continue
-        if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls:
+        if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls and value.__name__ == name:
             continue  # a slot: the skeleton has it
         if name == "__doc__":
             if value is None:

@@ -210,6 +210,7 @@ class Looks:
             renewed=plan.code.names.renews,
             reached=names.keys() if before.reached is None else before.reached,
             outside=moved.values.keys(),
+            shown=RESULT,
             asks_for_addresses=before.asks_for_addresses,
         )
         if outcome.success:  # what it binds and deletes is gone, too, where something else had bound it before

@@ -151,7 +151,7 @@ class Saver:
                 f"with {name}, which no import finds" for name in sorted(filter(owned.is_gone, written.modules))
             )
             buffers.read()
-            meta["groups"] = {name: digest for name, digest in found.groups.items() if name != RESULT} | meta["groups"]
+            meta["groups"] = found.groups | meta["groups"]
             left = {registry.HASH} if written.hashes else set[str]()
             left |= {registry.ADDRESSES} if found.keeps_addresses else set()
             return {

@@ -318,6 +318,7 @@ def compare(
     renewed: Iterable[str] = (),
     reached: Iterable[str] | None = None,
     outside: Set[str] = frozenset(),
+    shown: str | None = None,
     asks_for_addresses: bool = False,
 ) -> Delta:
     """Find what changed between two looks.
@@ -337,6 +338,9 @@ def compare(
         Names that the code can reach; None if that is unknown and every name counts.
     outside
         Those of the names that are places outside the namespace: digests of groups leave them out.
+    shown
+        What stands for the value of the last expression among the names: digests leave it out, too, since no step asks
+        by them what `data.head()` showed of the data.
     asks_for_addresses
         Whether the code may have numbers that `id` gave.
     """
@@ -370,7 +374,7 @@ def compare(
         deleted=[name for name in before.looks if name not in after.looks],
         remade=remade,
         lost=lost,
-        joint=Groups(values.keys() - outside, after, tied),
+        joint=Groups(values.keys() - outside - {shown}, after, tied),
         views=views,
         trees=[
             (value, again)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import RunInFork
 from tests.fresh import project as projects
 
 ABOVE = "import random\nimport pandas as pd\nframe = pd.DataFrame({'a': [2, 1]})\nitems = iter([1, 2, 3])\nlog = []"
@@ -90,3 +92,12 @@ def test_steps_below_one_that_reads_the_same_file_and_shows_more_will_be_restore
     assert projects.play(project, edited, "auto").steps == {1}
     Path("a.csv").write_text("a,b\n1,3\n")
     assert projects.foresee(project, cells) == {1, 2}
+
+
+@pytest.mark.parametrize("line", ["a[:6]", "a[:5];", "pass", "a"])
+def test_a_part_of_a_value_that_a_step_shows_is_none_of_what_others_read(run_in_fork: RunInFork, line: str) -> None:
+    cells = ["import numpy as np", "%%step 1\na = np.arange(9.)", "%%step 2\na[:5]", "%%step 3\ntotal = a.sum()"]
+    run_in_fork(["%ckpt_config --name p", *cells])
+    edited = [cell.replace("a[:5]", line) for cell in cells]
+    ran = run_in_fork(["%ckpt_config --name p", *edited], env={"CKPT_START_FROM": "auto"})
+    assert re.findall(r"step \d · (\w+)", ran.text) == ["restored", "saved", "restored"]

@@ -127,6 +127,8 @@ def attributes_of(cls: type, *, for_digest: bool = False) -> Iterator[tuple[str,
             continue
         if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls and value.__name__ == name:
             continue  # a slot: the skeleton has it
+        if name == "__new__" and getattr(value, "__self__", None) is cls:
+            continue  # that of a compiled class, which comes with it
         if name == "__doc__":
             if value is None:
                 continue

@@ -282,7 +282,7 @@ def test_what_is_called_is_changed_only_if_that_can_change_it(code: str, changed
 )
 @pytest.mark.parametrize("by", ["step", "cell"])
 def test_tables_are_not_changed_by_what_shows_or_copies_them(code: str, changed: str, by: str) -> None:
-    above = [*events("import pandas as pd\nx = [1]\nax = axes()")]
+    above = [*events("import pandas as pd\nx = [[1]]\nax = axes()")]
     made = events("import pandas as pd\nt = pd.read_csv(f)")
     left: list[Step | Statement] = [Step(1, {"t": "1"}, kinds=Kinds({"t"}))] if by == "step" else [*made]
     before, after = Past([*above, *left]), Past([*above, *left, *events(code)])
@@ -309,6 +309,11 @@ def test_tables_are_not_changed_by_what_shows_or_copies_them(code: str, changed:
         ("u = n; u.show(); show(n); x.show(n)", "x"),
         ("u = w; u.append(1)", "w"),
         ("u = [w]; u[0].append(1)", "w"),
+        ("u = list(zip(w, w[1:])); u.append(1)", ""),
+        ("u = sorted(d.items()); u.append(1)", ""),
+        ("u = list(zip(w, x)); u[0].append(1)", "x"),
+        ("w = ['a', 3]\nu = list(w); u.append(1)", "w"),
+        ("v = ['a', [3]]; x.append(v)\nu = list(v); u[1].append(1)", "x"),
         ("u = w or []; u.append(1)", "w"),
         ("u = reversed(w); show(u)", "w"),
         ("u = d.values(); show(u)", "d"),
@@ -325,7 +330,7 @@ def test_tables_are_not_changed_by_what_shows_or_copies_them(code: str, changed:
 )
 def test_what_is_taken_out_of_numbers_and_texts_is_none_of_what_held_it(code: str, changed: str) -> None:
     left = {"w": "1", "v": "1", "d": "2", "n": "3"}
-    above: list[Event] = [*events("x = [1]"), Step(1, left, kinds=Kinds(flat={"w", "v", "d", "n"}, atoms={"n"}))]
+    above: list[Event] = [*events("x = [[1]]"), Step(1, left, kinds=Kinds(flat={"w", "v", "d", "n"}, atoms={"n"}))]
     before, after = Past(above), Past([*above, *events(code)])
     assert {name for name in "wxnd" if before.origin(name) != after.origin(name)} == {*changed.split()}
 
@@ -471,3 +476,22 @@ def test_functions_in_a_row_are_told_once_what_they_touch(monkeypatch: pytest.Mo
     past = Past(events("a = []", f"{defined}\ndef f{count}(x): x.append(1)", "f0(a)"))
     assert past.touched(["a"]) == {"a"}
     assert len(asked) <= 3 * count
+
+
+@pytest.mark.parametrize(
+    ("loop", "use", "name", "is_changed"),
+    [
+        ("for at, one in enumerate(w): show(one)", "u = [one.upper() for one in w]", "w", False),
+        ("for key, some in groupby(w): pass", "list(some)", "some", True),
+    ],
+)
+def test_a_loop_over_an_iterator_binds_what_that_gives(loop: str, use: str, name: str, is_changed: bool) -> None:
+    above = ["from itertools import groupby\nw = made()", loop]
+    assert (Past(events(*above)).origin(name) != Past(events(*above, use)).origin(name)) is is_changed
+
+
+def test_a_list_of_numbers_and_texts_that_a_cell_writes_down_is_flat() -> None:
+    for written, is_flat in [("['a', 3]", True), ("{'a': 3}", True), ("['a', [3]]", False), ("{'a': [3]}", False)]:
+        above = events(f"w = {written}")
+        after = Past([*above, *events("u = list(w); u.append(1)\nfor one in w: show(one)")])
+        assert (Past(above).origin("w") == after.origin("w")) is is_flat

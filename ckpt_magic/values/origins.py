@@ -163,7 +163,7 @@ class Past:
             if spared := self._spared_by(event):
                 self._spared[at] = spared
             _renew(self._tables, event.binds, event.binds if tables or event.is_table else ())
-            _renew(self._flat, event.binds, ())
+            _renew(self._flat, event.binds, event.binds if event.is_flat else ())
             _renew(self._atoms, event.binds, event.binds if event.is_atom else ())
             changed = self._take_in(event)
             if event.imports:

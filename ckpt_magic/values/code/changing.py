@@ -227,7 +227,7 @@ class Known:
         elif isinstance(node, ast.ClassDef):
             self._made(node)
         else:
-            self.unsettled |= bound if any(map(self._is_unsettled, values_of(node))) else set()
+            self.unsettled |= bound if any(map(self._is_unsettled, _bound_to(node))) else set()
             self.filling |= bound if any(map(self._is_filling, values_of(node))) else set()
             self._set_on([node])
 
@@ -796,6 +796,14 @@ def values_of(node: ast.AST) -> list[ast.expr]:
         case ast.Match(subject=value):
             return [value]
     return []
+
+
+def _bound_to(node: ast.stmt) -> list[ast.expr]:
+    """What a statement binds names to: a loop to what its iterator gives, which are iterators only from `groupby`."""
+    values = values_of(node)
+    if isinstance(node, ast.For | ast.AsyncFor):
+        return [one for one in values if isinstance(one, ast.Call) and syntax.last_word(one.func) == "groupby"]
+    return values
 
 
 def targets_of(node: ast.AST) -> list[ast.AST]:

@@ -134,7 +134,8 @@ def _taken_apart(part: ast.AST, known: Known) -> Iterator[ast.AST]:
         case ast.For(iter=one) | ast.comprehension(iter=one):
             yield from _gone_through(one, known)
         case ast.Call(func=ast.Name(id=name), args=args) if name in _TAKING - known.callables:
-            yield from args
+            for one in args:
+                yield from _gone_through(one, known)
         case ast.Call(func=ast.Attribute(value=one, attr=word), args=args):
             yield from [one] if word in _GIVING - known.spoken else []
             yield from args if word in _TAKING_ELEMENTS - known.spoken else []
@@ -149,7 +150,7 @@ def _taken_apart(part: ast.AST, known: Known) -> Iterator[ast.AST]:
 
 
 def _gone_through(node: ast.expr, known: Known) -> Iterator[ast.AST]:
-    """What a loop gets elements of, of which nothing is left after it: `enumerate(words)`, `counts.items()`."""
+    """What all elements are taken of, by a loop or a call, and nothing else: `enumerate(words)`, `counts.items()`."""
     match node:
         case ast.Call(func=ast.Name(id="enumerate" | "zip" | "reversed" as name), args=args):
             yield from args if name not in known.callables else []
@@ -175,7 +176,9 @@ _TAKING: Final = frozenset(
         "Counter OrderedDict deque"
     ).split()
 )
-_TAKING_ELEMENTS: Final = frozenset({"join", "union", "intersection", "difference", "symmetric_difference"})
+_TAKING_ELEMENTS: Final = frozenset(
+    {"join", "union", "intersection", "difference", "symmetric_difference", "choice", "choices", "sample"}
+)
 # Methods that give what is in a list, a set or a dict, or a copy of it.
 _REMOVING: Final = frozenset({"pop", "popitem", "popleft", "setdefault"})
 _GIVING: Final = (

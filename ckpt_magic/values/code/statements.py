@@ -25,6 +25,7 @@ from ckpt_magic.values.code.standins import StandIns
 from ckpt_magic.values.code.varying import called_at_once, drawn, may_vary, seeds, varying_words
 
 _UNKNOWN: Final = object()
+_ATOMS: Final = (int, float, complex, str, bytes, type(None))
 _DEFINITIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # What modules are found and made by, whoever imports them.
 _IMPORTING: Final = frozenset({"meta_path", "path_hooks", "__import__"})
@@ -127,7 +128,13 @@ class Statement:
     @property
     def is_atom(self) -> bool:
         """Whether that is a number or a text."""
-        return isinstance(self.value, int | float | complex | str | bytes)
+        return isinstance(self.value, _ATOMS)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is a list, a set or a dict of numbers and texts."""
+        inside = [*self.value, *self.value.values()] if isinstance(self.value, dict) else self.value
+        return isinstance(inside, list | tuple | set) and all(isinstance(one, _ATOMS) for one in inside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,6 +314,8 @@ def test_tables_are_not_changed_by_what_shows_or_copies_them(code: str, changed:
         ("u = list(zip(w, x)); u[0].append(1)", "x"),
         ("w = ['a', 3]\nu = list(w); u.append(1)", "w"),
         ("v = ['a', [3]]; x.append(v)\nu = list(v); u[1].append(1)", "x"),
+        ("u = d.setdefault('k', []); u.append(1)", "d"),
+        ("u = w.pop(0); u.show()", "w"),
         ("u = w or []; u.append(1)", "w"),
         ("u = reversed(w); show(u)", "w"),
         ("u = d.values(); show(u)", "d"),

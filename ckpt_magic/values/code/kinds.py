@@ -180,7 +180,7 @@ _TAKING_ELEMENTS: Final = frozenset(
     {"join", "union", "intersection", "difference", "symmetric_difference", "choice", "choices", "sample"}
 )
 # Methods that give what is in a list, a set or a dict, or a copy of it.
-_REMOVING: Final = frozenset({"pop", "popitem", "popleft", "setdefault"})
+_REMOVING: Final = frozenset({"pop", "popitem", "popleft"})
 _GIVING: Final = (
     _TAKING_ELEMENTS
     | _REMOVING

@@ -357,6 +357,7 @@ def test_what_is_taken_out_of_numbers_and_texts_is_none_of_what_held_it(code: st
         ("try: raise ValueError(w)\nexcept ValueError as e:\n    r = []\n    r.append(e)", "r[0].args[0].append('q')"),
         ("for i in range(2):\n    if i: r = s\n    else: s = w", "r.append('q')"),
         ("r = {**{'a': w}}", "r['a'].append('q')"),
+        ("u = w.setdefault('k', [])", "u.append('q')"),
     ],
 )
 @pytest.mark.parametrize("kinds", [Kinds(flat={"w"}), Kinds()])
@@ -478,6 +479,25 @@ def test_functions_in_a_row_are_told_once_what_they_touch(monkeypatch: pytest.Mo
     past = Past(events("a = []", f"{defined}\ndef f{count}(x): x.append(1)", "f0(a)"))
     assert past.touched(["a"]) == {"a"}
     assert len(asked) <= 3 * count
+
+
+@pytest.mark.parametrize(
+    ("read", "is_read_later"),
+    [
+        ("u = (one.upper() for one in w)", True),
+        ("u = zip(w, w)", True),
+        ("u = enumerate(w)", True),
+        ("u = iter(w)", True),
+        ("u = w.elements()", True),
+        ("u = w.items()", True),
+        ("u = map(str, w)", True),
+        ("u = lambda: w[0]", True),
+        ("u = [one.upper() for one in w]", False),
+    ],
+)
+def test_what_goes_on_to_read_something_depends_on_what_becomes_of_it(read: str, is_read_later: bool) -> None:
+    above: list[Event] = [Step(1, {"w": "1"}, kinds=Kinds(flat={"w"}), code=events("w = made()")), *events(read)]
+    assert (Past(above).origin("u") != Past([*above, *events("w.append('q')")]).origin("u")) is is_read_later
 
 
 @pytest.mark.parametrize(

@@ -571,16 +571,16 @@ class Past:
         Also all names that have to do with it.
         """
         found, values = self._sharing(names) | names, self._values - self._asleep.names
-        met = self._spread(found, self._making, lambda _, event: self._made_of(event, values), backwards=True)
+        met = self._spread(found, self._making, lambda at, event: self._made_of(at, event, values), backwards=True)
         for _ in range(2):
             met |= self._spread(found, self._using, lambda _, event: event.binds - event.fleeting)
             met |= self._spread(found, self._joining, lambda at, _: self._joined[at])
         found |= self._sharing(found)
         return found - names, found | met
 
-    def _made_of(self, event: Statement, values: Set[str]) -> Set[str]:
+    def _made_of(self, at: int, event: Statement, values: Set[str]) -> Set[str]:
         """What may hold some of what a statement binds: what it holds, and what a function gave together with it."""
-        held = (event.holds | self.lent_by(event.holds)) & values
+        held = (self.held_at(at) | self.lent_by(event.holds)) & values
         return held if event.holds.isdisjoint(self._asleep.names) else held | event.binds
 
     def _sharing(self, names: Set[str]) -> set[str]:

@@ -87,7 +87,9 @@ def makes_table(node: ast.stmt, known: Known) -> bool:
 
 def parted(inside: Sequence[ast.AST], known: Known) -> set[str]:
     """Names of which code takes no more than what is in their values, and copies: `for word in words`, `set(words)`."""
-    apart = {id(one) for part in inside for one in _taken_apart(part, known)}
+    # a generator goes on to read after the code has run: `(one.upper() for one in words)`
+    lazy = {id(loop) for part in inside if isinstance(part, ast.GeneratorExp) for loop in part.generators}
+    apart = {id(one) for part in inside if id(part) not in lazy for one in _taken_apart(part, known)}
     named = [one for one in inside if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)] if apart else []
     return {one.id for one in named} - {one.id for one in named if id(one) not in apart}
 
@@ -184,5 +186,5 @@ _REMOVING: Final = frozenset({"pop", "popitem", "popleft"})
 _GIVING: Final = (
     _TAKING_ELEMENTS
     | _REMOVING
-    | {"copy", "get", "index", "count", "most_common", "elements", "total", "issubset", "issuperset", "isdisjoint"}
+    | {"copy", "get", "index", "count", "most_common", "total", "issubset", "issuperset", "isdisjoint"}
 )

@@ -308,20 +308,6 @@ r = decimal.BasicContext.prec
 """,
     known="only modules and classes are looked at, and objects that names hold",
 )
-scenario(
-    "an entry that is added by hand to what an enum finds by value",
-    """
-%%step 1
-import enum
-class E(enum.Enum):
-    A = 1
-%%step 2
-E._value2member_map_['x'] = E.A
-%%step 3
-r = 'x' in E._value2member_map_
-""",
-    known="the machinery of an enum is made anew from its members",
-)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -2780,12 +2780,9 @@ class Part(fractions.Fraction):
 class Address(ipaddress.IPv4Address):
     def __init__(self, text): super().__init__(int(ipaddress.IPv4Address(text)) + 1)
 class Folder(type(pathlib.Path())):
-    def __new__(cls, *parts, tag=None):
-        made = super().__new__(cls, *parts, "below")
-        if tag is not None:
-            made.tag = tag
-        return made
-day, part, address, folder, tagged = Day(2000), Part("1/2"), Address("1.1.1.1"), Folder("a"), Folder("b", tag=[1])
+    def __new__(cls, *parts): return super().__new__(cls, *parts, "below")
+day, part, address, folder, tagged = Day(2000), Part("1/2"), Address("1.1.1.1"), Folder("a"), Folder("b")
+tagged.tag = [1]
 %%step 2
 tagged.tag.append(2)
 %%step 3

@@ -180,9 +180,7 @@ FORMS: Mapping[str, _Form] = {
         ("codes", "imports", "flat", "deleted", "remade", "unsaved", "order", "joint", "measured", "unmade", "results"),
         _is_texts,
     ),
-    **dict.fromkeys(
-        ("flat", "marks", "ambient", "seeded", "refused", "out_of_reach", "needs", "shown", "results"), _is_texts
-    ),
+    **dict.fromkeys(("marks", "ambient", "seeded", "refused", "out_of_reach", "needs", "shown", "results"), _is_texts),
     **dict.fromkeys(("outlines", "inputs"), _table(_is_outline)),
     **dict.fromkeys(("groups", "seen", "definitions", "packages"), _table(_is_text)),
 }

@@ -204,7 +204,7 @@ class Known:
 
     def note(self, node: ast.stmt) -> None:
         """Go on by a statement."""
-        bound = names_in(targets_of(node)) if not isinstance(node, _NAMED) else {node.name}
+        bound = names_in(_targets(node)) if not isinstance(node, _NAMED) else {node.name}
         if isinstance(node, ast.Import | ast.ImportFrom):
             bound = {(one.asname or one.name).partition(".")[0] for one in node.names}
         for known in (
@@ -295,7 +295,7 @@ class Known:
     def _set_on(self, nodes: Iterable[ast.AST]) -> None:
         """Note what attributes are given: `self.rows = iter(rows)`."""
         for node in nodes:
-            words = {to.attr for to in targets_of(node) if isinstance(to, ast.Attribute)}
+            words = {to.attr for to in _targets(node) if isinstance(to, ast.Attribute)}
             if words and any(map(self._is_unsettled, values_of(node))):
                 self.unsettled_attributes |= words
             elif words and any(map(self._is_filling, values_of(node))):
@@ -667,7 +667,7 @@ def _effects(node: ast.FunctionDef | ast.AsyncFunctionDef, known: Known) -> tupl
     body = [one for statement in node.body for one in syntax.nodes(statement)]
     changed = set[str]().union(*(changed_by(one, known) for one in body))
     puts = [one for one in body if isinstance(one, ast.Assign | ast.AnnAssign | ast.AugAssign)]
-    puts = [one for one in puts if any(isinstance(to, ast.Attribute | ast.Subscript) for to in targets_of(one))]
+    puts = [one for one in puts if any(isinstance(to, ast.Attribute | ast.Subscript) for to in _targets(one))]
     put = set[str]().union(*(_held_by(value, known) for one in puts for value in values_of(one)))
     for one in body:
         if isinstance(one, ast.Global | ast.Nonlocal):
@@ -686,7 +686,7 @@ def _made_of(given: set[str], body: Sequence[ast.AST], known: Known) -> set[str]
         count = len(given)
         for one in body:
             if any(not given.isdisjoint(_held_by(value, known)) for value in values_of(one)):
-                given |= set[str]().union(*(_bound_by(target) for target in targets_of(one)))
+                given |= set[str]().union(*(_bound_by(target) for target in _targets(one)))
     return given
 
 
@@ -806,7 +806,7 @@ def _bound_to(node: ast.stmt) -> list[ast.expr]:
     return values
 
 
-def targets_of(node: ast.AST) -> list[ast.AST]:
+def _targets(node: ast.AST) -> list[ast.AST]:
     """What a statement, or a part of it, binds or puts something into."""
     match node:
         case ast.Assign(targets=targets):

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity, is_writeable
-from ckpt_magic.values.pickles import figures, forms, memmaps, references, tokens
+from ckpt_magic.values.pickles import figures, forms, memmaps, references, strided, tokens
 from ckpt_magic.values.pickles.arrays import View, buffer_under, field_path, is_plain_subarray
 from ckpt_magic.values.pickles.placeholder import Placeholder
 from ckpt_magic.values.pickles.references import ATOMS
@@ -447,12 +447,7 @@ def _has_a_form_of_its_own(union: Sequence[Span]) -> bool:
         or array.dtype.hasobject
     ):
         return False
-    stretch = union[0].high - union[0].low
-    return not array.flags.forc and stretch <= max(_GAPS * array.nbytes, _SMALL_STRETCH)
-
-
-_GAPS = 2  # bytes that may be written per byte of an array, for the sake of its strides
-_SMALL_STRETCH = 1 << 16
+    return not (array.flags.forc or strided.is_loose(array) or strided.is_turned(array))
 
 
 def _unwritable(union: Sequence[Span]) -> str:

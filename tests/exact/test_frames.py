@@ -726,6 +726,43 @@ n[1] = 7.0; q = more[1], up[1], two[1], df['x'][1]
 """,
 )
 scenario(
+    "the last digits of sums, of data of polars and Arrow that is in pieces",
+    """
+%%step 1
+import numpy as np, pandas as pd, polars as pl
+rng = np.random.default_rng(0)
+def numbers(): return [rng.normal(size=n) for n in (1000, 37, 2011)]
+df = pl.concat([pl.DataFrame({'a': part, 's': ['x'] * len(part)}) for part in numbers()], rechunk=False)
+one = pl.concat([pl.Series('q', part) for part in numbers()], rechunk=False)
+columns = pd.concat([pd.DataFrame({'a': pd.Series(part, dtype='float64[pyarrow]'), 's': 'x'}) for part in numbers()], ignore_index=True)
+some = columns['a'][5:1020]
+%%step 2
+s = df['a'].sum(), one.std(), columns['a'].sum(), some.std(), df.n_chunks('all'), one.n_chunks(), some.array._pa_array.num_chunks
+%%step 3
+one = one.append(pl.Series('q', [.1, .2])); df = df.with_columns(b=pl.col('a') / 3); columns.loc[0, 'a'] = 5
+%%step 4
+r = df['a'].sum(), df['b'].sum(), one.sum(), columns['a'].sum(), some.sum(), df.n_chunks('all'), one.n_chunks()
+""",
+)
+scenario(
+    "data of polars in pieces, of each type",
+    """
+%%step 1
+import polars as pl
+from datetime import date
+def two(a, b, dtype=None): return pl.concat([pl.Series('q', part, dtype=dtype) for part in (a, b)], rechunk=False)
+some = [two([1, 2], [3]), two(['a', None], ['b' * 30]), two([True], [None]), two([date(2020, 1, 1)], [date(2021, 1, 1)])]
+some += [two([[1], [2, 3]], [[4]]), two([{'a': 1}], [{'a': 2}]), two(['a', 'b'], ['c', 'a'], pl.Categorical), two([None], [None]), two([], [])]
+df = pl.DataFrame([two([1, 5, 2], [3, 4]).alias('a'), pl.Series('b', range(5))]); down = two([5, 4], [2, 1]).set_sorted(descending=True)
+%%step 2
+s = [(one.n_chunks(), one.to_list(), one.dtype) for one in some], df.n_chunks('all'), down.flags
+%%step 3
+df = df.with_columns(z=pl.col('a') * 1.1); some[0] = some[0].append(pl.Series('q', [3]))
+%%step 4
+r = [(one.n_chunks(), one.flags['SORTED_ASC']) for one in some], df.n_chunks('all'), df['z'].sum(), down.flags
+""",
+)
+scenario(
     "data of polars over the memory of arrays",
     """
 %%step 1

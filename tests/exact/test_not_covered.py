@@ -95,17 +95,43 @@ r = kept.__traceback__.tb_next.tb_frame.f_locals.get('secret')
     known="frames cannot be made",
 )
 scenario(
-    "strides of a view that leaves out most of its memory, whose base has no name",
+    "strides of a view that leaves out most of a large memory, whose base has no name",
     """
 %%step 1
 import numpy as np
-v = np.zeros((200, 200))[:, :3]
+v = np.zeros((3000, 4000))[:, :3]
 %%step 2
 v[0] = 5
 %%step 3
 r = v.strides
 """,
-    known="the memory between the elements is not stored",
+    known="the memory between the elements is not stored, and would be missing",
+)
+scenario(
+    "strides of an array of objects",
+    """
+%%step 1
+import numpy as np
+o = np.empty((2, 3, 4), object).transpose(1, 2, 0).copy('K')
+%%step 2
+o[0, 0, 0] = []
+%%step 3
+r = o.strides
+""",
+    known="numpy stores objects in the order of C",
+)
+scenario(
+    "pieces that the data inside a query of polars is in",
+    """
+%%step 1
+import polars as pl
+query = pl.concat([pl.DataFrame({'a': [1.5, 2.5]}), pl.DataFrame({'a': [3.5]})], rechunk=False).lazy()
+%%step 2
+n = 1
+%%step 3
+r = query.collect().n_chunks()
+""",
+    known="polars joins them when it writes a query",
 )
 scenario(
     "the order of a set of objects from which some were removed",

@@ -837,6 +837,45 @@ r = net.weights[5], pair[1][0], other['b'][0], rows[1][0]
 """,
 )
 
+scenario(
+    "the last digits of sums, of views without a name for their base, and of what is in another order than C's",
+    """
+%%step 1
+import numpy as np
+rng = np.random.default_rng(0)
+wide, back = (rng.normal(size=(2000, 300)) for _ in range(2)); wide = wide[:, ::3]; back = back[::-1, 4::-7]; back.setflags(write=False)
+held = {'few': [rng.normal(size=(300, 90))[::4, ::4], rng.normal(size=(200, 300))[::2, ::3]]}
+huge = np.zeros((3000, 5000)); huge[:, 7:10] = rng.normal(size=(3000, 3)); huge = huge[::-1, 7:10]
+image = rng.normal(size=(3, 40, 50)).transpose(1, 2, 0) * 3.3; large = rng.normal(size=(3, 400, 500)).transpose(1, 2, 0) * 3.3
+%%step 2
+def told(*arrays): return [(a.sum(), a.std(), a.mean(axis=0).sum(), (a @ np.ones(a.shape[-1]) / 3).sum()) for a in arrays]
+s = told(wide, back, *held['few'], huge, image, large), wide.strides, back.strides, held['few'][0].strides, image.strides
+%%step 3
+wide[0] = 1; held['few'][1][0] = 2; huge[0] = .1; image[0] = 3
+back.setflags(write=True); back[1] = .3
+%%step 4
+r = told(wide, back, *held['few'], huge, image, large), wide.strides, back.strides, image.strides, image.base is None, huge.flags.forc
+""",
+)
+scenario(
+    "views without a name for their base, of numbers that are no buffers, and of other classes",
+    """
+%%step 1
+import numpy as np
+dates = np.tile(np.arange('2020-01-01', '2020-05-01', dtype='M8[h]'), 10).reshape(-1, 8)[:, ::3]; texts = np.array(['ab', 'c'] * 20000).reshape(-1, 8)[:, ::3]
+rows = np.zeros((5000, 8), [('x', 'i4'), ('y', 'f8')])[:, ::3]; rows['y'] = np.arange(15000).reshape(5000, 3)
+big, short = np.arange(80000, dtype='>f8').reshape(-1, 8)[:, ::4], np.arange(80000, dtype='f4').reshape(-1, 8).T[::4]
+masked, matrix = np.ma.masked_greater(np.arange(80000.).reshape(-1, 8), 30)[:, ::4], np.matrix(np.arange(80000.).reshape(-1, 8))[:, ::4]
+turned = np.arange(24, dtype='>i4').reshape(2, 3, 4).transpose(1, 2, 0).copy('K'); turned.setflags(write=False)
+%%step 2
+s = [(one.strides, one.flags.owndata) for one in (dates, texts, rows, big, short, masked, matrix, turned)]
+%%step 3
+rows['y'] += 1; big[1] = 4; short[0] = 3; masked[2] = 3; matrix[1] = 3; dates[0] = dates[1]; turned.setflags(write=True); turned[0] = 5
+%%step 4
+r = rows['y'].sum(), big.sum(), short.sum(), masked.sum(), matrix.sum(), big.dtype.str, dates[0], texts[1, 2], turned.ravel('K')
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

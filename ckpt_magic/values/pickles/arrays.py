@@ -18,15 +18,15 @@ from typing import Any, Final
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import identity, is_writeable
 from ckpt_magic.values.owned import is_own
-from ckpt_magic.values.pickles import companions, memmaps
+from ckpt_magic.values.pickles import companions, memmaps, strided
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
 from ckpt_magic.values.pickles.gathered import Gathered, as_it_is, contiguous, has_buffer, is_scattered
 from ckpt_magic.values.pickles.references import importable, refuses_for_now
+from ckpt_magic.values.pickles.strided import OWNS_DATA
 from ckpt_magic.values.proofs import Proofs
 
 _COPIED: Final = 1000  # bytes that numpy copies when it reads an array; of more it lets the array lie over the text
-_OWNS_DATA: Final = 1 << 16  # bytes; smaller arrays come back owning their memory, so that they can be resized
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +122,17 @@ class Arrays:
 
     def whole_array(self, array: Any) -> Any:
         """Write an array that has its memory for itself, or owns what others are views of."""
+        if strided.is_loose(array):
+            filled = sys.modules["numpy"].copyto if is_writeable(array) else self._known.evaluated(_FILLED)
+            return *strided.apart(array), self._dense(array), None, None, filled
+        if strided.is_turned(array):
+            again = strided.turned(array)
+            return again if is_writeable(array) else (*again, False, None, None, type(array).setflags)
         if not is_writeable(array):
             return self._owner(array) if any(array is view.owner for view in self._views) else self._read_only(array)
-        if array.nbytes >= _OWNS_DATA or (array.base is not None and not (array.flags.forc and array.size)):
+        if array.nbytes >= OWNS_DATA or (array.base is not None and not (array.flags.forc and array.size)):
             return self._buffer_of(array)
-        if array.base is None and (array.nbytes <= _COPIED or not array.flags.forc) and array.dtype.isnative:
+        if array.base is None and array.nbytes <= _COPIED and array.dtype.isnative:
             return array.__reduce__()
         reduced = contiguous(array)
         if reduced is NotImplemented:
@@ -138,28 +144,36 @@ class Arrays:
         # libraries ask how much larger the base of an array is: that of a view is an array of its kind
         return ndarray.view, (Form(ndarray.copy, whole, "K"),)
 
+    def _dense(self, array: Any) -> Any:
+        """The elements of an array, side by side."""
+        if self._gathered is not None and is_scattered(array):
+            reduced = self._gathered.reduce(array)
+            if reduced is not NotImplemented:
+                return Form(reduced[0], *reduced[1])
+        return array.copy()
+
     def _buffer_of(self, array: Any) -> Any:
         """Let the buffer of an array be written out of the stream, from where it lies; a small one may be copied."""
         if self._gathered is not None and is_scattered(array):
             return self._gathered.reduce(array)
-        reduced = contiguous(array) if array.nbytes >= _OWNS_DATA else NotImplemented
+        reduced = contiguous(array) if array.nbytes >= OWNS_DATA else NotImplemented
         if reduced is not NotImplemented or array.dtype.isnative:
             return reduced
         made, args = as_it_is(array)
-        return (made, args) if array.nbytes >= _OWNS_DATA else (type(array).copy, (Form(made, *args), "K"))
+        return (made, args) if array.nbytes >= OWNS_DATA else (type(array).copy, (Form(made, *args), "K"))
 
     def _read_only(self, array: Any) -> Any:
         """Write a read-only array so that it can be made writable again, if the array itself can."""
         alias = _writable_alias(array)
         if alias is None:
-            is_large = array.nbytes >= _OWNS_DATA
+            is_large = array.nbytes >= OWNS_DATA
             if array.flags.forc and (is_large or has_buffer(array)):
                 return contiguous(array) if is_large else NotImplemented  # both come back read-only
             alias = array if self._gathered is not None and is_scattered(array) else array.copy()
         setflags = type(array).setflags
         if (reduced := self._buffer_of(alias)) is not NotImplemented:
             return (*reduced, False, None, None, setflags)
-        if array.nbytes >= _OWNS_DATA and (array.flags.c_contiguous or array.flags.f_contiguous):
+        if array.nbytes >= OWNS_DATA and (array.flags.c_contiguous or array.flags.f_contiguous):
             return (*alias.__reduce_ex__(PROTOCOL), False, None, None, setflags)
         return type(array).copy, (alias, "K"), False, None, None, setflags
 
@@ -224,30 +238,35 @@ class Arrays:
         return pyarrow.py_buffer, (part,)
 
     def series(self, series: Any) -> Any:
-        """Data of polars over the memory of an array stays over it: what is written there changes the series."""
-        chunks = series.get_chunks() if self._views else []
-        lent = [next(filter(self._is_in_view, lent_by(chunk)), None) for chunk in chunks]
-        if all(piece is None for piece in lent):
+        """Data of polars that is in pieces, or over the memory of an array, stays so.
+
+        What is written to the array changes the series. Of the pieces, polars joins them where it pickles data, and by
+        them it adds up: the last digits of a sum depend on that.
+        """
+        chunks = series.get_chunks() if self._views or series.n_chunks() > 1 else []
+        lent = [next(filter(self._is_in_view, lent_by(chunk)), None) if self._views else None for chunk in chunks]
+        is_lent = any(piece is not None for piece in lent)
+        if not is_lent and (len(chunks) < 2 or series.dtype == sys.modules["polars"].Object):
             return NotImplemented
         kind = type(series)
         if any(piece is not None and kind(piece).dtype != series.dtype for piece in lent):
             raise NotPicklableError(f"a series of polars ({series.dtype}) over the memory of an array")
         both = zip(chunks, lent, strict=True)
         parts = [chunk if piece is None else Form(kind, series.name, piece) for chunk, piece in both]
-        flags = [name for name, value in series.flags.items() if value]
-        if len(parts) == 1 and not flags:
+        order = {name for name, value in series.flags.items() if value} & {"SORTED_ASC", "SORTED_DESC"}
+        if len(parts) == 1 and not order:
             return kind, (series.name, lent[0])
         concat = functools.partial(sys.modules["polars"].concat, rechunk=False)
-        if not flags:
+        if not order:
             return concat, (parts,)
-        return functools.partial(kind.set_sorted, descending=flags == ["SORTED_DESC"]), (Form(concat, parts),)
+        return functools.partial(kind.set_sorted, descending=order == {"SORTED_DESC"}), (Form(concat, parts),)
 
     def _is_in_view(self, piece: Any) -> bool:
         return self.view_at(piece.__array_interface__["data"][0]) is not None
 
     def columns(self, frame: Any) -> Any:
-        """A frame of polars, some of whose columns may lie over the memory of an array."""
-        columns = frame.get_columns() if self._views else []
+        """A frame of polars, some of whose columns may be in pieces, or lie over the memory of an array."""
+        columns = frame.get_columns()
         if all(self.series(column) is NotImplemented for column in columns):
             return NotImplemented
         return type(frame), (columns,)

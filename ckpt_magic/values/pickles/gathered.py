@@ -53,18 +53,25 @@ def pieces(array: Any) -> Iterator[memoryview]:
 
 
 def arrow_column(column: Any) -> Any:
-    """Reduce a column of pandas over Arrow data; pandas itself copies that first, even if it lies in one piece."""
+    """Reduce a column of pandas over Arrow data; pandas itself copies that first, to join its pieces.
+
+    Arrow adds up piece by piece: the last digits of a sum depend on them.
+    """
     state = vars(column)
     data = state.get("_pa_array")
-    if getattr(data, "num_chunks", 0) != 1:
+    if not getattr(data, "num_chunks", 0):
         return NotImplemented
-    piece = data.chunk(0)
-    if piece.get_total_buffer_size() > piece.nbytes + piece.nbytes // 8 + 1024:  # a part: the rest is not its own
-        return NotImplemented
-    renewed = {"_pa_array": piece, "_cache": {}}
     # pandas sets the state itself, with keys that are equal to those of other columns, but not the same objects
+    renewed = {"_pa_array": [*map(_whole, data.chunks)], "_cache": {}}
     named = {sys.intern(key): renewed.get(key, part) for key, part in state.items()}
     return copyreg.__newobj__, (type(column),), named  # type: ignore[attr-defined]
+
+
+def _whole(piece: Any) -> Any:
+    """A piece of Arrow data, by itself if it is a part of larger data: the rest is not its own."""
+    if piece.get_total_buffer_size() <= piece.nbytes + piece.nbytes // 8 + 1024:
+        return piece
+    return sys.modules["pyarrow"].concat_arrays([piece])
 
 
 def arrow_array(array: Any) -> Any:

@@ -876,6 +876,21 @@ r = rows['y'].sum(), big.sum(), short.sum(), masked.sum(), matrix.sum(), big.dty
 """,
 )
 
+scenario(
+    "a type with fields that a name stands for: who has it, and what its fields are called later",
+    """
+%%step 1
+import numpy as np
+kind = np.dtype([('a', int), ('b', float)]); alone = np.dtype([('c', int)]); rows = np.zeros(3, kind)
+%%step 2
+more = np.ones(2, kind); alone.names = ('d',)
+%%step 3
+rows.dtype.names = 'q', 'r'
+%%step 4
+r = kind.names, more.dtype.names, alone.names, rows.dtype is kind, more.dtype is kind
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

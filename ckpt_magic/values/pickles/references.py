@@ -118,7 +118,7 @@ def by_reference(obj: Any) -> bool:
     numpy = sys.modules.get("numpy")
     if numpy is not None and kind is numpy.ufunc:
         return not is_made_of_python(obj)
-    return numpy is not None and issubclass(kind, numpy.dtype) and not obj.hasobject
+    return numpy is not None and issubclass(kind, numpy.dtype) and not obj.hasobject and obj.names is None
 
 
 def is_made_of_python(ufunc: Any) -> bool:

@@ -953,6 +953,34 @@ def test_what_patsy_refuses_for_now_is_written_by_its_attributes(
     assert [[one] for one in back.info.terms] == [back.info.terms[term]] == [[term]]
 
 
+MODEL = """
+class ModelData:
+    def __init__(self, terms): self.terms = terms
+    def __getstate__(self): return {"formula": "y ~ x"}
+    def __setstate__(self, state): raise NameError("x")
+"""  # as that of statsmodels
+
+
+def test_a_formula_is_not_made_anew_out_of_the_variables_of_whoever_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPT_KEY", "tests")
+    folder = tmp_path / "site-packages" / "statsmodels" / "base"
+    folder.mkdir(parents=True)
+    for package in (folder, folder.parent):
+        (package / "__init__.py").touch()
+    (folder / "data.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(folder.parents[1])
+    for name in ("statsmodels", "statsmodels.base", "statsmodels.base.data"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    data = importlib.import_module("statsmodels.base.data")
+    terms, back = again([made := data.ModelData([1]), made.terms])[1], again(made)
+    for name in ("statsmodels", "statsmodels.base", "statsmodels.base.data"):
+        sys.modules.pop(name)
+    assert terms == back.terms == [1]
+    assert vars(back) == {"terms": [1]}
+
+
 REGISTRY = """
 class Quantity:
     registry = None

@@ -209,7 +209,7 @@ def _is_asked_for_all(kind: Any) -> bool:
 
 
 def _is_not_pickled_yet(kind: Any) -> bool:
-    """Whether all that an object is are attributes, and its library forbids to pickle it until somebody says how."""
+    """Whether all that an object is are attributes, and its library does not pickle all of them."""
     return refuses_for_now(kind.__getstate__) and not reduces_itself(kind)
 
 

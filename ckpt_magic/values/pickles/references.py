@@ -234,8 +234,10 @@ def at(qualified: str, namespace: Mapping[str, Any]) -> Any:
 
 
 def refuses_for_now(way: Any) -> bool:
-    """Whether a method that pickle asks is one of patsy's, which refuse: what it describes formulas by is plain Python.
+    """Whether a method that pickle asks leaves out, or refuses, what describes a formula, though that is plain Python.
 
-    Each model of statsmodels that was made with a formula has such a description on the frames inside it.
+    It is patsy's, and each model of statsmodels that was made with a formula has such a description, also on the frames
+    inside it. When it is read, statsmodels would make it anew, out of the variables of whoever reads.
     """
-    return type(way) is types.FunctionType and str(way.__module__).partition(".")[0] == "patsy"
+    module = str(way.__module__) if type(way) is types.FunctionType else ""
+    return module.partition(".")[0] == "patsy" or module == "statsmodels.base.data"

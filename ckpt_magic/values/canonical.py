@@ -86,7 +86,7 @@ def _canonical(value: Any, room: list[int], depth: int, met: dict[int, int], arr
 
 
 def _lie_over_each_other(arrays: list[Any]) -> bool:
-    places = sorted(bounds(one.__array_interface__, one.itemsize) for one in arrays if one.size)
+    places = sorted(bounds(one) for one in arrays if one.size)
     return any(low < high for (_, high), (low, _) in itertools.pairwise(places))
 
 

@@ -530,7 +530,7 @@ class Look(ValuePickler):
 
     def _note_array(self, array: Any) -> None:
         if array.size and identity(array) not in self._arrays.inner:
-            low, high = bounds(array.__array_interface__, array.dtype.itemsize)
+            low, high = bounds(array)
             refs = self._refs.get(identity(array), 0) if is_writeable(array) else 0
             self._spans.append(Span(low, high, array, self._guards.get(identity(array), 0), refs=refs))
 
@@ -638,7 +638,7 @@ class Look(ValuePickler):
         """As data of Arrow, see `_note_arrow`."""
         for column in data.get_columns() if hasattr(data, "get_columns") else [data]:
             for piece in lent_by(column):
-                low, high = bounds(piece.__array_interface__, piece.dtype.itemsize)
+                low, high = bounds(piece)
                 self._spans.append(Span(low, high, piece, POLARS))
 
     def _mark_of_tensor(self, tensor: Any) -> bytes | None:

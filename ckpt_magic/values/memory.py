@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
 from typing import Any, Final
 
 identity: Final = object.__hash__
@@ -38,21 +37,22 @@ def place_of(buffer: Any) -> tuple[int, int]:
     return view.buf or 0, view.len
 
 
-def bounds(interface: Mapping[str, Any], itemsize: int) -> tuple[int, int]:
+def address(array: Any) -> int:
+    """Where the first element of an array lies; `__array_interface__` tells of all fields of its type besides."""
+    return int(array.ctypes.data)
+
+
+def bounds(array: Any) -> tuple[int, int]:
     """Lowest and one past the highest address of an array (as `numpy.lib.array_utils.byte_bounds`)."""
-    low = high = interface["data"][0]
-    strides = interface["strides"]
-    if strides is None:
-        size = itemsize
-        for length in interface["shape"]:
-            size *= length
-        return low, low + size
-    for length, stride in zip(interface["shape"], strides, strict=True):
+    low = high = address(array)
+    if array.flags.forc:
+        return low, low + array.nbytes
+    for length, stride in zip(array.shape, array.strides, strict=True):
         if stride < 0:
             low += (length - 1) * stride
         else:
             high += (length - 1) * stride
-    return low, high + itemsize
+    return low, high + array.itemsize
 
 
 def is_writeable(array: Any) -> bool:

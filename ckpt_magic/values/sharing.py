@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ckpt_magic.values.memory import identity, is_writeable
+from ckpt_magic.values.memory import address, identity, is_writeable
 from ckpt_magic.values.pickles import figures, forms, memmaps, references, strided, tokens
 from ckpt_magic.values.pickles.arrays import View, buffer_under, field_path, is_plain_subarray
 from ckpt_magic.values.pickles.placeholder import Placeholder
@@ -470,12 +470,12 @@ def _owner(union: Sequence[Span]) -> View:
     low, high = union[0].low, max(span.high for span in union)
     if union[0].array.dtype.hasobject:
         flat = _flat_owner(union)
-        return View(flat.__array_interface__["data"][0], high, flat)
+        return View(address(flat), high, flat)
     for span in union:
         buffer = buffer_under(span.array)
         if buffer is not None:  # arrays over it are written over it, so all the others are too
             whole = sys.modules["numpy"].frombuffer(buffer, dtype="u1")
-            start = whole.__array_interface__["data"][0]
+            start = address(whole)
             return View(start, start + whole.nbytes, whole)
     for span in union:
         array = span.array
@@ -503,7 +503,7 @@ def _flat_owner(union: Sequence[Span]) -> Any:
         array = span.array
         while array is not None:
             if type(array) is numpy.ndarray and array.dtype.hasobject:
-                start = array.__array_interface__["data"][0]
+                start = address(array)
                 if start <= low and high <= start + array.nbytes and array.flags.forc:
                     array = array if array.flags.c_contiguous else array.T
                     return array if array.ndim == 1 and is_writeable(array) else array.reshape(-1)
@@ -512,7 +512,7 @@ def _flat_owner(union: Sequence[Span]) -> Any:
 
 
 def _path_from(flat: Any, array: Any) -> tuple[str, ...] | None:
-    start, low = (one.__array_interface__["data"][0] for one in (array, flat))
+    start, low = (address(one) for one in (array, flat))
     return field_path(flat.dtype, array.dtype, (start - low) % flat.itemsize)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.memory import identity, is_writeable
+from ckpt_magic.values.memory import address, identity, is_writeable
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.pickles import companions, memmaps, strided
 from ckpt_magic.values.pickles.definitions import Definitions
@@ -182,7 +182,7 @@ class Arrays:
 
         Numpy makes it small, and gives it other memory, which is writable, when its objects are there.
         """
-        view = self.view_at(array.__array_interface__["data"][0]) if self._views and array.size else None
+        view = self.view_at(address(array)) if self._views and array.size else None
         is_owner = view is not None and array is view.owner and array.dtype.kind != "T"
         writable = is_owner or is_writeable(array)  # the memory that views lie in is writable: each has its own flag
         if writable and not is_owner:
@@ -200,7 +200,7 @@ class Arrays:
         return alias.__reduce_ex__(PROTOCOL) if reduced is NotImplemented else reduced
 
     def _view(self, array: Any) -> Any:
-        start = array.__array_interface__["data"][0]
+        start = address(array)
         view = self.view_at(start)
         if view is None or array is view.owner:
             return None
@@ -262,7 +262,7 @@ class Arrays:
         return functools.partial(kind.set_sorted, descending=order == {"SORTED_DESC"}), (Form(concat, parts),)
 
     def _is_in_view(self, piece: Any) -> bool:
-        return self.view_at(piece.__array_interface__["data"][0]) is not None
+        return self.view_at(address(piece)) is not None
 
     def columns(self, frame: Any) -> Any:
         """A frame of polars, some of whose columns may be in pieces, or lie over the memory of an array."""
@@ -384,6 +384,7 @@ def has_gaps(one: Any) -> bool:
     return one.names is not None and without_gaps(one).itemsize < one.itemsize
 
 
+@functools.lru_cache(maxsize=100)
 def without_gaps(one: Any) -> Any:
     """The type with the same fields, one right after the other."""
     dtype = sys.modules["numpy"].dtype
@@ -452,9 +453,9 @@ def array_of(part: Any) -> Any:
     numpy = sys.modules["numpy"]
     if part.dtype.hasobject:
         raise NotPicklableError("an element of a structured array that holds objects")
-    start = numpy.frombuffer(part, "u1").__array_interface__["data"][0]
+    start = address(numpy.frombuffer(part, "u1"))
     whole = numpy.asarray(base)
-    low = whole.__array_interface__["data"][0]
+    low = address(whole)
     if not low <= start < low + whole.nbytes or not whole.flags.c_contiguous:
         raise NotPicklableError("an element of a structured array of odd layout")
     plain = whole.reshape(-1).view(numpy.ndarray)
@@ -469,7 +470,7 @@ def _writable_alias(array: Any) -> Any | None:
     fixed = not is_writeable(root)
     try:
         root.setflags(write=True)
-        start = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        start = address(array) - address(root)
         return ndarray(array.shape, array.dtype, root, start, array.strides)
     except (ValueError, TypeError):  # read-only memory; or an order that a buffer cannot have
         return None
@@ -524,8 +525,8 @@ def _over_a_buffer(array: Any) -> Any:
         if isinstance(root, MEMORY_OF_C) and isinstance(root._b_base_, ctypes._Pointer):
             raise NotPicklableError("an array over memory that a pointer leads to")
         return None
-    first = numpy.frombuffer(base, dtype="u1").__array_interface__["data"][0]
-    args = (array.shape, array.dtype, base, array.__array_interface__["data"][0] - first, array.strides)
+    first = address(numpy.frombuffer(base, dtype="u1"))
+    args = (array.shape, array.dtype, base, address(array) - first, array.strides)
     if is_writeable(array):
         return numpy.ndarray, args
     return numpy.ndarray, args, False, None, None, numpy.ndarray.setflags

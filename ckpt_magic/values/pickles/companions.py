@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Final
 
-from ckpt_magic.values.memory import identity
+from ckpt_magic.values.memory import address, identity
 from ckpt_magic.values.pickles.forms import Token
 
 KIND: Final = "companions"
@@ -228,11 +228,7 @@ def _memory(one: Any) -> tuple[Any, ...]:
 
 
 def _addresses(arrays: Iterable[Any]) -> tuple[int, ...]:
-    return tuple(map(_address, arrays))
-
-
-def _address(array: Any) -> int:
-    return int(array.__array_interface__["data"][0])
+    return tuple(map(address, arrays))
 
 
 def _share(one: Any, count: _Count, place: Place, unplaced: Set[int]) -> None:
@@ -245,7 +241,7 @@ def _share(one: Any, count: _Count, place: Place, unplaced: Set[int]) -> None:
     if not memory or not place or len(memory) != len(place[1]):
         return
     fixed, parts = place
-    starts = tuple(_address(part) - offset for part, (offset, _) in zip(memory, parts, strict=True))
+    starts = tuple(address(part) - offset for part, (offset, _) in zip(memory, parts, strict=True))
     if starts == count.starts:
         return
     others = [
@@ -264,7 +260,7 @@ def _share(one: Any, count: _Count, place: Place, unplaced: Set[int]) -> None:
 
 
 def _parts(one: Any, count: _Count) -> list[tuple[int, tuple[int, ...]]]:
-    return [(_address(part) - at, part.strides) for part, at in zip(_memory(one), count.starts, strict=True)]
+    return [(address(part) - at, part.strides) for part, at in zip(_memory(one), count.starts, strict=True)]
 
 
 def _lay(block: Any, parts: Iterable[tuple[int, tuple[int, ...]]], starts: Iterable[int], other: Any) -> bool:
@@ -285,16 +281,16 @@ def _lay(block: Any, parts: Iterable[tuple[int, tuple[int, ...]]], starts: Itera
     return True
 
 
-def _at(address: int, strides: tuple[int, ...], old: Any, near: Any) -> Any:
-    """An array like the old one at an address in the memory of another one; none if it would not be like it."""
+def _at(start: int, strides: tuple[int, ...], old: Any, near: Any) -> Any:
+    """An array like the old one at an start in the memory of another one; none if it would not be like it."""
     numpy = sys.modules["numpy"]
     while type(near.base) is numpy.ndarray:
         near = near.base
-    if not 0 <= address - _address(near) < near.nbytes or not near.flags.forc or near.dtype.hasobject:
+    if not 0 <= start - address(near) < near.nbytes or not near.flags.forc or near.dtype.hasobject:
         return None
     whole = (near if near.flags.c_contiguous else near.T).reshape(-1).view("u1")
     try:
-        new = numpy.ndarray(old.shape, old.dtype, whole, address - _address(whole), strides)
+        new = numpy.ndarray(old.shape, old.dtype, whole, start - address(whole), strides)
     except (ValueError, TypeError):  # it lies elsewhere
         return None
     return new if new.tobytes() == old.tobytes() else None

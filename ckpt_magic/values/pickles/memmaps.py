@@ -12,7 +12,7 @@ import sys
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
-from ckpt_magic.values.memory import is_writeable
+from ckpt_magic.values.memory import address, is_writeable
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import Form
 from ckpt_magic.values.proofs import Proofs
@@ -47,12 +47,12 @@ def opened(array: Any, known: Definitions, proofs: Proofs) -> tuple[Any, ...]:
     written = mode in ("r+", "w+")
     if written:
         array.flush()
-    address = array.__array_interface__["data"][0]
+    start = address(array)
     try:
-        if not proofs.is_mapped(array.base, address, name):
+        if not proofs.is_mapped(array.base, start, name):
             raise NotPicklableError("a numpy.memmap of a file in whose place another one is now")
         proof = proofs.content(name, array.offset, size) if written else _proof(name, False, array.offset, size)
-        is_own = mode == "c" and not proofs.is_of_file((address, size))
+        is_own = mode == "c" and not proofs.is_of_file((start, size))
         if is_own and proofs.content(name, array.offset, size) != _content(array):
             raise NotPicklableError("a numpy.memmap with changes of its own")
     except OSError as error:
@@ -70,7 +70,7 @@ def _content(array: Any) -> str:
 def part(array: Any, over: Any, known: Definitions) -> tuple[Any, ...]:
     """Reduce an array over a map, which is `over`."""
     numpy = sys.modules["numpy"]
-    start = array.__array_interface__["data"][0] - over.__array_interface__["data"][0]
+    start = address(array) - address(over)
     args = array.shape, array.dtype, over, start, array.strides
     fixed = is_writeable(over) and not is_writeable(array)
     if type(array) is numpy.ndarray:

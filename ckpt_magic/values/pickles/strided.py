@@ -23,7 +23,7 @@ GAPS: Final = 2
 
 def stretch(array: Any) -> int:
     """How many bytes an array lies in."""
-    low, high = bounds(array.__array_interface__, array.dtype.itemsize)
+    low, high = bounds(array)
     return high - low
 
 

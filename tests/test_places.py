@@ -575,6 +575,22 @@ def test_before_asyncio_is_loaded_there_is_no_policy_of_its_loops(monkeypatch: p
     assert spots.read("@policy of event loops") is None
 
 
+def test_a_property_of_a_module_is_not_given_what_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Looked(types.ModuleType):
+        @property
+        def flag(self) -> object:
+            return None
+
+        @flag.setter
+        def flag(self, value: object) -> None:
+            raise TypeError(value)
+
+    monkeypatch.setitem(sys.modules, "looked_after_of_the_test", Looked("looked_after_of_the_test"))
+    spots.write("looked_after_of_the_test:flag", None)  # as one of torch, which takes True or False
+    with pytest.raises(TypeError):
+        spots.write("looked_after_of_the_test:flag", 1)
+
+
 @pytest.mark.parametrize(
     ("library", "call", "asked"),
     [
@@ -584,6 +600,9 @@ def test_before_asyncio_is_loaded_there_is_no_policy_of_its_loops(monkeypatch: p
             "mimetypes.add_type('a/b', '.zz')",
             "mimetypes.guess_type('x.zz')[0]",
         ),  # another is put there
+        ("colorsys", "setattr(colorsys, 'ONE_THIRD', 6)", "colorsys.ONE_THIRD"),
+        ("colorsys", "setattr(colorsys, 'TABLE', [6])", "colorsys.TABLE[0]"),
+        ("colorsys", "for name in ['ONE_THIRD']: setattr(colorsys, name, 6)", "colorsys.ONE_THIRD"),
     ],
 )
 def test_what_a_call_sets_in_a_library_that_the_step_is_the_first_to_import(

@@ -714,8 +714,8 @@ class Places:
         other = type(value) is types.FunctionType and not is_same_package(module_name(value), module)
         if other and name.partition(":")[2] and (not is_new or name in _PATCHED_BY_OTHERS):
             return True
-        if is_new:
-            return False
+        if is_new:  # as its import made it, as a rule; `setattr(library, "name", 1)` says the name
+            return words.by_name and type(value) in ATOMS and key in words.read
         lazy = was is ABSENT and by_reference(value) if type(value) not in ATOMS else False
         return words.by_name and not lazy
 

@@ -103,7 +103,8 @@ def write(place: str, value: Any) -> None:
                 put(place, value)
         return
     owner, key = owner_of(place)
-    setattr(owner, key, value)
+    if not (is_looked_after(owner, key) and getattr(owner, key) is value):  # it may tell what it does not take
+        setattr(owner, key, value)
 
 
 def delete(place: str) -> None:

@@ -93,6 +93,7 @@ def words(tree: ast.Module) -> Words:
         elif not isinstance(node, (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue)):
             called = [node.func] if isinstance(node, ast.Call) else getattr(node, "decorator_list", [])
             calls.update(tuple(_dotted(one)) for one in called)
+            stored.update(_set_by_text(node))
             if isinstance(node, ast.ClassDef):
                 bases = [*node.bases, *(one.value for one in node.keywords if one.arg == "metaclass")]
                 calls.update((*chain, DERIVING) for one in bases if (chain := _dotted(one)))
@@ -111,6 +112,13 @@ def _set_in_dict(node: ast.Subscript) -> Iterator[str]:
     """The attribute that is set by way of the dict that holds it: `vars(module)['x'] = 1`."""
     match node:
         case ast.Subscript(ast.Call(ast.Name("vars")) | ast.Attribute(attr="__dict__"), ast.Constant(str() as name)):
+            yield name
+
+
+def _set_by_text(node: ast.AST) -> Iterator[str]:
+    """The attribute that is set by a text: `setattr(module, 'x', 1)`."""
+    match node:
+        case ast.Call(ast.Name("setattr" | "delattr"), [_, ast.Constant(str() as name), *_]):
             yield name
 
 

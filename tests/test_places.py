@@ -603,6 +603,7 @@ def test_a_property_of_a_module_is_not_given_what_it_tells(monkeypatch: pytest.M
         ("colorsys", "setattr(colorsys, 'ONE_THIRD', 6)", "colorsys.ONE_THIRD"),
         ("colorsys", "setattr(colorsys, 'TABLE', [6])", "colorsys.TABLE[0]"),
         ("colorsys", "for name in ['ONE_THIRD']: setattr(colorsys, name, 6)", "colorsys.ONE_THIRD"),
+        ("numbers", "numbers.Real.register(str)", "int(isinstance('', numbers.Real)) * 6"),
     ],
 )
 def test_what_a_call_sets_in_a_library_that_the_step_is_the_first_to_import(

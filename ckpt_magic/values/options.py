@@ -372,24 +372,42 @@ class _Matplotlib(_Source):
 
 
 class _Colors(_Source):
-    """What the one-letter colors stand for: `seaborn.set_theme` gives them others."""
+    """What names of colors stand for, where matplotlib says another one: `seaborn.set_theme` gives letters others."""
 
+    is_open = True
     label, module = "matplotlib color {!r}", "matplotlib.colors"
 
     def look(self) -> dict[str, Any] | None:
         colors = sys.modules.get(self.module)
         if colors is None or not hasattr(colors, "BASE_COLORS"):
             return None
-        named = colors.get_named_colors_mapping()
-        return {letter: named[letter] for letter in colors.BASE_COLORS if letter in named}
-
-    def defaults(self) -> dict[str, Any]:
-        return dict(getattr(sys.modules.get(self.module), "BASE_COLORS", {}))
+        named, usual = colors.get_named_colors_mapping(), _usual_colors()
+        if dict.__eq__(named, usual):
+            return {}
+        others = {name: color for name, color in named.items() if usual.get(name) is not color}
+        return {name: color for name, color in others.items() if not equal(usual.get(name), color)}
 
     def write(self, changes: dict[str, Any]) -> None:
         named = _library(self.module).get_named_colors_mapping()
-        for letter, color in changes.items():
-            named[letter] = color  # `update` would leave its cache as it is
+        for name, color in changes.items():
+            color = _usual_colors().get(name) if color is None else color
+            if color is not None:
+                named[name] = color  # `update` would leave its cache as it is
+            elif name in named:
+                del named[name]
+
+
+@functools.cache
+def _usual_colors() -> dict[str, Any]:
+    """What matplotlib calls which color when it is loaded: its tables, a later one before an earlier one."""
+    colors, found = _library(_Colors.module), dict[str, Any]()
+    for table in (colors.XKCD_COLORS, colors.CSS4_COLORS, colors.TABLEAU_COLORS, colors.BASE_COLORS):
+        spelled = [(name.replace(*way), color) for way in _GREYS for name, color in table.items()]
+        found |= {**dict(spelled), **table}
+    return {name: color for name, color in found.items() if name in colors.get_named_colors_mapping()}
+
+
+_GREYS: Final = (("grey", "gray"), ("gray", "grey"))
 
 
 class _Sklearn(_Source):

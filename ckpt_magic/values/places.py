@@ -17,7 +17,9 @@ Modules of the user's own, outside of where packages are installed, are looked a
 from __future__ import annotations
 
 import abc
+import collections
 import enum
+import functools
 import operator
 import sys
 import types
@@ -31,7 +33,7 @@ from ckpt_magic.values.code.reaching import SETTING_OPS, named, ours, reach, wor
 from ckpt_magic.values.code.source import leads_to_all, reaches_all
 from ckpt_magic.values.code.vocabulary import Words
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owned import MAIN, Path, disown, is_of_the_process, is_own, key_of, known
+from ckpt_magic.values.owned import MAIN, Path, dict_of, disown, is_of_the_process, is_own, key_of, known
 from ckpt_magic.values.owners import (
     ABSENT,
     CONTAINERS,
@@ -74,6 +76,7 @@ from ckpt_magic.values.spots import (
     delete,
     is_looked_after,
     label,
+    owner_name,
     owner_of,
     place_of,
     read,
@@ -217,19 +220,17 @@ class Places:
             self._look_at_own(name, module, words, seen)
         for name, owner in self._owners(words, names, imports).items():
             seen.owners[name] = attributes = dict(vars(owner))
-            if set_of_functions := words.stored & _OF_FUNCTIONS:
+            if words.stored or "__kwdefaults__" in words.touched:
                 for key in words.read & attributes.keys():
                     if type(function := attributes[key]) is types.FunctionType and by_reference(function):
-                        inside = {word: getattr(function, word) for word in set_of_functions}
-                        seen.owners[place_of(name, key)] = inside
+                        self._look_at_function(place_of(name, key), function, words, seen)
             attributes |= {key: getattr(owner, key) for key in words.stored if is_looked_after(owner, key)}
             if words.stored and isinstance(owner, enum.EnumMeta):
                 members = dict(_members(name, owner))
                 seen.owners |= {one: members[one] for one in members if one.rpartition(".")[2] in words.read}
             self._look_inside(name, owner, attributes, words, seen)
             if isinstance(owner, abc.ABCMeta) and "register" in words.read:
-                found = {f"{one.__module__}.{one.__qualname__}": one for one in subclasses(owner)}
-                seen.owners[f"@subclasses of {name} "] = found
+                seen.owners[f"@subclasses of {name} "] = subclasses(owner, words.read)
         calls = called(words.calls, self._namespace, words.read)
         self._look_at_sets(calls, seen)
         for place in self._kept:
@@ -316,6 +317,9 @@ class Places:
                 if is_own(name) or key in words.stored or words.by_name or place_of(name, key) in self._kept:
                     found.gone.append(place_of(name, key))
                     self._remember(place_of(name, key), (old or {})[key])
+        others = after.live.keys() - found.live.keys()
+        for place in [one for one in found.live if others and owner_name(one) in others]:
+            del found.values[place], found.live[place]  # it comes with the object that has it
         found.sets = {
             place
             for name, keys in after.sets.items()
@@ -545,6 +549,7 @@ class Places:
             elif how == "pour" and old is not ABSENT:
                 before = inside_of(old)
                 pour(old, value)
+                _forget_answers(place)
                 if _is_filled(before, inside_of(old)):
                     self._filled.add(place)
             else:
@@ -652,13 +657,29 @@ class Places:
         for key, value in attributes.items():
             if value is None or type(value) in ATOMS or place_of(name, key) in _HANDLED or not can_change(value):
                 continue
-            if type(value) not in CONTAINERS and (isinstance(owner, type) or is_handled(value)):
+            if type(value) not in CONTAINERS and (is_handled(value) or (isinstance(owner, type) and _is_part(value))):
                 continue
             place = place_of(name, key)
             if place in _STREAMS:
                 continue  # around each cell IPython gives a stream another `write`, which is no state of the notebook
             if place not in self._kept:
                 seen.values[place], seen.live[place] = inside_of(value), value
+                if not isinstance(value, _FILLED):
+                    self._look_at_containers(place, seen.values[place], seen)
+
+    def _look_at_containers(self, place: str, attributes: Mapping[str, Any], seen: Look) -> None:
+        """Look at lists and dicts that no name leads to but that of the object of a library which has them."""
+        module, _, path = place.partition(":")
+        for key, value in attributes.items():
+            if type(value) in CONTAINERS and known().get(identity(value)) == (module, *path.split("."), key):
+                seen.values[place_of(place, key)], seen.live[place_of(place, key)] = inside_of(value), value
+
+    def _look_at_function(self, place: str, function: types.FunctionType, words: Words, seen: Look) -> None:
+        own = {key: value for key, value in vars(function).items() if key in words.stored}
+        seen.owners[place] = {key: getattr(function, key) for key in words.stored & _OF_FUNCTIONS} | own
+        named = f"{place}.__kwdefaults__"
+        if "__kwdefaults__" in words.touched and function.__kwdefaults__ and named not in self._kept:
+            seen.values[named], seen.live[named] = dict(function.__kwdefaults__), function.__kwdefaults__
 
     def _look_at_sets(self, found: Called, seen: Look) -> None:
         """Look at what functions of libraries may set."""
@@ -760,6 +781,21 @@ def _loaded_again(before: Look, after: Look, remembered: object) -> dict[str, st
     return found
 
 
+def _forget_answers(place: str) -> None:
+    """Let the object of a library forget what it remembers to have told of what is in it: `findfont` of a font."""
+    owner, _ = owner_of(place)
+    if owner is not None and not isinstance(owner, (type, types.ModuleType)):
+        for cls in type.mro(type(owner)):
+            for one in vars(cls).values():
+                if type(one) is functools._lru_cache_wrapper:
+                    one.cache_clear()
+
+
+def _is_part(value: Any) -> bool:
+    """Whether an object in a class makes attributes of its instances; another one may be what a library goes by."""
+    return hasattr(type(value), "__get__") or dict_of(type(value)) is None
+
+
 def _is_kept_by_library(owner: str, live: Any) -> bool:
     """Whether a library holds an object of its own here: its methods, and others of its modules, have it, too."""
     if live is None or type(live) in CONTAINERS or is_dict(live):
@@ -809,6 +845,7 @@ _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")
 _WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)
 _WITHOUT_DATA: Final = ATOMS | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType}
 _BUILTIN: Final = ATOMS | {list, dict, tuple, set, frozenset}
+_FILLED: Final = (dict, list, set, frozenset, bytearray, collections.deque)
 _OWNERS: Final = 300
 _STREAMS: Final = frozenset({"sys:stdin", "sys:stdout", "sys:stderr"})
 _CHANGED_BY_CALLS: Final = {

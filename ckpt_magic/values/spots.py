@@ -320,17 +320,24 @@ def _put_option(place: str, value: Any) -> None:
     options.write(source, {name: None if value is ABSENT else value})
 
 
-def subclasses(owner: Any) -> Iterator[type]:
-    """The classes of the user's that were registered with an abstract class of a library."""
+def subclasses(owner: Any, words: Set[str]) -> dict[str, type]:
+    """The classes that were registered with an abstract class of a library, those of libraries if code names them."""
+    return {
+        name: one
+        for name, one in _registered(owner)
+        if one.__module__ == "__main__" or is_own(one.__module__) or one.__name__ in words
+    }
+
+
+def _registered(owner: Any) -> Iterator[tuple[str, type]]:
     for ref in _abc._get_dump(owner)[0]:
-        registered = ref()
-        if registered is not None and (registered.__module__ == "__main__" or is_own(registered.__module__)):
-            yield registered
+        if (one := ref()) is not None:
+            yield f"{one.__module__}.{one.__qualname__}", one
 
 
 def _subclass(place: str) -> Any:
     owner, _, name = place.removeprefix("@subclasses of ").partition(" ")
-    return next((one for one in subclasses(_resolved(owner)) if f"{one.__module__}.{one.__qualname__}" == name), ABSENT)
+    return next((one for found, one in _registered(_resolved(owner)) if found == name), ABSENT)
 
 
 def _put_subclass(place: str, value: Any) -> None:

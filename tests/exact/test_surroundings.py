@@ -287,6 +287,79 @@ y = mpl.colors.to_rgba("b", 0.5), mpl.colors.to_rgba("g")
 """,
 )
 scenario(
+    "colors of matplotlib get names and other values, and lose them",
+    """
+%%step 1
+import matplotlib.colors as mc
+mc.get_named_colors_mapping()['brand_t'] = '#123456'
+%%step 2
+x = mc.to_rgb('brand_t'); mc.get_named_colors_mapping().update(red='#aa0000', other_t='#000000')
+%%step 3
+y = mc.to_rgb('brand_t'), mc.to_rgb('red'), mc.to_rgb('other_t'), mc.to_rgb('b')
+del mc.get_named_colors_mapping()['brand_t']
+%%step 4
+z = mc.is_color_like('brand_t'), mc.is_color_like('other_t')
+""",
+)
+scenario(
+    "fonts are added, and the look of all plots of seaborn is an attribute of an object that a class has",
+    """
+%%step 1
+import matplotlib.font_manager as fm, seaborn.objects as so
+%%step 2
+fm.fontManager.addfont(fm.fontManager.ttflist[0].fname); so.Plot.config.theme['axes.facecolor'] = 'red'
+n = len(fm.fontManager.ttflist)
+%%step 3
+so.Plot.config.display['scaling'] = 0.5; a = so.Plot.config.theme['axes.facecolor'], len(fm.fontManager.ttflist) - n
+%%step 4
+r = so.Plot.config.display['scaling'], so.Plot.config.theme['axes.facecolor'], len(fm.fontManager.ttflist) - n
+""",
+)
+scenario(
+    "what an object of a library remembers to have told is asked anew when it is given something",
+    """
+%%
+import logging, matplotlib.font_manager as fm
+from pathlib import Path
+logging.getLogger('matplotlib').setLevel('ERROR')
+missed = fm.findfont('font of the test')
+%%step 1
+font = fm.ttfFontProperty(fm.get_font(fm.fontManager.ttflist[0].fname))
+%%step 2
+object.__setattr__(font, 'name', 'font of the test'); fm.fontManager.ttflist.append(font)
+fm.fontManager.addfont(font.fname)
+%%step 3
+r = Path(fm.findfont('font of the test')).name
+""",
+)
+scenario(
+    "attributes and defaults of functions of libraries",
+    """
+%%step 1
+import statistics, json
+statistics.mean.calls_t = 0; json.dumps.__kwdefaults__['sort_keys'] = True
+%%step 2
+statistics.mean.calls_t += 1; statistics.mean.kept_t = [1]; a = json.dumps({'b': 1, 'a': 2})
+%%step 3
+statistics.mean.kept_t.append(2); del statistics.mean.calls_t; json.dumps.__kwdefaults__['indent'] = 1
+%%step 4
+r = statistics.mean.kept_t, hasattr(statistics.mean, 'calls_t'), json.dumps({'b': 1, 'a': 2})
+""",
+)
+scenario(
+    "a class of a library is registered with an abstract class of another",
+    """
+%%step 1
+import numbers
+from decimal import Decimal as D
+numbers.Real.register(D)
+%%step 2
+a = isinstance(D(1), numbers.Real)
+%%step 3
+r = isinstance(D(2), numbers.Real), a
+""",
+)
+scenario(
     "figures of matplotlib and the style they are drawn in",
     """
 %%step 1

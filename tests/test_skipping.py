@@ -841,11 +841,11 @@ def test_a_search_that_fails_is_repeated_ever_less_until_something_is_used(
         return search(looks, ties, spaces, names)
 
     monkeypatch.setattr(holders, "openings", openings)
-    kernel.cell(f"{CLOSED}\na_library.fire.kept = line")
+    kernel.cell(f"{CLOSED}\nimport threading\nthreading.main_thread().kept = line")
     for number in range(1, 9):
         kernel.step(number, "x = 1")
     assert len(searched) == 4
-    kernel.cell("del a_library.fire.kept\nplt.rcParams")
+    kernel.cell("del threading.main_thread().kept\nplt.rcParams")
     kernel.step(9, "x = 2")
     assert is_found_closed(kernel, "fig", "axes", "ax", "line")
     monkeypatch.undo()

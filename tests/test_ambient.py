@@ -880,6 +880,22 @@ def test_options_of_the_shell_come_back_and_a_formatter_of_a_library_makes_its_s
         shell.run_line_magic("colors", colors)
 
 
+def test_options_of_inline_figures_wait_for_the_first_figure(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = "%config InlineBackend.figure_formats = {'svg', 'png'}\n%config InlineBackend.close_figures = False"
+    monkeypatch.delitem(sys.modules, "matplotlib_inline.backend_inline", raising=False)
+    try:
+        for start, state in (("none", "ran"), ("end", "restored")):
+            shell.config.pop("InlineBackend", None)
+            shell.run_line_magic("ckpt_start", start)
+            assert shell.run_cell(f"%%step 1 --name m\n{cell}").success
+            (pipeline,) = shell._ckpt_magic.registry.pipelines().values()
+            assert pipeline.steps[1].state == state
+            options = shell.config.InlineBackend
+            assert ({*options.figure_formats}, options.close_figures) == ({"svg", "png"}, False)
+    finally:
+        shell.config.pop("InlineBackend", None)
+
+
 def test_options_of_jax_are_read_and_given(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"jax_enable_x64": False, "jax_platforms": "cpu", "jax_numpy_rank_promotion": "allow"}
     fake: Any = types.ModuleType("jax")

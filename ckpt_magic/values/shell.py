@@ -137,10 +137,12 @@ def not_there(changes: Mapping[str, Any]) -> str | None:
 
 
 def _configured(shell: Any) -> Iterator[tuple[str, Any]]:
-    """Options of what there is, which `%config` sets and keeps here; those of the inline figures are read from them."""
-    for section in shell.config.keys() - {"CkptMagics", "InlineBackend"}:
+    """Options that `%config` sets and keeps here, also for what comes later, as inline figures do."""
+    for section in shell.config.keys() - {"CkptMagics"}:
         for name, value in shell.config[section].items():
-            if type(value) in _PLAIN:
+            if type(value) in (set, frozenset):
+                yield f"config {section}.{name}", sorted(value, key=repr)
+            elif type(value) in _PLAIN:
                 yield f"config {section}.{name}", value
 
 

@@ -134,6 +134,33 @@ r = query.collect().n_chunks()
     known="polars joins them when it writes a query",
 )
 scenario(
+    "a random generator inside a compiled library",
+    """
+%%step 1
+import ctypes
+ctypes.CDLL(None).srand(5)
+%%step 2
+n = 1
+%%step 3
+r = ctypes.CDLL(None).rand()
+""",
+    known="what such a generator has reached cannot be asked for without drawing from it",
+)
+scenario(
+    "how much memory a list takes that grew",
+    """
+%%step 1
+import sys
+grown = []
+for n in range(1000): grown.append(n)
+%%step 2
+grown[0] = -1
+%%step 3
+r = sys.getsizeof(grown)
+""",
+    known="pickle makes a list of the length that it has",
+)
+scenario(
     "the order of a set of objects from which some were removed",
     """
 %%step 1

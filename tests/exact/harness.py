@@ -960,7 +960,7 @@ class Witness:
     def of_array(self, array: Any, place: str) -> str:
         self.note_memory(array, place, guarded=False)
         flags = array.flags
-        form = f"{array.dtype} {array.shape} {bool(flags.num & 0x400)} {'F' * flags.fnc}"
+        form = f"{array.dtype} {array.shape} {bool(flags.num & 0x400)} {layout(array)}"
         own = "" if type(array) is sys.modules["numpy"].ndarray else ", ".join(self.attributes(array))
         if array.dtype.hasobject:
             return f"{form} {[self.text(item) for item in array.ravel()]} {own}"
@@ -1000,6 +1000,7 @@ class Witness:
         inside = [f"{column.dtype!r} {self.items(column.array)}" for column in columns]
         flags = frame.flags.allows_duplicate_labels
         kind = type(frame.index).__name__
+        inside += [layout(block.values) for block in frame._mgr.blocks if type(block.values).__name__ == "ndarray"]
         return f"{names} {kind} {self.inside(frame.index, place)} {inside} {self.text(frame.attrs)} {flags}"
 
     def items(self, values: Any) -> str:
@@ -1029,6 +1030,13 @@ class Witness:
                     common = common_bytes(array, array2)
                     found += [f"{place} {place2} {common}"] if common else []
         return "; ".join(found)
+
+
+def layout(array: Any) -> str:
+    """How the elements of an array lie in its memory: sums depend on it in their last digits."""
+    if array.flags.forc or array.dtype.hasobject:
+        return "F" * int(array.flags.fnc)
+    return str([stride for length, stride in zip(array.shape, array.strides, strict=True) if length > 1])
 
 
 def is_one(kind: type, *kinds: type) -> bool:

@@ -241,6 +241,10 @@ if 'count' in vars(<cls>): del <cls>.count
 <+fresh> = np.arange(6.).reshape(2, 3)
 <+fresh> = np.full(5, <n>)
 <+fresh> = np.ones((3, 2), order='F')
+<+fresh> = np.arange(24.).reshape(2, 3, 4).transpose(1, 2, 0) / (<n> + 1)
+<+array> = (np.arange(90000.) / 7).reshape(300, 300)[::7, ::-5]
+<+array> = (np.arange(60000.) / 7).reshape(300, 200)[:, 1:3]
+<+any> = <array>.sum(), <array>.std()
 <+rec> = np.zeros(3, [('x', 'i4'), ('y', 'f8')])
 <+objs> = np.empty(2, object); <+objs>[0] = <v>; <+objs>[1] = [<n>]
 <+array> = <array>[1:]
@@ -277,7 +281,9 @@ if <array>.flags.writeable: np.multiply(<array>, 2, <array>, casting='unsafe')
 <+frame> = pd.DataFrame({'x': np.arange(3), 's': ['a', 'b', None], 'o': [[1], <n>, 'z']})
 <+frame> = pd.DataFrame(np.arange(6.).reshape(3, 2), columns=['x', 'y'])
 <+frame> = pd.DataFrame({'x': pd.Categorical(['a', 'b', 'a']), 't': pd.date_range('2020', periods=3)})
+<+frame> = pd.DataFrame((np.arange(60000.) / 7).reshape(300, 200)[:, 1:3], columns=['x', 'y'])
 <+series> = pd.Series([1, 2, <n>], name='x')
+<+series> = pd.Series((np.arange(60000.) / 7).reshape(300, 200)[:, 1])
 <+series> = <frame>['x'] if 'x' in <frame> else pd.Series([1.])
 <+frame> = <frame>[[*<frame>][:1]]
 <+frame> = <frame>.copy(deep=False)

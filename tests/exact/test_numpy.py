@@ -855,6 +855,7 @@ wide[0] = 1; held['few'][1][0] = 2; huge[0] = .1; image[0] = 3
 back.setflags(write=True); back[1] = .3
 %%step 4
 r = told(wide, back, *held['few'], huge, image, large), wide.strides, back.strides, image.strides, image.base is None, huge.flags.forc
+huge = None  # its strides are smaller ones
 """,
 )
 scenario(

@@ -786,6 +786,23 @@ w.__annotations__['z'] = 1; g(5); mean([1]); r = dict(raw.__annotations__), dict
 """,
 )
 scenario(
+    "annotations that functools.wraps shares with a function below a cache",
+    """
+%%step 1
+import functools
+@functools.lru_cache
+def g(x=1): return [x]
+@functools.wraps(g)
+def f(*args): return args
+%%step 2
+@functools.wraps(g)
+def later(*args): return args
+%%step 3
+f.__annotations__['x'] = int
+r = [one.__annotations__ is g.__annotations__ for one in (f, later, g.__wrapped__)], vars(f)['__annotations__'] is g.__annotations__
+""",
+)
+scenario(
     "a filled cache that nobody reads any more",
     """
 %%step 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import operator
@@ -179,8 +180,15 @@ class Functions:
                 state[name] = value
         if (annotate := annotate_of(function)) is not None:
             state["__annotate__"] = annotate
-        elif annotations := self._annotations(function):
-            state["__annotations__"] = annotations
+        else:
+            annotations = self._annotations(function)
+            if annotations or type(annotations) is Form:
+                state["__annotations__"] = annotations
+            if type(annotations) is Form and vars(function).get("__annotations__") is function.__annotations__:
+                state["__dict__"] = {
+                    **vars(function),
+                    "__annotations__": annotations,
+                }  # as wraps copies it from a cache
         blocks = [self.block(setattr, written, state)]
         full = [(cell, self._content(value)) for cell in cells for value in contents_of(cell)]
         if full:
@@ -192,6 +200,8 @@ class Functions:
     def _annotations(self, function: types.FunctionType) -> Any:
         """Annotations; `functools.wraps` lets them be one dict with those of a function that may be a live one."""
         wrapped = vars(function).get("__wrapped__")
+        while type(wrapped) is functools._lru_cache_wrapper:
+            wrapped = vars(wrapped).get("__wrapped__")
         annotations = annotations_of(function)
         shared = type(wrapped) is types.FunctionType and annotations_of(wrapped) is annotations
         if shared and (importable(wrapped) or is_plain_definition(wrapped, self.namespace)):

@@ -168,6 +168,8 @@ def test_what_a_setter_puts_into_a_container_is_compared(library: types.ModuleTy
         ("library.register_check('a')", "of_the_test:Registering.checks", {"a": 1}),  # as pandera does
         ("library.register_unit('a')", "of_the_test:Units.units", {"a": 1}),
         ("library.set_enabled('a')", "of_the_test:contexts", ["a"]),  # as astropy does
+        ("library.set_cache_folder('a')", "of_the_test:_cache_folder", "a"),  # a setting, no cache
+        ("library.set_blocks('a')", "of_the_test:blocks", ["a"]),
     ],
 )
 def test_what_a_call_sets_by_way_of_a_class_counts(
@@ -188,10 +190,16 @@ contexts = []
 class Context:
     def __init__(self, one): contexts.append(one)
 def set_enabled(one): return Context(one)
+_cache_folder, _cache, blocks = None, {}, []
+def set_cache_folder(folder):
+    global _cache_folder
+    _cache_folder, _cache["folder"] = folder, folder
+def set_blocks(one): blocks.append(one)
 """
     exec(source, vars(library))
     found = changing(code, library=library)
     assert found.values[place] == value
+    assert "of_the_test:_cache" not in found.values
     assert place in found.surely or place in found.live
 
 
@@ -263,6 +271,10 @@ def test_what_a_compiled_setter_sets_that_names_no_module_is_unknown(library: ty
     vars(library)["set_threads"] = make(ctypes.addressof(definition), None, None)
 
     assert "@what of_the_test.set_threads sets" in changing("of.set_threads()", of=library).surely
+    vars(library)["inner"] = inner = types.ModuleType("inner")
+    vars(inner)["set_threads"] = vars(library).pop("set_threads")
+    exec("def set_number(): inner.set_threads()", vars(library))  # as `polars.set_random_seed`
+    assert changing("of.set_number()", of=library).surely == {"@what of_the_test.set_threads sets"}
 
 
 def test_what_a_setter_of_boost_sets_is_unknown(library: types.ModuleType) -> None:

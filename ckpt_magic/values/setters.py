@@ -37,7 +37,7 @@ from ckpt_magic.values.code.vocabulary import DERIVING
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
 from ckpt_magic.values.owners import ABSENT, CONTAINERS, can_change, is_host, is_same_package, module_of
-from ckpt_magic.values.pickles.references import by_reference
+from ckpt_magic.values.pickles.references import ATOMS, by_reference
 
 Chain = tuple[str, ...]  # how code names what it calls: `plt.style.use`
 _DEPTH: Final = 3  # calls
@@ -89,8 +89,8 @@ class Called:
         module = name.partition(":")[0]
         if is_host(module) or is_own(module) or module not in sys.modules or _is_looked_at(module):
             return
-        if key and _CACHES.search(key):
-            return
+        if key and _CACHES.search(key) and not (rebinds and type(vars(owner).get(key)) in ATOMS):
+            return  # `_cache_dir = folder` is set, no cache
         self.owners[name] = owner
         keys = self.sets.setdefault(name, set())
         if key is None or keys is None:
@@ -344,7 +344,9 @@ class _Reading:
             elif inner is ABSENT or isinstance(inner, types.ModuleType):
                 continue
             elif callable(inner) and (_is_compiled(inner) or is_same_package(_module(inner), package)):
-                if is_of_package or _is_compiled(inner):
+                if _is_compiled(inner) and not _module(inner):  # those of polars
+                    _note_compiled(f"{package}.{name}", self._found)
+                elif is_of_package or _is_compiled(inner):
                     self.enter(inner, None, depth - 1)
             elif is_of_package and code.changes and can_change(inner):
                 self._found.add(value, name)
@@ -555,7 +557,7 @@ _COMPILED_SETTER: Final = re.compile(
 _SETTING_IN_C: Final = re.compile(r"(^|_)set(_|[A-Z])|[a-z]Set([A-Z]|$)|[A-Z]Set[A-Z]")  # `XGBSetGlobalConfig`
 _LOADING: Final = frozenset({"__import__", "import_module"})
 _LIBRARIES_IN_C: Final = ("CDLL", "PyDLL")  # of ctypes
-_CACHES: Final = re.compile(r"cache|memo|lock|_seen|logger", re.IGNORECASE)
+_CACHES: Final = re.compile(r"cache|memo(?!ry)|(?<![bc])lock|_seen|logger", re.IGNORECASE)
 _CHANGING: Final = frozenset(
     {"append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "remove", "discard", "clear"}
     | {"appendleft", "move_to_end", "register", "__setitem__", "__delitem__"}

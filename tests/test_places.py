@@ -603,6 +603,28 @@ def test_a_property_of_a_module_is_not_given_what_it_tells(monkeypatch: pytest.M
         spots.write("looked_after_of_the_test:flag", 1)
 
 
+def test_a_module_that_keeps_its_options_elsewhere_is_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do those of torch: `torch._dynamo.config.suppress_errors = True`."""
+
+    class Options(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            if name not in vars(self)["_kept"]:
+                raise AttributeError(name)
+            return vars(self)["_kept"][name]
+
+        def __setattr__(self, name: str, value: object) -> None:
+            vars(self)["_kept"][name] = value
+
+    options = Options("options_of_the_test")
+    vars(options)["_kept"] = {"flag": 1}
+    monkeypatch.setitem(sys.modules, "options_of_the_test", options)
+    found = changing("options.flag = 3", options=options)
+    assert found.values["options_of_the_test:flag"] == 3
+    spots.write("options_of_the_test:flag", 4)
+    assert spots.read("options_of_the_test:flag") == 4
+    assert not changing("print(options.flag)", options=options).values
+
+
 @pytest.mark.parametrize(
     ("library", "call", "asked"),
     [

@@ -1,4 +1,4 @@
-"""The random generators of the process: `random`, numpy's legacy one, those of torch, tensorflow, `keras.random`.
+"""The random generators of the process: `random`, numpy's legacy one, those of torch, keras, tensorflow, sympy, numba.
 
 Read, compare, put back. Those of libraries only where they are imported already; states are builtins and arrays.
 """
@@ -70,14 +70,14 @@ def kept() -> Iterator[None]:
 
 
 def check(states: States) -> None:
-    """Import the libraries of these generators.
+    """Import the libraries of these generators, but for those that nothing draws from until something else loads them.
 
     Raises
     ------
     CheckpointUnreadableError
         One is not here.
     """
-    for name in states:
+    for name in states.keys() - _LOADED_BY_OTHERS:
         _library(name)
 
 
@@ -159,6 +159,38 @@ def _tensorflow_state() -> list[Any] | None:
     return [] if context._seed is None else [context._seed, context._rng.getstate()]
 
 
+def _sympy_state() -> Any:
+    """What `sympy.core.random` draws from, as `randMatrix` does."""
+    generator = getattr(sys.modules.get(_OF_SYMPY), "rng", None)
+    return generator.getstate() if type(generator) is random.Random else None
+
+
+def _numba_state() -> list[bytes] | None:
+    """What compiled functions draw from by `random` and by `numpy.random`: each has a generator of its own there."""
+    return [ctypes.string_at(where, _STATE_OF_NUMBA.size) for where in _places_of_numba()] or None
+
+
+def _places_of_numba() -> list[int]:
+    """Where numba keeps them in memory; none where it keeps something else there."""
+    helpers = sys.modules.get("numba._helperlib")
+    if not hasattr(helpers, "rnd_get_state"):
+        return []
+    places = [helpers.rnd_get_py_state_ptr(), helpers.rnd_get_np_state_ptr()]  # type: ignore[union-attr]
+    return places if _is_as_told(helpers, places[0]) else []
+
+
+@functools.lru_cache(maxsize=8)
+def _is_as_told(helpers: Any, place: int) -> bool:
+    index, words = helpers.rnd_get_state(place)
+    return bool(ctypes.string_at(place, _WORDS_OF_NUMBA.size) == _WORDS_OF_NUMBA.pack(index, *words))
+
+
+_WORDS_OF_NUMBA: Final = struct.Struct("@i624I")
+_STATE_OF_NUMBA: Final = struct.Struct(
+    "@i624Iidi4x"
+)  # the normal number that lies ready, and whether there is any state
+_OF_SYMPY: Final = "sympy.core.random"
+_LOADED_BY_OTHERS: Final = frozenset({"sympy", "numba"})
 _OF_KERAS: Final = "keras.src.backend.common.global_state"
 
 _Words = tuple[tuple[int, ...], int]
@@ -258,6 +290,16 @@ def _put_tensorflow(state: list[Any]) -> None:
         _library("tensorflow.python.eager.context").context()._rng.setstate(words)
 
 
+def _put_sympy(state: Any) -> None:
+    if (module := sys.modules.get(_OF_SYMPY)) is not None:
+        module.rng.setstate(state)
+
+
+def _put_numba(states: list[bytes]) -> None:
+    for place, state in zip(_places_of_numba(), states, strict=False):
+        ctypes.memmove(place, state, len(state))
+
+
 _READERS: Final = {
     "random": random.getstate,
     "numpy.random": _numpy_state,
@@ -265,6 +307,8 @@ _READERS: Final = {
     "torch.cuda": _cuda_state,
     "keras": _keras_state,
     "tensorflow": _tensorflow_state,
+    "sympy": _sympy_state,
+    "numba": _numba_state,
 }
 _SETTERS: Final[dict[str, Any]] = {
     "random": random.setstate,
@@ -273,4 +317,6 @@ _SETTERS: Final[dict[str, Any]] = {
     "torch.cuda": _put_cuda,
     "keras": _put_keras,
     "tensorflow": _put_tensorflow,
+    "sympy": _put_sympy,
+    "numba": _put_numba,
 }

@@ -89,10 +89,16 @@ def read(place: str) -> Any:
 
 
 def is_looked_after(owner: Any, key: str) -> bool:
-    """Whether the class of a module has a property of this name: `torch.backends.mkldnn.enabled`."""
+    """Whether the class of a module has a property of this name, or sets all that has none of its own elsewhere.
+
+    So do `torch.backends.mkldnn.enabled` and `torch._dynamo.config.suppress_errors`.
+    """
     if type(owner) is types.ModuleType or not isinstance(owner, types.ModuleType):
         return False
-    return any(hasattr(type(vars(kind)[key]), "__set__") for kind in type.mro(type(owner)) if key in vars(kind))
+    if any(hasattr(type(vars(kind)[key]), "__set__") for kind in type.mro(type(owner)) if key in vars(kind)):
+        return True
+    sets_itself = type(type(owner).__setattr__) is types.FunctionType
+    return sets_itself and key not in vars(owner) and hasattr(owner, key)
 
 
 def write(place: str, value: Any) -> None:

@@ -138,6 +138,38 @@ d = random.random(), np.random.rand(), random.gauss(0, 1), np.random.randn()
 """,
 )
 scenario(
+    "sympy draws from a generator of its own",
+    """
+%%step 1
+from sympy.core.random import seed, randint
+seed(5)
+%%step 2
+a = randint(0, 1000)
+%%step 3
+b = randint(0, 1000), a
+""",
+)
+scenario(
+    "compiled functions of numba draw from generators of their own",
+    """
+%%step 1
+from numba import njit
+import random
+import numpy.random as npr
+@njit
+def seed(n): random.seed(n); npr.seed(n)
+@njit
+def draw(): return random.random(), npr.normal()
+seed(5)
+%%step 2
+a = draw()
+%%step 3
+b = draw(), a
+%%
+del seed, draw, njit
+""",
+)
+scenario(
     "a random generator of its own",
     """
 %%step 1

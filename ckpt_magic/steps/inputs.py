@@ -95,7 +95,7 @@ class Files:
             path
             for path in paths
             if not (path.startswith(elsewhere) or path.endswith(".pyc") or _OF_PACKAGES(path))
-            and (path.startswith(below) or path == base or not path.startswith(others) or _OF_DRIVES(path))
+            and (path.startswith(below) or path == base or not f"{path}{os.sep}".startswith(others) or _OF_DRIVES(path))
             and not (path.startswith(ours) and _is_ours(path, hidden))
         ]
 

@@ -116,6 +116,9 @@ def test_what_code_binds(code: str, binds: str) -> None:
         ("with a as b: b", "a b"),
         ("def f(x=x): return x", "x"),
         ("frame.query('a > @limit and b < @ other')", "frame limit other"),
+        ("fit('np.log(y) ~ C(g, base=\"a b\") + f(x, n=w):z - 1')", "fit np y C g f x w z"),
+        ("fit(f'~ {one} + f(x)')", "fit one f x"),
+        ("a = '~/x', 'about ~ 5 items', '~', 'x ~ y ~ z', '#x ~ y', 'a ~ ' * n + 'y'", "n a"),
     ],
 )
 def test_what_code_reads(code: str, reads: str) -> None:

@@ -39,6 +39,14 @@ from tests.fresh import project as projects
 Edit = Callable[[list[tuple[Any, ...]]], None]
 
 
+WAY_FORMULA = {
+    "site-packages/way_formula.py": """
+import sys
+def fit(text): return eval(text.replace("~", ""), sys._getframe(1).f_globals)
+"""
+}
+
+
 def text(old: str, new: str) -> Edit:
     """Change text in the one cell that has it."""
 
@@ -491,6 +499,12 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a class that a text names", "import yaml\nclass Tool:\n    def go(self): return 1\ns = yaml.dump(Tool())",
      "y = yaml.unsafe_load(s).go()", {}, text("return 1", "return 2")),
     # -- what libraries and modules hold of the notebook
+    ("a function that a formula names", "import way_formula\nk = 1\n# %%\ndef f(): return k",
+     "y = way_formula.fit('~ f() + 1')", WAY_FORMULA, text("k = 1", "k = 2")),
+    ("a function that a formula names, in a variable", "import way_formula\ndef f(): return 1\nformula = '~ f()'",
+     "y = way_formula.fit(formula)", WAY_FORMULA, text("return 1", "return 2")),
+    ("a variable that a formula names, in a function", "import way_formula\nw = 1\n# %%\n"
+     "def g(): return way_formula.fit('~ w')", "y = g()", WAY_FORMULA, text("w = 1", "w = 2")),
     ("a helper of a function in a library", "import textwrap\ndef f(*a): return h()\ntextwrap.wrap = f\n# %%\n"
      "def h(): return 1", "y = textwrap.wrap('a')", {}, text("return 1", "return 2")),
     ("a global of a function in an object of a library",

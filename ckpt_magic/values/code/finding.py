@@ -22,6 +22,11 @@ REACHES_ALL_ATTRIBUTES: Final = frozenset(
 # Methods that evaluate a text in the caller's variables: DataFrame.eval, numexpr.evaluate, duckdb.sql and polars.sql.
 EVALUATORS: Final = frozenset({"eval", "evaluate", "sql"})
 QUERIED: Final = re.compile(r"@\s*([^\W\d]\w*)")
+# A formula of patsy or formulaic: no two words beside each other, as in a sentence, and no path in the home folder.
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_FORMULA: Final = re.compile(r"(?s)(?!~/)(?!.*\w\s+\w)[^~@#$?;\\]*~[^~@#$?;\\]*")
+_LONGEST: Final = 10_000  # characters of a formula
+_TERM: Final = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|\s*=[^=])")
 # Magics that touch no variable but those in `{...}` and `$name`. Any other magic may do anything.
 _QUIET_LINE_MAGICS: Final = frozenset(
     ("autoawait", "autoreload", "autosave", "cat", "cd", "colors", "conda", "env", "load_ext", "ls", "lsmagic", "mamba")
@@ -40,6 +45,15 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # What Python 3.14 binds anew where a cell annotates a name.
 _ANNOTATING: Final = ("__annotate__", "__conditional_annotations__") if sys.version_info >= (3, 14) else ()
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def terms(text: str) -> list[str]:
+    """The names in a formula, `smf.ols("y ~ f(x) + w", df)`: it is read in the frame of its caller, columns first.
+
+    Which are columns a text does not say: all count.
+    """
+    plain = _QUOTED.sub("0", text) if "~" in text and len(text) <= _LONGEST else ""
+    return _TERM.findall(plain) if _FORMULA.fullmatch(plain) else []
 
 
 @dataclass(slots=True, eq=False)
@@ -245,6 +259,16 @@ class Finder:
 
     def visit_Constant(self, node: ast.Constant, scope: _Scope) -> None:
         self.dynamic |= node.value == "__main__"
+        if type(node.value) is str:
+            self.formula(node.value, scope)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr, scope: _Scope) -> None:
+        self.formula("".join(str(one.value) if isinstance(one, ast.Constant) else "0" for one in node.values), scope)
+        self.push_children(node, scope)
+
+    def formula(self, text: str, scope: _Scope) -> None:
+        for name in terms(text):
+            self.read(name, scope)
 
     def visit_Compare(self, node: ast.Compare, scope: _Scope) -> None:
         """`if __name__ == "__main__"` reaches nothing."""

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.values.code import source, vocabulary
+from ckpt_magic.values.code.finding import terms
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
 
@@ -294,15 +295,20 @@ class _Reach:
 
     def add(self, values: Iterable[Any]) -> None:
         """Come to some objects."""
-        met, code, data = self.met, self.code, self.data
+        met, code, data, formulas = self.met, self.code, self.data, list[str]()
         for value in values:
             kind = type(value)
             if kind in _ATOMS:
-                if kind in _OF_MODULES:
+                if kind is str:
+                    if "~" in value:
+                        formulas.append(value)
+                elif kind in _OF_MODULES:
                     self.add_module(vars(value).get("__name__") if kind is types.ModuleType else value.__module__)
             elif (ident := identity(value)) not in met:
                 met[ident] = value
                 (code if kind is types.FunctionType or issubclass(kind, type) else data).append(value)
+        for text in formulas:
+            self.add_names(terms(text))
 
     def walk_definition(self, value: Any) -> None:
         if type(value) is types.FunctionType:

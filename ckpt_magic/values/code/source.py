@@ -23,6 +23,7 @@ from ckpt_magic.values.code.finding import (
     Finder,
     bound_by,
     found_in,
+    terms,
 )
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.code.vocabulary import words_in
@@ -136,9 +137,11 @@ def leads_to_all(code: types.CodeType) -> bool:
 def queried(code: types.CodeType) -> Iterator[str]:
     """Variables that texts in a code object speak of to those who evaluate texts: `frame.query("a > @limit")`."""
     for one in with_nested([code]):
-        if not (EVALUATORS | {"query"}).isdisjoint(one.co_names):
-            for text in one.co_consts:
-                yield from QUERIED.findall(text) if type(text) is str else ()
+        texts = [text for text in one.co_consts if type(text) is str]
+        for text in texts:
+            yield from terms(text)
+            if not (EVALUATORS | {"query"}).isdisjoint(one.co_names):
+                yield from QUERIED.findall(text)
 
 
 def makes_functions(tree: ast.Module) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import decimal
+import gc
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 
 from ckpt_magic.values import looking, owned, sharing
 from ckpt_magic.values.sharing import Links
+from tests.kernels import Kernel
 from tests.work import calls
 
 
@@ -278,3 +281,25 @@ def test_a_thousand_names_for_one_object_are_not_taken_in_pairs() -> None:
         assert len(sharing.groups(found, names)) == 1
 
     assert calls(find) < 30_000
+
+
+@pytest.mark.parametrize(
+    "made", ["[pd.Series([1., 2.])]; d.append(d)", "types.SimpleNamespace(d=d); d[0] = pd.Series([1., 2.]); d['d'] = d"]
+)
+def test_a_restore_leaves_nothing_behind_that_pandas_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    """What leads to itself lives on when another step replaces it, and whoever writes to its memory takes a copy."""
+    monkeypatch.setenv("CKPT_KEY", "tests")
+    gc.disable()
+    try:
+        for start in (0, 3):
+            kernel = Kernel(tmp_path / "ckpt", start)
+            kernel.cell("import numpy as np, pandas as pd, types; d = {}")
+            kernel.step(1, f"d = {made}" if made[0] == "[" else f"held = {made}")
+            facts = kernel.step(2, "m = [np.asarray(d[0])]")
+            kernel.cell("d[0].iloc[0] = 77.0")
+            assert kernel.names["m"][0][0] == 77.0
+    finally:
+        gc.enable()
+    assert facts["action"] == "restored"

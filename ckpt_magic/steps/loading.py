@@ -24,7 +24,7 @@ from ckpt_magic.steps.uses import split
 from ckpt_magic.values import ambient
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import new_hash
-from ckpt_magic.values.pickles import unpickling
+from ckpt_magic.values.pickles import companions, unpickling
 from ckpt_magic.values.pickles.forms import Token
 from ckpt_magic.values.pickles.pickling import Contents
 from ckpt_magic.values.pickles.references import by_reference
@@ -149,6 +149,11 @@ class Loader:
         values = loaded.values | {name: self._placeholder(name, key, meta) for name in meta["unsaved"]}
         replaces_classes = any(self._is_class(name) and values[name] is not kernel.namespace[name] for name in values)
         mortals = self._mortals((*values, *meta["deleted"]))
+        older = (
+            [kernel.namespace[name] for name in values if name in kernel.namespace] if loaded.contents.joined else []
+        )
+        blocks = companions.held_by(older)
+        older.clear()
         for name in (*meta["deleted"], *meta["remade"]):  # what was made again comes last
             kernel.namespace.pop(name, None)
         kernel.namespace.update({name: values[name] for name in meta["order"] if name in values} | values)
@@ -158,6 +163,8 @@ class Loader:
         same_python = record.is_same_python(meta)
         for token, found in loaded.found.items():
             kernel.makers.adopt(token, found, same_python=same_python)
+        if any(block() is not None for block in blocks):
+            gc.collect()  # pandas would go on to count what no name leads to any more
         kernel.makers.companions.join(loaded.found, loaded.contents.joined)
         if replaces_classes or any(map(self._is_second, loaded.found.values())):
             gc.collect()  # else `__subclasses__` goes on to tell of those that were here: classes hold themselves

@@ -8,9 +8,12 @@ kernel, and its memory.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import sys
+import types
 import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Final
 
@@ -206,6 +209,25 @@ def _blocks(value: Any) -> Iterator[Any]:
             todo += [*(one.values() if kind is dict else one)][::-1]
         elif kind.__module__ == "__main__" and type(getattr(one, "__dict__", None)) is dict:
             todo += [*vars(one).values()][::-1]
+
+
+def held_by(values: Iterable[Any]) -> list[weakref.ref[Any]]:
+    """The blocks in values, or in what they lead to, held weakly.
+
+    Of what leads back to itself they live on when it is not needed any more, and count, until it is collected.
+    """
+    frame = getattr(sys.modules.get("pandas.core.generic"), "NDFrame", ())
+    met, level, found = set[int](), list(values), list[weakref.ref[Any]]()
+    while level and len(met) < _ENTERED:
+        frames = [one for one in level if issubclass(type(one), frame)]
+        found += [weakref.ref(block) for one in frames for block in one._mgr.blocks]
+        others = [one for one in level if not issubclass(type(one), (frame, *_NOT_ENTERED))]
+        met.update(map(identity, level))
+        level = list({identity(one): one for one in gc.get_referents(*others) if identity(one) not in met}.values())
+    return found
+
+
+_NOT_ENTERED: Final = (type, types.ModuleType, types.FunctionType)
 
 
 def _enter(one: Any, refs: Any) -> None:

@@ -956,28 +956,32 @@ def test_what_patsy_refuses_for_now_is_written_by_its_attributes(
 MODEL = """
 class ModelData:
     def __init__(self, terms): self.terms = terms
-    def __getstate__(self): return {"formula": "y ~ x"}
+    def __getstate__(self):
+        self.terms[0] = None
+        return {"formula": "y ~ x"}
     def __setstate__(self, state): raise NameError("x")
 """  # as that of statsmodels
 
 
+@pytest.mark.parametrize("name", ["statsmodels.base.data", "statsmodels.discrete.discrete_model"])
 def test_a_formula_is_not_made_anew_out_of_the_variables_of_whoever_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("CKPT_KEY", "tests")
-    folder = tmp_path / "site-packages" / "statsmodels" / "base"
-    folder.mkdir(parents=True)
-    for package in (folder, folder.parent):
+    file = tmp_path.joinpath("site-packages", *name.split(".")).with_suffix(".py")
+    file.parent.mkdir(parents=True)
+    for package in (file.parent, file.parents[1]):
         (package / "__init__.py").touch()
-    (folder / "data.py").write_text(MODEL)
-    monkeypatch.syspath_prepend(folder.parents[1])
-    for name in ("statsmodels", "statsmodels.base", "statsmodels.base.data"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    data = importlib.import_module("statsmodels.base.data")
-    terms, back = again([made := data.ModelData([1]), made.terms])[1], again(made)
-    for name in ("statsmodels", "statsmodels.base", "statsmodels.base.data"):
-        sys.modules.pop(name)
-    assert terms == back.terms == [1]
+    file.write_text(MODEL)
+    monkeypatch.syspath_prepend(file.parents[2])
+    names = [name, name.rpartition(".")[0], "statsmodels"]
+    for one in names:
+        monkeypatch.delitem(sys.modules, one, raising=False)
+    module = importlib.import_module(name)
+    terms, back = again([made := module.ModelData([1]), made.terms])[1], again(made)
+    for one in names:
+        sys.modules.pop(one)
+    assert terms == back.terms == made.terms == [1]
     assert vars(back) == {"terms": [1]}
 
 

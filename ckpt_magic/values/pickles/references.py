@@ -234,10 +234,14 @@ def at(qualified: str, namespace: Mapping[str, Any]) -> Any:
 
 
 def refuses_for_now(way: Any) -> bool:
-    """Whether a method that pickle asks leaves out, or refuses, what describes a formula, though that is plain Python.
+    """Whether a method that pickle asks leaves out, or refuses, what is plain Python, and could be written.
 
-    It is patsy's, and each model of statsmodels that was made with a formula has such a description, also on the frames
-    inside it. When it is read, statsmodels would make it anew, out of the variables of whoever reads.
+    It is patsy's: each model of statsmodels that was made with a formula has a description of that, also on the frames
+    inside it. When it is read, statsmodels would make it anew, out of the variables of whoever reads. And of a fit
+    statsmodels forgets whom it has called, the live one as well.
     """
     module = str(way.__module__) if type(way) is types.FunctionType else ""
-    return module.partition(".")[0] == "patsy" or module == "statsmodels.base.data"
+    return module.partition(".")[0] == "patsy" or module in _LEAVING_OUT
+
+
+_LEAVING_OUT: Final = frozenset({"statsmodels.base.data", "statsmodels.discrete.discrete_model"})

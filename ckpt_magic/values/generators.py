@@ -182,13 +182,12 @@ def _places_of_numba() -> list[int]:
 @functools.lru_cache(maxsize=8)
 def _is_as_told(helpers: Any, place: int) -> bool:
     index, words = helpers.rnd_get_state(place)
-    return bool(ctypes.string_at(place, _WORDS_OF_NUMBA.size) == _WORDS_OF_NUMBA.pack(index, *words))
+    *told, lies_ready, _, is_there = _STATE_OF_NUMBA.unpack(ctypes.string_at(place, _STATE_OF_NUMBA.size))
+    return told == [index, *words] and {lies_ready, is_there} <= {0, 1}
 
 
-_WORDS_OF_NUMBA: Final = struct.Struct("@i624I")
-_STATE_OF_NUMBA: Final = struct.Struct(
-    "@i624Iidi4x"
-)  # the normal number that lies ready, and whether there is any state
+# ``rnd_state_t`` in ``numba/_random.c``: index, words, whether a normal number lies ready, that, whether it is set
+_STATE_OF_NUMBA: Final = struct.Struct("@i624Iidi4x")
 _OF_SYMPY: Final = "sympy.core.random"
 _LOADED_BY_OTHERS: Final = frozenset({"sympy", "numba"})
 _OF_KERAS: Final = "keras.src.backend.common.global_state"

@@ -223,7 +223,8 @@ def held_by(values: Iterable[Any]) -> list[weakref.ref[Any]]:
         found += [weakref.ref(block) for one in frames for block in one._mgr.blocks]
         others = [one for one in level if not issubclass(type(one), (frame, *_NOT_ENTERED))]
         met.update(map(identity, level))
-        level = list({identity(one): one for one in gc.get_referents(*others) if identity(one) not in met}.values())
+        near = gc.get_referents(*others)[:_ENTERED]
+        level = list({identity(one): one for one in near if identity(one) not in met}.values())
     return found
 
 

@@ -603,6 +603,16 @@ def test_a_property_of_a_module_is_not_given_what_it_tells(monkeypatch: pytest.M
         spots.write("looked_after_of_the_test:flag", 1)
 
 
+def test_a_text_that_is_there_already_stays_the_same_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("marks_of_the_test")
+    module.MARK = mark = "==".join(["a", "b"])  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "marks_of_the_test", module)
+    spots.write("marks_of_the_test:MARK", "==".join(["a", "b"]))
+    assert module.MARK is mark
+    spots.write("marks_of_the_test:MARK", "c")
+    assert module.MARK == "c"
+
+
 def test_a_module_that_keeps_its_options_elsewhere_is_asked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """So do those of torch: `torch._dynamo.config.suppress_errors = True`."""
 
@@ -622,7 +632,7 @@ def test_a_module_that_keeps_its_options_elsewhere_is_asked_for_them(monkeypatch
     assert found.values["options_of_the_test:flag"] == 3
     spots.write("options_of_the_test:flag", 4)
     assert spots.read("options_of_the_test:flag") == 4
-    assert not changing("print(options.flag)", options=options).values
+    assert "options_of_the_test:flag" not in changing("print(options.flag)", options=options).values
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,12 @@ def write(place: str, value: Any) -> None:
                 put(place, value)
         return
     owner, key = owner_of(place)
-    if not (is_looked_after(owner, key) and getattr(owner, key) is value):  # it may tell what it does not take
-        setattr(owner, key, value)
+    now = read(place)
+    if is_looked_after(owner, key) and now is value:
+        return  # it may tell what it does not take
+    if type(value) is str and type(now) is str and now == value:
+        return  # code may ask whether it is this very text, as argparse does with `SUPPRESS`
+    setattr(owner, key, value)
 
 
 def delete(place: str) -> None:

@@ -20,6 +20,7 @@ import functools
 import gc
 import hashlib
 import importlib
+import importlib.util
 import io
 import json
 import linecache
@@ -108,6 +109,7 @@ class Scenarios:
     def __init__(self) -> None:
         self._pipelines: dict[str, Pipeline] = {}
         self._known: dict[str, str] = {}
+        self._not_run: dict[str, str] = {}
 
     def add(
         self,
@@ -119,23 +121,29 @@ class Scenarios:
         lost: str = "",
         starts: tuple[int | str, ...] = (),
         known: str = "",
+        needs: str = "",
     ) -> None:
-        """Add a pipeline; `known` is the reason why it fails today, see `Pipeline` for the rest."""
+        """Add a pipeline.
+
+        `known` is the reason why it fails today, `needs` a library without which it is not run; see `Pipeline` for the
+        rest.
+        """
         assert name not in self._pipelines, name
         self._pipelines[name] = Pipeline(
             text, runs or {}, frozenset(differs.split()), frozenset(lost.split()), tuple(starts)
         )
         if known:
             self._known[name] = known
+        if needs and importlib.util.find_spec(needs) is None:
+            self._not_run[name] = f"not run: {needs} is not installed"
 
     def parameters(self) -> list[Any]:
         """Return what `pytest.mark.parametrize` wants."""
         import pytest
 
-        return [
-            pytest.param(name, marks=pytest.mark.xfail(reason=self._known[name])) if name in self._known else name
-            for name in self._pipelines
-        ]
+        marks = {name: pytest.mark.xfail(reason=why) for name, why in self._known.items()}
+        marks |= {name: pytest.mark.skip(reason=why) for name, why in self._not_run.items()}
+        return [pytest.param(name, marks=marks[name]) if name in marks else name for name in self._pipelines]
 
     def pipeline(self, name: str) -> Pipeline:
         """Return the pipeline of that name."""

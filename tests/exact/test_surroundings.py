@@ -168,6 +168,7 @@ b = draw(), a
 %%
 del seed, draw, njit
 """,
+    needs="numba",
 )
 scenario(
     "a random generator of its own",
@@ -346,6 +347,7 @@ so.Plot.config.display['scaling'] = 0.5; a = so.Plot.config.theme['axes.facecolo
 %%step 4
 r = so.Plot.config.display['scaling'], so.Plot.config.theme['axes.facecolor'], len(fm.fontManager.ttflist) - n
 """,
+    needs="seaborn",
 )
 scenario(
     "what an object of a library remembers to have told is asked anew when it is given something",

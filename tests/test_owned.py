@@ -320,6 +320,24 @@ def test_modules_are_gone_through_once_where_one_takes_the_place_of_another(monk
     assert list(walked) == list(sys.modules)  # who sees that the last one is the same need not look at the others
 
 
+def test_where_an_object_is_found_is_not_where_one_was_that_is_gone_and_had_its_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def put(name: str, **space: object) -> None:
+        monkeypatch.setitem(sys.modules, name, module := types.ModuleType(name))
+        vars(module).update(space)
+        owned.known()
+
+    value: list[int] = []
+    put("way_gone", there=value)
+    assert owned.known()[identity(value)] == ("way_gone", "there")
+    monkeypatch.delitem(sys.modules, "way_gone")
+    put("way_later", here=value)  # as an object that was made where the other one had been
+    assert owned.known()[identity(value)] == ("way_later", "here")
+    put("way_last", too=value)
+    assert owned.known()[identity(value)] == ("way_later", "here")
+
+
 def test_what_a_package_has_of_a_module_that_nobody_has_loaded_yet_can_be_imported() -> None:
     code = "import sys, numpy as np; from ckpt_magic.values.pickles.references import importable as ask\n"
     code += "assert 'numpy.rec' not in sys.modules and ask(np.recarray) and np.rec.recarray is np.recarray"

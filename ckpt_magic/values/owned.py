@@ -220,7 +220,7 @@ def _last(modules: Mapping[str, Any]) -> Any:
 
 
 def _walk(module: str, space: dict[str, Any]) -> None:
-    _paths.setdefault(identity(space), (module, "__dict__"))
+    _note(space, (module, "__dict__"))
     entered: set[int] = set()
     todo: list[tuple[Path, Mapping[str, Any]]] = [((module,), space)]  # it grows while it is gone through
     for path, attributes in todo:
@@ -235,10 +235,17 @@ def _walk(module: str, space: dict[str, Any]) -> None:
             else:
                 enter = what not in ("container", "whole") and len(path) < _DEEPEST
                 if what != "named":
-                    _paths.setdefault(identity(value), (*path, name))
+                    _note(value, (*path, name))
             if enter and identity(value) not in entered:
                 entered.add(identity(value))
                 todo.append(((*path, name), vars(value)))
+
+
+def _note(value: Any, path: Path) -> None:
+    """Note where an object is found, if nobody knows it: one that is gone may have had its address."""
+    known = _paths.setdefault(identity(value), path)
+    if known is not path and at(known) is not value:
+        _paths[identity(value)] = path
 
 
 def _kind_of(kind: Any) -> str:

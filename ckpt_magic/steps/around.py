@@ -408,8 +408,8 @@ class Around:
         if type(value) in _FUNCTIONS:  # what they use is among the evidence of the steps that may read the part
             return looking.look(value, self._namespace).digest
         setter = self._set.get(part)
-        if origin == PLACE and spots.is_unseen(name) and setter and (setter.step or name.startswith(spots.MODULE)):
-            return None  # so that the code of the step counts, and what is in the module
+        if origin == PLACE and spots.is_unseen(name) and setter:
+            return None  # so that the code counts that set it, and what is in the module
         if origin == PLACE:
             return "absent" if value is ABSENT else _print(name, value)
         first = ambient.value(self._first, origin, name)

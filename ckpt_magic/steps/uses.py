@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ckpt_magic.values import ambient, owned, owners, shell
+from ckpt_magic.values import ambient, owned, owners, shell, spots
 from ckpt_magic.values.code import effects, reaching, source, vocabulary
 from ckpt_magic.values.code.source import Names
 from ckpt_magic.values.code.vocabulary import Words
@@ -180,8 +180,12 @@ class Use:
             return self._draws
         if place == "@started patches":  # what they set is seen where it is
             return any("patch" in word or word == "stopall" for word in self.words.read)
+        if place.startswith(spots.TREE):  # who uses the class has it among the evidence
+            return False
+        if place.startswith("@what "):
+            return bool(self._strange)
         if place[0] == "@":
-            return not place.startswith(("@signal", "@trace", "@profile"))
+            return not place.startswith(("@signal", "@trace", "@profile", "@functions at exit"))
         library = place.partition(":")[0].partition(".")[0]
         if library in self.libraries:
             return owned.is_own(place) or not is_added

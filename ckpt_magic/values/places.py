@@ -71,6 +71,7 @@ from ckpt_magic.values.setters import Called, called
 from ckpt_magic.values.spots import (
     CALLBACKS,
     COMPARED,
+    OF_TREES,
     THERE_ANYWAY,
     UNWRITABLE,
     delete,
@@ -685,7 +686,7 @@ class Places:
         """Look at what functions of libraries may set."""
         seen.sets, seen.registries, seen.rebound = found.sets, found.registries, found.rebound
         for place, value in found.values.items():
-            if place not in self._kept:
+            if place not in self._kept and place not in _HANDLED:
                 seen.values[place], seen.live[place] = inside_of(value), value
         for name, keys in found.sets.items():
             owner = found.owners[name]
@@ -874,5 +875,6 @@ _HANDLED: Final = frozenset(
         "logging:root",
         "sys:path_importer_cache",
     }
+    | {":".join(one) for one in OF_TREES}
     | {"matplotlib._pylab_helpers:Gcf.figs", "warnings:_onceregistry", "linecache:cache", "re:_cache", "sys:last_value"}
 )

@@ -158,6 +158,8 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
         found["@functions at exit"] = {"": count}
     if "codecs" in words and not words.isdisjoint(("register", "unregister", "register_error")):
         found["@codecs"] = {"": object()}
+    for kind, entry in _trees().items():
+        found.setdefault(TREE if _is_of_a_library(kind) else _TREE_BY_CODE, {})[kind.__qualname__] = entry
     patch = getattr(sys.modules.get("unittest.mock"), "_patch", None)  # it may have been made in another cell
     found["@started patches"] = {"": 0 if patch is None else len(patch._active_patches)}
     if not words.isdisjoint(_QUERIES):
@@ -180,6 +182,27 @@ def specials(words: Set[str], compiled: Iterable[str]) -> tuple[dict[str, dict[s
     if (figures := _figures("")) is not ABSENT:
         values["@open figures"] = figures
     return found, values
+
+
+def _trees() -> dict[type, Any]:
+    """Classes of the user's that jax and torch take apart for what is in them, as lists, and how they do it.
+
+    Only compiled code knows all of that: which keys a class shows, for one.
+    """
+    found: dict[type, Any] = {}
+    for module, name in OF_TREES:
+        found |= {kind: entry for kind, entry in getattr(sys.modules.get(module), name, {}).items() if _is_ours(kind)}
+    return found
+
+
+def _is_ours(kind: type) -> bool:
+    return (module := module_of(kind)) in MAIN or is_own(module)
+
+
+def _is_of_a_library(kind: type) -> bool:
+    """Whether a class has a base of a library, which is told of each class that is made."""
+    theirs = (module_of(one).partition(".")[0] for one in type.mro(kind) if not _is_ours(one))
+    return not sys.stdlib_module_names.issuperset(theirs)
 
 
 def _put_by_hand() -> dict[str, Any]:
@@ -559,6 +582,10 @@ COMPARED: Final = frozenset({"signal", "sys", "modules", "settrace", "setprofile
 THERE_ANYWAY: Final = frozenset({"@signal ", MODULE, "@trace", "@profile"})
 """What is there for these words before anybody imports anything."""
 FILES_IN_MEMORY: Final = "@files in memory"
+TREE: Final = "@what libraries take apart: class "
+_TREE_BY_CODE: Final = "@what libraries take apart as told: class "
+OF_TREES: Final = (("jax._src.tree_util", "_registry"), ("torch.utils._pytree", "SUPPORTED_NODES"))
+"""Where libraries note classes that they take apart, beside what compiled code knows of it."""
 _UNSEEN: Final = ("@functions at exit", "@started patches", "@codecs", "@what ", MODULE)
 UNWRITABLE: Final = (*_UNSEEN, FILES_IN_MEMORY)
 CALLBACKS: Final = "@option shell|callback of "

@@ -510,6 +510,8 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("a global of a function in an object of a library",
      "import webbrowser\nclass Tool:\n    def open(self): return k\n# %%\nwebbrowser.register('way', None, Tool())\n"
      "# %%\nk = 1", "y = webbrowser.get('way').open()", {}, text("k = 1", "k = 2")),
+    ("how errors of a codec are handled", "import codecs\n# %%\ncodecs.register_error('way', lambda e: ('1', e.end))",
+     "y = 'é'.encode('ascii', 'way')", {}, text("'1'", "'2'")),
     ("a handler of a logger", "import logging\nout = []\n# %%\nclass Tool(logging.Handler):\n"
      "    def emit(self, record): out.append(1)\n# %%\nlogging.getLogger('way').handlers = [Tool()]",
      "logging.getLogger('way').warning('x')\ny = out[-1]", {}, text("append(1)", "append(2)")),
@@ -1618,6 +1620,58 @@ def test_what_a_module_keeps_elsewhere_comes_back_and_is_told(
     assert LAST in projects.foresee(project, cells)
     assert play("auto").names["y"] == 2
     assert play("auto").steps == runs
+
+
+TREES = {
+    "site-packages/jax/__init__.py": "from jax import tree_util\nclass Tree:\n    def __init_subclass__(cls):\n"
+    "        tree_util.register_pytree_node(cls, lambda one: [one.n])\n",
+    "site-packages/jax/tree_util.py": "from jax._src.tree_util import leaves, register_pytree_node\n",
+    "site-packages/jax/_src/__init__.py": "",
+    "site-packages/jax/_src/tree_util.py": "def make():\n    table = {}\n"  # compiled code has it, for jax
+    "    return table.__setitem__, lambda one: table[type(one)](one) if type(one) in table else [one]\n"
+    "_keep, leaves = make()\n_registry = {}\n"
+    "def register_pytree_node(cls, parts): _keep(cls, parts); _registry[cls] = (parts,)\n",
+}
+
+
+@pytest.fixture
+def trees(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library as jax is, which `projects.play` imports anew."""
+    write(TREES)
+    monkeypatch.syspath_prepend(project / "site-packages")
+    for name in ("jax", "jax.tree_util", "jax._src", "jax._src.tree_util"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.mark.usefixtures("trees")
+@pytest.mark.parametrize("base", ["", "(jax.Tree)"])
+def test_a_step_runs_that_tells_a_library_how_to_take_a_class_apart(project: Path, base: str) -> None:
+    told = "" if base else "jax.tree_util.register_pytree_node(Own, lambda one: [one.n])"
+    cells = [
+        (None, "import jax"),
+        (1, f"class Own{base}:\n    def __init__(self, n): self.n = n\n{told}"),
+        (2, "own = Own(3)"),
+        (3, "y = jax.tree_util.leaves(own)"),
+    ]
+    projects.play(project, cells, "none")
+    for start in ("auto", "3"):
+        found = projects.play(project, cells, start)
+        assert found.names["y"] == [3]
+        assert found.steps == {"auto": {1}, "3": {1, 3}}[start]
+        assert "cannot be restored" in found.why(1) and "take apart" in found.why(1)
+
+
+@pytest.mark.usefixtures("trees")
+def test_a_step_runs_where_a_cell_tells_a_library_otherwise_how_to_take_a_class_apart(project: Path) -> None:
+    own = "class Own:\n    def __init__(self, n): self.n = n\njax.tree_util.register_pytree_node(Own, lambda one: [one.n])"
+    cells = cells_of(f"import jax\n# %%\n{own}\n# %%\nown = Own(3)", "y = jax.tree_util.leaves(own)")
+    projects.play(project, cells, "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    more = [*cells[:-1], (None, "class More(jax.Tree): pass"), cells[-1]]  # it tells nothing of others
+    assert projects.play(project, more, "auto").steps == set()
+    text("[one.n]", "[one.n, 0]")(cells)
+    found = projects.play(project, cells, "auto")
+    assert found.steps == {LAST} and found.names["y"] == [3, 0]
 
 
 def test_a_step_runs_that_is_given_what_an_object_of_a_module_keeps_since_a_cell_called_it(project: Path) -> None:

@@ -15,7 +15,7 @@ from tests.exact.generate import smallest
 from tests.exact.harness import Server
 from tests.exact.programs import FIRST, LINES, RESULTS, Maker, Program, programs
 
-EXAMPLES = 60
+EXAMPLES = 40
 
 pytestmark = pytest.mark.long
 

@@ -153,9 +153,13 @@ def test_what_code_deletes_and_imports() -> None:
         "get_ipython().user_ns['x'] = 1",
         "ip = get_ipython()",
         "get_ipython().run_line_magic(name, '')",
-        "frame.eval('a + @b')",
+        "frame.eval(text)",
+        "frame.eval(f'a + {b}')",
+        "frame.eval(expr='a + b')",
         "frame.query(text)",
-        "duckdb.sql('select * from frame')",
+        "numexpr.evaluate(text)",
+        "duckdb.sql(text)",
+        "frame.eval('vars()')",
     ],
 )
 def test_code_that_reaches_names_it_does_not_write_is_dynamic(code: str) -> None:
@@ -168,6 +172,7 @@ def test_code_that_reaches_names_it_does_not_write_is_dynamic(code: str) -> None
         "if __name__ == '__main__': main()",
         "def eval_model(): pass\nmodel.eval_steps()",
         "model.eval()",  # of torch: there is no text
+        "model.evaluate(x, y)",  # of keras
         "def f(eval): return eval(1)",
         "config.modules",
         "import importlib\nimportlib.reload(m)",
@@ -175,6 +180,16 @@ def test_code_that_reaches_names_it_does_not_write_is_dynamic(code: str) -> None
 )
 def test_ordinary_code_is_not_dynamic(code: str) -> None:
     assert not look(code).dynamic
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["frame.eval('a + @b')", "frame.a.sql('select b from frame')", "numexpr.evaluate('a * b', frame)"],
+)
+def test_a_text_that_is_evaluated_reads_what_it_names(code: str) -> None:
+    found = look(code)
+    assert not found.dynamic
+    assert found.reads >= {"a", "b", "frame"} - ({"a"} if "sql" in code else set())
 
 
 def test_very_deep_expressions_are_no_problem() -> None:

@@ -7,7 +7,7 @@ and of libraries, methods that ask, and functions of the notebook that pass what
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,13 +70,14 @@ _ASKING: Final = _REDUCING | frozenset(
         "most_common isoformat get_params iterrows itertuples sample to_csv to_parquet to_json to_excel to_pickle "
         "to_feather to_latex write_text write_bytes "
         "read_text read_bytes mkdir exists is_file is_dir glob rglob iterdir resolve with_suffix with_name joinpath "
-        "relative_to absolute as_posix expanduser"
+        "relative_to absolute as_posix expanduser "
+        "ravel reshape flatten squeeze unsqueeze swapaxes permute view contiguous tobytes numpy detach item numel"
     ).split()
 )
 # Attributes of frames that hold texts and numbers.
 _LABELS: Final = frozenset({"columns", "index", "shape", "dtypes"})
 # Methods that ask a function about what is in what they are of.
-_APPLYING: Final = frozenset({"apply", "map", "applymap", "transform"})
+_APPLYING: Final = frozenset({"apply", "map", "applymap", "transform", "pipe"})
 # Methods that change nothing but what they are of.
 _OF_ITSELF: Final = frozenset(
     (
@@ -87,7 +88,8 @@ _OF_ITSELF: Final = frozenset(
 # Libraries whose functions change nothing that they are given, those of `_CHANGERS_OF_ARGUMENTS` aside.
 _GENTLE: Final = frozenset(
     (
-        "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython collections itertools re"
+        "numpy pandas polars math statistics matplotlib seaborn json pprint textwrap IPython collections itertools re "
+        "torch"
     ).split()
 )
 LIBRARIES: Final = frozenset("numpy pandas matplotlib sklearn polars torch scipy".split())
@@ -98,11 +100,13 @@ CALM: Final = LIBRARIES | frozenset(
         "seaborn math os json re itertools functools collections "
         "pathlib time datetime random statistics string glob shutil operator copy pickle io hashlib base64 typing "
         "fractions textwrap zipfile gzip uuid dataclasses enum calendar bisect heapq contextlib abc csv decimal struct "
-        "zlib bz2 lzma secrets difflib array cmath numbers unicodedata html pprint tempfile sqlite3 configparser"
+        "zlib bz2 lzma secrets difflib array cmath numbers ast unicodedata html pprint tempfile sqlite3 configparser "
+        "tqdm networkx sympy requests yaml PIL statsmodels xgboost lightgbm joblib bs4 plotly skimage xarray dateutil "
+        "nltk cv2 IPython geopandas shapely altair urllib concurrent numba torchvision transformers subprocess pyarrow"
     ).split()
 )
 _MEASURING: Final = frozenset({"sklearn", "scipy"})
-_GIVING_NEW: Final = CALM - {"matplotlib", "seaborn"}  # what those give is often there already
+_GIVING_NEW: Final = CALM - {"matplotlib", "seaborn", "IPython"}  # what those give is often there already
 # Special methods of operators, which give numbers and the like where no class of the user's says otherwise.
 OPERATORS: Final = frozenset(
     (
@@ -371,15 +375,20 @@ def touched(inside: Sequence[ast.AST], known: Known, easing: Set[str]) -> tuple[
             found |= names
             if not _is_eased(part, easing):
                 for_sure |= names
-                calls = [part] if isinstance(part, ast.Call) else _decorating(part)
+                calls = [part] if isinstance(part, ast.Call) else _made_by(part)
                 by_more |= names - set().union(*(_called(call, known) for call in calls))
     return found, for_sure - _makers(inside), found - by_more
 
 
-def _decorating(part: ast.AST) -> list[ast.Call]:
-    """The calls by which decorators are given a definition."""
-    decorators = getattr(part, "decorator_list", ())
-    return [ast.Call(one.func if isinstance(one, ast.Call) else one, [], []) for one in decorators]
+def _made_by(part: ast.AST) -> list[ast.Call]:
+    """The calls by which decorators, bases and metaclasses are given a definition."""
+    return [ast.Call(one.func if isinstance(one, ast.Call) else one, [], []) for one in _takers(part)]
+
+
+def _takers(part: ast.AST) -> list[ast.expr]:
+    """What a definition is given to."""
+    decorators, bases = getattr(part, "decorator_list", ()), getattr(part, "bases", ())
+    return [*decorators, *bases, *(one.value for one in getattr(part, "keywords", ()))]
 
 
 def _looped(names: set[str], loops: Sequence[ast.comprehension], known: Known) -> set[str]:
@@ -419,18 +428,24 @@ def borrowed(inside: Iterable[ast.AST], known: Known) -> set[str]:
 def given_to(call: ast.Call, known: Known | None = None) -> set[str]:
     """Names that are given to a call; not `f` of `show(f(x))`, which is called itself, nor `np` of `show(np.ones(2))`.
 
-    Nor is a library by its functions: `quad(np.exp, 0, 1)`.
+    Nor is a library by its functions and types: `quad(np.exp, 0, 1)`, `tensor(x, dtype=torch.float32)`.
     """
-    calm, arrays = (known.calm, known.arrays) if known is not None else (set[str](), set[str]())
-    inside = [one for part in (*call.args, *call.keywords) for one in syntax.nodes(part)]
+    calm, gentle = (known.calm, known.calm | known.libraries) if known is not None else (set[str](), set[str]())
+    arguments = (*call.args, *(one.value for one in call.keywords))
+    given = [one for part in arguments for one in _given_by(part, known or _NOTHING, reducing=frozenset())]
+    inside = [one for part in given for one in syntax.nodes(part)]
     passed = {id(one.func) for one in inside if isinstance(one, ast.Call)}
     for one in inside:
         *_, first = syntax.links(one)
         if isinstance(first, ast.Name) and first is not one:
-            is_function = isinstance(one, ast.Attribute) and one.value is first and one.attr != "random"
-            if first.id in (calm if isinstance(one, ast.Call) else arrays if is_function else ()):
+            is_part = isinstance(one, ast.Attribute) and one.value is first and one.attr not in _OF_ALL
+            if first.id in (calm if isinstance(one, ast.Call) else gentle if is_part else ()):
                 passed.add(id(first))
     return names_in(one for one in inside if isinstance(one, ast.Name) and id(one) not in passed)
+
+
+_OF_ALL: Final = frozenset({"random", "rcParams", "options", "environ"})
+"""Parts of libraries that functions may change which are given them."""
 
 
 def base(node: ast.expr) -> set[str]:
@@ -450,13 +465,12 @@ def changed_by(part: ast.AST, known: Known) -> set[str]:
     if isinstance(part, (ast.Attribute, ast.Subscript)):
         if isinstance(part.ctx, ast.Load):
             return _changed_by_reading(part, known)
-        found = _bases(part)
+        found = _bases(part, known)
         return {*found, part.attr} if isinstance(part, ast.Attribute) and "builtins" in found else found
     if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):  # `@show.register`
-        kinds = [*getattr(part, "bases", ()), *(one.value for one in getattr(part, "keywords", ()))]
-        return set().union(*map(base, (*part.decorator_list, *kinds)))
+        return set().union(*map(base, _takers(part)))
     if isinstance(part, ast.AugAssign):
-        return _bases(part.target)
+        return _bases(part.target, known)
     if isinstance(part, ast.Name):
         if isinstance(part.ctx, ast.Load):
             return {part.id} & known.unsettled
@@ -482,12 +496,13 @@ def _changed_by_call(part: ast.Call, known: Known) -> set[str]:
     is_calling = isinstance(part.func, ast.Name) and part.func.id in _CALLING - known.callables
     if is_calling and all(_asks(one, known) for one in part.args[:1]):
         return set()
-    every = _bases(part.func) | given_to(part, known)
+    every = _bases(part.func, known) | given_to(part, known)
     if any(one.arg in INTO or one.arg is None or is_no_copy(one) for one in part.keywords) or _puts_back(part):
         return every
     if _may_put(part, known, count=4):
         return every
-    if isinstance(part.func, ast.Attribute) and part.func.attr in _ASKING - known.methods:
+    asking = _ASKING | {"eval"} if part.args else _ASKING  # `eval()` is of a model of torch
+    if isinstance(part.func, ast.Attribute) and part.func.attr in asking - known.methods:
         return every & known.callables
     is_applying = isinstance(part.func, ast.Attribute) and part.func.attr in _APPLYING - known.methods
     if is_applying and all(_asks(one, known) for one in _arguments(part)):
@@ -553,7 +568,7 @@ def _is_gentle(call: ast.Call, known: Known) -> bool:
     word = syntax.last_word(call.func)
     if base(call.func) & known.measuring:
         return word.islower() and not word.startswith(("make_", "inplace_", *CHANGING)) and _gives_no_code(call, known)
-    if not base(call.func) & known.libraries or word in _CHANGERS_OF_ARGUMENTS:
+    if not base(call.func) & known.libraries or word in _CHANGERS_OF_ARGUMENTS or word.endswith("_"):
         return False
     is_of_numpy = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
     if word in _CHANGERS and not (is_of_numpy and base(call.func) & known.arrays):
@@ -701,10 +716,11 @@ def held_by(node: ast.stmt, known: Known) -> set[str] | None:
     inside = syntax.nodes(node)
     held, own = _held_by_values(inside, known), local(inside)
     caught = {one.name for one in inside if isinstance(one, ast.ExceptHandler)}
-    changed = (changed_by(one, known) for one in inside)
-    if any(isinstance(one, _DEFINING) for one in inside) or caught & held or any(map(own.intersection, changed)):
+    changing = [one for one in inside if not own.isdisjoint(changed_by(one, known))]
+    by_calls = [one for one in changing if isinstance(one, ast.Call)]
+    if any(isinstance(one, _DEFINING) for one in inside) or caught & held or len(by_calls) < len(changing):
         return None  # something else may be put into what it binds
-    return held
+    return held.union(*(given_to(one, known) for one in by_calls if not _is_gentle(one, known)))
 
 
 def _held_by_values(inside: Iterable[ast.AST], known: Known) -> set[str]:
@@ -736,13 +752,28 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
     With `repeats` a product may be a list that is repeated.
     """
     found = set[str]()
+    for node in _given_by(value, known, repeats=repeats):
+        match node:
+            case ast.ListComp(elt=elt, generators=loops) | ast.SetComp(elt=elt, generators=loops) if all(
+                _are_labels(loop.iter) for loop in loops
+            ):
+                found |= _held_by(elt, known) - names_in(loop.target for loop in loops)
+            case _:
+                found |= names_in([node])
+    return found
+
+
+def _given_by(
+    value: ast.expr, known: Known, *, repeats: bool = False, reducing: Set[str] = _REDUCING
+) -> Iterator[ast.expr]:
+    """The parts of an expression whose values it may give, `reducing` methods aside; see `_held_by`."""
     todo: list[ast.expr] = [value]
     while todo:  # a sum may have a thousand terms
         match todo.pop():
             case ast.Constant() | ast.JoinedStr():
                 continue
             case (ast.UnaryOp() | ast.Compare() | ast.BinOp()) as node if known.spoken & OPERATORS:
-                found |= names_in([node])
+                yield node
             case ast.UnaryOp() | ast.Compare():
                 continue
             case ast.BinOp(left=left, op=ast.Add() | ast.BitOr(), right=right):  # of lists, of dicts
@@ -754,19 +785,16 @@ def _held_by(value: ast.expr, known: Known, *, repeats: bool = False) -> set[str
                 continue
             case ast.Call(func=ast.Name(id="sum"), args=[_], keywords=[]) if "sum" not in known.callables:
                 continue
-            case ast.Call(func=ast.Attribute(attr=word)) if word in _REDUCING - known.spoken:
+            case ast.Call(func=ast.Name(id="zip" | "enumerate" as name), args=items) if name not in known.callables:
+                todo += [one for one in items if not _are_labels(one)]
+            case ast.Call(func=ast.Attribute(attr=word)) if word in reducing - known.spoken:
                 continue
             case ast.Call(func=ast.Attribute(value=ast.Constant() | ast.JoinedStr())):  # of a text
                 continue
             case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
                 todo += items
-            case ast.ListComp(elt=elt, generators=loops) | ast.SetComp(elt=elt, generators=loops) if all(
-                _are_labels(loop.iter) for loop in loops
-            ):
-                found |= _held_by(elt, known) - names_in(loop.target for loop in loops)
             case node:
-                found |= names_in([node])
-    return found
+                yield node
 
 
 def _is_number(node: ast.expr) -> bool:
@@ -834,9 +862,9 @@ def names_in(nodes: Iterable[ast.AST]) -> set[str]:
     return found
 
 
-def _bases(node: ast.expr) -> set[str]:
+def _bases(node: ast.expr, known: Known) -> set[str]:
     """The same, with the names that are given to calls on the way: `type(x).a = 1` may change `x`."""
-    return base(node).union(*(given_to(one) for one in syntax.links(node) if isinstance(one, ast.Call)))
+    return base(node).union(*(given_to(one, known) for one in syntax.links(node) if isinstance(one, ast.Call)))
 
 
 def _called(call: ast.Call, known: Known) -> set[str]:
@@ -853,7 +881,7 @@ def _called(call: ast.Call, known: Known) -> set[str]:
         elif isinstance(one, ast.Name):
             words -= _CHANGERS if one.id in known.libraries else set()
             if not any(word.startswith(CHANGING) for word in (*words, one.id)):
-                return {one.id} - given_to(call)
+                return {one.id} - given_to(call, known)
         else:
             break
     return set()

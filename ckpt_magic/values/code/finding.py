@@ -25,6 +25,7 @@ QUERIED: Final = re.compile(r"@\s*([^\W\d]\w*)")
 # A formula of patsy or formulaic: no two words beside each other, as in a sentence, and no path in the home folder.
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _FORMULA: Final = re.compile(r"(?s)(?!~/)(?!.*\w\s+\w)[^~@#$?;\\]*~[^~@#$?;\\]*")
+_WORD: Final = re.compile(r"[^\W\d]\w*")
 _LONGEST: Final = 10_000  # characters of a formula
 _TERM: Final = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|\s*=[^=])")
 # Magics that touch no variable but those in `{...}` and `$name`. Any other magic may do anything.
@@ -282,7 +283,7 @@ class Finder:
         if isinstance(node.func, ast.Attribute) and node.func.attr == "query" and node.args:
             self.query(node.args[0])
         elif isinstance(node.func, ast.Attribute) and node.func.attr in EVALUATORS:
-            self.dynamic |= bool(node.args or node.keywords)  # without a text it is the `eval()` of a model of torch
+            self.evaluated(node, scope)
         elif isinstance(node.func, ast.Name) and node.func.id == "dir" and not node.args:
             self.read("locals", scope)  # tells of the same
         match node:
@@ -323,6 +324,20 @@ class Finder:
             self.whole.update(QUERIED.findall(text.value) if isinstance(text.value, str) else ())
         else:
             self.dynamic = True
+
+    def evaluated(self, call: ast.Call, scope: _Scope) -> None:
+        """A text that is evaluated in the caller's variables reads those that it names.
+
+        Without a text it is `eval()` of a model of torch, and `evaluate(x, y)` is of one of keras.
+        """
+        match call.args:
+            case [ast.Constant(value=str(text)), *_]:
+                for name in _WORD.findall(text):
+                    self.read(name, scope)
+            case [_, _, *_] if syntax.last_word(call.func) == "evaluate":
+                pass
+            case _:
+                self.dynamic |= bool(call.args or call.keywords)
 
     def shell_call(self, method: str, arguments: list[str], scope: _Scope) -> None:
         magic, line, *cell = arguments if method.startswith("run_") else ("", arguments[0])

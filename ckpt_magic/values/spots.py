@@ -191,17 +191,20 @@ def _trees() -> dict[type, Any]:
     """
     found: dict[type, Any] = {}
     for module, name in OF_TREES:
-        found |= {kind: entry for kind, entry in getattr(sys.modules.get(module), name, {}).items() if _is_ours(kind)}
+        table = getattr(sys.modules.get(module), name, {})
+        homes = [*map(module_of, table)]
+        ours = {one for one in {*homes} if _is_ours(one)}  # many are of one module, which is asked for once
+        found |= {kind: table[kind] for kind, home in zip(table, homes, strict=True) if home in ours}
     return found
 
 
-def _is_ours(kind: type) -> bool:
-    return (module := module_of(kind)) in MAIN or is_own(module)
+def _is_ours(module: str) -> bool:
+    return module in MAIN or is_own(module)
 
 
 def _is_of_a_library(kind: type) -> bool:
     """Whether a class has a base of a library, which is told of each class that is made."""
-    theirs = (module_of(one).partition(".")[0] for one in type.mro(kind) if not _is_ours(one))
+    theirs = (home.partition(".")[0] for home in map(module_of, type.mro(kind)) if not _is_ours(home))
     return not sys.stdlib_module_names.issuperset(theirs)
 
 

@@ -430,16 +430,16 @@ def given_to(call: ast.Call, known: Known | None = None) -> set[str]:
 
     Nor is a library by its functions and types: `quad(np.exp, 0, 1)`, `tensor(x, dtype=torch.float32)`.
     """
-    calm, gentle = (known.calm, known.calm | known.libraries) if known is not None else (set[str](), set[str]())
-    arguments = (*call.args, *(one.value for one in call.keywords))
-    given = [one for part in arguments for one in _given_by(part, known or _NOTHING, reducing=frozenset())]
+    known = known or _NOTHING
+    given = [one for part in _arguments(call) for one in _given_by(part, known, reducing=frozenset())]
     inside = [one for part in given for one in syntax.nodes(part)]
     passed = {id(one.func) for one in inside if isinstance(one, ast.Call)}
     for one in inside:
         *_, first = syntax.links(one)
         if isinstance(first, ast.Name) and first is not one:
             is_part = isinstance(one, ast.Attribute) and one.value is first and one.attr not in _OF_ALL
-            if first.id in (calm if isinstance(one, ast.Call) else gentle if is_part else ()):
+            is_calm = first.id in known.calm and (is_part or isinstance(one, ast.Call))
+            if is_calm or (is_part and first.id in known.libraries):
                 passed.add(id(first))
     return names_in(one for one in inside if isinstance(one, ast.Name) and id(one) not in passed)
 

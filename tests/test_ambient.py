@@ -767,7 +767,7 @@ def test_code_that_a_cell_registered_is_told_and_registered(monkeypatch: pytest.
     fake: Any = types.SimpleNamespace(
         events=types.SimpleNamespace(callbacks={"pre_run_cell": [old, theirs]}),
         display_formatter=types.SimpleNamespace(formatters={"text/html": printer}),
-        magics_manager=types.SimpleNamespace(magics={"line": {"m": old}}),
+        magics_manager=types.SimpleNamespace(magics={"line": {"m": old}}, registry={"Ours": old, "Theirs": theirs}),
         register_magic_function=lambda code, kind, name: fake.magics_manager.magics[kind].update({name: code}),
         ast_transformers=[theirs, old],
         input_transformers_cleanup=[],
@@ -783,6 +783,7 @@ def test_code_that_a_cell_registered_is_told_and_registered(monkeypatch: pytest.
         "callback of pre_run_cell: __main__.a": [(old,)],
         "display of builtins.int as text/html": [("text/html", int, old)],
         "transformer __main__.a": [("ast_transformers", old)],
+        "magics Ours": old,
     }
     assert all(map(shell.is_registered, found))
     assert shell.is_taken_away("display of builtins.int as text/html", None)
@@ -793,7 +794,9 @@ def test_code_that_a_cell_registered_is_told_and_registered(monkeypatch: pytest.
         {"callback of pre_run_cell: __main__.b": [(other,)], "transformer __main__.a": [("ast_transformers", new)]}
     )
     shell.write({"display of builtins.int as text/html": [("text/html", ("numpy", "ndarray"), new)]})
+    shell.write({"magics Ours": None, "magics New": new})
     assert fake.magics_manager.magics == {"line": {"m": new}}
+    assert fake.magics_manager.registry == {"Theirs": theirs, "New": new}
     assert fake.events.callbacks == {"pre_run_cell": [new, theirs, other]}
     assert (fake.ast_transformers, transformers) == ([theirs, new], [theirs, old]), "which the shell goes over"
     assert (printer.type_printers, printer.deferred_printers) == ({str: theirs}, {("numpy", "ndarray"): new})

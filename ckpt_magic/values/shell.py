@@ -229,6 +229,9 @@ def _code(shell: Any) -> Iterator[tuple[str, Any]]:
             yield f"{kind} magic {name}", magic
         elif not _module(magic).startswith(_HOSTS):
             yield f"{kind} magic {name}", _name(magic)  # only told, see `not_there`
+    for name, magics in shell.magics_manager.registry.items():
+        if _is_made_here(magics):
+            yield f"magics {name}", magics
     for mime, formatter in shell.display_formatter.formatters.items():
         if not _module(formatter).startswith(_HOSTS):
             yield f"display of all as {mime}", formatter
@@ -269,7 +272,15 @@ def _transformers(shell: Any) -> Iterator[tuple[str, str, Any]]:
             yield f"transformer {_name(transformer)}", where, transformer
 
 
-_REGISTERED: Final = ("callback of ", "line magic ", "cell magic ", "display of ", "display by ", "transformer ")
+_REGISTERED: Final = (
+    "callback of ",
+    "line magic ",
+    "cell magic ",
+    "magics ",
+    "display of ",
+    "display by ",
+    "transformer ",
+)
 
 
 def _register(shell: Any, key: str, value: Any) -> None:
@@ -279,6 +290,9 @@ def _register(shell: Any, key: str, value: Any) -> None:
         shell.magics_manager.magics[kind].pop(magic, None)
     elif magic:
         shell.register_magic_function(value, kind, magic)
+    elif key.startswith("magics "):  # the object that has them, once they are there
+        shell.magics_manager.registry.pop(name := key.removeprefix("magics "), None)
+        shell.magics_manager.registry.update({} if value is None else {name: value})
     elif key.startswith("display"):
         for _, mime, shown, _ in [row for row in _printers(shell) if row[0] == key]:
             formatter = shell.display_formatter.formatters[mime]

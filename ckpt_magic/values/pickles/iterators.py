@@ -21,6 +21,7 @@ from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.pickles.definitions import Definitions
 
 Reducer = Callable[[Any], Any]
+_Reducer = Callable[[Any, Definitions], Any]
 
 # The list may hold the iterator and then is empty as yet, or have become shorter than the position.
 _PLACE: Final = """lambda iterator, state: (lambda items, at: (lambda missing: (
@@ -48,30 +49,11 @@ _BEGINNING: Final = """lambda function, name, qualname, args, options: (lambda m
 
 def reducers(known: Definitions) -> dict[type, Reducer]:
     """Reducers by type of iterator."""
-    empty: dict[Any, Any] = {}
-    views = (empty.keys(), empty.values(), empty.items())
-    found: dict[type, Reducer] = {
-        type(iter([])): lambda it: _over_list(it, known),
-        type(reversed([])): lambda it: _over_list(it, known),
-        type(iter(set())): _over_set,
-        type(iter(int, 0)): lambda it: _calling(it, known),
-        types.GeneratorType: lambda generator: _generator(generator, known),
-        itertools.groupby: lambda groups: _in_groups(groups, known),
-        itertools.pairwise: _in_pairs,
-        itertools.count: _counting,
-        **dict.fromkeys(_ASKING, _over_what_is_open),
-        **dict.fromkeys((itertools.combinations, itertools.combinations_with_replacement), _choosing),
-        itertools.permutations: _choosing,
-    }
-    for one in (b"", bytearray(), array.array("b"), "é"):
-        found[type(iter(one))] = _or_at_its_end(known.evaluated(_ENDED), (one,))
-    found[type(iter(_Sequence()))] = _or_at_its_end(known.evaluated(_OVER_NOTHING), ())
-    group = vars(itertools)["_grouper"]
-    found[group] = _or_at_its_end(known.evaluated(_LEFT), (group, itertools.groupby))
-    found |= {type(way(view)): _over_dict(view, way, known) for view in views for way in (iter, reversed)}
-    ordered: Any = OrderedDict()
-    found[type(iter(ordered))] = _over_ordered_dict(known)
-    return found
+    return {kind: _knowing(known, reduce) for kind, reduce in _BY_TYPE.items()}
+
+
+def _knowing(known: Definitions, reduce: _Reducer) -> Reducer:
+    return lambda iterator: reduce(iterator, known)
 
 
 def _over_list(iterator: Any, known: Definitions) -> Any:
@@ -88,17 +70,17 @@ class _Sequence:
         return ()[at]
 
 
-def _or_at_its_end(*made: Any) -> Reducer:
-    """Reduce as Python does; but at its end, where an iterator says that it goes over a tuple or text, to `made`."""
+def _or_at_its_end(text: str, *args: Any) -> _Reducer:
+    """Reduce as Python does; but at its end, where an iterator says that it goes over a tuple or text, to this call."""
 
-    def reduce(iterator: Any) -> Any:
+    def reduce(iterator: Any, known: Definitions) -> Any:
         usual = iterator.__reduce__()
-        return made if len(usual) == 2 and usual[1] in (((),), ("",)) else usual
+        return (known.evaluated(text), args) if len(usual) == 2 and usual[1] in (((),), ("",)) else usual
 
     return reduce
 
 
-def _over_set(iterator: Any) -> Any:
+def _over_set(iterator: Any, known: Definitions) -> Any:
     owners = gc.get_referents(iterator)
     left = operator.length_hint(iterator)
     if not owners:
@@ -108,10 +90,10 @@ def _over_set(iterator: Any) -> Any:
     return iter, (owners[0],)
 
 
-def _over_dict(empty: Any, way: Any, known: Definitions) -> Reducer:
+def _over_dict(empty: Any, way: Any) -> _Reducer:
     name = type(empty).__name__.removeprefix("dict_")
 
-    def reduce(iterator: Any) -> Any:
+    def reduce(iterator: Any, known: Definitions) -> Any:
         owner = next((one for one in gc.get_referents(iterator) if isinstance(one, dict)), None)
         if owner is None:
             return way, (getattr({}, name)(),)
@@ -120,24 +102,21 @@ def _over_dict(empty: Any, way: Any, known: Definitions) -> Reducer:
     return reduce
 
 
-def _over_ordered_dict(known: Definitions) -> Reducer:
-    def reduce(iterator: Any) -> Any:
-        owner = next((one for one in gc.get_referents(iterator) if isinstance(one, OrderedDict)), None)
-        if owner is None:
-            return iter, (OrderedDict().keys(),)
-        found: list[Any] = []
-        for view in (owner.keys(), owner.values(), owner.items()):
-            for way in (iter, reversed):
-                with contextlib.suppress(NotPicklableError):
-                    found.append(_advanced(iterator, owner, view, way, known))
-                    break
-        if len(found) > 1 and iterator.__reduce__()[1][0]:
-            raise NotPicklableError("an iterator over an OrderedDict whose keys are its values")
-        if found:
-            return found[0]
-        raise NotPicklableError("an iterator over an OrderedDict that was changed")
-
-    return reduce
+def _over_ordered_dict(iterator: Any, known: Definitions) -> Any:
+    owner = next((one for one in gc.get_referents(iterator) if isinstance(one, OrderedDict)), None)
+    if owner is None:
+        return iter, (OrderedDict().keys(),)
+    found: list[Any] = []
+    for view in (owner.keys(), owner.values(), owner.items()):
+        for way in (iter, reversed):
+            with contextlib.suppress(NotPicklableError):
+                found.append(_advanced(iterator, owner, view, way, known))
+                break
+    if len(found) > 1 and iterator.__reduce__()[1][0]:
+        raise NotPicklableError("an iterator over an OrderedDict whose keys are its values")
+    if found:
+        return found[0]
+    raise NotPicklableError("an iterator over an OrderedDict that was changed")
 
 
 def _advanced(iterator: Any, owner: Any, view: Any, way: Any, known: Definitions) -> Any:
@@ -165,7 +144,7 @@ def _in_groups(groups: Any, known: Definitions) -> Any:
     return known.evaluated(_BETWEEN), (type(groups), last, *parts)
 
 
-def _in_pairs(pairs: Any) -> Any:
+def _in_pairs(pairs: Any, known: Definitions) -> Any:
     """Pairs of neighbours, the first of the next one being taken already."""
     held = [part for part in gc.get_referents(pairs) if part is not type(pairs)]
     rest, *last = held[: len(held) - _GIVEN] or [()]
@@ -176,7 +155,7 @@ _GIVEN: Final = [type(part) for part in gc.get_referents(itertools.pairwise(""))
 """How many pairs it holds that it gave, to give them anew: from Python 3.13 on one."""
 
 
-def _counting(count: Any) -> Any:
+def _counting(count: Any, known: Definitions) -> Any:
     """It holds what it gives next and its step, but for small numbers in steps of one, which are in its text.
 
     A number of another kind may have the text of one: that of sympy does. From 3.12 on Python warns where an iterator
@@ -186,7 +165,7 @@ def _counting(count: Any) -> Any:
     return itertools.count, numbers if len(numbers) > 1 else (int(repr(count)[len("count(") : -1]),)
 
 
-def _over_what_is_open(iterator: Any) -> Any:
+def _over_what_is_open(iterator: Any, known: Definitions) -> Any:
     """An iterator that asks what it goes over for items as soon as it is made, which a closed file refuses."""
     reduced = iterator.__reduce__()
     if any(issubclass(type(part), io.IOBase) and part.closed for part in reduced[1]):
@@ -201,7 +180,7 @@ _ASKING: Final = (
 )
 
 
-def _choosing(choices: Any) -> Any:
+def _choosing(choices: Any, known: Definitions) -> Any:
     """Choices of some items: at its end Python makes them of nothing, of which there is one of none."""
     made, args, *state = choices.__reduce__()
     if not state and args == ((), 0) and [type(part) for part in gc.get_referents(choices)].count(tuple) > 1:
@@ -241,3 +220,34 @@ def _arguments(code: types.CodeType, variables: list[Any]) -> tuple[tuple[Any, .
     if code.co_flags & inspect.CO_VARKEYWORDS:
         more |= found[next(rest)]
     return tuple(args), more
+
+
+def _by_type() -> dict[type, _Reducer]:
+    empty: dict[Any, Any] = {}
+    ordered: Any = OrderedDict()
+    group = vars(itertools)["_grouper"]
+    return {
+        type(iter([])): _over_list,
+        type(reversed([])): _over_list,
+        type(iter(set())): _over_set,
+        type(iter(int, 0)): _calling,
+        types.GeneratorType: _generator,
+        itertools.groupby: _in_groups,
+        itertools.pairwise: _in_pairs,
+        itertools.count: _counting,
+        **dict.fromkeys(_ASKING, _over_what_is_open),
+        **dict.fromkeys((itertools.combinations, itertools.combinations_with_replacement), _choosing),
+        itertools.permutations: _choosing,
+        **{type(iter(one)): _or_at_its_end(_ENDED, one) for one in (b"", bytearray(), array.array("b"), "é")},
+        type(iter(_Sequence())): _or_at_its_end(_OVER_NOTHING),
+        group: _or_at_its_end(_LEFT, group, itertools.groupby),
+        **{
+            type(way(view)): _over_dict(view, way)
+            for view in (empty.keys(), empty.values(), empty.items())
+            for way in (iter, reversed)
+        },
+        type(iter(ordered)): _over_ordered_dict,
+    }
+
+
+_BY_TYPE: Final = _by_type()

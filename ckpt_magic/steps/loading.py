@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import importlib
 import sys
 import types
@@ -210,10 +211,13 @@ class Loader:
         return found if found and any(map(_hears, list(here.values()))) else []
 
     def _keep(self, mortals: list[Any]) -> None:
-        """Keep those that only this list holds now, or that hold themselves."""
+        """Keep those that only this list holds now, or that hold themselves; what is not heard of may go.
+
+        Not more than that: pandas counts what is kept as well, and copies before it writes.
+        """
         while mortals:
             one = mortals.pop()
-            if sys.getrefcount(one) == _HELD_HERE or _leads_to_itself(one):
+            if (sys.getrefcount(one) == _HELD_HERE or _leads_to_itself(one)) and _is_heard_of(one):
                 self._kept.append(one)
                 refs = (ref for ref in weakref.getweakrefs(one) if type(ref) is weakref.ref)  # proxies tell nothing
                 for finalizer in (ref.__callback__ for ref in refs):
@@ -263,6 +267,31 @@ def _leads_to_itself(one: Any) -> bool:
             if is_data and identity(part) not in met:
                 met[identity(part)] = part
                 todo.append(part)
+    return False
+
+
+def _is_heard_of(one: Any) -> bool:
+    """Whether code may be told when an object goes, or something that goes with it."""
+    met: dict[int, Any] = {identity(one): one}
+    todo = [one]
+    while todo:
+        part = todo.pop()
+        kind = type(part)
+        if hasattr(kind, "__del__") and not by_reference(kind):
+            return True
+        if any(getattr(ref, "__callback__", part) is not None for ref in weakref.getweakrefs(part)):
+            return True  # a proxy does not tell
+        inside = gc.get_referents(part)
+        if issubclass(kind, getattr(sys.modules.get("numpy"), "ndarray", ())) and part.dtype.hasobject:
+            inside += itertools.islice(part.flat, _FAR)  # numpy does not say what is in it
+        if len(met) + len(inside) > _FAR:
+            return True
+        for inner in inside:
+            if issubclass(type(inner), types.FunctionType) and not by_reference(inner):
+                return True  # it may hold anything
+            if not issubclass(type(inner), _DEFINITIONS) and identity(inner) not in met:
+                met[identity(inner)] = inner
+                todo.append(inner)
     return False
 
 

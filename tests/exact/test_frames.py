@@ -663,6 +663,26 @@ y.iloc[0] = -7; n2.iloc[0] = -8; df.loc[2, 'v'] = -9; r2 = [list(one) for one in
 """,
 )
 scenario(
+    "arrays out of frames that are written to, where a class is told when its instances go",
+    """
+%%step 1
+import pandas as pd
+log = []
+class Told:
+    def __del__(self): log.append('gone')
+held = [Told()]
+%%step 2
+df = pd.DataFrame({'v': [1., 2., 3.], 'w': ['a', 'b', 'c']}); n = pd.Series(pd.array([1, 2, None], dtype='Int64')); df['w']
+o = pd.Series([1, 'a', None], dtype='object'); box = [df]; x = df['w'].eq('a')
+%%step 3
+arrays = [df['v'].to_numpy(), n.array, o.array]; held[0] = pd.Series([held[0], 1], dtype='object')
+%%step 4
+df.loc[1, 'v'] = -1; n.iloc[0] = -5; o.iloc[0] = -2; r = [list(one) for one in arrays], len(log)
+%%step 5
+held.clear(); r2 = len(log)
+""",
+)
+scenario(
     "series made from those of unmarked cells, and taken out of by arrays",
     """
 %%step 1

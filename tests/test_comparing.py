@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -235,3 +236,24 @@ def test_a_forked_child_waits_for_nothing_of_its_parent(folder: Path, monkeypatc
         os._exit(0 if kernel.step(2, "c = n")["action"] == "saved" else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     gate.open.set()
+
+
+def test_a_child_that_is_forked_in_the_middle_of_comparing_says_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, forked = threading.Event(), threading.Event()
+
+    def hash_slowly(*data: bytes) -> Any:
+        began.set()
+        assert forked.wait(20)
+        return new_hash(*data)
+
+    monkeypatch.setattr("ckpt_magic.steps.loading.new_hash", hash_slowly)
+    restored(folder)
+    assert began.wait(20)
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: os._exit(1))
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    forked.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -77,7 +77,8 @@ class Comparison:
 
     def give_up(self) -> None:
         """End it without an answer."""
-        self._slices.close()
+        with suppress(ValueError):  # a thread was in the middle of it, which this process does not have
+            self._slices.close()
         self.is_over = self.was_given_up = True
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import importlib
+import itertools
 import sys
 import types
 import weakref

@@ -171,6 +171,7 @@ class Session(Kernel):
             try:
                 with publisher().unguarded():
                     plan.before = self._looks.before(plan, reach)
+                self.makers.notice()
                 plan.running = self.evidence.begins(call, look, hidden=hidden(plan.key))
                 plan.running.trail.compiles = functools.partial(self._looks.compiled, plan)
             except Exception as error:  # noqa: BLE001  # looking runs user code; the cell must run all the same

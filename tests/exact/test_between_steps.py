@@ -495,6 +495,50 @@ r = handler.count, list(seen), handler.tag is seen
 """,
 )
 
+scenario(
+    "a step gives the names of functions and classes of unmarked cells to others that lead to them, or deletes them",
+    """
+%%
+import functools
+def f(x): return x + 1
+def key(x): return -x
+class C:
+    def __init__(self): self.x = [1]
+class D:
+    class Inner: pass
+held = {'f': f, 'key': key, 'inner': D.Inner}; a = C()
+%%step 1
+f = functools.lru_cache(f); y = f(1)
+def made(k):
+    def key(x): return k(x) * 2
+    return key
+key = made(key); b = C(); d = D.Inner(); del C, D
+%%
+k = f.__wrapped__ is held['f']; b.x.append(2)
+%%step 2
+r = f.__wrapped__ is held['f'], key.__closure__[0].cell_contents is held['key'], type(a) is type(b)
+c = type(a)(); e = held['inner']()
+%%step 3
+r2 = type(c) is type(b), isinstance(d, type(e)), c.x
+""",
+)
+scenario(
+    "a step makes a class of the name and the code of one of an unmarked cell, of which it makes an instance before",
+    """
+%%
+class C:
+    def __init__(self): self.x = [1]
+a = C()
+%%step 1
+b = C()
+class C:
+    def __init__(self): self.x = [1]
+c = C()
+%%step 2
+r = type(a) is type(b), isinstance(c, type(a)), type(c) is C
+""",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

@@ -46,7 +46,8 @@ class Makers:
 
     A step's name and a number, in the order in which several of one name are met, say the same of a definition in
     every kernel that runs or restores the step. What no step made is told by its name and its code alone: ``""``
-    stands for what the name means, `OLD` for another definition that has the name. Definitions are held weakly.
+    stands for what the name means as the step begins, `OLD` for another definition that has the name. Definitions are
+    held weakly.
 
     Parameters
     ----------
@@ -76,6 +77,7 @@ class Makers:
         self._made: dict[int, _Made] = {}
         self._found: dict[tuple[str, str, str], _Made] = {}
         self._classes: dict[str, list[weakref.ref[type]]] = {}
+        self._named: dict[str, weakref.ref[Any]] = {}
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -119,8 +121,9 @@ class Makers:
         """The token of a plain definition in a file."""
         made = self._of(obj)
         maker = made.stale or made.maker
-        if not maker and at(obj.__qualname__, self._namespace) is not obj:
-            maker = self.OLD
+        if not maker:
+            meant = self._meant(obj.__qualname__) or at(obj.__qualname__, self._namespace)
+            maker = "" if meant is obj else self.OLD
         return definition_token(obj, self._namespace, maker, self.maker)
 
     def token_in_look(self, obj: Any) -> Token | None:
@@ -174,14 +177,21 @@ class Makers:
                 yield cls
 
     def notice(self) -> None:
-        """Meet the definitions that the names of the notebook mean."""
-        for value in list(self._namespace.values()):
-            if (
-                _is_of(value, self._namespace)
-                and identity(value) not in self._made
-                and is_named(value, self._namespace)
-            ):
+        """Meet the definitions that the names of the notebook mean, before a step runs or its file is read.
+
+        The step may give their names to others; and while a file is read, those are lent to what it makes.
+        """
+        here = {name: value for name, value in list(self._namespace.items()) if _is_of(value, self._namespace)}
+        self._named = {name: weakref.ref(value) for name, value in here.items()}
+        for value in here.values():
+            if identity(value) not in self._made and is_named(value, self._namespace):
                 self._of(value)
+
+    def _meant(self, qualified: str) -> Any:
+        """What a qualified name meant then; None if that was no definition."""
+        name = qualified.partition(".")[0]
+        ref = self._named.get(name)
+        return None if ref is None else at(qualified, {name: ref()})
 
     def find(self, token: Token) -> Any | None:
         """The definition of this kernel that a token of a file stands for, if it is what it was."""
@@ -196,7 +206,7 @@ class Makers:
             return found if self._is_still(found, token) else None
         if self._restored and (maker == self._restored or maker.startswith(f"{self._restored}.")):
             return None
-        here = at(name, self._namespace)
+        here = self._meant(name)
         if maker != self.OLD and self._is_unmarked(here) and kind_of(here) == kind and self._is_still(here, token):
             return here
         if maker and maker != self.OLD:

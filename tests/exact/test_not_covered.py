@@ -362,6 +362,38 @@ r = decimal.BasicContext.prec
     known="only modules and classes are looked at, and objects that names hold",
 )
 
+scenario(
+    "a date by which a later step tells what is missing, by identity",
+    """
+%%step 1
+from datetime import date
+never = date(9999, 1, 1); seen = {'a': date(2024, 1, 1)}
+%%step 2
+seen['b'] = never
+%%step 3
+r = [key for key, value in seen.items() if value is never]
+""",
+    known="what cannot change is written where it is met, and its identity is not looked at",
+)
+scenario(
+    "a function that only compiled code holds, of what a later step changes",
+    """
+%%step 1
+import sqlite3
+class Norm:
+    k = 2
+    def f(self, x): return x * self.k
+norm = Norm()
+%%step 2
+db = sqlite3.connect(':memory:'); db.create_function('norm', 1, norm.f)
+%%step 3
+norm.k = 7
+%%step 4
+r = db.execute('select norm(3)').fetchone()
+""",
+    known="Python is not shown what a connection holds: the step that makes it again is not known to hold the object",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_what_is_not_covered_differs(server: Server, name: str) -> None:

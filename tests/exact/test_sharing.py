@@ -680,9 +680,9 @@ import ctypes, numpy as np
 values = (ctypes.c_double * 4)(1, 2, 3, 4); over = np.ctypeslib.as_array(values); kind = type(values)
 %%step 2
 part = np.frombuffer(values)[1:]; values[0] = 7; number = ctypes.c_int(5)
-pointer = ctypes.POINTER(ctypes.c_double); far = ctypes.POINTER(pointer)
+pointer = ctypes.POINTER(ctypes.c_double); far = ctypes.POINTER(pointer); called = ctypes.CFUNCTYPE(None, ctypes.c_int)
 %%step 3
-part[0] = 8; number.value += 1
+part[0] = 8; number.value += 1; same = called is ctypes.CFUNCTYPE(None, ctypes.c_int), called.__module__
 %%
 over[3] = 9; r = list(values), part.tolist(), kind is ctypes.c_double * 4, number.value
 pointed = ctypes.cast(ctypes.pointer(values), pointer)[3], pointer is ctypes.POINTER(ctypes.c_double), far._type_ is pointer

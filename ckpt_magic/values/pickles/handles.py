@@ -94,12 +94,17 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
     return found
 
 
+TYPES_OF_C: Final = (type(ctypes.Array), type(ctypes._Pointer), type(ctypes.CFUNCTYPE(None)))
+
+
 def type_of_c(kind: Any, known: Definitions) -> Any:
-    """Let a type of arrays or pointers of `ctypes` be made anew: it has no name, and there is one for each length."""
+    """Let a type of `ctypes` be made anew that has no name: there is one for each length, and for each signature."""
     if hasattr(kind, "_length_") and kind is kind._type_ * kind._length_:
         made: tuple[Any, ...] = operator.mul, (kind._type_, kind._length_)
     elif hasattr(kind, "_type_") and issubclass(kind, ctypes._Pointer) and kind is ctypes.POINTER(kind._type_):
         made = ctypes.POINTER, (kind._type_,)
+    elif hasattr(kind, "_argtypes_") and kind is ctypes.CFUNCTYPE(kind._restype_, *kind._argtypes_):
+        made = ctypes.CFUNCTYPE, (kind._restype_, *kind._argtypes_)
     else:
         return None
     return *made, kind.__module__, None, None, known.evaluated(_OF_MODULE)  # that of the code which asked for it first

@@ -6,7 +6,6 @@ import _thread
 import collections
 import contextvars
 import copyreg
-import ctypes
 import decimal
 import enum
 import functools
@@ -188,7 +187,7 @@ class ValuePickler(pickle.Pickler):
 
     def _reducer_for(self, kind: type) -> Callable[[Any], Any] | None:
         """Choose once per type what to do with its objects; none leaves them to the pickler."""
-        if issubclass(kind, (type(ctypes.Array), type(ctypes._Pointer))):
+        if issubclass(kind, handles.TYPES_OF_C):
             return lambda one: handles.type_of_c(one, self.definitions) or self._class(one)
         if issubclass(kind, type):
             return self._class

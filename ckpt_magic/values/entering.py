@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import itertools
+import sys
 import types
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from ckpt_magic.values.memory import identity
@@ -34,7 +36,7 @@ def reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
         for one in todo:
             if type(one) is weakref.finalize:  # which has in a registry what it will call
                 held_weakly += one.peek() or ()
-        near = itertools.chain(gc.get_referents(*todo), held_weakly)
+        near = itertools.chain(gc.get_referents(*todo), held_weakly, *map(_gone_over, todo))
         new = set(map(type, todo)) - kinds
         kinds |= new
         of_classes.update(map(identity, itertools.chain.from_iterable(map(_of_libraries, new))))
@@ -46,6 +48,17 @@ def reachable(value: Any, namespace: dict[str, Any]) -> list[Any]:
         todo = [one for ident, one in found.items() if ident not in held]
         held.update(found)
     return list(held.values())
+
+
+def _gone_over(one: Any) -> tuple[Any, ...]:
+    """The arrays that an iterator of numpy goes over: it does not show them to the collector."""
+    numpy, kind = sys.modules.get("numpy"), type(one)
+    for name, part in (("flatiter", "base"), ("broadcast", "iters"), ("nditer", "operands")):
+        if kind is getattr(numpy, name, None):
+            with suppress(ValueError):  # it was closed
+                inside = getattr(one, part)
+                return inside if type(inside) is tuple else (inside,)
+    return ()
 
 
 def _of_libraries(kind: type) -> Iterator[Any]:

@@ -891,6 +891,26 @@ rows.dtype.names = 'q', 'r'
 r = kind.names, more.dtype.names, alone.names, rows.dtype is kind, more.dtype is kind
 """,
 )
+scenario(
+    "iterators of numpy cannot be saved: what they go over is changed by a later step",
+    """
+%%step 1
+import numpy as np
+a = np.arange(5); b = np.arange(4); c = np.arange(3)
+with np.nditer(a) as over: pass
+%%step 2
+it = a.flat; first = next(it); every = np.nditer(b, op_flags=['readwrite'])
+both = np.broadcast(c, np.ones((2, 1))); pair = next(both); at = np.ndenumerate(a); next(at)
+%%step 3
+a[1:] = 50; b[1:] = 50; c[:] = 9
+%%step 4
+r = next(it), next(both), next(at)
+for value in every: value[...] = value + 1
+%%step 5
+s = b.tolist()
+""",
+    runs={1: "`over` could not be saved", 2: "", 3: "", 4: "", 5: "`every` of step 4"},
+)
 
 
 @pytest.mark.parametrize("name", scenarios.parameters())

@@ -145,6 +145,14 @@ class Scenarios:
         marks |= {name: pytest.mark.skip(reason=why) for name, why in self._not_run.items()}
         return [pytest.param(name, marks=marks[name]) if name in marks else name for name in self._pipelines]
 
+    def exact(self) -> dict[str, Pipeline]:
+        """Return the pipelines that are restored exactly, nothing left out, where all that they need is there."""
+        return {
+            name: one
+            for name, one in self._pipelines.items()
+            if not (name in self._known or name in self._not_run or one.runs or one.differs or one.lost)
+        }
+
     def pipeline(self, name: str) -> Pipeline:
         """Return the pipeline of that name."""
         return self._pipelines[name]

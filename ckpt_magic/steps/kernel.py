@@ -26,7 +26,7 @@ from ckpt_magic.steps.plan import Plan
 from ckpt_magic.steps.registry import PipelineKey
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.steps.watch import Watch
-from ckpt_magic.values import ambient, delta, places
+from ckpt_magic.values import ambient, concealed, delta, places
 from ckpt_magic.values.code.kinds import NONE, Kinds
 from ckpt_magic.values.pages import Pages
 from ckpt_magic.values.pickles import pickling, placeholder
@@ -117,6 +117,7 @@ class Kernel:
         self.pages = Pages(guard=self.mapped.refuse_cut_short)
         self.watch = Watch(namespace, self.main, self.registry, self.pages, self.makers)
         self.places = places.Places(self.main)
+        self.concealed = concealed.Concealed(self.main)
         self.chance = Chance()
         self.failed_cap = FAILED_CAP
         self.around = Around(self.main)
@@ -141,6 +142,7 @@ class Kernel:
         self.makers.clear()
         self.mapped.clear()
         self.compared.clear()
+        self.concealed.clear()
         self.history = History(self.evidence.modules)
         self.places = places.Places(self.main)
         self.watch.clear()

@@ -277,10 +277,10 @@ def _is_heard_of(one: Any) -> bool:
     while todo:
         part = todo.pop()
         kind = type(part)
-        if hasattr(kind, "__del__") and not by_reference(kind):
+        if any("__del__" in vars(cls) for cls in kind.__mro__) and not by_reference(kind):
             return True
-        if any(getattr(ref, "__callback__", part) is not None for ref in weakref.getweakrefs(part)):
-            return True  # a proxy does not tell
+        if any(type(ref) is not weakref.ref or ref.__callback__ is not None for ref in weakref.getweakrefs(part)):
+            return True  # a proxy does not tell, and asks its object
         inside = gc.get_referents(part)
         if issubclass(kind, getattr(sys.modules.get("numpy"), "ndarray", ())) and part.dtype.hasobject:
             inside += itertools.islice(part.flat, _FAR)  # numpy does not say what is in it

@@ -16,7 +16,8 @@ The rules, each with a test that a laxer rule would fail:
    pickle.
 5. A definition (class, function) that holds nothing mutable ties no names together: what is of it changes with it.
 6. A value that cannot be pickled is tied to all that it holds, weakly too: a generator goes on changing the list it
-   walks over, of which a checkpoint could only bring back a copy.
+   walks over, of which a checkpoint could only bring back a copy. What compiled code holds and does not show to the
+   collector is found by counting references (`concealed`).
 7. What pandas guards by copy-on-write (blocks, the arrays inside, data of an index) ties no frames together: their
    files say that they know of each other (`companions`), and a frame that comes to know of others has changed. It does
    tie a frame to an array or Arrow data that somebody holds apart from pandas, and frames that were each made over one

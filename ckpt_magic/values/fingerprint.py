@@ -682,10 +682,14 @@ class Look(ValuePickler):
         """Note what tensors share that cannot be saved because they know how they were computed."""
         kind = getattr(sys.modules.get("torch"), "Tensor", ())
         for tensor in [one for one in held if issubclass(type(one), kind) and one.grad_fn is not None]:
-            memory, *leaves = tensors.behind(tensor)
-            with contextlib.suppress(NotPicklableError):
-                self._storage(memory)
-            held.extend(leaves)
+            storages, objects = tensors.behind(tensor)
+            for storage in storages:
+                with contextlib.suppress(NotPicklableError):
+                    self._met_memory(storage)
+            held += [
+                *objects,
+                *(part for one in objects if type(one) is dict for part in reachable(one, self.namespace)),
+            ]
 
     def _buffer(self, buffer: Any) -> bool:
         """Hash a buffer aside from the stream; a large one is read only when its digest is needed."""

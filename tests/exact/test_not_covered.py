@@ -376,22 +376,17 @@ r = [key for key, value in seen.items() if value is never]
     known="what cannot change is written where it is met, and its identity is not looked at",
 )
 scenario(
-    "a function that only compiled code holds, of what a later step changes",
+    "the flags of a context of decimal, which do not hold it, and are lost",
     """
 %%step 1
-import sqlite3
-class Norm:
-    k = 2
-    def f(self, x): return x * self.k
-norm = Norm()
+import decimal
+context = decimal.Context(prec=5); flags = context.flags
 %%step 2
-db = sqlite3.connect(':memory:'); db.create_function('norm', 1, norm.f)
+third = context.divide(1, 3)
 %%step 3
-norm.k = 7
-%%step 4
-r = db.execute('select norm(3)').fetchone()
+r = [kind.__name__ for kind, is_set in flags.items() if is_set]
 """,
-    known="Python is not shown what a connection holds: the step that makes it again is not known to hold the object",
+    known="the flags lead to memory of the context, and neither Python nor a count of references shows whose it is",
 )
 
 

@@ -760,7 +760,7 @@ space = mmap.mmap(-1, 4096); mapped = np.frombuffer(space, 'u1')
 %%
 pixels[0, 0] = 99; space[1] = 5; r = image.getpixel((0, 0)), item[0], mapped[:2].tolist()
 """,
-    runs={2: "image", 3: "item", 4: "mapped"},
+    runs={2: "image", 3: "", 4: "mapped"},
     differs="space",
 )
 scenario(
@@ -954,6 +954,145 @@ rest.append(version >= (3, 11))
 %%step 3
 r = version is sys.version_info, also["flags"] is sys.flags, also["floats"].dig == sys.float_info.dig, version[:2], rest
 """,
+)
+
+
+HIDDEN = """
+%%step 1
+class Unit:
+    def __init__(self): self.n = 0
+    def add(self, x: int) -> int: return x + self.n
+unit = Unit(); words = [1]; other = [1]
+{made}
+%%step 2
+other.append(2)
+%%step 3
+{changed}
+%%step 4
+r = {read}
+"""
+for what, needs, made, changed, read in (
+    (
+        "a method that a connection of sqlite calls",
+        "sqlite3",
+        "import sqlite3\nlost = sqlite3.connect(':memory:'); lost.create_function('f', 1, unit.add)",
+        "unit.n = 5",
+        "lost.execute('select f(1)').fetchone()",
+    ),
+    (
+        "the default value of a function that a connection of sqlite calls",
+        "sqlite3",
+        "import sqlite3\nlost = sqlite3.connect(':memory:'); lost.create_function('f', 0, lambda w=words: len(w))",
+        "words.append(5)",
+        "lost.execute('select f()').fetchone()",
+    ),
+    (
+        "bytes that an iterator of matches goes over",
+        "re",
+        "import re\nunit = bytearray(b'abcabcabc'); lost = re.finditer(b'b.', unit); m = next(lost).span()",
+        "unit[5:6] = b'x'",
+        "[match.group() for match in lost]",
+    ),
+    (
+        "the picture behind the pixels of Pillow",
+        "PIL",
+        "from PIL import Image\nunit = Image.new('L', (4, 4)); lost = unit.load()",
+        "unit.putpixel((1, 1), 7)",
+        "lost[1, 1]",
+    ),
+    (
+        "a method that a connection of duckdb calls",
+        "duckdb",
+        "import duckdb\nlost = duckdb.connect(); lost.create_function('f', unit.add); None",
+        "unit.n = 5",
+        "lost.execute('select f(1)').fetchall()",
+    ),
+    (
+        "a frame that a connection of duckdb reads",
+        "duckdb",
+        "import duckdb, pandas as pd\nunit = pd.DataFrame({'a': [1, 2]}); lost = duckdb.connect()\n"
+        "lost.register('t', unit); None",
+        "unit['b'] = [3, 4]; unit.loc[0, 'a'] = 9",
+        "lost.execute('select * from t').fetchall()",
+    ),
+    (
+        "numbers that a connection of duckdb reads",
+        "duckdb",
+        "import duckdb, numpy as np\nunit = np.arange(3); lost = duckdb.connect()\n"
+        "lost.register('t', {'a': unit}); None",
+        "unit[0] = 50",
+        "lost.execute('select * from t').fetchall()",
+    ),
+    (
+        "a method in an expression of polars",
+        "polars",
+        "import polars as pl\nlost = pl.col('a').map_elements(unit.add, return_dtype=pl.Int64)",
+        "unit.n = 5",
+        "pl.DataFrame({'a': [1, 2]}).select(lost).to_dicts()",
+    ),
+):
+    scenario(
+        f"hidden in compiled code: {what}",
+        HIDDEN.format(made=made, changed=changed, read=read),
+        runs={1: "`lost` could not be saved", 3: "`lost` of step 1"},
+        lost="lost",
+        starts=(2, 3, 4),
+        needs=needs,
+    )
+scenario(
+    "a value that cannot be saved is given something by a later step, and hides it",
+    """
+%%step 1
+import sqlite3
+words = [1]; held = {"words": words}; con = sqlite3.connect(":memory:")
+%%step 2
+con.create_function("f", 0, lambda w=words: len(w))
+%%step 3
+held["words"].append(5)
+%%step 4
+r = con.execute("select f()").fetchone()
+""",
+    runs={1: "`con`", 2: "`con` of step 1", 3: "`con` of step 2", 4: "`con` of step 3"},
+)
+scenario(
+    "a value that cannot be saved and is made by an unmarked cell hides an object of a step",
+    """
+%%step 1
+import sqlite3
+words = [1]
+%%
+con = sqlite3.connect(":memory:")
+con.create_function("f", 0, lambda w=words: len(w))
+%%step 2
+words.append(5)
+%%step 3
+r = con.execute("select f()").fetchone()
+""",
+    runs={2: "`con` could not be saved", 3: "`con` of step 2"},
+)
+scenario(
+    "nothing is tied to a value that cannot be saved because others hold it, whom the collector knows",
+    """
+%%step 1
+import sqlite3, functools
+import numpy as np, pandas as pd
+con = sqlite3.connect(":memory:")
+frame = pd.DataFrame({"a": [1, 2]}); held = {"x": [1], "y": {"z": bytearray(b"1")}}; flat = bytearray(b"x")
+a = np.arange(3); view = a[1:]; parts = {"a": a}
+class P:
+    def __init__(self): self.items = []; self.array = a
+    def add(self): self.items.append(0)
+p = P(); items = p.items; bound = p.add; later = functools.partial(p.add)
+def f(x=[]): x.append(1); return len(x)
+def made(kept=held["x"]): return lambda: kept.append(3)
+inner = made()
+%%step 2
+frame["b"] = 1; held["x"].append(2); flat += b"y"; a[0] = 5; items.append(1); held["y"]["z"] += b"k"
+r = f(); bound(); later(); inner()
+%%step 3
+s = con.execute("select 1").fetchone()
+""",
+    runs={1: "`con` could not be saved", 3: "`con` of step 1"},
 )
 
 

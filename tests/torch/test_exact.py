@@ -448,6 +448,44 @@ r = loss.item()
     differs="other (memory)",  # where the last step is restored, too
 )
 
+scenario(
+    "what a function of the notebook keeps for the way back is changed by a later step",
+    """
+%%step 1
+import torch
+scale = [2.0]; torch.manual_seed(0)
+class Scaled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, by): ctx.by = {"by": by}; return x * by[0]
+    @staticmethod
+    def backward(ctx, grad): return grad * ctx.by["by"][0], None
+x = torch.ones(3, requires_grad=True); y = Scaled.apply(x, scale).sum()
+%%step 2
+scale[0] = 7.0
+%%step 3
+y.backward(); r = x.grad.tolist()
+""",
+    runs={1: "`y` could not be saved", 2: "`y` of step 1"},
+    starts=(2, 3),
+    lost="y",
+)
+scenario(
+    "a tensor that is kept for the way back is changed by way of an array over it",
+    """
+%%step 1
+import torch
+torch.manual_seed(0)
+w = torch.ones(3, requires_grad=True); x = torch.ones(3); a = x.numpy(); y = (w * x).sum()
+%%step 2
+a[0] = 7
+%%step 3
+y.backward(); r = w.grad.tolist()
+""",
+    runs={1: "`y` could not be saved", 2: "`y` of step 1"},
+    starts=(2, 3),
+    lost="y",
+)
+
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

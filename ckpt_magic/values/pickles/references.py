@@ -229,7 +229,7 @@ def at(qualified: str, namespace: Mapping[str, Any]) -> Any:
     first, *rest = qualified.split(".")
     found = namespace.get(first)
     for part in rest:
-        found = vars(found).get(part) if isinstance(found, type) else None
+        found = vars(found).get(part) if issubclass(type(found), type) else None
     return found
 
 

@@ -13,7 +13,8 @@ import operator
 import sys
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from ckpt_magic.errors import NotPicklableError
@@ -81,16 +82,34 @@ def plainly(tensor: Any) -> tuple[Any, ...] | None:
     return storage, is_parameter, tensor.dtype, *place, tensor.requires_grad, storage.is_shared()
 
 
-def behind(tensor: Any) -> list[Any]:
-    """What a tensor with a graph reaches: its memory, and the leaves to which `backward` adds gradients."""
-    todo, met, found = [tensor.grad_fn], set(), [tensor.untyped_storage()]
+def behind(tensor: Any) -> tuple[list[Any], list[Any]]:
+    """What a tensor with a graph reaches.
+
+    Returns
+    -------
+    list, list
+        Storages: its own, and those of tensors that are kept for `backward`. Then the leaves to which that adds
+        gradients, and what functions of the notebook keep for it.
+    """
+    torch: Any = sys.modules["torch"]
+    todo, met, storages, objects = [tensor.grad_fn], set(), [tensor.untyped_storage()], list[Any]()
     while todo:
         node = todo.pop()
         if node is not None and node not in met:
             met.add(node)
             todo += [inner for inner, _ in node.next_functions]
-            found += [node.variable] if hasattr(node, "variable") else []
-    return found
+            objects += [node.variable] if hasattr(node, "variable") else []
+            objects += [vars(node)] if isinstance(node, torch.autograd.function.FunctionCtx) else []
+            with suppress(RuntimeError):  # they are given up after `backward`
+                storages += [kept.untyped_storage() for kept in _kept(node) if isinstance(kept, torch.Tensor)]
+    return storages, objects
+
+
+def _kept(node: Any) -> Iterator[Any]:
+    for name in dir(node):
+        if name.startswith("_saved_") or name == "saved_tensors":
+            kept = getattr(node, name)
+            yield from kept if isinstance(kept, (tuple, list)) else (kept,)
 
 
 def number_of(value: Any) -> float | None:

@@ -1,0 +1,255 @@
+"""What compiled code holds and does not show to the garbage collector, as a database connection does functions.
+
+A value that cannot be pickled is told to share what it holds with other names by what the collector sees in it
+(`entering`). Code written in C need not show that. But it counts: an object has more references than all that the
+collector knows of refer to it, and then somebody hides it. Who that is cannot be told; a value that cannot be pickled
+and has parts of compiled kinds is taken for it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import functools
+import gc
+import itertools
+import sys
+import types
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from ckpt_magic.values import sharing
+from ckpt_magic.values.delta import State
+from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import HOSTS
+from ckpt_magic.values.pickles import references
+from ckpt_magic.values.pickles.placeholder import Placeholder
+from ckpt_magic.values.pickles.references import ATOMS
+from ckpt_magic.values.seen import Seen
+
+
+class Concealed:
+    """Which objects of a notebook are held by values of compiled kinds that do not say so.
+
+    Parameters
+    ----------
+    namespace
+        The globals of the notebook's functions.
+    """
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self._namespace = namespace
+        self._ties = sharing.Ties(namespace)
+        self._held: dict[int, set[int]] = {}  # by `id`: who cannot be pickled, and what it may hold some of
+        self._asked: set[tuple[int, int]] = set()  # objects with the references that they had when they were last asked
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+        self._asked.clear()
+
+    def tie(self, state: State) -> None:
+        """Tell that values share what one of them hides, as far as that was found."""
+        for lost, held in self._held.items():
+            for name in _holders(state, {lost}):
+                for other in _holders(state, held):
+                    key = (min(name, other), max(name, other))
+                    if name != other and key not in state.links.objects:
+                        state.links.objects[key] = [(0, 0)]
+
+    def find(self, state: State) -> None:
+        """Search for what values hide that cannot be pickled; `state` still holds what it met."""
+        lost = {identity(state.values[name]): seen for name, seen in _of_names(state) if _may_hide(seen)}
+        self._held = {ident: held for ident, held in self._held.items() if ident in lost}
+        if not lost:
+            return
+        unknown = _unknown(state)
+        objects, wholes = _open(state, self._ties, unknown)
+        counted = set(zip(map(identity, objects), map(sys.getrefcount, objects), strict=True))
+        if not counted <= self._asked or not lost.keys() <= self._held.keys():
+            hidden = self._unexplained(objects, unknown)
+            held = {whole for one, whole in zip(map(identity, objects), wholes, strict=True) if one in hidden}
+            self._held = dict.fromkeys(lost, held)
+            self._asked = counted
+        self.tie(state)
+
+    def _unexplained(self, objects: list[Any], unknown: Counter[int]) -> set[int]:
+        """The `id` of those of these objects with more references than are known, or with such ones to what holds them.
+
+        A library that was given `self.method` holds that method, and nobody hides who holds `self`.
+        """
+        found, named = set[int](), {*map(identity, objects), *map(identity, self._namespace.values())}
+        level, starts = objects, {identity(one): {identity(one)} for one in objects}
+        for step in range(_STEPS_UP):
+            more, holders = self._too_many(level, unknown)
+            found.update(*(starts[identity(one)] for one in more))
+            holders = [one for one in holders if identity(one) not in named]
+            level = [one for one in holders if type(one) in _PASSED_ON]
+            if step:  # what holds the objects themselves may be anybody's: the look's, too
+                level += [*_given_dicts(holders), *filter(_is_instance, holders)]
+            if not level:
+                break
+            parts = {identity(one): map(identity, gc.get_referents(one)) for one in level}
+            starts = {above: set().union(*(starts.get(one, ()) for one in inside)) for above, inside in parts.items()}
+        return found
+
+    def _too_many(self, objects: list[Any], unknown: Counter[int]) -> tuple[list[Any], list[Any]]:
+        """The objects with more references than are known, and all that the collector knows to hold some of them."""
+        objects = [_nobody := list[Any](), *objects]  # the first one tells which references come from here
+        del _nobody
+        holders = gc.get_referrers(*objects)
+        known = Counter(map(identity, gc.get_referents(*holders)))
+        known.update(map(identity, holders))  # this list
+        known.update(unknown)
+        if not any(one is self._namespace for one in holders):  # it was frozen, and the collector does not look at it
+            known.update(map(identity, self._namespace.values()))
+        counts = list(map(sys.getrefcount, objects))
+        left = [count - known[identity(one)] for count, one in zip(counts, objects, strict=True)]
+        return [one for one, n in zip(objects, left, strict=True) if n > left[0]], holders
+
+
+def _given_dicts(holders: list[Any]) -> list[dict[Any, Any]]:
+    """Of some objects the dicts that are no attributes: from Python 3.13 on their owner does not show these."""
+    found = [one for one in holders if type(one) is dict and not one.keys() & {"__name__", "__module__"}]
+    owned = {identity(_attributes(one)) for one in holders} if found else set()
+    return [one for one in found if identity(one) not in owned]
+
+
+def _is_instance(one: Any) -> bool:
+    """Whether this is an instance of a class that Python made, and not of who runs the notebook."""
+    kind = type(one)
+    return _is_made_of_python(kind) and references.library_of(kind) not in _HOSTS and not issubclass(kind, type)
+
+
+def _unknown(state: State) -> Counter[int]:
+    """By `id`, how often looks and arrays hold objects, and the collector does not know it."""
+    looks = list(state.looks.values())
+    untracked = (seen.met for seen in looks if type(seen.met) is dict and not gc.is_tracked(seen.met))
+    arrays = {identity(span.array): span.array for seen in looks for span in seen.spans}
+    arrays |= {identity(one): one for one in state.values.values()}  # small ones need no look of their own
+    lenders = (array.base for array in arrays.values() if type(array).__name__ == "ndarray")
+    return Counter(itertools.chain(itertools.chain.from_iterable(untracked), map(identity, lenders)))
+
+
+def _holders(state: State, idents: set[int]) -> list[str]:
+    """Names whose values are, or were seen to hold, some of these objects."""
+    return [name for name, seen in state.looks.items() if identity(state.values[name]) in idents or seen.among(idents)]
+
+
+def _of_names(state: State) -> list[tuple[str, Seen]]:
+    """The looks at variables, which are not those at places in modules."""
+    return [(name, seen) for name, seen in state.looks.items() if name.isidentifier()]
+
+
+def _may_hide(seen: Seen) -> bool:
+    """Whether a value cannot be pickled, and consists of something that may hold what the collector is not shown."""
+    return not seen.is_comparable and any(map(_is_compiled, set(map(type, seen.met.values()))))
+
+
+@functools.cache
+def _is_compiled(kind: type) -> bool:
+    """Whether a class comes from a compiled library. What Python itself is made of shows all that it holds."""
+    return any(map(_hides, kind.__mro__)) and not issubclass(kind, (type, types.ModuleType, Placeholder))
+
+
+def _hides(cls: type) -> bool:
+    if cls in _SHOWN or references.library_of(cls) in _SHOWING or _is_made_of_python(cls):
+        return False
+    return cls.__module__ != "builtins" or not cls.__flags__ & _COLLECTED
+
+
+def _is_made_of_python(cls: type) -> bool:
+    """Whether a class was made by a `class` statement: Python shows what its objects hold."""
+    return cls.__module__ == "__main__" or not vars(cls).keys().isdisjoint(("__dict__", "__weakref__", "__slots__"))
+
+
+_COLLECTED: Final = 1 << 14  # Py_TPFLAGS_HAVE_GC
+_SHOWN: Final = frozenset(
+    [one for space in (vars(builtins), vars(types)) for one in space.values() if isinstance(one, type)]
+    + [type(iter(range(0))), type(iter(range(1 << 99)))]
+)
+# modules of which all that their objects hold is shown, or is memory, which is looked at by itself
+_SHOWING: Final = frozenset(
+    {"_thread", "threading", "_io", "io", "itertools", "functools", "_functools", "_collections", "collections"}
+    | {"operator", "_operator", "socket", "_socket", "_csv", "_asyncio", "_contextvars", "weakref", "select", "array"}
+    | {"_struct", "_queue", "_random", "_hashlib", "zlib", "mmap", "_ctypes", "_abc", "typing", "datetime", "decimal"}
+    | {"numpy", "pandas", "pyarrow", "matplotlib", "torch", "scipy"}
+)
+
+
+def _open(state: State, ties: Callable[[Any], bool], unknown: Counter[int]) -> tuple[list[Any], list[int]]:
+    """What the values consist of that others may hold and change, and the `id` of the values that these are in.
+
+    It is gone as far as plain containers and attributes lead; what of these the collector does not know is counted.
+    """
+    looks = [(state.values[name], seen) for name, seen in _of_names(state) if seen.is_comparable and not seen.alone]
+    looks = [(one, seen) for one, seen in looks if not (seen.is_name or seen.owned)]
+    objects = list(filter(ties, _held_more_often([one for one, seen in looks if seen.is_small])))
+    wholes, counted = list(map(identity, objects)), set[int]()
+    for value in [one for one, seen in looks if not seen.is_small]:
+        todo, met = [value], set[int]()
+        while todo and len(met) < _MANY:
+            one = todo.pop()
+            if identity(one) in met or type(one) in ATOMS:
+                continue
+            met.add(identity(one))
+            if ties(one) and (references.library_of(type(one)) not in _MEMORY or _is_counted(one, value)):
+                objects.append(one)
+                wholes.append(identity(value))
+            parts, is_known = _parts(one)
+            todo += parts
+            if not is_known and identity(one) not in counted:
+                counted.add(identity(one))
+                unknown.update(map(identity, parts))
+    return objects, wholes  # no pairs: the collector does not know of pairs of what has no parts
+
+
+def _held_more_often(values: list[Any]) -> list[Any]:
+    """Of values of which nobody else holds a part those that others may hold: where they are many, most are not."""
+    values = [one for one in values if type(one) not in ATOMS]
+    counts = list(map(sys.getrefcount, values))
+    return values if len(values) < _FEW else list(itertools.compress(values, map(min(counts).__lt__, counts)))
+
+
+def _is_counted(one: Any, value: Any) -> bool:
+    """Whether of what is over memory all references are known: frames, and arrays that have a name."""
+    name = type(one).__name__
+    return name in ("DataFrame", "Series") or (one is value and name == "ndarray")
+
+
+def _parts(one: Any) -> tuple[list[Any], bool]:
+    """What a container or an instance holds, and whether the collector knows that: it passes over what has no parts."""
+    kind = type(one)
+    if kind in _CONTAINERS and kind is not dict:
+        return list(one), gc.is_tracked(one)
+    if issubclass(kind, dict):
+        return list(dict.values(one)), gc.is_tracked(one)
+    if issubclass(kind, _TOLD_BY_NAME) or references.library_of(kind) in _MEMORY:
+        return [], True
+    attributes = _attributes(one)
+    shown = set(map(identity, gc.get_referents(one))) if attributes else set[int]()
+    parts = list(attributes.values())
+    if references.is_of_library(kind):  # which holds others of its own: loggers, managers of blocks
+        entered = _CONTAINERS.union(filter(_is_compiled, set(map(type, parts))))
+        parts = [one for one in parts if type(one) in entered]
+    return parts, gc.is_tracked(attributes) or not shown.isdisjoint(map(identity, parts))
+
+
+def _attributes(one: Any) -> dict[str, Any]:
+    """The attributes of an instance, without asking a class of the notebook, or what a proxy stands for."""
+    return object.__getattribute__(one, "__dict__") if type(one).__dictoffset__ else {}
+
+
+_CONTAINERS: Final = frozenset({list, tuple, set, frozenset, collections.deque, dict})
+_TOLD_BY_NAME: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
+_MANY: Final = 100  # objects of one value
+_FEW: Final = 50  # values whose holders are all searched for: the collector compares each with all that there is
+_STEPS_UP: Final = 10  # a method in a closure in a wrapper …
+# what a library is given in place of an object, which it holds
+_HOSTS: Final = HOSTS | {"ckpt_magic"}
+_PASSED_ON: Final = frozenset(
+    {types.MethodType, types.BuiltinMethodType, types.FunctionType, types.CellType, tuple, functools.partial}
+)
+# arrays, which do not show who lends them their memory, and what consists of arrays
+_MEMORY: Final = frozenset({"numpy", "pandas", "pyarrow", "polars", "torch", "matplotlib", "scipy"})

@@ -64,11 +64,10 @@ class Concealed:
         self._held = {ident: held for ident, held in self._held.items() if ident in lost}
         if not lost:
             return
-        unknown = _unknown(state)
-        objects, wholes = _open(state, self._ties, unknown)
+        objects, wholes = _open(state, self._ties)
         counted = set(zip(map(identity, objects), map(sys.getrefcount, objects), strict=True))
         if not counted <= self._asked or not lost.keys() <= self._held.keys():
-            hidden = self._unexplained(objects, unknown)
+            hidden = self._unexplained(objects, _unknown(state))
             held = {whole for one, whole in zip(map(identity, objects), wholes, strict=True) if one in hidden}
             self._held = dict.fromkeys(lost, held)
             self._asked = counted
@@ -123,13 +122,20 @@ def _is_instance(one: Any) -> bool:
 
 
 def _unknown(state: State) -> Counter[int]:
-    """By `id`, how often looks and arrays hold objects, and the collector does not know it."""
-    looks = list(state.looks.values())
-    untracked = (seen.met for seen in looks if type(seen.met) is dict and not gc.is_tracked(seen.met))
+    """By `id`, how often looks, arrays, and containers that were met hold objects, and the collector does not know it.
+
+    It passes over dicts and tuples of what has no parts.
+    """
+    looks = [*state.looks.values()]
+    met = itertools.chain.from_iterable(seen.met.values() for seen in looks if len(seen.met) < _FAR)
+    attributes = (_attributes(one) for one in state.values.values())
+    containers = (one for one in itertools.chain(met, attributes) if type(one) in (dict, tuple))
+    untracked = {identity(one): one for one in containers if not gc.is_tracked(one)}
+    untracked |= {identity(seen): seen.met for seen in looks if type(seen.met) is dict and not gc.is_tracked(seen.met)}
     arrays = {identity(span.array): span.array for seen in looks for span in seen.spans}
     arrays |= {identity(one): one for one in state.values.values()}  # small ones need no look of their own
-    lenders = (array.base for array in arrays.values() if type(array).__name__ == "ndarray")
-    return Counter(itertools.chain(itertools.chain.from_iterable(untracked), map(identity, lenders)))
+    lenders = [array.base for array in arrays.values() if type(array).__name__ == "ndarray"]
+    return Counter(map(identity, [*gc.get_referents(*untracked.values()), *lenders]))
 
 
 def _holders(state: State, idents: set[int]) -> list[str]:
@@ -178,16 +184,15 @@ _SHOWING: Final = frozenset(
 )
 
 
-def _open(state: State, ties: Callable[[Any], bool], unknown: Counter[int]) -> tuple[list[Any], list[int]]:
+def _open(state: State, ties: Callable[[Any], bool]) -> tuple[list[Any], list[int]]:
     """What the values consist of that others may hold and change, and the `id` of the values that these are in.
 
-    It is gone as far as plain containers and attributes lead; what of these the collector does not know is counted.
+    It is gone as far as plain containers and attributes lead.
     """
     looks = [(state.values[name], seen) for name, seen in _of_names(state) if seen.is_comparable and not seen.alone]
-    looks = [(one, seen) for one, seen in looks if not (seen.is_name or seen.owned)]
     objects = list(filter(ties, _held_more_often([one for one, seen in looks if seen.is_small])))
-    wholes, counted = list(map(identity, objects)), set[int]()
-    for value in [one for one, seen in looks if not seen.is_small]:
+    wholes = list(map(identity, objects))
+    for value in [one for one, seen in looks if not (seen.is_small or seen.is_name or seen.owned)]:
         todo, met = [value], set[int]()
         while todo and len(met) < _MANY:
             one = todo.pop()
@@ -197,11 +202,7 @@ def _open(state: State, ties: Callable[[Any], bool], unknown: Counter[int]) -> t
             if ties(one) and (references.library_of(type(one)) not in _MEMORY or _is_counted(one, value)):
                 objects.append(one)
                 wholes.append(identity(value))
-            parts, is_known = _parts(one)
-            todo += parts
-            if not is_known and identity(one) not in counted:
-                counted.add(identity(one))
-                unknown.update(map(identity, parts))
+            todo += _parts(one)
     return objects, wholes  # no pairs: the collector does not know of pairs of what has no parts
 
 
@@ -218,22 +219,20 @@ def _is_counted(one: Any, value: Any) -> bool:
     return name in ("DataFrame", "Series") or (one is value and name == "ndarray")
 
 
-def _parts(one: Any) -> tuple[list[Any], bool]:
-    """What a container or an instance holds, and whether the collector knows that: it passes over what has no parts."""
+def _parts(one: Any) -> list[Any]:
+    """What a container or an instance holds that may be anybody's: an object of a library holds others of its own."""
     kind = type(one)
-    if kind in _CONTAINERS and kind is not dict:
-        return list(one), gc.is_tracked(one)
+    if kind in _CONTAINERS:
+        return list(one)
     if issubclass(kind, dict):
-        return list(dict.values(one)), gc.is_tracked(one)
+        return list(dict.values(one))
     if issubclass(kind, _TOLD_BY_NAME) or references.library_of(kind) in _MEMORY:
-        return [], True
-    attributes = _attributes(one)
-    shown = set(map(identity, gc.get_referents(one))) if attributes else set[int]()
-    parts = list(attributes.values())
-    if references.is_of_library(kind):  # which holds others of its own: loggers, managers of blocks
-        entered = _CONTAINERS.union(filter(_is_compiled, set(map(type, parts))))
-        parts = [one for one in parts if type(one) in entered]
-    return parts, gc.is_tracked(attributes) or not shown.isdisjoint(map(identity, parts))
+        return []
+    parts = list(_attributes(one).values())
+    if references.is_of_library(kind):
+        entered = {dict, *_CONTAINERS, *filter(_is_compiled, set(map(type, parts)))}
+        return [part for part in parts if type(part) in entered]
+    return parts
 
 
 def _attributes(one: Any) -> dict[str, Any]:
@@ -241,15 +240,16 @@ def _attributes(one: Any) -> dict[str, Any]:
     return object.__getattribute__(one, "__dict__") if type(one).__dictoffset__ else {}
 
 
-_CONTAINERS: Final = frozenset({list, tuple, set, frozenset, collections.deque, dict})
+_CONTAINERS: Final = frozenset({list, tuple, set, frozenset, collections.deque})
 _TOLD_BY_NAME: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 _MANY: Final = 100  # objects of one value
+_FAR: Final = 10_000  # objects of one value that are asked whether they hold others
 _FEW: Final = 50  # values whose holders are all searched for: the collector compares each with all that there is
 _STEPS_UP: Final = 10  # a method in a closure in a wrapper …
-# what a library is given in place of an object, which it holds
 _HOSTS: Final = HOSTS | {"ckpt_magic"}
+# what a library is given in place of an object, which it holds
 _PASSED_ON: Final = frozenset(
     {types.MethodType, types.BuiltinMethodType, types.FunctionType, types.CellType, tuple, functools.partial}
 )
 # arrays, which do not show who lends them their memory, and what consists of arrays
-_MEMORY: Final = frozenset({"numpy", "pandas", "pyarrow", "polars", "torch", "matplotlib", "scipy"})
+_MEMORY: Final = frozenset({"numpy", "pandas", "pyarrow", "polars", "torch", "matplotlib", "scipy", "sklearn"})

@@ -1095,6 +1095,45 @@ s = con.execute("select 1").fetchone()
     runs={1: "`con` could not be saved", 3: "`con` of step 1"},
 )
 
+scenario(
+    "nothing is tied to a value that cannot be saved because of models, arrays in attributes, and what reads it",
+    """
+%%step 1
+import sqlite3, collections, dataclasses
+import numpy as np, pandas as pd
+from sklearn.linear_model import LinearRegression
+from sklearn.ensemble import RandomForestRegressor
+con = sqlite3.connect(":memory:")
+raw = pd.DataFrame({"id": range(50), "g": list("abcde") * 10, "v": np.linspace(0, 1, 50)})
+n = raw.to_sql("raw", con, index=False)
+%%step 2
+df = pd.read_sql("select * from raw", con); by = df.groupby("g"); columns = df.columns; v = df["v"].to_numpy(); y = v
+store = collections.defaultdict(list)
+for key, group in by: store[key].append(group)
+%%step 3
+X = np.arange(50.).reshape(50, 1).copy(); t = np.ones(50); t[3] = 2
+model = LinearRegression().fit(X, t); coef = model.coef_
+forest = RandomForestRegressor(3, random_state=0).fit(X, t); trees = forest.estimators_
+ordered = collections.OrderedDict(a=[1], b=t); kept = collections.deque([[1], X])
+class Slots:
+    __slots__ = ("x", "y")
+    def __init__(self): self.x = [1]; self.y = X
+slots = Slots(); x = slots.x
+@dataclasses.dataclass
+class Both:
+    a: np.ndarray
+    b: list
+both = Both(coef, x)
+%%step 4
+coef[0] = 1; X[0] = 3; ordered["a"].append(1); kept[0].append(5); slots.x.append(1); both.b.append(1); t[0] = 5
+df["w"] = df["v"] * 2; store["z"].append(1)
+%%step 5
+df = df[df.w > 0]; y = y + 1
+%%step 6
+r = con.execute("select count(*) from raw").fetchone()
+""",
+    runs={1: "`con` could not be saved", 2: "`con` of step 1", 6: "`con` of step 2"},
+)
 
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:

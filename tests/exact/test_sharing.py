@@ -1135,6 +1135,7 @@ r = con.execute("select count(*) from raw").fetchone()
     runs={1: "`con` could not be saved", 2: "`con` of step 1", 6: "`con` of step 2"},
 )
 
+
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)

@@ -106,10 +106,14 @@ def behind(tensor: Any) -> tuple[list[Any], list[Any]]:
 
 
 def _kept(node: Any) -> Iterator[Any]:
-    for name in dir(node):
-        if name.startswith("_saved_") or name == "saved_tensors":
-            kept = getattr(node, name)
-            yield from kept if isinstance(kept, (tuple, list)) else (kept,)
+    for name in _names_of_kept(node.__class__):
+        kept = getattr(node, name)
+        yield from kept if isinstance(kept, (tuple, list)) else (kept,)
+
+
+@functools.cache
+def _names_of_kept(kind: type) -> list[str]:
+    return [name for name in dir(kind) if name.startswith("_saved_") or name == "saved_tensors"]
 
 
 def number_of(value: Any) -> float | None:

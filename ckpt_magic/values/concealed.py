@@ -237,7 +237,11 @@ def _parts(one: Any) -> list[Any]:
 
 def _attributes(one: Any) -> dict[str, Any]:
     """The attributes of an instance, without asking a class of the notebook, or what a proxy stands for."""
-    return object.__getattribute__(one, "__dict__") if type(one).__dictoffset__ else {}
+    for cls in type(one).__mro__ if type(one).__dictoffset__ else ():
+        shown = vars(cls).get("__dict__")
+        if type(shown) is types.GetSetDescriptorType:
+            return shown.__get__(one)  # type: ignore[no-any-return]
+    return {}
 
 
 _CONTAINERS: Final = frozenset({list, tuple, set, frozenset, collections.deque})

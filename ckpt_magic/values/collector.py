@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
 
+COLLECTED: Final = 1 << 14  # Py_TPFLAGS_HAVE_GC, a flag of types whose objects the collector knows
 _OF_PYTHON: Final = 1000  # objects that Python 3.12 freezes itself at its start; what a user freezes is all there is
 
 
@@ -48,11 +49,11 @@ def referents(objects: Sequence[Any]) -> tuple[Sequence[Any], Iterable[Any]]:
     """
     ours = list(map(identity, map(type, objects)))  # a metaclass may have a hash of its own
     kinds = dict(zip(ours, map(type, objects), strict=True))
-    by_name = {ident for ident, kind in kinds.items() if issubclass(kind, _TOLD_BY_NAME)}
+    by_name = {ident for ident, kind in kinds.items() if issubclass(kind, TOLD_BY_NAME)}
     dicts = {ident for ident, kind in kinds.items() if issubclass(kind, dict)}
     asked = [one for one, ident in zip(objects, ours, strict=True) if ident not in by_name] if by_name else objects
     maps = itertools.compress(objects, map(dicts.__contains__, ours)) if dicts else ()
     return gc.get_referents(*asked), itertools.chain.from_iterable(map(dict.keys, maps))
 
 
-_TOLD_BY_NAME: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
+TOLD_BY_NAME: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)

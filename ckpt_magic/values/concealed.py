@@ -19,10 +19,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from ckpt_magic.values import sharing
+from ckpt_magic.values import owned, sharing
+from ckpt_magic.values.collector import COLLECTED, TOLD_BY_NAME
 from ckpt_magic.values.delta import State
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owned import HOSTS
 from ckpt_magic.values.pickles import references
 from ckpt_magic.values.pickles.placeholder import Placeholder
 from ckpt_magic.values.pickles.references import ATOMS
@@ -41,36 +41,38 @@ class Concealed:
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace = namespace
         self._ties = sharing.Ties(namespace)
-        self._held: dict[int, set[int]] = {}  # by `id`: who cannot be pickled, and what it may hold some of
+        self._lost: set[int] = (
+            set()
+        )  # the `id` of values that cannot be pickled, and of those that they may hold some of
+        self._held: set[int] = set()
         self._asked: set[tuple[int, int]] = set()  # objects with the references that they had when they were last asked
 
     def clear(self) -> None:
         """Forget everything."""
+        self._lost.clear()
         self._held.clear()
         self._asked.clear()
 
     def tie(self, state: State) -> None:
         """Tell that values share what one of them hides, as far as that was found."""
-        for lost, held in self._held.items():
-            for name in _holders(state, {lost}):
-                for other in _holders(state, held):
-                    key = (min(name, other), max(name, other))
-                    if name != other and key not in state.links.objects:
-                        state.links.objects[key] = [(0, 0)]
+        if self._held:
+            for name, other in itertools.product(_holders(state, self._lost), _holders(state, self._held)):
+                if name != other:
+                    state.links.objects.setdefault((min(name, other), max(name, other)), [(0, 0)])
 
     def find(self, state: State) -> None:
         """Search for what values hide that cannot be pickled; `state` still holds what it met."""
-        lost = {identity(state.values[name]): seen for name, seen in _of_names(state) if _may_hide(seen)}
-        self._held = {ident: held for ident, held in self._held.items() if ident in lost}
+        lost = {identity(state.values[name]) for name, seen in _of_names(state) if _may_hide(seen)}
         if not lost:
+            self.clear()
             return
         objects, wholes = _open(state, self._ties)
         counted = set(zip(map(identity, objects), map(sys.getrefcount, objects), strict=True))
-        if not counted <= self._asked or not lost.keys() <= self._held.keys():
+        if not counted <= self._asked or not lost <= self._lost:
             hidden = self._unexplained(objects, _unknown(state))
-            held = {whole for one, whole in zip(map(identity, objects), wholes, strict=True) if one in hidden}
-            self._held = dict.fromkeys(lost, held)
+            self._held = {whole for one, whole in zip(map(identity, objects), wholes, strict=True) if one in hidden}
             self._asked = counted
+        self._lost = lost
         self.tie(state)
 
     def _unexplained(self, objects: list[Any], unknown: Counter[int]) -> set[int]:
@@ -162,7 +164,7 @@ def _is_compiled(kind: type) -> bool:
 def _hides(cls: type) -> bool:
     if cls in _SHOWN or references.library_of(cls) in _SHOWING or _is_made_of_python(cls):
         return False
-    return cls.__module__ != "builtins" or not cls.__flags__ & _COLLECTED
+    return cls.__module__ != "builtins" or not cls.__flags__ & COLLECTED
 
 
 def _is_made_of_python(cls: type) -> bool:
@@ -170,7 +172,6 @@ def _is_made_of_python(cls: type) -> bool:
     return cls.__module__ == "__main__" or not vars(cls).keys().isdisjoint(("__dict__", "__weakref__", "__slots__"))
 
 
-_COLLECTED: Final = 1 << 14  # Py_TPFLAGS_HAVE_GC
 _SHOWN: Final = frozenset(
     [one for space in (vars(builtins), vars(types)) for one in space.values() if isinstance(one, type)]
     + [type(iter(range(0))), type(iter(range(1 << 99)))]
@@ -226,7 +227,7 @@ def _parts(one: Any) -> list[Any]:
         return list(one)
     if issubclass(kind, dict):
         return list(dict.values(one))
-    if issubclass(kind, _TOLD_BY_NAME) or references.library_of(kind) in _MEMORY:
+    if issubclass(kind, TOLD_BY_NAME) or references.library_of(kind) in _MEMORY:
         return []
     parts = list(_attributes(one).values())
     if references.is_of_library(kind):
@@ -237,20 +238,16 @@ def _parts(one: Any) -> list[Any]:
 
 def _attributes(one: Any) -> dict[str, Any]:
     """The attributes of an instance, without asking a class of the notebook, or what a proxy stands for."""
-    for cls in type(one).__mro__ if type(one).__dictoffset__ else ():
-        shown = vars(cls).get("__dict__")
-        if type(shown) is types.GetSetDescriptorType:
-            return shown.__get__(one)  # type: ignore[no-any-return]
-    return {}
+    gives = owned.dict_of(type(one))
+    return {} if gives is None else gives.__get__(one)
 
 
 _CONTAINERS: Final = frozenset({list, tuple, set, frozenset, collections.deque})
-_TOLD_BY_NAME: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 _MANY: Final = 100  # objects of one value
 _FAR: Final = 10_000  # objects of one value that are asked whether they hold others
 _FEW: Final = 50  # values whose holders are all searched for: the collector compares each with all that there is
 _STEPS_UP: Final = 10  # a method in a closure in a wrapper …
-_HOSTS: Final = HOSTS | {"ckpt_magic"}
+_HOSTS: Final = owned.HOSTS | {"ckpt_magic"}
 # what a library is given in place of an object, which it holds
 _PASSED_ON: Final = frozenset(
     {types.MethodType, types.BuiltinMethodType, types.FunctionType, types.CellType, tuple, functools.partial}

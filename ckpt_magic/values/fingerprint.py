@@ -686,10 +686,9 @@ class Look(ValuePickler):
             for storage in storages:
                 with contextlib.suppress(NotPicklableError):
                     self._met_memory(storage)
-            held += [
-                *objects,
-                *(part for one in objects if type(one) is dict for part in reachable(one, self.namespace)),
-            ]
+            held += objects
+            for kept in [one for one in objects if type(one) is dict]:
+                held += reachable(kept, self.namespace)
 
     def _buffer(self, buffer: Any) -> bool:
         """Hash a buffer aside from the stream; a large one is read only when its digest is needed."""

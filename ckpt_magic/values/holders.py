@@ -234,7 +234,7 @@ def _referents(objects: list[Any]) -> list[Any]:
     """All that objects own references to, as far as that can be told."""
     found = gc.get_referents(*objects)
     array = _ndarray()
-    if array.__flags__ & _SHOWN:
+    if array.__flags__ & collector.COLLECTED:
         return found
     for one in objects:
         if issubclass(type(one), array):  # the collector knows nothing of what arrays hold
@@ -297,7 +297,6 @@ def _ndarray() -> Any:
 
 _FEW: Final = 10_000  # objects around a value that are no content
 _OPEN: Final = 1_000  # objects that may be open to others
-_SHOWN: Final = 1 << 14  # Py_TPFLAGS_HAVE_GC
 _MEMORY: Final = (memoryview, bytes, bytearray, type(gc.get_referents(memoryview(b""))[0]))
 _OPEN_TO_SEE: Final = frozenset({"numpy", "matplotlib", "mpl_toolkits", "pickle", "sklearn"})
 _OURS: Final = frozenset({Seen, Span, Content})

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ckpt_magic.values.collector import TOLD_BY_NAME
 from ckpt_magic.values.memory import address, identity, is_writeable
 from ckpt_magic.values.pickles import figures, forms, memmaps, references, strided, tokens
 from ckpt_magic.values.pickles.arrays import View, buffer_under, field_path, is_plain_subarray
@@ -80,7 +81,7 @@ def aliases(values: Mapping[str, Any]) -> list[list[str]]:
     found: dict[int, dict[str, None]] = {}
     for name in sorted(values):
         kind = type(values[name])
-        if kind not in ATOMS and kind not in (tuple, frozenset) and not issubclass(kind, _DEFINITIONS):
+        if kind not in ATOMS and kind not in (tuple, frozenset) and not issubclass(kind, TOLD_BY_NAME):
             found.setdefault(identity(values[name]), {})[name] = None
         todo, count = [values[name]], 0
         while todo and count < _ENTERED:
@@ -95,7 +96,6 @@ def aliases(values: Mapping[str, Any]) -> list[list[str]]:
     return sorted({(*names,): [*names] for names in found.values() if len(names) > 1}.values())
 
 
-_DEFINITIONS: Final = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 _ENTERED: Final = 100  # containers in a value, and items of one
 
 

@@ -760,7 +760,7 @@ space = mmap.mmap(-1, 4096); mapped = np.frombuffer(space, 'u1')
 %%
 pixels[0, 0] = 99; space[1] = 5; r = image.getpixel((0, 0)), item[0], mapped[:2].tolist()
 """,
-    runs={2: "image", 3: "", 4: "mapped"},
+    runs={2: "image", 3: "image", 4: "mapped"},
     differs="space",
 )
 scenario(

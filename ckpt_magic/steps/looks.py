@@ -62,7 +62,7 @@ class Looks:
                 break
             passed = passed - woken
             known = {name: seen for name, seen in state.looks.items() if name not in woken}
-        kernel.concealed.find(state)
+        kernel.concealed.find(state, names)
         strays = kernel.watch.looked_before(state) - outside.values.keys()
         kernel.watch.uses(used)
         reached = None if reads is None else sharing.closure(state.links, reads & names.keys())
@@ -199,7 +199,7 @@ class Looks:
         after = self._look(values, kernel.watch.untouched(names), before.state)
         after.track()
         alone.find_alone(after, self._around(names, values))  # before the values are held anywhere else
-        kernel.concealed.find(after)
+        kernel.concealed.find(after, names)
         pipeline = kernel.registry.pipeline(plan.key)
         own = {name for name, steps in pipeline.written.items() if any(step >= plan.call.step for step in steps)}
         if before.reached is not None and kernel.kind == "cell":

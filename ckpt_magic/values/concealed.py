@@ -41,11 +41,9 @@ class Concealed:
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace = namespace
         self._ties = sharing.Ties(namespace)
-        self._lost: set[int] = (
-            set()
-        )  # the `id` of values that cannot be pickled, and of those that they may hold some of
-        self._held: set[int] = set()
-        self._asked: set[tuple[int, int]] = set()  # objects with the references that they had when they were last asked
+        self._lost = set[int]()  # the `id` of values that cannot be pickled, and of those that they may hold some of
+        self._held = set[int]()
+        self._asked = set[tuple[int, int]]()  # objects with the references that they had when they were last asked
 
     def clear(self) -> None:
         """Forget everything."""
@@ -60,22 +58,33 @@ class Concealed:
                 if name != other:
                     state.links.objects.setdefault((min(name, other), max(name, other)), [(0, 0)])
 
-    def find(self, state: State) -> None:
-        """Search for what values hide that cannot be pickled; `state` still holds what it met."""
+    def find(self, state: State, *spaces: dict[str, Any]) -> None:
+        """Search for what values hide that cannot be pickled.
+
+        Parameters
+        ----------
+        state
+            A look that still holds what it met.
+        spaces
+            Mappings of the values by name that were made for it.
+        """
         lost = {identity(state.values[name]) for name, seen in _of_names(state) if _may_hide(seen)}
         if not lost:
             self.clear()
             return
-        objects, wholes = _open(state, self._ties)
+        objects, wholes, entered = _open(state, self._ties)
+        known = [self._namespace, state.values, objects, entered, *spaces, *entered, *_of_looks(state)]
+        lenders = _lenders(state)
+        objects = _too_many(objects, known, lenders)  # of most, that is all: to ask the collector takes long
         counted = set(zip(map(identity, objects), map(sys.getrefcount, objects), strict=True))
-        if not counted <= self._asked or not lost <= self._lost:
-            hidden = self._unexplained(objects, _unknown(state))
-            self._held = {whole for one, whole in zip(map(identity, objects), wholes, strict=True) if one in hidden}
+        if counted != self._asked or not lost <= self._lost:
+            hidden = self._unexplained(objects, known, lenders) if objects else ()
+            self._held = {wholes[one] for one in hidden}
             self._asked = counted
         self._lost = lost
         self.tie(state)
 
-    def _unexplained(self, objects: list[Any], unknown: Counter[int]) -> set[int]:
+    def _unexplained(self, objects: list[Any], known: list[Any], lenders: Counter[int]) -> set[int]:
         """The `id` of those of these objects with more references than are known, or with such ones to what holds them.
 
         A library that was given `self.method` holds that method, and nobody hides who holds `self`.
@@ -83,8 +92,8 @@ class Concealed:
         found, named = set[int](), {*map(identity, objects), *map(identity, self._namespace.values())}
         level, starts = objects, {identity(one): {identity(one)} for one in objects}
         for step in range(_STEPS_UP):
-            more, holders = self._too_many(level, unknown)
-            found.update(*(starts[identity(one)] for one in more))
+            holders = gc.get_referrers(*level)
+            found.update(*(starts[identity(one)] for one in _too_many(level, [*known, holders, *holders], lenders)))
             holders = [one for one in holders if identity(one) not in named]
             level = [one for one in holders if type(one) in _PASSED_ON]
             if step:  # what holds the objects themselves may be anybody's: the look's, too
@@ -95,19 +104,18 @@ class Concealed:
             starts = {above: set().union(*(starts.get(one, ()) for one in inside)) for above, inside in parts.items()}
         return found
 
-    def _too_many(self, objects: list[Any], unknown: Counter[int]) -> tuple[list[Any], list[Any]]:
-        """The objects with more references than are known, and all that the collector knows to hold some of them."""
-        objects = [_nobody := list[Any](), *objects]  # the first one tells which references come from here
-        del _nobody
-        holders = gc.get_referrers(*objects)
-        known = Counter(map(identity, gc.get_referents(*holders)))
-        known.update(map(identity, holders))  # this list
-        known.update(unknown)
-        if not any(one is self._namespace for one in holders):  # it was frozen, and the collector does not look at it
-            known.update(map(identity, self._namespace.values()))
-        counts = list(map(sys.getrefcount, objects))
-        left = [count - known[identity(one)] for count, one in zip(counts, objects, strict=True)]
-        return [one for one, n in zip(objects, left, strict=True) if n > left[0]], holders
+
+def _too_many(objects: list[Any], known: list[Any], lenders: Counter[int]) -> list[Any]:
+    """The objects with more references than are known: `known` are all that hold some of them."""
+    asked = [nobody := list[Any](), *objects]  # the first one tells which references come from here
+    del nobody
+    holders = {identity(one): one for one in (asked, objects, known, *known)}
+    times = Counter(map(identity, gc.get_referents(*holders.values())))
+    times.update(holders.keys())  # itself
+    times.update(lenders)
+    counts = list(map(sys.getrefcount, asked))  # before a loop holds one of them
+    left = [count - times[identity(one)] for count, one in zip(counts, asked, strict=True)]
+    return [one for one, n in zip(objects, left[1:], strict=True) if n > left[0]]
 
 
 def _given_dicts(holders: list[Any]) -> list[dict[Any, Any]]:
@@ -123,21 +131,23 @@ def _is_instance(one: Any) -> bool:
     return _is_made_of_python(kind) and references.library_of(kind) not in _HOSTS and not issubclass(kind, type)
 
 
-def _unknown(state: State) -> Counter[int]:
-    """By `id`, how often looks, arrays, and containers that were met hold objects, and the collector does not know it.
+def _of_looks(state: State) -> list[Any]:
+    """What looks hold what they met by, and the dicts and tuples among that.
 
-    It passes over dicts and tuples of what has no parts.
+    The collector does not know of dicts and tuples of what has no parts.
     """
-    looks = [*state.looks.values()]
-    met = itertools.chain.from_iterable(seen.met.values() for seen in looks if len(seen.met) < _FAR)
-    attributes = (_attributes(one) for one in state.values.values())
-    containers = (one for one in itertools.chain(met, attributes) if type(one) in (dict, tuple))
-    untracked = {identity(one): one for one in containers if not gc.is_tracked(one)}
-    untracked |= {identity(seen): seen.met for seen in looks if type(seen.met) is dict and not gc.is_tracked(seen.met)}
-    arrays = {identity(span.array): span.array for seen in looks for span in seen.spans}
+    looks = [seen for seen in state.looks.values() if len(seen.met) < _FAR]
+    met = itertools.chain.from_iterable(seen.met.values() for seen in looks)
+    found = [one for one in itertools.chain(met, map(_attributes, state.values.values())) if type(one) in (dict, tuple)]
+    found += itertools.chain.from_iterable((seen.met, seen.held, *seen.spans) for seen in looks)
+    return found
+
+
+def _lenders(state: State) -> Counter[int]:
+    """By `id`, how many arrays have their memory from an object: these do not show it."""
+    arrays = {identity(span.array): span.array for seen in state.looks.values() for span in seen.spans}
     arrays |= {identity(one): one for one in state.values.values()}  # small ones need no look of their own
-    lenders = [array.base for array in arrays.values() if type(array).__name__ == "ndarray"]
-    return Counter(map(identity, [*gc.get_referents(*untracked.values()), *lenders]))
+    return Counter(identity(one.base) for one in arrays.values() if type(one).__name__ == "ndarray")
 
 
 def _holders(state: State, idents: set[int]) -> list[str]:
@@ -185,33 +195,35 @@ _SHOWING: Final = frozenset(
 )
 
 
-def _open(state: State, ties: Callable[[Any], bool]) -> tuple[list[Any], list[int]]:
-    """What the values consist of that others may hold and change, and the `id` of the values that these are in.
+def _open(state: State, ties: Callable[[Any], bool]) -> tuple[list[Any], dict[int, int], list[Any]]:
+    """What the values consist of that others may hold and change, as far as containers and attributes lead.
 
-    It is gone as far as plain containers and attributes lead.
+    Returns
+    -------
+    objects
+        Those that can be changed.
+    wholes
+        By the `id` of each that of a value that it is in.
+    entered
+        Everything on the way, with attributes.
     """
-    looks = [(state.values[name], seen) for name, seen in _of_names(state) if seen.is_comparable and not seen.alone]
-    objects = list(filter(ties, _held_more_often([one for one, seen in looks if seen.is_small])))
-    wholes = list(map(identity, objects))
-    for value in [one for one, seen in looks if not (seen.is_small or seen.is_name or seen.owned)]:
+    objects, wholes, entered = list[Any](), dict[int, int](), list[Any]()
+    for name, seen in _of_names(state):
+        if not seen.is_comparable or seen.alone or seen.is_name or seen.owned:
+            continue
+        value = state.values[name]
         todo, met = [value], set[int]()
         while todo and len(met) < _MANY:
             one = todo.pop()
             if identity(one) in met or type(one) in ATOMS:
                 continue
             met.add(identity(one))
+            entered += (one, _attributes(one))
             if ties(one) and (references.library_of(type(one)) not in _MEMORY or _is_counted(one, value)):
                 objects.append(one)
-                wholes.append(identity(value))
-            todo += _parts(one)
-    return objects, wholes  # no pairs: the collector does not know of pairs of what has no parts
-
-
-def _held_more_often(values: list[Any]) -> list[Any]:
-    """Of values of which nobody else holds a part those that others may hold: where they are many, most are not."""
-    values = [one for one in values if type(one) not in ATOMS]
-    counts = list(map(sys.getrefcount, values))
-    return values if len(values) < _FEW else list(itertools.compress(values, map(min(counts).__lt__, counts)))
+                wholes.setdefault(identity(one), identity(value))
+            todo += () if seen.is_small else _parts(one)
+    return objects, wholes, entered
 
 
 def _is_counted(one: Any, value: Any) -> bool:
@@ -245,7 +257,6 @@ def _attributes(one: Any) -> dict[str, Any]:
 _CONTAINERS: Final = frozenset({list, tuple, set, frozenset, collections.deque})
 _MANY: Final = 100  # objects of one value
 _FAR: Final = 10_000  # objects of one value that are asked whether they hold others
-_FEW: Final = 50  # values whose holders are all searched for: the collector compares each with all that there is
 _STEPS_UP: Final = 10  # a method in a closure in a wrapper …
 _HOSTS: Final = owned.HOSTS | {"ckpt_magic"}
 # what a library is given in place of an object, which it holds

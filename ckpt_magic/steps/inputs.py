@@ -88,6 +88,8 @@ class Files:
 
         Ours are the files in the `hidden` folders that the store has there, and those folders if nothing else is there.
         """
+        if not (paths := list(paths)):  # as of most cells
+            return []
         below, base, others = self._below_base, self.base, self._not_the_users
         elsewhere = (*self._elsewhere, f"{key_folder()}{os.sep}")
         ours = (*hidden, *(f"{folder}{os.sep}" for folder in hidden))

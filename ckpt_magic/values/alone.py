@@ -221,9 +221,10 @@ def _find_closed(state: State, around: Surroundings, used: set[str]) -> None:
     namespace = around.spaces[0]
     ties = sharing.Ties(namespace)
     linked = {name for key in (*state.links.objects, *state.links.memory) for name in key}
-    drawn = {name for name, seen in state.looks.items() if seen.is_figure}  # many take as long as a large value
-    drawn = drawn if sum(len(state.looks[name].met) for name in drawn) >= _LONG else set()
-    large = {name for name, seen in state.looks.items() if seen.is_large or len(seen.met) >= _LONG}
+    others = {name: seen for name, seen in state.looks.items() if not seen.is_small}
+    drawn = {name for name, seen in others.items() if seen.is_figure}  # many take as long as a large value
+    drawn = drawn if sum(len(others[name].met) for name in drawn) >= _LONG else set()
+    large = {name for name, seen in others.items() if seen.is_large or len(seen.met) >= _LONG}
     for group in sharing.groups(state.links, linked | large | drawn):
         looks = [state.looks[name] for name in group]
         if not (_takes_long(looks) or drawn.issuperset(group)) or not used.isdisjoint(group):

@@ -68,7 +68,7 @@ class Concealed:
         spaces
             Mappings of the values by name that were made for it.
         """
-        lost = {identity(state.values[name]) for name, seen in _of_names(state) if _may_hide(seen)}
+        lost = {identity(state.values[name]) for name, seen in _of_names(state, is_comparable=False) if _may_hide(seen)}
         if not lost:
             self.clear()
             return
@@ -155,14 +155,15 @@ def _holders(state: State, idents: set[int]) -> list[str]:
     return [name for name, seen in state.looks.items() if identity(state.values[name]) in idents or seen.among(idents)]
 
 
-def _of_names(state: State) -> list[tuple[str, Seen]]:
-    """The looks at variables, which are not those at places in modules."""
-    return [(name, seen) for name, seen in state.looks.items() if name.isidentifier()]
+def _of_names(state: State, *, is_comparable: bool) -> list[tuple[str, Seen]]:
+    """The looks at variables, which are not those at places in modules, that could or could not be pickled."""
+    looks = [(name, seen) for name, seen in state.looks.items() if seen.is_comparable is is_comparable]
+    return [(name, seen) for name, seen in looks if name.isidentifier()]
 
 
 def _may_hide(seen: Seen) -> bool:
-    """Whether a value cannot be pickled, and consists of something that may hold what the collector is not shown."""
-    return not seen.is_comparable and any(map(_is_compiled, set(map(type, seen.met.values()))))
+    """Whether a value consists of something that may hold what the collector is not shown."""
+    return any(map(_is_compiled, set(map(type, seen.met.values()))))
 
 
 @functools.cache
@@ -208,8 +209,8 @@ def _open(state: State, ties: Callable[[Any], bool]) -> tuple[list[Any], dict[in
         Everything on the way, with attributes.
     """
     objects, wholes, entered = list[Any](), dict[int, int](), list[Any]()
-    for name, seen in _of_names(state):
-        if not seen.is_comparable or seen.alone or seen.is_name or seen.owned:
+    for name, seen in _of_names(state, is_comparable=True):
+        if seen.alone or seen.is_name or seen.owned:
             continue
         value = state.values[name]
         todo, met = [value], set[int]()

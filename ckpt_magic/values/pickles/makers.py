@@ -181,7 +181,10 @@ class Makers:
 
         The step may give their names to others; and while a file is read, those are lent to what it makes.
         """
-        here = {name: value for name, value in list(self._namespace.items()) if _is_of(value, self._namespace)}
+        values = dict(self._namespace)
+        kinds = {kind for kind in set(map(type, values.values())) if issubclass(kind, (type, types.FunctionType))}
+        some = {name: value for name, value in values.items() if type(value) in kinds}  # of many names few
+        here = {name: value for name, value in some.items() if _is_of(value, self._namespace)}
         self._named = {name: weakref.ref(value) for name, value in here.items()}
         for value in here.values():
             if identity(value) not in self._made and is_named(value, self._namespace):

@@ -26,8 +26,8 @@ from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values import owned, reducing, trees
 from ckpt_magic.values.entering import reachable
 from ckpt_magic.values.marks import mark_of_times, marks_of_scalars, of_pandas, sorter
-from ckpt_magic.values.memory import bounds, identity, is_writeable, place_of
-from ckpt_magic.values.pages import LARGE, Content, Contents, new_hash
+from ckpt_magic.values.memory import bounds, identity, is_writeable, layout, place_of
+from ckpt_magic.values.pages import LARGE, Content, Contents, hash_at_once, new_hash
 from ckpt_magic.values.pickles import (
     arrays,
     figures,
@@ -104,6 +104,8 @@ class Look(ValuePickler):
             marks |= dict.fromkeys(map(type, map(numpy.dtype, ("M8[s]", "m8[s]"))), mark_of_times)
         marks |= dict.fromkeys(tensors.plain_kinds(), self._mark_of_tensor)
         self._tensors: dict[int, int] = {}
+        self._numbers: dict[int, int] = {}  # by `id`, the arrays of numbers that are told by their bytes
+        self._is_alone = True  # nothing was met before this value, and nobody asks what was met of it
         self.persistent_id = sorter(self._held, self._texts, self._scalars, marks)  # type: ignore[method-assign,arg-type]
         self._paths: Mapping[int, owned.Path] = {}  # by `id`, what is met by its name and not entered
         self._other: Look | None = None  # that looks beside such paths
@@ -135,8 +137,11 @@ class Look(ValuePickler):
                 one.close()
         super().close()
 
-    def look(self, value: Any, memo: pickle.Pickler | None = None) -> Seen:
-        """Look at one value; gives `memo` the memory of what was written."""
+    def look(self, value: Any, memo: pickle.Pickler | None = None, *, follows: bool = False) -> Seen:
+        """Look at one value; gives `memo` the memory of what was written.
+
+        The value follows another one where that memory was lent to this look.
+        """
         if type(value) in trees.KINDS and not self._paths:
             if (seen := self._look_at_small(value)) is not None:
                 return seen
@@ -148,6 +153,7 @@ class Look(ValuePickler):
         elif type(value) is self._kind_of_arrays and (small := self._look_at_small_array(value)) is not None:
             return small
         held, self._written, self._nameless = self._held, 0, None
+        self._is_alone = memo is None and not follows and not self._paths and not self._is_of_part
         began = perf_counter()
         digest = self._hash = new_hash()
         try:
@@ -189,6 +195,7 @@ class Look(ValuePickler):
             self._note_hidden(seen)
         self._scalars.clear()
         self._tensors.clear()
+        self._numbers.clear()
         held.clear()  # what the pickler still knows would live as long as it does, until a collection finds it
         self.clear_memo()
         noted = self._spans or self._functions or self._contents or self._guards or self._arrays.inner
@@ -240,12 +247,11 @@ class Look(ValuePickler):
 
     def _look_at_small_array(self, array: Any) -> Seen | None:
         """Look at numbers that have their memory for themselves: there is nothing else to be met."""
-        dtype, flags = array.dtype, array.flags
-        if dtype.isbuiltin != 1 or dtype.kind not in "biufc" or not (flags.owndata and flags.c_contiguous):
+        if not (arrays.are_small_numbers(array) and array.flags.owndata and array.flags.c_contiguous):
             return None
-        if not 0 < array.nbytes < LARGE or self._paths or self._is_of_part:
+        if self._paths or self._is_of_part:
             return None
-        digest = new_hash(repr((dtype.str, array.shape, is_writeable(array))).encode())
+        digest = new_hash(repr((array.dtype.str, array.shape, is_writeable(array))).encode())
         digest.update(array)
         seen = Seen(array, digest.hexdigest())
         seen.met = {identity(array): array}
@@ -609,7 +615,9 @@ class Look(ValuePickler):
         Columns that were made from one another may have one such object; after a restore they only have one memory.
         """
         dtype, flags = array.dtype, array.flags
-        if identity(array) not in self._guards or dtype.kind not in "biufcmM" or not flags.forc:
+        if identity(array) not in self._guards:
+            return self._mark_of_numbers(array) if self._is_alone else None
+        if dtype.kind not in "biufcmM" or not flags.forc:
             return None
         if dtype.kind not in "mM":
             self._buffer(pickle.PickleBuffer(array))
@@ -619,6 +627,18 @@ class Look(ValuePickler):
             return None
         self._note_array(array)
         return repr((dtype.str, array.shape, flags.c_contiguous, flags.f_contiguous, flags.writeable)).encode()
+
+    def _mark_of_numbers(self, array: Any) -> bytes | None:
+        """Tell an array of numbers by them and by where it was met, as the elements of a model have thousands."""
+        known = self._numbers.get(identity(array))
+        if known is not None:
+            return b"array %d" % known
+        if not (arrays.are_small_numbers(array) and array.flags.forc) or arrays.lies_elsewhere(array):
+            return None
+        self._numbers[identity(array)] = len(self._numbers)
+        self._note_array(array)
+        digest = hash_at_once(pickle.PickleBuffer(array).raw())
+        return f"{array.dtype.char} {array.shape} {layout(array)} {digest}".encode()
 
     def _guard(self, values: Any, guard: int, refs: int = 0) -> None:
         self._guards[identity(values)], self._refs[identity(values)] = guard, refs
@@ -869,7 +889,7 @@ def _without_gaps(usual: Callable[[Any], Any], array: Any) -> Any:
         return reduced
     flags = array.flags
     told = array.shape, flags.c_contiguous, flags.f_contiguous, flags.writeable, array.base is None
-    return _Form, ("fields", dtype, told, array.astype(arrays.without_gaps(dtype)).tobytes())
+    return _Form, ("fields", dtype, told, arrays.bytes_of_fields(array))
 
 
 def _restored_place(attribute: tuple[str, Any]) -> str:

@@ -131,7 +131,7 @@ class _Passes:
     def _look_with(
         self, pickler: Look, value: Any, after: pickle.Pickler | None = None, memo: pickle.Pickler | None = None
     ) -> Seen:
-        seen = pickler.look(value, memo)
+        seen = pickler.look(value, memo, follows=after is not None)
         if after is None and seen.among(self._libraries.paths.keys()):
             return _look_beside(value, pickler, seen, self._libraries, memo)
         return seen

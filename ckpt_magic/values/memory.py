@@ -64,4 +64,10 @@ def is_writeable(array: Any) -> bool:
     return bool(array.flags.num & _WRITEABLE)
 
 
+def layout(array: Any) -> int:
+    """Whether an array of numpy is contiguous, in which order, and may be written to, in one number."""
+    return int(array.flags.num & (_CONTIGUOUS | _WRITEABLE))
+
+
+_CONTIGUOUS = 0x0003  # NPY_ARRAY_C_CONTIGUOUS and NPY_ARRAY_F_CONTIGUOUS
 _WRITEABLE = 0x0400  # NPY_ARRAY_WRITEABLE, https://numpy.org/doc/stable/reference/c-api/array.html

@@ -27,7 +27,7 @@ from ckpt_magic.values.memory import identity, place_of
 from ckpt_magic.values.proofs import Proofs
 
 new_hash: Final[Callable[..., Any]] = xxhash.xxh3_128
-hash_at_once: Final[Callable[[bytes], str]] = xxhash.xxh3_128_hexdigest
+hash_at_once: Final[Callable[[Any], str]] = xxhash.xxh3_128_hexdigest
 LARGE: Final = 1 << 20
 """Bytes; a smaller buffer is simply hashed at each look."""
 

@@ -423,6 +423,8 @@ def views(looks: Iterable[Seen]) -> tuple[list[View], dict[int, str]]:
     plan: list[View] = []
     refused: dict[int, str] = {}
     for union in stretches(sorted((span for one in looks for span in one.spans), key=lambda s: (s.low, -s.high))):
+        if len(union) == 1 and not _has_a_form_of_its_own(union):  # as of nearly all
+            continue
         if all(memmaps.root(span.array) is not None for span in union):
             continue  # each is written as a part of the map of its file
         if not are_shared(union):
@@ -441,13 +443,9 @@ def _has_a_form_of_its_own(union: Sequence[Span]) -> bool:
     Reversed, broadcast, part of one in Fortran's order: by its strides code can tell, also from the order of a copy.
     """
     array = union[0].array
-    if (
-        any(span.array is not array for span in union)
-        or type(array) is not sys.modules["numpy"].ndarray
-        or array.dtype.hasobject
-    ):
+    if type(array) is not sys.modules["numpy"].ndarray or array.flags.forc or array.dtype.hasobject:
         return False
-    return not (array.flags.forc or strided.is_loose(array) or strided.is_turned(array))
+    return all(span.array is array for span in union) and not (strided.is_loose(array) or strided.is_turned(array))
 
 
 def _unwritable(union: Sequence[Span]) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import address, identity, is_writeable
 from ckpt_magic.values.owned import is_own
+from ckpt_magic.values.pages import LARGE
 from ckpt_magic.values.pickles import companions, memmaps, strided
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
@@ -81,10 +82,11 @@ class Arrays:
 
     def array(self, array: Any) -> Any:
         """Write an array as a view of the owner of its memory, if the plan says so."""
-        if array.base is not None and (over := memmaps.root(array)) is not None:
-            return memmaps.part(array, over, self._known)
-        if array.base is not None and (reduced := _over_a_buffer(array)) is not None:
-            return reduced
+        if lies_elsewhere(array):
+            if (over := memmaps.root(array)) is not None:
+                return memmaps.part(array, over, self._known)
+            if (reduced := _over_a_buffer(array)) is not None:
+                return reduced
         if self._views and array.size and (reduced := self._view(array)) is not None:
             return reduced
         if array.dtype.hasobject:
@@ -394,6 +396,29 @@ def without_gaps(one: Any) -> Any:
     return one if one.names is None else dtype([(name, without_gaps(one.fields[name][0])) for name in one.names])
 
 
+def bytes_of_fields(array: Any) -> bytes:
+    """The bytes of an array with fields; those between the fields are 0."""
+    mask = _mask(array.dtype)
+    elements = sys.modules["numpy"].frombuffer(array.tobytes(), mask.dtype).reshape(-1, mask.size)
+    return (elements & mask).tobytes()  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=100)
+def _mask(one: Any) -> Any:
+    """All ones where a type has the bytes of its fields, put there by numpy itself."""
+    numpy, dense = sys.modules["numpy"], without_gaps(one)
+    element = numpy.zeros(1, one)
+    element[...] = numpy.frombuffer(b"\xff" * dense.itemsize, dense)
+    unit = next(size for size in (8, 4, 2, 1) if one.itemsize % size == 0)
+    return numpy.where(element.view("u1"), 0xFF, 0).astype("u1").view(f"u{unit}")
+
+
+def are_small_numbers(array: Any) -> bool:
+    """Whether an array is of numbers in the order of this machine, and read at once."""
+    dtype = array.dtype
+    return dtype.isbuiltin == 1 and dtype.kind in "biufc" and 0 < array.nbytes < LARGE
+
+
 def _holder(one: Any) -> tuple[str, str] | None:
     """The module of a library that holds a type with fields, and the name that it has there."""
     found = _of_libraries(len(sys.modules)).get(identity(one))
@@ -486,6 +511,14 @@ def buffer_under(array: Any) -> Any | None:
     return base if is_one or (isinstance(base, MEMORY_OF_C) and base._b_needsfree_) else None
 
 
+def lies_elsewhere(array: Any) -> bool:
+    """Whether an array lies over memory that is known to be somebody's: of a file, of a buffer, of C."""
+    if array.base is None:
+        return False
+    root = _root(array)
+    return type(root) in _MEMORIES or isinstance(root, MEMORY_OF_C) or type(root).__module__ == "array"
+
+
 def _root(array: Any) -> Any:
     """What an array lies over in the end."""
     base = array
@@ -511,6 +544,7 @@ def _under(base: Any) -> Any:
 
 MEMORY_OF_C: Final[Any] = (ctypes.Array, ctypes.Structure, ctypes.Union, *ctypes.c_int.__mro__[1:2])
 _BUFFER_OF_BYTES: Final = type(io.BytesIO().getbuffer().obj)
+_MEMORIES: Final = frozenset({bytearray, mmap.mmap, _BUFFER_OF_BYTES})  # not our maps, of a class of their own
 
 
 def _over_a_buffer(array: Any) -> Any:

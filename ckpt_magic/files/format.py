@@ -355,7 +355,8 @@ def payload_names(skeleton: bytes, rows: Sequence[Row], wanted: Sequence[int], m
 def _owners(skeleton: bytes, returned: str | None) -> dict[int, str]:
     """Which variable each payload is written with, read out of the opcodes.
 
-    The top form is ``operator.getitem((definitions, ambient, extras, value), 3)``. The value of a cell is the dict of
+    The top form is ``operator.getitem((definitions, ambient, extras, value), 3)``; what is put into the value
+    afterwards may follow it. The value of a cell is the dict of
     its variables, that of a method, named `returned`, is one value; its attributes lie under `names` in the extras.
     """
     owners: dict[int, str] = {}
@@ -369,8 +370,9 @@ def _owners(skeleton: bytes, returned: str | None) -> dict[int, str]:
                     ends = [item.buffers for item in pairs[2::2]] + [buffers]
                     for key, end in zip(pairs[::2], ends, strict=True):
                         owners.update((index, key.text) for index in range(key.buffers, end) if key.text is not None)
-            elif opcode == "TUPLE" and len(stack) == 6 and returned is not None:  # the four parts are complete
-                owners.update(dict.fromkeys(range(stack[5].buffers, buffers), returned))
+            elif opcode == "TUPLE" and len(stack) in (6, 7) and returned is not None:  # the parts are complete
+                end = stack[6].buffers if len(stack) == 7 else buffers
+                owners.update(dict.fromkeys(range(stack[5].buffers, end), returned))
         buffers += opcode == "NEXT_BUFFER"
     return owners
 

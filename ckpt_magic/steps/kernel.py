@@ -250,6 +250,7 @@ class Kernel:
             settings=found.settings,
             ways=found.ways,
             texts=found.texts,
+            held=found.constants,
             originals=self.places.originals(),
             gathered=gathered,
             proofs=self.pages.proofs,

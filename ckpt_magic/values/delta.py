@@ -75,7 +75,7 @@ from ckpt_magic.values import (
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Content, Pages, new_hash
-from ckpt_magic.values.pickles import figures, instances, makers, references
+from ckpt_magic.values.pickles import constants, figures, instances, makers, references
 from ckpt_magic.values.pickles.arrays import View
 from ckpt_magic.values.seen import Seen
 
@@ -177,6 +177,8 @@ class Delta:
         Sets that are written in their order, and how (`sets`).
     texts
         The interned ones (`texts`) that the values hold.
+    constants
+        Where the values hold a nan or infinity of a library.
     keeps_addresses
         Whether the values hold numbers that `id` gave.
     """
@@ -197,6 +199,7 @@ class Delta:
     settings: Sequence[tuple[str, list[Any]]] = ()
     ways: Sequence[tuple[Any, sets.Way]] = ()
     texts: Sequence[str] = ()
+    constants: Sequence[constants.Held] = ()
     keeps_addresses: bool = False
 
     @property
@@ -369,6 +372,9 @@ def compare(
     lost |= _torn(after.looks, saved, outside)
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
     held, refused_paths = _of_libraries(before, after, values)
+    looks = list(map(after.looks.__getitem__, values))
+    shared = _constants(values.values(), looks)
+    remembered = set[int]().union(*(one.holders() for one in shared))
     return Delta(
         values=values,
         changed=changed,
@@ -380,7 +386,9 @@ def compare(
         trees=[
             (value, again)
             for name, value in values.items()
-            if not tied.holds(name) and (again := repeated(after.looks[name])) is not None
+            if not tied.holds(name)
+            and not after.looks[name].among(remembered)
+            and (again := repeated(after.looks[name])) is not None
         ],
         deep=[(value, (*seen.functions,)) for name, value in values.items() if (seen := after.looks[name]).is_deep],
         carried=_carried(before, after, values),
@@ -389,8 +397,9 @@ def compare(
         refused=refused_paths,
         settings=_settings(after.looks[name] for name in values if after.looks[name].is_figure),
         ways=_ways(after.looks[name] for name in values if not after.looks[name].tree),
-        texts=_texts(values.values(), map(after.looks.__getitem__, values)),
-        keeps_addresses=asks_for_addresses and _keep_addresses(values.values(), map(after.looks.__getitem__, values)),
+        texts=_texts(values.values(), looks),
+        constants=shared,
+        keeps_addresses=asks_for_addresses and _keep_addresses(values.values(), looks),
     )
 
 
@@ -426,6 +435,12 @@ def _texts(values: Iterable[Any], looks: Iterable[Seen]) -> list[str]:
     """The interned texts that values hold."""
     with collector.off():
         return texts.interned(values, [seen.met.values() for seen in looks])
+
+
+def _constants(values: Iterable[Any], looks: Iterable[Seen]) -> list[constants.Held]:
+    """Where values hold a nan or infinity of a library."""
+    with collector.off():
+        return constants.held(seen.met.values() or [one] for one, seen in zip(values, looks, strict=True))
 
 
 def _keep_addresses(values: Iterable[Any], looks: Iterable[Seen]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import dataclasses
 import enum
 import functools
 import io
@@ -247,7 +248,7 @@ class Look(ValuePickler):
 
     def _look_at_small_array(self, array: Any) -> Seen | None:
         """Look at numbers that have their memory for themselves: there is nothing else to be met."""
-        if not (arrays.are_small_numbers(array) and array.flags.owndata and array.flags.c_contiguous):
+        if not (_are_small_numbers(array) and array.flags.owndata and array.flags.c_contiguous):
             return None
         if self._paths or self._is_of_part:
             return None
@@ -328,6 +329,7 @@ class Look(ValuePickler):
             _Code: self._code_of_function,
             types.TracebackType: _traceback,
             types.CellType: self._cell,
+            dataclasses.Field: None,
         }
         usual = super()._known_reducers()
         special[functools.partial] = reducing.partial
@@ -633,7 +635,7 @@ class Look(ValuePickler):
         known = self._numbers.get(identity(array))
         if known is not None:
             return b"array %d" % known
-        if not (arrays.are_small_numbers(array) and array.flags.forc) or arrays.lies_elsewhere(array):
+        if not (_are_small_numbers(array) and array.flags.forc) or arrays.lies_elsewhere(array):
             return None
         self._numbers[identity(array)] = len(self._numbers)
         self._note_array(array)
@@ -798,6 +800,9 @@ class _ArraysAsTheyAre(Arrays):
             digest.update(piece)
         return _Form, ("scattered", array.shape, array.dtype, digest.digest())
 
+    def elements(self, array: Any) -> Any:
+        return NotImplemented
+
     def block(self, block: Any) -> Any:
         made, (values, place, *args), *rest = super().block(block)
         if type(place) is slice:  # blocks that were made from one another may have it in common
@@ -890,6 +895,12 @@ def _without_gaps(usual: Callable[[Any], Any], array: Any) -> Any:
     flags = array.flags
     told = array.shape, flags.c_contiguous, flags.f_contiguous, flags.writeable, array.base is None
     return _Form, ("fields", dtype, told, arrays.bytes_of_fields(array))
+
+
+def _are_small_numbers(array: Any) -> bool:
+    """Whether an array is of numbers in the order of this machine, and read at once."""
+    dtype = array.dtype
+    return dtype.isbuiltin == 1 and dtype.kind in "biufc" and 0 < array.nbytes < LARGE
 
 
 def _restored_place(attribute: tuple[str, Any]) -> str:

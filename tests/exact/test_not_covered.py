@@ -193,17 +193,46 @@ r = key in d
     known="dicts do not tell the hashes of their keys, and asking the keys runs code of theirs",
 )
 scenario(
-    "a nan by identity",
+    "a nan of one's own by identity",
     """
 %%step 1
-import math
-n = math.nan; values = [1.0, n]
+n = float('nan'); values = [1.0, n]
 %%step 2
 values.append(2.0)
 %%step 3
 r = n in values
 """,
     known="pickle writes a float wherever it meets it",
+)
+scenario(
+    "the base of a view of an array of objects",
+    """
+%%step 1
+import numpy as np
+o = np.array(['a', 2, [1]], dtype=object); v = o[1:]
+%%step 2
+o[1] = 3
+%%step 3
+r = v[0], v.base is o
+""",
+    known="it is made by numpy over the array, with a base of its own",
+)
+scenario(
+    "the nan of numpy in slots, named tuples and subclasses of lists",
+    """
+%%step 1
+import numpy as np
+from collections import namedtuple
+class Slotted:
+    __slots__ = ('v',)
+class Row(list): pass
+one = Slotted(); one.v = np.nan; row = Row([np.nan, 1]); Pair = namedtuple('Pair', 'a b'); pair = Pair(1, np.nan)
+%%step 2
+x = 1
+%%step 3
+r = one.v is np.nan, row[0] is np.nan, pair.b is np.nan
+""",
+    known="it is put back where Python's own containers and attributes hold it",
 )
 scenario(
     "a page that a library pickles as its text, which gives another one",

@@ -18,7 +18,6 @@ from typing import Any, Final
 from ckpt_magic.errors import NotPicklableError
 from ckpt_magic.values.memory import address, identity, is_writeable
 from ckpt_magic.values.owned import is_own
-from ckpt_magic.values.pages import LARGE
 from ckpt_magic.values.pickles import companions, memmaps, strided
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import PROTOCOL, Form
@@ -188,10 +187,17 @@ class Arrays:
         is_owner = view is not None and array is view.owner and array.dtype.kind != "T"
         writable = is_owner or is_writeable(array)  # the memory that views lie in is writable: each has its own flag
         if writable and not is_owner:
-            return NotImplemented
+            return self.elements(array)
         args = array.shape, array.dtype, *((None, 0, None, "F") if array.flags.fnc else ())
         filled = sys.modules["numpy"].copyto if writable else self._known.evaluated(_FILLED)
         return type(array), args, array.copy(), None, None, filled
+
+    def elements(self, array: Any) -> Any:
+        """Reduce an array of objects as numpy does, with what gets them for numbers of libraries."""
+        if array.dtype.kind != "O":
+            return NotImplemented
+        made, args, (*state, items) = array.__reduce__()
+        return made, args, (*state, self._known.with_constants(items))
 
     def _owner(self, array: Any) -> Any:
         """The memory that views lie in is writable if it can be: each view has its own flag."""
@@ -411,12 +417,6 @@ def _mask(one: Any) -> Any:
     element[...] = numpy.frombuffer(b"\xff" * dense.itemsize, dense)
     unit = next(size for size in (8, 4, 2, 1) if one.itemsize % size == 0)
     return numpy.where(element.view("u1"), 0xFF, 0).astype("u1").view(f"u{unit}")
-
-
-def are_small_numbers(array: Any) -> bool:
-    """Whether an array is of numbers in the order of this machine, and read at once."""
-    dtype = array.dtype
-    return dtype.isbuiltin == 1 and dtype.kind in "biufc" and 0 < array.nbytes < LARGE
 
 
 def _holder(one: Any) -> tuple[str, str] | None:

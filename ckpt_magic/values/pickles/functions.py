@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles import constants
 from ckpt_magic.values.pickles.annotations import (
     annotate_of,
     annotations_of,
@@ -61,6 +62,16 @@ class Functions:
         self._methods: dict[int, Later] = {}  # of the classes that are being written
         self._interned: dict[Any, Any] = {}
         self._forms: dict[Any, Any] = {}
+        self._constants = constants.known()
+
+    def constant(self, value: Any) -> Any:
+        """A value, or what gets it if it is a number that a library has under a name."""
+        return self._constants.get(identity(value), value)
+
+    def with_constants(self, values: list[Any]) -> list[Any]:
+        """The same of very many values."""
+        has_none = self._constants.keys().isdisjoint(map(identity, values))
+        return values if has_none else list(map(self.constant, values))
 
     def intern(self, value: Any) -> Any:
         """The same object for equal values, so that the pickle holds it once."""
@@ -177,7 +188,7 @@ class Functions:
         for name in (*optional, "__type_params__"):
             value = getattr(function, name, None)
             if value or (value is not None and name.endswith("defaults__")):
-                state[name] = value
+                state[name] = {k: self.constant(v) for k, v in value.items()} if name == "__kwdefaults__" else value
         if (annotate := annotate_of(function)) is not None:
             state["__annotate__"] = annotate
         else:
@@ -215,11 +226,13 @@ class Functions:
     def _content(self, value: Any) -> Any:
         """What is written for what a cell holds: for the dict of a class, which nobody can make, the way to it."""
         cls = self._class_dicts.get(identity(value)) if type(value) is dict else None
-        return value if cls is None else Form(operator.getitem, Form(gc.get_referents, Form(vars, cls)), 0)
+        if cls is None:
+            return self.constant(value)
+        return Form(operator.getitem, Form(gc.get_referents, Form(vars, cls)), 0)
 
     def block(self, setter: Any, obj: Any, attributes: Mapping[str, Any], owner: Any = None) -> Form:
         """Set `attributes` on `obj` at once; our loader leaves it out if `owner` is a live object."""
-        names, values = self.intern(tuple(attributes)), tuple(attributes.values())
+        names, values = self.intern(tuple(attributes)), tuple(map(self.constant, attributes.values()))
         setting = Form(map, setter, Form(itertools.repeat, obj), names, values)
         return Form(CALL, FROM_KEYS, setting, obj if owner is None else owner)
 

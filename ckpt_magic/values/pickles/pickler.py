@@ -6,6 +6,7 @@ import _thread
 import collections
 import contextvars
 import copyreg
+import dataclasses
 import decimal
 import enum
 import functools
@@ -120,6 +121,12 @@ class ValuePickler(pickle.Pickler):
         with Unnoted():
             super().dump(obj)
 
+    def _field(self, field: Any) -> Any:
+        """Write the default of a field as what the class has: a reader makes the methods of the class from it."""
+        made, args, (attributes, slots), *rest = field.__reduce_ex__(PROTOCOL)
+        constant = self.definitions.constant
+        return made, args, (attributes, {name: constant(value) for name, value in slots.items()}), *rest
+
     def _made_arrays(self, views: Iterable[View], gathered: Gathered | None, proofs: Proofs | None) -> Arrays:
         return Arrays(self.definitions, views, gathered, proofs)
 
@@ -145,6 +152,7 @@ class ValuePickler(pickle.Pickler):
             types.TracebackType: lambda traceback: tracebacks.reduced(traceback, known),
             type(CALL): self._call,
             Placeholder: reducers.refuse_placeholder,
+            dataclasses.Field: self._field,
             property: reducers.of_class(lambda p: (property, (p.fget, p.fset, p.fdel, p.__doc__))),
             staticmethod: reducers.of_class(reducers.wrapped),
             classmethod: reducers.of_class(reducers.wrapped),

@@ -22,6 +22,7 @@ from ckpt_magic.values import collector, generators
 from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import Path, at, key_of
+from ckpt_magic.values.pickles import constants
 from ckpt_magic.values.pickles.arrays import View
 from ckpt_magic.values.pickles.definitions import Definitions
 from ckpt_magic.values.pickles.forms import CALL, LENT, Form, Later, Owned, Reduced, Token
@@ -98,6 +99,7 @@ def write(
     settings: Iterable[tuple[str, list[Any]]] = (),
     ways: Iterable[tuple[Any, Way]] = (),
     texts: Iterable[str] = (),
+    held: Sequence[constants.Held] = (),
     originals: Iterable[Owned] = (),
     gathered: Gathered | None = None,
     proofs: Proofs | None = None,
@@ -131,6 +133,8 @@ def write(
         Sets that are written in their order, and how.
     texts
         Those that are interned, wherever `contents` hold them.
+    held
+        Where `contents` hold a nan or infinity of a library.
     originals
         Definitions of libraries in whose places something else is now: they are met by their places.
     gathered
@@ -158,7 +162,7 @@ def write(
             makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:
             with collector.off(), generators.kept():
-                pickler.dump(_top_form(contents, pickler, owned, settings, ways, texts, trees, deep))
+                pickler.dump(_top_form(contents, pickler, owned, settings, ways, texts, held, trees, deep))
         except (NotPicklableError, MemoryError, OSError):
             raise
         except Exception as error:  # reducers of users and libraries raise anything
@@ -178,6 +182,7 @@ def _top_form(
     settings: Iterable[tuple[str, list[Any]]],
     ways: Iterable[tuple[Any, Way]],
     texts: Iterable[str],
+    held: Sequence[constants.Held],
     trees: Iterable[tuple[Any, tuple[Any, ...]]],
     deep: Iterable[tuple[Any, tuple[Any, ...]]],
 ) -> Form:
@@ -185,17 +190,21 @@ def _top_form(
     items: Any = contents.value
     is_cell = contents.kind == "cell"
     if is_cell:
-        value: Any = Form(CALL, operator.ior, shell, _outer(items, namespace, shell))
+        value: Any = Form(CALL, operator.ior, shell, _outer(items, known))
     else:
         rest = Later(lambda _: _globals(known))
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
-    extras = _outer(contents.extras, namespace, shell)
-    named = itertools.chain(_of_libraries(owned), _of_settings(pickler, settings), _of_sets(pickler, ways))
+    extras = _outer(contents.extras, known)
+    named = itertools.chain(
+        _of_libraries(owned), _of_settings(pickler, settings), _of_sets(pickler, ways), _of_fixed(known, held)
+    )
     lent = _lent(contents, shell) if is_cell else ()
     met = *_met_by_name(pickler, _of_texts(texts)), *_met_by_name(pickler, named)
     laid_out = ((definitions, Later(partial(_laid_out, pickler, value))) for value, definitions in deep)
     first = (shell, known.codes.sources, *met, *lent, *_of_trees(pickler, trees), *laid_out)
-    return Form(operator.getitem, (first, contents.ambient, extras, value), 3)
+    parts = (first, contents.ambient, extras, value)
+    after = tuple(Later(partial(_with_constants, pickler, one)) for one in held)
+    return Form(operator.getitem, (*parts, after) if after else parts, 3)
 
 
 def _lent(contents: Contents, shell: Form) -> Iterator[Form]:
@@ -267,6 +276,20 @@ def _of_sets(pickler: ValuePickler, ways: Iterable[tuple[Any, Way]]) -> Iterator
         yield Form(pickler.definitions.evaluated(WAY), *way.parts), one
 
 
+def _of_fixed(known: Definitions, held: Iterable[constants.Held]) -> Iterator[tuple[Form, Any]]:
+    """The same for tuples and sets that hold such a number: they cannot be given it once they are there."""
+    for row in held:
+        for one in row.fixed:
+            yield Form(type(one), list(map(known.constant, one))), one
+
+
+def _with_constants(pickler: ValuePickler, held: constants.Held, _: Later) -> Reduced:
+    """Put a number of a library where it was, in all of that which has been written."""
+    written = {identity(one) for _, one in pickler.memo.copy().values()}
+    known = pickler.definitions
+    return known.evaluated(constants.PUT_BACK), (known.constant(held.constant), *held.among(written))
+
+
 def _of_trees(pickler: ValuePickler, trees: Iterable[tuple[Any, tuple[Any, ...]]]) -> Iterator[Any]:
     """The trees, ahead of all that could hold them, each after what comes again in it.
 
@@ -312,7 +335,7 @@ def _exchanged(pickler: ValuePickler, forms: Mapping[int, tuple[Form | Later, An
     return bool, ()
 
 
-def _outer(values: Mapping[str, Any], namespace: dict[str, Any], shell: Form) -> dict[str, Any]:
+def _outer(values: Mapping[str, Any], known: Definitions) -> dict[str, Any]:
     """The values with the shell for the namespace, and a way to the attributes of an object.
 
     The pickler asks no reducer about an exact dict or list, so these are met at the top level only.
@@ -325,10 +348,12 @@ def _outer(values: Mapping[str, Any], namespace: dict[str, Any], shell: Form) ->
     }
     result: dict[str, Any] = {}
     for name, value in values.items():
-        if value is namespace:
-            value = shell
+        if value is known.namespace:
+            value = known.shell
         elif type(value) is dict and identity(value) in attributes:  # `config = vars(args)`
             value = Form(getattr, attributes[identity(value)], "__dict__")
+        elif type(value) is float:
+            value = known.constant(value)
         result[name] = value
     return result
 
@@ -355,7 +380,7 @@ def _globals(known: Definitions) -> Reduced:
             found[name] = value = namespace[name]
             functions = vars(value).values() if isinstance(value, type) and not by_reference(value) else (value,)
             todo += [f for f in functions if type(f) is types.FunctionType and f.__globals__ is namespace]
-    return CALL, (operator.ior, known.shell, _outer(found, namespace, known.shell))
+    return CALL, (operator.ior, known.shell, _outer(found, known))
 
 
 def _names_read(function: types.FunctionType) -> Iterator[str]:

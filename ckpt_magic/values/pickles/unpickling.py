@@ -84,7 +84,7 @@ def read(
     finally:
         forms.take_back()
     try:
-        (_, sources, *_), ambient, extras, value = parts
+        (_, sources, *_), ambient, extras, value, *_ = parts
         _keep_sources(sources)
     except (TypeError, ValueError, AttributeError) as error:
         raise DamagedError("the pickle does not hold what a checkpoint holds") from error

@@ -437,10 +437,11 @@ def _texts(values: Iterable[Any], looks: Iterable[Seen]) -> list[str]:
         return texts.interned(values, [seen.met.values() for seen in looks])
 
 
-def _constants(values: Iterable[Any], looks: Iterable[Seen]) -> list[constants.Held]:
+def _constants(values: Iterable[Any], looks: Sequence[Seen]) -> list[constants.Held]:
     """Where values hold a nan or infinity of a library."""
     with collector.off():
-        return constants.held(seen.met.values() or [one] for one, seen in zip(values, looks, strict=True))
+        parts = [seen.met.values() or [one] for one, seen in zip(values, looks, strict=True)]
+        return constants.held(parts, itertools.chain.from_iterable(seen.functions for seen in looks))
 
 
 def _keep_addresses(values: Iterable[Any], looks: Iterable[Seen]) -> bool:

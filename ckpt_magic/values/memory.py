@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 identity: Final = object.__hash__
@@ -26,6 +29,56 @@ class _View(ctypes.Structure):
         ("suboffsets", ctypes.c_void_p),
         ("internal", ctypes.c_void_p),
     )
+
+
+class _List(ctypes.Structure):
+    """What a list of CPython has behind the head of every object: ``Include/cpython/listobject.h``."""
+
+    _fields_ = (("size", ctypes.c_ssize_t), ("items", ctypes.c_void_p))
+
+
+def holds(items: list[Any], some: Sequence[Any]) -> bool:
+    """Whether a list, not changed meanwhile, holds one of some objects itself.
+
+    Of millions it is faster to search the memory of the list for their addresses than to ask for the `id` of each.
+    """
+    if len(items) < _FEW or not _is_list_known():
+        return not {*map(identity, some)}.isdisjoint(map(identity, items))
+    wanted = list(map(id, some))
+    return any(_is_among(address, piece) for piece in _pieces(items) for address in wanted)
+
+
+def _pieces(items: list[Any]) -> Iterator[bytes]:
+    """The addresses of what a list holds, as they lie there."""
+    head = _List.from_address(id(items) + object.__basicsize__)
+    for start in range(0, head.size, _PIECE):
+        yield ctypes.string_at(head.items + start * _POINTER, min(_PIECE, head.size - start) * _POINTER)
+
+
+def _is_among(address: int, pointers: bytes) -> bool:
+    numpy: Any = sys.modules.get("numpy")
+    if hasattr(numpy, "frombuffer"):  # in a tenth of the time
+        return bool((numpy.frombuffer(pointers, numpy.uintp) == address).any())
+    pointer = address.to_bytes(_POINTER, sys.byteorder)
+    at = pointers.find(pointer)
+    while at >= 0 and at % _POINTER:
+        at = pointers.find(pointer, at + 1)
+    return at >= 0
+
+
+@functools.cache
+def _is_list_known() -> bool:
+    """Whether lists of this Python are laid out as `_List` says."""
+    one, other = object(), object()
+    head = _List.from_address(id(items := [one, other, one]) + object.__basicsize__)
+    return head.size == 3 and b"".join(_pieces(items)) == b"".join(
+        id(item).to_bytes(_POINTER, sys.byteorder) for item in items
+    )
+
+
+_POINTER: Final = ctypes.sizeof(ctypes.c_void_p)
+_FEW: Final = 100
+_PIECE: Final = 1 << 17  # pointers
 
 
 def place_of(buffer: Any) -> tuple[int, int]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import gc
-import itertools
 import math
 import sys
 import types
@@ -20,12 +19,13 @@ from typing import Any, Final
 
 from ckpt_magic.values import owned
 from ckpt_magic.values.collector import TOLD_BY_NAME
-from ckpt_magic.values.memory import identity
+from ckpt_magic.values.memory import holds, identity
 from ckpt_magic.values.pickles.forms import Form
 from ckpt_magic.values.pickles.references import ATOMS
 
 _HOMES: Final = ("math", "cmath", "numpy")
 _NAMES: Final = ("nan", "inf")
+_PIECE: Final = 1 << 16  # objects whose parts are asked for at once
 _LISTS: Final = frozenset({list, collections.deque})
 _DICTS: Final = frozenset({dict, collections.defaultdict, collections.OrderedDict, collections.Counter})
 _FIXED: Final = frozenset({tuple, set, frozenset})
@@ -78,6 +78,11 @@ def known() -> dict[int, Form]:
     return {identity(one): Form(getattr, module, name) for module, name, one in _constants()}
 
 
+def numbers() -> list[float]:
+    """The numbers."""
+    return [one for _, _, one in _constants()]
+
+
 def _constants() -> Iterator[tuple[Any, str, float]]:
     for module in [sys.modules[name] for name in _HOMES if name in sys.modules]:
         for name in _NAMES:
@@ -85,26 +90,28 @@ def _constants() -> Iterator[tuple[Any, str, float]]:
                 yield module, name, one
 
 
-def held(objects: Iterable[Collection[Any]]) -> list[Held]:
-    """Where objects hold the numbers.
+def held(parts: Iterable[Collection[Any]], functions: Iterable[Any]) -> list[Held]:
+    """Where values hold the numbers.
 
     Parameters
     ----------
-    objects
+    parts
         Of each value what it consists of, atoms aside.
+    functions
+        Definitions of the notebook that the values reach.
     """
-    rows = {identity(one): Held(one, [], [], [], []) for _, _, one in _constants()}
-    some = [*itertools.chain.from_iterable(one for one in objects if _hold_some(one, rows.keys()))]
-    for one in {identity(one): one for one in some}.values():
+    constants = numbers()
+    rows = {identity(one): Held(one, [], [], [], []) for one in constants}
+    found = [one for objects in parts if _hold_some([*objects], constants) for one in objects]
+    found += (one for one in functions if type(one) is types.FunctionType)
+    for one in {identity(one): one for one in found}.values():
         _note(one, rows)
     return [row for row in rows.values() if row.filled or row.keyed or row.named or row.fixed]
 
 
-def _hold_some(objects: Collection[Any], idents: Set[int]) -> bool:
-    functions = [one for one in objects if type(one) is types.FunctionType]  # of which looks do not tell the parts
-    parts = itertools.chain(*((one.__defaults__ or (), vars(one).values()) for one in functions))
-    found = itertools.chain(gc.get_referents(*objects), *parts)
-    return not idents.isdisjoint(map(identity, found))
+def _hold_some(objects: list[Any], constants: list[float]) -> bool:
+    pieces = (objects[start : start + _PIECE] for start in range(0, len(objects), _PIECE))
+    return any(holds(gc.get_referents(*piece), constants) for piece in pieces)
 
 
 def _note(one: Any, rows: Mapping[int, Held]) -> None:

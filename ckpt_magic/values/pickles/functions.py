@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ckpt_magic.values.memory import identity
+from ckpt_magic.values.memory import holds, identity
 from ckpt_magic.values.pickles import constants
 from ckpt_magic.values.pickles.annotations import (
     annotate_of,
@@ -63,6 +63,7 @@ class Functions:
         self._interned: dict[Any, Any] = {}
         self._forms: dict[Any, Any] = {}
         self._constants = constants.known()
+        self._numbers = constants.numbers()
 
     def constant(self, value: Any) -> Any:
         """A value, or what gets it if it is a number that a library has under a name."""
@@ -70,8 +71,7 @@ class Functions:
 
     def with_constants(self, values: list[Any]) -> list[Any]:
         """The same of very many values."""
-        has_none = self._constants.keys().isdisjoint(map(identity, values))
-        return values if has_none else list(map(self.constant, values))
+        return list(map(self.constant, values)) if holds(values, self._numbers) else values
 
     def intern(self, value: Any) -> Any:
         """The same object for equal values, so that the pickle holds it once."""

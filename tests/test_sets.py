@@ -62,6 +62,17 @@ def test_a_set_that_is_made_by_its_way_grows_as_it_would_have() -> None:
         assert [*made] == [*one]
 
 
+def test_marks_of_what_was_removed_count_where_the_order_is_that_of_a_new_set() -> None:
+    one = {0, 1, 2, 3}
+    one.discard(3)
+    [(_, way)] = sets.ways([one])
+    made, new = eval(sets.WAY)(*way.parts), {*one}
+    for number in (8, 40, 9):
+        for each in (one, made, new):
+            each.add(number)
+    assert [*made] == [*one] != [*new]
+
+
 def test_pop_goes_on_where_it_was() -> None:
     one = set(range(8))
     popped = [one.pop(), one.pop()]

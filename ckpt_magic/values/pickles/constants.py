@@ -131,6 +131,7 @@ def _note(one: Any, rows: Mapping[int, Held]) -> None:
                 rows[ident].fixed.append(one)
     elif kind is types.FunctionType:
         _note(one.__defaults__ or (), rows)
+        _note(one.__kwdefaults__ or {}, rows)
         _name(one, vars(one), rows)
     elif not issubclass(kind, TOLD_BY_NAME) and (gives := owned.dict_of(kind)) is not None:
         _name(one, gives.__get__(one), rows)

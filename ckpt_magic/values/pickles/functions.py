@@ -188,7 +188,7 @@ class Functions:
         for name in (*optional, "__type_params__"):
             value = getattr(function, name, None)
             if value or (value is not None and name.endswith("defaults__")):
-                state[name] = {k: self.constant(v) for k, v in value.items()} if name == "__kwdefaults__" else value
+                state[name] = value
         if (annotate := annotate_of(function)) is not None:
             state["__annotate__"] = annotate
         else:

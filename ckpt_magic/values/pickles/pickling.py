@@ -232,12 +232,12 @@ def _is_looked_up(value: Any) -> bool:
     return issubclass(kind, type) or kind in (types.ModuleType, types.FunctionType) or is_of_atoms(value)
 
 
-def _met_by_name(pickler: ValuePickler, named: Iterable[tuple[Form, Any]]) -> Iterator[Any]:
+def _met_by_name(pickler: ValuePickler, named: Iterable[tuple[Any, Any]]) -> Iterator[Any]:
     """Forms that get objects, and one that lets the pickler believe it wrote the objects themselves.
 
     It asks no reducer about an exact dict or list, but all that it finds in its memo is written as "the same again".
     """
-    forms = dict[int, tuple[Form | Later, Any]]()
+    forms = dict[int, tuple[Any, Any]]()
     for form, obj in named:
         forms[id(form)] = form, obj
         yield form
@@ -276,11 +276,12 @@ def _of_sets(pickler: ValuePickler, ways: Iterable[tuple[Any, Way]]) -> Iterator
         yield Form(pickler.definitions.evaluated(WAY), *way.parts), one
 
 
-def _of_fixed(known: Definitions, held: Iterable[constants.Held]) -> Iterator[tuple[Form, Any]]:
+def _of_fixed(known: Definitions, held: Iterable[constants.Held]) -> Iterator[tuple[Any, Any]]:
     """The same for tuples and sets that hold such a number: they cannot be given it once they are there."""
     for row in held:
         for one in row.fixed:
-            yield Form(type(one), list(map(known.constant, one))), one
+            items = list(map(known.constant, one))
+            yield tuple(items) if type(one) is tuple else Form(type(one), items), one  # a set would lose its order
 
 
 def _with_constants(pickler: ValuePickler, held: constants.Held, _: Later) -> Reduced:
@@ -321,7 +322,7 @@ def _filled(pickler: ValuePickler, value: Any, _: Later) -> Reduced:
     return list, (), None, itertools.chain(start(), value)
 
 
-def _exchanged(pickler: ValuePickler, forms: Mapping[int, tuple[Form | Later, Any]], _: Later) -> Reduced:
+def _exchanged(pickler: ValuePickler, forms: Mapping[int, tuple[Any, Any]], _: Later) -> Reduced:
     """Put objects in the place of their forms in the memory of the pickler, which has just written those."""
     pickler.fast = False
     memo = pickler.memo.copy()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import platform
 import sys
+from typing import Any
 
 
 def linux_type(descriptor: int) -> int:
@@ -14,10 +16,15 @@ def linux_type(descriptor: int) -> int:
     """
     if platform.system() != "Linux":
         return 0
-    result = ctypes.create_string_buffer(512)
-    try:
-        failed = ctypes.CDLL(None, use_errno=True).fstatfs(descriptor, result)
-    except (OSError, AttributeError):  # a libc without dlopen, or without this call
-        return 0
+    fstatfs, result = _fstatfs(), ctypes.create_string_buffer(512)
+    failed = fstatfs is None or fstatfs(descriptor, result)
     kind = ctypes.c_uint32 if sys.byteorder == "big" and platform.machine() == "s390x" else ctypes.c_ulong
     return 0 if failed else kind.from_buffer(result).value & 0xFFFFFFFF
+
+
+@functools.cache  # it takes a tenth of a millisecond
+def _fstatfs() -> Any:
+    try:
+        return ctypes.CDLL(None, use_errno=True).fstatfs
+    except (OSError, AttributeError):  # a libc without dlopen, or without this call
+        return None

@@ -356,8 +356,8 @@ def _owners(skeleton: bytes, returned: str | None) -> dict[int, str]:
     """Which variable each payload is written with, read out of the opcodes.
 
     The top form is ``operator.getitem((definitions, ambient, extras, value), 3)``; what is put into the value
-    afterwards may follow it. The value of a cell is the dict of
-    its variables, that of a method, named `returned`, is one value; its attributes lie under `names` in the extras.
+    afterwards may follow it. The value of a cell is the dict of its variables, that of a method, named `returned`, is
+    one value; its attributes lie under `names` in the extras.
     """
     owners: dict[int, str] = {}
     buffers = 0

@@ -127,7 +127,7 @@ def _note(one: Any, rows: Mapping[int, Held]) -> None:
             rows[ident].keyed.append((one, keys.get(ident, []), values.get(ident, [])))
     elif kind in _FIXED:
         if ATOMS.issuperset(map(type, one)):
-            for ident in _places(enumerate(one), rows):
+            for ident in [*_places(enumerate(one), rows)][:1]:  # it is written once, with all the numbers in it
                 rows[ident].fixed.append(one)
     elif kind is types.FunctionType:
         _note(one.__defaults__ or (), rows)

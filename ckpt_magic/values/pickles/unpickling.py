@@ -72,7 +72,7 @@ def read(
         with collector.off():  # up to ten times faster on many small objects
             if kind == "foreign":  # a pickle of another program: all of it is the value
                 return Contents("method", _Reader(io.BytesIO(skeleton), buffers, forms, original, resizable).load())
-            reader = _Reader(_FourParts(skeleton), buffers, forms, original, resizable)
+            reader = _Reader(_Parts(skeleton), buffers, forms, original, resizable)
             parts = _as_in_a_cell(reader.load, globals)
             if len(skeleton) > _MANY:
                 collector.spare_the_young()
@@ -107,8 +107,8 @@ _CELL: Final = compile(
 )
 
 
-class _FourParts(io.BytesIO):
-    """The skeleton as a file that ends with the four parts, not with the choice of the last one; not copied."""
+class _Parts(io.BytesIO):
+    """The skeleton as a file that ends with its parts, not with the choice of the value among them; not copied."""
 
     def __init__(self, skeleton: bytes) -> None:
         tail = next(filter(skeleton.endswith, _TAILS), None)

@@ -148,6 +148,7 @@ def rows(
                 if held and row["state"] == "missing" and (kept := held.get(store.path(*one, step))):
                     row |= {"state": "held", "bytes": kept}
                 made.append(row)
+        collector.spare_the_young()
     if held:
         made.note = (
             f"held: {size(sum(held.values()))} of files that were deleted or replaced stay on the disk until this "
@@ -325,14 +326,14 @@ def rows_json(found: Sequence[Mapping[str, Any]]) -> str:
 def rows_text(found: Sequence[Mapping[str, Any]], *, now: datetime | None = None, width: int = TEXT_WIDTH) -> str:
     """The rows as an aligned table."""
     headings = _headings(found)
-    table = grid(headings, [[_cells(row, now)[key] for key in headings] for row in found], width=width)
+    table = grid(headings, _lines(found, headings, now), width=width)
     return "\n".join([table if found else _NONE, *map(printable, _remarks(found))])
 
 
 def rows_html(found: Sequence[Mapping[str, Any]], *, now: datetime | None = None) -> str:
     """The rows as a quiet table that fits light and dark themes."""
     headings = _headings(found)
-    table = html_table(headings, [[_cells(row, now)[key] for key in headings] for row in found])
+    table = html_table(headings, _lines(found, headings, now))
     remarks = "".join(f"<div>{html_text(line)}</div>" for line in _remarks(found))
     return f'<div style="{PLAIN}">{table if found else _NONE}{remarks}</div>'
 
@@ -354,6 +355,11 @@ def _headings(found: Sequence[Mapping[str, Any]]) -> list[str]:
         "variables": True,
     }
     return [heading for heading, said in wanted.items() if said]
+
+
+def _lines(found: Sequence[Mapping[str, Any]], headings: Sequence[str], now: datetime | None) -> list[list[str]]:
+    """What stands below the headings, row by row."""
+    return [[cells[heading] for heading in headings] for cells in (_cells(row, now) for row in found)]
 
 
 def _cells(row: Mapping[str, Any], now: datetime | None) -> dict[str, str]:

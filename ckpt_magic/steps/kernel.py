@@ -251,6 +251,8 @@ class Kernel:
             ways=found.ways,
             texts=found.texts,
             held=found.constants,
+            numbers=found.numbers,
+            named=found.named,
             originals=self.places.originals(),
             gathered=gathered,
             proofs=self.pages.proofs,

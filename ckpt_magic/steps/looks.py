@@ -214,6 +214,7 @@ class Looks:
             outside=moved.values.keys(),
             shown=RESULT,
             asks_for_addresses=before.asks_for_addresses,
+            namespace=kernel.main,
         )
         if outcome.success:  # what it binds and deletes is gone, too, where something else had bound it before
             bound_and_gone = plan.code.names.renews - kernel.namespace.keys()

@@ -25,7 +25,7 @@ from ckpt_magic.steps.registry import Pipeline, StepCall
 from ckpt_magic.steps.session import Session
 from ckpt_magic.steps.settings import Settings
 from ckpt_magic.values.code import source
-from ckpt_magic.values.pickles import forms, references
+from ckpt_magic.values.pickles import forms, references, unchanging
 
 _log = logging.getLogger("ckpt_magic")
 _OWN = frozenset({"name", "checkpoint_folder", "version", "_earlier"})
@@ -197,6 +197,8 @@ class RunOutputs(Mapping[str, Any]):
 
 def _live(token: forms.Token, main: Mapping[str, Any]) -> Any | None:
     """A script defines its classes and functions before it runs the steps: those are the live ones."""
+    if token[0] == forms.SAME:
+        return unchanging.find(token, main)
     found = references.at(token[1], main)
     return found if isinstance(found, (type, types.FunctionType)) else None
 

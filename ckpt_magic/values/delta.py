@@ -75,7 +75,7 @@ from ckpt_magic.values import (
 from ckpt_magic.values.batches import Batch
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.pages import Content, Pages, new_hash
-from ckpt_magic.values.pickles import constants, figures, instances, makers, references
+from ckpt_magic.values.pickles import constants, figures, instances, makers, references, unchanging
 from ckpt_magic.values.pickles.arrays import View
 from ckpt_magic.values.seen import Seen
 
@@ -178,7 +178,11 @@ class Delta:
     texts
         The interned ones (`texts`) that the values hold.
     constants
-        Where the values hold a nan or infinity of a library.
+        Where the values hold a nan or infinity of a library, or one that a name means.
+    numbers
+        Those that names mean.
+    named
+        Other values that cannot change, which the values hold and names that are not saved mean.
     keeps_addresses
         Whether the values hold numbers that `id` gave.
     """
@@ -200,6 +204,8 @@ class Delta:
     ways: Sequence[tuple[Any, sets.Way]] = ()
     texts: Sequence[str] = ()
     constants: Sequence[constants.Held] = ()
+    numbers: Sequence[unchanging.Named] = ()
+    named: Sequence[unchanging.Named] = ()
     keeps_addresses: bool = False
 
     @property
@@ -324,6 +330,7 @@ def compare(
     outside: Set[str] = frozenset(),
     shown: str | None = None,
     asks_for_addresses: bool = False,
+    namespace: dict[str, Any] | None = None,
 ) -> Delta:
     """Find what changed between two looks.
 
@@ -347,6 +354,8 @@ def compare(
         by them what `data.head()` showed of the data.
     asks_for_addresses
         Whether the code may have numbers that `id` gave.
+    namespace
+        The globals of the notebook or script: which of what its names mean the saved values hold.
     """
     within = after.looks.keys() if reached is None else set(reached)
     earlier = before.looks
@@ -373,7 +382,8 @@ def compare(
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
     held, refused_paths = _of_libraries(before, after, values)
     looks = list(map(after.looks.__getitem__, values))
-    shared = _constants(values.values(), looks)
+    numbers, meant = unchanging.held({} if namespace is None else namespace, values, looks)
+    shared = _constants(values.values(), looks, [one.value for one in numbers])
     remembered = set[int]().union(*(one.holders() for one in shared))
     return Delta(
         values=values,
@@ -399,6 +409,8 @@ def compare(
         ways=_ways(after.looks[name] for name in values if not after.looks[name].tree),
         texts=_texts(values.values(), looks),
         constants=shared,
+        numbers=numbers,
+        named=meant,
         keeps_addresses=asks_for_addresses and _keep_addresses(values.values(), looks),
     )
 
@@ -437,11 +449,11 @@ def _texts(values: Iterable[Any], looks: Iterable[Seen]) -> list[str]:
         return texts.interned(values, [seen.met.values() for seen in looks])
 
 
-def _constants(values: Iterable[Any], looks: Sequence[Seen]) -> list[constants.Held]:
-    """Where values hold a nan or infinity of a library."""
+def _constants(values: Iterable[Any], looks: Sequence[Seen], numbers: Iterable[float]) -> list[constants.Held]:
+    """Where values hold a nan or infinity of a library, or one of these."""
     with collector.off():
         parts = [seen.met.values() or [one] for one, seen in zip(values, looks, strict=True)]
-        return constants.held(parts, itertools.chain.from_iterable(seen.functions for seen in looks))
+        return constants.held(parts, itertools.chain.from_iterable(seen.functions for seen in looks), numbers)
 
 
 def _keep_addresses(values: Iterable[Any], looks: Iterable[Seen]) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ckpt_magic.values.collector import TOLD_BY_NAME
 from ckpt_magic.values.memory import address, identity, is_writeable
-from ckpt_magic.values.pickles import figures, forms, memmaps, references, strided, tokens
+from ckpt_magic.values.pickles import figures, forms, memmaps, references, strided, tokens, unchanging
 from ckpt_magic.values.pickles.arrays import View, buffer_under, field_path, is_plain_subarray
 from ckpt_magic.values.pickles.placeholder import Placeholder
 from ckpt_magic.values.pickles.references import ATOMS
@@ -349,15 +349,12 @@ class Ties:
 
 
 _IMMUTABLE = frozenset({Placeholder, types.CodeType, slice, *forms.FORMS, type(forms.CALL)})
-_IMMUTABLE_MODULES = frozenset(
-    {"datetime", "decimal", "fractions", "uuid", "re", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"}
-    | {"pandas._libs.tslibs.offsets"}
-)
+_IMMUTABLE_MODULES = unchanging.MODULES | {"re", "pandas._libs.tslibs.offsets"}
 _IMMUTABLE_NAMES = frozenset(
     {("ckpt_magic.values.fingerprint", "_Form")}
     | {("torch", name) for name in ("dtype", "device", "Size", "layout", "memory_format", "qscheme")}
 )
-_IMMUTABLE_IN_PANDAS = frozenset({"Timestamp", "Timedelta", "Period", "Interval", "NaTType", "NAType"})
+_IMMUTABLE_IN_PANDAS = unchanging.IN_PANDAS | {"NaTType", "NAType"}
 _IMMUTABLE_BASES = (
     ("numpy", "generic"),
     ("numpy", "dtype"),

@@ -90,7 +90,7 @@ def _constants() -> Iterator[tuple[Any, str, float]]:
                 yield module, name, one
 
 
-def held(parts: Iterable[Collection[Any]], functions: Iterable[Any]) -> list[Held]:
+def held(parts: Iterable[Collection[Any]], functions: Iterable[Any], own: Iterable[float] = ()) -> list[Held]:
     """Where values hold the numbers.
 
     Parameters
@@ -99,8 +99,10 @@ def held(parts: Iterable[Collection[Any]], functions: Iterable[Any]) -> list[Hel
         Of each value what it consists of, atoms aside.
     functions
         Definitions of the notebook that the values reach.
+    own
+        Numbers of the notebook's own that are searched for as well.
     """
-    constants = numbers()
+    constants = [*numbers(), *own]
     rows = {identity(one): Held(one, [], [], [], []) for one in constants}
     found = [one for objects in parts if _hold_some([*objects], constants) for one in objects]
     found += (one for one in functions if type(one) is types.FunctionType)

@@ -20,6 +20,7 @@ Token = tuple[str, str, str, str]
 
 Reduced = tuple[Any, ...]
 PROTOCOL: Final = 5
+SAME: Final = "same"  # first part of the token of a value that a name means
 VARIABLE: Final = "variable"  # first part of the token of a type variable, or of another name of a type
 FROM_KEYS: Final = dict.fromkeys  # one object, so that the pickler remembers it
 LENT: Final = dict.update  # puts into globals what the code of classes looks up as soon as objects are read
@@ -234,7 +235,7 @@ class Forms:
             found = table[token]
             if type(found) is _Deferred:
                 found = found.make()
-        if token is not None and token[0] != "original":
+        if token is not None and token[0] not in ("original", SAME):
             self._found[token] = found
         return found
 

@@ -9,7 +9,7 @@ import operator
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ckpt_magic.values.memory import holds, identity
@@ -26,6 +26,7 @@ from ckpt_magic.values.pickles.makers import Makers, method_of
 from ckpt_magic.values.pickles.parts import globals_of
 from ckpt_magic.values.pickles.references import at, importable, module_of, refuse_builtins
 from ckpt_magic.values.pickles.tokens import definition_token, is_plain_definition, kind_of
+from ckpt_magic.values.pickles.unchanging import Named
 
 
 class Functions:
@@ -68,6 +69,12 @@ class Functions:
     def constant(self, value: Any) -> Any:
         """A value, or what gets it if it is a number that a library has under a name."""
         return self._constants.get(identity(value), value)
+
+    def add_constants(self, named: Iterable[Named]) -> None:
+        """Know numbers of the notebook's own as those of libraries are known."""
+        for one in named:
+            self._constants[identity(one.value)] = one.form
+            self._numbers.append(one.value)
 
     def with_constants(self, values: list[Any]) -> list[Any]:
         """The same of very many values."""

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.pickles import unchanging
 from ckpt_magic.values.pickles.companions import KIND, Companions
-from ckpt_magic.values.pickles.forms import VARIABLE, Token
+from ckpt_magic.values.pickles.forms import SAME, VARIABLE, Token
 from ckpt_magic.values.pickles.parts import function_in, maker_of
 from ckpt_magic.values.pickles.references import at, importable, is_displaced
 from ckpt_magic.values.pickles.tokens import (
@@ -161,7 +162,7 @@ class Makers:
 
     def adopt(self, token: Token, obj: Any, *, same_python: bool = True) -> None:
         """Note that `obj` is what the token of a restored file stands for."""
-        if token[0] in (KIND, VARIABLE):
+        if token[0] in (KIND, SAME, VARIABLE):
             return
         maker = "" if token[3] == self.OLD else token[3]
         made = self._made.get(identity(obj))
@@ -201,6 +202,8 @@ class Makers:
         kind, name, _, maker = token
         if kind == KIND:  # it joins that of this kernel when all that is read is in place
             return None
+        if kind == SAME:
+            return unchanging.find(token, self._namespace)
         if kind == VARIABLE:
             here = self._namespace.get(name)
             return here if type(here).__module__ == "typing" and type(here).__name__ == token[2] else None

@@ -33,6 +33,7 @@ from ckpt_magic.values.pickles.placeholder import Placeholder
 from ckpt_magic.values.pickles.postponing import Postponed
 from ckpt_magic.values.pickles.references import by_reference
 from ckpt_magic.values.pickles.tokens import is_of_atoms
+from ckpt_magic.values.pickles.unchanging import Named
 from ckpt_magic.values.proofs import Proofs
 from ckpt_magic.values.sets import WAY, Way
 
@@ -100,6 +101,8 @@ def write(
     ways: Iterable[tuple[Any, Way]] = (),
     texts: Iterable[str] = (),
     held: Sequence[constants.Held] = (),
+    numbers: Iterable[Named] = (),
+    named: Iterable[Named] = (),
     originals: Iterable[Owned] = (),
     gathered: Gathered | None = None,
     proofs: Proofs | None = None,
@@ -134,7 +137,11 @@ def write(
     texts
         Those that are interned, wherever `contents` hold them.
     held
-        Where `contents` hold a nan or infinity of a library.
+        Where `contents` hold a nan or infinity of a library, or one of `numbers`.
+    numbers
+        Those that names mean.
+    named
+        Other values that cannot change and that names mean which are not written.
     originals
         Definitions of libraries in whose places something else is now: they are met by their places.
     gathered
@@ -156,13 +163,14 @@ def write(
         pickler.postponed = Postponed() if deep else None
         known = pickler.definitions
         known.by_name = contents.kind == "method"
+        known.add_constants(numbers)
         is_cell = contents.kind == "cell"
         pickler.renewed = {name for name in contents.value if name not in kept} if is_cell else ()
         if makers is not None:
             makers.companions.saving(contents.value if is_cell else (), all_of_it=is_cell)
         try:
             with collector.off(), generators.kept():
-                pickler.dump(_top_form(contents, pickler, owned, settings, ways, texts, held, trees, deep))
+                pickler.dump(_top_form(contents, pickler, owned, settings, ways, texts, held, named, trees, deep))
         except (NotPicklableError, MemoryError, OSError):
             raise
         except Exception as error:  # reducers of users and libraries raise anything
@@ -183,6 +191,7 @@ def _top_form(
     ways: Iterable[tuple[Any, Way]],
     texts: Iterable[str],
     held: Sequence[constants.Held],
+    meant: Iterable[Named],
     trees: Iterable[tuple[Any, tuple[Any, ...]]],
     deep: Iterable[tuple[Any, tuple[Any, ...]]],
 ) -> Form:
@@ -196,7 +205,11 @@ def _top_form(
         value = Form(operator.getitem, (shell if items is namespace else items, rest), 0)
     extras = _outer(contents.extras, known)
     named = itertools.chain(
-        _of_libraries(owned), _of_settings(pickler, settings), _of_sets(pickler, ways), _of_fixed(known, held)
+        _of_libraries(owned),
+        _of_settings(pickler, settings),
+        _of_sets(pickler, ways),
+        _of_fixed(known, held),
+        ((one.form, one.value) for one in meant),
     )
     lent = _lent(contents, shell) if is_cell else ()
     met = *_met_by_name(pickler, _of_texts(texts)), *_met_by_name(pickler, named)

@@ -1,0 +1,2 @@
+import datetime
+NEVER = datetime.date(9999, 1, 1)

@@ -155,6 +155,16 @@ t = due[2] is settings_.PAIR, last is datetime.date.max, more[3] is last, soon i
 """,
 )
 scenario(
+    "tuples that large values have in common, with a name and without",
+    """
+%%step 1
+RED = (255, 0, 0); rows = [(k, k) for k in range(5000)]; rows.append(RED); table = {k: [k] for k in range(3000)}; table['r'] = RED
+pairs = [(k, -k) for k in range(2000)]; some = pairs[::2]; by_key = {k: pair for k, pair in enumerate(pairs[:1500])}
+%%step 2
+r = rows[-1] is RED, table['r'] is RED, some[3] is pairs[6], by_key[5] is pairs[5], by_key[4] is some[2]
+""",
+)
+scenario(
     "scalars of numpy and pandas",
     """
 %%step 1

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import io
 import pickle
 import struct
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ckpt_magic.values.pickles import unchanging
+from ckpt_magic.values.pickles import inside, unchanging
 from ckpt_magic.values.pickles.pickling import Contents, write
 
 NEVER = datetime.date(9999, 1, 1)
@@ -86,8 +88,41 @@ def test_what_is_saved_itself_or_not_held_has_no_name() -> None:
 
 
 def test_modules_that_are_gone_mean_nothing() -> None:
-    token = "same", "no_such_module_:NEVER", "", ""
+    token = "same", "no_such_module_:NEVER", "", "[]"
     assert unchanging.find(token, {}) is None
+
+
+class Task:
+    """Has attributes."""
+
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+
+def test_ways_lead_through_containers_and_attributes() -> None:
+    one, two, three, four = (1, "one"), (2, "two"), (3, "three"), (4, "four")
+    made: list[str] = []
+    missing = collections.defaultdict[str, Any](lambda: made.append("called"), a=deque([one]))
+    value = [{"x": [two], three: 1}, Task(parts=missing, other=[{(0, 0): four}])]
+    found = dict(inside.ways(value, {*map(id_of, (one, two, three, four))}))
+    assert {*found} == {one, two, three, four}
+    assert all(inside.at(value, way) is part for part, way in found.items())
+    for way in found.values():
+        assert inside.at([], way) is None
+        assert inside.at(None, way) is None
+    assert inside.at(value, (("item", 1), ("attribute", "parts"), ("item", "b"))) is None
+    assert made == []
+    assert [*inside.ways([[value]], set())] == []
+
+
+def test_ways_through_what_holds_itself_end() -> None:
+    value: list[Any] = [1]
+    value.append([value, {"again": value}])
+    assert [*inside.ways(value, {id_of((1, 2))})] == []
+
+
+def id_of(one: Any) -> int:
+    return object.__hash__(one)
 
 
 def test_a_script_finds_its_own_values_again(tmp_path: Path) -> None:

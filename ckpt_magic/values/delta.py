@@ -57,7 +57,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from ckpt_magic.values import (
     addresses,
@@ -382,7 +382,8 @@ def compare(
     values = {name: names[name] for name in after.looks if name in saved and name not in lost}
     held, refused_paths = _of_libraries(before, after, values)
     looks = list(map(after.looks.__getitem__, values))
-    numbers, meant = unchanging.held({} if namespace is None else namespace, values, looks)
+    common = _in_common(after.looks, tied.loose, values.keys())
+    numbers, meant = unchanging.held({} if namespace is None else namespace, values, looks, common)
     shared = _constants(values.values(), looks, [one.value for one in numbers])
     remembered = set[int]().union(*(one.holders() for one in shared))
     return Delta(
@@ -413,6 +414,16 @@ def compare(
         named=meant,
         keeps_addresses=asks_for_addresses and _keep_addresses(values.values(), looks),
     )
+
+
+def _in_common(looks: Mapping[str, Seen], loose: Set[str], saved: Set[str]) -> dict[str, set[int]]:
+    """Of names that are not saved the `id` of what they have in common with those that are, if nothing ties them."""
+    here = [looks[name] for name in sorted(loose & saved)]
+    others = [name for name in sorted(loose - saved) if len(looks[name].met) <= _MANY] if here else []
+    return {name: set[int]().union(*(one.among(looks[name].met.keys()) for one in here)) for name in others}
+
+
+_MANY: Final = 100_000  # objects in a value; in a larger one nobody looks for what has no name
 
 
 def _torn(looks: Mapping[str, Seen], saved: Set[str], outside: Set[str]) -> dict[str, str]:

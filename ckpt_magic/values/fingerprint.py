@@ -836,8 +836,8 @@ _MEMORY = (
 
 def _are_unshared(met: Sequence[Any]) -> bool:
     """Whether of the plain objects that a look met, and notes by `id`, only the first one is held elsewhere as well."""
-    changeable = [one for one in itertools.islice(met, 1, None) if type(one) is not tuple or not _is_of_atoms(one)]
-    return set(map(sys.getrefcount, changeable)) <= {_HELD_ONCE}
+    inner = [one for one in itertools.islice(met, 1, None) if one != ()]  # of which there is one only
+    return set(map(sys.getrefcount, inner)) <= {_HELD_ONCE}
 
 
 def _is_of_atoms(items: tuple[Any, ...]) -> bool:
@@ -848,8 +848,8 @@ def _references_of_unshared() -> int:
     parent: list[Any] = [[]]
     met = [parent, parent[0]]
     noted = dict(zip(map(identity, met), met, strict=True))
-    changeable = list(itertools.islice(met, 1, None))
-    (count,) = map(sys.getrefcount, changeable)
+    inner = list(itertools.islice(met, 1, None))
+    (count,) = map(sys.getrefcount, inner)
     return count if noted else 0
 
 

@@ -40,29 +40,29 @@ class Links:
         Per set of names the objects that exactly these share: a row of positions for each, one per name.
     memory
         Per pair of names where their arrays overlap: size of the first, and how far off the second begins.
-    tuples
-        Names that hold tuples which others hold as well, and that nobody can change: these tie nothing.
+    loose
+        Names that hold what others hold as well, and what nobody can change (`unchanging`): it ties nothing.
     """
 
     objects: dict[Names, list[Row]] = field(default_factory=dict)
     memory: dict[Names, list[Row]] = field(default_factory=dict)
-    tuples: set[str] = field(default_factory=set, compare=False)
+    loose: set[str] = field(default_factory=set, compare=False)
 
     def among(self, names: Iterable[str]) -> Links:
         """The links that are left when only `names` are."""
         alive = set(names)
         memory = {key: rows for key, rows in self.memory.items() if alive >= set(key)}
-        return Links(_among(self.objects, alive), memory, self.tuples & alive)
+        return Links(_among(self.objects, alive), memory, self.loose & alive)
 
     def holds(self, name: str) -> bool:
         """Whether a name shares with any other."""
-        return name in self.tuples or any(name in key for key in (*self.objects, *self.memory))
+        return name in self.loose or any(name in key for key in (*self.objects, *self.memory))
 
     def add(self, other: Links) -> None:
         """Take in the links of names that have none here."""
         self.objects.update(other.objects)
         self.memory.update(other.memory)
-        self.tuples |= other.tuples
+        self.loose |= other.loose
 
     def differing(self, other: Links) -> set[str]:
         """Names whose sharing is not the same in `other`."""
@@ -133,8 +133,8 @@ def links(looks: Mapping[str, Seen], namespace: dict[str, Any]) -> Links:
     namespace
         The globals of the notebook.
     """
-    objects, tuples = _shared_objects(looks, Ties(namespace))
-    return Links(objects, _shared_memory(looks), tuples)
+    objects, loose = _shared_objects(looks, Ties(namespace))
+    return Links(objects, _shared_memory(looks), loose)
 
 
 def closure(tied: Links, names: Iterable[str]) -> set[str]:
@@ -172,11 +172,11 @@ def groups(tied: Links, names: Iterable[str]) -> list[list[str]]:
 
 
 def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> tuple[dict[Names, list[Row]], set[str]]:
-    """What ties names, and the names that have tuples in common which do not."""
+    """What ties names, and the names that have in common what does not, and cannot change."""
     # Millions of objects may be shared: what is done for each of them is done by C.
     seen: set[int] = set()
     shared: set[int] = set()
-    tuples: set[int] = set()
+    loose: set[int] = set()
     twins = _twins(looks)
     ordered = sorted((looks[names[0]] for names in twins), key=lambda one: len(one.met))
     for one in ordered:
@@ -187,9 +187,9 @@ def _shared_objects(looks: Mapping[str, Seen], ties: Ties) -> tuple[dict[Names, 
     shared = shared.union(*(looks[names[0]].met for names in twins if len(names) > 1))
     if shared:
         shared = shared - _guarded_everywhere(looks, shared) - _of_figures_alone(looks, shared)
-        shared, tuples = _tying([looks[names[0]] for names in twins], shared, ties)
+        shared, loose = _tying([looks[names[0]] for names in twins], shared, ties)
         shared -= _registered([looks[names[0]] for names in twins], shared)
-    holding = {name for names in twins if looks[names[0]].among(tuples) for name in names} if tuples else set[str]()
+    holding = {name for names in twins if looks[names[0]].among(loose) for name in names} if loose else set[str]()
     if not shared:
         return {}, holding
     places: dict[str, dict[int, int]] = {}
@@ -222,8 +222,8 @@ def _of_figures_alone(looks: Mapping[str, Seen], shared: set[int]) -> set[int]:
 
 
 def _tying(looks: Iterable[Seen], shared: set[int], ties: Ties) -> tuple[set[int], set[int]]:
-    """Those of the shared objects that tie the names that hold them, and the tuples that do not."""
-    found, tuples = set[int](), set[int]()
+    """Those of the shared objects that tie the names that hold them, and those that do not, and cannot change."""
+    found, loose = set[int](), set[int]()
     shared.discard(identity(ties.namespace))
     for one in looks:
         ids = one.among(shared)
@@ -233,10 +233,10 @@ def _tying(looks: Iterable[Seen], shared: set[int], ties: Ties) -> tuple[set[int
             unsure = {kind for kind in set(map(type, objects)) if not ties.always(kind)}
             if unsure:
                 ids = {identity(obj) for obj in objects if type(obj) not in unsure or ties(obj)}
-            if tuple in unsure:
-                tuples |= {identity(obj) for obj in objects if type(obj) is tuple} - ids
+            if kinds := {kind for kind in unsure if unchanging.is_kind(kind)}:
+                loose |= {identity(obj) for obj in objects if type(obj) in kinds} - ids
             found |= ids
-    return found, tuples
+    return found, loose
 
 
 def _registered(looks: Iterable[Seen], shared: Set[int]) -> set[int]:

@@ -165,6 +165,23 @@ r = rows[-1] is RED, table['r'] is RED, some[3] is pairs[6], by_key[5] is pairs[
 """,
 )
 scenario(
+    "what no name means, found in the value of one",
+    """
+%%step 1
+import collections, datetime, decimal
+class Task: pass
+task = Task(); task.due = datetime.date(2024, 1, 1); task.prices = collections.OrderedDict(a=decimal.Decimal('1.5')); task.log = collections.deque([(1, 2), (1, 2)])
+rows = [{'due': datetime.date(2020, 1, k + 1), 'at': (k, k)} for k in range(5)]; grid = {(x, y): [(x, y)] for x in range(9) for y in range(9)}
+%%step 2
+first = rows[0]['due']; ats = [row['at'] for row in rows]; key = [*grid][11]; inner = grid[4, 4][0]; old = task.due, task.prices['a'], task.log[1]
+%%step 3
+rows[0]['again'] = first; picked = ats[::2]; d = old[0]
+%%step 4
+r = first is rows[0]['due'], [a is row['at'] for a, row in zip(ats, rows)], [*grid][11] is key, inner is grid[4, 4][0], inner is [*grid][40]
+t = [one is other for one, other in zip(old, (task.due, task.prices['a'], task.log[1]))], rows[0]['again'] is first, [one is other for one, other in zip(picked, ats[::2])], d is task.due
+""",
+)
+scenario(
     "scalars of numpy and pandas",
     """
 %%step 1

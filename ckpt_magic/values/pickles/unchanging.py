@@ -13,6 +13,8 @@ import decimal
 import functools
 import hashlib
 import io
+import itertools
+import json
 import math
 import operator
 import pickle
@@ -20,14 +22,14 @@ import struct
 import sys
 import types
 import uuid
-from collections.abc import Container, Iterable, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
-from ckpt_magic.values.pickles import constants
+from ckpt_magic.values.pickles import constants, inside
 from ckpt_magic.values.pickles.forms import CALL, PROTOCOL, SAME, Form, Token
 from ckpt_magic.values.pickles.references import ATOMS, at, library_of
 from ckpt_magic.values.pickles.tokens import plain_parts
@@ -36,9 +38,11 @@ MODULES: Final = frozenset(
     {"datetime", "decimal", "fractions", "uuid", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"}
 )
 IN_PANDAS: Final = frozenset({"Timestamp", "Timedelta", "Period", "Interval"})
+_WRITE, _READ = json.JSONEncoder().encode, json.JSONDecoder().decode  # a notebook may have replaced `json.dumps`
 _CONTAINERS: Final = frozenset({tuple, frozenset})
 _MOST_ITEMS: Final = 10_000
 _MOST_NUMBERS: Final = 16  # each is searched for by itself
+_MOST: Final = 1_000  # values that are met inside others
 
 
 class _Looked(Protocol):
@@ -49,18 +53,21 @@ class _Looked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A value, and a name that means it and is not saved with what holds it; None if all such names are.
+    """A value that is written under the name by which it is found.
 
     Attributes
     ----------
     name
-        The name.
+        A name that is not saved with what holds the value; None if all are that mean it.
     value
         The value.
+    way
+        The way to the value from what the name means.
     """
 
     name: str | None
     value: Any
+    way: inside.Way = ()
 
     @property
     def form(self) -> Form:
@@ -69,12 +76,17 @@ class Named:
         if type(made) is float:  # the pickler remembers none, but it does what gets one
             made = Form(operator.getitem, Form(struct.unpack, ">d", struct.pack(">d", made)), 0)
         if self.name is not None:
-            token = SAME, self.name, _digest(self.value) or "", ""
+            token = SAME, self.name, _digest(self.value) or "", _WRITE(self.way)
             made = Form(CALL, operator.getitem, {token: made}, token)
         return cast(Form, made)
 
 
-def held(namespace: dict[str, Any], saved: Container[str], looks: Iterable[_Looked]) -> tuple[list[Named], list[Named]]:
+def held(
+    namespace: dict[str, Any],
+    saved: Container[str],
+    looks: Iterable[_Looked],
+    common: Mapping[str, Set[int]] = types.MappingProxyType({}),
+) -> tuple[list[Named], list[Named]]:
     """What names mean of that which saved values hold.
 
     Parameters
@@ -85,26 +97,32 @@ def held(namespace: dict[str, Any], saved: Container[str], looks: Iterable[_Look
         Names whose values are saved.
     looks
         What the saved values consist of.
+    common
+        Of names that are not saved, the `id` of what their values have in common with those that are.
 
     Returns
     -------
     tuple of lists
         Nan and infinity that names mean and no library has, whether or not the values hold them; and of all else what
-        names mean that are not saved.
+        names mean that are not saved, or their values hold.
     """
     meanings = _meanings(namespace)
     numbers = [name for name, value in meanings.items() if type(value) is float]
     others = {
         identity(value): name for name, value in meanings.items() if type(value) is not float and name not in saved
     }
-    return _numbers(meanings, numbers, saved), _others(namespace, meanings, others, looks) if others else []
+    found = _others(namespace, meanings, others, looks) if others else []
+    found += itertools.islice(_inside(namespace, common, {identity(one.value) for one in found}), _MOST)
+    found.sort(key=lambda one: type(one.value) in _CONTAINERS)  # what they hold comes first
+    return _numbers(meanings, numbers, saved), found
 
 
 def find(token: Token, namespace: Mapping[str, Any]) -> Any | None:
-    """What the name in a token means, if that is equal to what it meant."""
-    _, name, digest, _ = token
+    """What is found by a token, if it is equal to what was there."""
+    _, name, digest, way = token
     module, _, name = name.rpartition(":")
     value = at(name, namespace if not module else vars(sys.modules.get(module, _NO_MODULE)))
+    value = inside.at(value, _READ(way))
     is_known = type(value) is float or _cannot_change(value)
     return value if is_known and _digest(value) == digest else None
 
@@ -126,7 +144,7 @@ def _meanings(namespace: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counting(values: dict[str, Any]) -> dict[str, Any]:
-    kinds = [kind for kind in set(map(type, values.values())) if kind is float or _is_kind(kind)]  # of many few
+    kinds = [kind for kind in set(map(type, values.values())) if kind is float or is_kind(kind)]  # of many few
     found = {name: value for name, value in values.items() if type(value) in kinds} if kinds else {}
     return {name: value for name, value in found.items() if type(value) is not float or not math.isfinite(value)}
 
@@ -158,8 +176,17 @@ def _others(
     met = _in_definitions([one for seen in looks for one in seen.functions], namespace, names.keys())
     met = met.union(*(seen.among(names.keys()) for seen in looks))
     found = [Named(name, meanings[name]) for ident, name in names.items() if ident in met]
-    found.sort(key=lambda one: type(one.value) in _CONTAINERS)  # what they hold comes first
-    return [one for one in found if _cannot_change(one.value) and _digest(one.value) is not None]
+    return [one for one in found if _counts(one.value)]
+
+
+def _inside(namespace: Mapping[str, Any], common: Mapping[str, Set[int]], known: Set[int]) -> Iterator[Named]:
+    """What no name means, but is found in a value that has a name."""
+    done = set(known)
+    for name, idents in common.items():
+        for value, way in inside.ways(namespace.get(name), idents - done):
+            if _counts(value):
+                done.add(identity(value))
+                yield Named(name, value, way)
 
 
 def _in_definitions(definitions: Iterable[Any], namespace: Mapping[str, Any], wanted: Set[int]) -> set[int]:
@@ -176,14 +203,18 @@ def _in_definitions(definitions: Iterable[Any], namespace: Mapping[str, Any], wa
     return found
 
 
+def _counts(value: Any) -> bool:
+    return type(value) not in ATOMS and _cannot_change(value) and _digest(value) is not None
+
+
 def _cannot_change(value: Any) -> bool:
     if type(value) not in _CONTAINERS:
-        return _is_kind(type(value))
+        return is_kind(type(value))
     return 0 < len(value) <= _MOST_ITEMS and all(type(item) in ATOMS or _cannot_change(item) for item in value)
 
 
-def _is_kind(kind: type) -> bool:
-    """Whether values of a type count; of tuples and sets those that hold such values alone."""
+def is_kind(kind: type) -> bool:
+    """Whether values of a type count, which nobody can change; of tuples and sets those that hold such values alone."""
     if kind in _CONTAINERS or kind.__module__ in MODULES:
         return kind is not decimal.Context
     library = library_of(kind)

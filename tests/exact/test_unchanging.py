@@ -172,13 +172,17 @@ import collections, datetime, decimal
 class Task: pass
 task = Task(); task.due = datetime.date(2024, 1, 1); task.prices = collections.OrderedDict(a=decimal.Decimal('1.5')); task.log = collections.deque([(1, 2), (1, 2)])
 rows = [{'due': datetime.date(2020, 1, k + 1), 'at': (k, k)} for k in range(5)]; grid = {(x, y): [(x, y)] for x in range(9) for y in range(9)}
+class Log(list):
+    def __len__(self): return 99
+log = Log([('seen', 1)]); log.note = ('a', 'b'); P = collections.namedtuple('P', 'at'); p = P([(1, 1)])
 %%step 2
+seen = [*log][0], log.note, p.at[0]
 first = rows[0]['due']; ats = [row['at'] for row in rows]; key = [*grid][11]; inner = grid[4, 4][0]; old = task.due, task.prices['a'], task.log[1]
 %%step 3
 rows[0]['again'] = first; picked = ats[::2]; d = old[0]
 %%step 4
 r = first is rows[0]['due'], [a is row['at'] for a, row in zip(ats, rows)], [*grid][11] is key, inner is grid[4, 4][0], inner is [*grid][40]
-t = [one is other for one, other in zip(old, (task.due, task.prices['a'], task.log[1]))], rows[0]['again'] is first, [one is other for one, other in zip(picked, ats[::2])], d is task.due
+t = [one is other for one, other in zip(old, (task.due, task.prices['a'], task.log[1]))], [a is b for a, b in zip(seen, ([*log][0], log.note, p.at[0]))], rows[0]['again'] is first, [one is other for one, other in zip(picked, ats[::2])], d is task.due
 """,
 )
 scenario(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import functools
+import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Final
@@ -16,8 +18,8 @@ Turn = tuple[str, Any]
 Way = tuple[Turn, ...]
 
 _ITEM, _KEY, _VALUE, _ATTRIBUTE = "item", "key", "value", "attribute"
-_SEQUENCES: Final = frozenset({list, tuple, collections.deque})
-_DICTS: Final = frozenset({dict, collections.OrderedDict, collections.defaultdict, collections.Counter})
+_BASES: Final = (list, tuple, collections.deque, dict)
+_NOT_ENTERED: Final = (*TOLD_BY_NAME, functools.partial, io.IOBase)  # who asks these for attributes gives them some
 _PLACES: Final = frozenset({str, int})
 _MOST: Final = 10_000  # objects that are gone through
 
@@ -50,34 +52,40 @@ def ways(value: Any, wanted: Set[int]) -> Iterator[tuple[Any, Way]]:
 def at(value: Any, way: Sequence[Turn]) -> Any:
     """What a way leads to; None if nothing. No code of the user's is asked, but by the keys of dicts."""
     for turn, place in way:
-        kind = type(value)
-        if turn == _ITEM and kind in _SEQUENCES:
-            value = value[place] if place < len(value) else None
-        elif turn == _ITEM and kind in _DICTS:
+        base = _base(type(value))
+        if turn == _ATTRIBUTE:
+            value = _attributes(value).get(place)
+        elif base is None:
+            return None
+        elif turn == _ITEM and base is dict:
             value = dict.get(value, place)  # a default dict would make what it has not
-        elif turn in (_KEY, _VALUE) and kind in _DICTS:
+        elif turn == _ITEM:
+            value = base.__getitem__(value, place) if place in range(base.__len__(value)) else None
+        elif base is not dict:
+            return None
+        else:
             view = dict.keys(value) if turn == _KEY else dict.values(value)
             value = next(itertools.islice(view, place, None), None)
-        elif turn == _ATTRIBUTE:
-            value = _attributes(value).get(place)
-        else:
-            return None
     return value
 
 
 def _parts(one: Any) -> Iterator[tuple[Turn, Any]]:
-    kind = type(one)
-    if kind in _SEQUENCES:
-        yield from (((_ITEM, at), part) for at, part in enumerate([*one]))
-    elif kind in _DICTS:
+    base = _base(type(one))
+    if base is dict:
         for at, (key, part) in enumerate([*dict.items(one)]):
             yield (_KEY, at), key
             yield ((_ITEM, key) if type(key) in _PLACES else (_VALUE, at)), part
-    else:
-        yield from (((_ATTRIBUTE, name), part) for name, part in [*_attributes(one).items()])
+    elif base is not None:
+        yield from (((_ITEM, at), part) for at, part in enumerate([*base.__iter__(one)]))
+    yield from (((_ATTRIBUTE, name), part) for name, part in [*_attributes(one).items()])
+
+
+def _base(kind: type) -> Any:
+    """The type of container that an object is at heart: its own methods tell what it holds, not those of its class."""
+    return next((base for base in _BASES if issubclass(kind, base)), None)
 
 
 def _attributes(one: Any) -> Mapping[str, Any]:
     kind = type(one)
-    gives = None if issubclass(kind, TOLD_BY_NAME) else dict_of(kind)
+    gives = None if issubclass(kind, _NOT_ENTERED) else dict_of(kind)
     return {} if gives is None else gives.__get__(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import pickle
@@ -75,3 +76,10 @@ def test_what_a_class_reads_in_its_own_way_gets_no_attributes_of_before() -> Non
     assert read["halved"].low is np.inf
     assert read["halved"].high == 0.0
     assert read["inside"] == 1.0
+
+
+def test_what_makes_a_dict_for_attributes_when_it_is_asked_is_not_asked() -> None:
+    one = functools.partial(print, np.nan)
+    before = one.__reduce__()
+    constants.held([[[np.nan, one], one]], [])
+    assert one.__reduce__() == before

@@ -23,6 +23,7 @@ from ckpt_magic.values import owned, sharing
 from ckpt_magic.values.collector import COLLECTED, TOLD_BY_NAME
 from ckpt_magic.values.delta import State
 from ckpt_magic.values.memory import identity
+from ckpt_magic.values.owned import attributes_of
 from ckpt_magic.values.pickles import references
 from ckpt_magic.values.pickles.placeholder import Placeholder
 from ckpt_magic.values.pickles.references import ATOMS
@@ -121,7 +122,7 @@ def _too_many(objects: list[Any], known: list[Any], lenders: Counter[int]) -> li
 def _given_dicts(holders: list[Any]) -> list[dict[Any, Any]]:
     """Of some objects the dicts that are no attributes: from Python 3.13 on their owner does not show these."""
     found = [one for one in holders if type(one) is dict and not one.keys() & {"__name__", "__module__"}]
-    owned = {identity(_attributes(one)) for one in holders} if found else set()
+    owned = {identity(attributes_of(one)) for one in holders} if found else set()
     return [one for one in found if identity(one) not in owned]
 
 
@@ -138,7 +139,9 @@ def _of_looks(state: State) -> list[Any]:
     """
     looks = [seen for seen in state.looks.values() if len(seen.met) < _FAR]
     met = itertools.chain.from_iterable(seen.met.values() for seen in looks)
-    found = [one for one in itertools.chain(met, map(_attributes, state.values.values())) if type(one) in (dict, tuple)]
+    found = [
+        one for one in itertools.chain(met, map(attributes_of, state.values.values())) if type(one) in (dict, tuple)
+    ]
     found += itertools.chain.from_iterable((seen.met, seen.held, *seen.spans) for seen in looks)
     return found
 
@@ -219,7 +222,7 @@ def _open(state: State, ties: Callable[[Any], bool]) -> tuple[list[Any], dict[in
             if identity(one) in met or type(one) in ATOMS:
                 continue
             met.add(identity(one))
-            entered += (one, _attributes(one))
+            entered += (one, attributes_of(one))
             if ties(one) and (references.library_of(type(one)) not in _MEMORY or _is_counted(one, value)):
                 objects.append(one)
                 wholes.setdefault(identity(one), identity(value))
@@ -242,17 +245,11 @@ def _parts(one: Any) -> list[Any]:
         return list(dict.values(one))
     if issubclass(kind, TOLD_BY_NAME) or references.library_of(kind) in _MEMORY:
         return []
-    parts = list(_attributes(one).values())
+    parts = list(attributes_of(one).values())
     if references.is_of_library(kind):
         entered = {dict, *_CONTAINERS, *filter(_is_compiled, set(map(type, parts)))}
         return [part for part in parts if type(part) in entered]
     return parts
-
-
-def _attributes(one: Any) -> dict[str, Any]:
-    """The attributes of an instance, without asking a class of the notebook, or what a proxy stands for."""
-    gives = owned.dict_of(type(one))
-    return {} if gives is None else gives.__get__(one)
 
 
 _CONTAINERS: Final = frozenset({list, tuple, set, frozenset, collections.deque})

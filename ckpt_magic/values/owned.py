@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import functools
 import inspect
+import io
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from ckpt_magic.values.collector import TOLD_BY_NAME
 from ckpt_magic.values.memory import identity
 
 Path = tuple[str, ...]  # a module and the attributes that lead from it to the object; `[0]` is an item
@@ -202,6 +204,18 @@ def dict_of(kind: Any) -> Any:
     """What gives the `__dict__` of the instances of a class; None if they have none, or code of the class makes it."""
     found = next((vars(cls)["__dict__"] for cls in kind.__mro__ if "__dict__" in vars(cls)), None)
     return found if type(found) is types.GetSetDescriptorType else None
+
+
+def attributes_of(one: Any) -> dict[str, Any]:
+    """The attributes of an instance, without asking a class of the notebook, or what a proxy stands for.
+
+    None of what makes a dict for them when it is asked, and is another one for pickle from then on.
+    """
+    gives = None if issubclass(type(one), _NOT_ASKED) else dict_of(type(one))
+    return {} if gives is None else gives.__get__(one)
+
+
+_NOT_ASKED: Final = (*TOLD_BY_NAME, functools.partial, io.IOBase)
 
 
 def text(path: Path) -> str:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ckpt_magic.values import owned
-from ckpt_magic.values.collector import TOLD_BY_NAME
 from ckpt_magic.values.memory import holds, identity
 from ckpt_magic.values.pickles.forms import Form
 from ckpt_magic.values.pickles.references import ATOMS
@@ -135,8 +134,8 @@ def _note(one: Any, rows: Mapping[int, Held]) -> None:
         _note(one.__defaults__ or (), rows)
         _note(one.__kwdefaults__ or {}, rows)
         _name(one, vars(one), rows)
-    elif not issubclass(kind, TOLD_BY_NAME) and (gives := owned.dict_of(kind)) is not None:
-        _name(one, gives.__get__(one), rows)
+    else:
+        _name(one, owned.attributes_of(one), rows)
 
 
 def _fill(one: Any, items: Iterable[tuple[Any, Any]], rows: Mapping[int, Held]) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import collections
-import functools
-import io
 import itertools
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any, Final
 
-from ckpt_magic.values.collector import TOLD_BY_NAME
 from ckpt_magic.values.memory import identity
-from ckpt_magic.values.owned import dict_of
+from ckpt_magic.values.owned import attributes_of
 from ckpt_magic.values.pickles.references import ATOMS
 
 Turn = tuple[str, Any]
@@ -19,7 +16,6 @@ Way = tuple[Turn, ...]
 
 _ITEM, _KEY, _VALUE, _ATTRIBUTE = "item", "key", "value", "attribute"
 _BASES: Final = (list, tuple, collections.deque, dict)
-_NOT_ENTERED: Final = (*TOLD_BY_NAME, functools.partial, io.IOBase)  # who asks these for attributes gives them some
 _PLACES: Final = frozenset({str, int})
 _MOST: Final = 10_000  # objects that are gone through
 
@@ -54,7 +50,7 @@ def at(value: Any, way: Sequence[Turn]) -> Any:
     for turn, place in way:
         base = _base(type(value))
         if turn == _ATTRIBUTE:
-            value = _attributes(value).get(place)
+            value = attributes_of(value).get(place)
         elif base is None:
             return None
         elif turn == _ITEM and base is dict:
@@ -77,15 +73,9 @@ def _parts(one: Any) -> Iterator[tuple[Turn, Any]]:
             yield ((_ITEM, key) if type(key) in _PLACES else (_VALUE, at)), part
     elif base is not None:
         yield from (((_ITEM, at), part) for at, part in enumerate([*base.__iter__(one)]))
-    yield from (((_ATTRIBUTE, name), part) for name, part in [*_attributes(one).items()])
+    yield from (((_ATTRIBUTE, name), part) for name, part in [*attributes_of(one).items()])
 
 
 def _base(kind: type) -> Any:
     """The type of container that an object is at heart: its own methods tell what it holds, not those of its class."""
     return next((base for base in _BASES if issubclass(kind, base)), None)
-
-
-def _attributes(one: Any) -> Mapping[str, Any]:
-    kind = type(one)
-    gives = None if issubclass(kind, _NOT_ENTERED) else dict_of(kind)
-    return {} if gives is None else gives.__get__(one)

@@ -60,6 +60,7 @@ ALWAYS = ("numpy.random", "numpy.ma", "platformdirs", "ckpt_magic.steps.session"
 # who else refers to a thing of matplotlib, by address
 BOOKKEEPING = {"_parents", "callbacks", "_callbacks", "_observers", "_cid_gen", "_func_cid_map"}
 PLACEHOLDER = "<placeholder>"
+UNCHANGING = frozenset({"datetime", "decimal", "fractions", "uuid", "zoneinfo", "pathlib", "pathlib._local"})
 # how pydantic validates and writes, which names classes by address, and what it keeps to set attributes faster
 ADDRESSES = ("__pydantic_core_schema__", "__pydantic_validator__", "__pydantic_serializer__", "__pydantic_setattr_")
 
@@ -653,7 +654,7 @@ class Witness:
     """Describes values without pickle: types, contents, identity, shared memory.
 
     An object met before is named by where that was: `a#0` is what `a` is bound to, `a#2` the second object met
-    below it. Identity of atoms, and of what consists of atoms and cannot change, is not described.
+    below it. Identity of atoms is not described, nor in definitions and frames that of what cannot change.
     """
 
     def __init__(self, main: dict[str, Any]) -> None:
@@ -663,6 +664,7 @@ class Witness:
         self.held: list[Any] = []
         self.memory: list[tuple[int, int, str, bool, Any]] = []
         self.name, self.position = "", 0
+        self.within = 0  # definitions and frames
         self.is_blind = False
 
     def describe(self, names: Mapping[str, Any]) -> dict[str, str]:
@@ -681,7 +683,7 @@ class Witness:
             parts = [value] if kind is int else [value.start, value.stop, value.step]
             return f"{kind.__name__} {' '.join(map(hex, parts))}"
         if self.is_atom(value):
-            return f"{kind.__name__} {value!r}"
+            return f"{self.of_unchanging(value)}{kind.__name__} {value!r}"
         if isinstance(value, types.ModuleType):
             return f"<module {value.__name__}>"
         if value is self.main:
@@ -699,6 +701,19 @@ class Witness:
         self.position += 1
         self.held.append(value)
         return f"{self.type_text(kind)}({self.inside(value, place)})"
+
+    def of_unchanging(self, value: Any) -> str:
+        """Where one was met that is no plain atom; empty if nowhere before."""
+        kind = type(value)
+        is_counted = bool(value) if is_one(kind, tuple, frozenset) else kind.__module__ in UNCHANGING
+        if not is_counted or self.within:
+            return ""
+        if id(value) in self.places:
+            return f"<same as {self.places[id(value)]}> "
+        self.places[id(value)] = f"{self.name}#{self.position}"
+        self.position += 1
+        self.held.append(value)
+        return ""
 
     def type_text(self, kind: type) -> str:
         return f"{kind.__module__}.{kind.__qualname__}" if importable(kind) else self.text(kind)
@@ -735,10 +750,11 @@ class Witness:
         )
 
     def inside(self, value: Any, place: str) -> str:
-        if isinstance(value, type):
-            return self.of_class(value)
-        if isinstance(value, types.FunctionType):
-            return self.of_function(value)
+        if isinstance(value, (type, types.FunctionType)):
+            self.within += 1
+            told = self.of_class(value) if isinstance(value, type) else self.of_function(value)
+            self.within -= 1
+            return told
         if isinstance(value, types.CellType):
             try:
                 return self.text(value.cell_contents)
@@ -932,7 +948,10 @@ class Witness:
         if isinstance(value, numpy.random.BitGenerator):
             return digest(repr(value.state))
         if isinstance(value, (pandas.DataFrame, pandas.Series)):
-            return self.of_frame(value, place)
+            self.within += 1
+            told = self.of_frame(value, place)
+            self.within -= 1
+            return told
         if isinstance(value, pandas.Index):
             return f"{value.dtype} {value.names} {self.items(value)} {getattr(value, 'freq', '')}"
         if isinstance(value, pandas.api.extensions.ExtensionArray):

@@ -18,7 +18,7 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -154,6 +154,46 @@ def source_digest(module: types.ModuleType) -> str:
 def without_machinery(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes that somebody wrote down."""
     return {key: value for key, value in attributes.items() if not (key.startswith("__") and key.endswith("__"))}
+
+
+def in_own(attributes: Mapping[str, Any], said: Callable[[str], bool]) -> dict[str, Any]:
+    """The attributes of a module or class of the user's own: those that somebody wrote down, and that code says.
+
+    Of names such as `__version__` or `__tags__` code says those that it changes; methods are looked at by any name.
+    """
+    written = without_machinery(attributes)
+    others = {key: value for key, value in attributes.items() if key not in written and key not in _NOT_WRITTEN}
+    return written | {key: value for key, value in others.items() if type(value) in _METHODS or said(key)}
+
+
+def functions_in(place: str, value: Any) -> Iterator[tuple[str, types.FunctionType]]:
+    """The function that stands in a place, and those that it stands around, each with its own place."""
+    todo, met = [(place, value)], set[int]()
+    while todo:
+        here, one = todo.pop()
+        if identity(one) in met:
+            continue
+        met.add(identity(one))
+        kind = type(one)
+        if kind is types.FunctionType:
+            yield here, one
+            todo += [(f"{here}.__wrapped__", value) for key, value in vars(one).items() if key == "__wrapped__"]
+            for number, cell in enumerate(one.__closure__ or ()):
+                with contextlib.suppress(ValueError):  # empty
+                    todo.append((f"{here}.__closure__.{number}.cell_contents", cell.cell_contents))
+        elif kind is staticmethod:
+            todo.append((here, one.__func__))  # as its class gives it
+        else:
+            names = _BEHIND.get(kind, ())
+            todo += [(f"{here}.{name}", part) for name in names if (part := getattr(one, name)) is not None]
+
+
+def dispatched(function: types.FunctionType) -> Iterator[tuple[str, dict[Any, Any]]]:
+    """The functions among which one of `functools.singledispatch` chooses, and the way to them from it."""
+    register = vars(function).get("register")
+    for number, cell in enumerate(getattr(register, "__closure__", None) or ()):
+        if type(cell.cell_contents) is dict:
+            yield f".register.__closure__.{number}.cell_contents", cell.cell_contents
 
 
 def inside_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
@@ -382,6 +422,20 @@ def pour(live: Any, content: Any) -> None:
                 object.__setattr__(live, name, value)
 
 
+_METHODS: Final = frozenset({types.FunctionType, property, staticmethod, classmethod})
+_BEHIND: Final[Mapping[type, Sequence[str]]] = {
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    functools.cached_property: ("func",),
+    functools._lru_cache_wrapper: ("__wrapped__",),
+}
+_NOT_WRITTEN: Final = frozenset(
+    {"__builtins__", "__cached__", "__file__", "__loader__", "__name__", "__package__", "__spec__", "__dict__"}
+    | {"__weakref__", "__module__", "__qualname__", "__slots__", "__firstlineno__", "__static_attributes__"}
+    | {"__abstractmethods__", "__match_args__", "__dataclass_fields__", "__dataclass_params__", "__orig_bases__"}
+    | {"__parameters__", "__type_params__", "__annotate__", "__annotate_func__", "__annotations_cache__"}
+    | {"__classdictcell__", "__warningregistry__", "__slotnames__"}
+)
 _MOST_DEFINED: Final = 10_000
 _MANY_PARTS: Final = 1000
 _AROUND_FUNCTIONS: Final = frozenset(

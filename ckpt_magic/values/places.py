@@ -20,6 +20,7 @@ import abc
 import collections
 import enum
 import functools
+import itertools
 import operator
 import sys
 import types
@@ -29,7 +30,7 @@ from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import counters
-from ckpt_magic.values.code.reaching import SETTING_OPS, named, ours, reach, words_of
+from ckpt_magic.values.code.reaching import SETTING_OPS, named, ours, reach, rebound, words_of
 from ckpt_magic.values.code.source import leads_to_all, reaches_all
 from ckpt_magic.values.code.vocabulary import Words
 from ckpt_magic.values.memory import identity
@@ -43,9 +44,12 @@ from ckpt_magic.values.owners import (
     codes,
     comes_anew,
     content_of,
+    dispatched,
+    functions_in,
     goes_on,
     has_other_parts,
     holds_instances,
+    in_own,
     inside_function,
     inside_of,
     is_dict,
@@ -62,7 +66,6 @@ from ckpt_magic.values.owners import (
     parts_with,
     pour,
     source_digest,
-    without_machinery,
 )
 from ckpt_magic.values.pickles.forms import Owned
 from ckpt_magic.values.pickles.references import ATOMS, by_reference, can_be_set
@@ -586,27 +589,34 @@ class Places:
                 return
             known.module = module = again
         seen.specs[name] = getattr(module, "__spec__", None)
-        attributes = without_machinery(vars(module))
-        attributes |= {key: vars(module)[key] for key in _ASKED if key in vars(module)}
+
+        def is_said(key: str) -> bool:
+            here = key in words.read or key in words.stored
+            return here if key in _SAID_HERE else here or key in known.words.read or key in known.words.stored
+
+        attributes = in_own(vars(module), is_said)
         attributes |= {key: getattr(module, key) for key in words.stored if is_looked_after(module, key)}
         owners = {f"{name}:": attributes}
         functions: dict[str, Any] = {}
         for key, value in attributes.items():
             if getattr(value, "__module__", None) == name and type(value) not in ATOMS:
                 if isinstance(value, type) and by_reference(value):
-                    owners[f"{name}:{key}"] = inner = without_machinery(vars(value))
+                    owners[f"{name}:{key}"] = inner = in_own(vars(value), is_said)
                     owners |= _members(f"{name}:{key}", value)
                     functions |= {f"{name}:{key}.{word}": one for word, one in inner.items()}
                 else:
                     functions[f"{name}:{key}"] = value
-        for place, function in functions.items():
-            if type(function) is types.FunctionType and (
-                function.__globals__ is vars(module) or by_reference(function)
-            ):
-                inner = {key: one for key, one in inside_function(function) if one is not None or key not in _DEFAULTS}
-                inner |= {"__code__": function.__code__} if "__code__" in words.stored else {}
-                if inner:
-                    owners[place] = inner
+        for place, function in itertools.chain.from_iterable(itertools.starmap(functions_in, functions.items())):
+            is_made_around = function.__module__ == name and by_reference(function)  # by a decorator of a library
+            if function.__globals__ is not vars(module) and not is_made_around:
+                continue
+            inner = {key: one for key, one in inside_function(function) if one is not None or key not in _DEFAULTS}
+            inner |= {key: getattr(function, key) for key in _SET_ON_FUNCTIONS if key in words.stored}
+            if "__annotations__" in words.read:
+                inner["__annotations__"] = function.__annotations__
+            if inner:
+                owners[place] = inner
+            seen.values |= {f"{place}{way}": one for way, one in dispatched(function)}
         for owner, inner in owners.items():
             for key, value in inner.items():
                 if type(value) not in ATOMS and can_change(value):
@@ -722,6 +732,8 @@ class Places:
         if module in self._own:
             known = self._own[module].words
             if is_new:  # loaded by the step: what its own code never sets is as its import made it
+                if key.startswith("__closure__."):
+                    return _variable(read(name), key) in self._own[module].rebound
                 if key in words.stored | known.stored:
                     return True
                 return words.by_name if type(value) in ATOMS else self._is_ours(value)
@@ -784,6 +796,9 @@ def _loaded_again(before: Look, after: Look, remembered: object) -> dict[str, st
 
 def _forget_answers(place: str) -> None:
     """Let the object of a library forget what it remembers to have told of what is in it: `findfont` of a font."""
+    dispatching, way, _ = place.partition(".register.__closure__.")
+    if way:
+        vars(read(dispatching))["_clear_cache"]()
     owner, _ = owner_of(place)
     if owner is not None and not isinstance(owner, (type, types.ModuleType)):
         for cls in type.mro(type(owner)):
@@ -832,15 +847,24 @@ def _is_inherited(owner: str, key: str) -> bool:
 class _Module:
     """One module of the user's own, and the words of its code."""
 
-    __slots__ = ("module", "words")
+    __slots__ = ("module", "rebound", "words")
 
     def __init__(self, module: types.ModuleType) -> None:
         self.module = module
         self.words = words_of(codes(module))
+        self.rebound = rebound(codes(module))
+
+
+def _variable(function: Any, key: str) -> str:
+    """The name of the variable in a cell of a function."""
+    names = function.__code__.co_freevars if type(function) is types.FunctionType else ()
+    number = int(key.split(".")[1])
+    return names[number] if number < len(names) else ""
 
 
 _DEFAULTS: Final = ("__defaults__", "__kwdefaults__")
-_ASKED: Final = ("__getattr__", "__dir__")  # by whoever asks a module for what it has not
+_SAID_HERE: Final = frozenset({"__annotations__", "__path__", "__doc__"})  # of these the module's own code may speak
+_SET_ON_FUNCTIONS: Final = ("__code__", "__doc__")
 _OF_FUNCTIONS: Final = frozenset({*_DEFAULTS, "__code__"})
 _LIKE_ATTRIBUTES: Final = ("@subclasses of ", "@signal ")
 _WITH_FUNCTION: Final = (types.MethodType, staticmethod, classmethod)

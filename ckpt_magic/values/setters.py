@@ -36,7 +36,7 @@ from ckpt_magic.values.code.reaching import (
 from ckpt_magic.values.code.vocabulary import DERIVING
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import is_own
-from ckpt_magic.values.owners import ABSENT, CONTAINERS, can_change, is_host, is_same_package, module_of
+from ckpt_magic.values.owners import ABSENT, CONTAINERS, can_change, dispatched, is_host, is_same_package, module_of
 from ckpt_magic.values.pickles.references import ATOMS, by_reference
 
 Chain = tuple[str, ...]  # how code names what it calls: `plt.style.use`
@@ -136,12 +136,7 @@ def _dispatched(function: types.FunctionType) -> dict[str, Any]:
     """The functions among which one of `functools.singledispatch` chooses, at their place."""
     if function.__module__ == "__main__" or is_own(str(function.__module__)):
         return {}  # what the user's own functions keep is looked at with them
-    register = vars(function).get("register")
-    for number, cell in enumerate(getattr(register, "__closure__", None) or ()):
-        if type(cell.cell_contents) is dict:
-            path = f"{function.__qualname__}.register.__closure__.{number}.cell_contents"
-            return {f"{function.__module__}:{path}": cell.cell_contents}
-    return {}
+    return {f"{function.__module__}:{function.__qualname__}{way}": one for way, one in dispatched(function)}
 
 
 def _resolved(chain: Chain, namespace: Mapping[str, Any]) -> tuple[Any, Any]:

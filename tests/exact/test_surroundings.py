@@ -1097,6 +1097,109 @@ counters.patch_strings(); s = string.STATE_T
 """,
 )
 scenario(
+    "a function of the user's module that chooses by type is told of more types",
+    """
+%%step 1
+from tests.exact.project import keeping
+a = keeping.show({}), keeping.show([])
+%%step 2
+keeping.show.register(dict, lambda _: 'dict')
+@keeping.show.register
+def _(x: tuple): return 'tuple'
+%%step 3
+keeping.show_lists()
+%%step 4
+r = keeping.show({}), keeping.show([]), keeping.show(()), keeping.show(1)
+""",
+)
+scenario(
+    "special methods and attributes are set on a class of the user's module",
+    """
+%%step 1
+from tests.exact.project import keeping
+p = keeping.Point(1)
+%%step 2
+keeping.Point.__eq__ = lambda self, other: self.x == other.x
+keeping.Point.__len__ = lambda self: 7
+def __init__(self, x, y=0): self.x = x; self.y = y
+keeping.Point.__init__ = __init__
+p.tag('a')
+%%step 3
+keeping.Point.__tags__.append('b'); keeping.Point.__doc__ = 'mine'
+%%step 4
+r = keeping.Point(1) == keeping.Point(1), len(p), keeping.Point(2).y, keeping.Point.__tags__, keeping.Point.__doc__
+""",
+)
+scenario(
+    "globals with names such as `__all__` of the user's module change",
+    """
+%%step 1
+from tests.exact.project import keeping
+@keeping.register('one')
+def one(): return 1
+%%step 2
+keeping.__all__.append('version'); keeping.__version__ = '2'
+@keeping.register('two')
+def two(): return 2
+%%step 3
+r = keeping.__all__, keeping.version(), sorted(keeping.__registry__), keeping.__registry__['one']()
+""",
+)
+scenario(
+    "defaults below decorators of the user's module keep what was loaded",
+    """
+%%step 1
+from tests.exact.project import keeping
+a = keeping.load(1)
+with keeping.counting() as n: pass
+%%step 2
+b = keeping.load(2)
+with keeping.counting() as m: pass
+p = keeping.Point(1); p.load(3)
+%%step 3
+r = keeping.load(1) is a, keeping.load(2) is b, keeping.CALLS, p.load(4)
+with keeping.counting() as k: pass
+""",
+)
+scenario(
+    "defaults of static and class methods of the user's module",
+    """
+%%step 1
+from tests.exact.project import keeping
+a = keeping.Point.still(1)
+%%step 2
+keeping.Point.of(1); keeping.Point.still(2)
+%%step 3
+r = keeping.Point.still(3), keeping.Point.of(4), a is keeping.Point.still(5)
+""",
+)
+scenario(
+    "a variable of a function of the user's module, bound anew by the step that imports it",
+    """
+%%step 1
+from tests.exact.project import keeping
+keeping.turn('fast')
+%%step 2
+b = keeping.tell()
+%%step 3
+keeping.turn(['slow'])
+%%step 4
+r = keeping.tell(), b
+""",
+)
+scenario(
+    "annotations and docstrings of the user's module are changed",
+    """
+%%step 1
+from tests.exact.project import keeping
+x = 1
+%%step 2
+keeping.Point.__annotations__['b'] = int; keeping.load.__doc__ = 'mine'; keeping.switch.__annotations__['a'] = int; keeping.__annotations__['y'] = str
+%%step 3
+r = keeping.Point.__annotations__, keeping.load.__doc__, keeping.switch.__annotations__.get('a'), keeping.__annotations__.get('y')
+""",
+)
+scenario(
     "instances of a class of the user's own module, in a list",
     """
 %%step 1

@@ -141,17 +141,15 @@ scenario(
     "what modules of the user's own, `datetime` and `uuid` have",
     """
 %%
-import sys; sys.path.insert(0, '.')
-open('settings_.py', 'w').write('import datetime; NEVER = datetime.date(9999, 1, 1); nan = float("nan"); PAIR = (1, 2)')
-import settings_
+from tests.exact.project import keeping
 %%step 1
 import datetime, uuid
-due = [settings_.NEVER, settings_.nan, settings_.PAIR]; n = settings_.NEVER; last = datetime.date.max; space = uuid.NAMESPACE_DNS
+due = [keeping.NEVER, keeping.NAN, keeping.PAIR]; n = keeping.NEVER; last = datetime.date.max; space = uuid.NAMESPACE_DNS
 %%step 2
 more = due[:2] + [n, last]; soon = datetime.datetime.min
 %%step 3
-r = [x is settings_.NEVER for x in due], [x is settings_.NEVER for x in more], n is settings_.NEVER, settings_.nan in due, more[1] is settings_.nan
-t = due[2] is settings_.PAIR, last is datetime.date.max, more[3] is last, soon is datetime.datetime.min, space is uuid.NAMESPACE_DNS
+r = [x is keeping.NEVER for x in due], [x is keeping.NEVER for x in more], n is keeping.NEVER, keeping.NAN in due, more[1] is keeping.NAN
+t = due[2] is keeping.PAIR, last is datetime.date.max, more[3] is last, soon is datetime.datetime.min, space is uuid.NAMESPACE_DNS
 """,
 )
 scenario(

@@ -451,6 +451,17 @@ def named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS
                 yield code.co_names[argument >> instructions_of[operation]]
 
 
+def rebound(codes: Iterable[types.CodeType]) -> frozenset[str]:
+    """The variables of functions around it that code binds anew (`nonlocal`)."""
+    inner = [one for one in with_nested(codes) if one.co_freevars]
+    return frozenset(
+        step.argval
+        for one in inner
+        for step in dis.get_instructions(one)
+        if step.opname == "STORE_DEREF" and step.argval in one.co_freevars
+    )
+
+
 def _imports(code: types.CodeType) -> Iterator[str]:
     """The modules that a code object, and those nested in it, import."""
     todo = [code]

@@ -1,2 +1,0 @@
-import datetime
-NEVER = datetime.date(9999, 1, 1)

@@ -1,1 +1,0 @@
-import datetime; NEVER = datetime.date(9999, 1, 1); nan = float("nan"); PAIR = (1, 2)

@@ -862,6 +862,22 @@ sub.notes.append('two'); r = part.notes, sub.notes is held, part.b.tolist()
 )
 
 
+scenario(
+    "flags of a frame, held by a name",
+    """
+%%step 1
+import pandas as pd
+df = pd.DataFrame({'a': [1]}); f = df.flags; s = pd.Series([1]); g = s.flags
+%%step 2
+f.allows_duplicate_labels = False
+%%step 3
+g.allows_duplicate_labels = False
+%%step 4
+r = df.flags.allows_duplicate_labels, f is df.flags, s.flags is g, s.flags.allows_duplicate_labels
+""",
+)
+
+
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)

@@ -663,6 +663,22 @@ r = m.as_string(), h.addresses[0].display_name, m['subject']
 )
 
 
+scenario(
+    "rows of a database that is closed, by the names of their columns",
+    """
+%%step 1
+import sqlite3
+con = sqlite3.connect(':memory:'); con.row_factory = sqlite3.Row
+con.execute('create table t (a, "b c", a2)'); con.executemany('insert into t values (?, ?, ?)', [(k, str(k), k / 2) for k in range(5)])
+rows = con.execute('select a, "b c", a2 as "x""y" from t').fetchall(); one = rows[2]; n = con.execute('select count(*), 1, 1 from t').fetchone(); con.close()
+%%step 2
+rows.append(one); total = sum(row['a'] for row in rows); kept = {row['a']: row for row in rows}
+%%step 3
+r = [tuple(row) for row in rows], one.keys(), rows[2] is one, one == rows[2], n.keys(), tuple(n), one['B C'], kept[1] is rows[1], [dict(row) for row in rows], rows[0] == rows[1]
+""",
+)
+
+
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)

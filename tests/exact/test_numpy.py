@@ -913,6 +913,22 @@ s = b.tolist()
 )
 
 
+scenario(
+    "polynomials, and who else holds their arrays",
+    """
+%%step 1
+import numpy as np
+p = np.polynomial.Polynomial([1., 2, 3]); c = p.coef; q = np.polynomial.Chebyshev.fit([1., 2, 3], [2., 4, 9], 2); d = q.domain
+class Mine(np.polynomial.Polynomial): pass
+m = Mine([1, 2]); m.note = [1]
+%%step 2
+c[0] = 9; d[0] = 0; m.note.append(2)
+%%step 3
+r = p(0.0), p.coef is c, q.domain is d, q(1.0), sorted(vars(p)), m.note, m(2), (p + 1).coef, str(p), p.symbol
+""",
+)
+
+
 @pytest.mark.parametrize("name", scenarios.parameters())
 def test_restoring_is_exact(server: Server, name: str) -> None:
     scenarios.check(server, name)

@@ -41,6 +41,9 @@ _CLOSED_SOCKET: Final = """lambda timeout, *args: (lambda made: (made.settimeout
 _CLOSED_DATABASE: Final = """lambda attributes: (lambda made: (
     [setattr(made, name, value) for name, value in attributes.items()], made.close(), made)[-1])(
     __import__('sqlite3').connect(':memory:'))"""
+_CURSOR: Final = """lambda names: (lambda made: (lambda cursor: (made.close(), cursor)[1])(made.execute(
+    'SELECT ' + ', '.join('NULL AS "' + name.replace('"', '""') + '"' for name in names))))(
+    __import__('sqlite3').connect(':memory:'))"""  # a row asks it for the names of its columns, and for nothing else
 _VIEW: Final = """lambda owner, low, high, format, shape, step, readonly: (
     lambda view: view.toreadonly() if readonly else view)((
     lambda view: view.cast(format)[::step] if shape is None else view.cast(format, shape))(
@@ -91,6 +94,8 @@ def reducers(known: Definitions) -> dict[type, Reducer]:
         found[socket.socket] = lambda one: _socket(one, known)
     if sqlite3 is not None:
         found[sqlite3.Connection] = lambda one: _connection(one, known)
+        cursors: dict[tuple[str, ...], Form] = {}
+        found[sqlite3.Row] = lambda row: _row(row, known, cursors)
     return found
 
 
@@ -244,6 +249,14 @@ def _socket(one: Any, known: Definitions) -> Any:
     if one.fileno() != -1:
         raise NotPicklableError("an open socket")
     return known.evaluated(_CLOSED_SOCKET), (one.gettimeout(), int(one.family), int(one.type), one.proto)
+
+
+def _row(row: Any, known: Definitions, cursors: dict[tuple[str, ...], Form]) -> Any:
+    """Write a row of a database by its values, and the names of its columns once for all rows that have these."""
+    names = tuple(row.keys())
+    if names not in cursors:
+        cursors[names] = Form(known.evaluated(_CURSOR), names)
+    return type(row), (cursors[names], tuple(row))
 
 
 def _connection(one: Any, known: Definitions) -> Any:

@@ -289,6 +289,11 @@ class ValuePickler(pickle.Pickler):
         frame: Any = getattr(sys.modules.get("pandas.core.generic"), "NDFrame", None)
         if frame is not None and issubclass(kind, frame) and kind.__getstate__ is frame.__getstate__:
             return reducers.frame
+        if module == "pandas" and kind.__name__ == "Flags":
+            return reducers.flags
+        series: Any = getattr(sys.modules.get("numpy.polynomial._polybase"), "ABCPolyBase", None)
+        if series is not None and issubclass(kind, series) and kind.__getstate__ is series.__getstate__:
+            return reducers.polynomial
         if module == "polars.series.series" and kind.__name__ == "Series":
             return self._arrays.series
         if module == "polars.dataframe.frame" and kind.__name__ == "DataFrame":

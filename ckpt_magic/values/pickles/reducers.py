@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import copyreg
 import functools
 import gc
 import inspect
@@ -295,6 +296,17 @@ _OBSERVED: Final = """lambda made, held: (made.__setstate__(held[0]), [made.obse
 def refuse_kernel(_: Any) -> NoReturn:
     """Refuse a part of the kernel that runs here, as the connection of a widget: all variables hang on it."""
     raise NotPicklableError("a part of the running kernel")
+
+
+def flags(flags: Any) -> Any:
+    """The flags of a frame of pandas are met as its own: they refer to it weakly, and it is written with a copy."""
+    frame = flags._obj()
+    return NotImplemented if frame is None or frame.flags is not flags else (getattr, (frame, "flags"))
+
+
+def polynomial(polynomial: Any) -> Any:
+    """A polynomial of numpy by its attributes: the class writes copies of its arrays, which others may hold."""
+    return copyreg.__newobj__, (type(polynomial),), {**vars(polynomial)}  # type: ignore[attr-defined]
 
 
 def frame(frame: Any) -> Any:

@@ -217,6 +217,20 @@ r = [one is other for one, other in zip(held, [n, t])]
     known="pickle asks nobody about them, and which of several equal ones something holds is not looked at",
 )
 scenario(
+    "the base of a view of an array of a subclass",
+    """
+%%step 1
+import numpy as np
+class Q(np.ndarray): pass
+a = np.array([1., 2., 3.]).view(Q); b = a[1:]
+%%step 2
+a[1] = 9
+%%step 3
+r = b[0], b.base is a, np.shares_memory(a, b)
+""",
+    known="both are written as views of plain memory",
+)
+scenario(
     "the base of a view of an array of objects",
     """
 %%step 1

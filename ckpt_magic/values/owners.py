@@ -177,7 +177,8 @@ def functions_in(place: str, value: Any) -> Iterator[tuple[str, types.FunctionTy
         kind = type(one)
         if kind is types.FunctionType:
             yield here, one
-            todo += [(f"{here}.__wrapped__", value) for key, value in vars(one).items() if key == "__wrapped__"]
+            if "__wrapped__" in vars(one):
+                todo.append((f"{here}.__wrapped__", vars(one)["__wrapped__"]))
             for number, cell in enumerate(one.__closure__ or ()):
                 with contextlib.suppress(ValueError):  # empty
                     todo.append((f"{here}.__closure__.{number}.cell_contents", cell.cell_contents))

@@ -795,7 +795,7 @@ def _loaded_again(before: Look, after: Look, remembered: object) -> dict[str, st
 
 
 def _forget_answers(place: str) -> None:
-    """Let the object of a library forget what it remembers to have told of what is in it: `findfont` of a font."""
+    """Let who holds a place forget what it told of it: `findfont` which font it found, `singledispatch` its choices."""
     dispatching, way, _ = place.partition(".register.__closure__.")
     if way:
         vars(read(dispatching))["_clear_cache"]()
@@ -851,8 +851,8 @@ class _Module:
 
     def __init__(self, module: types.ModuleType) -> None:
         self.module = module
-        self.words = words_of(codes(module))
-        self.rebound = rebound(codes(module))
+        code = [*codes(module)]  # to find it all of the module is gone through
+        self.words, self.rebound = words_of(code), rebound(code)
 
 
 def _variable(function: Any, key: str) -> str:

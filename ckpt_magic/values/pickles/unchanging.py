@@ -76,7 +76,7 @@ class Named:
         if type(made) is float:  # the pickler remembers none, but it does what gets one
             made = Form(operator.getitem, Form(struct.unpack, ">d", struct.pack(">d", made)), 0)
         if self.name is not None:
-            token = SAME, self.name, _digest(self.value) or "", _WRITE(self.way)
+            token = SAME, self.name, _digest(self.value) or "", _WRITE(self.way)  # without a digest nothing is found
             made = Form(CALL, operator.getitem, {token: made}, token)
         return cast(Form, made)
 
@@ -176,7 +176,7 @@ def _others(
     met = _in_definitions([one for seen in looks for one in seen.functions], namespace, names.keys())
     met = met.union(*(seen.among(names.keys()) for seen in looks))
     found = [Named(name, meanings[name]) for ident, name in names.items() if ident in met]
-    return [one for one in found if _counts(one.value)]
+    return [one for one in found if _cannot_change(one.value)]
 
 
 def _inside(namespace: Mapping[str, Any], common: Mapping[str, Set[int]], known: Set[int]) -> Iterator[Named]:
@@ -184,7 +184,7 @@ def _inside(namespace: Mapping[str, Any], common: Mapping[str, Set[int]], known:
     done = set(known)
     for name, idents in common.items():
         for value, way in inside.ways(namespace.get(name), idents - done):
-            if _counts(value):
+            if _cannot_change(value):
                 done.add(identity(value))
                 yield Named(name, value, way)
 
@@ -203,11 +203,8 @@ def _in_definitions(definitions: Iterable[Any], namespace: Mapping[str, Any], wa
     return found
 
 
-def _counts(value: Any) -> bool:
-    return type(value) not in ATOMS and _cannot_change(value) and _digest(value) is not None
-
-
 def _cannot_change(value: Any) -> bool:
+    """Whether a value counts; atoms do not, but for what holds them."""
     if type(value) not in _CONTAINERS:
         return is_kind(type(value))
     return 0 < len(value) <= _MOST_ITEMS and all(type(item) in ATOMS or _cannot_change(item) for item in value)

@@ -354,7 +354,7 @@ class Look(ValuePickler):
             if library is not None and issubclass(kind, getattr(library, name, ())):
                 noting = self._noting(getattr(self, note), usual)
                 if name == "ndarray" and kind is library.ndarray:
-                    return functools.partial(_without_gaps, noting)
+                    return functools.partial(self._array, noting)
                 return functools.partial(self._index, noting) if usual == self._arrays.index else noting
         if usual is None and references.library_of(kind) == "pandas" and not reducing.keeps_selection(kind):
             return reducing.without_caches
@@ -541,6 +541,22 @@ class Look(ValuePickler):
             low, high = bounds(array)
             refs = self._refs.get(identity(array), 0) if is_writeable(array) else 0
             self._spans.append(Span(low, high, array, self._guards.get(identity(array), 0), refs=refs))
+
+    def _array(self, usual: Callable[[Any], Any], array: Any) -> Any:
+        """Say of an array what lies in its fields: numpy leaves out what is between them when it copies.
+
+        A restore leaves it out as well. Not of a large one, whose bytes are not copied, nor of one over memory that
+        somebody else has, which is written with it.
+        """
+        dtype = array.dtype
+        if not arrays.has_gaps(dtype) or dtype.hasobject or array.nbytes >= LARGE:
+            return usual(array)
+        if arrays.lies_elsewhere(array) or memmaps.root(array) is not None:
+            return usual(array)
+        self._note_array(array)
+        flags = array.flags
+        told = array.shape, flags.c_contiguous, flags.f_contiguous, flags.writeable, array.base is None
+        return _Form, ("fields", dtype, told, arrays.bytes_of_fields(array))
 
     def _note_part(self, part: Any) -> None:
         array = array_of(part)
@@ -882,19 +898,6 @@ def _dtype(dtype: Any) -> Any:
     """Say of a type with fields that a library holds what it is made of: nobody changes it, whoever shares it."""
     form = arrays.form_of_fields(dtype)
     return arrays.dtype(dtype) if form is None else (_Form, ("dtype", repr(form)))
-
-
-def _without_gaps(usual: Callable[[Any], Any], array: Any) -> Any:
-    """Say of an array what lies in its fields: numpy leaves out what is between them when it copies, as for a restore.
-
-    Not of a large one, whose bytes are not copied.
-    """
-    reduced, dtype = usual(array), array.dtype
-    if not arrays.has_gaps(dtype) or dtype.hasobject or array.nbytes >= LARGE or memmaps.root(array) is not None:
-        return reduced
-    flags = array.flags
-    told = array.shape, flags.c_contiguous, flags.f_contiguous, flags.writeable, array.base is None
-    return _Form, ("fields", dtype, told, arrays.bytes_of_fields(array))
 
 
 def _are_small_numbers(array: Any) -> bool:

@@ -385,7 +385,8 @@ _IMMUTABLE_BASES = (
 def _shared_memory(looks: Mapping[str, Seen]) -> dict[Names, list[Row]]:
     """Where arrays of two names overlap. One array that both hold is a shared object, and need not be told here."""
     holders: dict[tuple[int, int, int, int, int], list[str]] = {}
-    for name, one in looks.items():
+    with_memory = {name: one for name, one in looks.items() if one.spans}
+    for name, one in with_memory.items() if len(with_memory) > 1 else ():
         for span in one.spans:
             holders.setdefault((span.low, span.high, span.guard, span.refs, identity(span.array)), []).append(name)
     spans = sorted(holders)

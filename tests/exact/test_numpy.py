@@ -243,6 +243,19 @@ a[1] = 9; r2 = b[1]
 """,
 )
 scenario(
+    "a bytearray under fields with a gap, in which alone something changes",
+    """
+%%step 1
+import numpy as np
+b = bytearray(32)
+a = np.frombuffer(b, dtype=np.dtype({'names': ['x', 'y'], 'formats': ['i4', 'i4'], 'offsets': [0, 8], 'itemsize': 16}))
+%%step 2
+b[4] = 1
+%%step 3
+b[0] = 5; r = int(a['x'][0])
+""",
+)
+scenario(
     "functions of random and numpy.random under names of their own",
     """
 %%step 1

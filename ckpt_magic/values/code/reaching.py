@@ -184,23 +184,43 @@ def uses(code: types.CodeType) -> set[str]:
 
 def words_of(codes: Iterable[types.CodeType]) -> vocabulary.Words:
     """Find the identifiers in functions, those nested in them included."""
+    found = [_words_in(code) for code in codes]
+    read = frozenset[str]().union(*(words.read for words in found))
+    stored = frozenset[str]().union(*(words.stored for words in found))
+    keys = [words.keys for words in found if words.keys is not None]
+    all_keys = frozenset[str]().union(*keys) if len(keys) == len(found) else None
+    return vocabulary.Words(read, stored, read, all_keys, frozenset().union(*(words.calls for words in found)))
+
+
+def _words_in(code: types.CodeType) -> vocabulary.Words:
+    """What `words_of` tells of one function: code never changes, and each step asks for that of all it reaches."""
+    known = _WORDS.get(identity(code))
+    if known is not None:
+        return known[1]
     read: set[str] = set()
     keys: set[str] | None = set()
-    codes = list(codes)
-    stored = frozenset(name for code in codes for name in named(code, SETTING_OPS))
     calls = set[tuple[str, ...]]()
-    for code in with_nested(codes):
-        calls |= {chain for chain, _ in chains(code)}
-        read.update(code.co_names)
-        if not vocabulary.ENVIRON.isdisjoint(code.co_names):  # which texts are keys cannot be seen: those that look so
-            found = {const for const in code.co_consts if type(const) is str and const.isupper()}
+    for one in with_nested([code]):
+        calls |= {chain for chain, _ in chains(one)}
+        read.update(one.co_names)
+        if not vocabulary.ENVIRON.isdisjoint(one.co_names):  # which texts are keys cannot be seen: those that look so
+            found = {const for const in one.co_consts if type(const) is str and const.isupper()}
             keys = None if keys is None or not found else keys | found
-        for const in code.co_consts:
+        for const in one.co_consts:
             for text in const if type(const) is tuple else (const,):  # a tuple: names of arguments
                 if type(text) is str:
                     read.update(vocabulary.identifiers(text))
     all_keys = None if keys is None else frozenset(keys)
-    return vocabulary.Words(frozenset(read), stored, frozenset(read), all_keys, frozenset(calls))
+    stored = frozenset(named(code, SETTING_OPS))
+    words = vocabulary.Words(frozenset(read), stored, frozenset(read), all_keys, frozenset(calls))
+    if len(_WORDS) >= _MOST_WORDS:
+        _WORDS.clear()
+    _WORDS[identity(code)] = code, words
+    return words
+
+
+_WORDS: Final[dict[int, tuple[types.CodeType, vocabulary.Words]]] = {}  # by `id`: constants may have no hash
+_MOST_WORDS: Final = 10_000
 
 
 def told_by(code: ast.Module | types.CodeType) -> tuple[source.Names, vocabulary.Words]:
@@ -453,7 +473,7 @@ def named(code: types.CodeType, instructions_of: Mapping[int, int] = _GLOBAL_OPS
 
 def rebound(codes: Iterable[types.CodeType]) -> frozenset[str]:
     """The variables of functions around it that code binds anew (`nonlocal`)."""
-    inner = [one for one in with_nested(codes) if one.co_freevars]
+    inner = [one for one in with_nested(codes) if one.co_freevars and _STORE_DEREF in one.co_code[::2]]
     return frozenset(
         step.argval
         for one in inner
@@ -578,6 +598,7 @@ _PART_OPS: Final = {
     if name in opcode.opmap and opcode.opmap[name] < 256
 }
 _STORE_GLOBAL: Final = opcode.opmap["STORE_GLOBAL"]
+_STORE_DEREF: Final = opcode.opmap["STORE_DEREF"]
 _STORE_ATTR: Final = opcode.opmap["STORE_ATTR"]
 _CONTAINS: Final = opcode.opmap["CONTAINS_OP"]
 _ITEM: Final = opcode.opmap.get("BINARY_SUBSCR")  # up to Python 3.13

@@ -104,6 +104,8 @@ class Look(ValuePickler):
             marks |= {numpy.ndarray: self._mark_of_array}
             marks |= dict.fromkeys(map(type, map(numpy.dtype, ("M8[s]", "m8[s]"))), mark_of_times)
         marks |= dict.fromkeys(tensors.plain_kinds(), self._mark_of_tensor)
+        if not sys.modules.keys().isdisjoint(_OVER_BYTES):
+            marks[bytearray] = self._note_bytes
         self._tensors: dict[int, int] = {}
         self._numbers: dict[int, int] = {}  # by `id`, the arrays of numbers that are told by their bytes
         self._is_alone = True  # nothing was met before this value, and nobody asks what was met of it
@@ -672,6 +674,13 @@ class Look(ValuePickler):
             array = sys.modules["numpy"].frombuffer(buffer, dtype="u1")
             self._spans.append(Span(buffer.address, buffer.address + buffer.size, array, ARROW))
 
+    def _note_bytes(self, buffer: Any) -> None:
+        """Libraries that do not say what their data lie over may have made them over this."""
+        if len(buffer) and not sys.modules.keys().isdisjoint(_OVER_BYTES):
+            array = sys.modules["numpy"].frombuffer(buffer, dtype="u1")
+            low, high = bounds(array)
+            self._spans.append(Span(low, high, array, 0))
+
     def _note_polars(self, data: Any) -> None:
         """As data of Arrow, see `_note_arrow`."""
         for column in data.get_columns() if hasattr(data, "get_columns") else [data]:
@@ -847,7 +856,9 @@ _MEMORY = (
     ("pandas", "Series", "_note_frame"),
     ("pandas", "Index", "_note_index"),
     ("pyarrow", "Buffer", "_note_arrow"),
+    ("array", "array", "_note_bytes"),
 )
+_OVER_BYTES = frozenset({"pyarrow", "polars", "torch"})
 
 
 def _are_unshared(met: Sequence[Any]) -> bool:

@@ -256,6 +256,66 @@ b[0] = 5; r = int(a['x'][0])
 """,
 )
 scenario(
+    "data of Arrow over a bytearray, an `array.array` and a part of one",
+    """
+%%step 1
+import array, numpy as np, pandas as pd, pyarrow as pa
+b = bytearray(b'0123456789abcdef'); c = array.array('q', [1, 2, 3])
+buf = pa.py_buffer(b); part = pa.py_buffer(memoryview(b)[4:12])
+col = pa.Array.from_buffers(pa.int64(), 2, [None, buf]); table = pa.table({'x': np.frombuffer(c, dtype='i8')})
+%%step 2
+b[5] = 1; c[0] = 10
+%%step 3
+b[8] = 2; c[1] = 20
+r = col.to_pylist(), part.to_pybytes(), table.to_pydict()
+%%step 4
+b2 = b; r2 = b2 is b, buf.to_pybytes()
+""",
+    needs="pyarrow",
+)
+scenario(
+    "a bytearray that grows beside libraries that may lie over it",
+    """
+%%step 1
+import numpy as np
+b = bytearray(8); held = [b]
+%%step 2
+b.extend(b'12')
+%%step 3
+held[0].append(3); r = bytes(b)
+""",
+)
+scenario(
+    "a series of polars over a bytearray",
+    """
+%%step 1
+import numpy as np, polars as pl
+b = bytearray(b'0123456789abcdef')
+s = pl.Series('x', np.frombuffer(b, dtype='i8'))
+%%step 2
+b[0] = 1
+%%step 3
+b[8] = 2; r = s.to_list()
+""",
+    needs="polars",
+)
+scenario(
+    "a k-d tree over the array that it was made from",
+    """
+%%step 1
+import numpy as np
+from scipy.spatial import KDTree, cKDTree
+p = np.random.RandomState(0).rand(20, 2); k, c = KDTree(p), cKDTree(p, leafsize=4)
+%%step 2
+p[0] = 0.5
+%%step 3
+r = k.data is p, k.query([0.5, 0.5])[1], c.data[0].tolist()
+%%step 4
+p[1] = 9.0; r2 = c.query([9.0, 9.0])[1]
+""",
+    needs="scipy",
+)
+scenario(
     "functions of random and numpy.random under names of their own",
     """
 %%step 1

@@ -26,6 +26,21 @@ tr[3, 0] = -1; det += 1; r = t.tolist(), row.tolist(), ex.tolist(), bits.tolist(
 """,
 )
 scenario(
+    "tensors over a bytearray and an `array.array`",
+    """
+%%step 1
+import array, torch
+b = bytearray(16); c = array.array('f', [1, 2, 3])
+t = torch.frombuffer(b, dtype=torch.float32); u = torch.frombuffer(c, dtype=torch.float32)[1:]
+%%step 2
+b[3] = 64; c[1] = 64
+%%step 3
+b[7] = 64; c[2] = 5; r = t.tolist(), u.tolist()
+%%step 4
+t[2] = 1.5; u[0] = 2.5; r2 = bytes(b), c.tolist()
+""",
+)
+scenario(
     "an array and tensors over one memory, both ways",
     """
 %%step 1

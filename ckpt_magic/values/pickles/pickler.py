@@ -294,6 +294,9 @@ class ValuePickler(pickle.Pickler):
         series: Any = getattr(sys.modules.get("numpy.polynomial._polybase"), "ABCPolyBase", None)
         if series is not None and issubclass(kind, series) and kind.__getstate__ is series.__getstate__:
             return reducers.polynomial
+        trees: Any = getattr(sys.modules.get("scipy.spatial._ckdtree"), "cKDTree", None)
+        if trees is not None and issubclass(kind, trees) and kind.__getstate__ is trees.__getstate__:
+            return reducers.points
         if module == "polars.series.series" and kind.__name__ == "Series":
             return self._arrays.series
         if module == "polars.dataframe.frame" and kind.__name__ == "DataFrame":

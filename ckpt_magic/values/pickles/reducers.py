@@ -309,6 +309,12 @@ def polynomial(polynomial: Any) -> Any:
     return copyreg.__newobj__, (type(polynomial),), {**vars(polynomial)}  # type: ignore[attr-defined]
 
 
+def points(tree: Any) -> Any:
+    """A k-d tree of scipy with the very array of its points, which the notebook holds as well: scipy writes a copy."""
+    made, args, (nodes, _, *rest), *more = tree.__reduce_ex__(PROTOCOL)
+    return made, args, (nodes, tree.data, *rest), *more
+
+
 def frame(frame: Any) -> Any:
     """A frame or series of pandas with its very own `attrs`: setting these, as pandas does, takes a copy.
 

@@ -201,7 +201,7 @@ class Around:
 
     def _looked(self, cell: _Cell, look: places.Look, said: Set[str]) -> _Cell:
         """A cell with what a look saw, in whose code these words are."""
-        prints = {**_prints(look), **cell.prints}
+        prints = {**self._prints(look), **cell.prints}
         ours = {place: self._ours(look.values[place]) for place in look.values if prints[place] is None}
         draws = cell.use.may_read(part_of(PLACE, _FIGURES))
         draws = draws or (_FIGURES in prints and self._leads_to(cell.reads, "matplotlib"))
@@ -222,7 +222,7 @@ class Around:
         spots_of.keep(cell.places, look, moved.keys(), cell.words)
         for place, is_added in moved.items():
             added[part_of(PLACE, place)] = is_added
-        for place, print_ in _prints(look).items():
+        for place, print_ in self._prints(look).items():
             is_handlers = place.startswith("@handlers")  # a logger that had none is not looked at
             before = cell.prints.get(place, "" if is_handlers else None)
             is_changed = print_ != before
@@ -233,6 +233,8 @@ class Around:
                 is_changed |= place in cell.kept and self._kept(look.values[place]) != cell.kept[place]
             if is_changed:
                 added.setdefault(part_of(PLACE, place), False)
+        gone = cell.prints.keys() - look.values.keys()  # the last handler was taken away, the last figure closed
+        added |= {part_of(PLACE, place): False for place in gone if place.startswith(_EMPTIED)}
         for part in (*parts, *added):
             self._olds.pop(part, None)
         if added:
@@ -411,7 +413,7 @@ class Around:
         if origin == PLACE and spots.is_unseen(name) and setter:
             return None  # so that the code counts that set it, and what is in the module
         if origin == PLACE:
-            return "absent" if value is ABSENT else _print(name, value)
+            return "absent" if value is ABSENT else self._print(name, value)
         first = ambient.value(self._first, origin, name)
         try:
             plain = ambient.plain(origin, name, value)
@@ -432,8 +434,22 @@ class Around:
         if not _is_of_own_module(part):
             return ""
         value = spots.read(name)
-        told = type(value) in _FUNCTIONS or _print(name, value) is not None
+        told = type(value) in _FUNCTIONS or self._print(name, value) is not None
         return "" if told else f" {self._kept(value)}"
+
+    def _prints(self, look: places.Look) -> dict[str, str | None]:
+        """Digests of what may change in place."""
+        return {place: self._print(place, value) for place, value in look.values.items()}
+
+    def _print(self, place: str, value: Any) -> str | None:
+        if place.startswith("@handlers") and value:
+            return spots.handlers_as_text(value, self._namespace)
+        if (found := canonical.fingerprint(value)) is not None:
+            return found
+        try:
+            return canonical.fingerprint(_in_builtins(value, [_MOST]))
+        except TypeError:
+            return None
 
     def _kept(self, value: Any) -> str | None:
         if type(value) is types.ModuleType:  # that nobody imports: its name does not tell what is in it
@@ -441,6 +457,7 @@ class Around:
         return looking.look(value, self._namespace).digest
 
 
+_EMPTIED: Final = ("@handlers", "@filters", _FIGURES)  # what is not looked at while nothing is there
 _MOST: Final = 1000  # parts of a value, at so many levels
 _DEEP: Final = 9
 _FUNCTIONS: Final = frozenset({types.FunctionType, property, staticmethod, classmethod})
@@ -523,23 +540,6 @@ def _is_behind_modules(part: str, use: Use) -> bool:
 def _reached(look: places.Look) -> Set[str]:
     """Places in which code can put something, or in which it can change something."""
     return {place for place in look.values if place[0] == "@" or spots.owner_name(place) in look.owners}
-
-
-def _prints(look: places.Look) -> dict[str, str | None]:
-    """Digests of what may change in place."""
-    return {place: _print(place, value) for place, value in look.values.items()}
-
-
-def _print(place: str, value: Any) -> str | None:
-    is_of_handlers = place.startswith("@handlers") and value
-    if is_of_handlers:
-        return spots.handlers_as_text(value)
-    if (found := canonical.fingerprint(value)) is not None:
-        return found
-    try:
-        return canonical.fingerprint(_in_builtins(value, [_MOST]))
-    except TypeError:
-        return None
 
 
 def _in_builtins(value: Any, room: list[int], depth: int = 0) -> Any:

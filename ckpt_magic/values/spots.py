@@ -17,11 +17,12 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from ckpt_magic.errors import CheckpointUnreadableError
 from ckpt_magic.values import options
+from ckpt_magic.values.canonical import fingerprint
 from ckpt_magic.values.memory import identity
 from ckpt_magic.values.owned import MAIN, is_found, is_own, known
 from ckpt_magic.values.owners import ABSENT, can_change, is_same_package, module_name, module_of
@@ -225,6 +226,10 @@ def _put_by_hand() -> dict[str, Any]:
     return dict(_by_hand)
 
 
+_OF_HANDLERS: Final = frozenset(
+    {"filters", "_name", "level", "formatter", "_closed", "lock", "stream", "terminator"}
+    | {"baseFilename", "mode", "encoding", "errors", "delay", "_builtin_open"}
+)
 _met: Final[dict[str, Any]] = {}
 _by_hand: Final[dict[str, Any]] = {}
 
@@ -270,19 +275,33 @@ def _is_kept_here(name: str, logger: logging.Logger) -> bool:
     )
 
 
-def handlers_as_text(handlers: Any) -> str | None:
-    """What handlers of the standard library do, so far as they only show; None if there is any other."""
-    if type(handlers) is not list or any(type(one) is not logging.StreamHandler for one in handlers):
+def handlers_as_text(handlers: Any, namespace: Mapping[str, Any]) -> str | None:
+    """What handlers of the standard library do, in a text that is equal in each kernel; None if there is any other.
+
+    A stream is told by the names that the notebook has for it: what is in it is theirs.
+    """
+    told = [_of_handler(one, namespace) for one in handlers] if type(handlers) is list else [None]
+    return None if None in told else fingerprint(told)
+
+
+def _of_handler(handler: Any, namespace: Mapping[str, Any]) -> list[Any] | None:
+    kind, form = type(handler), handler.formatter
+    if kind not in (logging.StreamHandler, logging.FileHandler) or not vars(handler).keys() <= _OF_HANDLERS:
         return None
-    found = []
-    for one in handlers:
-        stream = next((name for name in ("stdout", "stderr") if one.stream is getattr(sys, name)), None)
-        form = one.formatter
-        if stream is None or one.filters or type(form) not in (logging.Formatter, type(None)):
-            return None
-        style = form and (form._fmt, form.datefmt, type(form._style).__name__)
-        found.append((stream, one.level, style))
-    return f"handlers {found}"
+    target: list[Any]
+    if kind is logging.FileHandler:  # seen from here: a project may be moved
+        target = [os.path.relpath(handler.baseFilename), handler.mode, handler.encoding, handler.errors]
+    else:
+        target = [name for name in ("stdout", "stderr") if handler.stream is getattr(sys, name)]
+        target = target or sorted(name for name, value in list(namespace.items()) if value is handler.stream)
+    if handler.filters or not target:
+        return None
+    told = [kind.__name__, target, handler.level, handler.name, handler.terminator]
+    if form is None:
+        return told
+    if type(form) is not logging.Formatter or type(form._style).__module__ != "logging":
+        return None
+    return [*told, type(form._style).__name__, vars(form._style), {**vars(form), "_style": None}]
 
 
 def _logger(place: str) -> tuple[logging.Logger, str]:

@@ -151,6 +151,54 @@ def test_a_number_rules_over_code_and_not_over_values(stored: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("what", ["a file", "a module", "a variable"])
+def test_with_a_number_steps_run_for_which_cells_take_other_values_from_outside(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "plan_conf.json").write_text("[1]")
+    (tmp_path / "plan_rates.py").write_text("RATE = 1\n")
+    monkeypatch.setenv("PLAN_MODE", "1")
+    monkeypatch.delitem(sys.modules, "plan_rates", raising=False)
+    takes = (
+        "import json, os\nwith open('plan_conf.json') as file: conf = json.load(file)\nfrom plan_rates import RATE\n"
+    )
+    cells = [
+        CELLS["setup"],
+        f"{takes}mode = os.environ.get('PLAN_MODE')",
+        *("%%step 1\na = conf[0]", "%%step 2\nb = RATE", "%%step 3\nc = mode", "%%step 4\nd = 1"),
+        "%%step 5\nimport json\nwith open('plan_conf.json') as file: e = json.load(file)",
+    ]
+    run_all(shell, cells)
+    path = save(tmp_path / "nb.ipynb", *cells)
+
+    def runs() -> list[int]:
+        return [row["step"] for row in json_of(path, "--start-from", "end") if row["next"] == "run"]
+
+    assert runs() == []
+    if what == "a file":
+        (tmp_path / "plan_conf.json").write_text("[2]")
+        assert runs() == [1], "what the step read itself is for the user to judge"
+    elif what == "a module":
+        (tmp_path / "plan_rates.py").write_text("RATE = 2\n")
+        assert runs() == [2]
+    else:
+        monkeypatch.setenv("PLAN_MODE", "2")
+        assert runs() == [3]
+
+
+def test_each_step_is_of_the_version_that_holds_where_it_stands(shell: InteractiveShell, tmp_path: Path) -> None:
+    cells = [CELLS["setup"], "%%step 1 --version a\na = 1", "%%step 2\nb = 2", "%ckpt_config --version c"]
+    cells.append("%%step 3\nc = 3")
+    run_all(shell, cells)
+    rows = json_of(save(tmp_path / "nb.ipynb", *cells))
+    assert [(row["step"], row["version"], row["next"]) for row in rows] == [
+        (1, "a", "restore"),
+        (2, "1", "restore"),
+        (3, "c", "restore"),
+    ]
+
+
 def test_what_writefile_writes_is_taken_to_be_there(
     shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

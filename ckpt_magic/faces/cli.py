@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -424,17 +423,10 @@ def _settings(notebook: Path | None) -> Settings:
 
 
 def _said_in(notebook: Path) -> dict[str, str]:
-    """Name, version and folder that the lines of a notebook give, where they all give the same."""
-    said: dict[str, set[str]] = {}
-    for text in verbs.code_cells(notebook):
-        for line in _MAGIC.findall(text):
-            for option, value in _OPTION.findall(line):
-                said.setdefault(option, set()).add(value.strip("\"'"))
-    return {option: values.pop() for option, values in said.items() if len(values) == 1}
-
-
-_MAGIC = re.compile(r"^[ \t]*%(?:%step|ckpt_config)[ \t]+(.*)$", re.MULTILINE)
-_OPTION = re.compile(r"--(name|version|folder)[ =]+(\"[^\"]*\"|'[^']*'|\S+)")
+    """Name, version and folder of the steps of a notebook, where all of them have the same."""
+    cells = list(verbs.places(verbs.code_cells(notebook)))
+    said = [place for line, place in cells if line is not None] or [place for _, place in cells[-1:]]
+    return dict(frozenset.intersection(*(frozenset(place.items()) for place in said))) if said else {}
 
 
 def _pipeline(settings: Settings, given: argparse.Namespace) -> PipelineKey:

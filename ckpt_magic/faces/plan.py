@@ -318,10 +318,13 @@ class _Deciding:
                 numbers=numbers.of_this_process(),
             )
             if meta is not None:
+                of_values = (
+                    one for one in verdict.causes if one.kind in _VOUCHED_FOR or above.gives_otherwise(one, meta)
+                )
                 known = replace(
                     known,
                     same=meta["same"] or (),
-                    changed=in_one_line(cause for cause in verdict.causes if cause.kind in _VOUCHED_FOR),
+                    changed=in_one_line(of_values),
                     foreseen=in_one_line(cause for cause in verdict.causes if cause.kind in _FORESEEN),
                     needed=self._needed(cell, meta, above),
                     stale=verdict.line,
@@ -417,7 +420,7 @@ def _cells(sources: Sequence[str], settings: Settings, pipeline: Mapping[str, An
 
     transform = TransformerManager().transform_cell
     given = {option: value for option, value in pipeline.items() if value is not None}
-    for text in sources:
+    for text, (_, place) in zip(sources, verbs.places(sources), strict=True):
         line, body = split_step(text)
         plain, tree, problem = body, ast.Module([], []), ""
         try:
@@ -428,6 +431,6 @@ def _cells(sources: Sequence[str], settings: Settings, pipeline: Mapping[str, An
         if line is not None:
             call = verbs.parse_step(line)
             code = code_of(Body(body, tree, "", text))
-            yield settings.resolve(replace(call, **given)), PlannedStep(tree, plain, call, code, problem)
+            yield settings.resolve(replace(call, **(place | given))), PlannedStep(tree, plain, call, code, problem)
         elif not problem:
             yield None, PlannedCell(tree, plain)

@@ -9,13 +9,15 @@ import argparse
 import functools
 import itertools
 import json
+import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ckpt_magic.errors import StepNotFoundError, UsageError
 from ckpt_magic.faces import status
+from ckpt_magic.faces.marking import split_step
 from ckpt_magic.files import format as files
 from ckpt_magic.files.store import Store
 from ckpt_magic.files.trust import Keyring
@@ -157,6 +159,27 @@ def code_cells(path: Path) -> list[str]:
         return ["".join(one["source"]) for one in cells if one["cell_type"] == "code"]
     except (ValueError, LookupError, TypeError, RecursionError):
         raise UsageError(f"{path} is not a notebook of format 4") from None
+
+
+def places(sources: Iterable[str]) -> Iterator[tuple[str | None, dict[str, str]]]:
+    """The line of each cell, None for an unmarked one, with the name, version and folder that hold for it."""
+    above: dict[str, str] = {}
+    for text in sources:
+        line, body = split_step(text)
+        if line is not None:
+            yield line, above | _place_in(line)
+        else:
+            for configured in _CONFIGURED.findall(body):
+                above |= _place_in(configured)
+            yield None, above
+
+
+def _place_in(line: str) -> dict[str, str]:
+    return {option: value.strip("\"'") for option, value in _OPTION.findall(line)}
+
+
+_CONFIGURED: Final = re.compile(r"^[ \t]*%ckpt_config[ \t]+(.*)$", re.MULTILINE)
+_OPTION: Final = re.compile(r"--(name|version|folder)[ =]+(\"[^\"]*\"|'[^']*'|\S+)")
 
 
 def notebook_text(path: Path) -> str:

@@ -121,6 +121,7 @@ class Fitting:
         gone += [*self._done_to_modules(meta, look), *self._told_apart(meta, look)]
         causes = freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=gone))
         made_by_cells = ("function", "name", "key") if kernel.kind == "cell" else ()
+        anew = self._written_here(key, meta) - needs.written(meta)
         return replace(
             known,
             elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},
@@ -140,7 +141,9 @@ class Fitting:
             },
             same=self._same(meta),
             shown={name: (text, kernel.evidence.shown(name)) for name, text in evidence.get("shown", {}).items()},
-            changed=freshness.in_one_line(cause for cause in causes if cause.kind in made_by_cells),
+            changed=freshness.in_one_line(
+                one for one in causes if one.kind in made_by_cells or (one.kind == "file" and one.thing in anew)
+            ),
             stale=freshness.in_one_line(causes),
             policy=kernel.settings.stale(),
             numbers=numbers.of_this_process(),
@@ -367,16 +370,14 @@ class Fitting:
             others = [registry.orders(one) for step, one in metas.items() if step != meta["step"]]
             ordered = {name for one in others for name, process in one.items() if process == here[registry.HASH]}
             ordered |= kernel.watch.ordered()
-        pipeline = kernel.registry.pipeline(key)
         before = {step: one for step, one in metas.items() if step < meta["step"] and one["kind"] == kernel.kind}
-        ran = (one for step, one in before.items() if step in pipeline.steps and pipeline.steps[step].state == "ran")
         later = needs.Later(
             start,
             after,
             self._cells_after(key, meta["step"], code.cell),
             only_fresh=start == "auto" or kernel.settings.stale() != "restore",
             kernel=kernel.id,
-            pipeline=pipeline,
+            pipeline=kernel.registry.pipeline(key),
             here=kernel.watch.read_by_cells(key),
             elsewhere=self._neighbours.read_elsewhere(key),
             gives=gives,
@@ -386,11 +387,19 @@ class Fitting:
             ordered=ordered,
             altered=altered,
             is_left=self._is_left,
-            by_cells=kernel.history.written.union(*map(needs.written, ran)),
+            by_cells=self._written_here(key, meta),
             vouched=call is not None and call.stale == "restore",
             before=before,
         )
         return needs.needed(meta, later)
+
+    def _written_here(self, key: PipelineKey, meta: Mapping[str, Any]) -> Set[str]:
+        """Files that unmarked cells wrote in this kernel, and those steps that ran and come before a step."""
+        kernel, metas = self._kernel, self._neighbours.of_pipeline(key)
+        steps = kernel.registry.pipeline(key).steps
+        ran = (step for step, one in steps.items() if step < meta["step"] and one.state == "ran")
+        some = (metas[step] for step in ran if step in metas and metas[step]["kind"] == kernel.kind)
+        return kernel.history.written.union(*map(needs.written, some))
 
     def _digest(self, name: str) -> str | None:
         """Digest of a name's sharing group if nothing shares with it; None if it cannot be pickled."""

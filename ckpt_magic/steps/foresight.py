@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ckpt_magic.steps import altering, freshness, record
+from ckpt_magic.steps import altering, freshness, needs, record
 from ckpt_magic.steps.around import label
 from ckpt_magic.steps.course import Course
 from ckpt_magic.steps.freshness import Cause, Fact, Now, Verdict
@@ -293,6 +293,23 @@ class Above:
         """Whether a name of unmarked cells surely is what a step that stands anywhere below found it to be."""
         evidence = meta["evidence"]
         return evidence is not None and evidence["origins"] is not None and self._value(name, meta) is None
+
+    def gives_otherwise(self, cause: Cause, meta: Meta) -> bool:
+        """Whether a cause is about a file, module or variable from which cells above take values that the step read.
+
+        Or about a file that the step reads and that one above it will write.
+        """
+        evidence = meta["evidence"]
+        asked = _NOTHING_ASKED if evidence is None else evidence.get("asked", _NOTHING_ASKED)
+        if cause.kind == "module":
+            above = set() if evidence is None else evidence.get("above", {}).keys() - evidence["modules"].keys()
+            return cause.thing in above and not above.isdisjoint(self._past.origin(*meta["seen"]).imports)
+        if cause.kind == "environment" and asked.get("told"):
+            return cause.thing in asked["environ"].keys() - evidence["environ"].keys()
+        if cause.kind != "file" or evidence is None or cause.thing in needs.written(meta):
+            return False
+        of_cells = {row["path"] for row in asked["files"] if asked.get("told")}
+        return cause.thing in self._rewritten or cause.thing in of_cells - {row["path"] for row in evidence["files"]}
 
     def disturbs(self, meta: Meta) -> bool:
         """Whether code above seeds or sets otherwise than a step found it that stands anywhere below."""

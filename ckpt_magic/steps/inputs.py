@@ -314,14 +314,26 @@ def _is_ours(path: str, hidden: Iterable[str]) -> bool:
 
 
 def _digest(path: str) -> str | None:
+    """Digest of what is in a file; of a database of SQLite without the numbers that count how often it was changed."""
     digest = new_hash()
     try:
         with open(path, "rb", buffering=0) as file:
+            begin = bytearray(file.read(_HEADER))
+            if begin.startswith(_SQLITE):
+                for at in _COUNTERS:
+                    begin[at : at + 4] = bytes(4)
+            digest.update(begin)
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError:
         return None
     return str(digest.hexdigest())
+
+
+# Of a change, of one of the schema, and of the change that the version was noted at: https://sqlite.org/fileformat.html
+_COUNTERS: Final = (24, 40, 92)
+_SQLITE: Final = b"SQLite format 3\0"
+_HEADER: Final = 100  # bytes
 
 
 def _hash(names: Iterable[str]) -> str:

@@ -516,8 +516,18 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      "    def emit(self, record): out.append(1)\n# %%\nlogging.getLogger('way').handlers = [Tool()]",
      "logging.getLogger('way').warning('x')\ny = out[-1]", {}, text("append(1)", "append(2)")),
     ("how a handler of a logger writes", "import io, logging\nbuf = io.StringIO()\nlog = logging.getLogger('way')\n"
-     "log.addHandler(logging.StreamHandler(buf))\nlog.handlers[0].setFormatter(logging.Formatter('1 %(message)s'))",
+     "log.handlers[:] = [logging.StreamHandler(buf)]\nlog.handlers[0].setFormatter(logging.Formatter('1 %(message)s'))",
      "import logging\nlogging.getLogger('way').warning('x')\ny = buf.getvalue()", {}, text("'1 %", "'2 %")),
+    ("how a handler without a name writes", "import io, logging\nbuf = io.StringIO()\n"
+     "logging.getLogger('way').handlers[:] = [logging.StreamHandler(buf)]",
+     "import logging\nlogging.getLogger('way').warning('x')\ny = buf.getvalue()", {},
+     cell("logging.getLogger('way').handlers[0].setFormatter(logging.Formatter('2 %(message)s'))")),
+    ("that a logger has no handler any more", "import io, logging\nbuf = io.StringIO()\n"
+     "handler = logging.StreamHandler(buf)\nlogging.getLogger('way').handlers[:] = [handler]",
+     "import logging\nlogging.getLogger('way').warning('x')\ny = buf.getvalue()", {},
+     cell("logging.getLogger('way').removeHandler(handler)")),
+    ("that no figure is open any more", "import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt\n"
+     "# %%\nplt.figure()", "y = len(plt.get_fignums())", {}, cell("plt.close('all')")),
     ("a function that a class of a library calls", "import yaml\n# %%\ndef make(loader, node): return 1\n# %%\n"
      "yaml.SafeLoader.add_constructor('!way', make)", "y = yaml.safe_load('!way a')", {}, text("return 1", "return 2")),
     ("a function that one of a library is given for a class", "import yaml\nclass Tool: pass\ntool = Tool()\n# %%\n"
@@ -982,6 +992,16 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
 
 # never stale: what the code might have come to, as it is written, and has not
 NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
+    ("documentation of a dataclass and of its methods that nobody reads",
+     "import dataclasses\n@dataclasses.dataclass\nclass A:\n    'one'\n    k: int = 1\n    def go(self):\n        'one'\n"
+     "        return self.k", "y = A(2).go()", {},
+     lambda cells: cells.__setitem__(0, (None, cells[0][1].replace("'one'", "'two'")))),
+    ("a value beside a logger that gets a handler", "import io, logging\nk = 1\nbuf = io.StringIO()\n"
+     "logging.getLogger('way').handlers[:] = [logging.StreamHandler(buf)]",
+     "import logging\nlogging.getLogger('way').warning('x')\ny = buf.getvalue()", {}, text("k = 1", "k = 2")),
+    ("a value beside a logger that writes to a file", "import logging\nk = 1\n"
+     "logging.getLogger('way').handlers[:] = [logging.FileHandler('way.log', 'w')]",
+     "import logging\nlogging.getLogger('way').warning('x')\ny = 1", {}, text("k = 1", "k = 2")),
     ("a number beside a module with what cannot be changed", "import way_mod\nk = 1", "y = way_mod.get()", FIXED,
      text("k = 1", "k = 2")),
     ("what the variable of a loop was before", "%%step 1\nx = 5\n# %%\nd = [1, 2]", "for x in d: y = x", {},

@@ -363,3 +363,55 @@ def test_a_database_that_a_step_makes_is_its_own(
     assert played.steps(cells) == set()
     (tmp_path / "d.db").unlink()
     assert played.steps(cells) == {1}
+
+
+ADDING = "rows = [1]", "with open('a.txt', 'a') as file: size = file.write(str(rows))"
+
+
+@pytest.mark.parametrize("option", ["", " --stale restore"])
+@pytest.mark.parametrize("known", [True, False], ids=["the cells are known", "they are not"])
+def test_with_a_number_a_step_runs_that_reads_what_a_step_above_it_has_just_written(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, *, known: bool
+) -> None:
+    cells: projects.Cells = [(None, ADDING[0]), (1, ADDING[1]), (2, "with open('a.txt') as file: z = file.read()")]
+    played = Played(shell, tmp_path, capsys)
+    assert played.steps(cells, "none", known=known) == {1, 2}
+    assert played.steps(cells, "end", known=known) == set()
+    (tmp_path / "a.txt").write_text("mine")
+    assert played.steps(cells, "end", known=known) == set(), "what the user did to a file is for the user to judge"
+    cells = [(None, "rows = [2]"), (1, ADDING[1]), (f"2{option}", cells[2][1])]  # type: ignore[list-item]
+    assert played.steps(cells, "end", known=known) == ({1} if option else {1, 2})
+    assert shell.user_ns["z"] == ("[1]" if option else "mine[2]")
+    assert played.steps(cells, "end", known=known) == set()
+
+
+def test_with_a_number_a_step_runs_that_reads_what_an_edited_cell_writes(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cells: projects.Cells = [
+        (None, "with open('a.txt', 'w') as file: size = file.write('one')"),
+        (1, "with open('a.txt') as file: z = file.read()"),
+    ]
+    played = Played(shell, tmp_path, capsys)
+    assert played.steps(cells, "none") == {1}
+    assert played.steps(cells, "end") == set()
+    assert played.steps([(None, cells[0][1].replace("one", "two")), cells[1]], "end") == {1}
+    assert shell.user_ns["z"] == "two"
+
+
+def test_a_database_that_a_step_fills_anew_is_as_it_was(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    connect = "import contextlib, sqlite3\nwith contextlib.closing(sqlite3.connect('d.db')) as c:\n    "
+    fills = "c.executescript(f'drop table if exists t; create table t (a); insert into t values ({k})')"
+    reads = "z = c.execute('select a from t').fetchall()"
+    cells: projects.Cells = [(None, "k = 1"), (1, f"{connect}{fills}\ndel c"), (2, f"{connect}{reads}\ndel c")]
+    played = Played(shell, tmp_path, capsys)
+    assert played.steps(cells, "none") == {1, 2}
+    assert played.steps(cells) == set()
+    for _ in range(3):  # each changes the numbers in the file that count its changes
+        played.steps(cells, "none")
+    assert played.steps(cells) == set()
+    cells = [(None, "k = 2"), *cells[1:]]
+    assert played.steps(cells) == {1, 2}
+    assert shell.user_ns["z"] == [(2,)]

@@ -34,7 +34,7 @@ TEXT_READERS: Final = frozenset({"getsource", "getsourcelines", "findsource", "g
 _Node = TypeVar("_Node", bound=ast.AST)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
-# Decorators and bases that read neither.
+# Decorators and bases that read neither; of a class `dataclass` reads the annotations of its variables, which are kept.
 _PLAIN_DECORATORS: Final = frozenset(
     {"staticmethod", "classmethod", "property", "cache", "lru_cache", "cached_property", "contextmanager", "wraps"}
     | {"njit", "jit", "vectorize", "setter", "getter", "deleter", "abstractmethod", "total_ordering"}
@@ -309,14 +309,18 @@ def _is_plain_function(node: Any) -> bool:
 
 def _is_plain_class(node: ast.ClassDef) -> bool:
     bases = all(isinstance(one, ast.Name) and one.id in _PLAIN_BASES for one in node.bases)
-    return bases and not node.decorator_list and not node.keywords
+    return bases and not node.keywords and all(_name_of(one) == "dataclass" for one in node.decorator_list)
 
 
 def _is_plain_decorator(node: ast.expr) -> bool:
+    return _name_of(node) in _PLAIN_DECORATORS
+
+
+def _name_of(decorator: ast.expr) -> str:
+    node = decorator
     while isinstance(node, ast.Call):
         node = node.func
-    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-    return name in _PLAIN_DECORATORS
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _is_inert(node: ast.expr | None) -> bool:

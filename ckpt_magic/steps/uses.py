@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import signal
 import sys
 import types
 from collections.abc import Iterable, Mapping, Set
@@ -184,8 +185,10 @@ class Use:
             return False
         if place.startswith("@what "):
             return bool(self._strange)
+        if place.startswith("@signal"):  # of an interrupt the kernel itself has one while a cell runs
+            return place != f"@signal {signal.SIGINT:d}" and self._has(_SIGNALLING)
         if place[0] == "@":
-            return not place.startswith(("@signal", "@trace", "@profile", "@functions at exit"))
+            return not place.startswith(("@trace", "@profile", "@functions at exit"))
         library = place.partition(":")[0].partition(".")[0]
         if library in self.libraries:
             return owned.is_own(place) or not is_added
@@ -411,5 +414,6 @@ _SHOWING: Final = frozenset(
 _OF_THE_INTERPRETER: Final = frozenset(
     {"recursion limit", "switch interval", "garbage collection", "garbage collection thresholds"}
 )
+_SIGNALLING: Final = frozenset({"raise_signal", "kill", "killpg", "alarm", "setitimer", "pause", "getsignal"})
 _CATCHING: Final = frozenset({"RecursionError", "RuntimeError", "Exception", "BaseException", "suppress"})
 _COMMON: Final = frozenset({"option", "options", "set", "get", "display", "figure", "default", "name", "size", "path"})

@@ -50,7 +50,7 @@ from ckpt_magic.values.pickles.annotations import (
 )
 from ckpt_magic.values.pickles.arrays import ARRAY_PARTS, Arrays, View, array_of, copies_on_write, lent_by
 from ckpt_magic.values.pickles.forms import PROTOCOL, Token
-from ckpt_magic.values.pickles.gathered import Gathered, arrow_array, contiguous, is_scattered, pieces
+from ckpt_magic.values.pickles.gathered import Gathered, arrow_array, contiguous, has_buffer, is_scattered, pieces
 from ckpt_magic.values.pickles.makers import Makers
 from ckpt_magic.values.pickles.parts import (
     DERIVED_BY_PYDANTIC,
@@ -818,12 +818,14 @@ class _ArraysAsTheyAre(Arrays):
     """Looks at the arrays themselves: what would be written in their place is none of the value's."""
 
     def whole_array(self, array: Any) -> Any:
-        if not is_scattered(array):
+        is_fixed = not is_writeable(array)
+        is_told = not is_fixed or not array.size or (array.flags.forc and has_buffer(array))  # else numpy leaves it out
+        if not is_scattered(array) and is_told:
             return contiguous(array) if array.nbytes >= LARGE else NotImplemented
         digest = new_hash()
         for piece in pieces(array):
             digest.update(piece)
-        return _Form, ("scattered", array.shape, array.dtype, digest.digest())
+        return _Form, ("scattered", array.shape, array.dtype, digest.digest(), *(("read-only",) if is_fixed else ()))
 
     def elements(self, array: Any) -> Any:
         return NotImplemented

@@ -243,6 +243,21 @@ a[1] = 9; r2 = b[1]
 """,
 )
 scenario(
+    "arrays with gaps between their elements become read-only",
+    """
+%%step 1
+import numpy as np
+g = np.asfortranarray(np.arange(6.).reshape(2, 3)); h = g[1:3]; held = [np.arange(9.)[::2]]
+del g
+%%step 2
+h.setflags(write=False); held[0].setflags(write=False)
+%%step 3
+k = h.flags.writeable, held[0].flags.writeable
+%%step 4
+h.setflags(write=True); h[0, 0] = 7
+""",
+)
+scenario(
     "a bytearray under fields with a gap, in which alone something changes",
     """
 %%step 1

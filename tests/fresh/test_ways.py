@@ -528,6 +528,11 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
      cell("logging.getLogger('way').removeHandler(handler)")),
     ("that no figure is open any more", "import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt\n"
      "# %%\nplt.figure()", "y = len(plt.get_fignums())", {}, cell("plt.close('all')")),
+    ("what is done when a signal comes", "import signal\ncaught = []\ndef take(number, frame): caught.append(1)\n"
+     "signal.signal(signal.SIGUSR2, take)", "import signal\nsignal.raise_signal(signal.SIGUSR2)\ny = len(caught)", {},
+     text("signal.SIGUSR2, take", "signal.SIGUSR2, signal.SIG_IGN")),
+    ("what an open figure shows", "import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt\n"
+     "ax = plt.figure().subplots()", "y = plt.gca().get_title()", {}, cell("ax.set_title('later')")),
     ("a function that a class of a library calls", "import yaml\n# %%\ndef make(loader, node): return 1\n# %%\n"
      "yaml.SafeLoader.add_constructor('!way', make)", "y = yaml.safe_load('!way a')", {}, text("return 1", "return 2")),
     ("a function that one of a library is given for a class", "import yaml\nclass Tool: pass\ntool = Tool()\n# %%\n"
@@ -1269,6 +1274,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     colorsys.rgb_to_hsv = rgb_to_hsv
     vars(colorsys).pop("way", None)
     logging.getLogger("way").handlers.clear()
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
     if hasattr(textwrap.TextWrapper, "way"):
         del textwrap.TextWrapper.way
     vars(builtins).pop("way_value", None)

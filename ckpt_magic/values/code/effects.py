@@ -45,6 +45,14 @@ _OF_CHANCE: Final = frozenset(
     | {"sample", "bootstrap", "permutation_test", "monte_carlo_test", "differential_evolution", "dual_annealing"}
     | {"basinhopping", "kmeans", "kmeans2", "spring_layout"}
 )  # layers draw what they begin with
+_OF_FIGURES: Final = frozenset(
+    (
+        "hist ax axs axes gca gcf scatter bar barh pie imshow matshow errorbar contour contourf pcolormesh quiver "
+        "hlines vlines axhline axvline axhspan axvspan fill_between annotate legend colorbar grid twinx twiny "
+        "set_title set_xlabel set_ylabel set_xlim set_ylim set_xticks set_yticks set_xscale set_yscale suptitle "
+        "tight_layout tick_params add_patch add_artist set_axis_off"
+    ).split()
+)
 SEPARATE: Final = frozenset({"default_rng", "RandomState", "Random"})
 """Words of chance that leave the generators of libraries alone: what they make has its own."""
 
@@ -287,7 +295,7 @@ def _draws(words: Set[str]) -> bool:
 
 def _draws_figures(words: Set[str]) -> bool:
     """Whether code with these words may draw on a figure that is open, or open one."""
-    return any("plot" in word or "pylab" in word or word.startswith("fig") or word == "hist" for word in words)
+    return any("plot" in word or "pylab" in word or word.startswith("fig") or word in _OF_FIGURES for word in words)
 
 
 def writes(tree: ast.Module) -> bool:

@@ -1122,9 +1122,15 @@ def traceback_text(error: BaseException) -> str:
     return re.sub(r"ipykernel_\d+", "ipykernel", "".join(traceback.format_exception(error)))
 
 
+def _constant_text(const: object) -> str:
+    if isinstance(const, frozenset):  # `x in {'a', 'b'}`: its order follows the hashes of texts
+        return f"frozenset {sorted(map(repr, const))}"
+    return code_text(const) if isinstance(const, types.CodeType) else repr(const)
+
+
 def code_text(code: types.CodeType) -> str:
     """What a code object does."""
-    consts = [code_text(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
+    consts = list(map(_constant_text, code.co_consts))
     counts = code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags
     return repr((code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_firstlineno, consts, counts))
 

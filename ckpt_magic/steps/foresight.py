@@ -286,7 +286,7 @@ class Above:
         there = record.paths([*itself["files"], *itself["written"]], own)
         written = effects.of_files(there) if "rests" in evidence else ()
         if written and self._differs(FILES, meta, *written):
-            found.append(Cause("unclear", "", "other code above it writes files, perhaps those that it reads"))
+            found.append(Cause("unclear", "", _WRITES))
         return found
 
     def gives(self, meta: Meta, name: str) -> bool:
@@ -297,7 +297,7 @@ class Above:
     def gives_otherwise(self, cause: Cause, meta: Meta) -> bool:
         """Whether a cause is about a file, module or variable from which cells above take values that the step read.
 
-        Or about a file that the step reads and that one above it will write.
+        Or about a file that the step reads and that code above it will write.
         """
         evidence = meta["evidence"]
         asked = _NOTHING_ASKED if evidence is None else evidence.get("asked", _NOTHING_ASKED)
@@ -306,8 +306,10 @@ class Above:
             return cause.thing in above and not above.isdisjoint(self._past.origin(*meta["seen"]).imports)
         if cause.kind == "environment" and asked.get("told"):
             return cause.thing in asked["environ"].keys() - evidence["environ"].keys()
-        if cause.kind != "file" or evidence is None or cause.thing in needs.written(meta):
+        if evidence is None or cause.thing in needs.written(meta):
             return False
+        if cause.kind != "file":
+            return cause.line == _WRITES and bool(evidence["files"])
         of_cells = {row["path"] for row in asked["files"] if asked.get("told")}
         return cause.thing in self._rewritten or cause.thing in of_cells - {row["path"] for row in evidence["files"]}
 
@@ -500,6 +502,7 @@ _NO_MODULES: Final = frozenset({ABOVE, CHANCE, SURROUNDINGS, FILES, OWN})
 
 
 _UNASKED: Final = "?"
+_WRITES: Final = "other code above it writes files, perhaps those that it reads"
 _NOTHING_ASKED: Final[Mapping[str, Any]] = {"files": [], "environ": {}, "unclear": []}
 
 

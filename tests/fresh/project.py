@@ -82,15 +82,17 @@ def play(project: Path, cells: Cells, start: int | str, folder: str = ".ckpt") -
     return Ran(facts, names)
 
 
-def foresee(project: Path, cells: Cells) -> set[int]:
-    """The steps of which it is told, before anything runs, that they are not fresh or will run all the same."""
+def foresee(project: Path, cells: Cells, start: str = "auto") -> set[int]:
+    """The steps of which it is told, before anything runs, that they will run; with `auto` those not fresh, too."""
     forget_modules(project)
     settings = Settings(project, environ={})
     settings.configure(name="p", folder=".ckpt")
     sources = [text if step is None else f"{_line(step, *options)}\n{text}" for step, text, *options in cells]
-    found = asked(sources, project / "nb.ipynb", settings, load_keyring(), pipeline={})
+    found = asked(sources, project / "nb.ipynb", settings, load_keyring(), pipeline={}, start=start)
     return {
-        step for (_, step), (verdict, decision) in found.items() if verdict.state != "fresh" or decision.action == "run"
+        step
+        for (_, step), (verdict, decision) in found.items()
+        if decision.action == "run" or (start == "auto" and verdict.state != "fresh")
     }
 
 

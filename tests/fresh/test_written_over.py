@@ -380,6 +380,7 @@ def test_with_a_number_a_step_runs_that_reads_what_a_step_above_it_has_just_writ
     (tmp_path / "a.txt").write_text("mine")
     assert played.steps(cells, "end", known=known) == set(), "what the user did to a file is for the user to judge"
     cells = [(None, "rows = [2]"), (1, ADDING[1]), (f"2{option}", cells[2][1])]  # type: ignore[list-item]
+    assert option or projects.foresee(tmp_path, cells, "end") == {1, 2}
     assert played.steps(cells, "end", known=known) == ({1} if option else {1, 2})
     assert shell.user_ns["z"] == ("[1]" if option else "mine[2]")
     assert played.steps(cells, "end", known=known) == set()
@@ -395,7 +396,9 @@ def test_with_a_number_a_step_runs_that_reads_what_an_edited_cell_writes(
     played = Played(shell, tmp_path, capsys)
     assert played.steps(cells, "none") == {1}
     assert played.steps(cells, "end") == set()
-    assert played.steps([(None, cells[0][1].replace("one", "two")), cells[1]], "end") == {1}
+    cells[0] = (None, cells[0][1].replace("one", "two"))
+    assert projects.foresee(tmp_path, cells, "end") == {1}
+    assert played.steps(cells, "end") == {1}
     assert shell.user_ns["z"] == "two"
 
 

@@ -676,8 +676,9 @@ class Look(ValuePickler):
 
     def _note_bytes(self, buffer: Any) -> None:
         """Libraries that do not say what their data lie over may have made them over this."""
-        if len(buffer) and not sys.modules.keys().isdisjoint(_OVER_BYTES):
-            array = sys.modules["numpy"].frombuffer(buffer, dtype="u1")
+        numpy = sys.modules.get("numpy")  # which polars, for one, can do without
+        if len(buffer) and numpy is not None and not sys.modules.keys().isdisjoint(_OVER_BYTES):
+            array = numpy.frombuffer(buffer, dtype="u1")
             low, high = bounds(array)
             self._spans.append(Span(low, high, array, 0))
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]  # no stubs
 import atexit
+import contextlib
 import functools
 import hashlib
 import importlib
+import io
 import logging
 import os
 import signal
@@ -278,30 +280,40 @@ def _is_kept_here(name: str, logger: logging.Logger) -> bool:
 def handlers_as_text(handlers: Any, namespace: Mapping[str, Any]) -> str | None:
     """What handlers of the standard library do, in a text that is equal in each kernel; None if there is any other.
 
-    A stream is told by the names that the notebook has for it: what is in it is theirs.
+    A text in memory that they write to is told by the names that the notebook has for it: what is in it is theirs.
     """
     told = [_of_handler(one, namespace) for one in handlers] if type(handlers) is list else [None]
     return None if None in told else fingerprint(told)
 
 
 def _of_handler(handler: Any, namespace: Mapping[str, Any]) -> list[Any] | None:
-    kind, form = type(handler), handler.formatter
+    kind = type(handler)
     if kind not in (logging.StreamHandler, logging.FileHandler) or not vars(handler).keys() <= _OF_HANDLERS:
         return None
-    target: list[Any]
-    if kind is logging.FileHandler:  # seen from here: a project may be moved
-        target = [os.path.relpath(handler.baseFilename), handler.mode, handler.encoding, handler.errors]
-    else:
-        target = [name for name in ("stdout", "stderr") if handler.stream is getattr(sys, name)]
-        target = target or sorted(name for name, value in list(namespace.items()) if value is handler.stream)
+    target = _target(handler, namespace)
     if handler.filters or not target:
         return None
-    told = [kind.__name__, target, handler.level, handler.name, handler.terminator]
+    told, form = [kind.__name__, target, handler.level, handler.name, handler.terminator], handler.formatter
     if form is None:
         return told
     if type(form) is not logging.Formatter or type(form._style).__module__ != "logging":
         return None
     return [*told, type(form._style).__name__, vars(form._style), {**vars(form), "_style": None}]
+
+
+def _target(handler: Any, namespace: Mapping[str, Any]) -> list[Any]:
+    """Where a handler writes; empty if that cannot be told."""
+    if type(handler) is logging.FileHandler:
+        with contextlib.suppress(OSError, ValueError):  # the folder is gone; on another drive
+            place = os.path.relpath(handler.baseFilename)  # a project may be moved
+            return [place, handler.mode, handler.encoding, handler.errors]
+        return []
+    for name in ("stdout", "stderr"):
+        if handler.stream is getattr(sys, name):
+            return [name]
+    if type(handler.stream) is not io.StringIO:
+        return []
+    return sorted(name for name, value in list(namespace.items()) if value is handler.stream)
 
 
 def _logger(place: str) -> tuple[logging.Logger, str]:

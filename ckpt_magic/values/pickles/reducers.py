@@ -311,8 +311,12 @@ def polynomial(polynomial: Any) -> Any:
 
 def points(tree: Any) -> Any:
     """A k-d tree of scipy with the very array of its points, which the notebook holds as well: scipy writes a copy."""
-    made, args, (nodes, _, *rest), *more = tree.__reduce_ex__(PROTOCOL)
-    return made, args, (nodes, tree.data, *rest), *more
+    made, args, state, *more = tree.__reduce_ex__(PROTOCOL)
+    copies = [at for at, one in enumerate(state) if getattr(one, "shape", None) == tree.data.shape]
+    if type(state) is not tuple or len(copies) != 1:
+        return NotImplemented
+    (at,) = copies
+    return made, args, (*state[:at], tree.data, *state[at + 1 :]), *more
 
 
 def frame(frame: Any) -> Any:

@@ -379,7 +379,7 @@ def test_with_a_number_a_step_runs_that_reads_what_a_step_above_it_has_just_writ
     assert played.steps(cells, "end", known=known) == set()
     (tmp_path / "a.txt").write_text("mine")
     assert played.steps(cells, "end", known=known) == set(), "what the user did to a file is for the user to judge"
-    cells = [(None, "rows = [2]"), (1, ADDING[1]), (f"2{option}", cells[2][1])]  # type: ignore[list-item]
+    cells = [(None, "rows = [2]"), (1, ADDING[1]), (f"2{option}", cells[2][1])]
     assert option or projects.foresee(tmp_path, cells, "end") == {1, 2}
     assert played.steps(cells, "end", known=known) == ({1} if option else {1, 2})
     assert shell.user_ns["z"] == ("[1]" if option else "mine[2]")
@@ -396,7 +396,7 @@ def test_with_a_number_a_step_runs_that_reads_what_an_edited_cell_writes(
     played = Played(shell, tmp_path, capsys)
     assert played.steps(cells, "none") == {1}
     assert played.steps(cells, "end") == set()
-    cells[0] = (None, cells[0][1].replace("one", "two"))
+    cells = [(None, cells[0][1].replace("one", "two")), cells[1]]
     assert projects.foresee(tmp_path, cells, "end") == {1}
     assert played.steps(cells, "end") == {1}
     assert shell.user_ns["z"] == "two"

@@ -121,7 +121,8 @@ class Fitting:
         gone += [*self._done_to_modules(meta, look), *self._told_apart(meta, look)]
         causes = freshness.causes(meta, self.judge.now(key, meta, code=code, call=call, look=look, causes=gone))
         made_by_cells = ("function", "name", "key") if kernel.kind == "cell" else ()
-        anew = self._written_here(key, meta) - needs.written(meta)
+        files = {cause.thing for cause in causes if cause.kind == "file"} - needs.written(meta)
+        anew = files & self._written_here(key, meta) if files else files
         return replace(
             known,
             elsewhere={name: self._digest(name) for name in meta["reads"] if name in here},

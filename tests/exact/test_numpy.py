@@ -292,13 +292,14 @@ scenario(
     "a bytearray that grows beside libraries that may lie over it",
     """
 %%step 1
-import numpy as np
+import pandas as pd, pyarrow as pa
 b = bytearray(8); held = [b]
 %%step 2
 b.extend(b'12')
 %%step 3
 held[0].append(3); r = bytes(b)
 """,
+    needs="pyarrow",
 )
 scenario(
     "a series of polars over a bytearray",

@@ -999,8 +999,7 @@ TABLE: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
 NOTHING: list[tuple[str, str, str, dict[str, str] | Edit, Edit]] = [
     ("documentation of a dataclass and of its methods that nobody reads",
      "import dataclasses\n@dataclasses.dataclass\nclass A:\n    'one'\n    k: int = 1\n    def go(self):\n        'one'\n"
-     "        return self.k", "y = A(2).go()", {},
-     lambda cells: cells.__setitem__(0, (None, cells[0][1].replace("'one'", "'two'")))),
+     "        return self.k", "y = A(2).go()", {}, text("'one'", "'two'")),
     ("a value beside a logger that gets a handler", "import io, logging\nk = 1\nbuf = io.StringIO()\n"
      "logging.getLogger('way').handlers[:] = [logging.StreamHandler(buf)]",
      "import logging\nlogging.getLogger('way').warning('x')\ny = buf.getvalue()", {}, text("k = 1", "k = 2")),

@@ -502,6 +502,46 @@ def test_large_data_is_not_walked_to_its_end() -> None:
     assert calls(lambda: reaching.reachable(["big", "nested"], namespace)) < 100_000  # for more than a million objects
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[C() for _ in range(20_000)]",
+        "tuple(C() for _ in range(20_000))",
+        "{C() for _ in range(20_000)}",
+        "collections.deque(C() for _ in range(20_000))",
+        "{i: C() for i in range(20_000)}",
+        "{C(): i for i in range(20_000)}",
+        "[None] * 20_000 + [C()] + [0] * 20_000",
+        "[[[C()] for _ in range(300)] for _ in range(100)]",
+        "[{'held': C()} for _ in range(20_000)]",
+        "[(i, C()) for i in range(20_000)]",
+        "types.SimpleNamespace(items=[C() for _ in range(20_000)])",
+        "[print] * 30_000 + [lambda: 1, lambda: C()]",
+        "[[0] * 20_000 for _ in range(100)] + [[C()] * 20_000]",
+        "numpy.array([C() for _ in range(20_000)], object)",
+        "numpy.array([0] * 20_000 + [C()], object)",
+        "[0] * 20_000 + [numpy.array([C()], object)]",
+    ],
+)
+def test_what_large_data_holds_is_found(value: str) -> None:
+    pytest.importorskip("numpy")
+    namespace = notebook(
+        "import collections, types, numpy\na = 1\nclass C:\n    def m(self): return a\n"
+        f"large = {value}\nsmall = [1, 2]\nnumbers = [*range(20_000)]"
+    )
+    assert "a" in reach(namespace, "large")
+    assert "a" in reach(namespace, "numbers", "large", "small")
+
+
+def test_of_large_data_it_is_known_whether_all_was_walked() -> None:
+    namespace = notebook(
+        "texts = [*map(str, range(20_000))]\npairs = {i: 0.5 for i in range(20_000)}\n"
+        "nested = [[i] for i in range(20_000)]\nfew = [[i] for i in range(100)]"
+    )
+    assert reaching.reach(["texts", "pairs", "few"], namespace).is_all
+    assert not reaching.reach(["nested"], namespace).is_all
+
+
 def test_modules_and_importable_classes_are_left_alone() -> None:
     namespace = notebook("import collections\nC = collections.OrderedDict\no = C()", extra=types.ModuleType("m"))
     assert reach(namespace, "collections", "C", "o", "extra") == set()

@@ -31,15 +31,19 @@ _MANY_HELD: Final = 1000  # items of a container of a library in which the noteb
 _HOSTS: Final = frozenset({"IPython", "ipykernel", "zmq", "tornado", "threading", "asyncio", "_io"})
 _SHELLS: Final = frozenset({"IPython", "ipykernel", "zmq"})
 _WALK_LIMIT: Final = 10_000
-"""Objects that `reachable` looks at, in some milliseconds, before it stops looking for functions inside data."""
+"""Objects that `reachable` looks at, in some milliseconds, before it goes on with a few of each type only."""
+_SOME: Final = 1000  # of many objects, besides one of each type
+_MOST_ASKED: Final = 1_000_000  # items of large containers that are asked for their type
+_MOST_ELEMENTS: Final = 100_000  # of an array of objects, likewise
+_FEW: Final = 10  # items of each of the large containers after these
 
 
 def reachable(names: Iterable[str], namespace: Mapping[str, Any]) -> frozenset[str]:
     """Add to `names` the globals that the code behind these names may read, write or delete.
 
     Followed are the functions and classes of the notebook, instances, partials, bound methods, wrapped
-    functions, generators and what containers and objects hold, transitively. Large data is walked only in part:
-    a function hidden behind thousands of objects is not found.
+    functions, generators and what containers and objects hold, transitively. Large data is walked only in part: an
+    object of each type that a container holds, and some from all over it.
 
     Parameters
     ----------
@@ -293,6 +297,7 @@ class _Reach:
         self.code: deque[Any] = deque()  # functions and classes: always walked to the end
         self.data: deque[Any] = deque()  # everything else: until _WALK_LIMIT
         self.walked = 0
+        self.asked_for_type = 0
         self.is_all = True
         self.codes: list[types.CodeType] = []
         self.definitions: list[Any] = []
@@ -305,7 +310,16 @@ class _Reach:
             if self.code:
                 self.walk_definition(self.code.popleft())
             else:
-                self.walk_data()
+                self.walk_data(self.next_data())
+        for _ in range(_DEEPEST):
+            if not self.data:
+                break
+            self.is_all = False
+            left, self.data = list(self.data), deque()
+            self.walk_data(some_of(left))
+            while self.code:
+                self.walk_definition(self.code.popleft())
+        self.data.clear()
         return frozenset(self.found)
 
     def add_names(self, names: Iterable[str]) -> None:
@@ -358,19 +372,23 @@ class _Reach:
         if type(name) is str:
             self.modules.add(name)
 
-    def walk_data(self) -> None:
-        """Walk as many of the objects that were met as may be, together: one by one would take much longer."""
+    def next_data(self) -> list[Any]:
+        """As many of the objects that were met as may be walked."""
         values: list[Any] = []
         size = self.walked
         while self.data and size < _WALK_LIMIT:
             value = self.data.popleft()
-            items = len(value) if type(value) in _CONTAINERS else 0
-            size += 1 + items
-            if items <= _WALK_LIMIT:
-                values.append(value)
-            else:
-                self.add([type(value)])
-                self.is_all = False
+            size += 1 + (len(value) if type(value) in _CONTAINERS else 0)
+            values.append(value)
+        return values
+
+    def walk_data(self, values: list[Any]) -> None:
+        """Walk objects, together: one by one would take much longer."""
+        large = [value for value in values if type(value) in _CONTAINERS and len(value) > _WALK_LIMIT]
+        if large:
+            values = [value for value in values if type(value) not in _CONTAINERS or len(value) <= _WALK_LIMIT]
+        for value in large:
+            self.add([type(value), *self.some_of_large(value)])
         kinds = dict.fromkeys(map(type, values))
         hosts = {kind for kind in kinds if str(type.__getattribute__(kind, "__module__")).partition(".")[0] in _SHELLS}
         if hosts:  # they lead to all of a kernel, more than is walked, and not the same in each
@@ -386,7 +404,22 @@ class _Reach:
             parts += self.called_at_its_end(value)
         self.walked += len(values) + len(parts)
         self.add(kinds)
-        self.add(parts)
+        self.add(parts if self.walked <= _WALK_LIMIT else self.some_of_many(parts))
+
+    def some_of_large(self, value: Any) -> Sequence[Any]:
+        """Some of what a container holds."""
+        self.asked_for_type += len(value)
+        if self.asked_for_type <= _MOST_ASKED or self.asked_for_type == len(value):
+            return self.some_of_many(gc.get_referents(value))
+        self.is_all = False
+        return list(itertools.islice(value.values() if type(value) is dict else value, _FEW))
+
+    def some_of_many(self, items: Sequence[Any]) -> Sequence[Any]:
+        """Some of many objects; of texts and numbers there is nothing more to walk."""
+        some = some_of(items)
+        if len(some) < len(items) and not _ATOMS.issuperset(map(type, some)):
+            self.is_all = False
+        return some
 
     @staticmethod
     def is_special(kind: type) -> bool:
@@ -411,7 +444,7 @@ class _Reach:
         elif kind is threading.local:
             return [value.__dict__]
         elif value.dtype.hasobject:  # an array
-            return list(value.ravel()[:_WALK_LIMIT].tolist())
+            return self.some_of_many(value.flat[:: -(-value.size // _MOST_ELEMENTS) or 1].tolist())
         return []
 
     def called_at_its_end(self, value: Any) -> Iterator[Any]:
@@ -430,6 +463,17 @@ class _Reach:
         by_another_way = ["globals"] if source.leads_to_all(code) else []
         self.add_names((*named(code), *source.queried(code), *by_another_way))
         self.modules.update(_imports(code))
+
+
+def some_of(objects: Sequence[Any]) -> Sequence[Any]:
+    """Of many objects one of each type, all functions and classes, and some from all over them."""
+    if len(objects) <= _SOME:
+        return objects
+    kinds = {*map(type, objects)}  # which is all there is to do, as a rule
+    each = dict(zip(map(type, objects), objects, strict=True)).values() if len(kinds) > 1 else ()
+    ours = {kind for kind in kinds if issubclass(kind, (types.FunctionType, type))}
+    definitions = itertools.compress(objects, map(ours.__contains__, map(type, objects))) if ours else ()
+    return [*each, *definitions, *objects[:: len(objects) // _SOME]]
 
 
 _UNKNOWN: Final = (3, 16)  # of this Python and later ones nobody has compared the instructions with what `dis` tells

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ckpt_magic.errors import CheckpointError
 from ckpt_magic.faces import verbs
@@ -157,8 +157,11 @@ def asked(
     cells = list(_cells(sources, settings, pipeline))
     found = {}
     for key in _keys(cells):
-        for call, verdict, decision, _ in _judged(key, cells, notebook, settings, keyring, point, met):
+        for call, verdict, decision, _ in _judged(key, cells, notebook, settings, keyring, point, met, by="auto"):
             found[key, call.step] = verdict, decision
+        if point != "auto":  # where a stale step is restored, those below it do not run for it
+            for call, _, decision, _ in _judged(key, cells, notebook, settings, keyring, point, met):
+                found[key, call.step] = found[key, call.step][0], decision
     return found
 
 
@@ -179,8 +182,11 @@ def _judged(
     settings: Settings,
     keyring: Keyring,
     start: StartPoint,
-    met: Met | None = None,
+    met: Met = lambda key, step: False,
+    *,
+    by: Literal["start", "auto"] = "start",
 ) -> Iterator[tuple[StepCall, Verdict, Decision, _Stored]]:
+    """Judge the steps of one pipeline and decide about them; later ones are judged `by` what these do with a start."""
     entries = Store(key.folder).entries(key.name, key.version)
     stored = {entry.step: _stored(entry.path, key, entry.step, keyring) for entry in entries}
     metas = {step: one.meta for step, one in stored.items() if one.meta is not None}
@@ -245,9 +251,8 @@ def _judged(
     decision = Decision("run")
 
     def will_run(cell: PlannedStep, found: Verdict, above: Above) -> bool:
-        is_there = met is not None and met(key, cell.call.step)
-        decided = decision if met is None else at_first.decide(cell, found, above)
-        will = not is_there and decided.action != "restore"
+        decided = decision if by == "start" else at_first.decide(cell, found, above)
+        will = not met(key, cell.call.step) and decided.action != "restore"
         will = will and not above.leaves_the_same(cell, metas[cell.call.step], found)
         deciding.goes_on(cell, will=will)
         return will

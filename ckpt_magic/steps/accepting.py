@@ -9,7 +9,7 @@ record and cannot be accepted.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final
 
 from ckpt_magic.errors import StepNotFoundError, UsageError
@@ -161,7 +161,7 @@ class Accepting:
             "seen": seen,
             "reads": inputs,
             "unmade": sorted(unmade),
-            "around": self._around(key, meta, code),
+            "around": self._around(key, meta, code, evidence["modules"]),
             "evidence": evidence,
         }
 
@@ -185,12 +185,12 @@ class Accepting:
             return None
         return {**found, **{one: before[one] for one in (ABOVE, CHANCE, SURROUNDINGS, FILES, OWN) if one in before}}
 
-    def _around(self, key: PipelineKey, meta: Meta, code: Code) -> dict[str, Any]:
+    def _around(self, key: PipelineKey, meta: Meta, code: Code, own: Container[str]) -> dict[str, Any]:
         """What of the surroundings the code may read; what was recorded stays."""
         kernel = self._kernel
         use = uses.use_of_tree(code.tree, kernel.namespace, meta["shown"])
         parts = kernel.around.before_step(ambient.look())
-        now = around.rows(parts, use, key, meta["step"], meta["sets"], kernel.keyring.signing.secret)
+        now = around.rows(parts, use, lambda: own, key, meta["step"], meta["sets"], kernel.keyring.signing.secret)
         return {**now, **{part: row for part, row in meta["around"].items() if row is not None}}
 
 

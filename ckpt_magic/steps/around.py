@@ -32,7 +32,7 @@ import threading
 import types
 import typing
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -49,6 +49,8 @@ from ckpt_magic.values.pickles.references import ATOMS, importable
 _FIGURES: Final = "@open figures"
 
 Rows = dict[str, list[str] | None]  # META: per part the digests of its value and of the code that set it
+Own = Callable[[], Container[str]]
+"""Gives the names of the user's own modules that code runs through: what others hold does not matter to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +255,10 @@ class Around:
 
     # -- steps ----------------------------------------------------------------------------------------------
 
-    def held(self, use: Use) -> list[Any]:
+    def held(self, use: Use, own: Own) -> list[Any]:
         """What of the notebook is in the parts that code of this kernel set and that other code may read."""
         self._look_back()
-        parts = [part for part, one in self._set.items() if use.may_read(part, is_added=one.is_added)]
+        parts = [part for part, one in self._set.items() if _may_read(part, one, use, own)]
         look = ambient.look() if any(split(part)[0] != PLACE for part in parts) else self._first
         values = (
             spots.read(name) if origin == PLACE else ambient.value(look, origin, name)
@@ -391,6 +393,7 @@ class Around:
         if not rows and not self._set:
             return []
         look, secrets = ambient.look(), list(secrets)
+        own: Own = lambda: owned.own_modules() if meta["evidence"] is None else meta["evidence"]["modules"]
         found = []
         for part, row in rows.items():
             value, setter = self._value(part, look), self._set.get(part)
@@ -399,7 +402,7 @@ class Around:
             if setter is None or not _is_one_of(row[1], setter.code, secrets) or (row[0] and row[2:]):
                 found.append(part)
         for part, setter in self._set.items():
-            if part not in rows and _matters(part, setter, use(), key, meta["step"], meta["sets"]):
+            if part not in rows and _matters(part, setter, use(), own, key, meta["step"], meta["sets"]):
                 found.append(part)
         return [label(part) for part in found]
 
@@ -478,13 +481,15 @@ def parts_before(sets: Iterable[str]) -> dict[str, Any]:
     return {name: parts_of(spots.read(name)) for name in names}
 
 
-def rows(before: Mapping[str, Part], use: Use, key: PipelineKey, step: int, sets: Iterable[str], secret: bytes) -> Rows:
+def rows(
+    before: Mapping[str, Part], use: Use, own: Own, key: PipelineKey, step: int, sets: Iterable[str], secret: bytes
+) -> Rows:
     """For META: what of the surroundings a step may have read; None for a part that it did not."""
     found: Rows = {}
     for part, one in before.items():
         found[part] = None
         is_tied = part in sets and one.setter.step is None  # it holds an object that the step changed by another name
-        if is_tied or _matters(part, one.setter, use, key, step, sets):
+        if is_tied or _matters(part, one.setter, use, own, key, step, sets):
             value = "" if one.value is None else _signed(one.value, secret)
             is_told = use.names(part) or _may_be_read_from_a_file(part) or _is_behind_modules(part, use)
             named = ["named"] if is_told else []
@@ -506,11 +511,18 @@ def _parts(before: ambient.Ambient, after: ambient.Ambient, use: Use) -> dict[st
     return found
 
 
-def _matters(part: str, setter: Setter, use: Use, key: PipelineKey, step: int, sets: Iterable[str]) -> bool:
+def _matters(part: str, setter: Setter, use: Use, own: Own, key: PipelineKey, step: int, sets: Iterable[str]) -> bool:
     """Whether a step may rest on a part; on what it or a later step set only if it names that and does not set it."""
     if setter.step is not None and setter.step[0] == key and setter.step[1] >= step:
         return use.names(part) and part not in sets
-    return use.may_read(part, is_added=setter.is_added)
+    return _may_read(part, setter, use, own)
+
+
+def _may_read(part: str, setter: Setter, use: Use, own: Own) -> bool:
+    """Whether code may read a part; of a module of the user's own only code that runs through it, or names the part."""
+    if use.is_open or not _is_of_own_module(part):
+        return use.may_read(part, is_added=setter.is_added)
+    return use.names(part) or split(part)[1].partition(":")[0] in own()
 
 
 def _is_of_own_module(part: str) -> bool:

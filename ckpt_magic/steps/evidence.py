@@ -275,13 +275,7 @@ class Evidence:
         """
         look, trail = running.look, running.trail
         unclear = [*look.unclear, *self._changed(code, look)]
-        loaded = {*look.modules, *code.names.imports}
-        loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
-        loaded |= trail.modules.intersection(self.modules.names())
-        behind = self.modules.behind(loaded, imported)
-        if not self._words_called(look.words, behind).isdisjoint(_BY_NAME):
-            loaded |= {*self.modules.names()}
-            behind = self.modules.behind(loaded, imported)
+        loaded, behind = self._behind(code, running, imported)
         files, written, temporary = self._opened(running, hidden, unclear, behind)
         known = {row["path"] for row in (*files, *written)}
         asked = self._asked_at_import(behind, called, hidden)
@@ -335,6 +329,22 @@ class Evidence:
             "unclear": unclear,
             "orders": dict.fromkeys(ordered, hashes.of_this_process()),
         }
+
+    def modules_behind(self, code: Code, running: Running, imported: Iterable[str]) -> Set[str]:
+        """The user's own modules that a step which has just run goes through."""
+        return self._behind(code, running, imported)[1].keys()
+
+    def _behind(self, code: Code, running: Running, imported: Iterable[str]) -> tuple[Set[str], Mapping[str, str]]:
+        """The modules that a step uses or loaded, and the files of the user's own that it goes through."""
+        look, trail = running.look, running.trail
+        loaded = {*look.modules, *code.names.imports}
+        loaded |= {name for name in sys.modules.keys() - running.loaded if name in self.modules.names()}
+        loaded |= trail.modules.intersection(self.modules.names())
+        behind = self.modules.behind(loaded, imported)
+        if not self._words_called(look.words, behind).isdisjoint(_BY_NAME):
+            loaded |= {*self.modules.names()}
+            behind = self.modules.behind(loaded, imported)
+        return loaded, behind
 
     @staticmethod
     def with_numbers(evidence: Mapping[str, Any], left: Set[str]) -> dict[str, Any]:

@@ -266,7 +266,7 @@ class Above:
         if [one for one in acting if one in then_acting] != [one for one in then_acting if one in acting]:
             told = ", ".join(f"`{one}`" for one in acting)
             found.append(Cause("module", "", f"modules that set something that it uses ({told}) are in another order"))
-        if self._past.of_modules(self._lender.ways(own)).digest != then.get(OWN, NOTHING.digest):
+        if self._changes_modules(meta):
             told = ", ".join(f"`{one}`" for one in sorted(own)[:3])
             found.append(Cause("module", "", f"other code above it may change what modules hold ({told})"))
         labels = {one for one in then if one.startswith("<")} | {f"<{one}>" for one in (*FAR, *imports)}
@@ -301,6 +301,8 @@ class Above:
         """
         evidence = meta["evidence"]
         asked = _NOTHING_ASKED if evidence is None else evidence.get("asked", _NOTHING_ASKED)
+        if cause.kind == "module" and not cause.thing:
+            return self._sets_in_modules(meta)
         if cause.kind == "module":
             above = set() if evidence is None else evidence.get("above", {}).keys() - evidence["modules"].keys()
             return cause.thing in above and not above.isdisjoint(self._past.origin(*meta["seen"]).imports)
@@ -318,7 +320,8 @@ class Above:
         evidence = meta["evidence"]
         if evidence is None or evidence["origins"] is None:
             return False
-        return (_draws_seeded(meta) and self._differs(CHANCE, meta)) or self._sets_otherwise(meta)
+        is_drawn = _draws_seeded(meta) and self._differs(CHANCE, meta)
+        return is_drawn or self._sets_otherwise(meta) or self._sets_in_modules(meta)
 
     def altered(self, meta: Meta, metas: Mapping[int, Meta], below: Collection[Cell]) -> Set[int]:
         """The later steps that will find something changed in place by cells below; see `altering`."""
@@ -373,6 +376,22 @@ class Above:
 
     def _sets_otherwise(self, meta: Meta) -> bool:
         return self._differs(SURROUNDINGS, meta, *meta["evidence"].get("rests", [SURROUNDINGS]))
+
+    def _changes_modules(self, meta: Meta) -> bool:
+        """Whether other code than then may change what own modules hold that the step goes through."""
+        evidence = meta["evidence"]
+        origin = self._past.of_modules(self._lender.ways(_own_modules(evidence)))
+        return bool(origin.digest != evidence["origins"].get(OWN, NOTHING.digest))
+
+    def _sets_in_modules(self, meta: Meta) -> bool:
+        """Whether it sets attributes there, or did: what functions of these modules are given is for them to judge."""
+        if not self._changes_modules(meta):
+            return False
+        own = _own_modules(meta["evidence"])
+        was_set = any(
+            row is not None and split(part)[1].partition(":")[0] in own for part, row in meta["around"].items()
+        )
+        return was_set or self._past.stores_in(self._lender.ways(own))
 
     def _differs(self, name: str, meta: Meta, *parts: str) -> bool:
         then = meta["evidence"]["origins"].get(name, NOTHING.digest)
@@ -496,6 +515,12 @@ def _differ_in_documentation(then: Mapping[str, Any], defined: essence.Definitio
     """Whether a function or class that was used is another one by documentation alone: by its digest, or its text."""
     digests = then["digest"], essence.digest_of_text(then["text"])
     return any(essence.differ_in_documentation(one, defined.digest) for one in digests if one)
+
+
+def _own_modules(evidence: Mapping[str, Any]) -> Collection[str]:
+    """The user's own modules that a step goes through, those of cells above it aside."""
+    found: Collection[str] = evidence.get("itself", evidence)["modules"]
+    return found
 
 
 _NO_MODULES: Final = frozenset({ABOVE, CHANCE, SURROUNDINGS, FILES, OWN})

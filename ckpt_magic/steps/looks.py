@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import sys
 import types
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from ckpt_magic.steps import activity, around, needs, record, unseen, uses
 from ckpt_magic.steps.evidence import Reach
@@ -25,6 +26,7 @@ from ckpt_magic.values.pickles.references import ATOMS
 from ckpt_magic.values.seen import Seen
 
 RESULT = "<result>"  # pseudo name of the last expression's value: no variable can be called so
+_ANY: Final = uses.Use(vocabulary.Words(), is_open=True)
 
 
 class Looks:
@@ -322,7 +324,7 @@ class Looks:
         names = code.names if kernel.kind == "cell" else source.names(code.tree)
         if names.dynamic or kernel.kind == "method":
             home = self._home(code)
-            held = [] if kernel.kind == "method" else kernel.around.held(uses.Use(vocabulary.Words(), is_open=True))
+            held = [] if kernel.kind == "method" else kernel.around.held(_ANY, frozenset)
             also = [*code.members.values(), *held]
             found = reaching.reach(list(home) if names.dynamic else names.reads, home, also=also)
             return None, vocabulary.words(code.tree) | reaching.words_of(found.codes), found
@@ -331,7 +333,9 @@ class Looks:
         while True:
             found = reaching.reach(start | reaching.names_of(held, kernel.namespace), kernel.namespace, also=held)
             words = vocabulary.words(code.tree) | reaching.words_of(found.codes)
-            more = kernel.around.held(uses.use_of(names, words, found.names, kernel.namespace))
+            through = functools.partial(kernel.evidence.modules.behind, {*found.modules, *names.imports})
+            own = functools.cache(functools.partial(through, kernel.history.imported()))
+            more = kernel.around.held(uses.use_of(names, words, found.names, kernel.namespace), own)
             more += self._derived(found.modules)
             if len(more) <= len(held):
                 return found.names, words, found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
@@ -363,11 +364,13 @@ class Saver:
         return self._kernel.chance.of_step(before.ambient.generators, surroundings.state["generators"], before.seeded)
 
     def _around_of(self, plan: Plan, outcome: Outcome) -> dict[str, Any]:
-        before = plan.before
+        before, running, kernel = plan.before, plan.running, self._kernel
         assert before is not None
+        assert running is not None
+        own = functools.cache(lambda: kernel.evidence.modules_behind(plan.code, running, kernel.history.imported()))
         use = before.use.having_shown(outcome.outputs)
-        secret = self._kernel.keyring.signing.secret
-        rows = around.rows(before.around, use, plan.key, plan.call.step, plan.sets, secret)
+        secret = kernel.keyring.signing.secret
+        rows = around.rows(before.around, use, own, plan.key, plan.call.step, plan.sets, secret)
         return {"around": rows, "sets": dict(plan.sets), "shown": sorted(use.shown)}
 
     def _lost_row(self, plan: Plan, name: str, why: str) -> dict[str, Any]:

@@ -333,6 +333,10 @@ class Past:
                 self._acts.act(event)
         return self._acts.origin(*names)
 
+    def stores_in(self, modules: Iterable[str]) -> bool:
+        """Whether code sets what these modules hold by its very words."""
+        return not self._ways_to(modules, above=False).isdisjoint(self.stored_by([*self.statements]))
+
     def _ways_to(self, modules: Iterable[str], *, above: bool = True) -> set[str]:
         """Names of modules, of what lies below them and, if asked for, of the packages `above`."""
         names = set[str]()

@@ -1954,3 +1954,108 @@ def test_a_step_runs_that_reads_a_name_which_means_another_module_since_the_step
     assert projects.play(project, cells, "end").steps == set()
     cells[2] = None, "import cmath as m"
     assert projects.play(project, cells, "end").steps == {2}
+
+
+REGISTERS = {
+    "an accessor": "@pd.api.extensions.register_dataframe_accessor('way_of')\nclass Way:\n"
+    "    def __init__(self, frame): self.frame = frame\n    def total(self): return int(self.frame.a.sum()) * factor\n",
+    "a method": "def way_of(self): return int(self.a.sum()) * factor\npd.DataFrame.way_of = way_of\n",
+}
+
+
+@pytest.mark.parametrize("registers", REGISTERS.values(), ids=REGISTERS.keys())
+@pytest.mark.parametrize("start", ["auto", "end"])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("ways_of_frames.factor = 2", "ways_of_frames.factor = 3"),
+        ("ways_of_frames.factor = 2", "pass"),
+        ("pass", "ways_of_frames.factor = 3"),
+    ],
+)
+def test_a_step_runs_that_calls_what_a_module_put_into_a_library_since_that_reads_another_value(
+    project: Path, registers: str, start: str, first: str, then: str
+) -> None:
+    pandas: Any = importlib.import_module("pandas")
+    (project / "ways_of_frames.py").write_text(f"import pandas as pd\nfactor = 1\n{registers}")
+    call = "frame.way_of.total()" if "total" in registers else "frame.way_of()"
+    above = "import pandas as pd, ways_of_frames\nframe = pd.DataFrame({'a': [1, 2]})"
+    cells = [(None, above), (None, first), (1, f"y = {call}")]
+
+    def anew() -> None:
+        if "way_of" in vars(pandas.DataFrame):
+            del pandas.DataFrame.way_of
+        pandas.DataFrame._accessors.discard("way_of")
+
+    try:
+        projects.play(project, cells, "none")
+        anew()
+        assert projects.foresee(project, cells, start) == projects.play(project, cells, start).steps == set()
+        cells[1] = None, then
+        anew()
+        assert projects.foresee(project, cells, start) == {1}
+        found = projects.play(project, cells, start)
+        assert found.steps == {1}
+        anew()
+        assert found.names["y"] == projects.truth(project, cells)["y"]
+    finally:
+        anew()
+
+
+@pytest.mark.parametrize("start", ["auto", "end"])
+@pytest.mark.parametrize("act", ["way_one.x = 3", "pass"])
+def test_a_step_runs_only_if_it_goes_through_the_module_in_which_a_cell_sets_something(
+    project: Path, start: str, act: str
+) -> None:
+    (project / "way_one.py").write_text("x = 1\n")
+    (project / "way_two.py").write_text("def f(): return 5\n")
+    (project / "way_three.py").write_text("import way_one\ndef g(): return way_one.x\n")
+    above = (None, "import way_one, way_two, way_three")
+    steps = [(1, "a = way_two.f()"), (2, "b = way_three.g()"), (3, "c = [way_three.g, 1]"), (4, "d = len('d')")]
+    cells = [above, (None, "way_one.x = 2"), *steps]
+    projects.play(project, cells, "none")
+    assert projects.foresee(project, cells, start) == projects.play(project, cells, start).steps == set()
+    cells[1] = None, act
+    assert projects.foresee(project, cells, start) == {2, 3}
+    found = projects.play(project, cells, start)
+    assert found.steps == {2, 3}
+    assert found.names["b"] == projects.truth(project, cells)["b"]
+
+
+LARGE = {
+    "a list": ("[C() for _ in range(20_000)]", "[-1]"),
+    "a dict": ("{i: C() for i in range(20_000)}", "[5]"),
+    "a list of lists": ("[[C()] for _ in range(20_000)]", "[-1][0]"),
+    "one of many": ("[0] * 20_000 + [C()]", "[-1]"),
+    "an array": ("np.array([0] * 20_000 + [C()], object)", "[-1]"),
+}
+
+
+@pytest.mark.parametrize(("value", "item"), LARGE.values(), ids=LARGE.keys())
+@pytest.mark.parametrize("is_own", [True, False], ids=["of a module", "of the notebook"])
+def test_a_step_runs_whose_large_data_are_of_a_class_that_was_edited(
+    project: Path, value: str, item: str, is_own: bool
+) -> None:
+    def notebook(number: int) -> projects.Cells:
+        definition = f"class C:\n    def m(self): return {number}\n"
+        if is_own:
+            (project / "way_large.py").write_text(definition)
+            definition = "from way_large import C\n"
+        return [(None, f"import numpy as np\n{definition}"), (1, f"large = {value}"), (2, f"y = large{item}.m()")]
+
+    projects.play(project, cells := notebook(1), "none")
+    assert projects.play(project, cells, "auto").steps == set()
+    cells = notebook(22)
+    assert projects.foresee(project, cells) == {1, 2}
+    found = projects.play(project, cells, "auto")
+    assert found.steps == {1, 2}
+    assert found.names["y"] == 22
+
+
+def test_steps_below_one_that_is_restored_with_a_number_are_not_said_to_run(project: Path) -> None:
+    (project / "way_kept.py").write_text("def f(): return [1]\n")
+    cells = [(None, "import way_kept"), (1, "a = way_kept.f()"), (2, "b = len(a)")]
+    projects.play(project, cells, "none")
+    (project / "way_kept.py").write_text("def f(): return [1, 2]\n")
+    assert projects.foresee(project, cells) == {1, 2}
+    assert projects.foresee(project, cells, "end") == projects.play(project, cells, "end").steps == set()

@@ -382,7 +382,7 @@ class _Reach:
             values.append(value)
         return values
 
-    def walk_data(self, values: list[Any]) -> None:
+    def walk_data(self, values: Sequence[Any]) -> None:
         """Walk objects, together: one by one would take much longer."""
         large = [value for value in values if type(value) in _CONTAINERS and len(value) > _WALK_LIMIT]
         if large:
@@ -427,7 +427,7 @@ class _Reach:
         numpy: Any = sys.modules.get("numpy")
         return kind in _SPECIAL or issubclass(kind, weakref.ref) or kind is getattr(numpy, "ndarray", None)
 
-    def hidden(self, value: Any, weakly: list[Any]) -> list[Any]:
+    def hidden(self, value: Any, weakly: list[Any]) -> Sequence[Any]:
         """What an object of a special kind leads to, and the collector does not see; weak references fill `weakly`."""
         kind = type(value)
         if kind in _GENERATORS:

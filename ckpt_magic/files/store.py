@@ -196,8 +196,9 @@ class Store:
 
         known: dict[str, list[tuple[str, str]]] = {}  # file names have few beginnings, as a rule
         found: dict[tuple[str, str], list[tuple[int, Path]]] = {}
+        prefix = "" if name is None else f"{name}-v"
         for entry in self._scan():
-            match = _FILE.fullmatch(entry.name)
+            match = _FILE.fullmatch(entry.name) if entry.name.startswith(prefix) else None
             if match and entry.is_file(follow_symlinks=False):
                 stem, step = match.groups()
                 splits = known[stem] if stem in known else known.setdefault(stem, list(_splits(stem)))

@@ -255,16 +255,21 @@ class Around:
 
     # -- steps ----------------------------------------------------------------------------------------------
 
-    def held(self, use: Use, own: Own) -> list[Any]:
-        """What of the notebook is in the parts that code of this kernel set and that other code may read."""
+    def held(self, use: Use, own: Own) -> tuple[list[Any], Set[str]]:
+        """What of the notebook is in the parts that code of this kernel set and that other code may read.
+
+        And the user's own modules of which anything is there.
+        """
         self._look_back()
         parts = [part for part, one in self._set.items() if _may_read(part, one, use, own)]
         look = ambient.look() if any(split(part)[0] != PLACE for part in parts) else self._first
-        values = (
+        values = [
             spots.read(name) if origin == PLACE else ambient.value(look, origin, name)
             for origin, name in map(split, parts)
-        )
-        return [one for value in values for one in reaching.ours(value, self._namespace)]
+        ]
+        modules = set[str]()
+        found = [*reaching.all_ours(values, self._namespace, modules=modules)]
+        return found, {*filter(owned.is_own, modules)}
 
     def before_step(self, look: ambient.Ambient) -> dict[str, Part]:
         """All parts that code of this kernel set, as they are now."""

@@ -324,22 +324,24 @@ class Looks:
         names = code.names if kernel.kind == "cell" else source.names(code.tree)
         if names.dynamic or kernel.kind == "method":
             home = self._home(code)
-            held = [] if kernel.kind == "method" else kernel.around.held(_ANY, frozenset)
+            held, modules = ([], frozenset[str]()) if kernel.kind == "method" else kernel.around.held(_ANY, frozenset)
             also = [*code.members.values(), *held]
             found = reaching.reach(list(home) if names.dynamic else names.reads, home, also=also)
-            return None, vocabulary.words(code.tree) | reaching.words_of(found.codes), found
+            words = vocabulary.words(code.tree) | reaching.words_of(found.codes)
+            return None, words, replace(found, modules=found.modules | modules)
         start = _first(names, names.fetches | names.measures)
-        held = list[Any]()
+        held, modules = list[Any](), set[str]()
         while True:
             found = reaching.reach(start | reaching.names_of(held, kernel.namespace), kernel.namespace, also=held)
             words = vocabulary.words(code.tree) | reaching.words_of(found.codes)
-            through = functools.partial(kernel.evidence.modules.behind, {*found.modules, *names.imports})
-            own = functools.cache(functools.partial(through, kernel.history.imported()))
-            more = kernel.around.held(uses.use_of(names, words, found.names, kernel.namespace), own)
-            more += self._derived(found.modules)
-            if len(more) <= len(held):
-                return found.names, words, found
-            held = more
+            through = found.modules | modules
+            behind = functools.partial(kernel.evidence.modules.behind, through | names.imports)
+            own = functools.cache(functools.partial(behind, kernel.history.imported()))
+            more, others = kernel.around.held(uses.use_of(names, words, found.names, kernel.namespace), own)
+            more += self._derived(through)
+            if len(more) <= len(held) and others <= modules:
+                return found.names, words, replace(found, modules=through)
+            held, modules = more, modules | others
 
     def _measured(self, names: source.Names, producers: Mapping[str, tuple[int, str]]) -> Set[str]:
         """Of lost names that code reads, those of which it asks for no more than a number, as do all that it calls."""

@@ -14,6 +14,7 @@ import csv
 import decimal
 import gc
 import importlib
+import json
 import logging
 import os
 import shutil
@@ -2059,3 +2060,59 @@ def test_steps_below_one_that_is_restored_with_a_number_are_not_said_to_run(proj
     (project / "way_kept.py").write_text("def f(): return [1, 2]\n")
     assert projects.foresee(project, cells) == {1, 2}
     assert projects.foresee(project, cells, "end") == projects.play(project, cells, "end").steps == set()
+
+
+GIVEN = {
+    "a function that another module keeps": ("way_keeps.add(way_given.f)", "way_keeps.run()"),
+    "an attribute of a class of another module": ("way_keeps.Base.hook = way_given.f", "way_keeps.Base().hook()"),
+    "an object in another module": ("way_keeps.impl = way_given.C()", "way_keeps.use()"),
+    "a module in another one": ("way_given.m = way_given.f\nway_keeps.impl = way_given", "way_keeps.use()"),
+    "a function in a library": ("json.JSONEncoder.default = way_given.f", "json.dumps({'a': object})"),
+    "many functions that another module keeps": (
+        "for n in range(1100): way_keeps.add(len)\nway_keeps.add(way_given.f)",
+        "way_keeps.last()",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "value"), GIVEN.values(), ids=GIVEN.keys())
+@pytest.mark.parametrize("mark", ["%%step 1\n", ""], ids=["by a step", "by a cell"])
+def test_a_step_runs_since_a_module_that_was_given_to_another_one_changes(
+    project: Path, monkeypatch: pytest.MonkeyPatch, given: str, value: str, mark: str
+) -> None:
+    monkeypatch.setattr(json.JSONEncoder, "default", json.JSONEncoder.default)
+    before = json.JSONEncoder.default
+    text = "factor = 1\ndef f(*a): return factor\nclass C:\n    def m(self): return f()\n"
+    (project / "way_given.py").write_text(text)
+    (project / "way_keeps.py").write_text(
+        "kept = []\nadd = kept.append\nimpl = None\nclass Base: hook = None\n"
+        "def run(): return [f() for f in kept]\ndef last(): return kept[-1]()\ndef use(): return impl.m()\n"
+    )
+
+    def anew() -> None:
+        json.JSONEncoder.default = before  # type: ignore[method-assign]
+
+    above = "import json, way_given, way_keeps"
+    cells = [(None, above), (None, "way_given.factor = 2"), (1 if mark else None, given), (2, f"y = {value}")]
+    projects.play(project, cells, "none")
+    anew()
+    assert projects.play(project, cells, "auto").steps == set()
+    edited = [*cells]
+    edited[1] = None, "way_given.factor = 3"
+    for start in ("end", "auto"):
+        anew()
+        copied = projects.copy(project, project.with_name(start))
+        found = projects.play(project, edited, start)
+        assert 2 in found.steps
+        anew()
+        assert found.names["y"] == projects.truth(project, edited)["y"]
+        shutil.rmtree(project / ".ckpt")
+        shutil.copytree(copied / ".ckpt", project / ".ckpt")
+    (project / "way_given.py").write_text(text.replace("return factor", "return factor + 1"))
+    anew()
+    assert 2 in projects.foresee(project, cells)
+    found = projects.play(project, cells, "auto")
+    assert 2 in found.steps
+    anew()
+    assert found.names["y"] == projects.truth(project, cells)["y"]
+    anew()

@@ -27,7 +27,6 @@ from ckpt_magic.values.code.nested import with_nested
 from ckpt_magic.values.memory import identity
 
 _DEEPEST: Final = 5  # objects between what a library holds and what of it is the notebook's
-_MANY_HELD: Final = 1000  # items of a container of a library in which the notebook's are looked for
 _HOSTS: Final = frozenset({"IPython", "ipykernel", "zmq", "tornado", "threading", "asyncio", "_io"})
 _SHELLS: Final = frozenset({"IPython", "ipykernel", "zmq"})
 _WALK_LIMIT: Final = 10_000
@@ -124,12 +123,19 @@ def ours(value: Any, namespace: Mapping[str, Any], deepest: int = _DEEPEST) -> I
     return all_ours([value], namespace, deepest)
 
 
-def all_ours(values: Sequence[Any], namespace: Mapping[str, Any], deepest: int = _DEEPEST) -> Iterator[Any]:
-    """The same for several objects, each of what they hold met once: registries of a library lead to each other."""
+def all_ours(
+    values: Sequence[Any], namespace: Mapping[str, Any], deepest: int = _DEEPEST, modules: set[str] | None = None
+) -> Iterator[Any]:
+    """The same for several objects, each of what they hold met once: registries of a library lead to each other.
+
+    The names of the modules that the others of these are, or come from, are added to `modules`.
+    """
     met: dict[int, Any] = {}
     for _ in range(deepest):
         inner: list[Any] = []
         for value in values:
+            if modules is not None:
+                modules.add(_module_of(value))
             if type(value) in _ATOMS or identity(value) in met:
                 continue
             met[identity(value)] = value
@@ -138,6 +144,18 @@ def all_ours(values: Sequence[Any], namespace: Mapping[str, Any], deepest: int =
             else:
                 inner += _inside(value)
         values = inner
+
+
+def _module_of(value: Any) -> str:
+    """The module that an object is, or that it or its class comes from."""
+    kind = type(value)
+    if kind is types.FunctionType:
+        found = value.__globals__.get("__name__")
+    elif kind is types.ModuleType:
+        found = vars(value).get("__name__")
+    else:
+        found = _class_dict(value if issubclass(kind, type) else kind).get("__module__")
+    return found if type(found) is str else ""
 
 
 def _is_ours(value: Any, namespace: Mapping[str, Any]) -> bool:
@@ -152,7 +170,7 @@ def _inside(value: Any) -> Iterable[Any]:
     """What an object of a library holds, as far as it is entered."""
     kind = type(value)
     if kind in _CONTAINERS:
-        return () if len(value) > _MANY_HELD else list(value.values()) if kind is dict else gc.get_referents(value)
+        return some_of(list(value.values()) if kind is dict else gc.get_referents(value))
     if kind is types.FunctionType:
         return value.__closure__, value.__dict__
     if issubclass(kind, type) or str(kind.__module__).partition(".")[0] in _HOSTS:

@@ -533,6 +533,18 @@ def test_what_large_data_holds_is_found(value: str) -> None:
     assert "a" in reach(namespace, "numbers", "large", "small")
 
 
+def test_strings_of_numpys_own_kind_lead_to_what_stands_for_a_missing_one() -> None:
+    if not hasattr(pytest.importorskip("numpy").dtypes, "StringDType"):
+        pytest.skip("strings of any length came with numpy 2")
+    namespace = notebook(
+        "import numpy\na = 1\nclass C:\n    def m(self): return a\n"
+        "texts = numpy.array(['long ' * 20] * 1_000, numpy.dtypes.StringDType(na_object=C()))\n"
+        "plain = numpy.array(['long ' * 20] * 1_000, numpy.dtypes.StringDType())"
+    )
+    assert "a" in reach(namespace, "texts")
+    assert reach(namespace, "plain") == set()
+
+
 def test_of_large_data_it_is_known_whether_all_was_walked() -> None:
     namespace = notebook(
         "texts = [*map(str, range(20_000))]\npairs = {i: 0.5 for i in range(20_000)}\n"

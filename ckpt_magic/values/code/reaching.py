@@ -461,7 +461,9 @@ class _Reach:
             return [value.get(None)]
         elif kind is threading.local:
             return [value.__dict__]
-        elif value.dtype.hasobject:  # an array
+        elif value.dtype.kind == "T":  # an array of texts, of which `flat` of numpy 2.4 cannot take some
+            return [getattr(value.dtype, "na_object", None)]
+        elif value.dtype.hasobject:
             return self.some_of_many(value.flat[:: -(-value.size // _MOST_ELEMENTS) or 1].tolist())
         return []
 
